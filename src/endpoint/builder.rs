@@ -1,0 +1,220 @@
+//! Describing a ring before it exists.
+//!
+//! Layer 5. Checks everything it can before anything is created.
+
+use super::ring::Ring;
+use crate::layout::description::Description;
+use crate::layout::geometry::Geometry;
+use crate::layout::schema::Schema;
+use crate::segment::{self, CreateError, Creation, Location, MappingOptions, NameError, Segment};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Where the ring will live.
+#[derive(Clone, Debug)]
+enum Place {
+    Named(Result<Location, NameError>),
+    Anonymous,
+    Heap,
+}
+
+/// What a new ring will be like. Made by [`Ring::builder`] and its siblings.
+///
+/// ```
+/// use slipring::Ring;
+///
+/// let ring = Ring::heap().capacity_bytes(64 << 10).max_readers(4).create()?;
+/// assert_eq!(ring.capacity_bytes(), 64 << 10);
+/// # Ok::<(), slipring::CreateError>(())
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "a builder creates nothing until `create`"]
+pub struct Builder {
+    place: Place,
+    capacity: u64,
+    align: u64,
+    rows: u32,
+    first_sequence: u64,
+    mode: u32,
+    huge: bool,
+    schema: Option<Schema>,
+    mapping: MappingOptions,
+}
+
+impl Builder {
+    fn new(place: Place) -> Self {
+        Self {
+            place,
+            capacity: 1 << 20,
+            align: 8,
+            rows: 32,
+            first_sequence: 0,
+            mode: 0o600,
+            huge: false,
+            schema: None,
+            mapping: MappingOptions::default(),
+        }
+    }
+
+    pub(super) fn named(location: Result<Location, NameError>) -> Self {
+        Self::new(Place::Named(location))
+    }
+
+    pub(super) fn anonymous() -> Self {
+        Self::new(Place::Anonymous)
+    }
+
+    pub(super) fn on_heap() -> Self {
+        Self::new(Place::Heap)
+    }
+
+    /// Bytes of data; 1 MiB by default. A power of two from 4096 to 2^40. The largest message is a
+    /// quarter of it. A ring well below the size of the last-level cache is fastest.
+    pub fn capacity_bytes(mut self, bytes: u64) -> Self {
+        self.capacity = bytes;
+        self
+    }
+
+    /// Bytes every frame begins at a multiple of: 8 (the default, best throughput) or 64 (lowest
+    /// latency for messages up to 56 bytes, one cache line each).
+    pub fn frame_align(mut self, bytes: u64) -> Self {
+        self.align = bytes;
+        self
+    }
+
+    /// How many consumers, and observers that sleep, can be attached at once; 32 by default, 1 to
+    /// 1024. Observers that spin need no place.
+    pub fn max_readers(mut self, readers: u32) -> Self {
+        self.rows = readers;
+        self
+    }
+
+    /// Sequence of the first message; 0 by default.
+    pub fn first_sequence(mut self, sequence: u64) -> Self {
+        self.first_sequence = sequence;
+        self
+    }
+
+    /// Who may attach, as the permission bits of a file, exactly, whatever the umask; `0o600` by
+    /// default. For group and others, reading means observing and writing means consuming. Only the
+    /// owner ever produces.
+    pub fn mode(mut self, mode: u32) -> Self {
+        self.mode = mode;
+        self
+    }
+
+    /// What the messages consist of. Readers and producers of typed rings check it.
+    pub fn schema(mut self, schema: Schema) -> Self {
+        self.schema = Some(schema);
+        self
+    }
+
+    /// Lays the ring out in units of 2 MiB and asks the kernel for huge pages; off by default. The
+    /// kernel grants them where the file system allows (tmpfs mounted with `huge=`, hugetlbfs).
+    pub fn huge_pages(mut self, huge: bool) -> Self {
+        self.huge = huge;
+        self
+    }
+
+    /// Whether to touch every page at attach, so that the first lap does not fault; on by default.
+    pub fn populate(mut self, populate: bool) -> Self {
+        self.mapping.populate = populate;
+        self
+    }
+
+    /// Whether to pin the ring in memory (`mlock`); off by default.
+    pub fn lock_memory(mut self, lock: bool) -> Self {
+        self.mapping.lock_memory = lock;
+        self
+    }
+
+    fn description(&self) -> Result<Description, CreateError> {
+        let geometry = Geometry::new(
+            self.capacity,
+            self.align,
+            self.rows,
+            self.first_sequence,
+            self.huge,
+        )?;
+        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+        Ok(Description {
+            geometry,
+            ring_id: segment::random(),
+            boot_id: boot_id(),
+            created_ns: since.map_or(0, |since| since.as_nanos() as u64),
+            schema: self.schema.clone(),
+            writable: true,
+        })
+    }
+
+    /// Creates the ring and opens it.
+    ///
+    /// # Guarantees
+    /// The ring appears under its name complete or not at all, and never replaces another. All its
+    /// space is reserved: a full file system is an error here, not a signal later.
+    ///
+    /// # Errors
+    /// [`CreateError`]: a bad name or size, the name is taken, no space, no permission.
+    pub fn create(self) -> Result<Ring, CreateError> {
+        let description = self.description()?;
+        let segment = match self.place {
+            Place::Heap => Segment::heap(&description)?,
+            Place::Anonymous => segment::anonymous(&description, self.mapping)?,
+            Place::Named(location) => segment::create(&Creation {
+                location: location?,
+                description,
+                mode: self.mode,
+                mapping: self.mapping,
+            })?,
+        };
+        Ok(Ring::from_segment(segment))
+    }
+
+    /// Opens the ring if it exists, else creates it. An existing ring keeps its own settings; only
+    /// its schema, if this builder names one, must agree.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create), and those of opening.
+    pub fn create_or_open(self) -> Result<Ring, CreateError> {
+        let Place::Named(Ok(location)) = self.place.clone() else {
+            return self.create();
+        };
+        let (schema, mapping) = (self.schema.clone(), self.mapping);
+        match self.create() {
+            Err(CreateError::Exists { .. }) => {
+                let ring = Ring::from_segment(segment::open(&location, mapping)?);
+                if let Some(schema) = schema {
+                    ring.expect_schema(&schema)?;
+                }
+                Ok(ring)
+            }
+            result => result,
+        }
+    }
+
+    /// Writes the ring into a shared-memory segment that another library created, and opens it.
+    /// Whatever the segment held is lost. Other processes attach with [`Ring::adopt`].
+    ///
+    /// # Errors
+    /// [`CreateError`]: a bad size, or the segment is smaller than
+    /// [`segment_bytes`](Self::segment_bytes).
+    #[cfg(feature = "shared_memory")]
+    pub fn create_in(self, segment: shared_memory::Shmem) -> Result<Ring, CreateError> {
+        let description = self.description()?;
+        Ok(Ring::from_segment(segment::format(segment, &description)?))
+    }
+
+    /// How many bytes the ring takes in all: data, index and administration.
+    ///
+    /// # Errors
+    /// [`CreateError::Geometry`].
+    pub fn segment_bytes(&self) -> Result<u64, CreateError> {
+        let geometry = self.description()?.geometry;
+        Ok(geometry.stream_bytes() + geometry.control_bytes())
+    }
+}
+
+/// The kernel's id of this boot; zero where it does not say.
+fn boot_id() -> u128 {
+    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    u128::from_str_radix(&text.trim().replace('-', ""), 16).unwrap_or(0)
+}

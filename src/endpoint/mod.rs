@@ -1,0 +1,22 @@
+//! What people hold: [`Ring`], [`Producer`], [`Consumer`], [`Observer`], [`WaitSet`].
+//!
+//! Layer 5: the protocol, a segment, a lock and a way to wait, tied together. Unsafe code only where
+//! bytes behind a gate become slices.
+
+mod builder;
+mod consumer;
+mod error;
+mod observer;
+mod options;
+mod producer;
+mod ring;
+mod set;
+
+pub use builder::Builder;
+pub use consumer::{Batch, Consumer, Message};
+pub use error::{AttachError, PublishError, ReceiveError, TryPublishError, TryReceiveError};
+pub use observer::{Observer, Payload, Received};
+pub use options::{ConsumerOptions, ObserverOptions, ProducerOptions};
+pub use producer::{Claim, Producer, PublishBatch};
+pub use ring::{ReaderStatus, Ring, RingFiles, RingStatus};
+pub use set::{Source, WaitSet};

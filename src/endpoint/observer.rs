@@ -1,0 +1,347 @@
+//! The handle of a lossy reader.
+//!
+//! Layer 5. Holds a row only where it may sleep and may write one; works with nothing but permission
+//! to read.
+
+use super::consumer::producer_gone;
+use super::error::{AttachError, ReceiveError, TryReceiveError};
+use super::options::ObserverOptions;
+use super::ring::Ring;
+use super::set::{Sealed, Source};
+use crate::layout::lines::{Bell, ProducerState, RowState};
+use crate::ring::observer::{Observed, Observer as Core};
+use crate::ring::Start;
+use crate::segment::{Canary, Held, Memory};
+use crate::sync::Ordering::Relaxed;
+use crate::wait::{bell, until, Deadline, Outcome, Pace, Waited};
+use core::marker::PhantomData;
+use core::ops::Deref;
+use std::cell::Cell;
+
+/// A reader that holds nobody back and is told exactly what it missed.
+///
+/// # Guarantees
+/// - A message it receives is whole and was published as it is; order is kept; nothing comes twice.
+/// - Between any two messages the loss, if there is any, is reported, with the exact number.
+/// - It never slows the producer down, except that sleeping costs the producer a check per publish.
+/// - It needs only permission to read. Without permission to write `control` it cannot be woken, and
+///   strategies that sleep poll at least once a millisecond instead.
+///
+/// # What others may change meanwhile
+/// The producer may overwrite what has not been received yet, at any time.
+///
+/// ```
+/// use slipring::{Received, Ring, Start};
+///
+/// let ring = Ring::heap().capacity_bytes(4096).create()?;
+/// let mut producer = ring.producer()?;
+/// let mut observer = ring.observer(Start::Oldest)?;
+/// for n in 0..1000u64 {
+///     producer.publish(&n.to_le_bytes())?; // nobody holds it back
+/// }
+/// producer.close();
+///
+/// let (mut received, mut lost) = (0, 0);
+/// loop {
+///     match observer.receive()? {
+///         Received::Message(_) => received += 1,
+///         Received::Lapped { lost: n, .. } => lost += n,
+///         Received::Closed => break,
+///     }
+/// }
+/// assert!(lost > 0);
+/// assert_eq!(received + lost, 1000);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Observer {
+    core: Core,
+    canary: Canary,
+    pace: Pace,
+    ring: Ring,
+    options: ObserverOptions,
+    slept: bool,
+    received: u64,
+    lost: u64,
+    /// The row it sleeps under, if it may; freed last.
+    row: Option<(u32, Held)>,
+    one_thread: PhantomData<Cell<()>>,
+}
+
+/// What an observer receives.
+#[derive(Debug)]
+pub enum Received<'o> {
+    /// A message, in the observer's private memory.
+    Message(Payload<'o>),
+    /// The producer overtook the observer.
+    Lapped {
+        /// How many messages are gone.
+        lost: u64,
+        /// Sequence of the message that comes next.
+        resumed_at: u64,
+    },
+    /// The producer closed the ring and everything has been read.
+    Closed,
+}
+
+/// The bytes of a message, with its number.
+#[derive(Clone, Copy, Debug)]
+pub struct Payload<'a> {
+    bytes: &'a [u8],
+    sequence: u64,
+}
+
+impl<'a> Payload<'a> {
+    #[inline(always)]
+    pub(super) fn new(bytes: &'a [u8], sequence: u64) -> Self {
+        Self { bytes, sequence }
+    }
+
+    /// Number of the message.
+    #[inline]
+    pub fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// The bytes, for as long as the handle is borrowed.
+    #[inline]
+    pub fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+}
+
+impl Deref for Payload<'_> {
+    type Target = [u8];
+
+    #[inline(always)]
+    fn deref(&self) -> &[u8] {
+        self.bytes
+    }
+}
+
+impl AsRef<[u8]> for Payload<'_> {
+    fn as_ref(&self) -> &[u8] {
+        self.bytes
+    }
+}
+
+impl Observer {
+    pub(super) fn attach(
+        ring: &Ring,
+        start: Start,
+        options: ObserverOptions,
+    ) -> Result<Self, AttachError> {
+        if ring.canary().forked() {
+            return Err(AttachError::Forked);
+        }
+        let memory = ring.segment().reader().clone();
+        // Without a row, or the right to one, sleeping becomes napping; see `until`.
+        let row = if options.strategy.parks() && ring.may_consume() {
+            ring.acquire_row().ok()
+        } else {
+            None
+        };
+        let core = Core::attach(memory, start, options.resume)
+            .map_err(|nowhere| AttachError::nowhere(nowhere, start))?;
+        let observer = Self {
+            core,
+            canary: ring.canary(),
+            pace: Pace::new(options.keep_distance, ring.capacity_bytes()),
+            ring: ring.clone(),
+            options,
+            slept: false,
+            received: 0,
+            lost: 0,
+            row,
+            one_thread: PhantomData,
+        };
+        observer.announce();
+        Ok(observer)
+    }
+
+    /// Fills in the row and says that somebody may sleep.
+    fn announce(&self) {
+        let memory = self.core.memory();
+        let Some((at, _)) = self.row else { return };
+        if let (Some(row), Some(control)) = (memory.row(at), memory.control()) {
+            row.generation
+                .store(row.generation.load(Relaxed).wrapping_add(1), Relaxed);
+            row.pid.store(std::process::id(), Relaxed);
+            row.sequence.store(self.core.sequence(), Relaxed);
+            row.may_park.store(1, Relaxed);
+            row.state.store(RowState::Observer as u32, Relaxed);
+            bell::allow(&control.data);
+        }
+    }
+
+    /// Waits for a message, the news of a loss, or the end.
+    ///
+    /// # Errors
+    /// [`ReceiveError::ProducerGone`] once everything a dead producer committed has been read.
+    #[inline]
+    pub fn receive(&mut self) -> Result<Received<'_>, ReceiveError> {
+        self.receive_until(Deadline::NEVER)
+    }
+
+    /// As [`receive`](Self::receive), until a deadline.
+    ///
+    /// # Errors
+    /// As [`receive`](Self::receive), and [`ReceiveError::TimedOut`].
+    #[inline]
+    pub fn receive_until(
+        &mut self,
+        deadline: impl Into<Deadline>,
+    ) -> Result<Received<'_>, ReceiveError> {
+        if self.canary.forked() {
+            return Err(ReceiveError::Forked);
+        }
+        let observed = match self.core.try_next()? {
+            Observed::Empty => match self.wait_for_next(deadline.into())? {
+                None => return Ok(Received::Closed),
+                Some(observed) => observed,
+            },
+            observed => observed,
+        };
+        Ok(self.received(observed))
+    }
+
+    /// A message or the news of a loss, if there is one.
+    ///
+    /// # Errors
+    /// [`TryReceiveError::Empty`] or [`TryReceiveError::Closed`].
+    #[inline]
+    pub fn try_receive(&mut self) -> Result<Received<'_>, TryReceiveError> {
+        if self.canary.forked() {
+            return Err(TryReceiveError::Forked);
+        }
+        let observed = match self.core.try_next()? {
+            Observed::Empty => self.try_again()?,
+            observed => observed,
+        };
+        Ok(self.received(observed))
+    }
+
+    /// Sequence of the next message, unless it is lost.
+    pub fn next_sequence(&self) -> u64 {
+        self.core.sequence()
+    }
+
+    /// How many messages have been received.
+    pub fn received_count(&self) -> u64 {
+        self.received
+    }
+
+    /// How many messages have been lost.
+    pub fn lost_count(&self) -> u64 {
+        self.lost
+    }
+
+    /// How many bytes the producer is ahead, rounded up to a block of at most 4 KiB.
+    pub fn lag_bytes(&self) -> u64 {
+        self.core.lag()
+    }
+
+    #[inline(always)]
+    fn received(&mut self, observed: Observed) -> Received<'_> {
+        match observed {
+            Observed::Message { sequence, len } => {
+                self.received += 1;
+                if self.pace.took(u64::from(len) + 8) {
+                    let ahead = self.core.lag();
+                    self.pace.look(ahead);
+                }
+                let bytes = bytemuck::cast_slice(self.core.payload());
+                Received::Message(Payload::new(&bytes[..len as usize], sequence))
+            }
+            Observed::Lapped { lost, resumed_at } => {
+                self.lost = self.lost.wrapping_add(lost);
+                Received::Lapped { lost, resumed_at }
+            }
+            Observed::Empty => Received::Closed,
+        }
+    }
+
+    fn try_again(&mut self) -> Result<Observed, TryReceiveError> {
+        self.pace.empty();
+        let closed = self.core.producer_state() == ProducerState::Closed;
+        match self.core.try_next()? {
+            Observed::Empty if closed => Err(TryReceiveError::Closed),
+            Observed::Empty => Err(TryReceiveError::Empty),
+            observed => Ok(observed),
+        }
+    }
+
+    #[inline(never)]
+    fn wait_for_next(&mut self, deadline: Deadline) -> Result<Option<Observed>, ReceiveError> {
+        self.pace.empty();
+        let memory = self.core.memory().clone();
+        let may_sleep = self.row.is_some();
+        let control = memory.control().filter(|_| may_sleep);
+        let bell: Option<&Bell> = control.map(|control| &control.data);
+        if let Some((row, _)) = &self.row {
+            if let Some(row) = memory.row(*row) {
+                row.sequence.store(self.core.sequence(), Relaxed);
+            }
+        }
+        loop {
+            let (strategy, mut slept) = (self.options.strategy, self.slept);
+            let outcome = until(self, strategy, bell, deadline, &mut slept);
+            self.slept = slept;
+            match self.core.try_next()? {
+                Observed::Empty => {}
+                observed => return Ok(Some(observed)),
+            }
+            match outcome {
+                Outcome::Ready => crate::sync::spin_hint(),
+                Outcome::Over => return Ok(None),
+                Outcome::TimedOut => return Err(ReceiveError::TimedOut),
+                Outcome::Gone => {
+                    return Err(ReceiveError::ProducerGone {
+                        next: self.core.sequence(),
+                    })
+                }
+            }
+        }
+    }
+}
+
+impl Waited for Observer {
+    #[inline(always)]
+    fn ready(&mut self) -> bool {
+        self.core.ready()
+    }
+
+    fn over(&mut self) -> bool {
+        self.core.producer_state() == ProducerState::Closed
+    }
+
+    fn gone(&mut self) -> bool {
+        producer_gone(&self.ring, self.core.producer_state())
+    }
+}
+
+impl Sealed for Observer {}
+
+impl Source for Observer {
+    fn memory(&self) -> &Memory {
+        self.core.memory()
+    }
+
+    fn parks(&self) -> bool {
+        self.row.is_some()
+    }
+}
+
+impl Drop for Observer {
+    fn drop(&mut self) {
+        if self.canary.forked() {
+            return;
+        }
+        let Some((at, _)) = &self.row else { return };
+        let memory = self.core.memory();
+        if let (Some(row), Some(control)) = (memory.row(*at), memory.control()) {
+            row.state.store(RowState::Free as u32, Relaxed);
+            bell::quiet(&control.data, || self.ring.anyone_may_park());
+        }
+    }
+}

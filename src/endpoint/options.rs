@@ -1,0 +1,88 @@
+//! How a handle behaves, chosen when it is made.
+//!
+//! Layer 5. Every option has a default that suits most; nothing here changes what is delivered.
+
+use crate::ring::observer::Resume;
+use crate::wait::Strategy;
+
+/// How a producer behaves.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ProducerOptions {
+    pub(super) strategy: Strategy,
+}
+
+/// How a consumer behaves.
+#[derive(Clone, Copy, Debug)]
+pub struct ConsumerOptions {
+    pub(super) strategy: Strategy,
+    pub(super) keep_distance: bool,
+}
+
+/// How an observer behaves.
+#[derive(Clone, Copy, Debug)]
+pub struct ObserverOptions {
+    pub(super) strategy: Strategy,
+    pub(super) keep_distance: bool,
+    pub(super) resume: Resume,
+}
+
+impl Default for ConsumerOptions {
+    fn default() -> Self {
+        Self {
+            strategy: Strategy::default(),
+            keep_distance: true,
+        }
+    }
+}
+
+impl Default for ObserverOptions {
+    fn default() -> Self {
+        Self {
+            strategy: Strategy::default(),
+            keep_distance: true,
+            resume: Resume::default(),
+        }
+    }
+}
+
+macro_rules! common {
+    ($name:ident { $($distance:ident)? }) => {
+        impl $name {
+            /// The defaults.
+            pub fn new() -> Self {
+                Self::default()
+            }
+
+            /// How to wait; spin for 20 microseconds and then sleep by default.
+            #[must_use]
+            pub fn strategy(mut self, strategy: Strategy) -> Self {
+                self.strategy = strategy;
+                self
+            }
+
+            $(
+                /// Whether to stay a few KiB behind a producer that runs flat out, which makes both
+                /// faster; on by default. It pauses up to 1.5 microseconds at a time, only while
+                /// the measured rate is above about 1.9 bytes a nanosecond.
+                #[must_use]
+                pub fn keep_distance(mut self, $distance: bool) -> Self {
+                    self.keep_distance = $distance;
+                    self
+                }
+            )?
+        }
+    };
+}
+
+common!(ProducerOptions {});
+common!(ConsumerOptions { keep_distance });
+common!(ObserverOptions { keep_distance });
+
+impl ObserverOptions {
+    /// Where to go on after being lapped; near the newest message by default.
+    #[must_use]
+    pub fn resume(mut self, resume: Resume) -> Self {
+        self.resume = resume;
+        self
+    }
+}

@@ -1,0 +1,417 @@
+//! An open ring: what handles are made from, and what can be asked about it.
+//!
+//! Layer 5.
+
+use super::builder::Builder;
+use super::consumer::Consumer;
+use super::error::AttachError;
+use super::observer::Observer;
+use super::options::{ConsumerOptions, ObserverOptions, ProducerOptions};
+use super::producer::Producer;
+use crate::layout::description::Description;
+use crate::layout::lines::{ProducerState, RowState};
+use crate::layout::schema::{Schema, SchemaMismatch};
+use crate::ring::consumer::producer_state;
+use crate::ring::{index, Start};
+use crate::segment::{
+    self, Canary, Files, Held, Location, Locks, MappingOptions, OpenError, RemoveError, Role,
+    Segment,
+};
+use crate::sync::Ordering::Relaxed;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+use std::sync::Arc;
+
+/// A ring this process has open. Cheap to clone; every handle keeps it alive.
+///
+/// # What others may change meanwhile
+/// A producer may come, go, or be replaced; readers may come and go. The size, the schema and the
+/// identity of a ring never change.
+///
+/// ```
+/// use slipring::{Ring, Start};
+///
+/// let ring = Ring::heap().create()?;
+/// let mut producer = ring.producer()?;
+/// let mut consumer = ring.consumer(Start::Latest)?;
+/// producer.publish(b"hello")?;
+/// assert_eq!(&*consumer.receive()?.unwrap(), b"hello");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Ring {
+    segment: Arc<Segment>,
+    canary: Canary,
+}
+
+/// The descriptors of a ring in anonymous memory, to be handed to another process.
+#[derive(Debug)]
+pub struct RingFiles<F = OwnedFd> {
+    /// The stream.
+    pub stream: F,
+    /// Rows and bells.
+    pub control: F,
+    /// Lock bytes.
+    pub lock: F,
+}
+
+/// A look at a ring from outside. Every number may be out of date when it is read.
+#[derive(Clone, Debug)]
+pub struct RingStatus {
+    /// Sequence of the next message; unknown while the producer overtakes every look.
+    pub next_sequence: Option<u64>,
+    /// Sequence of the oldest message still in the ring; unknown as above.
+    pub oldest_sequence: Option<u64>,
+    /// Where the next frame will begin, in bytes since the beginning of the stream.
+    pub position: Option<u64>,
+    /// How many producers the ring has had.
+    pub epoch: u64,
+    /// Whether the last producer closed the ring.
+    pub closed: bool,
+    /// Whether a producer holds the ring now; unknown without permission to ask.
+    pub producer_alive: Option<bool>,
+    /// Process id the last producer gave; 0 if there never was one.
+    pub producer_pid: u32,
+    /// Consumers, and observers that may sleep.
+    pub readers: Vec<ReaderStatus>,
+}
+
+/// One row of a ring.
+#[derive(Clone, Debug)]
+pub struct ReaderStatus {
+    /// Which row.
+    pub row: u32,
+    /// Whether it holds the producer back.
+    pub gating: bool,
+    /// Sequence of the message it will read next.
+    pub next_sequence: u64,
+    /// Where that message begins, in bytes since the beginning of the stream.
+    pub position: u64,
+    /// Whether it may sleep.
+    pub may_park: bool,
+    /// Whether its owner is alive.
+    pub alive: bool,
+    /// Process id its owner gave.
+    pub pid: u32,
+}
+
+impl Ring {
+    pub(crate) fn from_segment(segment: Segment) -> Self {
+        Self {
+            segment: Arc::new(segment),
+            canary: Canary::of_this_process(),
+        }
+    }
+
+    /// Describes a new ring named `name` in the slipring directory: `$SLIPRING_DIR`, else
+    /// `/dev/shm/slipring-UID`. Names are 1 to 64 of `A-Z a-z 0-9 . _ -` without a leading dot.
+    pub fn builder(name: &str) -> Builder {
+        Builder::named(Location::named(name))
+    }
+
+    /// Describes a new ring at a path of your choice, which becomes a directory.
+    pub fn builder_at(path: impl AsRef<Path>) -> Builder {
+        Builder::named(Location::at(path.as_ref()))
+    }
+
+    /// Describes a new ring without a name, in anonymous memory files whose descriptors
+    /// ([`files`](Self::files)) can be handed to other processes.
+    pub fn anonymous() -> Builder {
+        Builder::anonymous()
+    }
+
+    /// Describes a new ring on the heap, for one process: tests, examples, threads.
+    pub fn heap() -> Builder {
+        Builder::on_heap()
+    }
+
+    /// Opens the ring `name` in the slipring directory.
+    ///
+    /// # Errors
+    /// [`OpenError`]: no such ring, no permission, not trusted, damaged, of another version.
+    pub fn open(name: &str) -> Result<Self, OpenError> {
+        let location = Location::named(name)?;
+        Ok(Self::from_segment(segment::open(
+            &location,
+            MappingOptions::default(),
+        )?))
+    }
+
+    /// Opens the ring at a path.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_at(path: impl AsRef<Path>) -> Result<Self, OpenError> {
+        let location = Location::at(path.as_ref())?;
+        Ok(Self::from_segment(segment::open(
+            &location,
+            MappingOptions::default(),
+        )?))
+    }
+
+    /// Opens a ring from descriptors that another process handed over.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open); the descriptors are checked like files of a stranger.
+    pub fn from_files(files: RingFiles) -> Result<Self, OpenError> {
+        let files = Files {
+            stream: files.stream,
+            control: Some(files.control),
+            lock: Some(files.lock),
+        };
+        Ok(Self::from_segment(segment::from_files(
+            files,
+            MappingOptions::default(),
+        )?))
+    }
+
+    /// Opens a ring that [`Builder::create_in`](crate::Builder::create_in) wrote into a
+    /// shared-memory segment.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    #[cfg(feature = "shared_memory")]
+    pub fn adopt(segment: shared_memory::Shmem) -> Result<Self, OpenError> {
+        Ok(Self::from_segment(segment::adopt(segment)?))
+    }
+
+    /// Removes the ring `name` from the slipring directory.
+    ///
+    /// # Errors
+    /// [`RemoveError::InUse`] while anybody is attached.
+    pub fn remove(name: &str) -> Result<(), RemoveError> {
+        let location = Location::named(name).map_err(OpenError::from)?;
+        segment::remove(&location, false)
+    }
+
+    /// Removes the ring at a path; with `force` even while it is in use, in which case whoever is
+    /// attached keeps its mapping and nobody else can join.
+    ///
+    /// # Errors
+    /// [`RemoveError`].
+    pub fn remove_at(path: impl AsRef<Path>, force: bool) -> Result<(), RemoveError> {
+        let location = Location::at(path.as_ref()).map_err(OpenError::from)?;
+        segment::remove(&location, force)
+    }
+
+    /// Becomes the ring's one producer, taking over where the last one left it.
+    ///
+    /// # Errors
+    /// [`AttachError::AlreadyOwned`] while another producer lives, in whichever process.
+    pub fn producer(&self) -> Result<Producer, AttachError> {
+        self.producer_with(ProducerOptions::default())
+    }
+
+    /// As [`producer`](Self::producer), with options.
+    ///
+    /// # Errors
+    /// As [`producer`](Self::producer).
+    pub fn producer_with(&self, options: ProducerOptions) -> Result<Producer, AttachError> {
+        Producer::attach(self, options)
+    }
+
+    /// Adds a consumer: it misses nothing from `start` on, and holds the producer back.
+    ///
+    /// # Errors
+    /// [`AttachError`]: no free row, no permission, `start` is not in the ring.
+    pub fn consumer(&self, start: Start) -> Result<Consumer, AttachError> {
+        self.consumer_with(start, ConsumerOptions::default())
+    }
+
+    /// As [`consumer`](Self::consumer), with options.
+    ///
+    /// # Errors
+    /// As [`consumer`](Self::consumer).
+    pub fn consumer_with(
+        &self,
+        start: Start,
+        options: ConsumerOptions,
+    ) -> Result<Consumer, AttachError> {
+        Consumer::attach(self, start, options)
+    }
+
+    /// Adds an observer: it holds nobody back, and is told exactly what it missed. Needs only
+    /// permission to read.
+    ///
+    /// # Errors
+    /// [`AttachError`]: `start` is not in the ring.
+    pub fn observer(&self, start: Start) -> Result<Observer, AttachError> {
+        self.observer_with(start, ObserverOptions::default())
+    }
+
+    /// As [`observer`](Self::observer), with options.
+    ///
+    /// # Errors
+    /// As [`observer`](Self::observer).
+    pub fn observer_with(
+        &self,
+        start: Start,
+        options: ObserverOptions,
+    ) -> Result<Observer, AttachError> {
+        Observer::attach(self, start, options)
+    }
+
+    /// Bytes of data.
+    pub fn capacity_bytes(&self) -> u64 {
+        self.description().geometry.capacity
+    }
+
+    /// The largest message, in bytes.
+    pub fn max_message_bytes(&self) -> u32 {
+        self.description().geometry.max_message
+    }
+
+    /// How many readers can hold a row at once.
+    pub fn max_readers(&self) -> u32 {
+        self.description().geometry.rows
+    }
+
+    /// Bytes every frame begins at a multiple of.
+    pub fn frame_align(&self) -> u64 {
+        self.description().geometry.align
+    }
+
+    /// What the messages consist of, if the ring says.
+    pub fn schema(&self) -> Option<&Schema> {
+        self.description().schema.as_ref()
+    }
+
+    /// The random identity of this ring.
+    pub fn id(&self) -> u128 {
+        self.description().ring_id
+    }
+
+    /// When the ring was made, in nanoseconds since 1970, by its creator's clock.
+    pub fn created_ns(&self) -> u64 {
+        self.description().created_ns
+    }
+
+    /// Where the ring lies, for messages.
+    pub fn path(&self) -> &Path {
+        self.segment.path()
+    }
+
+    /// Whether this user may consume, or only observe.
+    pub fn may_consume(&self) -> bool {
+        self.segment.reader().control().is_some() && self.segment.locks().is_some()
+    }
+
+    /// The descriptors behind the ring; `None` if there are none or not all may be opened.
+    pub fn files(&self) -> Option<RingFiles<BorrowedFd<'_>>> {
+        let files = self.segment.files()?;
+        Some(RingFiles {
+            stream: files.stream.as_fd(),
+            control: files.control.as_ref()?.as_fd(),
+            lock: files.lock.as_ref()?.as_fd(),
+        })
+    }
+
+    /// Looks at the ring without touching it.
+    pub fn status(&self) -> RingStatus {
+        let memory = self.segment.reader();
+        let state = &memory.producer().state;
+        let next = index::place(memory, Start::Latest, 0).ok();
+        let readers = (0..memory.geometry().rows).filter_map(|at| self.reader_status(at));
+        RingStatus {
+            next_sequence: next.map(|at| at.sequence),
+            position: next.map(|at| at.position),
+            oldest_sequence: index::oldest(memory, 0).map(|at| at.sequence),
+            epoch: state.epoch.load(Relaxed),
+            closed: producer_state(memory) == ProducerState::Closed,
+            producer_alive: self.is_held(Role::Producer),
+            producer_pid: state.pid.load(Relaxed),
+            readers: readers.collect(),
+        }
+    }
+
+    fn reader_status(&self, at: u32) -> Option<ReaderStatus> {
+        let row = self.segment.reader().row(at)?;
+        let kind = RowState::from_raw(row.state.load(Relaxed));
+        if kind == RowState::Free {
+            return None;
+        }
+        Some(ReaderStatus {
+            row: at,
+            gating: kind == RowState::Consumer,
+            next_sequence: row.sequence.load(Relaxed),
+            position: row.position.load(Relaxed),
+            may_park: row.may_park.load(Relaxed) != 0,
+            alive: self.is_held(Role::Row(at)).unwrap_or(true),
+            pid: row.pid.load(Relaxed),
+        })
+    }
+
+    /// Checks the schema of the ring against the one a program expects.
+    ///
+    /// # Errors
+    /// [`OpenError::Schema`] names the first field that differs.
+    pub fn expect_schema(&self, here: &Schema) -> Result<(), OpenError> {
+        let mismatch = match self.schema() {
+            None => Some(SchemaMismatch::Missing),
+            Some(ring) => ring.difference(here),
+        };
+        match mismatch {
+            None => Ok(()),
+            Some(mismatch) => Err(OpenError::Schema {
+                path: self.path().to_owned(),
+                mismatch,
+            }),
+        }
+    }
+
+    pub(super) fn description(&self) -> &Description {
+        self.segment.description()
+    }
+
+    pub(super) fn segment(&self) -> &Segment {
+        &self.segment
+    }
+
+    pub(super) fn canary(&self) -> Canary {
+        self.canary
+    }
+
+    /// Whether a role is held by somebody alive; `None` without permission to ask.
+    pub(super) fn is_held(&self, role: Role) -> Option<bool> {
+        self.segment.locks()?.is_held(role).ok()
+    }
+
+    /// The lock bytes, or the error that says why this user only observes.
+    pub(super) fn locks(&self) -> Result<&Locks, AttachError> {
+        let control = self.segment.reader().control();
+        match (self.segment.locks(), control) {
+            (Some(locks), Some(_)) => Ok(locks),
+            _ => Err(AttachError::Permission {
+                path: self.path().to_owned(),
+            }),
+        }
+    }
+
+    pub(super) fn acquire(&self, role: Role) -> Result<Option<Held>, AttachError> {
+        self.locks()?
+            .acquire(role)
+            .map_err(|source| AttachError::Io {
+                path: self.path().to_owned(),
+                source,
+            })
+    }
+
+    /// Takes the first free row.
+    pub(super) fn acquire_row(&self) -> Result<(u32, Held), AttachError> {
+        let rows = self.max_readers();
+        for row in 0..rows {
+            if let Some(held) = self.acquire(Role::Row(row))? {
+                return Ok((row, held));
+            }
+        }
+        Err(AttachError::NoRow { rows })
+    }
+
+    /// Whether any taken row may sleep.
+    pub(super) fn anyone_may_park(&self) -> bool {
+        let memory = self.segment.reader();
+        (0..memory.geometry().rows)
+            .filter_map(|at| memory.row(at))
+            .any(|row| row.state.load(Relaxed) != 0 && row.may_park.load(Relaxed) != 0)
+    }
+}

@@ -1,0 +1,162 @@
+//! Waiting for several rings at once.
+//!
+//! Layer 5. One thread, one system call (`futex_waitv`), any mixture of consumers and observers.
+
+use crate::layout::lines::Bell;
+use crate::segment::Memory;
+use crate::sync::{edge_fence, ord, spin_hint, FutexWord, Ordering::Relaxed};
+use crate::wait::bell::{FIRST_SLEEP, LONGEST_SLEEP};
+use crate::wait::{Deadline, Waited};
+use core::time::Duration;
+use std::time::Instant;
+
+/// What only handles of this crate can be.
+pub trait Sealed: Waited {}
+
+/// A handle that can be waited for together with others: a [`Consumer`](crate::Consumer) or an
+/// [`Observer`](crate::Observer).
+pub trait Source: Sealed {
+    #[doc(hidden)]
+    fn memory(&self) -> &Memory;
+    #[doc(hidden)]
+    fn parks(&self) -> bool;
+}
+
+/// Waits for several rings.
+///
+/// # Guarantees
+/// No wake-up is lost. A source counts as ready when it has a message, a loss or an end to report.
+/// Sources take turns: the search begins behind the one reported last.
+///
+/// Up to 128 sources are woken by the kernel at once; with more, or where one of them may not sleep
+/// (its strategy spins, or it has only permission to read), the set polls at least once a
+/// millisecond.
+///
+/// ```
+/// use slipring::{Deadline, Ring, Start, WaitSet};
+///
+/// let (quotes, trades) = (Ring::heap().create()?, Ring::heap().create()?);
+/// let mut to_trades = trades.producer()?;
+/// let mut from_quotes = quotes.consumer(Start::Latest)?;
+/// let mut from_trades = trades.consumer(Start::Latest)?;
+/// to_trades.publish(b"sold")?;
+///
+/// let mut set = WaitSet::new();
+/// let ready = set.wait(&mut [&mut from_quotes, &mut from_trades], Deadline::NEVER);
+/// assert_eq!(ready, Some(1));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct WaitSet {
+    spin: Duration,
+    next: usize,
+    slept: bool,
+}
+
+impl Default for WaitSet {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl WaitSet {
+    /// A set that polls for 20 microseconds and then sleeps.
+    pub fn new() -> Self {
+        Self::with_spin(Duration::from_micros(20))
+    }
+
+    /// A set that polls for this long before it sleeps; for ever with [`Duration::MAX`].
+    pub fn with_spin(spin: Duration) -> Self {
+        Self {
+            spin,
+            next: 0,
+            slept: false,
+        }
+    }
+
+    /// Waits until a source has something to report; its place in the list, or `None` once the
+    /// deadline has passed. An empty list only waits for the deadline, and never if there is none.
+    pub fn wait(
+        &mut self,
+        sources: &mut [&mut dyn Source],
+        deadline: impl Into<Deadline>,
+    ) -> Option<usize> {
+        let deadline = deadline.into();
+        if sources.is_empty() && deadline == Deadline::NEVER {
+            return None;
+        }
+        let started = Instant::now();
+        let mut asked = started;
+        loop {
+            for _ in 0..16 {
+                if let Some(at) = self.poll(sources) {
+                    return Some(at);
+                }
+                spin_hint();
+            }
+            let now = Instant::now();
+            if deadline.passed() {
+                return None;
+            }
+            if now - asked >= Duration::from_millis(10) {
+                asked = now;
+                if let Some(at) = sources.iter_mut().position(|source| source.gone()) {
+                    return Some(at);
+                }
+            }
+            if now - started >= self.spin {
+                if let Some(at) = self.sleep(sources, deadline) {
+                    return Some(at);
+                }
+            }
+        }
+    }
+
+    fn poll(&mut self, sources: &mut [&mut dyn Source]) -> Option<usize> {
+        let all = sources.len();
+        let found = (0..all)
+            .map(|step| (self.next + step) % all)
+            .find(|at| sources[*at].ready() || sources[*at].over());
+        if let Some(at) = found {
+            self.next = at + 1;
+        }
+        found
+    }
+
+    /// The protocol of one bell, on all of them: arm, fence, look again, sleep.
+    fn sleep(&mut self, sources: &mut [&mut dyn Source], deadline: Deadline) -> Option<usize> {
+        let memories: Vec<Memory> = sources
+            .iter()
+            .map(|source| source.memory().clone())
+            .collect();
+        let all_park =
+            sources.iter().all(|source| source.parks()) && memories.len() <= FutexWord::MANY;
+        let bells: Vec<&Bell> = memories
+            .iter()
+            .filter_map(|memory| memory.control())
+            .map(|control| &control.data)
+            .collect();
+        let left = deadline.remaining().unwrap_or(LONGEST_SLEEP);
+        if !all_park || bells.is_empty() {
+            std::thread::sleep(left.min(FIRST_SLEEP));
+            return None;
+        }
+        let mut seen = Vec::with_capacity(bells.len());
+        for bell in bells {
+            seen.push((&bell.word, bell.word.load(ord!(E6: Acquire))));
+            bell.armed.store(1, Relaxed);
+        }
+        edge_fence!(E6 sleep: SeqCst);
+        if let Some(at) = self.poll(sources) {
+            return Some(at);
+        }
+        let longest = if self.slept {
+            LONGEST_SLEEP
+        } else {
+            FIRST_SLEEP
+        };
+        self.slept = true;
+        FutexWord::wait_many(&seen, left.min(longest));
+        None
+    }
+}

@@ -1,0 +1,256 @@
+//! Every size and offset of a ring, computed in one place with checked arithmetic.
+//!
+//! Layer 1. A [`Geometry`] that exists is valid: whatever it was built from, user options or the
+//! bytes of a peer, went through [`Geometry::check`].
+
+use super::frame::{frame_bytes, MAX_LEN, WORD};
+use core::fmt;
+
+/// The page all offsets are multiples of.
+pub const PAGE: u64 = 4096;
+/// The alignment of data and files when huge pages are asked for.
+pub const HUGE_PAGE: u64 = 2 << 20;
+/// Bytes per block of the index, except in rings so small that an eighth of them is less.
+pub const BLOCK: u64 = 4096;
+/// Bytes per index entry.
+pub const INDEX_ENTRY: u64 = 16;
+/// Bytes per line: what one writer owns. Our constant, whatever the cache line of the host.
+pub const LINE: u64 = 128;
+/// The largest ring, in bytes.
+pub const MAX_CAPACITY: u64 = 1 << 40;
+/// The most rows a ring may have.
+pub const MAX_ROWS: u32 = 1024;
+
+/// The validated numbers of one ring. Private memory, never re-read from the mapping.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Geometry {
+    /// Bytes of data; a power of two.
+    pub capacity: u64,
+    /// Bytes per block; a power of two, at most `capacity`.
+    pub block: u64,
+    /// Frame alignment: 8 or 64.
+    pub align: u64,
+    /// Rows in `control`: consumers plus observers that may park.
+    pub rows: u32,
+    /// Largest payload in bytes: a quarter of the capacity, bounded by the commit word.
+    pub max_message: u32,
+    /// Sequence of the first message ever.
+    pub first_sequence: u64,
+    /// Whether data and files are laid out for huge pages.
+    pub huge: bool,
+}
+
+/// Why a set of sizes is not a ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum GeometryError {
+    /// The capacity is not a power of two within the range.
+    Capacity {
+        /// What was asked for, in bytes.
+        bytes: u64,
+    },
+    /// The alignment is neither 8 nor 64.
+    Align {
+        /// What was asked for, in bytes.
+        bytes: u64,
+    },
+    /// The number of rows is not in `1..=1024`.
+    Rows {
+        /// What was asked for.
+        rows: u32,
+    },
+    /// The block is not a power of two that divides the capacity.
+    Block {
+        /// What was asked for, in bytes.
+        bytes: u64,
+    },
+}
+
+impl fmt::Display for GeometryError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Capacity { bytes } => write!(
+                f,
+                "capacity {bytes} is not allowed: use a power of two from {PAGE} to {MAX_CAPACITY} bytes"
+            ),
+            Self::Align { bytes } => {
+                write!(f, "frame alignment {bytes} is not allowed: use 8 or 64")
+            }
+            Self::Rows { rows } => {
+                write!(f, "{rows} rows are not allowed: use 1 to {MAX_ROWS}")
+            }
+            Self::Block { bytes } => write!(
+                f,
+                "block of {bytes} bytes is not allowed: use a power of two up to the capacity"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for GeometryError {}
+
+impl Geometry {
+    /// The sizes of a ring: blocks of 4 KiB, or of an eighth of a smaller ring, so that from every
+    /// instant of a producer's work at least one indexed frame is intact.
+    pub fn new(
+        capacity: u64,
+        align: u64,
+        rows: u32,
+        first_sequence: u64,
+        huge: bool,
+    ) -> Result<Self, GeometryError> {
+        if capacity < PAGE {
+            return Err(GeometryError::Capacity { bytes: capacity });
+        }
+        Self::check(
+            capacity,
+            BLOCK.min(capacity / 8),
+            align,
+            rows,
+            first_sequence,
+            huge,
+        )
+    }
+
+    /// The one validation. Accepts smaller capacities and blocks than a file may have, so that a
+    /// model checker can exhaust a ring of a few words.
+    pub fn check(
+        capacity: u64,
+        block: u64,
+        align: u64,
+        rows: u32,
+        first_sequence: u64,
+        huge: bool,
+    ) -> Result<Self, GeometryError> {
+        if !capacity.is_power_of_two() || !(8 * WORD..=MAX_CAPACITY).contains(&capacity) {
+            return Err(GeometryError::Capacity { bytes: capacity });
+        }
+        if align != 8 && align != 64 || capacity < 8 * align {
+            return Err(GeometryError::Align { bytes: align });
+        }
+        if !block.is_power_of_two() || block > capacity || block < 2 * WORD {
+            return Err(GeometryError::Block { bytes: block });
+        }
+        if rows == 0 || rows > MAX_ROWS {
+            return Err(GeometryError::Rows { rows });
+        }
+        let max_message =
+            u32::try_from(capacity / 4).map_or(MAX_LEN, |quarter| quarter.min(MAX_LEN));
+        Ok(Self {
+            capacity,
+            block,
+            align,
+            rows,
+            max_message,
+            first_sequence,
+            huge,
+        })
+    }
+
+    /// Entries of the block index.
+    pub const fn blocks(&self) -> u64 {
+        self.capacity / self.block
+    }
+
+    /// Words of data.
+    pub const fn words(&self) -> u64 {
+        self.capacity / WORD
+    }
+
+    /// Bytes of the frame of a message.
+    #[inline]
+    pub const fn frame(&self, len: u64) -> u64 {
+        frame_bytes(len, self.align)
+    }
+
+    /// Where the lap that contains `position` ends.
+    #[inline]
+    pub const fn lap_end(&self, position: u64) -> u64 {
+        (position | (self.capacity - 1)) + 1
+    }
+
+    /// The number of the block that contains `position`, counted over all laps.
+    #[inline]
+    pub const fn block_of(&self, position: u64) -> u64 {
+        position / self.block
+    }
+
+    /// Offset of the block index in `stream`.
+    pub const fn index_offset(&self) -> u64 {
+        2 * PAGE
+    }
+
+    /// Offset of the data in `stream`.
+    pub const fn data_offset(&self) -> u64 {
+        let end = self.index_offset() + self.blocks() * INDEX_ENTRY;
+        round_up(end, self.page())
+    }
+
+    /// Bytes of the `stream` file.
+    pub const fn stream_bytes(&self) -> u64 {
+        round_up(self.data_offset() + self.capacity, self.page())
+    }
+
+    /// Bytes of the `control` file.
+    pub const fn control_bytes(&self) -> u64 {
+        round_up(PAGE + self.rows as u64 * LINE, self.page())
+    }
+
+    const fn page(&self) -> u64 {
+        if self.huge {
+            HUGE_PAGE
+        } else {
+            PAGE
+        }
+    }
+}
+
+const fn round_up(bytes: u64, to: u64) -> u64 {
+    (bytes + to - 1) & !(to - 1)
+}
+
+#[cfg(all(test, not(slipring_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn regions_follow_each_other_without_overlap() {
+        for shift in 12..=40 {
+            for huge in [false, true] {
+                let g = Geometry::new(1 << shift, 8, 32, 0, huge).unwrap();
+                assert!(g.index_offset() + g.blocks() * INDEX_ENTRY <= g.data_offset());
+                assert!(g.data_offset() + g.capacity <= g.stream_bytes());
+                assert_eq!(g.data_offset() % PAGE, 0);
+                assert!(g.control_bytes() >= PAGE + 32 * LINE);
+            }
+        }
+    }
+
+    #[test]
+    fn the_largest_message_always_fits_behind_a_pad() {
+        for shift in 12..=20 {
+            for align in [8, 64] {
+                let g = Geometry::new(1 << shift, align, 1, 0, false).unwrap();
+                let frame = g.frame(u64::from(g.max_message));
+                // A pad just too small for the frame, the frame, and the word checked behind it.
+                assert!(frame + WORD + frame + WORD <= g.capacity);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_ring_is_refused_with_its_numbers() {
+        for bytes in [0, 1, 2048, 4097, 3 << 20, 1 << 41, u64::MAX] {
+            let refused = Geometry::new(bytes, 8, 1, 0, false).unwrap_err();
+            assert_eq!(refused, GeometryError::Capacity { bytes });
+        }
+        for bytes in [0, 7, 16, 128, u64::MAX] {
+            let refused = Geometry::new(4096, bytes, 1, 0, false).unwrap_err();
+            assert_eq!(refused, GeometryError::Align { bytes });
+        }
+        for rows in [0, 1025] {
+            let refused = Geometry::new(4096, 8, rows, 0, false).unwrap_err();
+            assert_eq!(refused, GeometryError::Rows { rows });
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! Slipring.
+#[cfg(not(all(
+    target_os = "linux",
+    target_pointer_width = "64",
+    target_endian = "little"
+)))]
+compile_error!("slipring runs on Linux on 64-bit little-endian processors");
+
+#[doc(hidden)]
+pub mod layout;
+#[doc(hidden)]
+pub mod ring;
+#[doc(hidden)]
+pub mod segment;
+#[doc(hidden)]
+pub mod sync;
+#[doc(hidden)]
+pub mod wait;
+
+#[cfg(not(slipring_loom))]
+mod endpoint;
+#[cfg(not(slipring_loom))]
+mod registry;
+#[cfg(not(slipring_loom))]
+mod typed;
+
+#[cfg(not(slipring_loom))]
+pub use {
+    endpoint::{
+        AttachError, Batch, Builder, Claim, Consumer, ConsumerOptions, Message, Observer,
+        ObserverOptions, Payload, Producer, ProducerOptions, PublishBatch, PublishError,
+        ReaderStatus, ReceiveError, Received, Ring, RingFiles, RingStatus, Source, TryPublishError,
+        TryReceiveError, WaitSet,
+    },
+    layout::description::DescriptionError,
+    layout::geometry::GeometryError,
+    layout::schema::{Field, Kind, Schema, SchemaError, SchemaMismatch},
+    registry::{list, list_in, Entry},
+    ring::{observer::Resume, Corrupt, Start},
+    segment::{CreateError, NameError, OpenError, RemoveError},
+    typed::{Element, Plain, Typed, TypedConsumer, TypedObserver, TypedProducer, TypedReceived},
+    wait::{Deadline, Strategy},
+};
+
+#[cfg(not(slipring_loom))]
+#[doc(hidden)]
+pub use bytemuck;

@@ -1,0 +1,43 @@
+//! The rings of a directory.
+//!
+//! Layer 8.
+
+use crate::endpoint::Ring;
+use crate::segment::{self, Location, MappingOptions, OpenError};
+use std::path::Path;
+
+/// One name in a slipring directory.
+#[derive(Debug)]
+pub struct Entry {
+    /// The name.
+    pub name: String,
+    /// The ring, or why it could not be opened.
+    pub ring: Result<Ring, OpenError>,
+}
+
+/// Every ring of the slipring directory, in order of name.
+///
+/// # Errors
+/// [`OpenError`] if the directory cannot be read; one that does not exist is empty.
+pub fn list() -> Result<Vec<Entry>, OpenError> {
+    list_in(Location::default_directory().0)
+}
+
+/// Every ring of a directory, in order of name.
+///
+/// # Errors
+/// As [`list`].
+pub fn list_in(directory: impl AsRef<Path>) -> Result<Vec<Entry>, OpenError> {
+    let mapping = MappingOptions {
+        populate: false,
+        lock_memory: false,
+    };
+    let listed = segment::list(directory.as_ref(), mapping)?;
+    Ok(listed
+        .into_iter()
+        .map(|listing| Entry {
+            name: listing.name,
+            ring: listing.segment.map(Ring::from_segment),
+        })
+        .collect())
+}

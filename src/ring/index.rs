@@ -1,0 +1,181 @@
+//! The block index: from a place in the ring, or a sequence, to a frame that begins there.
+//!
+//! Layer 3, no unsafe code. Entries are written before their frame is committed but never ahead of
+//! an uncommitted batch, so whoever lands on one stands on the end of committed history or inside
+//! it. Loads are relaxed and followed by fences, because readers may map the stream read-only and
+//! only such loads are guaranteed there. Every answer here was intact when it was checked; it stays so only behind a gate.
+
+use super::{ahead, Boundary, Corrupt, Frame, Start};
+use crate::layout::frame::CommitWord;
+use crate::segment::Memory;
+use crate::sync::{edge_fence, ord, Ordering::Relaxed};
+
+/// How often a search starts again because the producer overtook it.
+const ATTEMPTS: u32 = 8;
+
+/// Writes the entry of the block in which `boundary` lies. For the producer only.
+pub fn record(memory: &Memory, boundary: Boundary) {
+    let entry = memory.index(memory.geometry().block_of(boundary.position));
+    entry.sequence.store(boundary.sequence, Relaxed);
+    entry.position.store(boundary.position, ord!(E3: Release));
+}
+
+/// Whether any byte from `position` on, one lap back, may have been overwritten. Ask after an
+/// acquire fence that follows the reads in question.
+#[inline(always)]
+pub fn overtaken(memory: &Memory, position: u64) -> bool {
+    memory.producer().reserve.position.load(Relaxed) > position + memory.geometry().capacity
+}
+
+/// The first frame that begins in `block`, counted over all laps, if one does and it is intact.
+fn entry(memory: &Memory, block: u64) -> Option<Boundary> {
+    let entry = memory.index(block);
+    let position = entry.position.load(Relaxed);
+    edge_fence!(E3 index: Acquire);
+    let sequence = entry.sequence.load(Relaxed);
+    edge_fence!(E2 index: Acquire);
+    let intact = memory.geometry().block_of(position) == block && !overtaken(memory, position);
+    intact.then_some(Boundary { position, sequence })
+}
+
+/// The blocks that may hold intact frames, oldest first.
+fn blocks(memory: &Memory) -> core::ops::RangeInclusive<u64> {
+    let geometry = memory.geometry();
+    let reserve = memory.producer().reserve.position.load(Relaxed);
+    let last = geometry.block_of(reserve.saturating_sub(1));
+    (last + 1).saturating_sub(geometry.blocks())..=last
+}
+
+/// The newest indexed frame; at most a few blocks behind the end of the stream.
+///
+/// `None` while the producer keeps overtaking the search.
+pub fn newest(memory: &Memory) -> Option<Boundary> {
+    (0..ATTEMPTS).find_map(|_| blocks(memory).rev().find_map(|block| entry(memory, block)))
+}
+
+/// The oldest indexed frame at or behind `floor`, else the newest one.
+pub fn oldest(memory: &Memory, floor: u64) -> Option<Boundary> {
+    let from = |block| entry(memory, block).filter(|found| found.position >= floor);
+    (0..ATTEMPTS)
+        .find_map(|_| blocks(memory).find_map(from))
+        .or_else(|| newest(memory))
+}
+
+/// What follows a boundary.
+#[derive(Clone, Copy, Debug)]
+pub enum Step {
+    /// A committed frame; the next one begins here.
+    Next(Boundary),
+    /// Nothing yet.
+    End,
+    /// The frame is gone.
+    Overtaken,
+}
+
+/// Steps over the frame at `from` without reading its payload.
+pub fn step(memory: &Memory, from: Boundary) -> Result<Step, Corrupt> {
+    let word = CommitWord::from_raw(memory.words().at(from.position).load(Relaxed));
+    edge_fence!(E1 step: Acquire);
+    if overtaken(memory, from.position) {
+        return Ok(Step::Overtaken);
+    }
+    if !word.commits(from.sequence) {
+        return Ok(Step::End);
+    }
+    let frame = Frame::decode(memory.geometry(), from.position, word)?;
+    Ok(Step::Next(Boundary {
+        position: frame.end,
+        sequence: from.sequence.wrapping_add(u64::from(!frame.pad)),
+    }))
+}
+
+/// Why a start could not be found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Nowhere {
+    /// The message is no longer in the ring.
+    Gone {
+        /// The oldest that is.
+        oldest: u64,
+    },
+    /// The message has not been published.
+    Ahead {
+        /// The next that will be.
+        next: u64,
+    },
+    /// The producer overtook every attempt.
+    Overtaken,
+    /// The ring is damaged.
+    Corrupt(Corrupt),
+}
+
+/// The boundary where a reader that wants `start` begins, at or behind `floor`.
+///
+/// For [`Start::Latest`] it is the end of the stream at some instant during the call: the walk
+/// from the newest index entry ends where nothing is committed, or where the producer had
+/// announced to write at most when the walk began.
+pub fn place(memory: &Memory, start: Start, floor: u64) -> Result<Boundary, Nowhere> {
+    for _ in 0..ATTEMPTS {
+        let from = match start {
+            Start::Latest => newest(memory),
+            Start::Oldest => oldest(memory, floor),
+            Start::Sequence(sequence) => match before(memory, sequence, floor) {
+                Ok(found) => found,
+                Err(nowhere) => return Err(nowhere),
+            },
+        };
+        let Some(from) = from else { continue };
+        let until = memory.producer().reserve.position.load(Relaxed);
+        if let Some(found) = walk(memory, from, start, floor, until)? {
+            return Ok(found);
+        }
+    }
+    Err(Nowhere::Overtaken)
+}
+
+/// Walks from an indexed frame to the one that `start` means; `None` if it was overtaken.
+fn walk(
+    memory: &Memory,
+    from: Boundary,
+    start: Start,
+    floor: u64,
+    until: u64,
+) -> Result<Option<Boundary>, Nowhere> {
+    let mut at = from;
+    loop {
+        let arrived = match start {
+            Start::Oldest => at.position >= floor,
+            Start::Latest => at.position >= until,
+            Start::Sequence(sequence) => at.sequence == sequence,
+        };
+        if arrived {
+            return Ok(Some(at));
+        }
+        match step(memory, at).map_err(Nowhere::Corrupt)? {
+            Step::Next(next) => at = next,
+            Step::Overtaken => return Ok(None),
+            Step::End => {
+                return match start {
+                    Start::Sequence(_) => Err(Nowhere::Ahead { next: at.sequence }),
+                    _ => Ok(Some(at)),
+                }
+            }
+        }
+    }
+}
+
+/// The indexed frame nearest before `sequence`; `None` if the index moved under the search.
+fn before(memory: &Memory, sequence: u64, floor: u64) -> Result<Option<Boundary>, Nowhere> {
+    let Some(first) = oldest(memory, floor) else {
+        return Ok(None);
+    };
+    if ahead(first.sequence, sequence) > 0 {
+        return Err(Nowhere::Gone {
+            oldest: first.sequence,
+        });
+    }
+    let found = blocks(memory)
+        .rev()
+        .filter_map(|block| entry(memory, block))
+        .find(|at| ahead(at.sequence, sequence) <= 0 && at.position >= floor);
+    Ok(Some(found.unwrap_or(first)))
+}

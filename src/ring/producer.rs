@@ -1,0 +1,366 @@
+//! The writing side: the only place where payload visibility is decided.
+//!
+//! Layer 3, no unsafe code. One comparison guards the hot path: the *soft limit*, the nearest of
+//! gate, end of block and end of lap. Everything that happens rarely (looking at the rows,
+//! announcing what will be overwritten, the index, padding a lap) happens in `make_room`.
+
+use super::gate::Gate;
+use super::index::record;
+use super::recover::left;
+use super::{Boundary, Corrupt};
+use crate::layout::frame::{CommitWord, WORD};
+use crate::layout::lines::{ProducerState, RowState};
+use crate::segment::Memory;
+use crate::sync::{edge_fence, ord, Ordering::Relaxed};
+
+/// How far ahead of the next frame the producer asks for its line.
+const PREFETCH: u64 = 256;
+
+/// Why nothing was written. Nothing has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// The message is larger than any may be.
+    TooLarge {
+        /// What the ring allows, in bytes.
+        max: u32,
+    },
+    /// A consumer still needs the space.
+    Full {
+        /// Its row.
+        row: u32,
+    },
+    /// The batch would outgrow half the ring; commit it first.
+    BatchFull,
+}
+
+/// Frames written but not yet visible: everything hangs on the first one's commit word.
+#[derive(Clone, Copy, Debug)]
+struct Staged {
+    first: Boundary,
+    word: CommitWord,
+    indexed: u64,
+    messages: u64,
+}
+
+/// The private state of the one producer.
+#[derive(Debug)]
+pub struct Producer {
+    memory: Memory,
+    /// Where the next frame begins.
+    position: u64,
+    /// Sequence of the next message.
+    sequence: u64,
+    /// A frame, and the word behind it, that end here or before go the short way.
+    soft_limit: u64,
+    /// Everything up to here has been announced as overwritten.
+    reserved: u64,
+    /// One more than the number of the last block whose first frame is known.
+    indexed: u64,
+    gate: Gate,
+    staged: Option<Staged>,
+    /// Index entries of blocks entered by the staged batch; recorded once it is committed.
+    pending: Vec<Boundary>,
+}
+
+impl Producer {
+    /// Takes the stream over where the last producer left it. Call with the producer's lock held.
+    ///
+    /// # Errors
+    /// [`Corrupt`] if the stream has no intact end.
+    pub fn attach(memory: Memory, pid: u32) -> Result<Self, Corrupt> {
+        let left = left(&memory)?;
+        let at = left.head;
+        let geometry = *memory.geometry();
+        let state = &memory.producer().state;
+        let epoch = state.epoch.load(Relaxed).wrapping_add(1);
+        state.epoch.store(epoch, Relaxed);
+        state.pid.store(pid, Relaxed);
+        state
+            .state
+            .store(ProducerState::Attached as u32, ord!(E7: Release));
+        Ok(Self {
+            position: at.position,
+            sequence: at.sequence,
+            // Sends the first message the long way, which looks at everything.
+            soft_limit: at.position,
+            reserved: memory.producer().reserve.position.load(Relaxed),
+            // An entry is written once a lap: its two words cannot change together.
+            indexed: geometry.block_of(left.indexed.position) + 1,
+            gate: Gate::new(&memory),
+            staged: None,
+            pending: Vec::with_capacity(geometry.blocks() as usize + 1),
+            memory,
+        })
+    }
+
+    /// The memory this producer writes.
+    pub fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    /// Sequence of the next message.
+    pub fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// How many producers the ring has had, this one included.
+    pub fn epoch(&self) -> u64 {
+        self.memory.producer().state.epoch.load(Relaxed)
+    }
+
+    /// How often a consumer's row said something it may not say.
+    pub fn violations(&self) -> u64 {
+        self.gate.violations()
+    }
+
+    /// Writes and commits one message; its sequence on success.
+    #[inline(always)]
+    pub fn try_publish(&mut self, payload: &[u8]) -> Result<u64, Refused> {
+        self.room(payload.len())?;
+        self.memory.words().copy_in(self.position + WORD, payload);
+        Ok(self.seal(payload.len() as u32))
+    }
+
+    /// Makes room for a message of `len` bytes; the position of its payload.
+    pub fn try_claim(&mut self, len: usize) -> Result<u64, Refused> {
+        self.room(len)?;
+        Ok(self.position + WORD)
+    }
+
+    /// Commits the claimed message with its first `len` bytes, at most what was claimed.
+    pub fn commit_claim(&mut self, len: u32) -> u64 {
+        let rest = u64::from(len) % WORD;
+        if rest != 0 {
+            let last = self
+                .memory
+                .words()
+                .at(self.position + WORD + u64::from(len) - rest);
+            last.store(last.load(Relaxed) & ((1 << (8 * rest)) - 1), Relaxed);
+        }
+        self.seal(len)
+    }
+
+    /// Writes one message behind those already staged, visible to nobody.
+    #[inline(always)]
+    pub fn try_stage(&mut self, payload: &[u8]) -> Result<u64, Refused> {
+        self.room(payload.len())?;
+        self.memory.words().copy_in(self.position + WORD, payload);
+        let len = payload.len() as u32;
+        let word = CommitWord::message(len, self.sequence);
+        let at = Boundary {
+            position: self.position,
+            sequence: self.sequence,
+        };
+        self.advance(len);
+        match &mut self.staged {
+            None => {
+                self.staged = Some(Staged {
+                    first: at,
+                    word,
+                    indexed: self.indexed,
+                    messages: 1,
+                });
+            }
+            Some(staged) => {
+                staged.messages += 1;
+                self.memory
+                    .words()
+                    .at(at.position)
+                    .store(word.raw(), Relaxed);
+            }
+        }
+        Ok(at.sequence)
+    }
+
+    /// Makes everything staged visible at once; how many messages that were.
+    #[inline(always)]
+    pub fn commit_staged(&mut self) -> u64 {
+        let Some(staged) = self.staged.take() else {
+            return 0;
+        };
+        let first = self.memory.words().at(staged.first.position);
+        first.store(staged.word.raw(), ord!(E1: Release));
+        if !self.pending.is_empty() {
+            self.record_pending();
+        }
+        staged.messages
+    }
+
+    /// Forgets everything staged, as if it had never been written.
+    pub fn abort_staged(&mut self) {
+        if let Some(staged) = self.staged.take() {
+            self.position = staged.first.position;
+            self.sequence = staged.first.sequence;
+            self.indexed = staged.indexed;
+            self.soft_limit = self.position;
+            self.pending.clear();
+        }
+    }
+
+    #[cold]
+    fn record_pending(&mut self) {
+        for at in 0..self.pending.len() {
+            record(&self.memory, self.pending[at]);
+        }
+        self.pending.clear();
+    }
+
+    /// Commits the frame whose payload lies in place.
+    #[inline(always)]
+    fn seal(&mut self, len: u32) -> u64 {
+        let (at, sequence) = (self.position, self.sequence);
+        self.advance(len);
+        let word = CommitWord::message(len, sequence);
+        self.memory
+            .words()
+            .at(at)
+            .store(word.raw(), ord!(E1: Release));
+        self.memory
+            .words()
+            .prefetch_for_write(self.position + PREFETCH);
+        sequence
+    }
+
+    /// Moves behind the frame at the current position and makes its successor unmistakable.
+    #[inline(always)]
+    fn advance(&mut self, len: u32) {
+        self.position += self.memory.geometry().frame(u64::from(len));
+        self.sequence = self.sequence.wrapping_add(1);
+        self.disarm();
+    }
+
+    /// Makes sure that what lies at the current position does not pass for the next frame.
+    ///
+    /// Stale bytes there may be any old payload, and a payload can spell a commit word. Checking
+    /// costs a load that hits the producer's own cache; clearing always would cost the line.
+    #[inline(always)]
+    fn disarm(&mut self) {
+        let next = self.memory.words().at(self.position);
+        if CommitWord::from_raw(next.load(Relaxed)).carries(self.sequence) {
+            next.store(0, Relaxed);
+        }
+    }
+
+    /// Makes sure that a message of `len` bytes can be written at the current position.
+    #[inline(always)]
+    fn room(&mut self, len: usize) -> Result<(), Refused> {
+        let end = self.position + self.memory.geometry().frame(len as u64);
+        if end + WORD > self.soft_limit {
+            self.make_room(len)?;
+        }
+        Ok(())
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn make_room(&mut self, len: usize) -> Result<(), Refused> {
+        let geometry = *self.memory.geometry();
+        let max = geometry.max_message;
+        if len as u64 > u64::from(max) {
+            return Err(Refused::TooLarge { max });
+        }
+        let frame = geometry.frame(len as u64);
+        let lap_end = geometry.lap_end(self.position);
+        let wraps = self.position + frame + WORD > lap_end;
+        let start = if wraps { lap_end } else { self.position };
+        let need = start + frame + WORD;
+        if let Some(staged) = self.staged {
+            // Keeps the newest index entry intact, whatever happens to this process.
+            if need - staged.first.position > geometry.capacity / 2 {
+                return Err(Refused::BatchFull);
+            }
+        }
+        self.secure(need)?;
+        if wraps {
+            self.index_here();
+            self.pad(lap_end);
+        }
+        self.index_here();
+        // Exactly this frame where it leaves the block, so that the next one comes here again and
+        // the block it begins in gets its entry.
+        let block_end = (geometry.block_of(self.position) + 1) * geometry.block;
+        self.soft_limit = need
+            .max(block_end)
+            .min(self.gate.limit())
+            .min(self.reserved);
+        Ok(())
+    }
+
+    /// Makes sure that every byte before `need` may be overwritten, and that observers know.
+    fn secure(&mut self, need: u64) -> Result<(), Refused> {
+        if need > self.gate.limit() {
+            let head = self
+                .staged
+                .map_or(self.position, |staged| staged.first.position);
+            self.gate
+                .look(&self.memory, need, head)
+                .map_err(|row| Refused::Full { row })?;
+        }
+        if need > self.reserved {
+            let block = self.memory.geometry().block;
+            self.reserved = (need + block - 1) & !(block - 1);
+            self.memory
+                .producer()
+                .reserve
+                .position
+                .store(self.reserved, Relaxed);
+            edge_fence!(E2 reserve: Release);
+        }
+        Ok(())
+    }
+
+    /// Records the current position if it is the first frame of its block; behind an uncommitted
+    /// batch only once that is committed.
+    fn index_here(&mut self) {
+        let block = self.memory.geometry().block_of(self.position);
+        if block < self.indexed {
+            return;
+        }
+        let here = Boundary {
+            position: self.position,
+            sequence: self.sequence,
+        };
+        self.indexed = block + 1;
+        if self.staged.is_some() {
+            self.pending.push(here);
+        } else {
+            record(&self.memory, here);
+        }
+    }
+
+    /// Fills the rest of the lap.
+    fn pad(&mut self, lap_end: u64) {
+        let at = self.position;
+        let word = CommitWord::pad(lap_end - at, self.sequence);
+        self.position = lap_end;
+        self.disarm();
+        let order = if self.staged.is_some() {
+            Relaxed
+        } else {
+            ord!(E1: Release)
+        };
+        self.memory.words().at(at).store(word.raw(), order);
+    }
+
+    /// Takes a row away from its owner. Call with the row's lock held, so that the owner is dead.
+    pub fn retire(&mut self, row: u32) {
+        if let Some(row) = self.memory.row(row) {
+            row.state.store(RowState::Free as u32, ord!(E4: Release));
+        }
+    }
+
+    /// Says what became of this producer: it closed the ring, or left it open.
+    pub fn leave(&mut self, closed: bool) {
+        self.abort_staged();
+        let state = if closed {
+            ProducerState::Closed
+        } else {
+            ProducerState::Absent
+        };
+        self.memory
+            .producer()
+            .state
+            .state
+            .store(state as u32, ord!(E7: Release));
+    }
+}

@@ -1,0 +1,220 @@
+//! Copies between private and shared bytes: the widest moves the processor has, chosen at run time.
+//!
+//! Layer 2, unsafe by need. The moves are inline assembly, which to the language is "some relaxed
+//! accesses in some order": an observer may overtake a copy, and then detects it, so the copy must
+//! be neither undefined nor one the optimiser may tear or drop. Without x86-64 the copy is the word
+//! loop that the model checker runs.
+#![allow(unsafe_code, reason = "copies to and from shared bytes")]
+
+/// Which moves this processor has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wide {
+    /// 64-byte moves through registers that legacy code never touches.
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+    /// 32-byte moves.
+    #[cfg(target_arch = "x86_64")]
+    Avx,
+    /// 16-byte moves, or words.
+    Baseline,
+}
+
+impl Wide {
+    /// Asks the processor.
+    pub fn detect() -> Self {
+        #[cfg(target_arch = "x86_64")]
+        {
+            if std::is_x86_feature_detected!("avx512f") && std::is_x86_feature_detected!("avx512vl")
+            {
+                return Self::Avx512;
+            }
+            if std::is_x86_feature_detected!("avx") {
+                return Self::Avx;
+            }
+        }
+        Self::Baseline
+    }
+
+    /// Every kind this processor has, for tests that compare them.
+    #[cfg(test)]
+    fn available() -> Vec<Self> {
+        let mut all = vec![Self::Baseline];
+        #[cfg(target_arch = "x86_64")]
+        match Self::detect() {
+            Self::Avx512 => all.extend([Self::Avx, Self::Avx512]),
+            Self::Avx => all.push(Self::Avx),
+            Self::Baseline => {}
+        }
+        all
+    }
+}
+
+/// Copies `bytes`, a multiple of eight, from `from` to `to`.
+///
+/// # Safety
+/// Both ranges are mapped for the whole call, aligned to eight, and do not overlap. One of them may
+/// be shared: other processes may read it, or write it meanwhile, in which case the private side
+/// ends up with a mixture.
+#[inline(always)]
+pub unsafe fn copy_words(to: *mut u8, from: *const u8, bytes: usize, wide: Wide) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: the caller's promises are exactly those of the callee.
+    unsafe {
+        x86::copy(to, from, bytes, wide);
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    // SAFETY: the caller's promises are exactly those of the callee.
+    unsafe {
+        let _ = wide;
+        word_by_word(to, from, bytes);
+    }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+unsafe fn word_by_word(to: *mut u8, from: *const u8, bytes: usize) {
+    use crate::sync::{AtomicU64, Ordering::Relaxed};
+    for at in (0..bytes).step_by(8) {
+        // SAFETY: `at + 8 <= bytes`, and the caller promised both ranges, aligned to eight.
+        unsafe {
+            let word = (*from.add(at).cast::<AtomicU64>()).load(Relaxed);
+            (*to.add(at).cast::<AtomicU64>()).store(word, Relaxed);
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use super::Wide;
+    use core::arch::asm;
+
+    /// Above this, the processor's own string move.
+    const STRING_MOVE: usize = 2048;
+
+    // The three sizes most messages have come first. Two moves that overlap cover every length
+    // between one and two of their widths without a loop.
+    #[inline(always)]
+    pub unsafe fn copy(to: *mut u8, from: *const u8, n: usize, wide: Wide) {
+        // SAFETY: every access of every arm lies in `0..n` of the two ranges the caller promised:
+        // a move of width w at offset 0 needs n >= w, one at offset n - w needs the same.
+        unsafe {
+            if n <= 32 {
+                return up_to_32(to, from, n);
+            }
+            match wide {
+                Wide::Avx512 if n == 64 => asm!(
+                    "vmovdqu64 zmm16, [{f}]", "vmovdqu64 [{t}], zmm16",
+                    f = in(reg) from, t = in(reg) to, out("zmm16") _,
+                    options(nostack, preserves_flags)),
+                Wide::Avx512 if n < 64 => asm!(
+                    "vmovdqu64 ymm16, [{f}]", "vmovdqu64 ymm17, [{f}+{n}-32]",
+                    "vmovdqu64 [{t}], ymm16", "vmovdqu64 [{t}+{n}-32], ymm17",
+                    f = in(reg) from, t = in(reg) to, n = in(reg) n,
+                    out("zmm16") _, out("zmm17") _, options(nostack, preserves_flags)),
+                Wide::Avx512 if n <= 128 => asm!(
+                    "vmovdqu64 zmm16, [{f}]", "vmovdqu64 zmm17, [{f}+{n}-64]",
+                    "vmovdqu64 [{t}], zmm16", "vmovdqu64 [{t}+{n}-64], zmm17",
+                    f = in(reg) from, t = in(reg) to, n = in(reg) n,
+                    out("zmm16") _, out("zmm17") _, options(nostack, preserves_flags)),
+                Wide::Avx if n <= 64 => avx_33_to_64(to, from, n),
+                _ => long(to, from, n, wide),
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn up_to_32(to: *mut u8, from: *const u8, n: usize) {
+        // SAFETY: as in `copy`; `n` is a multiple of eight, so it is 0, 8, 16, 24 or 32.
+        unsafe {
+            if n >= 16 {
+                asm!("movups {a}, [{f}]", "movups {b}, [{f}+{n}-16]",
+                    "movups [{t}], {a}", "movups [{t}+{n}-16], {b}",
+                    a = out(xmm_reg) _, b = out(xmm_reg) _,
+                    f = in(reg) from, t = in(reg) to, n = in(reg) n,
+                    options(nostack, preserves_flags));
+            } else if n != 0 {
+                asm!("mov {w}, [{f}]", "mov [{t}], {w}", w = out(reg) _,
+                    f = in(reg) from, t = in(reg) to, options(nostack, preserves_flags));
+            }
+        }
+    }
+
+    // `vzeroupper` changes the upper halves of all sixteen registers, so all are declared; without
+    // it, legacy instructions that follow would stall on some processors.
+    #[inline(always)]
+    unsafe fn avx_33_to_64(to: *mut u8, from: *const u8, n: usize) {
+        // SAFETY: as in `copy`, with 32 < n <= 64.
+        unsafe {
+            asm!("vmovdqu ymm0, [{f}]", "vmovdqu ymm1, [{f}+{n}-32]",
+                "vmovdqu [{t}], ymm0", "vmovdqu [{t}+{n}-32], ymm1", "vzeroupper",
+                f = in(reg) from, t = in(reg) to, n = in(reg) n,
+                out("ymm0") _, out("ymm1") _, out("ymm2") _, out("ymm3") _, out("ymm4") _,
+                out("ymm5") _, out("ymm6") _, out("ymm7") _, out("ymm8") _, out("ymm9") _,
+                out("ymm10") _, out("ymm11") _, out("ymm12") _, out("ymm13") _, out("ymm14") _,
+                out("ymm15") _, options(nostack, preserves_flags));
+        }
+    }
+
+    #[inline(never)]
+    unsafe fn long(to: *mut u8, from: *const u8, n: usize, wide: Wide) {
+        // SAFETY: as in `copy`, with n > 32. Each loop body moves `step` bytes at `at <= n - step`;
+        // the last one is moved back so that it ends at `n`.
+        unsafe {
+            if n > STRING_MOVE {
+                asm!("rep movsb", inout("rcx") n => _, inout("rsi") from => _,
+                    inout("rdi") to => _, options(nostack, preserves_flags));
+                return;
+            }
+            let step = if wide == Wide::Avx512 { 128 } else { 32 };
+            let mut at = 0;
+            loop {
+                let (t, f) = (to.add(at), from.add(at));
+                if wide == Wide::Avx512 {
+                    asm!("vmovdqu64 zmm16, [{f}]", "vmovdqu64 zmm17, [{f}+64]",
+                        "vmovdqu64 [{t}], zmm16", "vmovdqu64 [{t}+64], zmm17",
+                        f = in(reg) f, t = in(reg) t, out("zmm16") _, out("zmm17") _,
+                        options(nostack, preserves_flags));
+                } else {
+                    asm!("movups {a}, [{f}]", "movups {b}, [{f}+16]",
+                        "movups [{t}], {a}", "movups [{t}+16], {b}",
+                        a = out(xmm_reg) _, b = out(xmm_reg) _, f = in(reg) f, t = in(reg) t,
+                        options(nostack, preserves_flags));
+                }
+                if at + step == n {
+                    return;
+                }
+                at = (at + step).min(n - step);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_copies_every_length_and_nothing_else() {
+        for wide in Wide::available() {
+            for words in (0..300).chain([512, 513, 1000]) {
+                let from: Vec<u64> = (1..=words as u64 + 16)
+                    .map(|i| i * 0x0101_0101_0101)
+                    .collect();
+                let mut to = vec![u64::MAX; words + 16];
+                // SAFETY: both vectors are longer than the range, aligned, and distinct.
+                unsafe {
+                    copy_words(
+                        to[8..].as_mut_ptr().cast(),
+                        from[3..].as_ptr().cast(),
+                        words * 8,
+                        wide,
+                    );
+                }
+                assert_eq!(to[8..8 + words], from[3..3 + words], "{wide:?} {words}");
+                assert!(to[..8]
+                    .iter()
+                    .chain(&to[8 + words..])
+                    .all(|w| *w == u64::MAX));
+            }
+        }
+    }
+}

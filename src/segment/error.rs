@@ -1,0 +1,369 @@
+//! What can go wrong when a ring is made, opened or removed.
+//!
+//! Layer 2. One small enum per operation; every variant names the object and carries the numbers.
+
+use super::name::NameError;
+use crate::layout::description::DescriptionError;
+use crate::layout::geometry::GeometryError;
+use crate::layout::schema::SchemaMismatch;
+use core::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Why a ring could not be created. Nothing is left behind.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum CreateError {
+    /// The name is not allowed.
+    Name(NameError),
+    /// The sizes are not allowed.
+    Geometry(GeometryError),
+    /// Something already has this name.
+    Exists {
+        /// The path that is taken.
+        path: PathBuf,
+    },
+    /// The file system has no room.
+    NoSpace {
+        /// The ring directory.
+        path: PathBuf,
+        /// What the ring needs, in bytes.
+        bytes: u64,
+    },
+    /// This user may not create there.
+    Permission {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The new ring could not be attached to.
+    Open(OpenError),
+    /// The kernel refused a step for another reason.
+    Io {
+        /// The step.
+        what: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// The kernel's reason.
+        source: io::Error,
+    },
+}
+
+/// Why a ring could not be opened.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The name is not allowed.
+    Name(NameError),
+    /// There is no such ring.
+    NotFound {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// This user may not read the ring.
+    Permission {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file of the ring is not what a ring's file must be: a link, a device, another user's.
+    Untrusted {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// The description page is foreign, damaged, or of another version.
+    Description {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: DescriptionError,
+    },
+    /// A file is shorter than the description says.
+    Truncated {
+        /// The file.
+        path: PathBuf,
+        /// What it should have, in bytes.
+        expected: u64,
+        /// What it has, in bytes.
+        found: u64,
+    },
+    /// `control` belongs to another ring than `stream`.
+    Mismatched {
+        /// The ring directory.
+        path: PathBuf,
+    },
+    /// The messages are not what the program expects.
+    Schema {
+        /// The ring.
+        path: PathBuf,
+        /// The first difference.
+        mismatch: SchemaMismatch,
+    },
+    /// The kernel refused a step for another reason.
+    Io {
+        /// The step.
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The kernel's reason.
+        source: io::Error,
+    },
+}
+
+/// Why a ring could not be removed.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum RemoveError {
+    /// It could not be opened to see whether it is in use.
+    Open(OpenError),
+    /// Somebody alive is attached.
+    InUse {
+        /// The ring directory.
+        path: PathBuf,
+        /// Whether one of them is the producer.
+        producer: bool,
+        /// How many rows are held.
+        rows: u32,
+    },
+    /// The kernel refused a step.
+    Io {
+        /// The step.
+        what: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// The kernel's reason.
+        source: io::Error,
+    },
+}
+
+impl CreateError {
+    /// A number for this kind of error that never changes, for other languages.
+    pub fn code(&self) -> u32 {
+        match self {
+            Self::Name(_) => 100,
+            Self::Geometry(_) => 101,
+            Self::Exists { .. } => 102,
+            Self::NoSpace { .. } => 103,
+            Self::Permission { .. } => 104,
+            Self::Open(error) => error.code(),
+            Self::Io { .. } => 199,
+        }
+    }
+
+    pub(super) fn io(what: &'static str, path: &Path, bytes: u64, source: io::Error) -> Self {
+        let path = path.to_owned();
+        match source.raw_os_error() {
+            Some(libc::ENOSPC | libc::EDQUOT | libc::EFBIG) => Self::NoSpace { path, bytes },
+            Some(libc::EACCES | libc::EPERM | libc::EROFS) => Self::Permission { path },
+            Some(libc::EEXIST | libc::ENOTEMPTY) => Self::Exists { path },
+            _ => Self::Io { what, path, source },
+        }
+    }
+}
+
+impl OpenError {
+    /// A number for this kind of error that never changes, for other languages.
+    pub fn code(&self) -> u32 {
+        match self {
+            Self::Name(_) => 100,
+            Self::NotFound { .. } => 200,
+            Self::Permission { .. } => 201,
+            Self::Untrusted { .. } => 202,
+            Self::Description { .. } => 203,
+            Self::Truncated { .. } => 204,
+            Self::Mismatched { .. } => 205,
+            Self::Schema { .. } => 206,
+            Self::Io { .. } => 299,
+        }
+    }
+
+    pub(super) fn io(what: &'static str, path: &Path, source: io::Error) -> Self {
+        let path = path.to_owned();
+        match source.raw_os_error() {
+            Some(libc::ENOENT) => Self::NotFound { path },
+            Some(libc::EACCES | libc::EPERM) => Self::Permission { path },
+            Some(libc::ELOOP) => Self::Untrusted {
+                path,
+                why: "it is a symbolic link",
+            },
+            Some(libc::ENOTDIR) => Self::Untrusted {
+                path,
+                why: "it is not a directory",
+            },
+            Some(libc::ENXIO) => Self::Untrusted {
+                path,
+                why: "it is not a regular file",
+            },
+            _ => Self::Io { what, path, source },
+        }
+    }
+}
+
+impl RemoveError {
+    /// A number for this kind of error that never changes, for other languages.
+    pub fn code(&self) -> u32 {
+        match self {
+            Self::Open(error) => error.code(),
+            Self::InUse { .. } => 300,
+            Self::Io { .. } => 399,
+        }
+    }
+}
+
+impl fmt::Display for CreateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(error) => error.fmt(f),
+            Self::Geometry(error) => error.fmt(f),
+            Self::Exists { path } => write!(
+                f,
+                "{} already exists: open it, remove it, or choose another name",
+                path.display()
+            ),
+            Self::NoSpace { path, bytes } => write!(
+                f,
+                "no space for {}: the ring needs {bytes} bytes; choose a smaller capacity or free some room there",
+                path.display()
+            ),
+            Self::Permission { path } => write!(
+                f,
+                "no permission to create in {}: choose another directory with SLIPRING_DIR",
+                path.display()
+            ),
+            Self::Open(error) => error.fmt(f),
+            Self::Io { what, path, source } => {
+                write!(f, "could not {what} {}: {source}", path.display())
+            }
+        }
+    }
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(error) => error.fmt(f),
+            Self::NotFound { path } => write!(
+                f,
+                "no ring at {}: create it first, or check SLIPRING_DIR",
+                path.display()
+            ),
+            Self::Permission { path } => write!(
+                f,
+                "no permission to open {}: ask its owner for a mode that includes you",
+                path.display()
+            ),
+            Self::Untrusted { path, why } => write!(
+                f,
+                "{} is not trusted as part of a ring: {why}",
+                path.display()
+            ),
+            Self::Description { path, reason } => write!(f, "{} is {}", path.display(), Is(reason)),
+            Self::Truncated {
+                path,
+                expected,
+                found,
+            } => write!(
+                f,
+                "{} was cut short: it has {found} of {expected} bytes; remove the ring and create it again",
+                path.display()
+            ),
+            Self::Mismatched { path } => write!(
+                f,
+                "the files in {} belong to different rings; remove it and create it again",
+                path.display()
+            ),
+            Self::Schema { path, mismatch } => write!(
+                f,
+                "{} carries other messages than expected: {mismatch}",
+                path.display()
+            ),
+            Self::Io { what, path, source } => {
+                write!(f, "could not {what} {}: {source}", path.display())
+            }
+        }
+    }
+}
+
+/// Makes "FILE is not a slipring stream" and "FILE is unusable: it has ..." both read well.
+struct Is<'e>(&'e DescriptionError);
+
+impl fmt::Display for Is<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            DescriptionError::Foreign => self.0.fmt(f),
+            reason => write!(f, "unusable: it {}{reason}", verb(reason)),
+        }
+    }
+}
+
+fn verb(reason: &DescriptionError) -> &'static str {
+    match reason {
+        DescriptionError::Version { .. } | DescriptionError::ByteOrder => "was ",
+        _ => "",
+    }
+}
+
+impl fmt::Display for RemoveError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Open(error) => error.fmt(f),
+            Self::InUse {
+                path,
+                producer,
+                rows,
+            } => write!(
+                f,
+                "{} is in use ({} producer, {rows} attached readers): stop them, or remove it by force",
+                path.display(),
+                if *producer { "1" } else { "no" },
+            ),
+            Self::Io { what, path, source } => {
+                write!(f, "could not {what} {}: {source}", path.display())
+            }
+        }
+    }
+}
+
+macro_rules! error_with_source {
+    ($($name:ident),*) => {$(
+        impl std::error::Error for $name {
+            fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+                match self {
+                    Self::Io { source, .. } => Some(source),
+                    _ => None,
+                }
+            }
+        }
+    )*};
+}
+error_with_source!(CreateError, OpenError, RemoveError);
+
+impl From<NameError> for CreateError {
+    fn from(error: NameError) -> Self {
+        Self::Name(error)
+    }
+}
+
+impl From<GeometryError> for CreateError {
+    fn from(error: GeometryError) -> Self {
+        Self::Geometry(error)
+    }
+}
+
+impl From<OpenError> for CreateError {
+    fn from(error: OpenError) -> Self {
+        Self::Open(error)
+    }
+}
+
+impl From<NameError> for OpenError {
+    fn from(error: NameError) -> Self {
+        Self::Name(error)
+    }
+}
+
+impl From<OpenError> for RemoveError {
+    fn from(error: OpenError) -> Self {
+        Self::Open(error)
+    }
+}

@@ -1,0 +1,310 @@
+//! The seam in the native build: shared structs overlaid on validated bytes.
+//!
+//! Layer 2, unsafe by need. [`Memory::new`] checks once that every struct lies inside its region;
+//! after that only references to atomics leave this file, plus one borrowed slice for each side
+//! that the protocol grants exclusive bytes.
+#![allow(unsafe_code, reason = "overlays shared structs on raw memory")]
+
+use super::copy::{copy_words, Wide};
+use super::region::Region;
+use crate::layout::description::Description;
+use crate::layout::geometry::{Geometry, LINE, PAGE};
+use crate::layout::lines::{ControlPage, IndexEntry, ProducerPage, Row};
+use crate::sync::{AtomicU64, Ordering};
+use core::marker::PhantomData;
+use std::io;
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+/// The memory of one ring as one attachment sees it. Clones share it.
+#[derive(Clone)]
+pub struct Memory {
+    words: NonNull<AtomicU64>,
+    word_mask: u64,
+    wide: Wide,
+    geometry: Geometry,
+    producer: NonNull<ProducerPage>,
+    index: NonNull<IndexEntry>,
+    control: Option<NonNull<ControlPage>>,
+    stream_region: Arc<Region>,
+    control_region: Option<Arc<Region>>,
+}
+
+// SAFETY: the pointers lead into regions that `self` keeps alive, to atomics only.
+unsafe impl Send for Memory {}
+// SAFETY: as above.
+unsafe impl Sync for Memory {}
+
+impl core::fmt::Debug for Memory {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Memory")
+            .field("stream", &self.stream_region)
+            .field("control", &self.control_region)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Memory {
+    /// Overlays a ring of this geometry. `None` if a region is too small or not page aligned.
+    pub fn new(
+        geometry: Geometry,
+        stream: Arc<Region>,
+        control: Option<Arc<Region>>,
+    ) -> Option<Self> {
+        let fits = |region: &Region, bytes: u64| {
+            region.len() as u64 >= bytes && region.base().as_ptr() as u64 % PAGE == 0
+        };
+        if !fits(&stream, geometry.stream_bytes()) {
+            return None;
+        }
+        if control
+            .as_ref()
+            .is_some_and(|c| !fits(c, geometry.control_bytes()) || !c.writable())
+        {
+            return None;
+        }
+        let base = stream.base();
+        // SAFETY: the three offsets are below `stream_bytes`, which the region covers.
+        let (words, producer, index) = unsafe {
+            (
+                base.add(geometry.data_offset() as usize).cast(),
+                base.add(PAGE as usize).cast(),
+                base.add(geometry.index_offset() as usize).cast(),
+            )
+        };
+        Some(Self {
+            words,
+            // Clears the low three bits too: whatever position arrives, the word is aligned.
+            word_mask: geometry.capacity - 8,
+            wide: Wide::detect(),
+            geometry,
+            producer,
+            index,
+            control: control.as_ref().map(|region| region.base().cast()),
+            stream_region: stream,
+            control_region: control,
+        })
+    }
+
+    /// A fresh ring on the heap, for one process.
+    pub fn local(geometry: Geometry) -> Self {
+        let region = |bytes| Arc::new(Region::heap(bytes).expect("memory for a ring"));
+        let memory = Self::new(
+            geometry,
+            region(geometry.stream_bytes()),
+            Some(region(geometry.control_bytes())),
+        )
+        .expect("a region of the size the geometry asks for");
+        memory
+            .index(0)
+            .sequence
+            .store(geometry.first_sequence, Ordering::Relaxed);
+        memory
+    }
+
+    /// Writes what a new ring starts with, the description last.
+    pub fn format(&self, description: &Description) {
+        debug_assert!(self.stream_region.writable());
+        self.index(0)
+            .sequence
+            .store(description.geometry.first_sequence, Ordering::Relaxed);
+        if let Some(control) = self.control() {
+            let id = description.ring_id;
+            control.identity.low.store(id as u64, Ordering::Relaxed);
+            control
+                .identity
+                .high
+                .store((id >> 64) as u64, Ordering::Relaxed);
+        }
+        let page = description.encode();
+        for (at, word) in page.chunks_exact(8).enumerate() {
+            let mut bytes = [0; 8];
+            bytes.copy_from_slice(word);
+            // SAFETY: page 0 lies in the region and is 4096 bytes of plain words.
+            let shared = unsafe {
+                self.stream_region
+                    .base()
+                    .cast::<AtomicU64>()
+                    .add(at)
+                    .as_ref()
+            };
+            shared.store(u64::from_le_bytes(bytes), Ordering::Relaxed);
+        }
+    }
+
+    /// The validated sizes.
+    #[inline(always)]
+    pub fn geometry(&self) -> &Geometry {
+        &self.geometry
+    }
+
+    /// The data.
+    #[inline(always)]
+    pub fn words(&self) -> Words<'_> {
+        Words {
+            base: self.words,
+            mask: self.word_mask,
+            wide: self.wide,
+            ring: PhantomData,
+        }
+    }
+
+    /// What the producer tells everybody.
+    #[inline(always)]
+    pub fn producer(&self) -> &ProducerPage {
+        // SAFETY: page 1 of a region that `new` found large and aligned enough and `self` keeps;
+        // the struct is all atomics, smaller than a page.
+        unsafe { self.producer.as_ref() }
+    }
+
+    /// The index entry of a block, counted over all laps.
+    pub fn index(&self, block: u64) -> &IndexEntry {
+        let at = block & (self.geometry.blocks() - 1);
+        // SAFETY: `at` is below `blocks`, and `new` checked that so many entries fit.
+        unsafe { self.index.add(at as usize).as_ref() }
+    }
+
+    /// Page 0 of `control`, where this attachment may use it.
+    #[inline(always)]
+    pub fn control(&self) -> Option<&ControlPage> {
+        // SAFETY: as for `producer`, with the control region.
+        self.control.map(|control| unsafe { control.as_ref() })
+    }
+
+    /// Row `at`, where this attachment may use `control` and has so many.
+    #[inline(always)]
+    pub fn row(&self, at: u32) -> Option<&Row> {
+        let control = self.control?.cast::<u8>();
+        if at >= self.geometry.rows {
+            return None;
+        }
+        let offset = PAGE + u64::from(at) * LINE;
+        // SAFETY: `at` is below `rows`, and `new` checked that the region holds so many rows
+        // behind page 0.
+        Some(unsafe { control.add(offset as usize).cast::<Row>().as_ref() })
+    }
+
+    /// The region behind the stream.
+    pub(super) fn stream_region(&self) -> Arc<Region> {
+        self.stream_region.clone()
+    }
+
+    /// Whether readers in this process see the producer's bytes at the same address.
+    pub fn one_address(&self) -> bool {
+        self.stream_region.one_address()
+    }
+
+    /// Copies page 0 into private memory, each word read once.
+    pub fn description_page(region: &Region) -> io::Result<Box<[u8; PAGE as usize]>> {
+        if (region.len() as u64) < PAGE {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let mut page = Box::new([0; PAGE as usize]);
+        for (at, bytes) in page.chunks_exact_mut(8).enumerate() {
+            // SAFETY: the region covers a page, is page aligned, and stays while borrowed.
+            let word = unsafe { region.base().cast::<AtomicU64>().add(at).as_ref() };
+            bytes.copy_from_slice(&word.load(Ordering::Relaxed).to_le_bytes());
+        }
+        Ok(page)
+    }
+}
+
+/// The data as words, addressed by position in the endless stream.
+#[derive(Clone, Copy)]
+pub struct Words<'m> {
+    base: NonNull<AtomicU64>,
+    mask: u64,
+    wide: Wide,
+    ring: PhantomData<&'m Memory>,
+}
+
+impl<'m> Words<'m> {
+    /// The word at `position`, wherever in the ring that is.
+    #[inline(always)]
+    pub fn at(self, position: u64) -> &'m AtomicU64 {
+        // SAFETY: masked to a multiple of eight below the capacity, which `Memory::new` found
+        // mapped; the memory outlives `'m`.
+        unsafe { self.base.byte_add((position & self.mask) as usize).as_ref() }
+    }
+
+    /// The address of `len` bytes from `position`, if they do not wrap.
+    #[inline(always)]
+    fn range(self, position: u64, len: usize) -> Option<NonNull<u8>> {
+        let offset = position & self.mask;
+        if offset + len as u64 > self.mask + 8 {
+            return None;
+        }
+        // SAFETY: `offset` is below the capacity.
+        Some(unsafe { self.base.cast::<u8>().add(offset as usize) })
+    }
+
+    /// Writes `payload` at `position`, the last word filled up with zero bytes. Does nothing where
+    /// the payload would wrap; no frame does.
+    #[inline(always)]
+    pub fn copy_in(self, position: u64, payload: &[u8]) {
+        let whole = payload.len() & !7;
+        let Some(to) = self.range(position, payload.len()) else {
+            return;
+        };
+        if whole != payload.len() {
+            let mut last = [0; 8];
+            last[..payload.len() - whole].copy_from_slice(&payload[whole..]);
+            self.at(position + whole as u64)
+                .store(u64::from_ne_bytes(last), Ordering::Relaxed);
+        }
+        // SAFETY: `range` proved the shared side and the slice is the private side; they cannot
+        // overlap since no reference to shared bytes is handed out to a producer's caller while
+        // the producer is borrowed.
+        unsafe { copy_words(to.as_ptr(), payload.as_ptr(), whole, self.wide) }
+    }
+
+    /// Reads `out.len()` words from `position`. Leaves `out` alone where the range would wrap.
+    #[inline(always)]
+    pub fn copy_out(self, position: u64, out: &mut [u64]) {
+        let bytes = size_of_val(out);
+        if let Some(from) = self.range(position, bytes) {
+            // SAFETY: `range` proved the shared side, `out` is private and of that length.
+            unsafe { copy_words(out.as_mut_ptr().cast(), from.as_ptr(), bytes, self.wide) }
+        }
+    }
+
+    /// Asks for the line at `position` in a state that can be written.
+    #[inline(always)]
+    pub fn prefetch_for_write(self, position: u64) {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: a prefetch touches nothing, and the address is inside the data anyway.
+        unsafe {
+            core::arch::asm!("prefetchw [{0}]", in(reg) core::ptr::from_ref(self.at(position)),
+                options(nostack, preserves_flags, readonly));
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = position;
+    }
+
+    /// The `len` bytes at `position` as a slice; empty where they would wrap.
+    ///
+    /// # Safety
+    /// Nobody writes them for as long as the slice lives: they are behind the gate of a consumer
+    /// that holds it shut meanwhile.
+    #[inline(always)]
+    pub unsafe fn bytes(self, position: u64, len: usize) -> &'m [u8] {
+        match self.range(position, len) {
+            // SAFETY: mapped per `range`; unwritten per the caller.
+            Some(at) => unsafe { core::slice::from_raw_parts(at.as_ptr(), len) },
+            None => &[],
+        }
+    }
+
+    /// The `len` bytes at `position` as a mutable slice; empty where they would wrap.
+    ///
+    /// # Safety
+    /// No other reference of this process to these bytes lives meanwhile: they are the producer's
+    /// own unpublished space, and readers in this process map the ring at another address.
+    pub unsafe fn bytes_mut(self, position: u64, len: usize) -> &'m mut [u8] {
+        match self.range(position, len) {
+            // SAFETY: mapped per `range`; exclusive per the caller.
+            Some(at) => unsafe { core::slice::from_raw_parts_mut(at.as_ptr(), len) },
+            None => &mut [],
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! Where a ring's bytes come from, and the seam through which everything above sees them.
+//!
+//! Layer 2. Imports `sync` and `layout`. Knows files, mappings, locks and copies; knows nothing of
+//! the protocol. [`Memory`] is the seam: a native build overlays the shared structs on validated
+//! bytes, the model build constructs the same structs. From `Memory` upward every line of code is
+//! the same in both.
+
+#[cfg(not(slipring_loom))]
+mod adopted;
+#[cfg(not(slipring_loom))]
+mod attach;
+#[cfg(not(slipring_loom))]
+mod copy;
+#[cfg(not(slipring_loom))]
+mod directory;
+#[cfg(not(slipring_loom))]
+mod error;
+#[cfg(not(slipring_loom))]
+mod fork;
+#[cfg(not(slipring_loom))]
+mod lock;
+#[cfg(not(slipring_loom))]
+mod memfd;
+#[cfg(not(slipring_loom))]
+mod memory;
+#[cfg(not(slipring_loom))]
+mod name;
+#[cfg(not(slipring_loom))]
+mod region;
+#[cfg(all(not(slipring_loom), feature = "shared_memory"))]
+pub use adopted::{adopt, format};
+#[cfg(not(slipring_loom))]
+pub use memfd::{anonymous, from_files};
+#[cfg(not(slipring_loom))]
+pub use {
+    attach::{Files, MappingOptions, Segment},
+    directory::{create, list, open, random, remove, Creation, Listing},
+    error::{CreateError, OpenError, RemoveError},
+    fork::Canary,
+    lock::{Held, Locks, Role},
+    memory::{Memory, Words},
+    name::{Location, NameError},
+};
+
+#[cfg(slipring_loom)]
+mod model;
+#[cfg(slipring_loom)]
+pub use model::{Memory, Words};

@@ -1,0 +1,153 @@
+//! What a ring may be called and where it is looked for.
+//!
+//! Layer 2. Names become single path components, so the rules are strict and have no exceptions.
+
+use core::fmt;
+use std::path::{Path, PathBuf};
+
+/// The environment variable that names the directory of all rings.
+pub const DIRECTORY_VARIABLE: &str = "SLIPRING_DIR";
+
+/// A text that cannot be the name of a ring.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NameError {
+    /// The text.
+    pub name: String,
+}
+
+impl fmt::Display for NameError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{:?} is not a ring name: use 1 to 64 of A-Z a-z 0-9 . _ - and no leading dot",
+            self.name
+        )
+    }
+}
+
+impl std::error::Error for NameError {}
+
+/// A directory and a valid name in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Location {
+    directory: PathBuf,
+    name: String,
+    /// Whether the directory is this user's private default, where files of others are an attack.
+    private: bool,
+}
+
+impl Location {
+    /// The ring `name` in the slipring directory: `$SLIPRING_DIR`, else `/dev/shm/slipring-UID`.
+    pub fn named(name: &str) -> Result<Self, NameError> {
+        let (directory, private) = Self::default_directory();
+        Ok(Self {
+            directory,
+            name: checked(name)?,
+            private,
+        })
+    }
+
+    /// The ring directory at `path`; its last component is the ring's name.
+    pub fn at(path: &Path) -> Result<Self, NameError> {
+        let refused = || NameError {
+            name: path.display().to_string(),
+        };
+        let name = path
+            .file_name()
+            .and_then(|n| n.to_str())
+            .ok_or_else(refused)?;
+        let parent = path.parent().ok_or_else(refused)?;
+        let directory = if parent.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            parent
+        };
+        Ok(Self {
+            directory: directory.into(),
+            name: checked(name)?,
+            private: false,
+        })
+    }
+
+    /// The slipring directory, and whether it is the private default.
+    pub fn default_directory() -> (PathBuf, bool) {
+        match std::env::var_os(DIRECTORY_VARIABLE) {
+            Some(directory) if !directory.is_empty() => (directory.into(), false),
+            _ => {
+                let uid = rustix::process::geteuid().as_raw();
+                (format!("/dev/shm/slipring-{uid}").into(), true)
+            }
+        }
+    }
+
+    /// Where the ring directory lies in.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// The ring's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether files of other users are refused.
+    pub fn private(&self) -> bool {
+        self.private
+    }
+
+    /// The path of the ring directory.
+    pub fn path(&self) -> PathBuf {
+        self.directory.join(&self.name)
+    }
+}
+
+fn checked(name: &str) -> Result<String, NameError> {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
+    if (1..=64).contains(&name.len()) && !name.starts_with('.') && name.bytes().all(allowed) {
+        Ok(name.into())
+    } else {
+        Err(NameError { name: name.into() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_single_plain_components_are_names() {
+        for good in ["a", "ticks", "A-1_b.c", &"x".repeat(64)] {
+            assert_eq!(Location::named(good).unwrap().name(), good);
+        }
+        for bad in [
+            "",
+            ".",
+            "..",
+            ".hidden",
+            "a/b",
+            "../x",
+            "a b",
+            "é",
+            "a\0",
+            &"x".repeat(65),
+        ] {
+            assert_eq!(Location::named(bad).unwrap_err().name, bad);
+        }
+    }
+
+    #[test]
+    fn a_path_names_its_last_component() {
+        let location = Location::at(Path::new("/tmp/rings/ticks")).unwrap();
+        assert_eq!(
+            (location.name(), location.directory()),
+            ("ticks", Path::new("/tmp/rings"))
+        );
+        assert_eq!(
+            Location::at(Path::new("ticks")).unwrap().directory(),
+            Path::new(".")
+        );
+        for bad in ["/", "/tmp/..", "/tmp/.x"] {
+            assert!(Location::at(Path::new(bad)).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! The model half of the facade: loom's atomics, and a futex made of its lock and condition.
+//!
+//! Layer 0. Rule: the model may never be stronger than the product, apart from the one lock inside
+//! `FutexWord`, which adds visibility the kernel does not promise. No edge is therefore proved by
+//! a model that parks; parking models only show that nobody sleeps forever.
+#![allow(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    reason = "this file is the facade the lint points to"
+)]
+
+use core::time::Duration;
+use std::cell::RefCell;
+
+pub use loom::sync::atomic::{fence, AtomicU32, AtomicU64};
+use loom::sync::{Condvar, Mutex};
+
+use super::Ordering;
+
+thread_local! {
+    // A std thread-local: loom runs all threads of a model on one OS thread.
+    static WEAKENED: RefCell<Option<&'static str>> = const { RefCell::new(None) };
+}
+
+/// Runs `body` with one end of one edge weakened: its ordering becomes `Relaxed`, its fence
+/// vanishes. The tag is the text inside `ord!` or `edge_fence!`, for example `"E1:Release"`.
+pub fn weaken<R>(tag: &'static str, body: impl FnOnce() -> R) -> R {
+    struct Restore;
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            WEAKENED.with(|w| *w.borrow_mut() = None);
+        }
+    }
+    WEAKENED.with(|w| *w.borrow_mut() = Some(tag));
+    let _restore = Restore;
+    body()
+}
+
+fn weakened(tag: &str) -> bool {
+    WEAKENED.with(|w| *w.borrow() == Some(tag))
+}
+
+/// The ordering, or `Relaxed` where a test weakened this tag.
+pub fn order(tag: &str, order: Ordering) -> Ordering {
+    if weakened(tag) {
+        Ordering::Relaxed
+    } else {
+        order
+    }
+}
+
+/// The fence, or nothing where a test weakened this tag.
+pub fn tagged_fence(tag: &str, order: Ordering) {
+    if !weakened(tag) {
+        fence(order);
+    }
+}
+
+/// Lets another modelled thread run: every retry loop must call it.
+pub fn spin_hint() {
+    loom::thread::yield_now();
+}
+
+/// The model of a futex word: compare and sleep are one step with respect to `wake_all`.
+#[derive(Debug, Default)]
+pub struct FutexWord {
+    value: AtomicU32,
+    gate: Mutex<()>,
+    bell: Condvar,
+}
+
+impl FutexWord {
+    /// A word with the given value.
+    pub fn new(value: u32) -> Self {
+        Self {
+            value: AtomicU32::new(value),
+            gate: Mutex::new(()),
+            bell: Condvar::new(),
+        }
+    }
+
+    /// The current value.
+    pub fn load(&self, order: Ordering) -> u32 {
+        self.value.load(order)
+    }
+
+    /// Adds one, wrapping, and returns the old value.
+    pub fn bump(&self, order: Ordering) -> u32 {
+        self.value.fetch_add(1, order)
+    }
+
+    /// Sleeps while the word holds `expected`. The limit never runs out in the model, so a lost
+    /// wake-up is a deadlock that loom reports.
+    pub fn wait(&self, expected: u32, _limit: Duration) {
+        let gate = self.gate.lock().unwrap();
+        if self.value.load(Ordering::Relaxed) == expected {
+            drop(self.bell.wait(gate).unwrap());
+        }
+    }
+
+    /// Wakes every sleeper.
+    pub fn wake_all(&self) {
+        let _gate = self.gate.lock().unwrap();
+        self.bell.notify_all();
+    }
+
+    /// The most words one `wait_many` takes.
+    pub const MANY: usize = 128;
+}

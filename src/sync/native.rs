@@ -1,0 +1,118 @@
+//! The shipped half of the facade: the processor's atomics and the kernel's futex.
+//!
+//! Layer 0. Never: a private futex (waiters are other processes), a wait without a way to end it.
+#![allow(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    reason = "this file is the facade the lint points to"
+)]
+
+use core::time::Duration;
+
+pub use core::sync::atomic::{fence, AtomicU32, AtomicU64};
+
+use super::Ordering;
+
+/// The ordering itself; the tag only matters to the model build.
+#[inline(always)]
+pub const fn order(_tag: &str, order: Ordering) -> Ordering {
+    order
+}
+
+/// The fence itself; the tag only matters to the model build.
+#[inline(always)]
+pub fn tagged_fence(_tag: &str, order: Ordering) {
+    fence(order);
+}
+
+/// One turn of a polite spin loop.
+#[inline(always)]
+pub fn spin_hint() {
+    core::hint::spin_loop();
+}
+
+/// A 32-bit word that processes can sleep on.
+///
+/// Shared between processes: never uses the private-futex flag.
+#[derive(Debug, Default)]
+#[repr(transparent)]
+pub struct FutexWord(AtomicU32);
+
+impl FutexWord {
+    /// A word with the given value.
+    pub const fn new(value: u32) -> Self {
+        Self(AtomicU32::new(value))
+    }
+
+    /// The current value.
+    #[inline]
+    pub fn load(&self, order: Ordering) -> u32 {
+        self.0.load(order)
+    }
+
+    /// Adds one, wrapping, and returns the old value.
+    #[inline]
+    pub fn bump(&self, order: Ordering) -> u32 {
+        self.0.fetch_add(1, order)
+    }
+
+    /// Sleeps while the word holds `expected`, at most for `limit`.
+    ///
+    /// Returns for any reason at all (a wake, the limit, a signal, none): the caller re-checks its
+    /// condition. An error of the kernel, such as a page that is gone, is a return too.
+    pub fn wait(&self, expected: u32, limit: Duration) {
+        use rustix::thread::futex;
+        let limit = futex::Timespec {
+            tv_sec: i64::try_from(limit.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: i64::from(limit.subsec_nanos()),
+        };
+        let _ = futex::wait(&self.0, futex::Flags::empty(), expected, Some(&limit));
+    }
+
+    /// Wakes every sleeper.
+    pub fn wake_all(&self) {
+        use rustix::thread::futex;
+        let _ = futex::wake(&self.0, futex::Flags::empty(), i32::MAX as u32);
+    }
+
+    /// Sleeps until one of `words` no longer holds its expected value, at most for `limit`.
+    ///
+    /// Takes at most [`FutexWord::MANY`] words; the kernel allows no more. Where the kernel or a
+    /// sandbox refuses the call, sleeps on the first word alone for at most a millisecond.
+    pub fn wait_many(words: &[(&FutexWord, u32)], limit: Duration) {
+        use rustix::thread::{futex, ClockId};
+        let mut waits = Vec::with_capacity(words.len());
+        for (word, expected) in words.iter().take(Self::MANY) {
+            let mut wait = futex::Wait::new();
+            wait.val = u64::from(*expected);
+            wait.uaddr = futex::WaitPtr::new(word.0.as_ptr().cast());
+            wait.flags = futex::WaitFlags::SIZE_U32;
+            waits.push(wait);
+        }
+        let now = rustix::time::clock_gettime(ClockId::Monotonic);
+        let nanos = now.tv_nsec + i64::from(limit.subsec_nanos());
+        let until = futex::Timespec {
+            tv_sec: now
+                .tv_sec
+                .saturating_add(i64::try_from(limit.as_secs()).unwrap_or(i64::MAX))
+                .saturating_add(nanos / 1_000_000_000),
+            tv_nsec: nanos % 1_000_000_000,
+        };
+        match futex::waitv(
+            &waits,
+            futex::WaitvFlags::empty(),
+            Some(&until),
+            ClockId::Monotonic,
+        ) {
+            Err(rustix::io::Errno::NOSYS | rustix::io::Errno::PERM) => {
+                if let Some((word, expected)) = words.first() {
+                    word.wait(*expected, limit.min(Duration::from_millis(1)));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The most words one [`wait_many`](Self::wait_many) takes.
+    pub const MANY: usize = 128;
+}

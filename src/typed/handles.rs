@@ -1,0 +1,257 @@
+//! Handles that carry one message type.
+//!
+//! Layer 6. Thin: each is the untyped handle plus a conversion of bytes that cannot fail, because the
+//! schema was compared once, field by field, when the ring was opened.
+
+use super::declare::Plain;
+use crate::endpoint::{
+    AttachError, Consumer, Observer, Producer, PublishError, ReceiveError, Received, Ring,
+    TryPublishError, TryReceiveError,
+};
+use crate::ring::{Corrupt, Start};
+use crate::segment::OpenError;
+use crate::wait::Deadline;
+use core::marker::PhantomData;
+
+/// A ring whose messages are all `T`. Made by [`Ring::typed`].
+#[derive(Clone, Debug)]
+pub struct Typed<T> {
+    ring: Ring,
+    message: PhantomData<fn() -> T>,
+}
+
+/// The one writer of a typed ring; see [`Producer`].
+#[derive(Debug)]
+pub struct TypedProducer<T> {
+    inner: Producer,
+    message: PhantomData<fn(T)>,
+}
+
+/// A lossless reader of a typed ring; see [`Consumer`].
+#[derive(Debug)]
+pub struct TypedConsumer<T> {
+    inner: Consumer,
+    message: PhantomData<fn() -> T>,
+}
+
+/// A lossy reader of a typed ring; see [`Observer`].
+#[derive(Debug)]
+pub struct TypedObserver<T> {
+    inner: Observer,
+    message: PhantomData<fn() -> T>,
+}
+
+/// What a typed observer receives.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum TypedReceived<T> {
+    /// A message and its number.
+    Message(T, u64),
+    /// The producer overtook the observer.
+    Lapped {
+        /// How many messages are gone.
+        lost: u64,
+        /// Sequence of the message that comes next.
+        resumed_at: u64,
+    },
+    /// The producer closed the ring and everything has been read.
+    Closed,
+}
+
+impl Ring {
+    /// The ring as one of messages of type `T`.
+    ///
+    /// # Errors
+    /// [`OpenError::Schema`] names the first field in which the ring's schema differs from `T`'s.
+    pub fn typed<T: Plain>(&self) -> Result<Typed<T>, OpenError> {
+        self.expect_schema(&T::schema())?;
+        Ok(Typed {
+            ring: self.clone(),
+            message: PhantomData,
+        })
+    }
+}
+
+impl<T: Plain> Typed<T> {
+    /// The untyped ring.
+    pub fn ring(&self) -> &Ring {
+        &self.ring
+    }
+
+    /// As [`Ring::producer`].
+    ///
+    /// # Errors
+    /// As [`Ring::producer`].
+    pub fn producer(&self) -> Result<TypedProducer<T>, AttachError> {
+        self.ring.producer().map(TypedProducer::from)
+    }
+
+    /// As [`Ring::consumer`].
+    ///
+    /// # Errors
+    /// As [`Ring::consumer`].
+    pub fn consumer(&self, start: Start) -> Result<TypedConsumer<T>, AttachError> {
+        self.ring.consumer(start).map(TypedConsumer::from)
+    }
+
+    /// As [`Ring::observer`].
+    ///
+    /// # Errors
+    /// As [`Ring::observer`].
+    pub fn observer(&self, start: Start) -> Result<TypedObserver<T>, AttachError> {
+        self.ring.observer(start).map(TypedObserver::from)
+    }
+}
+
+macro_rules! wraps {
+    ($typed:ident, $inner:ident) => {
+        /// For handles made with options; the caller vouches that the ring was checked.
+        impl<T: Plain> From<$inner> for $typed<T> {
+            fn from(inner: $inner) -> Self {
+                Self {
+                    inner,
+                    message: PhantomData,
+                }
+            }
+        }
+
+        impl<T> $typed<T> {
+            /// The untyped handle.
+            pub fn inner(&mut self) -> &mut $inner {
+                &mut self.inner
+            }
+
+            /// The untyped handle, for good.
+            pub fn into_inner(self) -> $inner {
+                self.inner
+            }
+        }
+    };
+}
+wraps!(TypedProducer, Producer);
+wraps!(TypedConsumer, Consumer);
+wraps!(TypedObserver, Observer);
+
+/// A message of another size than `T`, in a ring whose schema says `T`: its producer is at fault.
+fn decode<T: Plain>(bytes: &[u8], position: u64) -> Result<T, Corrupt> {
+    bytemuck::try_pod_read_unaligned(bytes).map_err(|_| Corrupt::Length {
+        position,
+        len: bytes.len() as u32,
+    })
+}
+
+impl<T: Plain> TypedProducer<T> {
+    /// As [`Producer::publish`].
+    ///
+    /// # Errors
+    /// As [`Producer::publish`].
+    #[inline]
+    pub fn publish(&mut self, message: &T) -> Result<u64, PublishError> {
+        self.inner.publish(bytemuck::bytes_of(message))
+    }
+
+    /// As [`Producer::publish_until`].
+    ///
+    /// # Errors
+    /// As [`Producer::publish_until`].
+    #[inline]
+    pub fn publish_until(
+        &mut self,
+        message: &T,
+        deadline: impl Into<Deadline>,
+    ) -> Result<u64, PublishError> {
+        self.inner
+            .publish_until(bytemuck::bytes_of(message), deadline)
+    }
+
+    /// As [`Producer::try_publish`].
+    ///
+    /// # Errors
+    /// As [`Producer::try_publish`].
+    #[inline]
+    pub fn try_publish(&mut self, message: &T) -> Result<u64, TryPublishError> {
+        self.inner.try_publish(bytemuck::bytes_of(message))
+    }
+
+    /// As [`Producer::close`].
+    pub fn close(self) {
+        self.inner.close();
+    }
+}
+
+impl<T: Plain> TypedConsumer<T> {
+    /// As [`Consumer::receive`], by value.
+    ///
+    /// # Errors
+    /// As [`Consumer::receive`].
+    #[inline]
+    pub fn receive(&mut self) -> Result<Option<T>, ReceiveError> {
+        self.receive_until(Deadline::NEVER)
+    }
+
+    /// As [`Consumer::receive_until`], by value.
+    ///
+    /// # Errors
+    /// As [`Consumer::receive_until`].
+    #[inline]
+    pub fn receive_until(
+        &mut self,
+        deadline: impl Into<Deadline>,
+    ) -> Result<Option<T>, ReceiveError> {
+        match self.inner.receive_until(deadline)? {
+            None => Ok(None),
+            Some(message) => Ok(Some(decode(&message, message.sequence())?)),
+        }
+    }
+
+    /// As [`Consumer::try_receive`], by value.
+    ///
+    /// # Errors
+    /// As [`Consumer::try_receive`].
+    #[inline]
+    pub fn try_receive(&mut self) -> Result<T, TryReceiveError> {
+        let message = self.inner.try_receive()?;
+        Ok(decode(&message, message.sequence())?)
+    }
+}
+
+impl<T: Plain> TypedObserver<T> {
+    /// As [`Observer::receive`], by value.
+    ///
+    /// # Errors
+    /// As [`Observer::receive`].
+    #[inline]
+    pub fn receive(&mut self) -> Result<TypedReceived<T>, ReceiveError> {
+        self.receive_until(Deadline::NEVER)
+    }
+
+    /// As [`Observer::receive_until`], by value.
+    ///
+    /// # Errors
+    /// As [`Observer::receive_until`].
+    #[inline]
+    pub fn receive_until(
+        &mut self,
+        deadline: impl Into<Deadline>,
+    ) -> Result<TypedReceived<T>, ReceiveError> {
+        Ok(typed(self.inner.receive_until(deadline)?)?)
+    }
+
+    /// As [`Observer::try_receive`], by value.
+    ///
+    /// # Errors
+    /// As [`Observer::try_receive`].
+    #[inline]
+    pub fn try_receive(&mut self) -> Result<TypedReceived<T>, TryReceiveError> {
+        Ok(typed(self.inner.try_receive()?)?)
+    }
+}
+
+fn typed<T: Plain>(received: Received<'_>) -> Result<TypedReceived<T>, Corrupt> {
+    Ok(match received {
+        Received::Message(message) => {
+            TypedReceived::Message(decode(&message, message.sequence())?, message.sequence())
+        }
+        Received::Lapped { lost, resumed_at } => TypedReceived::Lapped { lost, resumed_at },
+        Received::Closed => TypedReceived::Closed,
+    })
+}

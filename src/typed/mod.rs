@@ -1,0 +1,11 @@
+//! Rings of one message type, checked field by field when somebody attaches.
+//!
+//! Layer 6. Imports the endpoints. A message is a plain struct whose every bit pattern is a value;
+//! the [`message!`](crate::message) macro declares one, proves that it has no padding, and writes its
+//! schema.
+
+mod declare;
+mod handles;
+
+pub use declare::{Element, Plain};
+pub use handles::{Typed, TypedConsumer, TypedObserver, TypedProducer, TypedReceived};

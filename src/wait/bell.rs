@@ -1,0 +1,75 @@
+//! Sleeping without lost wake-ups, across processes, with nobody to clean up after the dead.
+//!
+//! Layer 4. A sleeper arms the bell, full fence, looks once more, sleeps. A waker makes its change
+//! visible, full fence, looks whether the bell is armed (E6). Whoever is second sees the other. The
+//! flag is a flag: a killed sleeper leaves it set, which costs one useless wake and then nothing.
+
+use crate::layout::lines::Bell;
+use crate::sync::{edge_fence, ord, Ordering::Relaxed};
+use core::time::Duration;
+
+/// The longest sleep. Bounds how late the death of a peer is noticed, and covers what no fence
+/// can: a waker killed between its change and its wake.
+pub const LONGEST_SLEEP: Duration = Duration::from_millis(100);
+
+/// The longest *first* sleep of a handle. [`allow`] needs no answer from the waker, so a change that
+/// the waker was making at that very moment may go unannounced; it is found after this long.
+pub const FIRST_SLEEP: Duration = Duration::from_millis(1);
+
+/// Says that somebody attached may sleep here. Call after whatever [`quiet`] looks at says so too.
+pub fn allow(bell: &Bell) {
+    loop {
+        bell.may_park.store(1, Relaxed);
+        edge_fence!(E8 allow: SeqCst);
+        if bell.may_park.load(Relaxed) == 1 {
+            return;
+        }
+        crate::sync::spin_hint();
+    }
+}
+
+/// Says that nobody may sleep here any more, unless `anyone` still does.
+pub fn quiet(bell: &Bell, anyone: impl FnOnce() -> bool) {
+    bell.may_park.store(0, Relaxed);
+    edge_fence!(E8 quiet: SeqCst);
+    if anyone() {
+        bell.may_park.store(1, Relaxed);
+    }
+}
+
+/// Sleeps unless `ready`, until the bell rings or `limit` has passed. May return early.
+pub fn sleep(bell: &Bell, limit: Duration, ready: impl FnOnce() -> bool) {
+    // Acquire: had this read a ring's new value, that ring's disarming would come before the
+    // arming below and could not undo it.
+    let seen = bell.word.load(ord!(E6: Acquire));
+    bell.armed.store(1, Relaxed);
+    edge_fence!(E6 sleep: SeqCst);
+    if !ready() {
+        bell.word.wait(seen, limit);
+    }
+}
+
+/// Wakes sleepers after a change, if there are any. A ring of spinners pays one load of a line that
+/// never changes.
+#[inline(always)]
+pub fn ring(bell: &Bell) {
+    if bell.may_park.load(Relaxed) != 0 {
+        ring_if_armed(bell);
+    }
+}
+
+#[inline(never)]
+fn ring_if_armed(bell: &Bell) {
+    edge_fence!(E6 ring: SeqCst);
+    if bell.armed.load(Relaxed) != 0 {
+        ring_now(bell);
+    }
+}
+
+/// Wakes sleepers, whether or not they are known.
+#[cold]
+pub fn ring_now(bell: &Bell) {
+    bell.armed.store(0, Relaxed);
+    bell.word.bump(ord!(E6: Release));
+    bell.word.wake_all();
+}

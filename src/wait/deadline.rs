@@ -1,0 +1,63 @@
+//! When to stop waiting.
+//!
+//! Layer 4. Monotonic time only; the clocks of two processes are never compared.
+
+use core::time::Duration;
+use std::time::Instant;
+
+/// A point in time until which a call waits, or never.
+///
+/// ```
+/// use slipring::Deadline;
+/// use std::time::Duration;
+///
+/// let soon = Deadline::after(Duration::from_millis(5));
+/// assert!(!soon.passed());
+/// assert_eq!(Deadline::NEVER.remaining(), None);
+/// assert!(Deadline::after(Duration::ZERO).passed());
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deadline(Option<Instant>);
+
+impl Deadline {
+    /// Waits as long as it takes.
+    pub const NEVER: Self = Self(None);
+
+    /// This long from now. A time too far away to express is [`NEVER`](Self::NEVER).
+    pub fn after(duration: Duration) -> Self {
+        Self(Instant::now().checked_add(duration))
+    }
+
+    /// At this instant.
+    pub const fn at(instant: Instant) -> Self {
+        Self(Some(instant))
+    }
+
+    /// Whether the time has come.
+    pub fn passed(self) -> bool {
+        self.0.is_some_and(|at| Instant::now() >= at)
+    }
+
+    /// What is left, zero once it has passed; `None` if it never comes.
+    pub fn remaining(self) -> Option<Duration> {
+        self.0
+            .map(|at| at.saturating_duration_since(Instant::now()))
+    }
+
+    /// Whether the time has come, asked with a clock reading at hand.
+    pub(super) fn passed_at(self, now: Instant) -> bool {
+        self.0.is_some_and(|at| now >= at)
+    }
+}
+
+impl From<Duration> for Deadline {
+    fn from(duration: Duration) -> Self {
+        Self::after(duration)
+    }
+}
+
+impl From<Instant> for Deadline {
+    fn from(instant: Instant) -> Self {
+        Self::at(instant)
+    }
+}

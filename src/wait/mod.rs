@@ -1,0 +1,13 @@
+//! Waiting: spinning, yielding, sleeping, and knowing when to stop.
+//!
+//! Layer 4. Imports `sync` and `layout`. Never: knowledge of frames. The protocol below never waits;
+//! everything that blocks is `try` wrapped in [`until`].
+
+pub mod bell;
+mod deadline;
+mod pace;
+mod strategy;
+
+pub use deadline::Deadline;
+pub use pace::Pace;
+pub use strategy::{until, Outcome, Strategy, Waited};

@@ -1,0 +1,141 @@
+//! How a handle waits: spin, yield, sleep, or spin first and then sleep.
+//!
+//! Layer 4. One loop serves producers, consumers and observers. Its inner poll is one load and one
+//! compare; clocks, the state of the peer and the kernel are asked only between bursts of polls.
+
+use super::bell::{self, FIRST_SLEEP, LONGEST_SLEEP};
+use super::Deadline;
+use crate::layout::lines::Bell;
+use crate::sync::spin_hint;
+use core::time::Duration;
+use std::time::Instant;
+
+/// Polls between two looks at anything else.
+const BURST: u32 = 64;
+/// How often a spinning waiter asks whether its peer is still alive.
+const ALIVE_EVERY: Duration = Duration::from_millis(10);
+/// The longest nap of a waiter that may not write the bell, and so cannot be woken.
+const LONGEST_NAP: Duration = Duration::from_millis(1);
+
+/// What a handle does while it waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Strategy {
+    /// Polls without pause. Lowest latency; takes a whole core.
+    Spin,
+    /// Polls, and gives the core to others between polls.
+    Yield,
+    /// Polls for a while, then sleeps until woken.
+    SpinThenPark {
+        /// How long to poll before each sleep.
+        spin: Duration,
+    },
+    /// Sleeps until woken.
+    Park,
+}
+
+impl Default for Strategy {
+    /// Polls for 20 microseconds, about what a sleep and its wake cost, then sleeps.
+    fn default() -> Self {
+        Self::SpinThenPark {
+            spin: Duration::from_micros(20),
+        }
+    }
+}
+
+impl Strategy {
+    /// Whether a handle that waits like this ever sleeps.
+    pub const fn parks(self) -> bool {
+        matches!(self, Self::SpinThenPark { .. } | Self::Park)
+    }
+}
+
+/// What somebody waits for.
+pub trait Waited {
+    /// Whether it is there. Called in the inner loop.
+    fn ready(&mut self) -> bool;
+    /// Whether it will never come, as far as a load can tell.
+    fn over(&mut self) -> bool;
+    /// Whether it will never come, as far as the kernel can tell. Asked rarely.
+    fn gone(&mut self) -> bool;
+}
+
+/// How a wait ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is there.
+    Ready,
+    /// The peer said that it will never come.
+    Over,
+    /// The peer is gone.
+    Gone,
+    /// The deadline has passed.
+    TimedOut,
+}
+
+/// Waits. Without a bell, sleeping strategies nap up to a millisecond between polls.
+///
+/// `slept` says whether this handle has slept on the bell before; its first sleep is short.
+pub fn until<W: Waited>(
+    waited: &mut W,
+    strategy: Strategy,
+    bell: Option<&Bell>,
+    deadline: Deadline,
+    slept: &mut bool,
+) -> Outcome {
+    let mut started: Option<Instant> = None;
+    let mut asked: Option<Instant> = None;
+    let mut nap = Duration::from_micros(10);
+    let backoff = crossbeam_utils::Backoff::new();
+    loop {
+        if strategy != Strategy::Park {
+            for _ in 0..BURST {
+                if waited.ready() {
+                    return Outcome::Ready;
+                }
+                spin_hint();
+            }
+        } else if waited.ready() {
+            return Outcome::Ready;
+        }
+        if waited.over() {
+            return Outcome::Over;
+        }
+        let now = Instant::now();
+        if deadline.passed_at(now) {
+            return Outcome::TimedOut;
+        }
+        let spun = now - *started.get_or_insert(now);
+        let since_asked = now - *asked.get_or_insert(now);
+        let sleeps = match strategy {
+            Strategy::Spin => false,
+            Strategy::Yield => {
+                backoff.snooze();
+                false
+            }
+            Strategy::SpinThenPark { spin } => spun >= spin,
+            Strategy::Park => true,
+        };
+        if sleeps {
+            let left = deadline.remaining().unwrap_or(LONGEST_SLEEP);
+            match bell {
+                Some(bell) => {
+                    let longest = if *slept { LONGEST_SLEEP } else { FIRST_SLEEP };
+                    *slept = true;
+                    bell::sleep(bell, left.min(longest), || waited.ready() || waited.over());
+                }
+                None => {
+                    std::thread::sleep(left.min(nap));
+                    nap = (nap * 2).min(LONGEST_NAP);
+                }
+            }
+            started = None;
+        }
+        if since_asked >= ALIVE_EVERY {
+            asked = Some(now);
+            if waited.gone() {
+                return Outcome::Gone;
+            }
+        }
+    }
+}
