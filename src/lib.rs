@@ -35,7 +35,7 @@ pub use {
     layout::description::DescriptionError,
     layout::geometry::GeometryError,
     layout::schema::{Field, Kind, Schema, SchemaError, SchemaMismatch},
-    registry::{list, list_in, Entry},
+    registry::{default_directory, list, list_in, Entry},
     ring::{observer::Resume, Corrupt, Start},
     segment::{CreateError, NameError, OpenError, RemoveError},
     typed::{Element, Plain, Typed, TypedConsumer, TypedObserver, TypedProducer, TypedReceived},

@@ -1,1 +1,83 @@
-fn main() {}
+//! The `slipring` command. One file per verb; `failure` turns every error into one line and an exit
+//! code, `text` holds what several verbs print and parse.
+
+mod bench;
+mod create;
+mod demo;
+mod failure;
+mod inspect;
+mod publish;
+mod render;
+mod subscribe;
+mod text;
+
+use clap::{Parser, Subcommand};
+use failure::Failure;
+use std::process::ExitCode;
+
+/// Shared-memory rings: one producer, many readers, no daemon.
+#[derive(Parser)]
+#[command(name = "slipring", version, propagate_version = true, after_help = AFTER_HELP)]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+const AFTER_HELP: &str = "\
+Rings live in $SLIPRING_DIR, or in /dev/shm/slipring-UID. Wherever a NAME is expected, a path that
+begins with '/' or '.' works too.
+
+EXIT STATUS
+  0  done                              5  no permission
+  1  failed for another reason         6  a check failed (demo)
+  2  wrong usage                       7  the producer is gone
+  3  no such ring                    124  timed out
+  4  damaged, foreign, or another    130  ended by Ctrl-C
+     version or schema
+
+EXAMPLES
+  slipring demo                        see it work, with nothing set up
+  slipring create ticks                make a ring
+  seq 1000 | slipring pub ticks        publish each line
+  slipring sub ticks --from oldest     read them, missing nothing
+  slipring stat ticks                  who is attached, how far behind";
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Create a ring and print its path
+    Create(create::Arguments),
+    /// List the rings
+    Ls(inspect::LsArguments),
+    /// Show one ring: positions, producer, readers
+    Stat(inspect::StatArguments),
+    /// Publish what comes in on standard input
+    Pub(publish::Arguments),
+    /// Print what is published
+    Sub(subscribe::Arguments),
+    /// Remove a ring
+    Rm(inspect::RmArguments),
+    /// Run a small trading pipeline on real market data, as separate processes
+    Demo(demo::Arguments),
+    /// Measure latency and throughput between two processes, against the kernel's own
+    Bench(bench::Arguments),
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().verb {
+        Verb::Create(arguments) => create::run(&arguments),
+        Verb::Ls(arguments) => inspect::ls(&arguments),
+        Verb::Stat(arguments) => inspect::stat(&arguments),
+        Verb::Pub(arguments) => publish::run(&arguments),
+        Verb::Sub(arguments) => subscribe::run(&arguments),
+        Verb::Rm(arguments) => inspect::rm(&arguments),
+        Verb::Demo(arguments) => demo::run(&arguments),
+        Verb::Bench(arguments) => bench::run(&arguments),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+/// Short for what every verb returns.
+type Outcome = Result<(), Failure>;

@@ -68,6 +68,9 @@ pub struct RingStatus {
     pub epoch: u64,
     /// Whether the last producer closed the ring.
     pub closed: bool,
+    /// Whether the last producer neither closed the ring nor left it in order: it is alive, or it
+    /// died.
+    pub abandoned: bool,
     /// Whether a producer holds the ring now; unknown without permission to ask.
     pub producer_alive: Option<bool>,
     /// Process id the last producer gave; 0 if there never was one.
@@ -310,6 +313,7 @@ impl Ring {
     pub fn status(&self) -> RingStatus {
         let memory = self.segment.reader();
         let state = &memory.producer().state;
+        let said = producer_state(memory);
         let next = index::place(memory, Start::Latest, 0).ok();
         let readers = (0..memory.geometry().rows).filter_map(|at| self.reader_status(at));
         RingStatus {
@@ -317,7 +321,8 @@ impl Ring {
             position: next.map(|at| at.position),
             oldest_sequence: index::oldest(memory, 0).map(|at| at.sequence),
             epoch: state.epoch.load(Relaxed),
-            closed: producer_state(memory) == ProducerState::Closed,
+            closed: said == ProducerState::Closed,
+            abandoned: said == ProducerState::Attached,
             producer_alive: self.is_held(Role::Producer),
             producer_pid: state.pid.load(Relaxed),
             readers: readers.collect(),

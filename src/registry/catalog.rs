@@ -4,7 +4,7 @@
 
 use crate::endpoint::Ring;
 use crate::segment::{self, Location, MappingOptions, OpenError};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// One name in a slipring directory.
 #[derive(Debug)]
@@ -15,12 +15,17 @@ pub struct Entry {
     pub ring: Result<Ring, OpenError>,
 }
 
+/// The slipring directory: `$SLIPRING_DIR`, else `/dev/shm/slipring-UID`.
+pub fn default_directory() -> PathBuf {
+    Location::default_directory().0
+}
+
 /// Every ring of the slipring directory, in order of name.
 ///
 /// # Errors
 /// [`OpenError`] if the directory cannot be read; one that does not exist is empty.
 pub fn list() -> Result<Vec<Entry>, OpenError> {
-    list_in(Location::default_directory().0)
+    list_in(default_directory())
 }
 
 /// Every ring of a directory, in order of name.

@@ -4,4 +4,4 @@
 
 mod catalog;
 
-pub use catalog::{list, list_in, Entry};
+pub use catalog::{default_directory, list, list_in, Entry};

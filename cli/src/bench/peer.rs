@@ -1,0 +1,187 @@
+//! The second process: started once, told what to do line by line.
+//!
+//! The first process opens its end of a channel, says so, and waits for the answer before it starts:
+//! nothing is timed while anything is being set up.
+
+use super::channel::End;
+use super::machine;
+use super::raw::Shared;
+use super::workload::{Measured, Opened, Workload};
+use crate::failure::{Failure, FAILED};
+use crate::Outcome;
+use serde_json::{json, Value};
+use std::io::{self, BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::Duration;
+
+/// Round trips of one bounce.
+const PROBE: u64 = 4096;
+
+/// One sample to take.
+#[derive(Clone, Debug)]
+pub struct Request {
+    pub contender: String,
+    pub workload: Workload,
+    pub size: usize,
+    pub sample: Duration,
+}
+
+/// The first process's hold on the second.
+pub struct Peer {
+    child: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+    shared: Shared,
+    directory: PathBuf,
+}
+
+impl Peer {
+    pub fn start(cores: &[usize]) -> Result<Self, Failure> {
+        let directory = PathBuf::from(format!("/dev/shm/slipring-bench-{}", std::process::id()));
+        std::fs::create_dir(&directory)?;
+        let shared = Shared::open(&directory, End::First)?;
+        let mut command = Command::new(std::env::current_exe()?);
+        command.arg("bench").arg("--peer").arg(&directory);
+        if let [first, second] = cores {
+            command.args(["--pin", &format!("{first},{second}")]);
+        }
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let missing = || Failure::new(FAILED, "the second process has no input or output");
+        let input = child.stdin.take().ok_or_else(missing)?;
+        let output = BufReader::new(child.stdout.take().ok_or_else(missing)?);
+        Ok(Self {
+            child,
+            input,
+            output,
+            shared,
+            directory,
+        })
+    }
+
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    fn tell(&mut self, line: &Value) -> io::Result<()> {
+        writeln!(self.input, "{line}")?;
+        self.input.flush()
+    }
+
+    fn hear(&mut self) -> io::Result<Value> {
+        let mut line = String::new();
+        if self.output.read_line(&mut line)? == 0 {
+            return Err(io::Error::other("the second process ended early"));
+        }
+        serde_json::from_str(&line).map_err(io::Error::other)
+    }
+
+    /// Bounces a line between the two processes; nanoseconds per round trip.
+    pub fn probe(&mut self) -> Result<f64, Failure> {
+        self.tell(&json!({ "probe": PROBE }))?;
+        let nanos = self.shared.bounce(End::First, PROBE);
+        self.hear()?;
+        Ok(nanos)
+    }
+
+    /// Takes one sample; the inner error is why this contender cannot take part.
+    pub fn run(&mut self, request: &Request) -> Result<Result<Measured, String>, Failure> {
+        clear(&self.directory);
+        let (size, workload) = (request.size, request.workload);
+        let opened = Opened::new(&self.directory, End::First, &request.contender, size);
+        let mut opened = match opened {
+            Ok(opened) => opened,
+            Err(error) => return Ok(Err(error.to_string())),
+        };
+        self.tell(&json!({
+            "contender": request.contender,
+            "workload": workload.name(),
+            "size": size,
+            "sample_ns": request.sample.as_nanos() as u64,
+        }))?;
+        let ready = self.hear()?;
+        if let Some(error) = ready["error"].as_str() {
+            return Ok(Err(error.to_owned()));
+        }
+        let mine = opened.run(End::First, workload, size, request.sample);
+        let theirs = self.hear()?;
+        let mine = mine?;
+        if let Some(error) = theirs["error"].as_str() {
+            return Err(Failure::new(FAILED, format!("{}: {error}", request.contender)));
+        }
+        let theirs = Measured::from_json(&theirs)
+            .ok_or_else(|| Failure::new(FAILED, "the second process said something else"))?;
+        if workload == Workload::OneWay && mine.count != theirs.count {
+            let text = format!("{}: {} sent, {} received", request.contender, mine.count, theirs.count);
+            return Err(Failure::new(FAILED, text));
+        }
+        Ok(Ok(match workload {
+            Workload::RoundTrip => mine,
+            Workload::OneWay => theirs,
+        }))
+    }
+
+    /// Ends the second process and removes what the two shared.
+    pub fn stop(mut self) -> Outcome {
+        let told = self.tell(&json!({ "stop": true }));
+        let ended = self.child.wait();
+        let removed = std::fs::remove_dir_all(&self.directory);
+        told?;
+        ended?;
+        removed?;
+        Ok(())
+    }
+}
+
+/// Removes what the last sample left, except the shared words.
+fn clear(directory: &Path) {
+    for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if entry.file_name() == "raw" {
+            continue;
+        }
+        let _ = if path.is_dir() {
+            std::fs::remove_dir_all(path)
+        } else {
+            std::fs::remove_file(path)
+        };
+    }
+}
+
+/// The second process.
+pub fn serve(directory: &Path, cores: &[usize]) -> Outcome {
+    machine::pin(cores.get(1).copied());
+    let shared = Shared::open(directory, End::Second)?;
+    let mut out = io::stdout().lock();
+    for line in io::stdin().lock().lines() {
+        let told: Value = serde_json::from_str(&line?).map_err(io::Error::other)?;
+        if told["stop"] == true {
+            break;
+        }
+        let mut say = |value: Value| -> io::Result<()> {
+            writeln!(out, "{value}")?;
+            out.flush()
+        };
+        if let Some(rounds) = told["probe"].as_u64() {
+            shared.bounce(End::Second, rounds);
+            say(json!({ "done": true }))?;
+            continue;
+        }
+        let contender = told["contender"].as_str().unwrap_or_default();
+        let workload = Workload::parse(told["workload"].as_str().unwrap_or_default());
+        let size = told["size"].as_u64().unwrap_or_default() as usize;
+        let sample = Duration::from_nanos(told["sample_ns"].as_u64().unwrap_or_default());
+        let Some(workload) = workload else { continue };
+        match Opened::new(directory, End::Second, contender, size) {
+            Err(error) => say(json!({ "error": error.to_string() }))?,
+            Ok(mut opened) => {
+                say(json!({ "ready": true }))?;
+                match opened.run(End::Second, workload, size, sample) {
+                    Ok(measured) => say(measured.to_json())?,
+                    Err(error) => say(json!({ "error": error.to_string() }))?,
+                }
+            }
+        }
+    }
+    Ok(())
+}

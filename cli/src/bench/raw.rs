@@ -1,0 +1,172 @@
+//! The limits: cache lines bounced and filled without any protocol to speak of.
+//!
+//! Unsafe, because it maps a file and overlays atomics on it.
+#![allow(
+    unsafe_code,
+    clippy::disallowed_types,
+    reason = "the yardstick is what the machine does with bare atomics"
+)]
+
+use super::channel::{Channel, End};
+use memmap2::{MmapOptions, MmapRaw};
+use std::fs::OpenOptions;
+use std::hint::spin_loop;
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering::*};
+
+const SLOTS: u64 = 4096;
+/// Offsets of the two bounced lines, the two cursors, and the two directions' slots.
+const LINES: usize = 4096;
+const FILE_BYTES: usize = 16 << 20;
+
+/// Shared memory with nothing in it but words.
+pub struct Shared {
+    map: MmapRaw,
+}
+
+impl Shared {
+    pub fn open(directory: &Path, end: End) -> io::Result<Self> {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(end == End::First)
+            .truncate(false)
+            .open(directory.join("raw"))?;
+        if end == End::First {
+            file.set_len(FILE_BYTES as u64)?;
+        }
+        let map = MmapOptions::new().len(FILE_BYTES).populate().map_raw(&file)?;
+        Ok(Self { map })
+    }
+
+    #[inline(always)]
+    fn word(&self, offset: usize) -> &AtomicU64 {
+        assert!(offset % 8 == 0 && offset + 8 <= FILE_BYTES);
+        // SAFETY: inside the mapping and aligned, just checked; only atomics touch the bytes.
+        unsafe { &*self.map.as_ptr().add(offset).cast::<AtomicU64>() }
+    }
+
+    /// Bounces a number between two lines, the other process doing its half; nanoseconds per round
+    /// trip, the median over batches of 64.
+    pub fn bounce(&self, end: End, rounds: u64) -> f64 {
+        let (mine, theirs) = match end {
+            End::First => (self.word(0), self.word(256)),
+            End::Second => (self.word(256), self.word(0)),
+        };
+        let start = mine.load(Relaxed);
+        let mut means = Vec::new();
+        let mut since = std::time::Instant::now();
+        for n in start + 1..=start + rounds {
+            if end == End::First {
+                mine.store(n, Release);
+            }
+            while theirs.load(Acquire) < n {
+                spin_loop();
+            }
+            if end == End::Second {
+                mine.store(n, Release);
+            }
+            if n % 64 == 0 {
+                let now = std::time::Instant::now();
+                means.push((now - since).as_nanos() as f64 / 64.0);
+                since = now;
+            }
+        }
+        super::workload::median(&mut means)
+    }
+}
+
+/// Slots of a sequence word and a payload, each a whole number of 64-byte lines; the receiver says
+/// how far it is once per 64 messages, the sender looks when it runs into it.
+pub struct Slots {
+    shared: Shared,
+    stride: usize,
+    slots: u64,
+    out: usize,
+    inward: usize,
+    sent: u64,
+    received: u64,
+    room: u64,
+    buffer: Vec<u64>,
+}
+
+impl Slots {
+    pub fn open(directory: &Path, end: End, size: usize) -> io::Result<Self> {
+        let stride = (8 + size).div_ceil(64) * 64;
+        let slots = SLOTS.min((4 << 20) / stride as u64);
+        let (first, second) = (LINES, LINES + (6 << 20));
+        let (out, inward) = match end {
+            End::First => (first, second),
+            End::Second => (second, first),
+        };
+        let shared = Shared::open(directory, end)?;
+        if end == End::First {
+            for at in (LINES..FILE_BYTES).step_by(8) {
+                shared.word(at).store(0, Relaxed);
+            }
+        }
+        Ok(Self {
+            shared,
+            stride,
+            slots,
+            out,
+            inward,
+            sent: 0,
+            received: 0,
+            room: slots,
+            buffer: vec![0; size / 8],
+        })
+    }
+
+    #[inline(always)]
+    fn slot(&self, base: usize, n: u64) -> usize {
+        base + 4096 + (n % self.slots) as usize * self.stride
+    }
+}
+
+impl Channel for Slots {
+    #[inline(always)]
+    fn send(&mut self, message: &[u8]) -> io::Result<()> {
+        if self.sent >= self.room {
+            let cursor = self.shared.word(self.out);
+            loop {
+                self.room = cursor.load(Acquire) + self.slots;
+                if self.sent < self.room {
+                    break;
+                }
+                spin_loop();
+            }
+        }
+        let at = self.slot(self.out, self.sent);
+        for (n, word) in message.chunks_exact(8).enumerate() {
+            let mut bytes = [0; 8];
+            bytes.copy_from_slice(word);
+            self.shared.word(at + 8 + 8 * n).store(u64::from_le_bytes(bytes), Relaxed);
+        }
+        self.sent += 1;
+        self.shared.word(at).store(self.sent, Release);
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn receive<R>(&mut self, show: impl FnOnce(&[u8]) -> R) -> io::Result<R> {
+        let at = self.slot(self.inward, self.received);
+        while self.shared.word(at).load(Acquire) != self.received + 1 {
+            spin_loop();
+        }
+        for (n, word) in self.buffer.iter_mut().enumerate() {
+            *word = self.shared.word(at + 8 + 8 * n).load(Relaxed);
+        }
+        // SAFETY: a vector of words is as many bytes, of any alignment that bytes need.
+        let view = unsafe {
+            std::slice::from_raw_parts(self.buffer.as_ptr().cast::<u8>(), self.buffer.len() * 8)
+        };
+        let result = show(view);
+        self.received += 1;
+        if self.received % 64 == 0 {
+            self.shared.word(self.inward).store(self.received, Release);
+        }
+        Ok(result)
+    }
+}

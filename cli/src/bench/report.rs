@@ -1,0 +1,230 @@
+//! From samples to tables, or to JSON with every sample in it.
+
+use super::machine::State;
+use super::peer::Request;
+use super::workload::{median, Measured, Workload};
+use crate::text::{count, styled, BOLD};
+use serde_json::{json, Value};
+use std::collections::BTreeMap;
+use std::io::{self, IsTerminal, Write};
+
+/// One sample with the bounces around it.
+pub struct Sample {
+    pub request: Request,
+    pub before: f64,
+    pub after: f64,
+    pub measured: Measured,
+}
+
+impl Sample {
+    fn state(&self) -> State {
+        State::of(self.before, self.after)
+    }
+
+    fn bounce(&self) -> f64 {
+        (self.before + self.after) / 2.0
+    }
+}
+
+pub struct Report {
+    machine: Value,
+    json: bool,
+    samples: Vec<Sample>,
+    publish: Vec<(usize, f64)>,
+    absent: BTreeMap<String, String>,
+}
+
+impl Report {
+    pub fn new(machine: Value, json: bool) -> Self {
+        Self {
+            machine,
+            json,
+            samples: Vec::new(),
+            publish: Vec::new(),
+            absent: BTreeMap::new(),
+        }
+    }
+
+    pub fn add(&mut self, sample: Sample) {
+        self.samples.push(sample);
+    }
+
+    pub fn publish_costs(&mut self, costs: Vec<(usize, f64)>) {
+        self.publish = costs;
+    }
+
+    pub fn absent(&mut self, contender: &str, reason: &str) {
+        self.absent.insert(contender.to_owned(), reason.to_owned());
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.samples.is_empty()
+    }
+
+    pub fn progress(&self, round: usize, rounds: usize) {
+        if io::stderr().is_terminal() {
+            eprint!("\rround {round} of {rounds}{}", if round == rounds { "\n" } else { "" });
+        }
+    }
+
+    pub fn print(&self) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        if self.json {
+            return writeln!(out, "{}", self.to_json());
+        }
+        let machine = |key: &str| match &self.machine[key] {
+            Value::String(text) => text.clone(),
+            Value::Null => "n/a".into(),
+            other => other.to_string(),
+        };
+        writeln!(
+            out,
+            "{}\n{}, {} cores, pinned to {}, kernel {}, hypervisor {}, governor {}, isolated {:?}, load {}\n",
+            styled(BOLD, "machine"),
+            machine("processor"),
+            machine("cores"),
+            machine("pinned"),
+            machine("kernel"),
+            machine("hypervisor"),
+            machine("governor"),
+            machine("isolated"),
+            machine("load"),
+        )?;
+        writeln!(out, "{}", styled(BOLD, "publish, nobody reading"))?;
+        for (size, nanos) in &self.publish {
+            writeln!(out, "  {size:>6} B {nanos:>8.2} ns")?;
+        }
+        for state in [State::Near, State::Far, State::Mixed] {
+            self.print_state(&mut out, state)?;
+        }
+        for (contender, reason) in &self.absent {
+            writeln!(out, "\n{contender} did not take part: {reason}")?;
+        }
+        Ok(())
+    }
+
+    fn print_state(&self, out: &mut impl Write, state: State) -> io::Result<()> {
+        let here: Vec<&Sample> = self.samples.iter().filter(|s| s.state() == state).collect();
+        if here.is_empty() {
+            return Ok(());
+        }
+        let mut bounces: Vec<f64> = here.iter().map(|s| s.bounce()).collect();
+        let title = format!(
+            "\ncores {} (bounce of one line each way: {:.0} ns)",
+            state.name(),
+            median(&mut bounces)
+        );
+        writeln!(out, "{}", styled(BOLD, &title))?;
+        for workload in [Workload::RoundTrip, Workload::OneWay] {
+            let unit = match workload {
+                Workload::RoundTrip => "round trip, ns         x bounce      p50      p99    p99.9",
+                Workload::OneWay => "one way, M msg/s          x raw     GB/s",
+            };
+            writeln!(out, "  {:<10} {:>7}  {unit}", "", "size")?;
+            for group in groups(&here, workload) {
+                self.print_row(out, &group, &here, workload)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn print_row(
+        &self,
+        out: &mut impl Write,
+        group: &[&Sample],
+        all: &[&Sample],
+        workload: Workload,
+    ) -> io::Result<()> {
+        let request = &group[0].request;
+        let (low, mid, high) = spread(group.iter().map(|s| s.measured.nanos));
+        let label = format!("  {:<10} {:>5} B", request.contender, request.size);
+        match workload {
+            Workload::RoundTrip => {
+                let (_, ratio, _) = spread(group.iter().map(|s| s.measured.nanos / s.bounce()));
+                let percentile = |at: usize| {
+                    let (_, mid, _) = spread(
+                        group.iter().filter_map(|s| s.measured.percentiles.get(at)).map(|p| p.1 as f64),
+                    );
+                    count(mid as u64)
+                };
+                let range = format!("{mid:.0} ({low:.0}..{high:.0}) R{}", group.len());
+                writeln!(
+                    out,
+                    "{label}  {range:<22} {ratio:>8.2} {:>8} {:>8} {:>8}",
+                    percentile(0),
+                    percentile(2),
+                    percentile(3)
+                )
+            }
+            Workload::OneWay => {
+                let rate = |nanos: f64| 1e3 / nanos;
+                let raw = all.iter().filter(|s| {
+                    s.request.contender == "raw"
+                        && s.request.workload == workload
+                        && s.request.size == request.size
+                });
+                let (_, raw, _) = spread(raw.map(|s| s.measured.nanos));
+                let times = if raw > 0.0 { format!("{:.2}", raw / mid) } else { "-".into() };
+                let range = format!(
+                    "{:.1} ({:.1}..{:.1}) R{}",
+                    rate(mid),
+                    rate(high),
+                    rate(low),
+                    group.len()
+                );
+                let gigabytes = request.size as f64 / mid;
+                writeln!(out, "{label}  {range:<22} {times:>8} {gigabytes:>8.1}")
+            }
+        }
+    }
+
+    fn to_json(&self) -> Value {
+        let samples: Vec<Value> = self
+            .samples
+            .iter()
+            .map(|sample| {
+                json!({
+                    "contender": sample.request.contender,
+                    "workload": sample.request.workload.name(),
+                    "size": sample.request.size,
+                    "state": sample.state().name(),
+                    "bounce_before_ns": sample.before,
+                    "bounce_after_ns": sample.after,
+                    "measured": sample.measured.to_json(),
+                })
+            })
+            .collect();
+        json!({
+            "machine": self.machine,
+            "publish_alone_ns": self.publish.iter().map(|(size, nanos)| json!({ "size": size, "nanos": nanos })).collect::<Vec<_>>(),
+            "samples": samples,
+            "absent": self.absent,
+        })
+    }
+}
+
+/// The samples of one workload, by contender and size, in the order they first came.
+fn groups<'s>(samples: &[&'s Sample], workload: Workload) -> Vec<Vec<&'s Sample>> {
+    let mut groups: Vec<Vec<&Sample>> = Vec::new();
+    let same = |a: &Sample, b: &Sample| {
+        a.request.contender == b.request.contender && a.request.size == b.request.size
+    };
+    for sample in samples.iter().filter(|s| s.request.workload == workload) {
+        match groups.iter_mut().find(|group| same(group[0], sample)) {
+            Some(group) => group.push(sample),
+            None => groups.push(vec![sample]),
+        }
+    }
+    groups.sort_by_key(|group| group[0].request.size);
+    groups
+}
+
+/// Smallest, median, largest.
+fn spread(values: impl Iterator<Item = f64>) -> (f64, f64, f64) {
+    let mut values: Vec<f64> = values.collect();
+    let mid = median(&mut values);
+    match (values.first(), values.last()) {
+        (Some(low), Some(high)) => (*low, mid, *high),
+        _ => (0.0, 0.0, 0.0),
+    }
+}

@@ -1,0 +1,148 @@
+//! This library as a contender: two rings, one each way, both ends spinning.
+
+use super::channel::{Channel, End};
+use super::workload::median;
+use crate::failure::Failure;
+use slipring::{
+    Consumer, ConsumerOptions, Producer, ProducerOptions, Ring, Start, Strategy,
+};
+use std::io;
+use std::path::Path;
+use std::time::Instant;
+
+/// How a ring is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Frames on 8 bytes, single publishes, single receives.
+    Plain,
+    /// Frames on 64 bytes.
+    Aligned,
+    /// Frames on 8 bytes, batches of 32.
+    Batched,
+}
+
+pub struct Rings {
+    kind: Kind,
+    producer: Producer,
+    consumer: Consumer,
+    staged: Vec<u8>,
+    size: usize,
+}
+
+const BATCH: usize = 32;
+
+impl Rings {
+    pub fn open(directory: &Path, end: End, size: usize, kind: Kind) -> io::Result<Self> {
+        let names = match end {
+            End::First => ["forth", "back"],
+            End::Second => ["back", "forth"],
+        };
+        let capacity = (1u64 << 20).max((size as u64 * 64).next_power_of_two());
+        let align = if kind == Kind::Aligned { 64 } else { 8 };
+        let rings = names.map(|name| -> Result<Ring, Failure> {
+            let path = directory.join(name);
+            Ok(match end {
+                End::First => Ring::builder_at(path)
+                    .capacity_bytes(capacity)
+                    .frame_align(align)
+                    .create()?,
+                End::Second => Ring::open_at(path)?,
+            })
+        });
+        let [outward, inward] = rings;
+        let open = || -> Result<(Producer, Consumer), Failure> {
+            let producer =
+                outward?.producer_with(ProducerOptions::new().strategy(Strategy::Spin))?;
+            let consumer = inward?.consumer_with(
+                Start::Oldest,
+                ConsumerOptions::new().strategy(Strategy::Spin),
+            )?;
+            Ok((producer, consumer))
+        };
+        let (producer, consumer) = open().map_err(|failure| io::Error::other(failure.text().to_owned()))?;
+        Ok(Self {
+            kind,
+            producer,
+            consumer,
+            staged: Vec::with_capacity(size * BATCH),
+            size,
+        })
+    }
+}
+
+impl Channel for Rings {
+    #[inline(always)]
+    fn send(&mut self, message: &[u8]) -> io::Result<()> {
+        if self.kind == Kind::Batched {
+            self.staged.extend_from_slice(message);
+            if self.staged.len() < self.size * BATCH {
+                return Ok(());
+            }
+            return self.flush();
+        }
+        self.producer.publish(message).map_err(io::Error::other)?;
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if !self.staged.is_empty() {
+            let mut batch = self.producer.batch();
+            for message in self.staged.chunks_exact(self.size) {
+                batch.push(message).map_err(io::Error::other)?;
+            }
+            batch.commit();
+            self.staged.clear();
+        }
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn receive<R>(&mut self, show: impl FnOnce(&[u8]) -> R) -> io::Result<R> {
+        match self.consumer.receive() {
+            Ok(Some(message)) => Ok(show(&message)),
+            Ok(None) => Err(io::ErrorKind::UnexpectedEof.into()),
+            Err(error) => Err(io::Error::other(error)),
+        }
+    }
+
+    #[inline(always)]
+    fn receive_many(&mut self, mut show: impl FnMut(&[u8]) -> bool) -> io::Result<()> {
+        loop {
+            let batch = self.consumer.receive_batch(256).map_err(io::Error::other)?;
+            let Some(mut batch) = batch else {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            };
+            while let Some(message) = batch.next() {
+                if show(&message) {
+                    return Ok(());
+                }
+            }
+        }
+    }
+}
+
+/// Nanoseconds of one publish into a ring that nobody reads, per size: the median of nine runs.
+pub fn publish_cost(directory: &Path, sizes: &[usize]) -> Result<Vec<(usize, f64)>, Failure> {
+    sizes
+        .iter()
+        .map(|&size| {
+            let path = directory.join("alone");
+            let capacity = (1u64 << 20).max((size as u64 * 64).next_power_of_two());
+            let ring = Ring::builder_at(&path).capacity_bytes(capacity).create()?;
+            let mut producer = ring.producer()?;
+            let message = vec![7u8; size];
+            let messages = 200_000u32;
+            let mut runs = Vec::new();
+            for _ in 0..9 {
+                let start = Instant::now();
+                for _ in 0..messages {
+                    producer.publish(std::hint::black_box(&message))?;
+                }
+                runs.push(start.elapsed().as_nanos() as f64 / f64::from(messages));
+            }
+            drop(producer);
+            Ring::remove_at(&path, false)?;
+            Ok((size, median(&mut runs)))
+        })
+        .collect()
+}

@@ -1,0 +1,272 @@
+//! The loops that every contender runs, and the numbers they give.
+
+use super::channel::{Channel, End};
+use super::kernel::{Pipe, Queue, Unix};
+use super::raw::Slots;
+use super::ring::{Kind, Rings};
+use hdrhistogram::Histogram;
+use serde_json::{json, Value};
+use std::io;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// What is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Workload {
+    /// One message there and back, one at a time.
+    RoundTrip,
+    /// A stream of messages, as fast as it goes, nothing lost.
+    OneWay,
+}
+
+impl Workload {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::RoundTrip => "round-trip",
+            Self::OneWay => "one-way",
+        }
+    }
+
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::RoundTrip, Self::OneWay].into_iter().find(|w| w.name() == name)
+    }
+}
+
+/// What one sample gave.
+#[derive(Clone, Debug)]
+pub struct Measured {
+    /// Nanoseconds per round trip, or per message.
+    pub nanos: f64,
+    /// How many round trips or messages.
+    pub count: u64,
+    /// Percentiles of single round trips, in nanoseconds.
+    pub percentiles: Vec<(f64, u64)>,
+}
+
+impl Measured {
+    pub fn to_json(&self) -> Value {
+        json!({ "nanos": self.nanos, "count": self.count, "percentiles": self.percentiles })
+    }
+
+    pub fn from_json(value: &Value) -> Option<Self> {
+        let percentiles = value["percentiles"].as_array()?;
+        Some(Self {
+            nanos: value["nanos"].as_f64()?,
+            count: value["count"].as_u64()?,
+            percentiles: percentiles
+                .iter()
+                .map(|pair| Some((pair[0].as_f64()?, pair[1].as_u64()?)))
+                .collect::<Option<_>>()?,
+        })
+    }
+}
+
+/// One end of one sample, opened and not started.
+pub enum Opened {
+    Slots(Slots),
+    Rings(Box<Rings>),
+    Pipe(Pipe),
+    Unix(Unix),
+    Queue(Queue),
+}
+
+impl Opened {
+    pub fn new(directory: &Path, end: End, contender: &str, size: usize) -> io::Result<Self> {
+        let ring = |kind| Rings::open(directory, end, size, kind).map(|r| Self::Rings(Box::new(r)));
+        match contender {
+            "raw" => Slots::open(directory, end, size).map(Self::Slots),
+            "ring" => ring(Kind::Plain),
+            "ring64" => ring(Kind::Aligned),
+            "batch" => ring(Kind::Batched),
+            "pipe" => Pipe::open(directory, end, size).map(Self::Pipe),
+            "unix" => Unix::open(directory, end, size).map(Self::Unix),
+            "mq" => Queue::open(directory, end, size).map(Self::Queue),
+            _ => Err(io::ErrorKind::InvalidInput.into()),
+        }
+    }
+
+    pub fn run(
+        &mut self,
+        end: End,
+        workload: Workload,
+        size: usize,
+        sample: Duration,
+    ) -> io::Result<Measured> {
+        match self {
+            Self::Slots(channel) => run(channel, end, workload, size, sample),
+            Self::Rings(channel) => run(&mut **channel, end, workload, size, sample),
+            Self::Pipe(channel) => run(channel, end, workload, size, sample),
+            Self::Unix(channel) => run(channel, end, workload, size, sample),
+            Self::Queue(channel) => run(channel, end, workload, size, sample),
+        }
+    }
+}
+
+/// The first word of the last message.
+const LAST: u64 = u64::MAX;
+
+fn run<C: Channel>(
+    channel: &mut C,
+    end: End,
+    workload: Workload,
+    size: usize,
+    sample: Duration,
+) -> io::Result<Measured> {
+    match (workload, end) {
+        (Workload::RoundTrip, End::First) => ping(channel, size, sample),
+        (Workload::RoundTrip, End::Second) => pong(channel),
+        (Workload::OneWay, End::First) => stream(channel, size, sample),
+        (Workload::OneWay, End::Second) => drain(channel),
+    }
+}
+
+fn first_word(message: &[u8]) -> u64 {
+    let mut bytes = [0; 8];
+    bytes.copy_from_slice(&message[..8]);
+    u64::from_le_bytes(bytes)
+}
+
+#[inline(always)]
+fn ping<C: Channel>(channel: &mut C, size: usize, sample: Duration) -> io::Result<Measured> {
+    let mut message = vec![0u8; size];
+    let mut number = 0u64;
+    let mut turn = |channel: &mut C| -> io::Result<()> {
+        number += 1;
+        message[..8].copy_from_slice(&number.to_le_bytes());
+        message[size - 8..].copy_from_slice(&number.to_le_bytes());
+        channel.send(&message)?;
+        let echoed = channel.receive(|m| first_word(m).max(first_word(&m[size - 8..])))?;
+        if echoed == number {
+            Ok(())
+        } else {
+            Err(io::Error::other("an echo was not what was sent"))
+        }
+    };
+    for _ in 0..64 {
+        turn(channel)?;
+    }
+    let mut means = Vec::new();
+    let start = Instant::now();
+    let mut since = start;
+    while since - start < sample / 2 || means.len() < 8 {
+        for _ in 0..64 {
+            turn(channel)?;
+        }
+        let now = Instant::now();
+        means.push((now - since).as_nanos() as f64 / 64.0);
+        since = now;
+    }
+    let mut histogram = Histogram::<u64>::new(3).map_err(io::Error::other)?;
+    let start = Instant::now();
+    let mut since = start;
+    while since - start < sample / 2 || histogram.len() < 1000 {
+        turn(channel)?;
+        let now = Instant::now();
+        histogram.saturating_record((now - since).as_nanos() as u64);
+        since = now;
+    }
+    message_last(channel, size)?;
+    let percentiles = [50.0, 90.0, 99.0, 99.9]
+        .map(|p| (p, histogram.value_at_quantile(p / 100.0)))
+        .to_vec();
+    Ok(Measured {
+        count: means.len() as u64 * 64 + histogram.len(),
+        nanos: median(&mut means),
+        percentiles,
+    })
+}
+
+fn message_last<C: Channel>(channel: &mut C, size: usize) -> io::Result<()> {
+    let mut message = vec![0u8; size];
+    message[..8].copy_from_slice(&LAST.to_le_bytes());
+    channel.send(&message)?;
+    channel.flush()
+}
+
+#[inline(always)]
+fn pong<C: Channel>(channel: &mut C) -> io::Result<Measured> {
+    let mut echo = Vec::new();
+    let mut count = 0;
+    loop {
+        channel.receive(|message| {
+            echo.clear();
+            echo.extend_from_slice(message);
+        })?;
+        if first_word(&echo) == LAST {
+            return Ok(Measured {
+                nanos: 0.0,
+                count,
+                percentiles: Vec::new(),
+            });
+        }
+        channel.send(&echo)?;
+        count += 1;
+    }
+}
+
+#[inline(always)]
+fn stream<C: Channel>(channel: &mut C, size: usize, sample: Duration) -> io::Result<Measured> {
+    let mut message = vec![0u8; size];
+    let mut number = 0u64;
+    let start = Instant::now();
+    loop {
+        for _ in 0..256 {
+            message[..8].copy_from_slice(&number.to_le_bytes());
+            message[size - 8..].copy_from_slice(&number.to_le_bytes());
+            channel.send(&message)?;
+            number += 1;
+        }
+        if start.elapsed() >= sample {
+            message_last(channel, size)?;
+            return Ok(Measured {
+                nanos: 0.0,
+                count: number,
+                percentiles: Vec::new(),
+            });
+        }
+    }
+}
+
+#[inline(always)]
+fn drain<C: Channel>(channel: &mut C) -> io::Result<Measured> {
+    let mut count = 0u64;
+    let mut sum = 0u64;
+    let mut in_order = true;
+    let mut one_word = false;
+    let mut start = None;
+    channel.receive_many(|message| {
+        let number = first_word(message);
+        if number == LAST {
+            return true;
+        }
+        start.get_or_insert_with(Instant::now);
+        in_order &= number == count;
+        one_word = message.len() == 8;
+        for word in message.chunks_exact(8) {
+            sum = sum.wrapping_add(first_word(word));
+        }
+        count += 1;
+        false
+    })?;
+    let nanos = start.map_or(0, |start| start.elapsed().as_nanos());
+    if !in_order {
+        return Err(io::Error::other("messages came out of order or were lost"));
+    }
+    // The number of a message is its first and its last word, everything else is zero.
+    let each = if one_word { 1 } else { 2 };
+    let expected = (0..count).fold(0u64, |sum, n| sum.wrapping_add(n.wrapping_mul(each)));
+    if sum != expected {
+        return Err(io::Error::other("the words of the messages do not add up"));
+    }
+    Ok(Measured {
+        nanos: nanos as f64 / count.max(1) as f64,
+        count,
+        percentiles: Vec::new(),
+    })
+}
+
+/// The middle value; zero of nothing.
+pub fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(0.0)
+}

@@ -1,0 +1,157 @@
+//! From any error to one line on standard error and an exit code that scripts can tell apart.
+
+use slipring::{
+    AttachError, CreateError, OpenError, PublishError, ReceiveError, RemoveError, TryReceiveError,
+};
+use std::fmt::Display;
+use std::io;
+use std::process::ExitCode;
+
+pub const FAILED: u8 = 1;
+pub const USAGE: u8 = 2;
+pub const NOT_FOUND: u8 = 3;
+pub const INCOMPATIBLE: u8 = 4;
+pub const PERMISSION: u8 = 5;
+pub const CHECK: u8 = 6;
+pub const PRODUCER_GONE: u8 = 7;
+pub const TIMED_OUT: u8 = 124;
+pub const INTERRUPTED: u8 = 130;
+
+/// Why the command ends early.
+#[derive(Debug)]
+pub struct Failure {
+    code: u8,
+    message: Option<String>,
+}
+
+impl Failure {
+    pub fn new(code: u8, message: impl Display) -> Self {
+        Self {
+            code,
+            message: Some(message.to_string()),
+        }
+    }
+
+    /// Ends with a code and no message: whatever there is to say has been said.
+    pub fn silent(code: u8) -> Self {
+        Self {
+            code,
+            message: None,
+        }
+    }
+
+    /// The message, for embedding in another.
+    pub fn text(&self) -> &str {
+        self.message.as_deref().unwrap_or_default()
+    }
+
+    /// Whether this is the end with that code.
+    pub fn is(&self, code: u8) -> bool {
+        self.code == code
+    }
+
+    pub fn report(self) -> ExitCode {
+        if let Some(message) = self.message {
+            eprintln!("slipring: {message}");
+        }
+        ExitCode::from(self.code)
+    }
+}
+
+impl From<io::Error> for Failure {
+    /// A reader of our output that went away is a normal end, as for any filter.
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Self::silent(0),
+            _ => Self::new(FAILED, error),
+        }
+    }
+}
+
+fn open_code(error: &OpenError) -> u8 {
+    match error {
+        OpenError::Name(_) => USAGE,
+        OpenError::NotFound { .. } => NOT_FOUND,
+        OpenError::Permission { .. } => PERMISSION,
+        OpenError::Io { .. } => FAILED,
+        _ => INCOMPATIBLE,
+    }
+}
+
+impl From<OpenError> for Failure {
+    fn from(error: OpenError) -> Self {
+        Self::new(open_code(&error), error)
+    }
+}
+
+impl From<CreateError> for Failure {
+    fn from(error: CreateError) -> Self {
+        let code = match &error {
+            CreateError::Name(_) | CreateError::Geometry(_) => USAGE,
+            CreateError::Permission { .. } => PERMISSION,
+            CreateError::Open(error) => open_code(error),
+            _ => FAILED,
+        };
+        Self::new(code, error)
+    }
+}
+
+impl From<RemoveError> for Failure {
+    fn from(error: RemoveError) -> Self {
+        let code = match &error {
+            RemoveError::Open(error) => open_code(error),
+            _ => FAILED,
+        };
+        match &error {
+            RemoveError::InUse { .. } => Self::new(code, format!("{error} (--force)")),
+            _ => Self::new(code, error),
+        }
+    }
+}
+
+impl From<AttachError> for Failure {
+    fn from(error: AttachError) -> Self {
+        let code = match &error {
+            AttachError::Permission { .. } => PERMISSION,
+            AttachError::Open(error) => open_code(error),
+            AttachError::Corrupt(_) | AttachError::ReadOnly { .. } => INCOMPATIBLE,
+            _ => FAILED,
+        };
+        match &error {
+            AttachError::Permission { .. } => Self::new(code, format!("{error} (--observe)")),
+            _ => Self::new(code, error),
+        }
+    }
+}
+
+impl From<PublishError> for Failure {
+    fn from(error: PublishError) -> Self {
+        let code = match error {
+            PublishError::TimedOut { .. } => TIMED_OUT,
+            _ => FAILED,
+        };
+        Self::new(code, error)
+    }
+}
+
+impl From<ReceiveError> for Failure {
+    fn from(error: ReceiveError) -> Self {
+        let code = match error {
+            ReceiveError::ProducerGone { .. } => PRODUCER_GONE,
+            ReceiveError::TimedOut => TIMED_OUT,
+            ReceiveError::Corrupt(_) => INCOMPATIBLE,
+            _ => FAILED,
+        };
+        Self::new(code, error)
+    }
+}
+
+impl From<TryReceiveError> for Failure {
+    fn from(error: TryReceiveError) -> Self {
+        let code = match error {
+            TryReceiveError::Corrupt(_) => INCOMPATIBLE,
+            _ => FAILED,
+        };
+        Self::new(code, error)
+    }
+}

@@ -1,0 +1,194 @@
+//! `slipring ls`, `slipring stat`, `slipring rm`: looking at rings, and removing them.
+
+use crate::failure::Failure;
+use crate::text::{count, size, styled, Target, BOLD};
+use crate::Outcome;
+use serde_json::{json, Value};
+use slipring::{Ring, RingStatus};
+use std::io::Write;
+
+#[derive(clap::Args)]
+pub struct LsArguments {
+    /// Print a JSON array instead of a table
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(clap::Args)]
+pub struct StatArguments {
+    /// Name of the ring, or a path that begins with / or .
+    name: String,
+    /// Print a JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(clap::Args)]
+pub struct RmArguments {
+    /// Names of rings, or paths that begin with / or .
+    #[arg(required = true)]
+    names: Vec<String>,
+    /// Remove even while somebody is attached; they keep their mapping
+    #[arg(long)]
+    force: bool,
+}
+
+pub fn ls(arguments: &LsArguments) -> Outcome {
+    let entries = slipring::list()?;
+    let mut out = std::io::stdout().lock();
+    if arguments.json {
+        let rings: Vec<Value> = entries
+            .iter()
+            .map(|entry| match &entry.ring {
+                Ok(ring) => describe(&entry.name, ring),
+                Err(error) => json!({ "name": entry.name, "error": error.to_string() }),
+            })
+            .collect();
+        writeln!(out, "{}", Value::Array(rings))?;
+        return Ok(());
+    }
+    let heading = format!(
+        "{:<24} {:>10} {:>14} {:>10} {:>8}  {}",
+        "NAME", "CAPACITY", "PUBLISHED", "PRODUCER", "READERS", "SCHEMA"
+    );
+    writeln!(out, "{}", styled(BOLD, &heading))?;
+    for entry in entries {
+        let ring = match entry.ring {
+            Ok(ring) => ring,
+            Err(error) => {
+                writeln!(out, "{:<24} {error}", entry.name)?;
+                continue;
+            }
+        };
+        let status = ring.status();
+        writeln!(
+            out,
+            "{:<24} {:>10} {:>14} {:>10} {:>8}  {}",
+            entry.name,
+            size(ring.capacity_bytes()),
+            status.next_sequence.map_or("?".into(), count),
+            producer(&status),
+            status.readers.iter().filter(|reader| reader.alive).count(),
+            ring.schema().map_or("-", |schema| schema.name()),
+        )?;
+    }
+    Ok(())
+}
+
+pub fn stat(arguments: &StatArguments) -> Outcome {
+    let ring = Target::parse(&arguments.name).open()?;
+    let mut out = std::io::stdout().lock();
+    if arguments.json {
+        writeln!(out, "{}", describe(&arguments.name, &ring))?;
+        return Ok(());
+    }
+    let status = ring.status();
+    let mut line = |label: &str, value: String| {
+        writeln!(out, "{} {value}", styled(BOLD, &format!("{label:<14}")))
+    };
+    line("ring", ring.path().display().to_string())?;
+    line(
+        "capacity",
+        format!(
+            "{}, messages up to {}, frames on {} bytes",
+            size(ring.capacity_bytes()),
+            size(u64::from(ring.max_message_bytes())),
+            ring.frame_align()
+        ),
+    )?;
+    line(
+        "schema",
+        ring.schema().map_or("none (plain bytes)".into(), |schema| schema.to_string()),
+    )?;
+    let known = |n: Option<u64>| n.map_or("unknown, the producer is faster than the look".into(), count);
+    line("next message", known(status.next_sequence))?;
+    line("oldest", known(status.oldest_sequence))?;
+    line(
+        "producer",
+        format!(
+            "{}, process {}, epoch {}",
+            producer(&status),
+            status.producer_pid,
+            status.epoch
+        ),
+    )?;
+    line("readers", format!("{} of {}", status.readers.len(), ring.max_readers()))?;
+    for reader in &status.readers {
+        let lag = status
+            .next_sequence
+            .map_or("?".into(), |next| count(next.wrapping_sub(reader.next_sequence)));
+        line(
+            &format!("  row {}", reader.row),
+            format!(
+                "{} process {}{}: next {}, {lag} behind{}",
+                if reader.gating { "consumer" } else { "observer" },
+                reader.pid,
+                if reader.alive { "" } else { " (dead)" },
+                count(reader.next_sequence),
+                if reader.may_park { ", may sleep" } else { "" },
+            ),
+        )?;
+    }
+    Ok(())
+}
+
+pub fn rm(arguments: &RmArguments) -> Outcome {
+    for name in &arguments.names {
+        let target = Target::parse(name);
+        // Says what is wrong with the name or the ring before anything is touched.
+        if !arguments.force {
+            drop(target.open()?);
+        }
+        slipring::Ring::remove_at(target.path(), arguments.force).map_err(Failure::from)?;
+    }
+    Ok(())
+}
+
+fn producer(status: &RingStatus) -> &'static str {
+    match (status.producer_alive, status.closed, status.epoch) {
+        (Some(true), _, _) => "alive",
+        (_, true, _) => "closed",
+        (_, _, 0) => "none yet",
+        (Some(false), _, _) if status.abandoned => "gone",
+        (Some(false), _, _) => "left",
+        (None, _, _) => "unknown",
+    }
+}
+
+fn describe(name: &str, ring: &Ring) -> Value {
+    let status = ring.status();
+    let readers: Vec<Value> = status
+        .readers
+        .iter()
+        .map(|reader| {
+            json!({
+                "row": reader.row,
+                "kind": if reader.gating { "consumer" } else { "observer" },
+                "pid": reader.pid,
+                "alive": reader.alive,
+                "next_sequence": reader.next_sequence,
+                "position": reader.position,
+                "may_park": reader.may_park,
+            })
+        })
+        .collect();
+    json!({
+        "name": name,
+        "path": ring.path().display().to_string(),
+        "id": format!("{:032x}", ring.id()),
+        "created_ns": ring.created_ns(),
+        "capacity_bytes": ring.capacity_bytes(),
+        "max_message_bytes": ring.max_message_bytes(),
+        "frame_align": ring.frame_align(),
+        "max_readers": ring.max_readers(),
+        "schema": ring.schema().map(|schema| schema.to_string()),
+        "next_sequence": status.next_sequence,
+        "oldest_sequence": status.oldest_sequence,
+        "position": status.position,
+        "epoch": status.epoch,
+        "producer": producer(&status),
+        "producer_pid": status.producer_pid,
+        "readers": readers,
+    })
+}
+

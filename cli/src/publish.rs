@@ -1,0 +1,212 @@
+//! `slipring pub`.
+
+use crate::failure::{Failure, FAILED, INTERRUPTED};
+use crate::render;
+use crate::text::{self, Target};
+use crate::Outcome;
+use slipring::{Deadline, Producer, PublishError, Ring};
+use std::io::{self, BufRead, Read};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+#[derive(clap::Args)]
+#[command(after_help = "\
+Waits while the slowest consumer is a whole ring behind. At the end of the input the ring is closed,
+so readers end too; with --keep-open they wait for the next producer.
+
+EXAMPLES
+  seq 1000 | slipring pub ticks
+  tail -f app.log | slipring pub log --create
+  slipring pub samples --record-size 64 < samples.bin")]
+pub struct Arguments {
+    /// Name of the ring, or a path that begins with / or .
+    name: String,
+    /// Each message has this many bytes
+    #[arg(long, value_name = "BYTES", conflicts_with_all = ["length_prefixed", "json"], value_parser = text::bytes)]
+    record_size: Option<u64>,
+    /// Each message follows its length, four bytes, little-endian
+    #[arg(long, conflicts_with = "json")]
+    length_prefixed: bool,
+    /// Each line is a JSON object with the fields of the ring's schema
+    #[arg(long)]
+    json: bool,
+    /// Leave the ring open at the end of the input
+    #[arg(long)]
+    keep_open: bool,
+    /// Create the ring if it does not exist
+    #[arg(long)]
+    create: bool,
+    /// Give up when a consumer holds a message back for this long
+    #[arg(long, value_name = "TIME", value_parser = text::duration)]
+    timeout: Option<Duration>,
+}
+
+pub fn run(arguments: &Arguments) -> Outcome {
+    let target = Target::parse(&arguments.name);
+    let ring = if arguments.create {
+        target.builder().create_or_open()?
+    } else {
+        target.open()?
+    };
+    let interrupted = Arc::new(AtomicBool::new(false));
+    // A second Ctrl-C ends the process at once; the kernel then frees the ring.
+    signal_hook::flag::register_conditional_shutdown(
+        libc::SIGINT,
+        i32::from(INTERRUPTED),
+        interrupted.clone(),
+    )?;
+    for signal in [libc::SIGINT, libc::SIGTERM] {
+        signal_hook::flag::register(signal, interrupted.clone())?;
+    }
+    let mut producer = ring.producer()?;
+    let result = feed(arguments, &ring, &mut producer, &interrupted);
+    if arguments.keep_open {
+        producer.detach();
+    } else {
+        producer.close();
+    }
+    result
+}
+
+/// Standard input that notices Ctrl-C while it waits for bytes.
+struct Input<'f> {
+    interrupted: &'f AtomicBool,
+}
+
+impl Read for Input<'_> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        use rustix::event::{poll, PollFd, PollFlags, Timespec};
+        let stdin = rustix::stdio::stdin();
+        loop {
+            if self.interrupted.load(Ordering::Relaxed) {
+                return Err(io::Error::other("interrupted"));
+            }
+            let second = Timespec {
+                tv_sec: 1,
+                tv_nsec: 0,
+            };
+            match poll(&mut [PollFd::new(&stdin, PollFlags::IN)], Some(&second)) {
+                Ok(0) | Err(rustix::io::Errno::INTR) => {}
+                Ok(_) => return Ok(rustix::io::read(stdin, out)?),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
+fn feed(
+    arguments: &Arguments,
+    ring: &Ring,
+    producer: &mut Producer,
+    interrupted: &AtomicBool,
+) -> Outcome {
+    let mut input = io::BufReader::with_capacity(64 << 10, Input { interrupted });
+    let mut message = Vec::new();
+    let mut number = 0u64;
+    loop {
+        message.clear();
+        match read(arguments, ring, &mut input, &mut message) {
+            Ok(false) => return Ok(()),
+            Ok(true) => number += 1,
+            Err(_) if interrupted.load(Ordering::Relaxed) => {
+                return Err(Failure::silent(INTERRUPTED))
+            }
+            Err(error) => {
+                return Err(Failure::new(FAILED, format!("message {}: {error}", number + 1)))
+            }
+        }
+        if arguments.json {
+            message = json(ring, &message)
+                .map_err(|error| Failure::new(FAILED, format!("message {number}: {error}")))?;
+        }
+        publish(arguments, producer, &message, interrupted).map_err(|error| match error {
+            None => Failure::silent(INTERRUPTED),
+            Some(error @ PublishError::TooLarge { .. }) => {
+                Failure::new(FAILED, format!("message {number}: {error}"))
+            }
+            Some(error) => error.into(),
+        })?;
+    }
+}
+
+fn json(ring: &Ring, line: &[u8]) -> Result<Vec<u8>, String> {
+    let schema = ring
+        .schema()
+        .ok_or("the ring has no schema: create it with --schema to publish JSON")?;
+    let text = std::str::from_utf8(line).map_err(|error| error.to_string())?;
+    render::encode(schema, text)
+}
+
+/// Publishes in steps short enough for Ctrl-C to be noticed; the error is `None` if it was.
+fn publish(
+    arguments: &Arguments,
+    producer: &mut Producer,
+    message: &[u8],
+    interrupted: &AtomicBool,
+) -> Result<(), Option<PublishError>> {
+    let give_up = arguments.timeout.map(|timeout| Instant::now() + timeout);
+    loop {
+        let step = Duration::from_millis(100);
+        let left = give_up.map_or(step, |at| at.saturating_duration_since(Instant::now()).min(step));
+        match producer.publish_until(message, Deadline::after(left)) {
+            Ok(_) => return Ok(()),
+            Err(PublishError::TimedOut { .. }) if interrupted.load(Ordering::Relaxed) => {
+                return Err(None)
+            }
+            Err(PublishError::TimedOut { .. })
+                if give_up.is_none_or(|at| Instant::now() < at) => {}
+            Err(error) => return Err(Some(error)),
+        }
+    }
+}
+
+/// Reads one message; `false` at the end of the input.
+fn read(
+    arguments: &Arguments,
+    ring: &Ring,
+    input: &mut impl BufRead,
+    message: &mut Vec<u8>,
+) -> io::Result<bool> {
+    let invalid = |text: String| io::Error::new(io::ErrorKind::InvalidData, text);
+    let largest = u64::from(ring.max_message_bytes());
+    if let Some(size) = arguments.record_size {
+        if size == 0 || size > largest {
+            return Err(invalid(format!("--record-size must be from 1 to {largest}")));
+        }
+        return exactly(input, size, message);
+    }
+    if arguments.length_prefixed {
+        let mut prefix = Vec::new();
+        if !exactly(input, 4, &mut prefix)? {
+            return Ok(false);
+        }
+        let len = prefix.iter().rev().fold(0, |n, byte| n << 8 | u64::from(*byte));
+        if len > largest {
+            return Err(invalid(format!(
+                "its prefix says {len} bytes, more than {largest}: create the ring larger"
+            )));
+        }
+        if len > 0 && !exactly(input, len, message)? {
+            return Err(invalid("the input ends behind its prefix".into()));
+        }
+        return Ok(true);
+    }
+    // A little more than can be published, so that a line that is too long is known as such
+    // without being read to its end.
+    let taken = input.take(largest + 2).read_until(b'\n', message)?;
+    if message.last() == Some(&b'\n') {
+        message.pop();
+    }
+    Ok(taken > 0)
+}
+
+/// Reads `len` bytes; `false` where the input ends before the first.
+fn exactly(input: &mut impl BufRead, len: u64, out: &mut Vec<u8>) -> io::Result<bool> {
+    let got = input.take(len).read_to_end(out)? as u64;
+    if got == 0 || got == len {
+        return Ok(got == len);
+    }
+    let text = format!("the input ends after {got} of its {len} bytes");
+    Err(io::Error::new(io::ErrorKind::UnexpectedEof, text))
+}

@@ -1,0 +1,217 @@
+//! `slipring sub`.
+
+use crate::failure::{Failure, INTERRUPTED, TIMED_OUT};
+use crate::render::{self, Format};
+use crate::text::{self, count, Target};
+use crate::Outcome;
+use slipring::{Deadline, ReceiveError, Received, Ring, Start, TryReceiveError};
+use std::io::{self, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+#[derive(clap::Args)]
+#[command(after_help = "\
+By default a consumer: it misses nothing and holds the producer back when it is a whole ring behind.
+With --observe it never holds anybody back; what it misses is reported on standard error, and with
+--format json as an object with the key \"lapped\". Ends when the producer closes the ring.
+
+EXAMPLES
+  slipring sub ticks
+  slipring sub ticks --from oldest --count 10
+  slipring sub quotes --observe --format json | jq .bid")]
+pub struct Arguments {
+    /// Name of the ring, or a path that begins with / or .
+    name: String,
+    /// Hold nobody back; report what is lost
+    #[arg(long)]
+    observe: bool,
+    /// Where to begin: 'latest' (from now on), 'oldest', or the number of a message
+    #[arg(long, value_name = "START", default_value = "latest", value_parser = start)]
+    from: Start,
+    /// End after this many messages
+    #[arg(long, short = 'n', value_name = "N")]
+    count: Option<u64>,
+    /// How to print; json where the ring has a schema, else text
+    #[arg(long, short, value_enum)]
+    format: Option<Format>,
+    /// End with status 124 when no message comes for this long
+    #[arg(long, value_name = "TIME", value_parser = text::duration)]
+    timeout: Option<Duration>,
+}
+
+fn start(text: &str) -> Result<Start, String> {
+    match text {
+        "latest" => Ok(Start::Latest),
+        "oldest" => Ok(Start::Oldest),
+        number => number
+            .parse()
+            .map(Start::Sequence)
+            .map_err(|_| "expected latest, oldest, or the number of a message".into()),
+    }
+}
+
+/// Prints messages; everything is flushed before the reader waits for more.
+struct Printer<'r> {
+    ring: &'r Ring,
+    format: Format,
+    pending: Vec<u8>,
+    received: u64,
+    lost: u64,
+}
+
+impl Printer<'_> {
+    fn message(&mut self, sequence: u64, bytes: &[u8]) -> io::Result<()> {
+        self.received += 1;
+        render::message(self.format, self.ring.schema(), sequence, bytes, &mut self.pending);
+        if self.pending.len() >= 64 << 10 {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    fn lapped(&mut self, lost: u64, resumed_at: u64) -> io::Result<()> {
+        self.lost += lost;
+        eprintln!("slipring: lost {} messages, going on at {resumed_at}", count(lost));
+        if self.format == Format::Json {
+            let object = serde_json::json!({ "lapped": { "lost": lost, "resumed_at": resumed_at } });
+            writeln!(self.pending, "{object}")?;
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        out.write_all(&self.pending)?;
+        self.pending.clear();
+        out.flush()
+    }
+}
+
+/// What one receive gave, with the message already printed.
+enum Got {
+    Something,
+    Nothing,
+    End,
+}
+
+/// Either kind of reader.
+enum Reader {
+    Consumer(Box<slipring::Consumer>),
+    Observer(Box<slipring::Observer>),
+}
+
+impl Reader {
+    fn poll(&mut self, printer: &mut Printer<'_>) -> Result<Got, Failure> {
+        let nothing = |error| match error {
+            TryReceiveError::Empty => Ok(Got::Nothing),
+            TryReceiveError::Closed => Ok(Got::End),
+            error => Err(error.into()),
+        };
+        match self {
+            Self::Consumer(consumer) => match consumer.try_receive() {
+                Ok(message) => printer.message(message.sequence(), &message)?,
+                Err(error) => return nothing(error),
+            },
+            Self::Observer(observer) => match observer.try_receive() {
+                Ok(received) => return print(received, printer),
+                Err(error) => return nothing(error),
+            },
+        }
+        Ok(Got::Something)
+    }
+
+    fn wait(&mut self, printer: &mut Printer<'_>, step: Duration) -> Result<Got, Failure> {
+        let deadline = Deadline::after(step);
+        let nothing = |error| match error {
+            ReceiveError::TimedOut => Ok(Got::Nothing),
+            error => Err(error.into()),
+        };
+        match self {
+            Self::Consumer(consumer) => match consumer.receive_until(deadline) {
+                Ok(Some(message)) => printer.message(message.sequence(), &message)?,
+                Ok(None) => return Ok(Got::End),
+                Err(error) => return nothing(error),
+            },
+            Self::Observer(observer) => match observer.receive_until(deadline) {
+                Ok(received) => return print(received, printer),
+                Err(error) => return nothing(error),
+            },
+        }
+        Ok(Got::Something)
+    }
+}
+
+fn print(received: Received<'_>, printer: &mut Printer<'_>) -> Result<Got, Failure> {
+    match received {
+        Received::Message(message) => printer.message(message.sequence(), &message)?,
+        Received::Lapped { lost, resumed_at } => printer.lapped(lost, resumed_at)?,
+        Received::Closed => return Ok(Got::End),
+    }
+    Ok(Got::Something)
+}
+
+pub fn run(arguments: &Arguments) -> Outcome {
+    let ring = Target::parse(&arguments.name).open()?;
+    let interrupted = Arc::new(AtomicBool::new(false));
+    for signal in [libc::SIGINT, libc::SIGTERM] {
+        signal_hook::flag::register(signal, interrupted.clone())?;
+    }
+    let mut reader = if arguments.observe {
+        Reader::Observer(Box::new(ring.observer(arguments.from)?))
+    } else {
+        Reader::Consumer(Box::new(ring.consumer(arguments.from)?))
+    };
+    let by_schema = if ring.schema().is_some() {
+        Format::Json
+    } else {
+        Format::Text
+    };
+    let mut printer = Printer {
+        ring: &ring,
+        format: arguments.format.unwrap_or(by_schema),
+        pending: Vec::new(),
+        received: 0,
+        lost: 0,
+    };
+    let result = follow(arguments, &mut reader, &mut printer, &interrupted);
+    printer.flush()?;
+    if arguments.observe || matches!(result, Err(ref f) if f.is(INTERRUPTED)) {
+        eprintln!(
+            "slipring: received {}, lost {}",
+            count(printer.received),
+            count(printer.lost)
+        );
+    }
+    result
+}
+
+fn follow(
+    arguments: &Arguments,
+    reader: &mut Reader,
+    printer: &mut Printer<'_>,
+    interrupted: &AtomicBool,
+) -> Outcome {
+    let mut last = Instant::now();
+    while arguments.count.is_none_or(|wanted| printer.received < wanted) {
+        if interrupted.load(Ordering::Relaxed) {
+            return Err(Failure::silent(INTERRUPTED));
+        }
+        let mut got = reader.poll(printer)?;
+        if let Got::Nothing = got {
+            printer.flush()?;
+            // Short enough for Ctrl-C to be noticed.
+            got = reader.wait(printer, Duration::from_millis(100))?;
+        }
+        match got {
+            Got::Something => last = Instant::now(),
+            Got::End => return Ok(()),
+            Got::Nothing => {
+                if arguments.timeout.is_some_and(|timeout| last.elapsed() >= timeout) {
+                    return Err(Failure::new(TIMED_OUT, "no message came in time"));
+                }
+            }
+        }
+    }
+    Ok(())
+}
