@@ -98,9 +98,15 @@ pub fn stat(arguments: &StatArguments) -> Outcome {
     )?;
     line(
         "schema",
-        ring.schema().map_or("none (plain bytes)".into(), |schema| schema.to_string()),
+        ring.schema()
+            .map_or("none (plain bytes)".into(), |schema| schema.to_string()),
     )?;
-    let known = |n: Option<u64>| n.map_or("unknown, the producer is faster than the look".into(), count);
+    let known = |n: Option<u64>| {
+        n.map_or(
+            "unknown, the producer is faster than the look".into(),
+            count,
+        )
+    };
     line("next message", known(status.next_sequence))?;
     line("oldest", known(status.oldest_sequence))?;
     line(
@@ -112,16 +118,23 @@ pub fn stat(arguments: &StatArguments) -> Outcome {
             status.epoch
         ),
     )?;
-    line("readers", format!("{} of {}", status.readers.len(), ring.max_readers()))?;
+    line(
+        "readers",
+        format!("{} of {}", status.readers.len(), ring.max_readers()),
+    )?;
     for reader in &status.readers {
-        let lag = status
-            .next_sequence
-            .map_or("?".into(), |next| count(next.wrapping_sub(reader.next_sequence)));
+        let lag = status.next_sequence.map_or("?".into(), |next| {
+            count(next.wrapping_sub(reader.next_sequence))
+        });
         line(
             &format!("  row {}", reader.row),
             format!(
                 "{} process {}{}: next {}, {lag} behind{}",
-                if reader.gating { "consumer" } else { "observer" },
+                if reader.gating {
+                    "consumer"
+                } else {
+                    "observer"
+                },
                 reader.pid,
                 if reader.alive { "" } else { " (dead)" },
                 count(reader.next_sequence),
@@ -191,4 +204,3 @@ fn describe(name: &str, ring: &Ring) -> Value {
         "readers": readers,
     })
 }
-

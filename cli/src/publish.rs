@@ -113,7 +113,10 @@ fn feed(
                 return Err(Failure::silent(INTERRUPTED))
             }
             Err(error) => {
-                return Err(Failure::new(FAILED, format!("message {}: {error}", number + 1)))
+                return Err(Failure::new(
+                    FAILED,
+                    format!("message {}: {error}", number + 1),
+                ))
             }
         }
         if arguments.json {
@@ -148,14 +151,15 @@ fn publish(
     let give_up = arguments.timeout.map(|timeout| Instant::now() + timeout);
     loop {
         let step = Duration::from_millis(100);
-        let left = give_up.map_or(step, |at| at.saturating_duration_since(Instant::now()).min(step));
+        let left = give_up.map_or(step, |at| {
+            at.saturating_duration_since(Instant::now()).min(step)
+        });
         match producer.publish_until(message, Deadline::after(left)) {
             Ok(_) => return Ok(()),
             Err(PublishError::TimedOut { .. }) if interrupted.load(Ordering::Relaxed) => {
                 return Err(None)
             }
-            Err(PublishError::TimedOut { .. })
-                if give_up.is_none_or(|at| Instant::now() < at) => {}
+            Err(PublishError::TimedOut { .. }) if give_up.is_none_or(|at| Instant::now() < at) => {}
             Err(error) => return Err(Some(error)),
         }
     }
@@ -172,7 +176,9 @@ fn read(
     let largest = u64::from(ring.max_message_bytes());
     if let Some(size) = arguments.record_size {
         if size == 0 || size > largest {
-            return Err(invalid(format!("--record-size must be from 1 to {largest}")));
+            return Err(invalid(format!(
+                "--record-size must be from 1 to {largest}"
+            )));
         }
         return exactly(input, size, message);
     }
@@ -181,7 +187,10 @@ fn read(
         if !exactly(input, 4, &mut prefix)? {
             return Ok(false);
         }
-        let len = prefix.iter().rev().fold(0, |n, byte| n << 8 | u64::from(*byte));
+        let len = prefix
+            .iter()
+            .rev()
+            .fold(0, |n, byte| n << 8 | u64::from(*byte));
         if len > largest {
             return Err(invalid(format!(
                 "its prefix says {len} bytes, more than {largest}: create the ring larger"

@@ -58,7 +58,10 @@ pub fn message(
 
 fn hex(byte: u8) -> [u8; 2] {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]
+    [
+        DIGITS[usize::from(byte >> 4)],
+        DIGITS[usize::from(byte & 15)],
+    ]
 }
 
 fn decode(schema: &Schema, bytes: &[u8], object: &mut Map<String, Value>) {
@@ -98,7 +101,8 @@ kinds!(U8 u8, U16 u16, U32 u32, U64 u64, I8 i8, I16 i16, I32 i32, I64 i64, F32 f
 pub fn encode(schema: &Schema, text: &str) -> Result<Vec<u8>, String> {
     let value: Value = serde_json::from_str(text).map_err(|error| format!("not JSON: {error}"))?;
     let object = value.as_object().ok_or("not a JSON object")?;
-    let known = |name: &String| *name == "sequence" || schema.fields().iter().any(|f| f.name == *name);
+    let known =
+        |name: &String| *name == "sequence" || schema.fields().iter().any(|f| f.name == *name);
     if let Some(name) = object.keys().find(|name| !known(name)) {
         return Err(format!("the schema has no field {name:?}"));
     }
@@ -165,7 +169,11 @@ mod tests {
         assert_eq!(bytes.len(), 24);
         let printed = print(Format::Json, Some(&schema), &bytes);
         assert_eq!(printed, text.replace('{', "{\"sequence\":7,") + "\n");
-        assert_eq!(encode(&schema, &printed).unwrap(), bytes, "what sub prints, pub reads");
+        assert_eq!(
+            encode(&schema, &printed).unwrap(),
+            bytes,
+            "what sub prints, pub reads"
+        );
     }
 
     #[test]
@@ -185,7 +193,13 @@ mod tests {
         assert_eq!(print(Format::Text, None, b"hi"), "hi\n");
         assert_eq!(print(Format::Raw, None, b"hi"), "hi");
         assert_eq!(print(Format::Hex, None, &[0, 0xab]), "00ab\n");
-        assert_eq!(print(Format::Json, None, b"hi"), "{\"sequence\":7,\"text\":\"hi\"}\n");
-        assert_eq!(print(Format::Json, None, &[0xff]), "{\"sequence\":7,\"hex\":\"ff\"}\n");
+        assert_eq!(
+            print(Format::Json, None, b"hi"),
+            "{\"sequence\":7,\"text\":\"hi\"}\n"
+        );
+        assert_eq!(
+            print(Format::Json, None, &[0xff]),
+            "{\"sequence\":7,\"hex\":\"ff\"}\n"
+        );
     }
 }

@@ -63,7 +63,13 @@ struct Printer<'r> {
 impl Printer<'_> {
     fn message(&mut self, sequence: u64, bytes: &[u8]) -> io::Result<()> {
         self.received += 1;
-        render::message(self.format, self.ring.schema(), sequence, bytes, &mut self.pending);
+        render::message(
+            self.format,
+            self.ring.schema(),
+            sequence,
+            bytes,
+            &mut self.pending,
+        );
         if self.pending.len() >= 64 << 10 {
             self.flush()?;
         }
@@ -72,9 +78,13 @@ impl Printer<'_> {
 
     fn lapped(&mut self, lost: u64, resumed_at: u64) -> io::Result<()> {
         self.lost += lost;
-        eprintln!("slipring: lost {} messages, going on at {resumed_at}", count(lost));
+        eprintln!(
+            "slipring: lost {} messages, going on at {resumed_at}",
+            count(lost)
+        );
         if self.format == Format::Json {
-            let object = serde_json::json!({ "lapped": { "lost": lost, "resumed_at": resumed_at } });
+            let object =
+                serde_json::json!({ "lapped": { "lost": lost, "resumed_at": resumed_at } });
             writeln!(self.pending, "{object}")?;
         }
         Ok(())
@@ -193,7 +203,10 @@ fn follow(
     interrupted: &AtomicBool,
 ) -> Outcome {
     let mut last = Instant::now();
-    while arguments.count.is_none_or(|wanted| printer.received < wanted) {
+    while arguments
+        .count
+        .is_none_or(|wanted| printer.received < wanted)
+    {
         if interrupted.load(Ordering::Relaxed) {
             return Err(Failure::silent(INTERRUPTED));
         }
@@ -207,7 +220,10 @@ fn follow(
             Got::Something => last = Instant::now(),
             Got::End => return Ok(()),
             Got::Nothing => {
-                if arguments.timeout.is_some_and(|timeout| last.elapsed() >= timeout) {
+                if arguments
+                    .timeout
+                    .is_some_and(|timeout| last.elapsed() >= timeout)
+                {
                     return Err(Failure::new(TIMED_OUT, "no message came in time"));
                 }
             }

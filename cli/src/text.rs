@@ -27,7 +27,9 @@ impl Target {
             Self::Path(path) => Ring::open_at(path),
         };
         ring.map_err(|error| match error {
-            OpenError::Name(_) => Failure::new(USAGE, format!("{error} (a path begins with / or ./)")),
+            OpenError::Name(_) => {
+                Failure::new(USAGE, format!("{error} (a path begins with / or ./)"))
+            }
             error => error.into(),
         })
     }
@@ -50,7 +52,9 @@ impl Target {
 
 /// Bytes with an optional unit of 1024: `4096`, `64K`, `64KiB`, `1M`, `2GiB`.
 pub fn bytes(text: &str) -> Result<u64, String> {
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let digits = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let shift = match unit.trim().to_ascii_lowercase().as_str() {
         "" | "b" => 0,
@@ -165,6 +169,9 @@ mod tests {
         assert_eq!(mode("0640"), Ok(0o640));
         assert!(mode("9").is_err() && mode("7777").is_err());
         assert_eq!(count(1_234_567), "1,234,567");
-        assert_eq!((size(1 << 20), size(1000)), ("1 MiB".into(), "1,000 B".into()));
+        assert_eq!(
+            (size(1 << 20), size(1000)),
+            ("1 MiB".into(), "1,000 B".into())
+        );
     }
 }

@@ -377,7 +377,7 @@ impl Drop for Message<'_> {
     fn drop(&mut self) {
         self.consumer.release();
         let bytes = self.consumer.frame_bytes(self.arrived);
-        if self.consumer.pace.took(bytes) {
+        if self.consumer.pace.took(1, bytes) {
             let ahead = self.consumer.core.lag();
             self.consumer.pace.look(ahead);
         }
@@ -456,7 +456,7 @@ impl Drop for Batch<'_> {
             return;
         }
         self.consumer.release();
-        if self.consumer.pace.took_many(self.messages, self.bytes) {
+        if self.consumer.pace.took(self.messages, self.bytes) {
             let ahead = self.consumer.core.lag();
             self.consumer.pace.look(ahead);
         }

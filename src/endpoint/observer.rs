@@ -246,7 +246,7 @@ impl Observer {
         match observed {
             Observed::Message { sequence, len } => {
                 self.received += 1;
-                if self.pace.took(u64::from(len) + 8) {
+                if self.pace.took(1, u64::from(len) + 8) {
                     let ahead = self.core.lag();
                     self.pace.look(ahead);
                 }

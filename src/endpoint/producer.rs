@@ -114,7 +114,7 @@ impl Producer {
     ///
     /// # Errors
     /// [`PublishError::TooLarge`], [`PublishError::Forked`].
-    #[inline]
+    #[inline(always)]
     pub fn publish(&mut self, payload: &[u8]) -> Result<u64, PublishError> {
         self.publish_until(payload, Deadline::NEVER)
     }
@@ -124,7 +124,7 @@ impl Producer {
     /// # Errors
     /// As [`publish`](Self::publish), and [`PublishError::TimedOut`] with the row of the consumer
     /// that held it back; nothing was published then.
-    #[inline]
+    #[inline(always)]
     pub fn publish_until(
         &mut self,
         payload: &[u8],
@@ -166,7 +166,7 @@ impl Producer {
     /// # Errors
     /// [`TryPublishError::Full`] with the row of the slowest consumer; a dead consumer never holds
     /// the producer back. [`TryPublishError::TooLarge`], [`TryPublishError::Forked`].
-    #[inline]
+    #[inline(always)]
     pub fn try_publish(&mut self, payload: &[u8]) -> Result<u64, TryPublishError> {
         if self.canary.forked() {
             return Err(TryPublishError::Forked);
@@ -459,7 +459,7 @@ impl PublishBatch<'_> {
     ///
     /// # Errors
     /// As [`Producer::publish`], and [`PublishError::BatchFull`]. The batch stays as it was.
-    #[inline]
+    #[inline(always)]
     pub fn push(&mut self, payload: &[u8]) -> Result<u64, PublishError> {
         self.push_until(payload, Deadline::NEVER)
     }
@@ -468,7 +468,7 @@ impl PublishBatch<'_> {
     ///
     /// # Errors
     /// As [`push`](Self::push), and [`PublishError::TimedOut`].
-    #[inline]
+    #[inline(always)]
     pub fn push_until(
         &mut self,
         payload: &[u8],

@@ -10,11 +10,11 @@ use super::recover::left;
 use super::{Boundary, Corrupt};
 use crate::layout::frame::{CommitWord, WORD};
 use crate::layout::lines::{ProducerState, RowState};
-use crate::segment::Memory;
+use crate::segment::{Memory, Words};
 use crate::sync::{edge_fence, ord, Ordering::Relaxed};
 
 /// How far ahead of the next frame the producer asks for its line.
-const PREFETCH: u64 = 256;
+const PREFETCH: u64 = 1024;
 
 /// Why nothing was written. Nothing has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,9 +116,36 @@ impl Producer {
     /// Writes and commits one message; its sequence on success.
     #[inline(always)]
     pub fn try_publish(&mut self, payload: &[u8]) -> Result<u64, Refused> {
-        self.room(payload.len())?;
-        self.memory.words().copy_in(self.position + WORD, payload);
-        Ok(self.seal(payload.len() as u32))
+        if self.fits(payload.len()) {
+            Ok(self.write(payload))
+        } else {
+            self.publish_far(payload)
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn publish_far(&mut self, payload: &[u8]) -> Result<u64, Refused> {
+        self.make_room(payload.len())?;
+        Ok(self.write(payload))
+    }
+
+    /// Writes and commits a message for which there is room. Works on copies of the fields: the
+    /// stores to shared memory would make the compiler read each of them again.
+    #[inline(always)]
+    fn write(&mut self, payload: &[u8]) -> u64 {
+        let (at, sequence) = (self.position, self.sequence);
+        let len = payload.len() as u32;
+        let end = at + self.memory.geometry().frame(u64::from(len));
+        let words = self.memory.words();
+        words.copy_in(at + WORD, payload);
+        let next = sequence.wrapping_add(1);
+        disarm(words, end, next);
+        let word = CommitWord::message(len, sequence);
+        words.at(at).store(word.raw(), ord!(E1: Release));
+        words.prefetch_for_write(end + PREFETCH);
+        (self.position, self.sequence) = (end, next);
+        sequence
     }
 
     /// Makes room for a message of `len` bytes; the position of its payload.
@@ -206,7 +233,6 @@ impl Producer {
     }
 
     /// Commits the frame whose payload lies in place.
-    #[inline(always)]
     fn seal(&mut self, len: u32) -> u64 {
         let (at, sequence) = (self.position, self.sequence);
         self.advance(len);
@@ -215,9 +241,6 @@ impl Producer {
             .words()
             .at(at)
             .store(word.raw(), ord!(E1: Release));
-        self.memory
-            .words()
-            .prefetch_for_write(self.position + PREFETCH);
         sequence
     }
 
@@ -226,29 +249,24 @@ impl Producer {
     fn advance(&mut self, len: u32) {
         self.position += self.memory.geometry().frame(u64::from(len));
         self.sequence = self.sequence.wrapping_add(1);
-        self.disarm();
+        disarm(self.memory.words(), self.position, self.sequence);
     }
 
-    /// Makes sure that what lies at the current position does not pass for the next frame.
-    ///
-    /// Stale bytes there may be any old payload, and a payload can spell a commit word. Checking
-    /// costs a load that hits the producer's own cache; clearing always would cost the line.
+    /// Whether a message of `len` bytes goes the short way.
     #[inline(always)]
-    fn disarm(&mut self) {
-        let next = self.memory.words().at(self.position);
-        if CommitWord::from_raw(next.load(Relaxed)).carries(self.sequence) {
-            next.store(0, Relaxed);
-        }
+    fn fits(&self, len: usize) -> bool {
+        let end = self.position + self.memory.geometry().frame(len as u64);
+        end + WORD <= self.soft_limit
     }
 
     /// Makes sure that a message of `len` bytes can be written at the current position.
     #[inline(always)]
     fn room(&mut self, len: usize) -> Result<(), Refused> {
-        let end = self.position + self.memory.geometry().frame(len as u64);
-        if end + WORD > self.soft_limit {
-            self.make_room(len)?;
+        if self.fits(len) {
+            Ok(())
+        } else {
+            self.make_room(len)
         }
-        Ok(())
     }
 
     #[cold]
@@ -333,7 +351,7 @@ impl Producer {
         let at = self.position;
         let word = CommitWord::pad(lap_end - at, self.sequence);
         self.position = lap_end;
-        self.disarm();
+        disarm(self.memory.words(), lap_end, self.sequence);
         let order = if self.staged.is_some() {
             Relaxed
         } else {
@@ -362,5 +380,18 @@ impl Producer {
             .state
             .state
             .store(state as u32, ord!(E7: Release));
+    }
+}
+
+/// Makes sure that what lies at `position` does not pass for the frame with `sequence`, which will
+/// begin there.
+///
+/// Stale bytes there may be any old payload, and a payload can spell a commit word. Checking costs a
+/// load that hits the producer's own cache; clearing always would cost the line.
+#[inline(always)]
+fn disarm(words: Words<'_>, position: u64, sequence: u64) {
+    let next = words.at(position);
+    if CommitWord::from_raw(next.load(Relaxed)).carries(sequence) {
+        next.store(0, Relaxed);
     }
 }

@@ -247,10 +247,8 @@ impl<'m> Words<'m> {
             return;
         };
         if whole != payload.len() {
-            let mut last = [0; 8];
-            last[..payload.len() - whole].copy_from_slice(&payload[whole..]);
             self.at(position + whole as u64)
-                .store(u64::from_ne_bytes(last), Ordering::Relaxed);
+                .store(last_word(payload), Ordering::Relaxed);
         }
         // SAFETY: `range` proved the shared side and the slice is the private side; they cannot
         // overlap since no reference to shared bytes is handed out to a producer's caller while
@@ -307,4 +305,18 @@ impl<'m> Words<'m> {
             None => &mut [],
         }
     }
+}
+
+/// The bytes behind the last whole word of `payload`, filled up with zeroes.
+#[inline(never)]
+fn last_word(payload: &[u8]) -> u64 {
+    let rest = payload.len() % 8;
+    if let Some(tail) = payload.last_chunk::<8>() {
+        // Reads the bytes before again rather than looping over the few behind.
+        return u64::from_le_bytes(*tail) >> (64 - 8 * rest);
+    }
+    payload
+        .iter()
+        .rev()
+        .fold(0, |word, byte| word << 8 | u64::from(*byte))
 }

@@ -81,7 +81,9 @@ impl Unix {
         if let (None, Some(listener)) = (&self.stream, &self.listener) {
             self.stream = Some(listener.accept()?.0);
         }
-        self.stream.as_mut().ok_or_else(|| io::ErrorKind::NotConnected.into())
+        self.stream
+            .as_mut()
+            .ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 }
 
@@ -108,14 +110,27 @@ pub struct Queue {
 
 impl Queue {
     pub fn open(directory: &Path, end: End, size: usize) -> io::Result<Self> {
-        let tag = directory.file_name().and_then(|n| n.to_str()).unwrap_or("bench");
+        let tag = directory
+            .file_name()
+            .and_then(|n| n.to_str())
+            .unwrap_or("bench");
         let name = |way: &str| CString::new(format!("/{tag}-{way}")).map_err(io::Error::other);
         let (forth, back) = (name("forth")?, name("back")?);
         let (out, inward) = match end {
-            End::First => (open_queue(&forth, size, true)?, open_queue(&back, size, true)?),
-            End::Second => (open_queue(&back, size, false)?, open_queue(&forth, size, false)?),
+            End::First => (
+                open_queue(&forth, size, true)?,
+                open_queue(&back, size, true)?,
+            ),
+            End::Second => (
+                open_queue(&back, size, false)?,
+                open_queue(&forth, size, false)?,
+            ),
         };
-        let names = if end == End::First { vec![forth, back] } else { Vec::new() };
+        let names = if end == End::First {
+            vec![forth, back]
+        } else {
+            Vec::new()
+        };
         Ok(Self {
             out,
             inward,

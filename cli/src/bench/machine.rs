@@ -12,9 +12,16 @@ pub fn cores(asked: &[usize]) -> Vec<usize> {
     let Ok(allowed) = sched_getaffinity(None) else {
         return Vec::new();
     };
-    let cores: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|core| allowed.is_set(*core)).take(2).collect();
+    let cores: Vec<usize> = (0..CpuSet::MAX_CPU)
+        .filter(|core| allowed.is_set(*core))
+        .take(2)
+        .collect();
     // On a single core the two processes must take turns; pinning would change nothing.
-    if cores.len() == 2 { cores } else { Vec::new() }
+    if cores.len() == 2 {
+        cores
+    } else {
+        Vec::new()
+    }
 }
 
 /// Pins this process, if there is a core to pin it to and the kernel agrees.
@@ -59,7 +66,11 @@ impl State {
 
 /// Everything that may explain a number, read and not typed; what is missing is `null`.
 pub fn describe(cores: &[usize]) -> Value {
-    let read = |path: &str| fs::read_to_string(path).ok().map(|text| text.trim().to_owned());
+    let read = |path: &str| {
+        fs::read_to_string(path)
+            .ok()
+            .map(|text| text.trim().to_owned())
+    };
     let cpuinfo = read("/proc/cpuinfo").unwrap_or_default();
     let field = |name: &str| {
         cpuinfo

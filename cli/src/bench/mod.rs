@@ -72,14 +72,24 @@ pub fn run(arguments: &Arguments) -> Outcome {
             ));
         }
     }
-    if let Some(unknown) = arguments.only.iter().find(|name| !CONTENDERS.contains(&name.as_str())) {
+    if let Some(unknown) = arguments
+        .only
+        .iter()
+        .find(|name| !CONTENDERS.contains(&name.as_str()))
+    {
         return Err(Failure::new(
             crate::failure::USAGE,
-            format!("no contender {unknown:?}: use any of {}", CONTENDERS.join(", ")),
+            format!(
+                "no contender {unknown:?}: use any of {}",
+                CONTENDERS.join(", ")
+            ),
         ));
     }
     if !arguments.pin.is_empty() && arguments.pin.len() != 2 {
-        return Err(Failure::new(crate::failure::USAGE, "--pin takes two cores, for example 2,3"));
+        return Err(Failure::new(
+            crate::failure::USAGE,
+            "--pin takes two cores, for example 2,3",
+        ));
     }
     let cores = machine::cores(&arguments.pin);
     let machine = machine::describe(&cores);

@@ -46,7 +46,10 @@ impl Peer {
         if let [first, second] = cores {
             command.args(["--pin", &format!("{first},{second}")]);
         }
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
         let missing = || Failure::new(FAILED, "the second process has no input or output");
         let input = child.stdin.take().ok_or_else(missing)?;
         let output = BufReader::new(child.stdout.take().ok_or_else(missing)?);
@@ -107,12 +110,18 @@ impl Peer {
         let theirs = self.hear()?;
         let mine = mine?;
         if let Some(error) = theirs["error"].as_str() {
-            return Err(Failure::new(FAILED, format!("{}: {error}", request.contender)));
+            return Err(Failure::new(
+                FAILED,
+                format!("{}: {error}", request.contender),
+            ));
         }
         let theirs = Measured::from_json(&theirs)
             .ok_or_else(|| Failure::new(FAILED, "the second process said something else"))?;
         if workload == Workload::OneWay && mine.count != theirs.count {
-            let text = format!("{}: {} sent, {} received", request.contender, mine.count, theirs.count);
+            let text = format!(
+                "{}: {} sent, {} received",
+                request.contender, mine.count, theirs.count
+            );
             return Err(Failure::new(FAILED, text));
         }
         Ok(Ok(match workload {

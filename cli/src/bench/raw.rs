@@ -36,7 +36,10 @@ impl Shared {
         if end == End::First {
             file.set_len(FILE_BYTES as u64)?;
         }
-        let map = MmapOptions::new().len(FILE_BYTES).populate().map_raw(&file)?;
+        let map = MmapOptions::new()
+            .len(FILE_BYTES)
+            .populate()
+            .map_raw(&file)?;
         Ok(Self { map })
     }
 
@@ -142,7 +145,9 @@ impl Channel for Slots {
         for (n, word) in message.chunks_exact(8).enumerate() {
             let mut bytes = [0; 8];
             bytes.copy_from_slice(word);
-            self.shared.word(at + 8 + 8 * n).store(u64::from_le_bytes(bytes), Relaxed);
+            self.shared
+                .word(at + 8 + 8 * n)
+                .store(u64::from_le_bytes(bytes), Relaxed);
         }
         self.sent += 1;
         self.shared.word(at).store(self.sent, Release);

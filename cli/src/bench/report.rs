@@ -63,7 +63,10 @@ impl Report {
 
     pub fn progress(&self, round: usize, rounds: usize) {
         if io::stderr().is_terminal() {
-            eprint!("\rround {round} of {rounds}{}", if round == rounds { "\n" } else { "" });
+            eprint!(
+                "\rround {round} of {rounds}{}",
+                if round == rounds { "\n" } else { "" }
+            );
         }
     }
 
@@ -143,7 +146,10 @@ impl Report {
                 let (_, ratio, _) = spread(group.iter().map(|s| s.measured.nanos / s.bounce()));
                 let percentile = |at: usize| {
                     let (_, mid, _) = spread(
-                        group.iter().filter_map(|s| s.measured.percentiles.get(at)).map(|p| p.1 as f64),
+                        group
+                            .iter()
+                            .filter_map(|s| s.measured.percentiles.get(at))
+                            .map(|p| p.1 as f64),
                     );
                     count(mid as u64)
                 };
@@ -164,7 +170,11 @@ impl Report {
                         && s.request.size == request.size
                 });
                 let (_, raw, _) = spread(raw.map(|s| s.measured.nanos));
-                let times = if raw > 0.0 { format!("{:.2}", raw / mid) } else { "-".into() };
+                let times = if raw > 0.0 {
+                    format!("{:.2}", raw / mid)
+                } else {
+                    "-".into()
+                };
                 let range = format!(
                     "{:.1} ({:.1}..{:.1}) R{}",
                     rate(mid),

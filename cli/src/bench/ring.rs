@@ -3,9 +3,7 @@
 use super::channel::{Channel, End};
 use super::workload::median;
 use crate::failure::Failure;
-use slipring::{
-    Consumer, ConsumerOptions, Producer, ProducerOptions, Ring, Start, Strategy,
-};
+use slipring::{Consumer, ConsumerOptions, Producer, ProducerOptions, Ring, Start, Strategy};
 use std::io;
 use std::path::Path;
 use std::time::Instant;
@@ -59,7 +57,8 @@ impl Rings {
             )?;
             Ok((producer, consumer))
         };
-        let (producer, consumer) = open().map_err(|failure| io::Error::other(failure.text().to_owned()))?;
+        let (producer, consumer) =
+            open().map_err(|failure| io::Error::other(failure.text().to_owned()))?;
         Ok(Self {
             kind,
             producer,

@@ -28,7 +28,9 @@ impl Workload {
     }
 
     pub fn parse(name: &str) -> Option<Self> {
-        [Self::RoundTrip, Self::OneWay].into_iter().find(|w| w.name() == name)
+        [Self::RoundTrip, Self::OneWay]
+            .into_iter()
+            .find(|w| w.name() == name)
     }
 }
 
