@@ -14,6 +14,8 @@ pub struct Gate {
     limit: u64,
     /// What attaching consumers can read: the producer will not write past it without another look.
     published: u64,
+    /// No row that the next look finds for the first time lies before this.
+    floor: u64,
     shadows: Vec<Shadow>,
     violations: u64,
 }
@@ -26,8 +28,10 @@ struct Shadow {
 }
 
 impl Gate {
-    /// A gate that has looked at nothing yet. Allocates once.
-    pub fn new(memory: &Memory) -> Self {
+    /// A gate that has looked at nothing yet, for a producer that begins at `head`. Allocates once.
+    ///
+    /// Whatever the last producer wrote beyond `head`, it stayed within one capacity of every row.
+    pub fn new(memory: &Memory, head: u64) -> Self {
         let nobody = Shadow {
             generation: 0,
             position: 0,
@@ -35,6 +39,7 @@ impl Gate {
         Self {
             limit: 0,
             published: memory.producer().limit.position.load(Relaxed),
+            floor: head.saturating_sub(memory.geometry().capacity),
             shadows: vec![nobody; memory.geometry().rows as usize],
             violations: 0,
         }
@@ -58,12 +63,12 @@ impl Gate {
     /// Attaching has no window: the producer publishes its new limit, full fence, then looks; a
     /// consumer takes its row, full fence, then reads the limit (E5). Whoever is second sees the
     /// other. A consumer that this look misses therefore read the limit published here, or a later
-    /// one, and starts no more than one capacity before it; one that this look finds for the first
-    /// time may have read the limit of the look before, hence the floor.
+    /// one, and starts no more than one capacity before it; the next look, which finds it, may not
+    /// believe less. What was published can be more than the limit that came of it, so the floor is
+    /// taken from the limit.
     #[cold]
     pub fn look(&mut self, memory: &Memory, need: u64, head: u64) -> Result<(), u32> {
         let capacity = memory.geometry().capacity;
-        let floor = self.published.saturating_sub(capacity);
         // Small steps, so that a reader who attaches finds most of the ring still there.
         let wanted = need.max(head + capacity / 8);
         if wanted > self.published {
@@ -85,7 +90,7 @@ impl Gate {
             if shadow.generation != generation {
                 *shadow = Shadow {
                     generation,
-                    position: floor,
+                    position: self.floor,
                 };
             }
             let said = row.position.load(ord!(E4: Acquire));
@@ -97,6 +102,7 @@ impl Gate {
             }
         }
         self.limit = self.published.min(lowest.saturating_add(capacity));
+        self.floor = self.limit.saturating_sub(capacity);
         if need > self.limit {
             Err(holder)
         } else {

@@ -86,7 +86,7 @@ impl Producer {
             reserved: memory.producer().reserve.position.load(Relaxed),
             // An entry is written once a lap: its two words cannot change together.
             indexed: geometry.block_of(left.indexed.position) + 1,
-            gate: Gate::new(&memory),
+            gate: Gate::new(&memory, at.position),
             staged: None,
             pending: Vec::with_capacity(geometry.blocks() as usize + 1),
             memory,
@@ -252,11 +252,13 @@ impl Producer {
         disarm(self.memory.words(), self.position, self.sequence);
     }
 
-    /// Whether a message of `len` bytes goes the short way.
+    /// Whether a message of `len` bytes goes the short way. The soft limit can lie as far ahead as
+    /// the largest frame (behind an aborted claim), so it does not imply that the length is allowed.
     #[inline(always)]
     fn fits(&self, len: usize) -> bool {
-        let end = self.position + self.memory.geometry().frame(len as u64);
-        end + WORD <= self.soft_limit
+        let geometry = self.memory.geometry();
+        let end = self.position + geometry.frame(len as u64);
+        end + WORD <= self.soft_limit && len <= geometry.max_message as usize
     }
 
     /// Makes sure that a message of `len` bytes can be written at the current position.

@@ -1,0 +1,422 @@
+//! The oracle: what a ring must do, written as simply as possible, and the language of operations
+//! that property tests and fuzzing share.
+//!
+//! The oracle keeps every message ever published in a vector. Consumers must return exactly what it
+//! says. Observers may have been lapped, and then by exactly as many messages as they report; which
+//! message they resume at is the ring's choice, within bounds the oracle checks.
+
+use slipring::{
+    AttachError, Consumer, Observer, ObserverOptions, Producer, Received, Resume, Ring, Start,
+    Strategy, TryPublishError, TryReceiveError,
+};
+
+/// One step. Small numbers are taken modulo what exists.
+#[derive(Clone, Debug)]
+pub enum Operation {
+    /// Publish one message of this many bytes.
+    Publish(u32),
+    /// Publish several at once, or not at all.
+    Batch { lens: Vec<u32>, commit: bool },
+    /// Claim, then commit the first part of it, or abort.
+    Claim { len: u32, commit: Option<u32> },
+    /// Attach a consumer.
+    Consume(From),
+    /// Attach an observer.
+    Observe { from: From, oldest: bool },
+    /// Receive with one of the consumers.
+    Receive(u8),
+    /// Receive a batch with one of the consumers.
+    ReceiveBatch(u8, u8),
+    /// Receive with one of the observers.
+    Look(u8),
+    /// Detach one of the consumers.
+    Leave(u8),
+    /// Detach one of the observers.
+    LookAway(u8),
+    /// Replace the producer; the old one closes or only leaves.
+    Takeover { close: bool },
+}
+
+/// Where to attach.
+#[derive(Clone, Copy, Debug)]
+pub enum From {
+    Latest,
+    Oldest,
+    /// This far before (or, negative, behind) the next message.
+    Back(i16),
+}
+
+/// The ring under test with everybody attached to it, beside what the oracle knows.
+pub struct Subject {
+    ring: Ring,
+    producer: Option<Producer>,
+    consumers: Vec<(Consumer, u64)>,
+    observers: Vec<(Observer, u64)>,
+    published: Vec<Vec<u8>>,
+    first: u64,
+    closed: bool,
+    /// Everything delivered or reported lost, for statistics.
+    pub delivered: u64,
+    pub lost: u64,
+}
+
+impl Subject {
+    pub fn new(capacity: u64, align: u64, first: u64) -> Self {
+        let ring = Ring::heap()
+            .capacity_bytes(capacity)
+            .frame_align(align)
+            .first_sequence(first)
+            .max_readers(4)
+            .create()
+            .expect("sizes are valid");
+        let producer = Some(ring.producer().expect("the first producer"));
+        Self {
+            ring,
+            producer,
+            consumers: Vec::new(),
+            observers: Vec::new(),
+            published: Vec::new(),
+            first,
+            closed: false,
+            delivered: 0,
+            lost: 0,
+        }
+    }
+
+    /// The payload of message number `index`: every word depends on the message and its place, and
+    /// some of them spell commit words of messages to come.
+    fn payload(&self, index: u64, len: u32) -> Vec<u8> {
+        let mut bytes = vec![0; len as usize];
+        for (at, chunk) in bytes.chunks_mut(8).enumerate() {
+            let at = at as u64;
+            let coming = self.first.wrapping_add(index + at % 64);
+            let word = match at % 3 {
+                0 => coming << 32 | 9,
+                1 => index.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ at,
+                _ => coming << 32 | 1 << 31 | 17,
+            };
+            chunk.copy_from_slice(&word.to_le_bytes()[..chunk.len()]);
+        }
+        bytes
+    }
+
+    fn next(&self) -> u64 {
+        self.published.len() as u64
+    }
+
+    fn sequence(&self, index: u64) -> u64 {
+        self.first.wrapping_add(index)
+    }
+
+    fn index(&self, sequence: u64) -> u64 {
+        sequence.wrapping_sub(self.first)
+    }
+
+    /// Whether a refusal for lack of room is right: somebody gating must be behind.
+    fn somebody_is_behind(&self) -> bool {
+        self.consumers.iter().any(|(_, at)| *at < self.next())
+    }
+
+    pub fn apply(&mut self, operation: &Operation) {
+        match operation {
+            Operation::Publish(len) => self.publish(*len),
+            Operation::Batch { lens, commit } => self.batch(lens, *commit),
+            Operation::Claim { len, commit } => self.claim(*len, *commit),
+            Operation::Consume(from) => self.consume(*from),
+            Operation::Observe { from, oldest } => self.observe(*from, *oldest),
+            Operation::Receive(which) => self.receive(*which),
+            Operation::ReceiveBatch(which, max) => self.receive_batch(*which, *max),
+            Operation::Look(which) => self.look(*which),
+            Operation::Leave(which) => {
+                if let Some(at) = pick(*which, self.consumers.len()) {
+                    self.consumers.swap_remove(at);
+                }
+            }
+            Operation::LookAway(which) => {
+                if let Some(at) = pick(*which, self.observers.len()) {
+                    self.observers.swap_remove(at);
+                }
+            }
+            Operation::Takeover { close } => self.takeover(*close),
+        }
+    }
+
+    fn check_refusal(&self, error: TryPublishError, len: u32) {
+        match error {
+            TryPublishError::TooLarge { max, .. } => {
+                assert_eq!(u64::from(max), self.ring.capacity_bytes() / 4);
+                assert!(len > max);
+            }
+            TryPublishError::Full { .. } => assert!(self.somebody_is_behind(), "full for nobody"),
+            error => panic!("{error}"),
+        }
+    }
+
+    fn publish(&mut self, len: u32) {
+        let payload = self.payload(self.next(), len);
+        let expected = self.sequence(self.next());
+        match self.producer.as_mut().unwrap().try_publish(&payload) {
+            Ok(sequence) => {
+                assert_eq!(sequence, expected);
+                self.published.push(payload);
+            }
+            Err(error) => self.check_refusal(error, len),
+        }
+    }
+
+    fn batch(&mut self, lens: &[u32], commit: bool) {
+        let base = self.next();
+        let payloads: Vec<_> = (base..)
+            .zip(lens)
+            .map(|(index, len)| self.payload(index, *len))
+            .collect();
+        let mut producer = self.producer.take().unwrap();
+        let mut batch = producer.batch();
+        let mut staged = 0;
+        let mut refused = None;
+        for payload in &payloads {
+            match batch.try_push(payload) {
+                Ok(sequence) => assert_eq!(sequence, self.sequence(base + staged)),
+                Err(error) => {
+                    refused = Some((error, payload.len()));
+                    break;
+                }
+            }
+            staged += 1;
+        }
+        if commit {
+            assert_eq!(batch.commit(), staged);
+        } else {
+            drop(batch);
+        }
+        self.producer = Some(producer);
+        match refused {
+            Some((TryPublishError::BatchFull, _)) => assert!(staged > 0),
+            // A batch itself takes room that consumers have not had a chance to read.
+            Some((TryPublishError::Full { .. }, _)) => assert!(!self.consumers.is_empty()),
+            Some((error, len)) => self.check_refusal(error, len as u32),
+            None => {}
+        }
+        if commit {
+            self.published.extend(payloads.into_iter().take(staged as usize));
+        }
+    }
+
+    fn claim(&mut self, len: u32, commit: Option<u32>) {
+        let payload = self.payload(self.next(), len);
+        let expected = self.sequence(self.next());
+        match self.producer.as_mut().unwrap().try_claim(len as usize) {
+            Ok(mut claim) => {
+                claim.copy_from_slice(&payload);
+                if let Some(first) = commit {
+                    let first = first.min(len) as usize;
+                    assert_eq!(claim.commit_first(first), expected);
+                    self.published.push(payload[..first].to_vec());
+                }
+            }
+            Err(error) => self.check_refusal(error, len),
+        }
+    }
+
+    fn start(&self, from: From) -> Start {
+        match from {
+            From::Latest => Start::Latest,
+            From::Oldest => Start::Oldest,
+            From::Back(n) => Start::Sequence(self.sequence(self.next()).wrapping_sub(n as i64 as u64)),
+        }
+    }
+
+    /// Where an attach must have landed, given what it says its next message is.
+    fn check_start(&self, from: From, next: u64) -> u64 {
+        let index = self.index(next);
+        match from {
+            From::Latest => assert_eq!(index, self.next()),
+            From::Oldest => assert!(index <= self.next()),
+            From::Back(n) => assert_eq!(index as i64, self.next() as i64 - i64::from(n)),
+        }
+        index
+    }
+
+    fn check_attach_error(&self, from: From, error: &AttachError) {
+        match (from, error) {
+            (From::Back(n), AttachError::Ahead { next, .. }) => {
+                assert!(n < 0 && *next == self.sequence(self.next()));
+            }
+            (From::Back(n), AttachError::Gone { oldest, requested }) => {
+                assert!(n > 0);
+                assert!(oldest.wrapping_sub(*requested) as i64 > 0);
+            }
+            (_, AttachError::NoRow { rows }) => {
+                assert_eq!((*rows, self.consumers.len()), (4, 4));
+            }
+            (_, error) => panic!("{from:?}: {error}"),
+        }
+    }
+
+    fn consume(&mut self, from: From) {
+        match self.ring.consumer(self.start(from)) {
+            Ok(consumer) => {
+                let index = self.check_start(from, consumer.next_sequence());
+                self.consumers.push((consumer, index));
+            }
+            Err(error) => self.check_attach_error(from, &error),
+        }
+    }
+
+    fn observe(&mut self, from: From, oldest: bool) {
+        if self.observers.len() == 4 {
+            return;
+        }
+        let resume = if oldest { Resume::Oldest } else { Resume::Newest };
+        let options = ObserverOptions::new().resume(resume).strategy(Strategy::Spin);
+        match self.ring.observer_with(self.start(from), options) {
+            Ok(observer) => {
+                let index = self.check_start(from, observer.next_sequence());
+                self.observers.push((observer, index));
+            }
+            Err(error) => self.check_attach_error(from, &error),
+        }
+    }
+
+    fn check_end(&self, error: TryReceiveError, at: u64) {
+        assert_eq!(at, self.next(), "{error} with messages unread");
+        let expected = if self.closed {
+            TryReceiveError::Closed
+        } else {
+            TryReceiveError::Empty
+        };
+        assert_eq!(error, expected);
+    }
+
+    fn receive(&mut self, which: u8) {
+        let Some(which) = pick(which, self.consumers.len()) else {
+            return;
+        };
+        let at = self.consumers[which].1;
+        let expected = self.published.get(at as usize).cloned();
+        let sequence = self.sequence(at);
+        let error = match self.consumers[which].0.try_receive() {
+            Ok(message) => {
+                assert_eq!((Some(&*message), message.sequence()), (expected.as_deref(), sequence));
+                None
+            }
+            Err(error) => Some(error),
+        };
+        match error {
+            Some(error) => self.check_end(error, at),
+            None => {
+                self.consumers[which].1 += 1;
+                self.delivered += 1;
+            }
+        }
+    }
+
+    fn receive_batch(&mut self, which: u8, max: u8) {
+        let Some(which) = pick(which, self.consumers.len()) else {
+            return;
+        };
+        let (mut consumer, at) = self.consumers.swap_remove(which);
+        let mut got = 0;
+        match consumer.try_receive_batch(usize::from(max)) {
+            // Never looked at: nothing is taken.
+            Ok(batch) if max % 5 == 4 => drop(batch),
+            Ok(mut batch) => {
+                while let Some(message) = batch.next() {
+                    let expected = &self.published[(at + got) as usize];
+                    assert_eq!(message.bytes(), &expected[..]);
+                    assert_eq!(message.sequence(), self.sequence(at + got));
+                    got += 1;
+                }
+                let left = self.next() - at;
+                assert_eq!(got, left.min(u64::from(max).max(1)));
+            }
+            Err(error) => self.check_end(error, at),
+        }
+        self.delivered += got;
+        self.consumers.push((consumer, at + got));
+    }
+
+    fn look(&mut self, which: u8) {
+        let Some(which) = pick(which, self.observers.len()) else {
+            return;
+        };
+        let (mut observer, at) = self.observers.swap_remove(which);
+        let mut next = at;
+        match observer.try_receive() {
+            Ok(Received::Message(message)) => {
+                assert_eq!(message.sequence(), self.sequence(at));
+                assert_eq!(message.bytes(), &self.published[at as usize][..]);
+                next += 1;
+                self.delivered += 1;
+            }
+            Ok(Received::Lapped { lost, resumed_at }) => {
+                next += lost;
+                assert!(lost > 0 && next <= self.next());
+                assert_eq!(resumed_at, self.sequence(next));
+                // Only what may have been overwritten can be lost: the unread frames, what a batch
+                // may stage ahead of them, the pad of a lap and a block together exceed the ring.
+                let bytes: u64 = self.published[at as usize..]
+                    .iter()
+                    .map(|message| (message.len() as u64 + 8).next_multiple_of(self.ring.frame_align()))
+                    .sum();
+                let capacity = self.ring.capacity_bytes();
+                assert!(bytes + 7 * capacity / 8 + 256 > capacity, "lapped after {bytes} bytes");
+                self.lost += lost;
+            }
+            Ok(Received::Closed) => panic!("try_receive says so by an error"),
+            Err(error) => self.check_end(error, at),
+        }
+        self.observers.push((observer, next));
+    }
+
+    fn takeover(&mut self, close: bool) {
+        let producer = self.producer.take().unwrap();
+        let epoch = producer.epoch();
+        assert!(matches!(self.ring.producer(), Err(AttachError::AlreadyOwned { .. })));
+        if close {
+            producer.close();
+        } else {
+            producer.detach();
+        }
+        self.closed = close;
+        for which in 0..self.consumers.len() as u8 {
+            self.receive(which);
+        }
+        for which in 0..self.observers.len() as u8 {
+            self.look(which);
+        }
+        let producer = self.ring.producer().expect("the old one is gone");
+        assert_eq!(producer.epoch(), epoch + 1);
+        assert_eq!(producer.next_sequence(), self.sequence(self.next()));
+        assert_eq!(producer.violations(), 0);
+        self.producer = Some(producer);
+        self.closed = false;
+    }
+
+    /// Everything published is delivered to every consumer in the end.
+    pub fn finish(&mut self) {
+        for which in 0..self.consumers.len() {
+            while self.consumers[which].1 < self.next() {
+                let before = self.consumers[which].1;
+                self.receive(which as u8);
+                assert!(self.consumers[which].1 > before, "a message went missing");
+            }
+        }
+        for _ in 0..self.observers.len() {
+            // The one looked with goes to the end of the list.
+            while self.observers[0].1 < self.next() {
+                let before = self.observers[0].1;
+                self.look(0);
+                let last = self.observers.len() - 1;
+                self.observers.swap(0, last);
+                assert!(self.observers[0].1 > before, "a message went missing");
+            }
+            self.observers.rotate_left(1);
+        }
+        assert_eq!(self.producer.as_ref().unwrap().violations(), 0);
+    }
+}
+
+fn pick(which: u8, len: usize) -> Option<usize> {
+    (len > 0).then(|| usize::from(which) % len.max(1))
+}

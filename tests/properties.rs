@@ -1,0 +1,90 @@
+//! Any sequence of operations does to a ring what it does to the oracle.
+
+mod oracle;
+
+use oracle::{From, Operation, Subject};
+use proptest::prelude::*;
+
+fn from() -> impl Strategy<Value = From> {
+    prop_oneof![
+        Just(From::Latest),
+        Just(From::Oldest),
+        (-3i16..40).prop_map(From::Back),
+    ]
+}
+
+/// Lengths around every boundary of a ring of this capacity.
+fn len(capacity: u32) -> impl Strategy<Value = u32> {
+    prop_oneof![
+        4 => 0..80u32,
+        2 => 0..capacity / 8,
+        1 => capacity / 4 - 20..capacity / 4 + 2,
+    ]
+}
+
+fn operation(capacity: u32) -> impl Strategy<Value = Operation> {
+    prop_oneof![
+        8 => len(capacity).prop_map(Operation::Publish),
+        3 => (prop::collection::vec(len(capacity), 0..12), any::<bool>())
+            .prop_map(|(lens, commit)| Operation::Batch { lens, commit }),
+        2 => (len(capacity), prop::option::of(len(capacity)))
+            .prop_map(|(len, commit)| Operation::Claim { len, commit }),
+        1 => from().prop_map(Operation::Consume),
+        1 => (from(), any::<bool>()).prop_map(|(from, oldest)| Operation::Observe { from, oldest }),
+        8 => any::<u8>().prop_map(Operation::Receive),
+        3 => (any::<u8>(), 0..20u8).prop_map(|(which, max)| Operation::ReceiveBatch(which, max)),
+        5 => any::<u8>().prop_map(Operation::Look),
+        1 => any::<u8>().prop_map(Operation::Leave),
+        1 => any::<u8>().prop_map(Operation::LookAway),
+        1 => any::<bool>().prop_map(|close| Operation::Takeover { close }),
+    ]
+}
+
+fn ring() -> impl Strategy<Value = (u32, u64, u64)> {
+    let capacities = prop::sample::select(vec![4096u32, 4096, 8192, 65536]);
+    let aligns = prop::sample::select(vec![8u64, 64]);
+    let firsts = prop::sample::select(vec![
+        0,
+        (1 << 32) - 20,
+        (1 << 63) - 20,
+        u64::MAX - 20,
+        u64::MAX,
+    ]);
+    (capacities, aligns, firsts)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1500, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_ring_does_what_the_oracle_says(
+        ((capacity, align, first), operations) in ring().prop_flat_map(|ring| {
+            (Just(ring), prop::collection::vec(operation(ring.0), 1..160))
+        })
+    ) {
+        let mut subject = Subject::new(u64::from(capacity), align, first);
+        for operation in &operations {
+            subject.apply(operation);
+        }
+        subject.finish();
+    }
+}
+
+/// The generator above must reach what it is there for.
+#[test]
+fn the_operations_reach_delivery_and_loss() {
+    use proptest::strategy::ValueTree;
+    use proptest::test_runner::TestRunner;
+    let mut runner = TestRunner::deterministic();
+    let (mut delivered, mut lost) = (0, 0);
+    for _ in 0..200 {
+        let operations = prop::collection::vec(operation(4096), 200);
+        let operations = operations.new_tree(&mut runner).unwrap().current();
+        let mut subject = Subject::new(4096, 8, 0);
+        operations.iter().for_each(|operation| subject.apply(operation));
+        subject.finish();
+        delivered += subject.delivered;
+        lost += subject.lost;
+    }
+    assert!(delivered > 1000 && lost > 100, "{delivered} delivered, {lost} lost");
+}
