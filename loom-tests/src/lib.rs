@@ -1,1 +1,181 @@
+//! What the models share: rings of a few words, messages that show when they are torn, and the two
+//! ways to run a model.
+//!
+//! With `RUSTFLAGS="--cfg slipring_loom"` loom runs every interleaving of a model (up to a bound on
+//! preemptions) against the shipped protocol code, and the set of outcomes must be exactly the
+//! table. Without, the same model runs many times on real threads, and every outcome must be in the
+//! table.
 
+use slipring::layout::geometry::Geometry;
+use slipring::ring::consumer::{Arrived, Consumer};
+use slipring::ring::observer::{Observed, Observer, Resume};
+use slipring::ring::producer::{Producer, Refused};
+use slipring::ring::Start;
+use slipring::segment::Memory;
+use slipring::sync::spin_hint;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+
+#[cfg(slipring_loom)]
+pub use loom::thread;
+#[cfg(not(slipring_loom))]
+pub use std::thread;
+
+/// Payload bytes of every message here: two words, so that a frame can be torn.
+pub const LEN: usize = 16;
+
+/// A ring of 64 bytes: two frames and a pad a lap.
+pub fn tiny(rows: u32) -> Memory {
+    let geometry = Geometry::check(64, 16, 8, rows, 0, false).expect("a valid geometry");
+    Memory::local(geometry)
+}
+
+/// A ring of 128 bytes: four frames and a pad a lap.
+pub fn small(rows: u32) -> Memory {
+    let geometry = Geometry::check(128, 32, 8, rows, 0, false).expect("a valid geometry");
+    Memory::local(geometry)
+}
+
+/// The message with this sequence; both words depend on it.
+pub fn message(sequence: u64) -> [u8; LEN] {
+    let mut bytes = [0; LEN];
+    bytes[..8].copy_from_slice(&(sequence + 100).to_le_bytes());
+    bytes[8..].copy_from_slice(&(sequence + 200).to_le_bytes());
+    bytes
+}
+
+/// Becomes the producer.
+pub fn producer(memory: &Memory) -> Producer {
+    Producer::attach(memory.clone(), 1).expect("a sound ring")
+}
+
+/// Becomes a consumer.
+pub fn consumer(memory: &Memory, row: u32, start: Start) -> Consumer {
+    Consumer::attach(memory.clone(), row, start, true, 1).expect("a start")
+}
+
+/// Becomes an observer.
+pub fn observer(memory: &Memory, start: Start) -> Observer {
+    Observer::attach(memory.clone(), start, Resume::Newest).expect("a start")
+}
+
+/// Publishes the next message, or says who is in the way.
+pub fn try_publish(producer: &mut Producer) -> Result<u64, Refused> {
+    let next = producer.sequence();
+    producer.try_publish(&message(next))
+}
+
+/// Publishes the next message, waiting for room.
+pub fn publish(producer: &mut Producer) {
+    while try_publish(producer).is_err() {
+        spin_hint();
+    }
+}
+
+/// Checks that a message in place is whole and the one it says it is.
+pub fn check(consumer: &Consumer, arrived: Arrived) -> u64 {
+    let mut words = [0; LEN / 8];
+    consumer.memory().words().copy_out(arrived.payload, &mut words);
+    let expected = [arrived.sequence + 100, arrived.sequence + 200];
+    assert_eq!(words, expected, "torn or overwritten");
+    arrived.sequence
+}
+
+/// Takes, checks and releases one message, if it is there.
+pub fn try_take(consumer: &mut Consumer) -> Option<u64> {
+    let arrived = consumer.try_next().expect("a sound ring")?;
+    let sequence = check(consumer, arrived);
+    consumer.release();
+    Some(sequence)
+}
+
+/// Takes one message, waiting for it.
+pub fn take(consumer: &mut Consumer) -> u64 {
+    loop {
+        if let Some(sequence) = try_take(consumer) {
+            return sequence;
+        }
+        spin_hint();
+    }
+}
+
+/// Looks once; checks that a message is whole. The words say what was seen.
+pub fn look(observer: &mut Observer) -> String {
+    match observer.try_next().expect("a sound ring") {
+        Observed::Message { sequence, .. } => {
+            let expected = [sequence + 100, sequence + 200];
+            assert_eq!(observer.payload(), expected, "torn");
+            format!("read {sequence}")
+        }
+        Observed::Lapped { lost, resumed_at } => format!("lost {lost} at {resumed_at}"),
+        Observed::Empty => "nothing".into(),
+    }
+}
+
+/// Runs a model in every way, or many times; the set of what it returned.
+pub fn outcomes<M>(preemptions: Option<usize>, model: M) -> BTreeSet<String>
+where
+    M: Fn() -> String + Send + Sync + 'static,
+{
+    let seen = Arc::new(Mutex::new(BTreeSet::new()));
+    let record = seen.clone();
+    run(preemptions, move || {
+        let outcome = model();
+        record.lock().expect("no panic while recording").insert(outcome);
+    });
+    let seen = seen.lock().expect("no panic while recording");
+    seen.clone()
+}
+
+#[cfg(slipring_loom)]
+fn run(preemptions: Option<usize>, model: impl Fn() + Send + Sync + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = preemptions;
+    builder.max_branches = 20_000;
+    builder.check(model);
+}
+
+#[cfg(not(slipring_loom))]
+fn run(_preemptions: Option<usize>, model: impl Fn() + Send + Sync + 'static) {
+    for _ in 0..500 {
+        model();
+    }
+}
+
+/// Asserts that a model's outcomes are exactly `table` (in the model build), or are all in it.
+pub fn assert_outcomes<M>(preemptions: Option<usize>, table: &[&str], model: M)
+where
+    M: Fn() -> String + Send + Sync + 'static,
+{
+    let seen = outcomes(preemptions, model);
+    let table: BTreeSet<String> = table.iter().map(|text| (*text).to_owned()).collect();
+    if slipring::sync::MODELLED {
+        assert_eq!(seen, table);
+    } else {
+        assert!(seen.is_subset(&table), "{:?}", seen.difference(&table));
+    }
+}
+
+/// Asserts that a model notices when one end of an edge is weakened: it panics, deadlocks, or
+/// returns something outside `table`. Means something in the model build only.
+pub fn assert_notices<M>(tag: &'static str, preemptions: Option<usize>, table: &[&str], model: M)
+where
+    M: Fn() -> String + Send + Sync + 'static,
+{
+    #[cfg(slipring_loom)]
+    {
+        use std::panic::{catch_unwind, set_hook, take_hook, AssertUnwindSafe};
+        let hook = take_hook();
+        set_hook(Box::new(|_| {}));
+        let result = slipring::sync::weaken(tag, || {
+            catch_unwind(AssertUnwindSafe(|| outcomes(preemptions, model)))
+        });
+        set_hook(hook);
+        if let Ok(seen) = result {
+            let table: BTreeSet<String> = table.iter().map(|text| (*text).to_owned()).collect();
+            assert!(!seen.is_subset(&table), "nobody noticed that {tag} was weakened");
+        }
+    }
+    #[cfg(not(slipring_loom))]
+    let _ = (tag, preemptions, table, model);
+}

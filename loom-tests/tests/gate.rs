@@ -1,0 +1,115 @@
+//! The gate: E4 (position) and E5 (attach).
+
+use slipring::ring::producer::Refused;
+use slipring::ring::Start;
+use slipring::sync::spin_hint;
+use slipring_loom_tests::*;
+
+/// A producer that is a lap ahead waits for its one consumer; three messages, none overwritten.
+fn gated() -> String {
+    let memory = tiny(1);
+    let mut to = producer(&memory);
+    let mut from = consumer(&memory, 0, Start::Oldest);
+    publish(&mut to);
+    publish(&mut to);
+    let writer = thread::spawn(move || publish(&mut to));
+    let seen: Vec<u64> = (0..3).map(|_| take(&mut from)).collect();
+    writer.join().unwrap();
+    format!("{seen:?}")
+}
+
+const GATED: &[&str] = &["[0, 1, 2]"];
+
+#[test]
+fn nothing_unread_is_overwritten() {
+    assert_outcomes(Some(3), GATED, gated);
+}
+
+#[test]
+fn without_either_end_of_the_position_it_is() {
+    for tag in ["E4:Release", "E4:Acquire"] {
+        assert_notices(tag, Some(3), GATED, gated);
+    }
+}
+
+/// Two consumers, the slower of which leaves: the gate opens, and the other one misses nothing.
+fn leaver() -> String {
+    let memory = tiny(2);
+    let mut to = producer(&memory);
+    let mut stays = consumer(&memory, 0, Start::Oldest);
+    let mut leaves = consumer(&memory, 1, Start::Oldest);
+    publish(&mut to);
+    publish(&mut to);
+    assert!(matches!(try_publish(&mut to), Err(Refused::Full { .. })));
+    let first = thread::spawn(move || {
+        let seen = try_take(&mut leaves);
+        leaves.leave();
+        seen
+    });
+    let second = thread::spawn(move || {
+        (0..3).map(|_| take(&mut stays)).collect::<Vec<u64>>()
+    });
+    publish(&mut to);
+    assert_eq!(first.join().unwrap(), Some(0));
+    format!("{:?}", second.join().unwrap())
+}
+
+#[test]
+fn the_gate_opens_when_the_slowest_leaves() {
+    assert_outcomes(Some(2), GATED, leaver);
+}
+
+/// A consumer attaches at the oldest message while the producer laps the ring: from wherever it
+/// starts, it gets every message.
+fn attach() -> String {
+    let memory = tiny(1);
+    let mut to = producer(&memory);
+    publish(&mut to);
+    publish(&mut to);
+    let writer = thread::spawn(move || {
+        // Tries a few times, and does not wait for a consumer that may not be there yet.
+        let mut published = 2;
+        for _ in 0..3 {
+            published += u64::from(try_publish(&mut to).is_ok());
+            spin_hint();
+        }
+        published
+    });
+    let joined = slipring::ring::consumer::Consumer::attach(memory.clone(), 0, Start::Oldest, true, 1);
+    let outcome = match joined {
+        Ok(mut from) => {
+            let first = from.sequence();
+            let mut next = first;
+            while let Some(sequence) = try_take(&mut from) {
+                assert_eq!(sequence, next, "a gap");
+                next += 1;
+            }
+            let published = writer.join().unwrap();
+            while let Some(sequence) = try_take(&mut from) {
+                assert_eq!(sequence, next, "a gap");
+                next += 1;
+            }
+            assert_eq!(next, published, "a message went missing");
+            "no gap".into()
+        }
+        Err(nowhere) => {
+            writer.join().unwrap();
+            format!("{nowhere:?}")
+        }
+    };
+    outcome
+}
+
+const ATTACH: &[&str] = &["no gap"];
+
+#[test]
+fn an_attaching_consumer_has_no_gap_behind_its_start() {
+    assert_outcomes(Some(2), ATTACH, attach);
+}
+
+#[test]
+fn without_either_fence_of_the_attach_it_has() {
+    for tag in ["E5 look:SeqCst", "E5 attach:SeqCst"] {
+        assert_notices(tag, Some(2), ATTACH, attach);
+    }
+}
