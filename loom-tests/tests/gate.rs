@@ -1,4 +1,4 @@
-//! The gate: E4 (position) and E5 (attach).
+//! The gate: E4 (position, whose orderings are beyond the model) and E5 (attach).
 
 use slipring::ring::producer::Refused;
 use slipring::ring::Start;
@@ -25,12 +25,9 @@ fn nothing_unread_is_overwritten() {
     assert_outcomes(Some(3), GATED, gated);
 }
 
-#[test]
-fn without_either_end_of_the_position_it_is() {
-    for tag in ["E4:Release", "E4:Acquire"] {
-        assert_notices(tag, Some(3), GATED, gated);
-    }
-}
+// E4 has no mutant: what it forbids is that a load is delayed beyond a later store (by the consumer's
+// release) or a store moved before an earlier load (by the producer's acquire). Loom explores neither,
+// so the edge rests on the argument in docs/memory-model.md and on the stress tests.
 
 /// Two consumers, the slower of which leaves: the gate opens, and the other one misses nothing.
 fn leaver() -> String {

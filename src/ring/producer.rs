@@ -290,12 +290,14 @@ impl Producer {
                 return Err(Refused::BatchFull);
             }
         }
+        // Before anything more is announced as overwritten, so that at every instant an indexed
+        // frame is intact. The block was announced when the frame before secured the word here.
+        self.index_here();
         self.secure(need)?;
         if wraps {
-            self.index_here();
             self.pad(lap_end);
+            self.index_here();
         }
-        self.index_here();
         // Exactly this frame where it leaves the block, so that the next one comes here again and
         // the block it begins in gets its entry.
         let block_end = (geometry.block_of(self.position) + 1) * geometry.block;
