@@ -81,10 +81,15 @@ fn the_operations_reach_delivery_and_loss() {
         let operations = prop::collection::vec(operation(4096), 200);
         let operations = operations.new_tree(&mut runner).unwrap().current();
         let mut subject = Subject::new(4096, 8, 0);
-        operations.iter().for_each(|operation| subject.apply(operation));
+        operations
+            .iter()
+            .for_each(|operation| subject.apply(operation));
         subject.finish();
         delivered += subject.delivered;
         lost += subject.lost;
     }
-    assert!(delivered > 1000 && lost > 100, "{delivered} delivered, {lost} lost");
+    assert!(
+        delivered > 1000 && lost > 100,
+        "{delivered} delivered, {lost} lost"
+    );
 }

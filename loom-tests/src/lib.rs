@@ -75,7 +75,10 @@ pub fn publish(producer: &mut Producer) {
 /// Checks that a message in place is whole and the one it says it is.
 pub fn check(consumer: &Consumer, arrived: Arrived) -> u64 {
     let mut words = [0; LEN / 8];
-    consumer.memory().words().copy_out(arrived.payload, &mut words);
+    consumer
+        .memory()
+        .words()
+        .copy_out(arrived.payload, &mut words);
     let expected = [arrived.sequence + 100, arrived.sequence + 200];
     assert_eq!(words, expected, "torn or overwritten");
     arrived.sequence
@@ -121,7 +124,10 @@ where
     let record = seen.clone();
     run(preemptions, move || {
         let outcome = model();
-        record.lock().expect("no panic while recording").insert(outcome);
+        record
+            .lock()
+            .expect("no panic while recording")
+            .insert(outcome);
     });
     let seen = seen.lock().expect("no panic while recording");
     seen.clone()
@@ -173,7 +179,10 @@ where
         set_hook(hook);
         if let Ok(seen) = result {
             let table: BTreeSet<String> = table.iter().map(|text| (*text).to_owned()).collect();
-            assert!(!seen.is_subset(&table), "nobody noticed that {tag} was weakened");
+            assert!(
+                !seen.is_subset(&table),
+                "nobody noticed that {tag} was weakened"
+            );
         }
     }
     #[cfg(not(slipring_loom))]

@@ -144,7 +144,10 @@ fn account() -> String {
         if let Some(sequence) = seen.strip_prefix("read ") {
             assert_eq!(sequence.parse(), Ok(next));
             next += 1;
-        } else if let Some((lost, at)) = seen.strip_prefix("lost ").and_then(|s| s.split_once(" at ")) {
+        } else if let Some((lost, at)) = seen
+            .strip_prefix("lost ")
+            .and_then(|s| s.split_once(" at "))
+        {
             next += lost.parse::<u64>().unwrap();
             assert_eq!(at.parse(), Ok(next));
         }

@@ -43,9 +43,7 @@ fn leaver() -> String {
         leaves.leave();
         seen
     });
-    let second = thread::spawn(move || {
-        (0..3).map(|_| take(&mut stays)).collect::<Vec<u64>>()
-    });
+    let second = thread::spawn(move || (0..3).map(|_| take(&mut stays)).collect::<Vec<u64>>());
     publish(&mut to);
     assert_eq!(first.join().unwrap(), Some(0));
     format!("{:?}", second.join().unwrap())
@@ -72,7 +70,8 @@ fn attach() -> String {
         }
         published
     });
-    let joined = slipring::ring::consumer::Consumer::attach(memory.clone(), 0, Start::Oldest, true, 1);
+    let joined =
+        slipring::ring::consumer::Consumer::attach(memory.clone(), 0, Start::Oldest, true, 1);
     let outcome = match joined {
         Ok(mut from) => {
             let first = from.sequence();

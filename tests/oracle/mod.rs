@@ -198,7 +198,8 @@ impl Subject {
             None => {}
         }
         if commit {
-            self.published.extend(payloads.into_iter().take(staged as usize));
+            self.published
+                .extend(payloads.into_iter().take(staged as usize));
         }
     }
 
@@ -222,7 +223,9 @@ impl Subject {
         match from {
             From::Latest => Start::Latest,
             From::Oldest => Start::Oldest,
-            From::Back(n) => Start::Sequence(self.sequence(self.next()).wrapping_sub(n as i64 as u64)),
+            From::Back(n) => {
+                Start::Sequence(self.sequence(self.next()).wrapping_sub(n as i64 as u64))
+            }
         }
     }
 
@@ -267,8 +270,14 @@ impl Subject {
         if self.observers.len() == 4 {
             return;
         }
-        let resume = if oldest { Resume::Oldest } else { Resume::Newest };
-        let options = ObserverOptions::new().resume(resume).strategy(Strategy::Spin);
+        let resume = if oldest {
+            Resume::Oldest
+        } else {
+            Resume::Newest
+        };
+        let options = ObserverOptions::new()
+            .resume(resume)
+            .strategy(Strategy::Spin);
         match self.ring.observer_with(self.start(from), options) {
             Ok(observer) => {
                 let index = self.check_start(from, observer.next_sequence());
@@ -297,7 +306,10 @@ impl Subject {
         let sequence = self.sequence(at);
         let error = match self.consumers[which].0.try_receive() {
             Ok(message) => {
-                assert_eq!((Some(&*message), message.sequence()), (expected.as_deref(), sequence));
+                assert_eq!(
+                    (Some(&*message), message.sequence()),
+                    (expected.as_deref(), sequence)
+                );
                 None
             }
             Err(error) => Some(error),
@@ -357,10 +369,15 @@ impl Subject {
                 // may stage ahead of them, the pad of a lap and a block together exceed the ring.
                 let bytes: u64 = self.published[at as usize..]
                     .iter()
-                    .map(|message| (message.len() as u64 + 8).next_multiple_of(self.ring.frame_align()))
+                    .map(|message| {
+                        (message.len() as u64 + 8).next_multiple_of(self.ring.frame_align())
+                    })
                     .sum();
                 let capacity = self.ring.capacity_bytes();
-                assert!(bytes + 7 * capacity / 8 + 256 > capacity, "lapped after {bytes} bytes");
+                assert!(
+                    bytes + 7 * capacity / 8 + 256 > capacity,
+                    "lapped after {bytes} bytes"
+                );
                 self.lost += lost;
             }
             Ok(Received::Closed) => panic!("try_receive says so by an error"),
@@ -372,7 +389,10 @@ impl Subject {
     fn takeover(&mut self, close: bool) {
         let producer = self.producer.take().unwrap();
         let epoch = producer.epoch();
-        assert!(matches!(self.ring.producer(), Err(AttachError::AlreadyOwned { .. })));
+        assert!(matches!(
+            self.ring.producer(),
+            Err(AttachError::AlreadyOwned { .. })
+        ));
         if close {
             producer.close();
         } else {

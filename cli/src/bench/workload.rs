@@ -158,7 +158,8 @@ fn ping<C: Channel>(channel: &mut C, size: usize, sample: Duration) -> io::Resul
         means.push((now - since).as_nanos() as f64 / 64.0);
         since = now;
     }
-    let mut histogram = Histogram::<u64>::new(3).map_err(io::Error::other)?;
+    let mut histogram =
+        Histogram::<u64>::new_with_bounds(1, 60_000_000_000, 3).map_err(io::Error::other)?;
     let start = Instant::now();
     let mut since = start;
     while since - start < sample / 2 || histogram.len() < 1000 {
