@@ -1,0 +1,46 @@
+//! A ring inside a segment that the `shared_memory` crate created.
+#![cfg(feature = "shared_memory")]
+#![allow(unsafe_code, reason = "looks at the segment through an independent mapping")]
+
+use shared_memory::ShmemConf;
+use slipring::{AttachError, CreateError, OpenError, Ring, Start};
+
+#[test]
+fn an_independent_mapping_sees_the_same_ring() {
+    let builder = Ring::heap().capacity_bytes(8192).max_readers(4);
+    let bytes = builder.segment_bytes().unwrap() as usize;
+    let segment = ShmemConf::new().size(bytes).create().unwrap();
+    let id = segment.get_os_id().to_owned();
+    let ring = builder.create_in(segment).unwrap();
+    let mut producer = ring.producer().unwrap();
+    producer.publish(b"written here").unwrap();
+
+    let other = ShmemConf::new().os_id(&id).open().unwrap();
+    // The documented layout, seen by somebody who knows nothing else of this library: the magic,
+    // and, at the data offset in the description, the commit word and the payload.
+    // SAFETY: the mapping is at least `bytes` long and the producer is not writing.
+    let seen = unsafe { std::slice::from_raw_parts(other.as_ptr(), bytes) };
+    let word = |at: usize| u64::from_le_bytes(seen[at..at + 8].try_into().unwrap());
+    assert_eq!(&seen[..8], b"SLIPRING");
+    let data = word(88) as usize;
+    assert_eq!(word(data), 12 + 1);
+    assert_eq!(&seen[data + 8..data + 20], b"written here");
+
+    let adopted = Ring::adopt(other).unwrap();
+    assert_eq!(adopted.id(), ring.id());
+    assert!(matches!(adopted.producer(), Err(AttachError::AlreadyOwned { .. })));
+    let mut consumer = adopted.consumer(Start::Oldest).unwrap();
+    assert_eq!(&*consumer.receive().unwrap().unwrap(), b"written here");
+    producer.publish(b"and again").unwrap();
+    assert_eq!(&*consumer.receive().unwrap().unwrap(), b"and again");
+    assert_eq!(ring.status().readers.len(), 1);
+}
+
+#[test]
+fn a_segment_that_is_too_small_or_foreign_is_refused() {
+    let small = ShmemConf::new().size(4096).create().unwrap();
+    let refused = Ring::heap().capacity_bytes(8192).create_in(small);
+    assert!(matches!(refused, Err(CreateError::NoSpace { .. })));
+    let foreign = ShmemConf::new().size(1 << 16).create().unwrap();
+    assert!(matches!(Ring::adopt(foreign), Err(OpenError::Description { .. })));
+}

@@ -1,0 +1,291 @@
+//! Rings in files: every way to be refused, each with its typed error, and nothing left behind.
+
+use rustix::fs::{Mode, CWD};
+use slipring::{
+    AttachError, CreateError, DescriptionError, GeometryError, OpenError, RemoveError, Ring, Start,
+};
+use std::fs;
+use std::os::unix::fs::{symlink, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+/// A directory of this test, and a ring in it.
+fn scratch() -> (tempfile::TempDir, PathBuf) {
+    let directory = tempfile::tempdir_in("/dev/shm").unwrap();
+    let path = directory.path().join("ring");
+    (directory, path)
+}
+
+fn created() -> (tempfile::TempDir, PathBuf) {
+    let (directory, path) = scratch();
+    Ring::builder_at(&path).capacity_bytes(8192).create().unwrap();
+    (directory, path)
+}
+
+fn entries(directory: &Path) -> Vec<String> {
+    let names = fs::read_dir(directory).unwrap();
+    names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+#[test]
+fn a_name_is_one_plain_component() {
+    for name in ["", "a/b", "../a", ".a", &"a".repeat(65)] {
+        assert!(matches!(Ring::builder(name).create(), Err(CreateError::Name(_))), "{name}");
+        assert!(matches!(Ring::open(name), Err(OpenError::Name(_))), "{name}");
+    }
+}
+
+#[test]
+fn sizes_that_are_not_a_rings_are_refused() {
+    let (directory, path) = scratch();
+    let refused = Ring::builder_at(&path).capacity_bytes(5000).create();
+    let expected = GeometryError::Capacity { bytes: 5000 };
+    assert!(matches!(refused, Err(CreateError::Geometry(error)) if error == expected));
+    let refused = Ring::builder_at(&path).frame_align(16).create();
+    assert!(matches!(refused, Err(CreateError::Geometry(GeometryError::Align { bytes: 16 }))));
+    assert_eq!(entries(directory.path()), [""; 0]);
+}
+
+#[test]
+fn an_existing_ring_is_never_replaced() {
+    let (directory, path) = created();
+    let id = Ring::open_at(&path).unwrap().id();
+    let again = Ring::builder_at(&path).create();
+    assert!(matches!(again, Err(CreateError::Exists { path: named }) if named == path));
+    let opened = Ring::builder_at(&path).create_or_open().unwrap();
+    assert_eq!(opened.id(), id);
+    assert_eq!(entries(directory.path()), ["ring"]);
+}
+
+#[test]
+fn creation_is_atomic_under_a_race() {
+    for _ in 0..50 {
+        let (directory, path) = scratch();
+        let winners: usize = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..4)
+                .map(|_| scope.spawn(|| Ring::builder_at(&path).capacity_bytes(4096).create().is_ok()))
+                .collect();
+            threads.into_iter().map(|t| usize::from(t.join().unwrap())).sum()
+        });
+        assert_eq!(winners, 1);
+        assert_eq!(entries(directory.path()), ["ring"]);
+        Ring::open_at(&path).unwrap();
+    }
+}
+
+#[test]
+fn no_space_is_an_error_at_creation() {
+    // A file size limit is what a full file system looks like to one process; a small tmpfs needs
+    // privileges. What cannot be reserved at all shows the same path.
+    let (directory, path) = scratch();
+    let refused = Ring::builder_at(&path).capacity_bytes(1 << 40).create();
+    assert!(matches!(refused, Err(CreateError::NoSpace { bytes, .. }) if bytes > 1 << 40));
+    assert_eq!(entries(directory.path()), [""; 0]);
+}
+
+#[test]
+fn modes_are_exact_whatever_the_umask() {
+    let mode = |path: PathBuf| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let before = rustix::process::umask(Mode::from_raw_mode(0o077));
+    let (_directory, path) = scratch();
+    Ring::builder_at(&path).mode(0o664).capacity_bytes(4096).create().unwrap();
+    rustix::process::umask(before);
+    assert_eq!(mode(path.clone()), 0o755);
+    assert_eq!(mode(path.join("stream")), 0o644);
+    assert_eq!(mode(path.join("control")), 0o660);
+    assert_eq!(mode(path.join("lock")), 0o660);
+}
+
+#[test]
+fn what_is_not_there_is_not_found() {
+    let (_directory, path) = scratch();
+    assert!(matches!(Ring::open_at(&path), Err(OpenError::NotFound { path: named }) if named == path));
+    let removed = Ring::remove_at(&path, false);
+    assert!(matches!(removed, Err(RemoveError::Open(OpenError::NotFound { .. }))));
+    let removed = Ring::remove_at(&path, true);
+    assert!(matches!(removed, Err(RemoveError::Open(OpenError::NotFound { .. }))));
+}
+
+/// Does something to the ring's files; what opening it then says.
+fn tampered(tamper: impl FnOnce(&Path)) -> OpenError {
+    let (_directory, path) = created();
+    tamper(&path);
+    Ring::open_at(&path).unwrap_err()
+}
+
+fn why(error: OpenError) -> &'static str {
+    match error {
+        OpenError::Untrusted { why, .. } => why,
+        error => panic!("{error}"),
+    }
+}
+
+#[test]
+fn planted_files_are_not_trusted() {
+    let replace = |name: &'static str, plant: fn(&Path, &Path)| {
+        why(tampered(|path| {
+            let (file, aside) = (path.join(name), path.join("aside"));
+            fs::rename(&file, &aside).unwrap();
+            plant(&file, &aside);
+        }))
+    };
+    for name in ["stream", "control", "lock"] {
+        let link: fn(&Path, &Path) = |file, aside| symlink(aside, file).unwrap();
+        assert_eq!(replace(name, link), "it is a symbolic link");
+        let dangling: fn(&Path, &Path) = |file, _| symlink("nowhere", file).unwrap();
+        assert_eq!(replace(name, dangling), "it is a symbolic link");
+        let hard: fn(&Path, &Path) = |file, aside| fs::hard_link(aside, file).unwrap();
+        assert_eq!(replace(name, hard), "it has more than one name");
+        let fifo: fn(&Path, &Path) =
+            |file, _| rustix::fs::mkfifoat(CWD, file, Mode::from_raw_mode(0o600)).unwrap();
+        assert_eq!(replace(name, fifo), "it is not a regular file");
+        let missing: fn(&Path, &Path) = |_, _| {};
+        assert_eq!(replace(name, missing), "it is missing");
+    }
+    let open_to_all = why(tampered(|path| {
+        fs::set_permissions(path.join("stream"), fs::Permissions::from_mode(0o666)).unwrap();
+    }));
+    assert_eq!(open_to_all, "others than its owner may write it");
+    let (directory, path) = created();
+    symlink(&path, directory.path().join("link")).unwrap();
+    let error = Ring::open_at(directory.path().join("link")).unwrap_err();
+    assert_eq!(why(error), "it is a symbolic link");
+    fs::write(directory.path().join("file"), "x").unwrap();
+    let error = Ring::open_at(directory.path().join("file")).unwrap_err();
+    assert_eq!(why(error), "it is not a directory");
+}
+
+#[test]
+fn another_users_file_in_a_ring_is_not_trusted() {
+    let (_directory, path) = created();
+    let nobody = rustix::process::Uid::from_raw(65534);
+    if rustix::fs::chownat(CWD, path.join("stream"), Some(nobody), None, rustix::fs::AtFlags::empty()).is_err() {
+        eprintln!("skipped: only root can give files away");
+        return;
+    }
+    let error = Ring::open_at(&path).unwrap_err();
+    assert_eq!(why(error), "it belongs to another user than its directory");
+}
+
+#[test]
+fn short_foreign_and_damaged_files_say_what_they_are() {
+    let cut = |name: &'static str, len: u64| {
+        tampered(|path| {
+            let file = fs::OpenOptions::new().write(true).open(path.join(name)).unwrap();
+            file.set_len(len).unwrap();
+        })
+    };
+    for (name, len) in [("stream", 0), ("stream", 100), ("stream", 8192), ("control", 100)] {
+        match cut(name, len) {
+            OpenError::Truncated { found, expected, path } => {
+                assert_eq!(found, len);
+                assert!(expected > found && path.ends_with(name));
+            }
+            error => panic!("{error}"),
+        }
+    }
+    let poke = |at: usize, byte: u8| {
+        let error = tampered(|path| {
+            let mut bytes = fs::read(path.join("stream")).unwrap();
+            bytes[at] = byte;
+            fs::write(path.join("stream"), bytes).unwrap();
+        });
+        match error {
+            OpenError::Description { reason, .. } => reason,
+            error => panic!("{error}"),
+        }
+    };
+    assert_eq!(poke(0, b'X'), DescriptionError::Foreign);
+    assert_eq!(poke(8, 77), DescriptionError::Version { found: 77 });
+    assert_eq!(poke(41, 1), DescriptionError::Checksum);
+}
+
+#[test]
+fn files_of_two_rings_do_not_mix() {
+    let (_one, first) = created();
+    let (_two, second) = created();
+    fs::remove_file(first.join("control")).unwrap();
+    fs::copy(second.join("control"), first.join("control")).unwrap();
+    let error = Ring::open_at(&first).unwrap_err();
+    assert!(matches!(error, OpenError::Mismatched { path } if path == first));
+}
+
+#[test]
+fn a_schema_mismatch_names_the_field() {
+    slipring::message! { struct Here { time_ns: u64, bid: f64 } }
+    let (_directory, path) = scratch();
+    let schema = "Here{time_ns:u64,bid:i64}".parse().unwrap();
+    let ring = Ring::builder_at(&path).schema(schema).create().unwrap();
+    let error = ring.typed::<Here>().unwrap_err();
+    assert!(matches!(error, OpenError::Schema { .. }));
+    assert!(error.to_string().ends_with("field 2 is bid:i64 in the ring, bid:f64 here"), "{error}");
+    let (_directory, path) = created();
+    let error = Ring::open_at(&path).unwrap().typed::<Here>().unwrap_err();
+    assert!(error.to_string().contains("no schema"), "{error}");
+}
+
+#[test]
+fn a_ring_in_use_is_not_removed() {
+    let (directory, path) = created();
+    let ring = Ring::open_at(&path).unwrap();
+    let producer = ring.producer().unwrap();
+    let consumer = ring.consumer(Start::Latest).unwrap();
+    let removed = Ring::remove_at(&path, false);
+    assert!(matches!(removed, Err(RemoveError::InUse { producer: true, rows: 1, .. })));
+    drop(producer);
+    let removed = Ring::remove_at(&path, false);
+    assert!(matches!(removed, Err(RemoveError::InUse { producer: false, rows: 1, .. })));
+    drop(consumer);
+    Ring::remove_at(&path, false).unwrap();
+    assert_eq!(entries(directory.path()), [""; 0]);
+}
+
+#[test]
+fn removal_by_force_leaves_the_attached_alone() {
+    let (directory, path) = created();
+    let ring = Ring::open_at(&path).unwrap();
+    let mut producer = ring.producer().unwrap();
+    let mut consumer = ring.consumer(Start::Latest).unwrap();
+    Ring::remove_at(&path, true).unwrap();
+    assert_eq!(entries(directory.path()), [""; 0]);
+    producer.publish(b"still connected").unwrap();
+    assert_eq!(&*consumer.receive().unwrap().unwrap(), b"still connected");
+    // The name is free for another ring, which is another ring.
+    let other = Ring::builder_at(&path).create().unwrap();
+    assert_ne!(other.id(), ring.id());
+    assert!(other.producer().is_ok());
+}
+
+#[test]
+fn rows_run_out_with_an_error_and_come_back() {
+    let (_directory, path) = scratch();
+    let ring = Ring::builder_at(&path).max_readers(2).create().unwrap();
+    let first = ring.consumer(Start::Latest).unwrap();
+    let _second = ring.consumer(Start::Latest).unwrap();
+    assert!(matches!(ring.consumer(Start::Latest), Err(AttachError::NoRow { rows: 2 })));
+    // An observer needs no row; without one it naps instead of sleeping.
+    let _observer = ring.observer(Start::Latest).unwrap();
+    drop(first);
+    ring.consumer(Start::Latest).unwrap();
+}
+
+#[test]
+fn every_name_of_a_directory_is_listed_with_what_is_wrong() {
+    let (directory, path) = created();
+    fs::create_dir(directory.path().join("empty")).unwrap();
+    fs::create_dir(directory.path().join(".hidden")).unwrap();
+    let listed = slipring::list_in(directory.path()).unwrap();
+    let names: Vec<(&str, bool)> = listed.iter().map(|e| (&*e.name, e.ring.is_ok())).collect();
+    assert_eq!(names, [("empty", false), ("ring", true)]);
+    assert!(slipring::list_in(path.join("nowhere")).unwrap().is_empty());
+}
+
+#[test]
+fn a_huge_ring_is_laid_out_in_huge_pages() {
+    let (_directory, path) = scratch();
+    let ring = Ring::builder_at(&path).huge_pages(true).create().unwrap();
+    assert_eq!(fs::metadata(path.join("stream")).unwrap().size() % (2 << 20), 0);
+    let mut producer = ring.producer().unwrap();
+    let mut consumer = ring.consumer(Start::Oldest).unwrap();
+    producer.publish(b"large").unwrap();
+    assert_eq!(&*consumer.receive().unwrap().unwrap(), b"large");
+}
