@@ -1,4 +1,6 @@
-//! Slipring.
+//! The crate: its front page is the README.
+#![doc = include_str!("../README.md")]
+#![deny(unsafe_code)]
 #[cfg(not(all(
     target_os = "linux",
     target_pointer_width = "64",
@@ -6,6 +8,8 @@
 )))]
 compile_error!("slipring runs on Linux on 64-bit little-endian processors");
 
+// The modules are reachable for the project's own tests and models; only what is re-exported below
+// is the interface.
 #[doc(hidden)]
 pub mod layout;
 #[doc(hidden)]

@@ -1,6 +1,9 @@
 //! A ring inside a segment that the `shared_memory` crate created.
 #![cfg(feature = "shared_memory")]
-#![allow(unsafe_code, reason = "looks at the segment through an independent mapping")]
+#![allow(
+    unsafe_code,
+    reason = "looks at the segment through an independent mapping"
+)]
 
 use shared_memory::ShmemConf;
 use slipring::{AttachError, CreateError, OpenError, Ring, Start};
@@ -28,7 +31,10 @@ fn an_independent_mapping_sees_the_same_ring() {
 
     let adopted = Ring::adopt(other).unwrap();
     assert_eq!(adopted.id(), ring.id());
-    assert!(matches!(adopted.producer(), Err(AttachError::AlreadyOwned { .. })));
+    assert!(matches!(
+        adopted.producer(),
+        Err(AttachError::AlreadyOwned { .. })
+    ));
     let mut consumer = adopted.consumer(Start::Oldest).unwrap();
     assert_eq!(&*consumer.receive().unwrap().unwrap(), b"written here");
     producer.publish(b"and again").unwrap();
@@ -42,5 +48,8 @@ fn a_segment_that_is_too_small_or_foreign_is_refused() {
     let refused = Ring::heap().capacity_bytes(8192).create_in(small);
     assert!(matches!(refused, Err(CreateError::NoSpace { .. })));
     let foreign = ShmemConf::new().size(1 << 16).create().unwrap();
-    assert!(matches!(Ring::adopt(foreign), Err(OpenError::Description { .. })));
+    assert!(matches!(
+        Ring::adopt(foreign),
+        Err(OpenError::Description { .. })
+    ));
 }

@@ -17,20 +17,31 @@ fn scratch() -> (tempfile::TempDir, PathBuf) {
 
 fn created() -> (tempfile::TempDir, PathBuf) {
     let (directory, path) = scratch();
-    Ring::builder_at(&path).capacity_bytes(8192).create().unwrap();
+    Ring::builder_at(&path)
+        .capacity_bytes(8192)
+        .create()
+        .unwrap();
     (directory, path)
 }
 
 fn entries(directory: &Path) -> Vec<String> {
     let names = fs::read_dir(directory).unwrap();
-    names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    names
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect()
 }
 
 #[test]
 fn a_name_is_one_plain_component() {
     for name in ["", "a/b", "../a", ".a", &"a".repeat(65)] {
-        assert!(matches!(Ring::builder(name).create(), Err(CreateError::Name(_))), "{name}");
-        assert!(matches!(Ring::open(name), Err(OpenError::Name(_))), "{name}");
+        assert!(
+            matches!(Ring::builder(name).create(), Err(CreateError::Name(_))),
+            "{name}"
+        );
+        assert!(
+            matches!(Ring::open(name), Err(OpenError::Name(_))),
+            "{name}"
+        );
     }
 }
 
@@ -41,7 +52,10 @@ fn sizes_that_are_not_a_rings_are_refused() {
     let expected = GeometryError::Capacity { bytes: 5000 };
     assert!(matches!(refused, Err(CreateError::Geometry(error)) if error == expected));
     let refused = Ring::builder_at(&path).frame_align(16).create();
-    assert!(matches!(refused, Err(CreateError::Geometry(GeometryError::Align { bytes: 16 }))));
+    assert!(matches!(
+        refused,
+        Err(CreateError::Geometry(GeometryError::Align { bytes: 16 }))
+    ));
     assert_eq!(entries(directory.path()), [""; 0]);
 }
 
@@ -62,9 +76,19 @@ fn creation_is_atomic_under_a_race() {
         let (directory, path) = scratch();
         let winners: usize = std::thread::scope(|scope| {
             let threads: Vec<_> = (0..4)
-                .map(|_| scope.spawn(|| Ring::builder_at(&path).capacity_bytes(4096).create().is_ok()))
+                .map(|_| {
+                    scope.spawn(|| {
+                        Ring::builder_at(&path)
+                            .capacity_bytes(4096)
+                            .create()
+                            .is_ok()
+                    })
+                })
                 .collect();
-            threads.into_iter().map(|t| usize::from(t.join().unwrap())).sum()
+            threads
+                .into_iter()
+                .map(|t| usize::from(t.join().unwrap()))
+                .sum()
         });
         assert_eq!(winners, 1);
         assert_eq!(entries(directory.path()), ["ring"]);
@@ -87,7 +111,11 @@ fn modes_are_exact_whatever_the_umask() {
     let mode = |path: PathBuf| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     let before = rustix::process::umask(Mode::from_raw_mode(0o077));
     let (_directory, path) = scratch();
-    Ring::builder_at(&path).mode(0o664).capacity_bytes(4096).create().unwrap();
+    Ring::builder_at(&path)
+        .mode(0o664)
+        .capacity_bytes(4096)
+        .create()
+        .unwrap();
     rustix::process::umask(before);
     assert_eq!(mode(path.clone()), 0o755);
     assert_eq!(mode(path.join("stream")), 0o644);
@@ -98,11 +126,19 @@ fn modes_are_exact_whatever_the_umask() {
 #[test]
 fn what_is_not_there_is_not_found() {
     let (_directory, path) = scratch();
-    assert!(matches!(Ring::open_at(&path), Err(OpenError::NotFound { path: named }) if named == path));
+    assert!(
+        matches!(Ring::open_at(&path), Err(OpenError::NotFound { path: named }) if named == path)
+    );
     let removed = Ring::remove_at(&path, false);
-    assert!(matches!(removed, Err(RemoveError::Open(OpenError::NotFound { .. }))));
+    assert!(matches!(
+        removed,
+        Err(RemoveError::Open(OpenError::NotFound { .. }))
+    ));
     let removed = Ring::remove_at(&path, true);
-    assert!(matches!(removed, Err(RemoveError::Open(OpenError::NotFound { .. }))));
+    assert!(matches!(
+        removed,
+        Err(RemoveError::Open(OpenError::NotFound { .. }))
+    ));
 }
 
 /// Does something to the ring's files; what opening it then says.
@@ -158,7 +194,15 @@ fn planted_files_are_not_trusted() {
 fn another_users_file_in_a_ring_is_not_trusted() {
     let (_directory, path) = created();
     let nobody = rustix::process::Uid::from_raw(65534);
-    if rustix::fs::chownat(CWD, path.join("stream"), Some(nobody), None, rustix::fs::AtFlags::empty()).is_err() {
+    if rustix::fs::chownat(
+        CWD,
+        path.join("stream"),
+        Some(nobody),
+        None,
+        rustix::fs::AtFlags::empty(),
+    )
+    .is_err()
+    {
         eprintln!("skipped: only root can give files away");
         return;
     }
@@ -170,13 +214,25 @@ fn another_users_file_in_a_ring_is_not_trusted() {
 fn short_foreign_and_damaged_files_say_what_they_are() {
     let cut = |name: &'static str, len: u64| {
         tampered(|path| {
-            let file = fs::OpenOptions::new().write(true).open(path.join(name)).unwrap();
+            let file = fs::OpenOptions::new()
+                .write(true)
+                .open(path.join(name))
+                .unwrap();
             file.set_len(len).unwrap();
         })
     };
-    for (name, len) in [("stream", 0), ("stream", 100), ("stream", 8192), ("control", 100)] {
+    for (name, len) in [
+        ("stream", 0),
+        ("stream", 100),
+        ("stream", 8192),
+        ("control", 100),
+    ] {
         match cut(name, len) {
-            OpenError::Truncated { found, expected, path } => {
+            OpenError::Truncated {
+                found,
+                expected,
+                path,
+            } => {
                 assert_eq!(found, len);
                 assert!(expected > found && path.ends_with(name));
             }
@@ -217,7 +273,12 @@ fn a_schema_mismatch_names_the_field() {
     let ring = Ring::builder_at(&path).schema(schema).create().unwrap();
     let error = ring.typed::<Here>().unwrap_err();
     assert!(matches!(error, OpenError::Schema { .. }));
-    assert!(error.to_string().ends_with("field 2 is bid:i64 in the ring, bid:f64 here"), "{error}");
+    assert!(
+        error
+            .to_string()
+            .ends_with("field 2 is bid:i64 in the ring, bid:f64 here"),
+        "{error}"
+    );
     let (_directory, path) = created();
     let error = Ring::open_at(&path).unwrap().typed::<Here>().unwrap_err();
     assert!(error.to_string().contains("no schema"), "{error}");
@@ -230,10 +291,24 @@ fn a_ring_in_use_is_not_removed() {
     let producer = ring.producer().unwrap();
     let consumer = ring.consumer(Start::Latest).unwrap();
     let removed = Ring::remove_at(&path, false);
-    assert!(matches!(removed, Err(RemoveError::InUse { producer: true, rows: 1, .. })));
+    assert!(matches!(
+        removed,
+        Err(RemoveError::InUse {
+            producer: true,
+            rows: 1,
+            ..
+        })
+    ));
     drop(producer);
     let removed = Ring::remove_at(&path, false);
-    assert!(matches!(removed, Err(RemoveError::InUse { producer: false, rows: 1, .. })));
+    assert!(matches!(
+        removed,
+        Err(RemoveError::InUse {
+            producer: false,
+            rows: 1,
+            ..
+        })
+    ));
     drop(consumer);
     Ring::remove_at(&path, false).unwrap();
     assert_eq!(entries(directory.path()), [""; 0]);
@@ -261,7 +336,10 @@ fn rows_run_out_with_an_error_and_come_back() {
     let ring = Ring::builder_at(&path).max_readers(2).create().unwrap();
     let first = ring.consumer(Start::Latest).unwrap();
     let _second = ring.consumer(Start::Latest).unwrap();
-    assert!(matches!(ring.consumer(Start::Latest), Err(AttachError::NoRow { rows: 2 })));
+    assert!(matches!(
+        ring.consumer(Start::Latest),
+        Err(AttachError::NoRow { rows: 2 })
+    ));
     // An observer needs no row; without one it naps instead of sleeping.
     let _observer = ring.observer(Start::Latest).unwrap();
     drop(first);
@@ -283,7 +361,10 @@ fn every_name_of_a_directory_is_listed_with_what_is_wrong() {
 fn a_huge_ring_is_laid_out_in_huge_pages() {
     let (_directory, path) = scratch();
     let ring = Ring::builder_at(&path).huge_pages(true).create().unwrap();
-    assert_eq!(fs::metadata(path.join("stream")).unwrap().size() % (2 << 20), 0);
+    assert_eq!(
+        fs::metadata(path.join("stream")).unwrap().size() % (2 << 20),
+        0
+    );
     let mut producer = ring.producer().unwrap();
     let mut consumer = ring.consumer(Start::Oldest).unwrap();
     producer.publish(b"large").unwrap();

@@ -248,3 +248,32 @@ fn without_either_end_of_the_index_it_is() {
         assert_notices(tag, Some(3), ENTRY, entry);
     }
 }
+
+/// The oldest entry is looked for while a new lap overwrites its slot.
+fn oldest_entry() -> String {
+    let memory = tiny(1);
+    let mut to = producer(&memory);
+    publish(&mut to);
+    publish(&mut to);
+    let writer = thread::spawn(move || {
+        publish(&mut to);
+    });
+    let seen = match slipring::ring::index::oldest(&memory, 0) {
+        Some(at) => format!("{} at {}", at.sequence, at.position),
+        None => "none".into(),
+    };
+    writer.join().unwrap();
+    seen
+}
+
+const OLDEST: &[&str] = &["0 at 0", "2 at 48"];
+
+#[test]
+fn the_oldest_entry_is_intact() {
+    assert_outcomes(Some(2), OLDEST, oldest_entry);
+}
+
+#[test]
+fn without_its_fence_an_entry_may_be_half_overwritten() {
+    assert_notices("E2 index:Acquire", Some(2), OLDEST, oldest_entry);
+}

@@ -239,7 +239,7 @@ impl Description {
     }
 }
 
-#[cfg(all(test, not(slipring_loom)))]
+#[cfg(test)]
 mod tests {
     use super::*;
 

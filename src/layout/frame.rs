@@ -83,7 +83,7 @@ pub const fn frame_bytes(len: u64, align: u64) -> u64 {
     (len + WORD + align - 1) & !(align - 1)
 }
 
-#[cfg(all(test, not(slipring_loom)))]
+#[cfg(test)]
 mod tests {
     use super::*;
 

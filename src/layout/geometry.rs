@@ -209,7 +209,7 @@ const fn round_up(bytes: u64, to: u64) -> u64 {
     (bytes + to - 1) & !(to - 1)
 }
 
-#[cfg(all(test, not(slipring_loom)))]
+#[cfg(test)]
 mod tests {
     use super::*;
 

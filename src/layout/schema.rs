@@ -368,7 +368,7 @@ pub fn fnv1a(bytes: &[u8]) -> u64 {
     })
 }
 
-#[cfg(all(test, not(slipring_loom)))]
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -254,7 +254,7 @@ impl Pace {
     }
 }
 
-#[cfg(all(test, not(slipring_loom)))]
+#[cfg(test)]
 mod tests {
     use super::*;
 
