@@ -71,7 +71,7 @@ fn random_words_in_a_ring_give_errors_and_not_panics() {
         let mut word = |likely: u64| match random() % 4 {
             0 => random(),
             1 => likely,
-            2 => (round << 32) | random() % 2048,
+            2 => (round << 32) | (random() % 2048),
             _ => random() % 8192,
         };
         for at in (0..4096).step_by(8) {
@@ -79,10 +79,13 @@ fn random_words_in_a_ring_give_errors_and_not_panics() {
         }
         for block in 0..geometry.blocks() {
             memory
-                .index(block)
+                .index_entry(block)
                 .position
                 .store(word(block * geometry.block), Relaxed);
-            memory.index(block).sequence.store(word(round), Relaxed);
+            memory
+                .index_entry(block)
+                .sequence
+                .store(word(round), Relaxed);
         }
         memory
             .producer()

@@ -70,7 +70,7 @@ impl CommitWord {
     /// Payload bytes. Meaningful only where [`commits`](Self::commits) holds; up to 2^31 - 2, and
     /// not to be trusted before a comparison with the ring's own limit.
     #[inline]
-    pub const fn len(self) -> u32 {
+    pub const fn payload_bytes(self) -> u32 {
         (self.0 & LEN_MASK).wrapping_sub(1) as u32
     }
 }
@@ -99,11 +99,11 @@ mod tests {
         for sequence in [0, 7, u64::from(u32::MAX), 1 << 32, u64::MAX] {
             for len in [0, 1, 8, 4096, MAX_LEN] {
                 let word = CommitWord::message(len, sequence);
-                assert!(word.commits(sequence) && !word.is_pad() && word.len() == len);
+                assert!(word.commits(sequence) && !word.is_pad() && word.payload_bytes() == len);
                 assert!(!word.commits(sequence.wrapping_add(1)));
             }
             let pad = CommitWord::pad(WORD, sequence);
-            assert!(pad.commits(sequence) && pad.is_pad() && pad.len() == 0);
+            assert!(pad.commits(sequence) && pad.is_pad() && pad.payload_bytes() == 0);
         }
     }
 

@@ -236,7 +236,7 @@ impl Schema {
                     field: field.name.clone(),
                 });
             }
-            if offset % field.kind.bytes() != 0 {
+            if !offset.is_multiple_of(field.kind.bytes()) {
                 return Err(SchemaError::Unaligned {
                     field: field.to_string(),
                 });

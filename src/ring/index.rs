@@ -15,7 +15,7 @@ const ATTEMPTS: u32 = 8;
 
 /// Writes the entry of the block in which `boundary` lies. For the producer only.
 pub fn record(memory: &Memory, boundary: Boundary) {
-    let entry = memory.index(memory.geometry().block_of(boundary.position));
+    let entry = memory.index_entry(memory.geometry().block_of(boundary.position));
     entry.sequence.store(boundary.sequence, Relaxed);
     entry.position.store(boundary.position, ord!(E3: Release));
 }
@@ -29,7 +29,7 @@ pub fn overtaken(memory: &Memory, position: u64) -> bool {
 
 /// The first frame that begins in `block`, counted over all laps, if one does and it is intact.
 fn entry(memory: &Memory, block: u64) -> Option<Boundary> {
-    let entry = memory.index(block);
+    let entry = memory.index_entry(block);
     let position = entry.position.load(Relaxed);
     edge_fence!(E3 index: Acquire);
     let sequence = entry.sequence.load(Relaxed);
@@ -118,10 +118,7 @@ pub fn place(memory: &Memory, start: Start, floor: u64) -> Result<Boundary, Nowh
         let from = match start {
             Start::Latest => newest(memory),
             Start::Oldest => oldest(memory, floor),
-            Start::Sequence(sequence) => match before(memory, sequence, floor) {
-                Ok(found) => found,
-                Err(nowhere) => return Err(nowhere),
-            },
+            Start::Sequence(sequence) => before(memory, sequence, floor)?,
         };
         let Some(from) = from else { continue };
         let until = memory.producer().reserve.position.load(Relaxed);

@@ -103,7 +103,7 @@ impl Frame {
     /// Checks what a commit word claims about the frame at `position`.
     #[inline(always)]
     pub fn decode(geometry: &Geometry, position: u64, word: CommitWord) -> Result<Self, Corrupt> {
-        let len = word.len();
+        let len = word.payload_bytes();
         let lap_end = geometry.lap_end(position);
         if word.is_pad() {
             let end = position + WORD + u64::from(len);

@@ -52,7 +52,7 @@ impl Memory {
         control: Option<Arc<Region>>,
     ) -> Option<Self> {
         let fits = |region: &Region, bytes: u64| {
-            region.len() as u64 >= bytes && region.base().as_ptr() as u64 % PAGE == 0
+            region.len() as u64 >= bytes && (region.base().as_ptr() as u64).is_multiple_of(PAGE)
         };
         if !fits(&stream, geometry.stream_bytes()) {
             return None;
@@ -96,7 +96,7 @@ impl Memory {
         )
         .expect("a region of the size the geometry asks for");
         memory
-            .index(0)
+            .index_entry(0)
             .sequence
             .store(geometry.first_sequence, Ordering::Relaxed);
         memory
@@ -105,7 +105,7 @@ impl Memory {
     /// Writes what a new ring starts with, the description last.
     pub fn format(&self, description: &Description) {
         debug_assert!(self.stream_region.writable());
-        self.index(0)
+        self.index_entry(0)
             .sequence
             .store(description.geometry.first_sequence, Ordering::Relaxed);
         if let Some(control) = self.control() {
@@ -158,7 +158,7 @@ impl Memory {
     }
 
     /// The index entry of a block, counted over all laps.
-    pub fn index(&self, block: u64) -> &IndexEntry {
+    pub fn index_entry(&self, block: u64) -> &IndexEntry {
         let at = block & (self.geometry.blocks() - 1);
         // SAFETY: `at` is below `blocks`, and `new` checked that so many entries fit.
         unsafe { self.index.add(at as usize).as_ref() }

@@ -67,7 +67,7 @@ impl Memory {
     }
 
     /// The index entry of a block, counted over all laps.
-    pub fn index(&self, block: u64) -> &IndexEntry {
+    pub fn index_entry(&self, block: u64) -> &IndexEntry {
         &self.shared.index[(block % self.geometry.blocks()) as usize]
     }
 

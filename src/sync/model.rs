@@ -3,12 +3,6 @@
 //! Layer 0. Rule: the model may never be stronger than the product, apart from the one lock inside
 //! `FutexWord`, which adds visibility the kernel does not promise. No edge is therefore proved by
 //! a model that parks; parking models only show that nobody sleeps forever.
-#![allow(
-    clippy::disallowed_types,
-    clippy::disallowed_methods,
-    reason = "this file is the facade the lint points to"
-)]
-
 use core::time::Duration;
 use std::cell::RefCell;
 

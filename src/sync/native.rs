@@ -1,12 +1,6 @@
 //! The shipped half of the facade: the processor's atomics and the kernel's futex.
 //!
 //! Layer 0. Never: a private futex (waiters are other processes), a wait without a way to end it.
-#![allow(
-    clippy::disallowed_types,
-    clippy::disallowed_methods,
-    reason = "this file is the facade the lint points to"
-)]
-
 use core::time::Duration;
 
 pub use core::sync::atomic::{fence, AtomicU32, AtomicU64};
@@ -98,18 +92,15 @@ impl FutexWord {
                 .saturating_add(nanos / 1_000_000_000),
             tv_nsec: nanos % 1_000_000_000,
         };
-        match futex::waitv(
+        if let Err(rustix::io::Errno::NOSYS | rustix::io::Errno::PERM) = futex::waitv(
             &waits,
             futex::WaitvFlags::empty(),
             Some(&until),
             ClockId::Monotonic,
         ) {
-            Err(rustix::io::Errno::NOSYS | rustix::io::Errno::PERM) => {
-                if let Some((word, expected)) = words.first() {
-                    word.wait(*expected, limit.min(Duration::from_millis(1)));
-                }
+            if let Some((word, expected)) = words.first() {
+                word.wait(*expected, limit.min(Duration::from_millis(1)));
             }
-            _ => {}
         }
     }
 

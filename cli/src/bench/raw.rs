@@ -3,7 +3,6 @@
 //! Unsafe, because it maps a file and overlays atomics on it.
 #![allow(
     unsafe_code,
-    clippy::disallowed_types,
     reason = "the yardstick is what the machine does with bare atomics"
 )]
 
@@ -45,7 +44,7 @@ impl Shared {
 
     #[inline(always)]
     fn word(&self, offset: usize) -> &AtomicU64 {
-        assert!(offset % 8 == 0 && offset + 8 <= FILE_BYTES);
+        assert!(offset.is_multiple_of(8) && offset + 8 <= FILE_BYTES);
         // SAFETY: inside the mapping and aligned, just checked; only atomics touch the bytes.
         unsafe { &*self.map.as_ptr().add(offset).cast::<AtomicU64>() }
     }
@@ -169,7 +168,7 @@ impl Channel for Slots {
         };
         let result = show(view);
         self.received += 1;
-        if self.received % 64 == 0 {
+        if self.received.is_multiple_of(64) {
             self.shared.word(self.inward).store(self.received, Release);
         }
         Ok(result)
