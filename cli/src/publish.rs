@@ -107,11 +107,10 @@ fn feed(
     loop {
         message.clear();
         match read(arguments, ring, &mut input, &mut message) {
-            Ok(false) => return Ok(()),
             Ok(true) => number += 1,
-            Err(_) if interrupted.load(Ordering::Relaxed) => {
-                return Err(Failure::silent(INTERRUPTED))
-            }
+            Ok(false) if !interrupted.load(Ordering::Relaxed) => return Ok(()),
+            _ if interrupted.load(Ordering::Relaxed) => return Err(Failure::silent(INTERRUPTED)),
+            Ok(false) => return Ok(()),
             Err(error) => {
                 return Err(Failure::new(
                     FAILED,
@@ -206,6 +205,11 @@ fn read(
     let taken = input.take(largest + 2).read_until(b'\n', message)?;
     if message.last() == Some(&b'\n') {
         message.pop();
+    }
+    if message.len() as u64 > largest {
+        return Err(invalid(format!(
+            "the line is longer than the {largest} bytes a message may have: create the ring larger"
+        )));
     }
     Ok(taken > 0)
 }

@@ -38,7 +38,13 @@ impl Gate {
         };
         Self {
             limit: 0,
-            published: memory.producer().limit.position.load(Relaxed),
+            // No producer that follows the protocol leaves more than this.
+            published: memory
+                .producer()
+                .limit
+                .position
+                .load(Relaxed)
+                .min(head + memory.geometry().capacity),
             floor: head.saturating_sub(memory.geometry().capacity),
             shadows: vec![nobody; memory.geometry().rows as usize],
             violations: 0,

@@ -10,6 +10,9 @@ use crate::layout::frame::CommitWord;
 use crate::segment::Memory;
 use crate::sync::{edge_fence, ord, Ordering::Relaxed};
 
+/// No stream is longer; whoever says so is not believed, and sums of positions cannot overflow.
+const FARTHEST: u64 = 1 << 62;
+
 /// How often a search starts again because the producer overtook it.
 const ATTEMPTS: u32 = 8;
 
@@ -34,7 +37,10 @@ fn entry(memory: &Memory, block: u64) -> Option<Boundary> {
     edge_fence!(E3 index: Acquire);
     let sequence = entry.sequence.load(Relaxed);
     edge_fence!(E2 index: Acquire);
-    let intact = memory.geometry().block_of(position) == block && !overtaken(memory, position);
+    let geometry = memory.geometry();
+    let begins_here =
+        geometry.block_of(position) == block && position.is_multiple_of(geometry.align);
+    let intact = begins_here && !overtaken(memory, position);
     intact.then_some(Boundary { position, sequence })
 }
 
@@ -42,7 +48,7 @@ fn entry(memory: &Memory, block: u64) -> Option<Boundary> {
 fn blocks(memory: &Memory) -> core::ops::RangeInclusive<u64> {
     let geometry = memory.geometry();
     let reserve = memory.producer().reserve.position.load(Relaxed);
-    let last = geometry.block_of(reserve.saturating_sub(1));
+    let last = geometry.block_of(reserve.saturating_sub(1).min(FARTHEST));
     (last + 1).saturating_sub(geometry.blocks())..=last
 }
 

@@ -83,7 +83,12 @@ impl Producer {
             sequence: at.sequence,
             // Sends the first message the long way, which looks at everything.
             soft_limit: at.position,
-            reserved: memory.producer().reserve.position.load(Relaxed),
+            reserved: memory
+                .producer()
+                .reserve
+                .position
+                .load(Relaxed)
+                .min(at.position + geometry.capacity),
             // An entry is written once a lap: its two words cannot change together.
             indexed: geometry.block_of(left.indexed.position) + 1,
             gate: Gate::new(&memory, at.position),

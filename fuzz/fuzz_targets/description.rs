@@ -1,0 +1,38 @@
+//! Attaching to arbitrary bytes: any page is a description or a reason, and a description that was
+//! accepted means what its page says.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use slipring::layout::description::Description;
+use slipring::layout::schema::fnv1a;
+use slipring::Schema;
+
+fuzz_target!(|data: &[u8]| {
+    let mut page = Box::new([0u8; 4096]);
+    let len = data.len().min(4096);
+    page[..len].copy_from_slice(&data[..len]);
+    check(&page);
+    // The same with what a fuzzer can hardly guess put right, so that the checks behind are reached.
+    page[..8].copy_from_slice(b"SLIPRING");
+    page[8..12].copy_from_slice(&1u32.to_le_bytes());
+    page[12..16].copy_from_slice(&0x0102_0304u32.to_le_bytes());
+    let sum = fnv1a(&page[..4088]);
+    page[4088..].copy_from_slice(&sum.to_le_bytes());
+    check(&page);
+    if let Ok(text) = std::str::from_utf8(data) {
+        if let Ok(schema) = text.parse::<Schema>() {
+            assert_eq!(schema.to_string().parse::<Schema>(), Ok(schema));
+        }
+    }
+});
+
+fn check(page: &[u8; 4096]) {
+    if let Ok(description) = Description::decode(page) {
+        let geometry = description.geometry;
+        assert!(geometry.data_offset() + geometry.capacity <= geometry.stream_bytes());
+        if description.writable {
+            let again = Description::decode(&description.encode());
+            assert_eq!(again.as_ref(), Ok(&description));
+        }
+    }
+}
