@@ -54,7 +54,7 @@ fn ring() -> impl Strategy<Value = (u32, u64, u64)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1500, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 10_000, ..ProptestConfig::default() })]
 
     #[test]
     fn a_ring_does_what_the_oracle_says(
