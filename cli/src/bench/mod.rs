@@ -43,6 +43,9 @@ pub struct Arguments {
     /// How long one throughput sample runs
     #[arg(long, value_name = "TIME", default_value = "100ms", value_parser = text::duration)]
     sample: Duration,
+    /// Capacity of the rings; larger than both cores' private caches is fastest for streams
+    #[arg(long, value_name = "BYTES", default_value = "4MiB", value_parser = text::bytes)]
+    capacity: u64,
     /// Contenders to run: any of raw, ring, ring64, batch, pipe, unix, mq
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     only: Vec<String>,
@@ -85,6 +88,13 @@ pub fn run(arguments: &Arguments) -> Outcome {
             ),
         ));
     }
+    let largest = arguments.sizes.iter().max().copied().unwrap_or(0) as u64;
+    if !arguments.capacity.is_power_of_two() || arguments.capacity < 64 * largest.max(64) {
+        return Err(Failure::new(
+            crate::failure::USAGE,
+            "--capacity must be a power of two that holds at least 64 of the largest messages",
+        ));
+    }
     if !arguments.pin.is_empty() && arguments.pin.len() != 2 {
         return Err(Failure::new(
             crate::failure::USAGE,
@@ -106,7 +116,11 @@ pub fn run(arguments: &Arguments) -> Outcome {
 
 fn measure(arguments: &Arguments, peer: &mut Peer, report: &mut Report) -> Outcome {
     let wanted = |name: &str| arguments.only.is_empty() || arguments.only.iter().any(|n| n == name);
-    report.publish_costs(ring::publish_cost(peer.directory(), &arguments.sizes)?);
+    report.publish_costs(ring::publish_cost(
+        peer.directory(),
+        &arguments.sizes,
+        arguments.capacity,
+    )?);
     let rounds = arguments.rounds.max(1);
     for round in 0..rounds {
         for &size in &arguments.sizes {
@@ -120,6 +134,7 @@ fn measure(arguments: &Arguments, peer: &mut Peer, report: &mut Report) -> Outco
                         workload,
                         size,
                         sample: arguments.sample,
+                        capacity: arguments.capacity,
                     };
                     let before = peer.probe()?;
                     let outcome = peer.run(&request)?;

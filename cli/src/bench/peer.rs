@@ -25,6 +25,7 @@ pub struct Request {
     pub workload: Workload,
     pub size: usize,
     pub sample: Duration,
+    pub capacity: u64,
 }
 
 /// The first process's hold on the second.
@@ -91,7 +92,13 @@ impl Peer {
     pub fn run(&mut self, request: &Request) -> Result<Result<Measured, String>, Failure> {
         clear(&self.directory);
         let (size, workload) = (request.size, request.workload);
-        let opened = Opened::new(&self.directory, End::First, &request.contender, size);
+        let opened = Opened::new(
+            &self.directory,
+            End::First,
+            &request.contender,
+            size,
+            request.capacity,
+        );
         let mut opened = match opened {
             Ok(opened) => opened,
             Err(error) => return Ok(Err(error.to_string())),
@@ -181,7 +188,7 @@ pub fn serve(directory: &Path, cores: &[usize]) -> Outcome {
         let size = told["size"].as_u64().unwrap_or_default() as usize;
         let sample = Duration::from_nanos(told["sample_ns"].as_u64().unwrap_or_default());
         let Some(workload) = workload else { continue };
-        match Opened::new(directory, End::Second, contender, size) {
+        match Opened::new(directory, End::Second, contender, size, 0) {
             Err(error) => say(json!({ "error": error.to_string() }))?,
             Ok(mut opened) => {
                 say(json!({ "ready": true }))?;

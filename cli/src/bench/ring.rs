@@ -30,12 +30,17 @@ pub struct Rings {
 const BATCH: usize = 32;
 
 impl Rings {
-    pub fn open(directory: &Path, end: End, size: usize, kind: Kind) -> io::Result<Self> {
+    pub fn open(
+        directory: &Path,
+        end: End,
+        size: usize,
+        capacity: u64,
+        kind: Kind,
+    ) -> io::Result<Self> {
         let names = match end {
             End::First => ["forth", "back"],
             End::Second => ["back", "forth"],
         };
-        let capacity = (1u64 << 20).max((size as u64 * 64).next_power_of_two());
         let align = if kind == Kind::Aligned { 64 } else { 8 };
         let rings = names.map(|name| -> Result<Ring, Failure> {
             let path = directory.join(name);
@@ -121,12 +126,15 @@ impl Channel for Rings {
 }
 
 /// Nanoseconds of one publish into a ring that nobody reads, per size: the median of nine runs.
-pub fn publish_cost(directory: &Path, sizes: &[usize]) -> Result<Vec<(usize, f64)>, Failure> {
+pub fn publish_cost(
+    directory: &Path,
+    sizes: &[usize],
+    capacity: u64,
+) -> Result<Vec<(usize, f64)>, Failure> {
     sizes
         .iter()
         .map(|&size| {
             let path = directory.join("alone");
-            let capacity = (1u64 << 20).max((size as u64 * 64).next_power_of_two());
             let ring = Ring::builder_at(&path).capacity_bytes(capacity).create()?;
             let mut producer = ring.producer()?;
             let message = vec![7u8; size];

@@ -73,8 +73,16 @@ pub enum Opened {
 }
 
 impl Opened {
-    pub fn new(directory: &Path, end: End, contender: &str, size: usize) -> io::Result<Self> {
-        let ring = |kind| Rings::open(directory, end, size, kind).map(|r| Self::Rings(Box::new(r)));
+    pub fn new(
+        directory: &Path,
+        end: End,
+        contender: &str,
+        size: usize,
+        capacity: u64,
+    ) -> io::Result<Self> {
+        let ring = |kind| {
+            Rings::open(directory, end, size, capacity, kind).map(|r| Self::Rings(Box::new(r)))
+        };
         match contender {
             "raw" => Slots::open(directory, end, size).map(Self::Slots),
             "ring" => ring(Kind::Plain),
