@@ -176,15 +176,22 @@ impl Producer {
     #[inline(always)]
     pub fn try_stage(&mut self, payload: &[u8]) -> Result<u64, Refused> {
         self.room(payload.len())?;
-        self.memory.words().copy_in(self.position + WORD, payload);
         let len = payload.len() as u32;
-        let word = CommitWord::message(len, self.sequence);
         let at = Boundary {
             position: self.position,
             sequence: self.sequence,
         };
-        self.advance(len);
+        let end = at.position + self.memory.geometry().frame(u64::from(len));
+        let next = at.sequence.wrapping_add(1);
+        let words = self.memory.words();
+        words.copy_in(at.position + WORD, payload);
+        disarm(words, end, next);
+        let word = CommitWord::message(len, at.sequence);
         match &mut self.staged {
+            Some(staged) => {
+                staged.messages += 1;
+                words.at(at.position).store(word.raw(), Relaxed);
+            }
             None => {
                 self.staged = Some(Staged {
                     first: at,
@@ -193,14 +200,9 @@ impl Producer {
                     messages: 1,
                 });
             }
-            Some(staged) => {
-                staged.messages += 1;
-                self.memory
-                    .words()
-                    .at(at.position)
-                    .store(word.raw(), Relaxed);
-            }
         }
+        words.prefetch_for_write(end + PREFETCH);
+        (self.position, self.sequence) = (end, next);
         Ok(at.sequence)
     }
 

@@ -23,10 +23,9 @@ const FAST: f64 = 72.0 / 38.0;
 /// How long a pause is at first, and at most; also what the end of a fast stream can be late by.
 const SHORTEST: Duration = Duration::from_nanos(1500);
 const LONGEST: Duration = Duration::from_nanos(6000);
-/// A pause that collects fewer messages and bytes than these is doubled: the farther the cores are
-/// apart, the longer it takes for the misses of both sides to overlap.
-const ENOUGH_MESSAGES: u64 = 128;
-const ENOUGH_BYTES: u64 = 16 << 10;
+/// A pause that collects fewer bytes is doubled: the farther the cores are apart, the longer it takes
+/// for the misses of both sides to overlap.
+const ENOUGH_BYTES: u64 = 64 << 10;
 /// How long the reader stands back to find out.
 const PROBE: Duration = Duration::from_nanos(1000);
 /// A pause is worth it if it collects so many messages, or so many bytes.
@@ -41,7 +40,7 @@ const RECHECK: u32 = 1024;
 const LONG_RUN: u64 = 32;
 /// Bytes between two looks at the lag, and the lag target, for small messages.
 const LOOK_EVERY: u64 = 2048;
-const LAG: u64 = 8192;
+const LAG: u64 = 32 << 10;
 
 /// What the reader is doing.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -241,7 +240,7 @@ impl Pace {
                     self.window_pauses == 0 || messages >= WORTH_MESSAGES || bytes >= WORTH_BYTES;
                 if !worth || windows == 0 {
                     self.pause = SHORTEST;
-                } else if messages < ENOUGH_MESSAGES && bytes < ENOUGH_BYTES {
+                } else if bytes < ENOUGH_BYTES {
                     self.pause = (self.pause * 2).min(LONGEST);
                 }
                 match windows {

@@ -17,8 +17,17 @@ pub trait Channel {
     /// Sends one message.
     fn send(&mut self, message: &[u8]) -> io::Result<()>;
 
-    /// Sends what may still be staged.
-    fn flush(&mut self) -> io::Result<()> {
+    /// Sends `count` messages, each written into `message` by `fill` first.
+    fn send_many(
+        &mut self,
+        count: usize,
+        message: &mut [u8],
+        mut fill: impl FnMut(&mut [u8]),
+    ) -> io::Result<()> {
+        for _ in 0..count {
+            fill(message);
+            self.send(message)?;
+        }
         Ok(())
     }
 

@@ -23,20 +23,12 @@ pub struct Rings {
     kind: Kind,
     producer: Producer,
     consumer: Consumer,
-    staged: Vec<u8>,
-    size: usize,
 }
 
 const BATCH: usize = 32;
 
 impl Rings {
-    pub fn open(
-        directory: &Path,
-        end: End,
-        size: usize,
-        capacity: u64,
-        kind: Kind,
-    ) -> io::Result<Self> {
+    pub fn open(directory: &Path, end: End, capacity: u64, kind: Kind) -> io::Result<Self> {
         let names = match end {
             End::First => ["forth", "back"],
             End::Second => ["back", "forth"],
@@ -68,8 +60,6 @@ impl Rings {
             kind,
             producer,
             consumer,
-            staged: Vec::with_capacity(size * BATCH),
-            size,
         })
     }
 }
@@ -77,25 +67,31 @@ impl Rings {
 impl Channel for Rings {
     #[inline(always)]
     fn send(&mut self, message: &[u8]) -> io::Result<()> {
-        if self.kind == Kind::Batched {
-            self.staged.extend_from_slice(message);
-            if self.staged.len() < self.size * BATCH {
-                return Ok(());
-            }
-            return self.flush();
-        }
         self.producer.publish(message).map_err(io::Error::other)?;
         Ok(())
     }
 
-    fn flush(&mut self) -> io::Result<()> {
-        if !self.staged.is_empty() {
+    #[inline(always)]
+    fn send_many(
+        &mut self,
+        count: usize,
+        message: &mut [u8],
+        mut fill: impl FnMut(&mut [u8]),
+    ) -> io::Result<()> {
+        if self.kind != Kind::Batched {
+            for _ in 0..count {
+                fill(message);
+                self.producer.publish(message).map_err(io::Error::other)?;
+            }
+            return Ok(());
+        }
+        for start in (0..count).step_by(BATCH) {
             let mut batch = self.producer.batch();
-            for message in self.staged.chunks_exact(self.size) {
+            for _ in start..count.min(start + BATCH) {
+                fill(message);
                 batch.push(message).map_err(io::Error::other)?;
             }
             batch.commit();
-            self.staged.clear();
         }
         Ok(())
     }

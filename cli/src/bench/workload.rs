@@ -80,9 +80,8 @@ impl Opened {
         size: usize,
         capacity: u64,
     ) -> io::Result<Self> {
-        let ring = |kind| {
-            Rings::open(directory, end, size, capacity, kind).map(|r| Self::Rings(Box::new(r)))
-        };
+        let ring =
+            |kind| Rings::open(directory, end, capacity, kind).map(|r| Self::Rings(Box::new(r)));
         match contender {
             "raw" => Slots::open(directory, end, size).map(Self::Slots),
             "ring" => ring(Kind::Plain),
@@ -190,8 +189,7 @@ fn ping<C: Channel>(channel: &mut C, size: usize, sample: Duration) -> io::Resul
 fn message_last<C: Channel>(channel: &mut C, size: usize) -> io::Result<()> {
     let mut message = vec![0u8; size];
     message[..8].copy_from_slice(&LAST.to_le_bytes());
-    channel.send(&message)?;
-    channel.flush()
+    channel.send(&message)
 }
 
 #[inline(always)]
@@ -221,12 +219,11 @@ fn stream<C: Channel>(channel: &mut C, size: usize, sample: Duration) -> io::Res
     let mut number = 0u64;
     let start = Instant::now();
     loop {
-        for _ in 0..256 {
+        channel.send_many(256, &mut message, |message| {
             message[..8].copy_from_slice(&number.to_le_bytes());
             message[size - 8..].copy_from_slice(&number.to_le_bytes());
-            channel.send(&message)?;
             number += 1;
-        }
+        })?;
         if start.elapsed() >= sample {
             message_last(channel, size)?;
             return Ok(Measured {
