@@ -6,7 +6,7 @@
 //!
 //! Orderings are written with their edge: `ord!(E1: Release)` and `edge_fence!(E2: Acquire)`. The
 //! edges are listed in `docs/memory-model.md`. In the model build a test can weaken one named end
-//! of one edge (see [`weaken`](model::weaken)) and must then see its model fail.
+//! of one edge (`weaken`) and must then see its model fail.
 
 #[cfg(not(slipring_loom))]
 mod native;
