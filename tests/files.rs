@@ -129,6 +129,11 @@ fn what_is_not_there_is_not_found() {
     assert!(
         matches!(Ring::open_at(&path), Err(OpenError::NotFound { path: named }) if named == path)
     );
+    let nowhere = path.join("deeper").join("ring");
+    let created = Ring::builder_at(&nowhere).create();
+    assert!(
+        matches!(created, Err(CreateError::NoDirectory { path: named }) if named == path.join("deeper"))
+    );
     let removed = Ring::remove_at(&path, false);
     assert!(matches!(
         removed,

@@ -89,6 +89,7 @@ impl From<CreateError> for Failure {
         let code = match &error {
             CreateError::Name(_) | CreateError::Geometry(_) => USAGE,
             CreateError::Permission { .. } => PERMISSION,
+            CreateError::NoDirectory { .. } => NOT_FOUND,
             CreateError::Open(error) => open_code(error),
             _ => FAILED,
         };

@@ -6,6 +6,7 @@
 mod builder;
 mod consumer;
 mod error;
+mod lend;
 mod observer;
 mod options;
 mod producer;
@@ -15,8 +16,9 @@ mod set;
 pub use builder::Builder;
 pub use consumer::{Batch, Consumer, Message};
 pub use error::{AttachError, PublishError, ReceiveError, TryPublishError, TryReceiveError};
+pub use lend::{Claim, PublishBatch};
 pub use observer::{Observer, Payload, Received};
 pub use options::{ConsumerOptions, ObserverOptions, ProducerOptions};
-pub use producer::{Claim, Producer, PublishBatch};
+pub use producer::Producer;
 pub use ring::{ReaderStatus, Ring, RingFiles, RingStatus};
 pub use set::{Source, WaitSet};

@@ -61,9 +61,10 @@ macro_rules! common {
             }
 
             $(
-                /// Whether to stay a few KiB behind a producer that runs flat out, which makes both
-                /// faster; on by default. It pauses up to 1.5 microseconds at a time, only while
-                /// the measured rate is above about 1.9 bytes a nanosecond.
+                /// Whether to stay some KiB behind a producer that runs flat out, which makes both
+                /// faster; on by default. It pauses for 1.5 to 6 microseconds at a time, only where
+                /// it has measured that this pays; round trips and paced streams do not pause, but
+                /// for a probe of a microsecond once in thousands of messages.
                 #[must_use]
                 pub fn keep_distance(mut self, $distance: bool) -> Self {
                     self.keep_distance = $distance;

@@ -1,9 +1,9 @@
 //! The handle of the one writer.
 //!
-//! Layer 5. Unsafe only to lend a claim its own unpublished bytes.
-#![allow(unsafe_code, reason = "claims lend the producer's own space")]
+//! Layer 5. What it lends (claims, batches) is in `lend`.
 
 use super::error::{AttachError, PublishError, TryPublishError};
+use super::lend::{Claim, PublishBatch};
 use super::options::ProducerOptions;
 use super::ring::Ring;
 use crate::layout::lines::Bell;
@@ -56,14 +56,14 @@ use std::cell::Cell;
 /// ```
 #[derive(Debug)]
 pub struct Producer {
-    core: Core,
-    canary: Canary,
+    pub(super) core: Core,
+    pub(super) canary: Canary,
     ring: Ring,
     options: ProducerOptions,
     slept: bool,
     left: bool,
     /// Where a claim is written when readers of this process share the producer's addresses.
-    scratch: Vec<u8>,
+    pub(super) scratch: Vec<u8>,
     /// Freed last.
     _held: Held,
     one_thread: PhantomData<Cell<()>>,
@@ -233,7 +233,7 @@ impl Producer {
     /// Begins a batch: messages that become visible together, or not at all.
     #[inline]
     pub fn batch(&mut self) -> PublishBatch<'_> {
-        PublishBatch { producer: self }
+        PublishBatch::new(self)
     }
 
     /// Sequence of the next message.
@@ -273,7 +273,7 @@ impl Producer {
     }
 
     #[inline(always)]
-    fn ring_data(&self) {
+    pub(super) fn ring_data(&self) {
         if let Some(control) = self.core.memory().control() {
             bell::ring(&control.data);
         }
@@ -281,7 +281,7 @@ impl Producer {
 
     /// Turns a refusal into an error, unless it came from a dead consumer: then tries go on.
     #[cold]
-    fn refuse(&mut self, refused: Refused, len: usize) -> Result<(), TryPublishError> {
+    pub(super) fn refuse(&mut self, refused: Refused, len: usize) -> Result<(), TryPublishError> {
         match refused {
             Refused::Full { row } if self.retire_if_dead(row) => Ok(()),
             refused => Err(TryPublishError::from_refused(refused, len)),
@@ -301,7 +301,7 @@ impl Producer {
     }
 
     #[cold]
-    fn wait_for_room(
+    pub(super) fn wait_for_room(
         &mut self,
         refused: Refused,
         len: usize,
@@ -365,171 +365,5 @@ impl Waited for Room<'_> {
 
     fn gone(&mut self) -> bool {
         self.producer.retire_if_dead(self.row)
-    }
-}
-
-/// Space for one message, written in place. Made by [`Producer::claim`].
-///
-/// Dropping it without a commit gives the space back, as if it had never been asked for.
-#[derive(Debug)]
-#[must_use = "a claim that is dropped publishes nothing"]
-pub struct Claim<'p> {
-    producer: &'p mut Producer,
-    payload: u64,
-    len: usize,
-    in_place: bool,
-}
-
-impl<'p> Claim<'p> {
-    fn new(producer: &'p mut Producer, payload: u64, len: usize) -> Self {
-        let in_place = !producer.core.memory().one_address();
-        if !in_place {
-            producer.scratch.clear();
-            producer.scratch.resize(len, 0);
-        }
-        Self {
-            producer,
-            payload,
-            len,
-            in_place,
-        }
-    }
-
-    /// Publishes the message. Returns its sequence.
-    pub fn commit(self) -> u64 {
-        let len = self.len;
-        self.commit_first(len)
-    }
-
-    /// Publishes the first `len` bytes as the message, at most what was claimed. Returns its
-    /// sequence.
-    pub fn commit_first(self, len: usize) -> u64 {
-        let len = len.min(self.len);
-        if !self.in_place {
-            let words = self.producer.core.memory().words();
-            words.copy_in(self.payload, &self.producer.scratch[..len]);
-        }
-        let sequence = self.producer.core.commit_claim(len as u32);
-        self.producer.ring_data();
-        sequence
-    }
-}
-
-impl core::ops::Deref for Claim<'_> {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        if self.in_place {
-            let words = self.producer.core.memory().words();
-            // SAFETY: unpublished space of the producer that `self` borrows exclusively; only
-            // `deref_mut` writes it, and that needs `self` exclusively too.
-            unsafe { words.bytes(self.payload, self.len) }
-        } else {
-            &self.producer.scratch
-        }
-    }
-}
-
-impl core::ops::DerefMut for Claim<'_> {
-    fn deref_mut(&mut self) -> &mut [u8] {
-        if self.in_place {
-            let words = self.producer.core.memory().words();
-            // SAFETY: as for `deref`; readers in this process map the ring at another address
-            // (`one_address` is false), so no other reference to these bytes exists.
-            unsafe { words.bytes_mut(self.payload, self.len) }
-        } else {
-            &mut self.producer.scratch
-        }
-    }
-}
-
-/// Messages that become visible together. Made by [`Producer::batch`].
-///
-/// One release store and one wake check for all of them. Dropping the batch without a commit
-/// publishes none. A batch takes at most half the ring.
-#[derive(Debug)]
-#[must_use = "a batch that is dropped publishes nothing"]
-pub struct PublishBatch<'p> {
-    producer: &'p mut Producer,
-}
-
-impl PublishBatch<'_> {
-    /// Adds a message, waiting for room as [`Producer::publish`] does. Returns the sequence it will
-    /// have.
-    ///
-    /// # Errors
-    /// As [`Producer::publish`], and [`PublishError::BatchFull`]. The batch stays as it was.
-    #[inline(always)]
-    pub fn push(&mut self, payload: &[u8]) -> Result<u64, PublishError> {
-        self.push_until(payload, Deadline::NEVER)
-    }
-
-    /// As [`push`](Self::push), until a deadline.
-    ///
-    /// # Errors
-    /// As [`push`](Self::push), and [`PublishError::TimedOut`].
-    #[inline(always)]
-    pub fn push_until(
-        &mut self,
-        payload: &[u8],
-        deadline: impl Into<Deadline>,
-    ) -> Result<u64, PublishError> {
-        if self.producer.canary.forked() {
-            return Err(PublishError::Forked);
-        }
-        match self.producer.core.try_stage(payload) {
-            Ok(sequence) => Ok(sequence),
-            Err(refused) => self.push_slowly(payload, refused, deadline.into()),
-        }
-    }
-
-    #[cold]
-    fn push_slowly(
-        &mut self,
-        payload: &[u8],
-        mut refused: Refused,
-        deadline: Deadline,
-    ) -> Result<u64, PublishError> {
-        loop {
-            self.producer
-                .wait_for_room(refused, payload.len(), deadline)?;
-            match self.producer.core.try_stage(payload) {
-                Ok(sequence) => return Ok(sequence),
-                Err(again) => refused = again,
-            }
-        }
-    }
-
-    /// Adds a message if there is room now.
-    ///
-    /// # Errors
-    /// As [`Producer::try_publish`], and [`TryPublishError::BatchFull`]. The batch stays as it was.
-    #[inline]
-    pub fn try_push(&mut self, payload: &[u8]) -> Result<u64, TryPublishError> {
-        if self.producer.canary.forked() {
-            return Err(TryPublishError::Forked);
-        }
-        loop {
-            match self.producer.core.try_stage(payload) {
-                Ok(sequence) => return Ok(sequence),
-                Err(refused) => self.producer.refuse(refused, payload.len())?,
-            }
-        }
-    }
-
-    /// Publishes the batch. Returns how many messages that were.
-    #[inline]
-    pub fn commit(self) -> u64 {
-        let messages = self.producer.core.commit_staged();
-        self.producer.ring_data();
-        messages
-    }
-}
-
-impl Drop for PublishBatch<'_> {
-    fn drop(&mut self) {
-        if !self.producer.canary.forked() {
-            self.producer.core.abort_staged();
-        }
     }
 }

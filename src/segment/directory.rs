@@ -49,6 +49,9 @@ pub fn create(creation: &Creation) -> Result<Segment, CreateError> {
     }
     let parent = open_parent(location).map_err(|error| match error {
         OpenError::Permission { path } => CreateError::Permission { path },
+        OpenError::NotFound { .. } => CreateError::NoDirectory {
+            path: parent_path.to_owned(),
+        },
         error => CreateError::Open(error),
     })?;
     let name = location.name();

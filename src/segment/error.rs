@@ -35,6 +35,11 @@ pub enum CreateError {
         /// The directory.
         path: PathBuf,
     },
+    /// The directory that should hold the ring does not exist.
+    NoDirectory {
+        /// The directory.
+        path: PathBuf,
+    },
     /// The new ring could not be attached to.
     Open(OpenError),
     /// The kernel refused a step for another reason.
@@ -145,6 +150,7 @@ impl CreateError {
             Self::Exists { .. } => 102,
             Self::NoSpace { .. } => 103,
             Self::Permission { .. } => 104,
+            Self::NoDirectory { .. } => 105,
             Self::Open(error) => error.code(),
             Self::Io { .. } => 199,
         }
@@ -228,6 +234,11 @@ impl fmt::Display for CreateError {
             Self::Permission { path } => write!(
                 f,
                 "no permission to create in {}: choose another directory with SLIPRING_DIR",
+                path.display()
+            ),
+            Self::NoDirectory { path } => write!(
+                f,
+                "there is no directory {}: make it, or check SLIPRING_DIR",
                 path.display()
             ),
             Self::Open(error) => error.fmt(f),

@@ -6,6 +6,7 @@
 //! not keep it, `exec` and every kind of death free it, process ids do not matter.
 #![allow(unsafe_code, reason = "open-file-description locks and their mapping")]
 
+use super::fork::Canary;
 use crate::layout::geometry::PAGE;
 use rustix::fs::{openat, Mode, OFlags, CWD};
 use rustix::mm::{madvise, mmap, munmap, Advice, MapFlags, ProtFlags};
@@ -51,7 +52,7 @@ pub struct Held(Keep);
 
 #[derive(Debug)]
 enum Keep {
-    Mapping(*mut c_void),
+    Mapping(*mut c_void, Canary),
     Local(Arc<Mutex<BTreeSet<u64>>>, u64),
 }
 
@@ -100,9 +101,10 @@ impl Locks {
 impl Drop for Held {
     fn drop(&mut self) {
         match &self.0 {
-            // SAFETY: this page was mapped in `keep_by_mapping` and is unmapped only here. In a
-            // forked child nothing is mapped there and the call fails harmlessly.
-            Keep::Mapping(page) => unsafe {
+            // A forked child did not inherit the mapping; by now something else may lie there.
+            Keep::Mapping(_, canary) if canary.forked() => {}
+            // SAFETY: this page was mapped in `keep_by_mapping` and is unmapped only here.
+            Keep::Mapping(page, _) => unsafe {
                 let _ = munmap(*page, PAGE as usize);
             },
             Keep::Local(set, byte) => {
@@ -148,7 +150,7 @@ fn keep_by_mapping(file: &OwnedFd) -> io::Result<Keep> {
     // can be read or written through it.
     unsafe {
         let page = mmap(core::ptr::null_mut(), len, none, MapFlags::SHARED, file, 0)?;
-        let keep = Keep::Mapping(page);
+        let keep = Keep::Mapping(page, Canary::of_this_process());
         madvise(page, len, Advice::LinuxDontFork)?;
         Ok(keep)
     }

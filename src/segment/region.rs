@@ -4,9 +4,11 @@
 //! its base and length; who may touch what is decided in `memory`.
 #![allow(unsafe_code, reason = "owns raw memory")]
 
+use super::fork::Canary;
 use memmap2::{Advice, MmapOptions, MmapRaw};
 use std::alloc::{alloc_zeroed, dealloc, Layout};
 use std::io;
+use std::mem::ManuallyDrop;
 use std::os::fd::AsRawFd;
 use std::ptr::NonNull;
 
@@ -15,11 +17,12 @@ pub struct Region {
     base: NonNull<u8>,
     len: usize,
     writable: bool,
+    canary: Canary,
     keep: Keep,
 }
 
 enum Keep {
-    Mapped(MmapRaw),
+    Mapped(ManuallyDrop<MmapRaw>),
     Heap(Layout),
     #[cfg_attr(
         not(feature = "shared_memory"),
@@ -65,7 +68,8 @@ impl Region {
             base,
             len,
             writable,
-            keep: Keep::Mapped(map),
+            canary: Canary::of_this_process(),
+            keep: Keep::Mapped(ManuallyDrop::new(map)),
         })
     }
 
@@ -82,6 +86,7 @@ impl Region {
             base: NonNull::new(base).ok_or(io::ErrorKind::OutOfMemory)?,
             len: layout.size(),
             writable: true,
+            canary: Canary::of_this_process(),
             keep: Keep::Heap(layout),
         })
     }
@@ -100,6 +105,7 @@ impl Region {
             base,
             len,
             writable: true,
+            canary: Canary::of_this_process(),
             keep: Keep::Foreign(keep),
         }
     }
@@ -159,9 +165,14 @@ impl Region {
 
 impl Drop for Region {
     fn drop(&mut self) {
-        if let Keep::Heap(layout) = self.keep {
+        match &mut self.keep {
+            // A forked child did not inherit the mapping; by now something else may lie there.
+            Keep::Mapped(_) if self.canary.forked() => {}
+            // SAFETY: dropped here and nowhere else, and not used again.
+            Keep::Mapped(map) => unsafe { ManuallyDrop::drop(map) },
             // SAFETY: allocated in `heap` with this layout, and freed only here.
-            unsafe { dealloc(self.base.as_ptr(), layout) }
+            Keep::Heap(layout) => unsafe { dealloc(self.base.as_ptr(), *layout) },
+            Keep::Foreign(_) => {}
         }
     }
 }

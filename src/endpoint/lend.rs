@@ -1,0 +1,180 @@
+//! What a producer lends: space for one message, and a batch of messages.
+//!
+//! Layer 5. Unsafe only to lend a claim its own unpublished bytes.
+#![allow(unsafe_code, reason = "claims lend the producer's own space")]
+
+use super::error::{PublishError, TryPublishError};
+use super::producer::Producer;
+use crate::ring::producer::Refused;
+use crate::wait::Deadline;
+
+/// Space for one message, written in place. Made by [`Producer::claim`].
+///
+/// Dropping it without a commit gives the space back, as if it had never been asked for.
+#[derive(Debug)]
+#[must_use = "a claim that is dropped publishes nothing"]
+pub struct Claim<'p> {
+    producer: &'p mut Producer,
+    payload: u64,
+    len: usize,
+    in_place: bool,
+}
+
+impl<'p> Claim<'p> {
+    pub(super) fn new(producer: &'p mut Producer, payload: u64, len: usize) -> Self {
+        let in_place = !producer.core.memory().one_address();
+        if !in_place {
+            producer.scratch.clear();
+            producer.scratch.resize(len, 0);
+        }
+        Self {
+            producer,
+            payload,
+            len,
+            in_place,
+        }
+    }
+
+    /// Publishes the message. Returns its sequence.
+    pub fn commit(self) -> u64 {
+        let len = self.len;
+        self.commit_first(len)
+    }
+
+    /// Publishes the first `len` bytes as the message, at most what was claimed. Returns its
+    /// sequence.
+    pub fn commit_first(self, len: usize) -> u64 {
+        let len = len.min(self.len);
+        if !self.in_place {
+            let words = self.producer.core.memory().words();
+            words.copy_in(self.payload, &self.producer.scratch[..len]);
+        }
+        let sequence = self.producer.core.commit_claim(len as u32);
+        self.producer.ring_data();
+        sequence
+    }
+}
+
+impl core::ops::Deref for Claim<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        if self.in_place {
+            let words = self.producer.core.memory().words();
+            // SAFETY: unpublished space of the producer that `self` borrows exclusively; only
+            // `deref_mut` writes it, and that needs `self` exclusively too.
+            unsafe { words.bytes(self.payload, self.len) }
+        } else {
+            &self.producer.scratch
+        }
+    }
+}
+
+impl core::ops::DerefMut for Claim<'_> {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        if self.in_place {
+            let words = self.producer.core.memory().words();
+            // SAFETY: as for `deref`; readers in this process map the ring at another address
+            // (`one_address` is false), so no other reference to these bytes exists.
+            unsafe { words.bytes_mut(self.payload, self.len) }
+        } else {
+            &mut self.producer.scratch
+        }
+    }
+}
+
+/// Messages that become visible together. Made by [`Producer::batch`].
+///
+/// One release store and one wake check for all of them. Dropping the batch without a commit
+/// publishes none. A batch takes at most half the ring.
+#[derive(Debug)]
+#[must_use = "a batch that is dropped publishes nothing"]
+pub struct PublishBatch<'p> {
+    producer: &'p mut Producer,
+}
+
+impl<'p> PublishBatch<'p> {
+    #[inline(always)]
+    pub(super) fn new(producer: &'p mut Producer) -> Self {
+        Self { producer }
+    }
+
+    /// Adds a message, waiting for room as [`Producer::publish`] does. Returns the sequence it will
+    /// have.
+    ///
+    /// # Errors
+    /// As [`Producer::publish`], and [`PublishError::BatchFull`]. The batch stays as it was.
+    #[inline(always)]
+    pub fn push(&mut self, payload: &[u8]) -> Result<u64, PublishError> {
+        self.push_until(payload, Deadline::NEVER)
+    }
+
+    /// As [`push`](Self::push), until a deadline.
+    ///
+    /// # Errors
+    /// As [`push`](Self::push), and [`PublishError::TimedOut`].
+    #[inline(always)]
+    pub fn push_until(
+        &mut self,
+        payload: &[u8],
+        deadline: impl Into<Deadline>,
+    ) -> Result<u64, PublishError> {
+        if self.producer.canary.forked() {
+            return Err(PublishError::Forked);
+        }
+        match self.producer.core.try_stage(payload) {
+            Ok(sequence) => Ok(sequence),
+            Err(refused) => self.push_slowly(payload, refused, deadline.into()),
+        }
+    }
+
+    #[cold]
+    fn push_slowly(
+        &mut self,
+        payload: &[u8],
+        mut refused: Refused,
+        deadline: Deadline,
+    ) -> Result<u64, PublishError> {
+        loop {
+            self.producer
+                .wait_for_room(refused, payload.len(), deadline)?;
+            match self.producer.core.try_stage(payload) {
+                Ok(sequence) => return Ok(sequence),
+                Err(again) => refused = again,
+            }
+        }
+    }
+
+    /// Adds a message if there is room now.
+    ///
+    /// # Errors
+    /// As [`Producer::try_publish`], and [`TryPublishError::BatchFull`]. The batch stays as it was.
+    #[inline]
+    pub fn try_push(&mut self, payload: &[u8]) -> Result<u64, TryPublishError> {
+        if self.producer.canary.forked() {
+            return Err(TryPublishError::Forked);
+        }
+        loop {
+            match self.producer.core.try_stage(payload) {
+                Ok(sequence) => return Ok(sequence),
+                Err(refused) => self.producer.refuse(refused, payload.len())?,
+            }
+        }
+    }
+
+    /// Publishes the batch. Returns how many messages that were.
+    #[inline]
+    pub fn commit(self) -> u64 {
+        let messages = self.producer.core.commit_staged();
+        self.producer.ring_data();
+        messages
+    }
+}
+
+impl Drop for PublishBatch<'_> {
+    fn drop(&mut self) {
+        if !self.producer.canary.forked() {
+            self.producer.core.abort_staged();
+        }
+    }
+}
