@@ -120,3 +120,26 @@ fn random_words_in_a_ring_give_errors_and_not_panics() {
         }
     }
 }
+
+/// A pad that fills a whole lap leads back to itself; readers must say so instead of following it.
+#[test]
+fn a_pad_of_a_whole_lap_leads_nobody_in_circles() {
+    use slipring::layout::frame::CommitWord;
+    use slipring::layout::geometry::Geometry;
+    use slipring::ring::consumer::Consumer;
+    use slipring::ring::observer::{Observer, Resume};
+    use slipring::ring::producer::Producer;
+    use slipring::sync::Ordering::Relaxed;
+    let geometry = Geometry::new(4096, 8, 4, 0, false).unwrap();
+    let memory = Memory::local(geometry);
+    let mut observer = Observer::attach(memory.clone(), Start::Oldest, Resume::Newest).unwrap();
+    let mut consumer = Consumer::attach(memory.clone(), 0, Start::Oldest, false, 0).unwrap();
+    let word = CommitWord::pad(4096, 0);
+    memory.words().at(0).store(word.raw(), Relaxed);
+    assert!(consumer.try_next().is_err());
+    assert!(observer.try_next().is_err());
+    memory.producer().reserve.position.store(4096, Relaxed);
+    assert!(Consumer::attach(memory.clone(), 1, Start::Latest, false, 0).is_err());
+    assert!(Observer::attach(memory.clone(), Start::Sequence(5), Resume::Newest).is_err());
+    assert!(Producer::attach(memory, 0).is_err());
+}

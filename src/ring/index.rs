@@ -144,7 +144,10 @@ fn walk(
     until: u64,
 ) -> Result<Option<Boundary>, Nowhere> {
     let mut at = from;
-    loop {
+    // What a producer announces is never farther from an indexed frame.
+    let farthest = from.position + memory.geometry().capacity;
+    let until = until.min(farthest);
+    while at.position <= farthest {
         let arrived = match start {
             Start::Oldest => at.position >= floor,
             Start::Latest => at.position >= until,
@@ -164,6 +167,7 @@ fn walk(
             }
         }
     }
+    Ok(None)
 }
 
 /// The indexed frame nearest before `sequence`; `None` if the index moved under the search.

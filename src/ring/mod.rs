@@ -107,7 +107,10 @@ impl Frame {
         let lap_end = geometry.lap_end(position);
         if word.is_pad() {
             let end = position + WORD + u64::from(len);
-            return if end == lap_end {
+            // Shorter than what did not fit: so no pad fills a lap, no pad follows a pad, and
+            // nobody who steps over pads can be led in circles.
+            let longest = geometry.frame(u64::from(geometry.max_message));
+            return if end == lap_end && u64::from(len) < longest {
                 Ok(Self {
                     len,
                     pad: true,
