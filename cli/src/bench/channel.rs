@@ -34,6 +34,10 @@ pub trait Channel {
     /// Receives one message and shows it where it lies.
     fn receive<R>(&mut self, show: impl FnOnce(&[u8]) -> R) -> io::Result<R>;
 
+    /// Receives one message and sends it back from where it lies, unless `last` says not to; whether
+    /// it was sent back.
+    fn echo(&mut self, last: impl FnOnce(&[u8]) -> bool) -> io::Result<bool>;
+
     /// Receives messages and shows them until `show` says that it was the last.
     fn receive_many(&mut self, mut show: impl FnMut(&[u8]) -> bool) -> io::Result<()> {
         while !self.receive(&mut show)? {}

@@ -50,6 +50,16 @@ impl Channel for Pipe {
         self.inward.read_exact(&mut self.buffer)?;
         Ok(show(&self.buffer))
     }
+
+    fn echo(&mut self, last: impl FnOnce(&[u8]) -> bool) -> io::Result<bool> {
+        if self.receive(last)? {
+            return Ok(false);
+        }
+        let buffer = std::mem::take(&mut self.buffer);
+        let sent = self.out.write_all(&buffer);
+        self.buffer = buffer;
+        sent.map(|()| true)
+    }
 }
 
 /// A stream socket.
@@ -97,6 +107,16 @@ impl Channel for Unix {
         self.stream()?.read_exact(&mut buffer)?;
         self.buffer = buffer;
         Ok(show(&self.buffer))
+    }
+
+    fn echo(&mut self, last: impl FnOnce(&[u8]) -> bool) -> io::Result<bool> {
+        if self.receive(last)? {
+            return Ok(false);
+        }
+        let buffer = std::mem::take(&mut self.buffer);
+        let sent = self.stream().and_then(|stream| stream.write_all(&buffer));
+        self.buffer = buffer;
+        sent.map(|()| true)
     }
 }
 
@@ -181,6 +201,16 @@ impl Channel for Queue {
             Ok(got) => Ok(show(&self.buffer[..got])),
             Err(_) => Err(io::Error::last_os_error()),
         }
+    }
+
+    fn echo(&mut self, last: impl FnOnce(&[u8]) -> bool) -> io::Result<bool> {
+        if self.receive(last)? {
+            return Ok(false);
+        }
+        let buffer = std::mem::take(&mut self.buffer);
+        let sent = self.send(&buffer);
+        self.buffer = buffer;
+        sent.map(|()| true)
     }
 }
 

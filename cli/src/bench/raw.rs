@@ -122,14 +122,7 @@ impl Slots {
     }
 
     #[inline(always)]
-    fn slot(&self, base: usize, n: u64) -> usize {
-        base + 4096 + (n % self.slots) as usize * self.stride
-    }
-}
-
-impl Channel for Slots {
-    #[inline(always)]
-    fn send(&mut self, message: &[u8]) -> io::Result<()> {
+    fn send_words(&mut self, words: impl Iterator<Item = u64>) {
         if self.sent >= self.room {
             let cursor = self.shared.word(self.out);
             loop {
@@ -141,15 +134,27 @@ impl Channel for Slots {
             }
         }
         let at = self.slot(self.out, self.sent);
-        for (n, word) in message.chunks_exact(8).enumerate() {
-            let mut bytes = [0; 8];
-            bytes.copy_from_slice(word);
-            self.shared
-                .word(at + 8 + 8 * n)
-                .store(u64::from_le_bytes(bytes), Relaxed);
+        for (n, word) in words.enumerate() {
+            self.shared.word(at + 8 + 8 * n).store(word, Relaxed);
         }
         self.sent += 1;
         self.shared.word(at).store(self.sent, Release);
+    }
+
+    #[inline(always)]
+    fn slot(&self, base: usize, n: u64) -> usize {
+        base + 4096 + (n % self.slots) as usize * self.stride
+    }
+}
+
+impl Channel for Slots {
+    #[inline(always)]
+    fn send(&mut self, message: &[u8]) -> io::Result<()> {
+        self.send_words(message.chunks_exact(8).map(|word| {
+            let mut bytes = [0; 8];
+            bytes.copy_from_slice(word);
+            u64::from_le_bytes(bytes)
+        }));
         Ok(())
     }
 
@@ -172,5 +177,16 @@ impl Channel for Slots {
             self.shared.word(self.inward).store(self.received, Release);
         }
         Ok(result)
+    }
+
+    #[inline(always)]
+    fn echo(&mut self, last: impl FnOnce(&[u8]) -> bool) -> io::Result<bool> {
+        if self.receive(last)? {
+            return Ok(false);
+        }
+        let buffer = std::mem::take(&mut self.buffer);
+        self.send_words(buffer.iter().copied());
+        self.buffer = buffer;
+        Ok(true)
     }
 }

@@ -106,6 +106,18 @@ impl Channel for Rings {
     }
 
     #[inline(always)]
+    fn echo(&mut self, last: impl FnOnce(&[u8]) -> bool) -> io::Result<bool> {
+        match self.consumer.receive().map_err(io::Error::other)? {
+            None => Err(io::ErrorKind::UnexpectedEof.into()),
+            Some(message) if last(&message) => Ok(false),
+            Some(message) => {
+                self.producer.publish(&message).map_err(io::Error::other)?;
+                Ok(true)
+            }
+        }
+    }
+
+    #[inline(always)]
     fn receive_many(&mut self, mut show: impl FnMut(&[u8]) -> bool) -> io::Result<()> {
         loop {
             let batch = self.consumer.receive_batch(256).map_err(io::Error::other)?;

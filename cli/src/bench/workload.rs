@@ -140,12 +140,14 @@ fn ping<C: Channel>(channel: &mut C, size: usize, sample: Duration) -> io::Resul
     let mut message = vec![0u8; size];
     let mut number = 0u64;
     let mut turn = |channel: &mut C| -> io::Result<()> {
+        let sent = number;
+        channel.send(&message)?;
+        // The next message is made while this one is on its way.
         number += 1;
         message[..8].copy_from_slice(&number.to_le_bytes());
         message[size - 8..].copy_from_slice(&number.to_le_bytes());
-        channel.send(&message)?;
         let echoed = channel.receive(|m| first_word(m).max(first_word(&m[size - 8..])))?;
-        if echoed == number {
+        if echoed == sent {
             Ok(())
         } else {
             Err(io::Error::other("an echo was not what was sent"))
@@ -194,23 +196,15 @@ fn message_last<C: Channel>(channel: &mut C, size: usize) -> io::Result<()> {
 
 #[inline(always)]
 fn pong<C: Channel>(channel: &mut C) -> io::Result<Measured> {
-    let mut echo = Vec::new();
     let mut count = 0;
-    loop {
-        channel.receive(|message| {
-            echo.clear();
-            echo.extend_from_slice(message);
-        })?;
-        if first_word(&echo) == LAST {
-            return Ok(Measured {
-                nanos: 0.0,
-                count,
-                percentiles: Vec::new(),
-            });
-        }
-        channel.send(&echo)?;
+    while channel.echo(|message| first_word(message) == LAST)? {
         count += 1;
     }
+    Ok(Measured {
+        nanos: 0.0,
+        count,
+        percentiles: Vec::new(),
+    })
 }
 
 #[inline(always)]
