@@ -375,3 +375,16 @@ fn a_huge_ring_is_laid_out_in_huge_pages() {
     producer.publish(b"large").unwrap();
     assert_eq!(&*consumer.receive().unwrap().unwrap(), b"large");
 }
+
+#[test]
+fn a_directory_does_not_list_itself() {
+    let (directory, _) = scratch();
+    let rings = directory.path().join("rings");
+    fs::create_dir(&rings).unwrap();
+    Ring::builder_at(rings.join("only")).create().unwrap();
+    let listed = slipring::list_in(&rings).unwrap();
+    assert_eq!(
+        listed.iter().map(|e| &*e.name).collect::<Vec<_>>(),
+        ["only"]
+    );
+}

@@ -318,7 +318,10 @@ pub fn list(directory: &Path, mapping: MappingOptions) -> Result<Vec<Listing>, O
     let mut names = Vec::new();
     for entry in fs::Dir::read_from(&parent).map_err(io)? {
         if let Ok(name) = entry.map_err(io)?.file_name().to_str() {
-            names.push(name.to_owned());
+            // Hidden ones are half made or half removed, or the directory itself and its parent.
+            if !name.starts_with('.') {
+                names.push(name.to_owned());
+            }
         }
     }
     names.sort();
