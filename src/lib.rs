@@ -40,8 +40,8 @@ pub use {
     layout::geometry::GeometryError,
     layout::schema::{Field, Kind, Schema, SchemaError, SchemaMismatch},
     registry::{default_directory, list, list_in, Entry},
-    ring::{observer::Resume, Corrupt, Start},
-    segment::{CreateError, NameError, OpenError, RemoveError},
+    ring::{consumer::Epoch, observer::Resume, Corrupt, Start},
+    segment::{guard_against_truncation, CreateError, NameError, OpenError, RemoveError},
     typed::{Element, Plain, Typed, TypedConsumer, TypedObserver, TypedProducer, TypedReceived},
     wait::{Deadline, Strategy},
 };

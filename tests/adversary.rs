@@ -54,7 +54,7 @@ fn payloads_that_spell_commit_words_are_never_taken_for_frames() {
 #[test]
 fn random_words_in_a_ring_give_errors_and_not_panics() {
     use slipring::layout::geometry::Geometry;
-    use slipring::ring::consumer::Consumer;
+    use slipring::ring::consumer::{Consumer, Joining};
     use slipring::ring::observer::{Observer, Resume};
     use slipring::sync::Ordering::Relaxed;
     let mut state = 88172645463325252u64;
@@ -94,7 +94,7 @@ fn random_words_in_a_ring_give_errors_and_not_panics() {
             .store(word(4096), Relaxed);
         memory.producer().limit.position.store(word(4096), Relaxed);
         for start in [Start::Oldest, Start::Latest, Start::Sequence(round)] {
-            if let Ok(mut consumer) = Consumer::attach(memory.clone(), 0, start, false, 0) {
+            if let Ok(mut consumer) = Consumer::attach(memory.clone(), Joining::at(0, start)) {
                 for _ in 0..600 {
                     let Ok(Some(arrived)) = consumer.try_next() else {
                         break;
@@ -126,20 +126,20 @@ fn random_words_in_a_ring_give_errors_and_not_panics() {
 fn a_pad_of_a_whole_lap_leads_nobody_in_circles() {
     use slipring::layout::frame::CommitWord;
     use slipring::layout::geometry::Geometry;
-    use slipring::ring::consumer::Consumer;
+    use slipring::ring::consumer::{Consumer, Joining};
     use slipring::ring::observer::{Observer, Resume};
     use slipring::ring::producer::Producer;
     use slipring::sync::Ordering::Relaxed;
     let geometry = Geometry::new(4096, 8, 4, 0, false).unwrap();
     let memory = Memory::local(geometry);
     let mut observer = Observer::attach(memory.clone(), Start::Oldest, Resume::Newest).unwrap();
-    let mut consumer = Consumer::attach(memory.clone(), 0, Start::Oldest, false, 0).unwrap();
+    let mut consumer = Consumer::attach(memory.clone(), Joining::at(0, Start::Oldest)).unwrap();
     let word = CommitWord::pad(4096, 0);
     memory.words().at(0).store(word.raw(), Relaxed);
     assert!(consumer.try_next().is_err());
     assert!(observer.try_next().is_err());
     memory.producer().reserve.position.store(4096, Relaxed);
-    assert!(Consumer::attach(memory.clone(), 1, Start::Latest, false, 0).is_err());
+    assert!(Consumer::attach(memory.clone(), Joining::at(1, Start::Latest)).is_err());
     assert!(Observer::attach(memory.clone(), Start::Sequence(5), Resume::Newest).is_err());
     assert!(Producer::attach(memory, 0).is_err());
 }

@@ -7,18 +7,17 @@ use slipring::{
     AttachError, ConsumerOptions, Observer, ObserverOptions, Producer, ProducerOptions,
     PublishError, ReceiveError, Received, Ring, Start, Strategy,
 };
-use std::io::{BufRead, BufReader, Read, Write};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitCode, Stdio};
+mod peers;
+
+use peers::{check, payload, say, text, Peer, Scratch, PATIENCE};
+use std::io::{BufRead, Write};
+use std::process::ExitCode;
 use std::time::Duration;
 
-const ROLE: &str = "SLIPRING_TEST_ROLE";
 const SECOND: Duration = Duration::from_secs(1);
-/// Long enough for anything on a loaded machine, short enough to end a hang.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 fn main() -> ExitCode {
-    if let Ok(role) = std::env::var(ROLE) {
+    if let Some(role) = peers::role() {
         peer(&role);
         return ExitCode::SUCCESS;
     }
@@ -45,88 +44,7 @@ fn main() -> ExitCode {
         ("a_ring_is_handed_on_by_descriptor", by_descriptor),
         ("a_fork_is_told_that_it_owns_nothing", fork),
     ];
-    let wanted: Vec<String> = std::env::args()
-        .skip(1)
-        .filter(|a| !a.starts_with('-'))
-        .collect();
-    let (mut passed, mut failed) = (0, 0);
-    for (name, test) in tests {
-        if !wanted.is_empty() && !wanted.iter().any(|w| name.contains(w.as_str())) {
-            continue;
-        }
-        let result = std::panic::catch_unwind(test);
-        println!(
-            "test {name} ... {}",
-            if result.is_ok() { "ok" } else { "FAILED" }
-        );
-        if result.is_ok() {
-            passed += 1;
-        } else {
-            failed += 1;
-        }
-    }
-    println!("\n{passed} passed, {failed} failed");
-    ExitCode::from(u8::from(failed > 0))
-}
-
-// --- Peers.
-
-/// A process of this test; killed when dropped.
-struct Peer {
-    child: Child,
-    output: BufReader<std::process::ChildStdout>,
-}
-
-impl Peer {
-    fn start(role: &str, arguments: &[&str]) -> Self {
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(arguments)
-            .env(ROLE, role)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let output = BufReader::new(child.stdout.take().unwrap());
-        let mut peer = Self { child, output };
-        assert_eq!(peer.line(), "ready");
-        peer
-    }
-
-    fn line(&mut self) -> String {
-        let mut line = String::new();
-        self.output.read_line(&mut line).unwrap();
-        line.trim().to_owned()
-    }
-
-    fn signal(&self, signal: i32) {
-        let pid = rustix::process::Pid::from_raw(self.child.id() as i32).unwrap();
-        let signal = rustix::process::Signal::from_named_raw(signal).unwrap();
-        rustix::process::kill_process(pid, signal).unwrap();
-    }
-
-    fn kill(mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-
-    fn finish(mut self) -> String {
-        let mut rest = String::new();
-        self.output.read_to_string(&mut rest).unwrap();
-        assert!(self.child.wait().unwrap().success());
-        rest.trim().to_owned()
-    }
-}
-
-impl Drop for Peer {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn say(line: &str) {
-    println!("{line}");
-    std::io::stdout().flush().unwrap();
+    peers::run(&tests)
 }
 
 fn peer(role: &str) {
@@ -214,54 +132,6 @@ fn strategy(name: &str) -> Strategy {
         "park" => Strategy::Park,
         _ => Strategy::default(),
     }
-}
-
-/// Bytes of which every word depends on the sequence, the length and the place.
-fn payload(sequence: u64, len: usize) -> Vec<u8> {
-    let mut state = sequence ^ (len as u64) << 40 | 1;
-    let mut bytes = vec![0; len];
-    for chunk in bytes.chunks_mut(8) {
-        // xorshift64 (Marsaglia, 2003)
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        chunk.copy_from_slice(&state.to_le_bytes()[..chunk.len()]);
-    }
-    bytes
-}
-
-fn check(bytes: &[u8], sequence: u64) {
-    assert_eq!(
-        bytes,
-        payload(sequence, bytes.len()),
-        "message {sequence} is torn"
-    );
-}
-
-/// A directory of this test; removed when dropped.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new() -> Self {
-        let directory = tempfile::Builder::new()
-            .prefix("slipring-test-")
-            .tempdir_in("/dev/shm");
-        Self(directory.unwrap().keep())
-    }
-
-    fn ring(&self) -> PathBuf {
-        self.0.join("ring")
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
-fn text(path: &Path) -> &str {
-    path.to_str().unwrap()
 }
 
 // --- Tests.

@@ -30,6 +30,8 @@ fn operation(capacity: u32) -> impl Strategy<Value = Operation> {
         2 => (len(capacity), prop::option::of(len(capacity)))
             .prop_map(|(len, commit)| Operation::Claim { len, commit }),
         1 => from().prop_map(Operation::Consume),
+        1 => (any::<u8>(), from()).prop_map(|(name, from)| Operation::Durable { name, from }),
+        1 => any::<u8>().prop_map(Operation::Forget),
         1 => (from(), any::<bool>()).prop_map(|(from, oldest)| Operation::Observe { from, oldest }),
         8 => any::<u8>().prop_map(Operation::Receive),
         3 => (any::<u8>(), 0..20u8).prop_map(|(which, max)| Operation::ReceiveBatch(which, max)),
@@ -58,11 +60,12 @@ proptest! {
 
     #[test]
     fn a_ring_does_what_the_oracle_says(
+        evicts: bool,
         ((capacity, align, first), operations) in ring().prop_flat_map(|ring| {
             (Just(ring), prop::collection::vec(operation(ring.0), 1..160))
         })
     ) {
-        let mut subject = Subject::new(u64::from(capacity), align, first);
+        let mut subject = Subject::new(u64::from(capacity), align, first, evicts);
         for operation in &operations {
             subject.apply(operation);
         }
@@ -76,20 +79,21 @@ fn the_operations_reach_delivery_and_loss() {
     use proptest::strategy::ValueTree;
     use proptest::test_runner::TestRunner;
     let mut runner = TestRunner::deterministic();
-    let (mut delivered, mut lost) = (0, 0);
-    for _ in 0..200 {
+    let (mut delivered, mut lost, mut missed) = (0, 0, 0);
+    for round in 0..200 {
         let operations = prop::collection::vec(operation(4096), 200);
         let operations = operations.new_tree(&mut runner).unwrap().current();
-        let mut subject = Subject::new(4096, 8, 0);
+        let mut subject = Subject::new(4096, 8, 0, round % 2 == 0);
         operations
             .iter()
             .for_each(|operation| subject.apply(operation));
         subject.finish();
         delivered += subject.delivered;
         lost += subject.lost;
+        missed += subject.missed;
     }
     assert!(
-        delivered > 1000 && lost > 100,
-        "{delivered} delivered, {lost} lost"
+        delivered > 1000 && lost > 100 && missed > 100,
+        "{delivered} delivered, {lost} lost, {missed} missed"
     );
 }

@@ -31,6 +31,9 @@ pub struct Arguments {
     /// Number of the first message
     #[arg(long, value_name = "N", default_value_t = 0)]
     first_sequence: u64,
+    /// Go on without consumers that hold one publish back for longer than this
+    #[arg(long, value_name = "TIME", value_parser = text::duration)]
+    evict_after: Option<std::time::Duration>,
     /// Lay out for huge pages
     #[arg(long)]
     huge: bool,
@@ -48,6 +51,9 @@ pub fn run(arguments: &Arguments) -> Outcome {
         .first_sequence(arguments.first_sequence)
         .mode(arguments.mode)
         .huge_pages(arguments.huge);
+    if let Some(patience) = arguments.evict_after {
+        builder = builder.evict_after(patience);
+    }
     if let Some(text) = &arguments.schema {
         let schema: Schema = text
             .parse()

@@ -115,7 +115,10 @@ impl From<AttachError> for Failure {
         let code = match &error {
             AttachError::Permission { .. } => PERMISSION,
             AttachError::Open(error) => open_code(error),
-            AttachError::Corrupt(_) | AttachError::ReadOnly { .. } => INCOMPATIBLE,
+            AttachError::Corrupt(_)
+            | AttachError::ReadOnly { .. }
+            | AttachError::Poisoned { .. } => INCOMPATIBLE,
+            AttachError::Name(_) => USAGE,
             _ => FAILED,
         };
         match &error {
@@ -129,6 +132,7 @@ impl From<PublishError> for Failure {
     fn from(error: PublishError) -> Self {
         let code = match error {
             PublishError::TimedOut { .. } => TIMED_OUT,
+            PublishError::Poisoned => INCOMPATIBLE,
             _ => FAILED,
         };
         Self::new(code, error)
@@ -140,7 +144,7 @@ impl From<ReceiveError> for Failure {
         let code = match error {
             ReceiveError::ProducerGone { .. } => PRODUCER_GONE,
             ReceiveError::TimedOut => TIMED_OUT,
-            ReceiveError::Corrupt(_) => INCOMPATIBLE,
+            ReceiveError::Corrupt(_) | ReceiveError::Poisoned => INCOMPATIBLE,
             _ => FAILED,
         };
         Self::new(code, error)
@@ -150,7 +154,7 @@ impl From<ReceiveError> for Failure {
 impl From<TryReceiveError> for Failure {
     fn from(error: TryReceiveError) -> Self {
         let code = match error {
-            TryReceiveError::Corrupt(_) => INCOMPATIBLE,
+            TryReceiveError::Corrupt(_) | TryReceiveError::Poisoned => INCOMPATIBLE,
             _ => FAILED,
         };
         Self::new(code, error)

@@ -1,10 +1,10 @@
 //! `slipring ls`, `slipring stat`, `slipring rm`: looking at rings, and removing them.
 
 use crate::failure::Failure;
-use crate::text::{count, size, styled, Target, BOLD};
+use crate::text::{count, nanos, size, styled, Target, BOLD};
 use crate::Outcome;
 use serde_json::{json, Value};
-use slipring::{Ring, RingStatus};
+use slipring::{ReaderStatus, Ring, RingStatus};
 use std::io::Write;
 
 #[derive(clap::Args)]
@@ -21,6 +21,14 @@ pub struct StatArguments {
     /// Print a JSON object
     #[arg(long)]
     json: bool,
+}
+
+#[derive(clap::Args)]
+pub struct ForgetArguments {
+    /// Name of the ring, or a path that begins with / or .
+    name: String,
+    /// Name of the durable cursor
+    cursor: String,
 }
 
 #[derive(clap::Args)]
@@ -101,6 +109,15 @@ pub fn stat(arguments: &StatArguments) -> Outcome {
         ring.schema()
             .map_or("none (plain bytes)".into(), |schema| schema.to_string()),
     )?;
+    if let Some(patience) = ring.evicts_after() {
+        line(
+            "evicts",
+            format!(
+                "consumers that hold a publish back for {}",
+                nanos(patience.as_nanos() as f64)
+            ),
+        )?;
+    }
     let known = |n: Option<u64>| {
         n.map_or(
             "unknown, the producer is faster than the look".into(),
@@ -112,10 +129,11 @@ pub fn stat(arguments: &StatArguments) -> Outcome {
     line(
         "producer",
         format!(
-            "{}, process {}, epoch {}",
+            "{}, process {}, epoch {} from message {}",
             producer(&status),
             status.producer_pid,
-            status.epoch
+            status.epoch.number,
+            count(status.epoch.first_sequence),
         ),
     )?;
     line(
@@ -129,20 +147,47 @@ pub fn stat(arguments: &StatArguments) -> Outcome {
         line(
             &format!("  row {}", reader.row),
             format!(
-                "{} process {}{}: next {}, {lag} behind{}",
-                if reader.gating {
-                    "consumer"
-                } else {
-                    "observer"
-                },
+                "{}{} process {}{}: next {}, {lag} behind{}",
+                kind(reader),
+                reader
+                    .cursor
+                    .as_ref()
+                    .map_or(String::new(), |cursor| format!(" {cursor},")),
                 reader.pid,
-                if reader.alive { "" } else { " (dead)" },
+                if reader.alive { "" } else { " (gone)" },
                 count(reader.next_sequence),
                 if reader.may_park { ", may sleep" } else { "" },
             ),
         )?;
     }
     Ok(())
+}
+
+fn kind(reader: &ReaderStatus) -> &'static str {
+    match reader {
+        ReaderStatus { evicted: true, .. } => "evicted",
+        ReaderStatus { gating: true, .. } => "consumer",
+        ReaderStatus {
+            cursor: Some(_), ..
+        } => "cursor",
+        _ => "observer",
+    }
+}
+
+pub fn forget(arguments: &ForgetArguments) -> Outcome {
+    let ring = Target::parse(&arguments.name).open()?;
+    if ring.forget_cursor(&arguments.cursor)? {
+        Ok(())
+    } else {
+        Err(Failure::new(
+            crate::failure::NOT_FOUND,
+            format!(
+                "no cursor {} in {}",
+                arguments.cursor,
+                ring.path().display()
+            ),
+        ))
+    }
 }
 
 pub fn rm(arguments: &RmArguments) -> Outcome {
@@ -158,7 +203,7 @@ pub fn rm(arguments: &RmArguments) -> Outcome {
 }
 
 fn producer(status: &RingStatus) -> &'static str {
-    match (status.producer_alive, status.closed, status.epoch) {
+    match (status.producer_alive, status.closed, status.epoch.number) {
         (Some(true), _, _) => "alive",
         (_, true, _) => "closed",
         (_, _, 0) => "none yet",
@@ -176,7 +221,8 @@ fn describe(name: &str, ring: &Ring) -> Value {
         .map(|reader| {
             json!({
                 "row": reader.row,
-                "kind": if reader.gating { "consumer" } else { "observer" },
+                "kind": kind(reader),
+                "cursor": reader.cursor,
                 "pid": reader.pid,
                 "alive": reader.alive,
                 "next_sequence": reader.next_sequence,
@@ -194,11 +240,13 @@ fn describe(name: &str, ring: &Ring) -> Value {
         "max_message_bytes": ring.max_message_bytes(),
         "frame_align": ring.frame_align(),
         "max_readers": ring.max_readers(),
+        "evict_after_ns": ring.evicts_after().map(|time| time.as_nanos() as u64),
         "schema": ring.schema().map(|schema| schema.to_string()),
         "next_sequence": status.next_sequence,
         "oldest_sequence": status.oldest_sequence,
         "position": status.position,
-        "epoch": status.epoch,
+        "epoch": status.epoch.number,
+        "epoch_began_at": status.epoch.first_sequence,
         "producer": producer(&status),
         "producer_pid": status.producer_pid,
         "readers": readers,

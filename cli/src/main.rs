@@ -54,6 +54,8 @@ enum Verb {
     Pub(publish::Arguments),
     /// Print what is published
     Sub(subscribe::Arguments),
+    /// Forget a durable cursor of a ring
+    Forget(inspect::ForgetArguments),
     /// Remove a ring
     Rm(inspect::RmArguments),
     /// Run a small trading pipeline on real market data, as separate processes
@@ -63,12 +65,15 @@ enum Verb {
 }
 
 fn main() -> ExitCode {
+    // Without it a ring cut short ends the command by a signal; with it, by an error that says so.
+    let _ = slipring::guard_against_truncation();
     let result = match Arguments::parse().verb {
         Verb::Create(arguments) => create::run(&arguments),
         Verb::Ls(arguments) => inspect::ls(&arguments),
         Verb::Stat(arguments) => inspect::stat(&arguments),
         Verb::Pub(arguments) => publish::run(&arguments),
         Verb::Sub(arguments) => subscribe::run(&arguments),
+        Verb::Forget(arguments) => inspect::forget(&arguments),
         Verb::Rm(arguments) => inspect::rm(&arguments),
         Verb::Demo(arguments) => demo::run(&arguments),
         Verb::Bench(arguments) => bench::run(&arguments),

@@ -4,7 +4,7 @@ use crate::failure::{Failure, INTERRUPTED, TIMED_OUT};
 use crate::render::{self, Format};
 use crate::text::{self, count, Target};
 use crate::Outcome;
-use slipring::{Deadline, ReceiveError, Received, Ring, Start, TryReceiveError};
+use slipring::{Deadline, Epoch, ReceiveError, Received, Ring, Start, TryReceiveError};
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
@@ -16,9 +16,14 @@ By default a consumer: it misses nothing and holds the producer back when it is 
 With --observe it never holds anybody back; what it misses is reported on standard error, and with
 --format json as an object with the key \"lapped\". Ends when the producer closes the ring.
 
+With --cursor NAME the place in the ring outlives this command: run again with the same name, it goes on
+behind the last message that was printed, or says how many are gone. --from then matters only the first
+time.
+
 EXAMPLES
   slipring sub ticks
   slipring sub ticks --from oldest --count 10
+  slipring sub ticks --cursor archive >> ticks.log
   slipring sub quotes --observe --format json | jq .bid")]
 pub struct Arguments {
     /// Name of the ring, or a path that begins with / or .
@@ -26,6 +31,9 @@ pub struct Arguments {
     /// Hold nobody back; report what is lost
     #[arg(long)]
     observe: bool,
+    /// Keep the place in the ring under this name
+    #[arg(long, value_name = "NAME", conflicts_with = "observe")]
+    cursor: Option<String>,
     /// Where to begin: 'latest' (from now on), 'oldest', or the number of a message
     #[arg(long, value_name = "START", default_value = "latest", value_parser = start)]
     from: Start,
@@ -56,6 +64,8 @@ struct Printer<'r> {
     ring: &'r Ring,
     format: Format,
     pending: Vec<u8>,
+    /// Whether each message must be out before it is given back.
+    at_once: bool,
     received: u64,
     lost: u64,
 }
@@ -70,7 +80,7 @@ impl Printer<'_> {
             bytes,
             &mut self.pending,
         );
-        if self.pending.len() >= 64 << 10 {
+        if self.at_once || self.pending.len() >= 64 << 10 {
             self.flush()?;
         }
         Ok(())
@@ -85,6 +95,20 @@ impl Printer<'_> {
         if self.format == Format::Json {
             let object =
                 serde_json::json!({ "lapped": { "lost": lost, "resumed_at": resumed_at } });
+            writeln!(self.pending, "{object}")?;
+        }
+        Ok(())
+    }
+
+    fn evicted(&mut self, missed: u64, resumed_at: u64) -> io::Result<()> {
+        self.lost += missed;
+        eprintln!(
+            "slipring: the producer went on without this reader; missed {} messages, going on at {resumed_at}",
+            count(missed)
+        );
+        if self.format == Format::Json {
+            let object =
+                serde_json::json!({ "evicted": { "missed": missed, "resumed_at": resumed_at } });
             writeln!(self.pending, "{object}")?;
         }
         Ok(())
@@ -113,42 +137,61 @@ enum Reader {
 
 impl Reader {
     fn poll(&mut self, printer: &mut Printer<'_>) -> Result<Got, Failure> {
-        let nothing = |error| match error {
-            TryReceiveError::Empty => Ok(Got::Nothing),
-            TryReceiveError::Closed => Ok(Got::End),
-            error => Err(error.into()),
-        };
-        match self {
+        let error = match self {
             Self::Consumer(consumer) => match consumer.try_receive() {
-                Ok(message) => printer.message(message.sequence(), &message)?,
-                Err(error) => return nothing(error),
+                Ok(message) => {
+                    printer.message(message.sequence(), &message)?;
+                    return Ok(Got::Something);
+                }
+                Err(error) => error,
             },
             Self::Observer(observer) => match observer.try_receive() {
                 Ok(received) => return print(received, printer),
-                Err(error) => return nothing(error),
+                Err(error) => error,
             },
+        };
+        match error {
+            TryReceiveError::Empty => Ok(Got::Nothing),
+            TryReceiveError::Closed => Ok(Got::End),
+            TryReceiveError::Evicted { missed, resumed_at } => {
+                printer.evicted(missed, resumed_at)?;
+                Ok(Got::Something)
+            }
+            error => Err(error.into()),
         }
-        Ok(Got::Something)
     }
 
     fn wait(&mut self, printer: &mut Printer<'_>, step: Duration) -> Result<Got, Failure> {
         let deadline = Deadline::after(step);
-        let nothing = |error| match error {
-            ReceiveError::TimedOut => Ok(Got::Nothing),
-            error => Err(error.into()),
-        };
-        match self {
+        let error = match self {
             Self::Consumer(consumer) => match consumer.receive_until(deadline) {
-                Ok(Some(message)) => printer.message(message.sequence(), &message)?,
+                Ok(Some(message)) => {
+                    printer.message(message.sequence(), &message)?;
+                    return Ok(Got::Something);
+                }
                 Ok(None) => return Ok(Got::End),
-                Err(error) => return nothing(error),
+                Err(error) => error,
             },
             Self::Observer(observer) => match observer.receive_until(deadline) {
                 Ok(received) => return print(received, printer),
-                Err(error) => return nothing(error),
+                Err(error) => error,
             },
+        };
+        match error {
+            ReceiveError::TimedOut => Ok(Got::Nothing),
+            ReceiveError::Evicted { missed, resumed_at } => {
+                printer.evicted(missed, resumed_at)?;
+                Ok(Got::Something)
+            }
+            error => Err(error.into()),
         }
-        Ok(Got::Something)
+    }
+
+    fn new_epoch(&mut self) -> Option<Epoch> {
+        match self {
+            Self::Consumer(consumer) => consumer.new_epoch(),
+            Self::Observer(observer) => observer.new_epoch(),
+        }
     }
 }
 
@@ -169,6 +212,8 @@ pub fn run(arguments: &Arguments) -> Outcome {
     }
     let mut reader = if arguments.observe {
         Reader::Observer(Box::new(ring.observer(arguments.from)?))
+    } else if let Some(cursor) = &arguments.cursor {
+        Reader::Consumer(Box::new(ring.durable_consumer(cursor, arguments.from)?))
     } else {
         Reader::Consumer(Box::new(ring.consumer(arguments.from)?))
     };
@@ -181,6 +226,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
         ring: &ring,
         format: arguments.format.unwrap_or(by_schema),
         pending: Vec::new(),
+        at_once: arguments.cursor.is_some(),
         received: 0,
         lost: 0,
     };
@@ -213,6 +259,12 @@ fn follow(
         let mut got = reader.poll(printer)?;
         if let Got::Nothing = got {
             printer.flush()?;
+            if let Some(epoch) = reader.new_epoch().filter(|epoch| epoch.number > 1) {
+                eprintln!(
+                    "slipring: producer number {} took over at message {}",
+                    epoch.number, epoch.first_sequence
+                );
+            }
             // Short enough for Ctrl-C to be noticed.
             got = reader.wait(printer, Duration::from_millis(100))?;
         }

@@ -5,7 +5,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use slipring::layout::geometry::Geometry;
-use slipring::ring::consumer::Consumer;
+use slipring::ring::consumer::{Consumer, Joining};
 use slipring::ring::observer::{Observer, Resume};
 use slipring::ring::producer::Producer;
 use slipring::ring::Start;
@@ -64,7 +64,7 @@ fuzz_target!(|data: &[u8]| {
         .store(numbers.word(0), Relaxed);
 
     for start in [Start::Oldest, Start::Latest, Start::Sequence(first)] {
-        if let Ok(mut consumer) = Consumer::attach(memory.clone(), 0, start, false, 0) {
+        if let Ok(mut consumer) = Consumer::attach(memory.clone(), Joining::at(0, start)) {
             for _ in 0..64 {
                 match consumer.try_next() {
                     Ok(Some(arrived)) => assert!(arrived.len <= geometry.max_message),

@@ -22,7 +22,7 @@ fn len(input: &mut Unstructured<'_>) -> arbitrary::Result<u32> {
 }
 
 fn operation(input: &mut Unstructured<'_>) -> arbitrary::Result<Operation> {
-    Ok(match u8::arbitrary(input)? % 16 {
+    Ok(match u8::arbitrary(input)? % 18 {
         0..=3 => Operation::Publish(len(input)?),
         4 => {
             let count = u8::arbitrary(input)? % 8;
@@ -46,6 +46,11 @@ fn operation(input: &mut Unstructured<'_>) -> arbitrary::Result<Operation> {
         11 => Operation::ReceiveBatch(u8::arbitrary(input)?, u8::arbitrary(input)? % 20),
         12 => Operation::Look(u8::arbitrary(input)?),
         13 => Operation::Leave(u8::arbitrary(input)?),
+        16 => Operation::Durable {
+            name: u8::arbitrary(input)?,
+            from: from(input)?,
+        },
+        17 => Operation::Forget(u8::arbitrary(input)?),
         14 => Operation::LookAway(u8::arbitrary(input)?),
         _ => Operation::Takeover {
             close: bool::arbitrary(input)?,
@@ -61,7 +66,8 @@ fuzz_target!(|data: &[u8]| {
         64
     };
     let first = u64::arbitrary(&mut input).unwrap_or(0);
-    let mut subject = Subject::new(4096, align, first);
+    let evicts = bool::arbitrary(&mut input).unwrap_or(false);
+    let mut subject = Subject::new(4096, align, first, evicts);
     for _ in 0..400 {
         if input.is_empty() {
             break;

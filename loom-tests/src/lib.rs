@@ -7,7 +7,7 @@
 //! table.
 
 use slipring::layout::geometry::Geometry;
-use slipring::ring::consumer::{Arrived, Consumer};
+use slipring::ring::consumer::{Arrived, Consumer, Joining};
 use slipring::ring::observer::{Observed, Observer, Resume};
 use slipring::ring::producer::{Producer, Refused};
 use slipring::ring::Start;
@@ -28,6 +28,12 @@ pub const LEN: usize = 16;
 pub fn tiny(rows: u32) -> Memory {
     let geometry = Geometry::check(64, 16, 8, rows, 0, false).expect("a valid geometry");
     Memory::local(geometry)
+}
+
+/// As [`tiny`], of a producer that evicts.
+pub fn evicting(rows: u32) -> Memory {
+    let geometry = Geometry::check(64, 16, 8, rows, 0, false).expect("a valid geometry");
+    Memory::local(geometry.evicting_after(1))
 }
 
 /// A ring of 128 bytes: four frames and a pad a lap.
@@ -51,7 +57,7 @@ pub fn producer(memory: &Memory) -> Producer {
 
 /// Becomes a consumer.
 pub fn consumer(memory: &Memory, row: u32, start: Start) -> Consumer {
-    Consumer::attach(memory.clone(), row, start, true, 1).expect("a start")
+    Consumer::attach(memory.clone(), Joining::at(row, start)).expect("a start")
 }
 
 /// Becomes an observer.

@@ -7,7 +7,7 @@ use slipring::ring::consumer::Consumer;
 use slipring::ring::Start;
 use slipring::segment::Memory;
 use slipring::sync::Ordering::Relaxed;
-use slipring::wait::bell;
+use slipring::wait::{bell, Waker};
 use slipring_loom_tests::*;
 
 const LIMIT: Duration = Duration::from_millis(100);
@@ -35,7 +35,7 @@ fn data_side() -> String {
     let mut from = consumer(&memory, 0, Start::Oldest);
     let writer = thread::spawn(move || {
         publish(&mut to);
-        bell::ring(&control(to.memory()).data);
+        Waker::default().ring(&control(to.memory()).data);
     });
     let seen = take_asleep(&mut from);
     writer.join().unwrap();
@@ -65,7 +65,7 @@ fn space_side() -> String {
     let reader = thread::spawn(move || {
         for expected in 0..2 {
             assert_eq!(try_take(&mut from), Some(expected));
-            bell::ring(&control(from.memory()).space);
+            Waker::default().ring(&control(from.memory()).space);
         }
     });
     let shared = memory.clone();
@@ -99,7 +99,7 @@ fn two_sleepers() -> String {
         })
         .collect();
     publish(&mut to);
-    bell::ring(&control(&memory).data);
+    Waker::default().ring(&control(&memory).data);
     let seen: Vec<u64> = sleepers.into_iter().map(|s| s.join().unwrap()).collect();
     format!("{seen:?}")
 }

@@ -1,5 +1,6 @@
 //! The gate: E4 (position, whose orderings are beyond the model) and E5 (attach).
 
+use slipring::ring::consumer::{Consumer, Joining};
 use slipring::ring::producer::Refused;
 use slipring::ring::Start;
 use slipring::sync::spin_hint;
@@ -70,8 +71,7 @@ fn attach() -> String {
         }
         published
     });
-    let joined =
-        slipring::ring::consumer::Consumer::attach(memory.clone(), 0, Start::Oldest, true, 1);
+    let joined = Consumer::attach(memory.clone(), Joining::at(0, Start::Oldest));
     let outcome = match joined {
         Ok(mut from) => {
             let first = from.sequence();

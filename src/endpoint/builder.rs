@@ -7,7 +7,7 @@ use crate::layout::description::Description;
 use crate::layout::geometry::Geometry;
 use crate::layout::schema::Schema;
 use crate::segment::{self, CreateError, Creation, Location, MappingOptions, NameError, Segment};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Where the ring will live.
 #[derive(Clone, Debug)]
@@ -36,6 +36,7 @@ pub struct Builder {
     first_sequence: u64,
     mode: u32,
     huge: bool,
+    evict_after: Duration,
     schema: Option<Schema>,
     mapping: MappingOptions,
 }
@@ -50,6 +51,7 @@ impl Builder {
             first_sequence: 0,
             mode: 0o600,
             huge: false,
+            evict_after: Duration::ZERO,
             schema: None,
             mapping: MappingOptions::default(),
         }
@@ -108,6 +110,20 @@ impl Builder {
         self
     }
 
+    /// How long one publish may be held back by consumers. After that the producer goes on without
+    /// those that hold it back, and they are told exactly what they missed
+    /// ([`ReceiveError::Evicted`](crate::ReceiveError::Evicted)). Zero, the default, means that it
+    /// waits for live consumers as long as it takes.
+    ///
+    /// A consumer that may be evicted cannot trust bytes in place, so in such a ring consumers copy
+    /// each message to private memory before they hand it out. Each eviction in quick succession
+    /// halves the time the same row is given next; after sixteen the consumer is expelled, and has
+    /// to attach anew.
+    pub fn evict_after(mut self, patience: Duration) -> Self {
+        self.evict_after = patience;
+        self
+    }
+
     /// Lays the ring out in units of 2 MiB and asks the kernel for huge pages; off by default. The
     /// kernel grants them where the file system allows (tmpfs mounted with `huge=`, hugetlbfs).
     pub fn huge_pages(mut self, huge: bool) -> Self {
@@ -134,7 +150,8 @@ impl Builder {
             self.rows,
             self.first_sequence,
             self.huge,
-        )?;
+        )?
+        .evicting_after(u64::try_from(self.evict_after.as_nanos()).unwrap_or(u64::MAX));
         let since = SystemTime::now().duration_since(UNIX_EPOCH);
         Ok(Description {
             geometry,

@@ -3,26 +3,30 @@
 //! Layer 5. Unsafe only to lend out messages behind the consumer's own gate.
 #![allow(unsafe_code, reason = "lends out bytes that the gate keeps unwritten")]
 
-use super::error::{AttachError, ReceiveError, TryReceiveError};
-use super::observer::Payload;
+use super::error::{AttachError, Interrupted, ReceiveError, TryReceiveError};
+use super::message::{Batch, Message};
 use super::options::ConsumerOptions;
 use super::ring::Ring;
+use super::seat::Seat;
 use super::set::{Sealed, Source};
 use crate::layout::lines::{Bell, ProducerState};
-use crate::ring::consumer::{Arrived, Consumer as Core};
-use crate::ring::Start;
-use crate::segment::{Canary, Held, Memory, Role};
-use crate::wait::{bell, until, Deadline, Outcome, Pace, Waited};
+use crate::ring::consumer::{Arrived, Consumer as Core, Epoch, Joining, Lost};
+use crate::ring::index::Nowhere;
+use crate::ring::{Corrupt, Start};
+use crate::segment::{Canary, CursorName, Held, Memory, Role};
+use crate::wait::{bell, until, Deadline, Outcome, Pace, Waited, Waker};
 use core::marker::PhantomData;
-use core::ops::Deref;
 use std::cell::Cell;
 
 /// A reader that misses nothing and holds the producer back.
 ///
 /// # Guarantees
 /// - Every message published after its start arrives, whole, once, in order, whatever happens to
-///   the producer.
-/// - Messages are read in place; the bytes stay as they are until the guard is dropped.
+///   the producer. Only a ring made with
+///   [`evict_after`](crate::Builder::evict_after) goes on without a consumer that is too slow, and
+///   then says exactly what it missed.
+/// - Messages are read in place; the bytes stay as they are until the guard is dropped. In a ring
+///   that evicts they are copied to private memory first, so that nothing can be torn.
 /// - Receiving makes no system call unless it sleeps.
 ///
 /// # What others may change meanwhile
@@ -60,12 +64,21 @@ use std::cell::Cell;
 pub struct Consumer {
     core: Core,
     canary: Canary,
+    /// Whether messages come by [`poll_specially`](Self::poll_specially).
+    special: bool,
     pace: Pace,
+    waker: Waker,
+    /// Where messages are copied to; empty where they are read in place.
+    private: Box<[u64]>,
+    /// What the next call reports before anything else.
+    owed: Option<Interrupted>,
+    missed: u64,
     ring: Ring,
     options: ConsumerOptions,
     slept: bool,
     /// Freed last.
     _held: Held,
+    _cursor: Option<Held>,
     one_thread: PhantomData<Cell<()>>,
 }
 
@@ -74,26 +87,52 @@ impl Consumer {
         ring: &Ring,
         start: Start,
         options: ConsumerOptions,
+        cursor: Option<CursorName>,
     ) -> Result<Self, AttachError> {
-        if ring.canary().forked() {
-            return Err(AttachError::Forked);
-        }
-        let (row, held) = ring.acquire_row()?;
+        ring.undisturbed()?;
+        let seat = match cursor {
+            None => Seat::fresh(ring)?,
+            Some(name) => Seat::of_cursor(ring, name)?,
+        };
         let memory = ring.segment().reader().clone();
-        let (parks, pid) = (options.strategy.parks(), std::process::id());
-        let core = Core::attach(memory, row, start, parks, pid)
+        let parks = options.strategy.parks();
+        let joining = Joining {
+            row: seat.row,
+            start,
+            may_park: parks,
+            pid: std::process::id(),
+            name: cursor.map_or([0; 8], CursorName::words),
+            resumes: seat.resumes,
+        };
+        let core = Core::attach(memory, joining)
             .map_err(|nowhere| AttachError::nowhere(nowhere, start))?;
         if let (true, Some(control)) = (parks, core.memory().control()) {
             bell::allow(&control.data);
         }
+        let geometry = *core.memory().geometry();
+        let words = if geometry.evicts() {
+            (geometry.max_message as usize).div_ceil(8)
+        } else {
+            0
+        };
+        let owed = (core.missed() > 0).then(|| Interrupted::Evicted {
+            missed: core.missed(),
+            resumed_at: core.sequence(),
+        });
         Ok(Self {
+            special: words > 0 || owed.is_some(),
             core,
             canary: ring.canary(),
             pace: Pace::new(options.keep_distance, ring.capacity_bytes()),
+            waker: Waker::default(),
+            private: vec![0; words].into_boxed_slice(),
+            owed,
+            missed: 0,
             ring: ring.clone(),
             options,
             slept: false,
-            _held: held,
+            _held: seat.held,
+            _cursor: seat.cursor,
             one_thread: PhantomData,
         })
     }
@@ -103,6 +142,8 @@ impl Consumer {
     ///
     /// # Errors
     /// [`ReceiveError::ProducerGone`] once everything a dead producer committed has been read.
+    /// [`ReceiveError::Evicted`] once for each time the ring went on without this consumer, between
+    /// the messages where it happened.
     #[inline]
     pub fn receive(&mut self) -> Result<Option<Message<'_>>, ReceiveError> {
         self.receive_until(Deadline::NEVER)
@@ -117,10 +158,8 @@ impl Consumer {
         &mut self,
         deadline: impl Into<Deadline>,
     ) -> Result<Option<Message<'_>>, ReceiveError> {
-        if self.canary.forked() {
-            return Err(ReceiveError::Forked);
-        }
-        let arrived = match self.core.try_next()? {
+        self.undisturbed()?;
+        let arrived = match self.poll()? {
             Some(arrived) => Some(arrived),
             None => self.wait_for_next(deadline.into())?,
         };
@@ -133,10 +172,8 @@ impl Consumer {
     /// [`TryReceiveError::Empty`] or [`TryReceiveError::Closed`].
     #[inline]
     pub fn try_receive(&mut self) -> Result<Message<'_>, TryReceiveError> {
-        if self.canary.forked() {
-            return Err(TryReceiveError::Forked);
-        }
-        let arrived = match self.core.try_next()? {
+        self.undisturbed()?;
+        let arrived = match self.poll()? {
             Some(arrived) => arrived,
             None => self.try_again()?,
         };
@@ -163,10 +200,8 @@ impl Consumer {
         max: usize,
         deadline: impl Into<Deadline>,
     ) -> Result<Option<Batch<'_>>, ReceiveError> {
-        if self.canary.forked() {
-            return Err(ReceiveError::Forked);
-        }
-        let first = match self.core.try_next()? {
+        self.undisturbed()?;
+        let first = match self.poll()? {
             Some(arrived) => arrived,
             None => match self.wait_for_next(deadline.into())? {
                 Some(arrived) => arrived,
@@ -182,10 +217,8 @@ impl Consumer {
     /// As [`try_receive`](Self::try_receive).
     #[inline]
     pub fn try_receive_batch(&mut self, max: usize) -> Result<Batch<'_>, TryReceiveError> {
-        if self.canary.forked() {
-            return Err(TryReceiveError::Forked);
-        }
-        let first = match self.core.try_next()? {
+        self.undisturbed()?;
+        let first = match self.poll()? {
             Some(arrived) => arrived,
             None => self.try_again()?,
         };
@@ -207,12 +240,95 @@ impl Consumer {
         self.core.row()
     }
 
+    /// How many messages the ring went on without, as [`ReceiveError::Evicted`] reported them.
+    pub fn missed_count(&self) -> u64 {
+        self.missed
+    }
+
+    /// The epoch of a new producer, once: since this consumer attached, since it last asked, or,
+    /// for a durable cursor, since its last owner was told. Two loads of lines that rarely change.
+    pub fn new_epoch(&mut self) -> Option<Epoch> {
+        if self.canary.disturbed() {
+            return None;
+        }
+        self.core.new_epoch()
+    }
+
+    #[inline(always)]
+    fn undisturbed(&self) -> Result<(), Interrupted> {
+        if self.canary.disturbed() {
+            self.look_into_it()
+        } else {
+            Ok(())
+        }
+    }
+
+    #[cold]
+    fn look_into_it(&self) -> Result<(), Interrupted> {
+        disturbance(self.canary, self.core.memory())
+    }
+
+    /// The next message, if it is there.
+    #[inline(always)]
+    fn poll(&mut self) -> Result<Option<Arrived>, Interrupted> {
+        if self.special {
+            return self.poll_specially();
+        }
+        Ok(self.core.try_next()?)
+    }
+
+    /// As [`poll`](Self::poll), for a consumer that owes a report or may be evicted.
+    #[inline(never)]
+    fn poll_specially(&mut self) -> Result<Option<Arrived>, Interrupted> {
+        if let Some(owed) = self.owed.take() {
+            self.special = !self.private.is_empty();
+            if let Interrupted::Evicted { missed, .. } = owed {
+                self.missed += missed;
+                self.core.acknowledge();
+            }
+            return Err(owed);
+        }
+        if self.private.is_empty() {
+            return Ok(self.core.try_next()?);
+        }
+        match self.core.try_copy(&mut self.private) {
+            // Zeroes may have taken the place of what was being copied.
+            Ok(Some(arrived)) => self.undisturbed().map(|()| Some(arrived)),
+            Ok(None) => Ok(None),
+            Err(Lost::Corrupt(corrupt)) => Err(corrupt.into()),
+            Err(Lost::Evicted) => Err(self.rejoin()),
+        }
+    }
+
+    /// Whether the producer went on without this consumer.
+    fn is_evicted(&self) -> bool {
+        !self.private.is_empty() && self.core.evicted()
+    }
+
+    /// Finds out what was missed and takes part again.
+    #[cold]
+    fn rejoin(&mut self) -> Interrupted {
+        let next = self.core.sequence();
+        if self.core.expelled() {
+            return Interrupted::Expelled { next };
+        }
+        match self.core.rejoin() {
+            Ok(missed) => {
+                self.missed += missed;
+                self.core.acknowledge();
+                Interrupted::Evicted {
+                    missed,
+                    resumed_at: self.core.sequence(),
+                }
+            }
+            Err(Nowhere::Corrupt(corrupt)) => Interrupted::Corrupt(corrupt),
+            Err(_) => Interrupted::Corrupt(Corrupt::Index),
+        }
+    }
+
     #[inline(always)]
     fn message(&mut self, arrived: Arrived) -> Message<'_> {
-        Message {
-            consumer: self,
-            arrived,
-        }
+        Message::new(self, arrived)
     }
 
     /// What follows a poll that found nothing: a pause if the stream runs flat out, then the last
@@ -220,8 +336,9 @@ impl Consumer {
     fn try_again(&mut self) -> Result<Arrived, TryReceiveError> {
         self.pace.empty();
         let closed = self.core.producer_state() == ProducerState::Closed;
-        match self.core.try_next()? {
+        match self.poll()? {
             Some(arrived) => Ok(arrived),
+            None if self.is_evicted() => Err(self.rejoin().into()),
             None if closed => Err(TryReceiveError::Closed),
             None => Err(TryReceiveError::Empty),
         }
@@ -235,7 +352,7 @@ impl Consumer {
             // The shape of the fast wait: nothing but a load and a compare between polls.
             for _ in 0..FAST_POLLS {
                 if self.core.ready() {
-                    if let Some(arrived) = self.core.try_next()? {
+                    if let Some(arrived) = self.poll()? {
                         return Ok(Some(arrived));
                     }
                 }
@@ -247,13 +364,17 @@ impl Consumer {
             let outcome = until(self, strategy, bell, deadline, &mut slept);
             self.slept = slept;
             // Whatever the outcome, what was committed before it comes first.
-            if let Some(arrived) = self.core.try_next()? {
+            if let Some(arrived) = self.poll()? {
                 return Ok(Some(arrived));
+            }
+            if self.is_evicted() {
+                return Err(self.rejoin().into());
             }
             match outcome {
                 Outcome::Ready => {}
                 Outcome::Over => return Ok(None),
                 Outcome::TimedOut => return Err(ReceiveError::TimedOut),
+                Outcome::Gone if self.ring.is_poisoned() => return Err(ReceiveError::Poisoned),
                 Outcome::Gone => {
                     return Err(ReceiveError::ProducerGone {
                         next: self.core.sequence(),
@@ -265,25 +386,62 @@ impl Consumer {
 
     /// Gives back everything read, and rings a producer that sleeps for space.
     #[inline(always)]
-    fn release(&mut self) {
+    pub(super) fn release(&mut self, messages: u64, bytes: u64) {
         self.core.release();
         if let Some(control) = self.core.memory().control() {
-            bell::ring(&control.space);
+            self.waker.ring(&control.space);
+        }
+        if self.pace.took(messages, bytes) {
+            let ahead = self.core.lag();
+            self.pace.look(ahead);
         }
     }
 
+    /// Takes back a message that nobody looked at.
+    pub(super) fn untake(&mut self, arrived: Arrived) {
+        self.core.untake(arrived);
+    }
+
+    /// The next message of a batch, if it is there. What else there is to say ends the batch, and is
+    /// said by the next receive.
     #[inline(always)]
-    fn frame_bytes(&self, arrived: Arrived) -> u64 {
+    pub(super) fn poll_quietly(&mut self) -> Option<Arrived> {
+        if self.private.is_empty() {
+            return self.core.try_next().ok().flatten();
+        }
+        let arrived = self.core.try_copy(&mut self.private).ok().flatten()?;
+        self.undisturbed().ok().map(|()| arrived)
+    }
+
+    #[inline(always)]
+    pub(super) fn frame_bytes(&self, arrived: Arrived) -> u64 {
         u64::from(arrived.len) + 8
     }
 
     #[inline(always)]
-    fn bytes(&self, arrived: Arrived) -> &[u8] {
+    pub(super) fn bytes(&self, arrived: Arrived) -> &[u8] {
+        let len = arrived.len as usize;
+        if !self.private.is_empty() {
+            return bytemuck::cast_slice(&self.private)
+                .get(..len)
+                .unwrap_or_default();
+        }
         let words = self.core.memory().words();
         // SAFETY: the frame was taken and not released: the result borrows `self`, and releasing
         // needs it exclusively. Until then the producer, which follows the protocol, does not
-        // write here (E4), and this ring knows no eviction.
-        unsafe { words.bytes(arrived.payload, arrived.len as usize) }
+        // write here (E4): this ring knows no eviction, or messages would be copied.
+        unsafe { words.bytes(arrived.payload, len) }
+    }
+}
+
+/// What happened to a process whose canary is disturbed, as far as one memory is concerned.
+pub(super) fn disturbance(canary: Canary, memory: &Memory) -> Result<(), Interrupted> {
+    if canary.forked() {
+        Err(Interrupted::Forked)
+    } else if memory.poisoned() {
+        Err(Interrupted::Poisoned)
+    } else {
+        Ok(())
     }
 }
 
@@ -297,11 +455,11 @@ impl Waited for Consumer {
     }
 
     fn over(&mut self) -> bool {
-        self.core.producer_state() == ProducerState::Closed
+        self.core.producer_state() == ProducerState::Closed || self.is_evicted()
     }
 
     fn gone(&mut self) -> bool {
-        producer_gone(&self.ring, self.core.producer_state())
+        self.ring.is_poisoned() || producer_gone(&self.ring, self.core.producer_state())
     }
 }
 
@@ -338,127 +496,6 @@ impl Drop for Consumer {
             }
             // A producer may be waiting for this very row.
             bell::ring_now(&control.space);
-        }
-    }
-}
-
-/// One message, in place. Dropping it gives its space back to the producer.
-#[derive(Debug)]
-pub struct Message<'c> {
-    consumer: &'c mut Consumer,
-    arrived: Arrived,
-}
-
-impl Message<'_> {
-    /// Number of the message.
-    #[inline]
-    pub fn sequence(&self) -> u64 {
-        self.arrived.sequence
-    }
-}
-
-impl Deref for Message<'_> {
-    type Target = [u8];
-
-    #[inline(always)]
-    fn deref(&self) -> &[u8] {
-        self.consumer.bytes(self.arrived)
-    }
-}
-
-impl AsRef<[u8]> for Message<'_> {
-    fn as_ref(&self) -> &[u8] {
-        self
-    }
-}
-
-impl Drop for Message<'_> {
-    #[inline(always)]
-    fn drop(&mut self) {
-        self.consumer.release();
-        let bytes = self.consumer.frame_bytes(self.arrived);
-        if self.consumer.pace.took(1, bytes) {
-            let ahead = self.consumer.core.lag();
-            self.consumer.pace.look(ahead);
-        }
-    }
-}
-
-/// Messages in place, lent together. Dropping it gives their space back to the producer.
-///
-/// ```
-/// use slipring::{Ring, Start};
-///
-/// let ring = Ring::heap().create()?;
-/// let mut producer = ring.producer()?;
-/// let mut consumer = ring.consumer(Start::Oldest)?;
-/// for n in 0..10u8 {
-///     producer.publish(&[n])?;
-/// }
-/// let mut batch = consumer.try_receive_batch(8)?;
-/// let mut sum = 0;
-/// while let Some(message) = batch.next() {
-///     sum += u32::from(message[0]);
-/// }
-/// assert_eq!(sum, 28);
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-#[derive(Debug)]
-pub struct Batch<'c> {
-    consumer: &'c mut Consumer,
-    first: Option<Arrived>,
-    left: usize,
-    bytes: u64,
-    messages: u64,
-}
-
-impl<'c> Batch<'c> {
-    #[inline(always)]
-    fn new(consumer: &'c mut Consumer, first: Arrived, max: usize) -> Self {
-        Self {
-            consumer,
-            first: Some(first),
-            // The first one is taken already and cannot be put back.
-            left: max.max(1),
-            bytes: 0,
-            messages: 0,
-        }
-    }
-
-    /// The next message of the batch; `None` when `max` have been lent or no more are there.
-    #[inline(always)]
-    #[allow(
-        clippy::should_implement_trait,
-        reason = "the item borrows the batch, which an iterator cannot express"
-    )]
-    pub fn next(&mut self) -> Option<Payload<'_>> {
-        if self.left == 0 {
-            return None;
-        }
-        let arrived = match self.first.take() {
-            Some(first) => first,
-            // Damage ends the batch here; the next receive reports it.
-            None => self.consumer.core.try_next().ok().flatten()?,
-        };
-        self.left -= 1;
-        self.messages += 1;
-        self.bytes += self.consumer.frame_bytes(arrived);
-        Some(Payload::new(self.consumer.bytes(arrived), arrived.sequence))
-    }
-}
-
-impl Drop for Batch<'_> {
-    #[inline(always)]
-    fn drop(&mut self) {
-        if let Some(first) = self.first.take() {
-            // Nothing was looked at: it will be handed out again.
-            self.consumer.core.untake(first);
-            return;
-        }
-        self.consumer.release();
-        if self.consumer.pace.took(self.messages, self.bytes) {
-            let ahead = self.consumer.core.lag();
-            self.consumer.pace.look(ahead);
         }
     }
 }

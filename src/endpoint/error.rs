@@ -5,7 +5,7 @@
 use crate::ring::index::Nowhere;
 use crate::ring::producer::Refused;
 use crate::ring::Corrupt;
-use crate::segment::OpenError;
+use crate::segment::{NameError, OpenError};
 use core::fmt;
 use std::io;
 use std::path::PathBuf;
@@ -21,10 +21,24 @@ pub enum AttachError {
         /// Process id the owner gave, for display only.
         pid: u32,
     },
-    /// Every row is taken by a live consumer or observer.
+    /// Every row is taken by a live consumer or observer, or kept for a durable cursor.
     NoRow {
         /// How many rows the ring has.
         rows: u32,
+    },
+    /// The text cannot be the name of a cursor.
+    Name(NameError),
+    /// Somebody alive uses this durable cursor.
+    CursorInUse {
+        /// The cursor.
+        name: String,
+        /// Process id its user gave, for display only.
+        pid: u32,
+    },
+    /// A file of the ring was cut short while it was mapped.
+    Poisoned {
+        /// The ring.
+        path: PathBuf,
     },
     /// This user may not write `control` and `lock`, and so may only observe.
     Permission {
@@ -85,6 +99,8 @@ pub enum TryPublishError {
     },
     /// The batch would outgrow half the ring: commit it, then go on.
     BatchFull,
+    /// A file of the ring was cut short while it was mapped.
+    Poisoned,
     /// This process is a fork of the one that made the handle.
     Forked,
 }
@@ -107,6 +123,8 @@ pub enum PublishError {
     },
     /// The batch would outgrow half the ring: commit it, then go on.
     BatchFull,
+    /// A file of the ring was cut short while it was mapped.
+    Poisoned,
     /// This process is a fork of the one that made the handle.
     Forked,
 }
@@ -119,6 +137,22 @@ pub enum TryReceiveError {
     Empty,
     /// The producer closed the ring and everything has been read.
     Closed,
+    /// The producer went on without this consumer, which was too slow, or whose durable cursor was
+    /// away for too long. It gates again, from the next message on.
+    Evicted {
+        /// How many messages are gone; it may be none.
+        missed: u64,
+        /// Sequence of the message that comes next.
+        resumed_at: u64,
+    },
+    /// This consumer was evicted many times in a row, and the producer no longer waits for it: drop
+    /// it and attach again, or observe.
+    Expelled {
+        /// Sequence of the message that would have come next.
+        next: u64,
+    },
+    /// A file of the ring was cut short while it was mapped. Nothing that follows can be trusted.
+    Poisoned,
     /// The ring is damaged.
     Corrupt(Corrupt),
     /// This process is a fork of the one that made the handle.
@@ -136,6 +170,22 @@ pub enum ReceiveError {
     },
     /// The deadline passed.
     TimedOut,
+    /// The producer went on without this consumer, which was too slow, or whose durable cursor was
+    /// away for too long. It gates again, from the next message on.
+    Evicted {
+        /// How many messages are gone; it may be none.
+        missed: u64,
+        /// Sequence of the message that comes next.
+        resumed_at: u64,
+    },
+    /// This consumer was evicted many times in a row, and the producer no longer waits for it: drop
+    /// it and attach again, or observe.
+    Expelled {
+        /// Sequence of the message that would have come next.
+        next: u64,
+    },
+    /// A file of the ring was cut short while it was mapped. Nothing that follows can be trusted.
+    Poisoned,
     /// The ring is damaged.
     Corrupt(Corrupt),
     /// This process is a fork of the one that made the handle.
@@ -169,6 +219,9 @@ impl AttachError {
             Self::Corrupt(_) => 407,
             Self::Open(error) => error.code(),
             Self::Forked => 408,
+            Self::Name(_) => 409,
+            Self::CursorInUse { .. } => 410,
+            Self::Poisoned { .. } => 411,
             Self::Io { .. } => 499,
         }
     }
@@ -189,6 +242,7 @@ impl TryPublishError {
             Self::TooLarge { .. } => 500,
             Self::Full { .. } => 501,
             Self::BatchFull => 502,
+            Self::Poisoned => 411,
             Self::Forked => 408,
         }
     }
@@ -201,6 +255,7 @@ impl PublishError {
             Self::TooLarge { .. } => 500,
             Self::TimedOut { .. } => 503,
             Self::BatchFull => 502,
+            Self::Poisoned => 411,
             Self::Forked => 408,
         }
     }
@@ -212,6 +267,9 @@ impl TryReceiveError {
         match self {
             Self::Empty => 600,
             Self::Closed => 601,
+            Self::Evicted { .. } => 604,
+            Self::Expelled { .. } => 605,
+            Self::Poisoned => 411,
             Self::Corrupt(_) => 407,
             Self::Forked => 408,
         }
@@ -224,6 +282,9 @@ impl ReceiveError {
         match self {
             Self::ProducerGone { .. } => 602,
             Self::TimedOut => 603,
+            Self::Evicted { .. } => 604,
+            Self::Expelled { .. } => 605,
+            Self::Poisoned => 411,
             Self::Corrupt(_) => 407,
             Self::Forked => 408,
         }
@@ -244,8 +305,14 @@ impl fmt::Display for AttachError {
             ),
             Self::NoRow { rows } => write!(
                 f,
-                "all {rows} rows for readers are taken: stop a reader, or create the ring with more"
+                "all {rows} rows for readers are taken: stop a reader, forget a cursor that is no longer used, or create the ring with more"
             ),
+            Self::Name(error) => error.fmt(f),
+            Self::CursorInUse { name, pid } => write!(
+                f,
+                "the cursor {name} is in use by process {pid}: stop that one first, or use another name"
+            ),
+            Self::Poisoned { path } => poisoned(f, &path.display()),
             Self::Permission { path } => write!(
                 f,
                 "no permission to write in {}: observe instead, or ask its owner for a mode that includes writing",
@@ -284,6 +351,7 @@ impl fmt::Display for TryPublishError {
                 "the ring is full: the consumer in row {row} is a whole ring behind"
             ),
             Self::BatchFull => f.write_str(BATCH_FULL),
+            Self::Poisoned => poisoned(f, &"the ring"),
             Self::Forked => f.write_str(FORKED),
         }
     }
@@ -298,9 +366,24 @@ impl fmt::Display for PublishError {
                 "timed out: the consumer in row {row} stayed a whole ring behind"
             ),
             Self::BatchFull => f.write_str(BATCH_FULL),
+            Self::Poisoned => poisoned(f, &"the ring"),
             Self::Forked => f.write_str(FORKED),
         }
     }
+}
+
+fn poisoned(f: &mut fmt::Formatter<'_>, what: &dyn fmt::Display) -> fmt::Result {
+    write!(
+        f,
+        "a file of {what} was cut short while it was mapped: its contents are lost; remove the ring and create it again"
+    )
+}
+
+fn evicted(f: &mut fmt::Formatter<'_>, missed: u64, resumed_at: u64) -> fmt::Result {
+    write!(
+        f,
+        "the producer went on without this consumer: {missed} messages are gone, the next is {resumed_at}"
+    )
 }
 
 fn too_large(f: &mut fmt::Formatter<'_>, len: usize, max: u32) -> fmt::Result {
@@ -315,6 +398,12 @@ impl fmt::Display for TryReceiveError {
         match self {
             Self::Empty => f.write_str("no message yet"),
             Self::Closed => f.write_str("the ring is closed and everything has been read"),
+            Self::Evicted { missed, resumed_at } => evicted(f, *missed, *resumed_at),
+            Self::Expelled { next } => write!(
+                f,
+                "evicted too often: the producer no longer waits for this consumer (next was {next}); attach again, or observe"
+            ),
+            Self::Poisoned => poisoned(f, &"the ring"),
             Self::Corrupt(corrupt) => write!(f, "the ring is damaged: {corrupt}"),
             Self::Forked => f.write_str(FORKED),
         }
@@ -329,6 +418,12 @@ impl fmt::Display for ReceiveError {
                 "the producer is gone: it died before message {next}, and nobody took over"
             ),
             Self::TimedOut => f.write_str("timed out waiting for a message"),
+            Self::Evicted { missed, resumed_at } => evicted(f, *missed, *resumed_at),
+            Self::Expelled { next } => write!(
+                f,
+                "evicted too often: the producer no longer waits for this consumer (next was {next}); attach again, or observe"
+            ),
+            Self::Poisoned => poisoned(f, &"the ring"),
             Self::Corrupt(corrupt) => write!(f, "the ring is damaged: {corrupt}"),
             Self::Forked => f.write_str(FORKED),
         }
@@ -349,6 +444,12 @@ impl std::error::Error for PublishError {}
 impl std::error::Error for TryReceiveError {}
 impl std::error::Error for ReceiveError {}
 
+impl From<NameError> for AttachError {
+    fn from(error: NameError) -> Self {
+        Self::Name(error)
+    }
+}
+
 impl From<OpenError> for AttachError {
     fn from(error: OpenError) -> Self {
         match error {
@@ -358,14 +459,58 @@ impl From<OpenError> for AttachError {
     }
 }
 
-impl From<Corrupt> for TryReceiveError {
+/// What can come between a reader and its next message.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Interrupted {
+    Evicted { missed: u64, resumed_at: u64 },
+    Expelled { next: u64 },
+    Corrupt(Corrupt),
+    Poisoned,
+    Forked,
+}
+
+impl From<Corrupt> for Interrupted {
     fn from(corrupt: Corrupt) -> Self {
         Self::Corrupt(corrupt)
     }
 }
 
-impl From<Corrupt> for ReceiveError {
-    fn from(corrupt: Corrupt) -> Self {
-        Self::Corrupt(corrupt)
-    }
+macro_rules! from_interrupted {
+    ($($error:ident),*) => {$(
+        impl From<Interrupted> for $error {
+            fn from(why: Interrupted) -> Self {
+                match why {
+                    Interrupted::Evicted { missed, resumed_at } => {
+                        Self::Evicted { missed, resumed_at }
+                    }
+                    Interrupted::Expelled { next } => Self::Expelled { next },
+                    Interrupted::Corrupt(corrupt) => Self::Corrupt(corrupt),
+                    Interrupted::Poisoned => Self::Poisoned,
+                    Interrupted::Forked => Self::Forked,
+                }
+            }
+        }
+
+        impl From<Corrupt> for $error {
+            fn from(corrupt: Corrupt) -> Self {
+                Self::Corrupt(corrupt)
+            }
+        }
+    )*};
 }
+from_interrupted!(TryReceiveError, ReceiveError);
+
+macro_rules! from_disturbance {
+    ($($error:ident),*) => {$(
+        impl From<Interrupted> for $error {
+            fn from(why: Interrupted) -> Self {
+                match why {
+                    Interrupted::Forked => Self::Forked,
+                    // A producer is never evicted, and reads nothing that could be damaged.
+                    _ => Self::Poisoned,
+                }
+            }
+        }
+    )*};
+}
+from_disturbance!(TryPublishError, PublishError);

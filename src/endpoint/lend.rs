@@ -119,9 +119,7 @@ impl<'p> PublishBatch<'p> {
         payload: &[u8],
         deadline: impl Into<Deadline>,
     ) -> Result<u64, PublishError> {
-        if self.producer.canary.forked() {
-            return Err(PublishError::Forked);
-        }
+        self.producer.undisturbed()?;
         match self.producer.core.try_stage(payload) {
             Ok(sequence) => Ok(sequence),
             Err(refused) => self.push_slowly(payload, refused, deadline.into()),
@@ -151,9 +149,7 @@ impl<'p> PublishBatch<'p> {
     /// As [`Producer::try_publish`], and [`TryPublishError::BatchFull`]. The batch stays as it was.
     #[inline]
     pub fn try_push(&mut self, payload: &[u8]) -> Result<u64, TryPublishError> {
-        if self.producer.canary.forked() {
-            return Err(TryPublishError::Forked);
-        }
+        self.producer.undisturbed()?;
         loop {
             match self.producer.core.try_stage(payload) {
                 Ok(sequence) => return Ok(sequence),

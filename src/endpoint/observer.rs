@@ -3,12 +3,13 @@
 //! Layer 5. Holds a row only where it may sleep and may write one; works with nothing but permission
 //! to read.
 
-use super::consumer::producer_gone;
-use super::error::{AttachError, ReceiveError, TryReceiveError};
+use super::consumer::{disturbance, producer_gone};
+use super::error::{AttachError, Interrupted, ReceiveError, TryReceiveError};
 use super::options::ObserverOptions;
 use super::ring::Ring;
 use super::set::{Sealed, Source};
 use crate::layout::lines::{Bell, ProducerState, RowState};
+use crate::ring::consumer::{epoch, Epoch};
 use crate::ring::observer::{Observed, Observer as Core};
 use crate::ring::Start;
 use crate::segment::{Canary, Held, Memory};
@@ -63,6 +64,8 @@ pub struct Observer {
     slept: bool,
     received: u64,
     lost: u64,
+    /// The last epoch it told of.
+    epoch: u64,
     /// The row it sleeps under, if it may; freed last.
     row: Option<(u32, Held)>,
     one_thread: PhantomData<Cell<()>>,
@@ -131,9 +134,7 @@ impl Observer {
         start: Start,
         options: ObserverOptions,
     ) -> Result<Self, AttachError> {
-        if ring.canary().forked() {
-            return Err(AttachError::Forked);
-        }
+        ring.undisturbed()?;
         let memory = ring.segment().reader().clone();
         // Without a row, or the right to one, sleeping becomes napping; see `until`.
         let row = if options.strategy.parks() && ring.may_consume() {
@@ -144,6 +145,7 @@ impl Observer {
         let core = Core::attach(memory, start, options.resume)
             .map_err(|nowhere| AttachError::nowhere(nowhere, start))?;
         let observer = Self {
+            epoch: epoch(core.memory()).number,
             core,
             canary: ring.canary(),
             pace: Pace::new(options.keep_distance, ring.capacity_bytes()),
@@ -192,9 +194,7 @@ impl Observer {
         &mut self,
         deadline: impl Into<Deadline>,
     ) -> Result<Received<'_>, ReceiveError> {
-        if self.canary.forked() {
-            return Err(ReceiveError::Forked);
-        }
+        self.undisturbed()?;
         let observed = match self.core.try_next()? {
             Observed::Empty => match self.wait_for_next(deadline.into())? {
                 None => return Ok(Received::Closed),
@@ -202,6 +202,8 @@ impl Observer {
             },
             observed => observed,
         };
+        // Zeroes may have taken the place of what was being copied.
+        self.undisturbed()?;
         Ok(self.received(observed))
     }
 
@@ -211,13 +213,12 @@ impl Observer {
     /// [`TryReceiveError::Empty`] or [`TryReceiveError::Closed`].
     #[inline]
     pub fn try_receive(&mut self) -> Result<Received<'_>, TryReceiveError> {
-        if self.canary.forked() {
-            return Err(TryReceiveError::Forked);
-        }
+        self.undisturbed()?;
         let observed = match self.core.try_next()? {
             Observed::Empty => self.try_again()?,
             observed => observed,
         };
+        self.undisturbed()?;
         Ok(self.received(observed))
     }
 
@@ -239,6 +240,30 @@ impl Observer {
     /// How many bytes the producer is ahead, rounded up to a block of at most 4 KiB.
     pub fn lag_bytes(&self) -> u64 {
         self.core.lag()
+    }
+
+    /// The epoch of a new producer, once: since this observer attached or last asked.
+    pub fn new_epoch(&mut self) -> Option<Epoch> {
+        if self.canary.disturbed() {
+            return None;
+        }
+        let now = epoch(self.core.memory());
+        let before = core::mem::replace(&mut self.epoch, now.number);
+        (before != now.number).then_some(now)
+    }
+
+    #[inline(always)]
+    fn undisturbed(&self) -> Result<(), Interrupted> {
+        if self.canary.disturbed() {
+            self.look_into_it()
+        } else {
+            Ok(())
+        }
+    }
+
+    #[cold]
+    fn look_into_it(&self) -> Result<(), Interrupted> {
+        disturbance(self.canary, self.core.memory())
     }
 
     #[inline(always)]
@@ -295,6 +320,7 @@ impl Observer {
                 Outcome::Ready => crate::sync::spin_hint(),
                 Outcome::Over => return Ok(None),
                 Outcome::TimedOut => return Err(ReceiveError::TimedOut),
+                Outcome::Gone if self.ring.is_poisoned() => return Err(ReceiveError::Poisoned),
                 Outcome::Gone => {
                     return Err(ReceiveError::ProducerGone {
                         next: self.core.sequence(),
@@ -316,7 +342,7 @@ impl Waited for Observer {
     }
 
     fn gone(&mut self) -> bool {
-        producer_gone(&self.ring, self.core.producer_state())
+        self.ring.is_poisoned() || producer_gone(&self.ring, self.core.producer_state())
     }
 }
 

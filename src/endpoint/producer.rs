@@ -2,7 +2,8 @@
 //!
 //! Layer 5. What it lends (claims, batches) is in `lend`.
 
-use super::error::{AttachError, PublishError, TryPublishError};
+use super::consumer::disturbance;
+use super::error::{AttachError, Interrupted, PublishError, TryPublishError};
 use super::lend::{Claim, PublishBatch};
 use super::options::ProducerOptions;
 use super::ring::Ring;
@@ -10,9 +11,11 @@ use crate::layout::lines::Bell;
 use crate::ring::producer::{Producer as Core, Refused};
 use crate::segment::{Canary, Held, Role};
 use crate::sync::Ordering::Relaxed;
-use crate::wait::{bell, until, Deadline, Outcome, Waited};
+use crate::wait::{bell, until, Deadline, Outcome, Waited, Waker};
 use core::marker::PhantomData;
+use core::time::Duration;
 use std::cell::Cell;
+use std::time::Instant;
 
 /// The one writer of a ring.
 ///
@@ -22,6 +25,8 @@ use std::cell::Cell;
 ///   published is never seen, whole or torn, whatever happens to this process.
 /// - Publishing makes no system call, except to wake a reader that sleeps, or to ask about a
 ///   consumer that is a whole ring behind.
+/// - In a ring made with [`evict_after`](crate::Builder::evict_after) no publish is held back by
+///   consumers for longer than that: the producer then goes on without them.
 ///
 /// # What others may change meanwhile
 /// Consumers give space back at any time: a full ring may stop being full, and only this producer
@@ -60,6 +65,11 @@ pub struct Producer {
     pub(super) canary: Canary,
     ring: Ring,
     options: ProducerOptions,
+    waker: Waker,
+    /// How long one publish may be held back.
+    evict_after: Option<Duration>,
+    /// Since when the publish that would begin at this sequence has been held back.
+    stalled: Option<(u64, Instant)>,
     slept: bool,
     left: bool,
     /// Where a claim is written when readers of this process share the producer's addresses.
@@ -71,9 +81,7 @@ pub struct Producer {
 
 impl Producer {
     pub(super) fn attach(ring: &Ring, options: ProducerOptions) -> Result<Self, AttachError> {
-        if ring.canary().forked() {
-            return Err(AttachError::Forked);
-        }
+        ring.undisturbed()?;
         if !ring.description().writable {
             return Err(AttachError::ReadOnly {
                 path: ring.path().to_owned(),
@@ -87,6 +95,7 @@ impl Producer {
         };
         let memory = ring.segment().writer()?;
         let core = Core::attach(memory, std::process::id()).map_err(AttachError::Corrupt)?;
+        let evict_after = ring.evicts_after();
         if let Some(control) = core.memory().control() {
             if options.strategy.parks() {
                 bell::allow(&control.space);
@@ -101,6 +110,9 @@ impl Producer {
             canary: ring.canary(),
             ring: ring.clone(),
             options,
+            waker: Waker::default(),
+            evict_after,
+            stalled: None,
             slept: false,
             left: false,
             scratch: Vec::new(),
@@ -130,9 +142,7 @@ impl Producer {
         payload: &[u8],
         deadline: impl Into<Deadline>,
     ) -> Result<u64, PublishError> {
-        if self.canary.forked() {
-            return Err(PublishError::Forked);
-        }
+        self.undisturbed()?;
         match self.core.try_publish(payload) {
             Ok(sequence) => {
                 self.ring_data();
@@ -165,12 +175,11 @@ impl Producer {
     ///
     /// # Errors
     /// [`TryPublishError::Full`] with the row of the slowest consumer; a dead consumer never holds
-    /// the producer back. [`TryPublishError::TooLarge`], [`TryPublishError::Forked`].
+    /// the producer back, and where the ring evicts, nobody does for longer than allowed, counted
+    /// from the first refusal. [`TryPublishError::TooLarge`], [`TryPublishError::Forked`].
     #[inline(always)]
     pub fn try_publish(&mut self, payload: &[u8]) -> Result<u64, TryPublishError> {
-        if self.canary.forked() {
-            return Err(TryPublishError::Forked);
-        }
+        self.undisturbed()?;
         loop {
             match self.core.try_publish(payload) {
                 Ok(sequence) => {
@@ -200,9 +209,7 @@ impl Producer {
         len: usize,
         deadline: impl Into<Deadline>,
     ) -> Result<Claim<'_>, PublishError> {
-        if self.canary.forked() {
-            return Err(PublishError::Forked);
-        }
+        self.undisturbed()?;
         let deadline = deadline.into();
         let payload = loop {
             match self.core.try_claim(len) {
@@ -218,9 +225,7 @@ impl Producer {
     /// # Errors
     /// As [`try_publish`](Self::try_publish).
     pub fn try_claim(&mut self, len: usize) -> Result<Claim<'_>, TryPublishError> {
-        if self.canary.forked() {
-            return Err(TryPublishError::Forked);
-        }
+        self.undisturbed()?;
         let payload = loop {
             match self.core.try_claim(len) {
                 Ok(payload) => break payload,
@@ -252,6 +257,12 @@ impl Producer {
         self.core.violations()
     }
 
+    /// How many times this producer woke readers that slept or said so. While it publishes and
+    /// nobody sleeps, this stands still; wakes that nobody needed are limited, whatever others write.
+    pub fn wakes(&self) -> u64 {
+        self.waker.wakes()
+    }
+
     /// Closes the ring: readers get everything published so far, and then the end. A later producer
     /// may open it again.
     pub fn close(self) {
@@ -273,17 +284,32 @@ impl Producer {
     }
 
     #[inline(always)]
-    pub(super) fn ring_data(&self) {
-        if let Some(control) = self.core.memory().control() {
-            bell::ring(&control.data);
+    pub(super) fn undisturbed(&self) -> Result<(), Interrupted> {
+        if self.canary.disturbed() {
+            self.look_into_it()
+        } else {
+            Ok(())
         }
     }
 
-    /// Turns a refusal into an error, unless it came from a dead consumer: then tries go on.
+    #[cold]
+    fn look_into_it(&self) -> Result<(), Interrupted> {
+        disturbance(self.canary, self.core.memory())
+    }
+
+    #[inline(always)]
+    pub(super) fn ring_data(&mut self) {
+        if let Some(control) = self.core.memory().control() {
+            self.waker.ring(&control.data);
+        }
+    }
+
+    /// Turns a refusal into an error, unless whoever caused it is out of the way now.
     #[cold]
     pub(super) fn refuse(&mut self, refused: Refused, len: usize) -> Result<(), TryPublishError> {
         match refused {
             Refused::Full { row } if self.retire_if_dead(row) => Ok(()),
+            Refused::Full { row } if self.evict_if_due(row) => Ok(()),
             refused => Err(TryPublishError::from_refused(refused, len)),
         }
     }
@@ -300,6 +326,29 @@ impl Producer {
         }
     }
 
+    /// When the consumer in `row` has held back this publish for long enough; `None` where the ring
+    /// does not evict.
+    fn due(&mut self, row: u32) -> Option<Instant> {
+        let patience = self.evict_after?;
+        let next = self.core.sequence();
+        let since = match self.stalled {
+            Some((sequence, since)) if sequence == next => since,
+            _ => Instant::now(),
+        };
+        self.stalled = Some((next, since));
+        let halvings = self.core.patience(row).min(31);
+        Some(since + patience / (1 << halvings))
+    }
+
+    /// Goes on without the consumer in `row` if it has had its time.
+    fn evict_if_due(&mut self, row: u32) -> bool {
+        let due = self.due(row).is_some_and(|due| Instant::now() >= due);
+        if due {
+            self.core.evict(row);
+        }
+        due
+    }
+
     #[cold]
     pub(super) fn wait_for_room(
         &mut self,
@@ -312,9 +361,11 @@ impl Producer {
             Refused::BatchFull => return Err(PublishError::BatchFull),
             Refused::Full { row } => row,
         };
-        if self.retire_if_dead(row) {
+        if self.retire_if_dead(row) || self.evict_if_due(row) {
             return Ok(());
         }
+        let due = self.due(row).map(Deadline::at);
+        let until_when = due.map_or(deadline, |due| due.earlier(deadline));
         let memory = self.core.memory().clone();
         let bell: Option<&Bell> = memory.control().map(|control| &control.space);
         let (strategy, mut slept) = (self.options.strategy, self.slept);
@@ -323,13 +374,17 @@ impl Producer {
             len,
             row,
         };
-        let outcome = until(&mut room, strategy, bell, deadline, &mut slept);
+        let outcome = until(&mut room, strategy, bell, until_when, &mut slept);
         let row = room.row;
         self.slept = slept;
-        match outcome {
-            Outcome::TimedOut => Err(PublishError::TimedOut { row }),
-            _ => Ok(()),
+        if outcome == Outcome::Gone && self.ring.is_poisoned() {
+            return Err(PublishError::Poisoned);
         }
+        // What ran out may have been the consumer's time, not the caller's.
+        if outcome == Outcome::TimedOut && deadline.passed() {
+            return Err(PublishError::TimedOut { row });
+        }
+        Ok(())
     }
 }
 
@@ -340,6 +395,10 @@ impl Drop for Producer {
         }
     }
 }
+
+/// How often a producer that is held back asks whether the consumer in its way is alive, and whether
+/// its time is up.
+const ASK_AFTER: Duration = Duration::from_millis(2);
 
 /// Waiting for room for one message.
 struct Room<'p> {
@@ -364,6 +423,10 @@ impl Waited for Room<'_> {
     }
 
     fn gone(&mut self) -> bool {
-        self.producer.retire_if_dead(self.row)
+        self.producer.ring.is_poisoned() || self.producer.retire_if_dead(self.row)
+    }
+
+    fn longest_sleep(&self) -> Duration {
+        ASK_AFTER
     }
 }

@@ -8,19 +8,22 @@ use super::error::AttachError;
 use super::observer::Observer;
 use super::options::{ConsumerOptions, ObserverOptions, ProducerOptions};
 use super::producer::Producer;
+use super::seat::Seat;
 use crate::layout::description::Description;
-use crate::layout::lines::{ProducerState, RowState};
+use crate::layout::lines::{ProducerState, RowState, NAME_WORDS};
 use crate::layout::schema::{Schema, SchemaMismatch};
-use crate::ring::consumer::producer_state;
+use crate::ring::consumer::{epoch, producer_state, Epoch};
+use crate::ring::gate::{is_evicted, EXPELLED};
 use crate::ring::{index, Start};
 use crate::segment::{
-    self, Canary, Files, Held, Location, Locks, MappingOptions, OpenError, RemoveError, Role,
-    Segment,
+    self, Canary, CursorName, Files, Held, Location, Locks, MappingOptions, OpenError, RemoveError,
+    Role, Segment,
 };
 use crate::sync::Ordering::Relaxed;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A ring this process has open. Cheap to clone; every handle keeps it alive.
 ///
@@ -64,8 +67,8 @@ pub struct RingStatus {
     pub oldest_sequence: Option<u64>,
     /// Where the next frame will begin, in bytes since the beginning of the stream.
     pub position: Option<u64>,
-    /// How many producers the ring has had.
-    pub epoch: u64,
+    /// The latest producer: how many there have been, and where it began.
+    pub epoch: Epoch,
     /// Whether the last producer closed the ring.
     pub closed: bool,
     /// Whether the last producer neither closed the ring nor left it in order: it is alive, or it
@@ -84,8 +87,12 @@ pub struct RingStatus {
 pub struct ReaderStatus {
     /// Which row.
     pub row: u32,
+    /// The name of the durable cursor it holds, if any.
+    pub cursor: Option<String>,
     /// Whether it holds the producer back.
     pub gating: bool,
+    /// Whether it is a consumer that the producer went on without, and that does not know yet.
+    pub evicted: bool,
     /// Sequence of the message it will read next.
     pub next_sequence: u64,
     /// Where that message begins, in bytes since the beginning of the stream.
@@ -230,7 +237,69 @@ impl Ring {
         start: Start,
         options: ConsumerOptions,
     ) -> Result<Consumer, AttachError> {
-        Consumer::attach(self, start, options)
+        Consumer::attach(self, start, options, None)
+    }
+
+    /// Adds a consumer with a durable cursor: its place in the ring has a name and outlives the
+    /// process. Whoever comes back under the name goes on exactly behind the last message that was
+    /// acknowledged (whose guard was dropped), or is told by one
+    /// [`ReceiveError::Evicted`](crate::ReceiveError::Evicted) how many messages are no longer
+    /// there. `start` matters only the first time.
+    ///
+    /// While nobody uses it the cursor holds nobody back, and keeps its row until
+    /// [`forget_cursor`](Self::forget_cursor). It belongs to this ring: it goes when the ring is
+    /// removed.
+    ///
+    /// # Errors
+    /// As [`consumer`](Self::consumer), and [`AttachError::CursorInUse`] while somebody alive uses
+    /// it.
+    ///
+    /// ```
+    /// use slipring::{Ring, Start};
+    ///
+    /// let ring = Ring::heap().create()?;
+    /// let mut producer = ring.producer()?;
+    /// let mut consumer = ring.durable_consumer("risk", Start::Oldest)?;
+    /// producer.publish(b"first")?;
+    /// producer.publish(b"second")?;
+    /// assert_eq!(&*consumer.receive()?.unwrap(), b"first"); // acknowledged here
+    /// drop(consumer);
+    ///
+    /// let mut consumer = ring.durable_consumer("risk", Start::Oldest)?;
+    /// assert_eq!(&*consumer.receive()?.unwrap(), b"second");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn durable_consumer(&self, name: &str, start: Start) -> Result<Consumer, AttachError> {
+        self.durable_consumer_with(name, start, ConsumerOptions::default())
+    }
+
+    /// As [`durable_consumer`](Self::durable_consumer), with options.
+    ///
+    /// # Errors
+    /// As [`durable_consumer`](Self::durable_consumer).
+    pub fn durable_consumer_with(
+        &self,
+        name: &str,
+        start: Start,
+        options: ConsumerOptions,
+    ) -> Result<Consumer, AttachError> {
+        Consumer::attach(self, start, options, Some(CursorName::new(name)?))
+    }
+
+    /// Forgets a durable cursor and frees its row. Whether there was one.
+    ///
+    /// # Errors
+    /// [`AttachError::CursorInUse`] while somebody alive uses it; [`AttachError::Permission`].
+    pub fn forget_cursor(&self, name: &str) -> Result<bool, AttachError> {
+        self.undisturbed()?;
+        let name = CursorName::new(name)?;
+        let Some(seat) = Seat::of_existing(self, name)? else {
+            return Ok(false);
+        };
+        if let Some(row) = self.segment.reader().row(seat.row) {
+            row.state.store(RowState::Free as u32, Relaxed);
+        }
+        Ok(true)
     }
 
     /// Adds an observer: it holds nobody back, and is told exactly what it missed. Needs only
@@ -262,6 +331,16 @@ impl Ring {
     /// The largest message, in bytes.
     pub fn max_message_bytes(&self) -> u32 {
         self.description().geometry.max_message
+    }
+
+    /// How long one publish may be held back before the producer goes on without whoever holds it;
+    /// `None` if it waits as long as it takes. See
+    /// [`Builder::evict_after`](crate::Builder::evict_after).
+    pub fn evicts_after(&self) -> Option<Duration> {
+        let geometry = self.description().geometry;
+        geometry
+            .evicts()
+            .then(|| Duration::from_nanos(geometry.evict_after_ns))
     }
 
     /// How many readers can hold a row at once.
@@ -320,7 +399,7 @@ impl Ring {
             next_sequence: next.map(|at| at.sequence),
             position: next.map(|at| at.position),
             oldest_sequence: index::oldest(memory, 0).map(|at| at.sequence),
-            epoch: state.epoch.load(Relaxed),
+            epoch: epoch(memory),
             closed: said == ProducerState::Closed,
             abandoned: said == ProducerState::Attached,
             producer_alive: self.is_held(Role::Producer),
@@ -335,13 +414,18 @@ impl Ring {
         if kind == RowState::Free {
             return None;
         }
+        let evicted = is_evicted(self.segment.reader(), at, row.generation.load(Relaxed));
         Some(ReaderStatus {
             row: at,
-            gating: kind == RowState::Consumer,
+            cursor: self.cursor_of_row(at).map(|name| name.to_string()),
+            gating: kind == RowState::Consumer && !evicted,
+            evicted: kind == RowState::Consumer && evicted,
             next_sequence: row.sequence.load(Relaxed),
             position: row.position.load(Relaxed),
             may_park: row.may_park.load(Relaxed) != 0,
-            alive: self.is_held(Role::Row(at)).unwrap_or(true),
+            alive: self
+                .is_held(Role::Row(at))
+                .unwrap_or(kind != RowState::Away),
             pid: row.pid.load(Relaxed),
         })
     }
@@ -401,15 +485,61 @@ impl Ring {
             })
     }
 
-    /// Takes the first free row.
+    /// Takes the first row that is free, not kept for a cursor, and not one whose last owner was
+    /// expelled, unless the producer has seen it leave.
     pub(super) fn acquire_row(&self) -> Result<(u32, Held), AttachError> {
         let rows = self.max_readers();
-        for row in 0..rows {
+        let memory = self.segment.reader();
+        let mine = |row| self.cursor_of_row(row).is_none() && !is_evicted(memory, row, EXPELLED);
+        for row in (0..rows).filter(|row| mine(*row)) {
             if let Some(held) = self.acquire(Role::Row(row))? {
-                return Ok((row, held));
+                if mine(row) {
+                    return Ok((row, held));
+                }
             }
         }
         Err(AttachError::NoRow { rows })
+    }
+
+    /// The cursor that a row holds, whether or not its owner is there.
+    fn cursor_of_row(&self, row: u32) -> Option<CursorName> {
+        let row = self.segment.reader().row(row)?;
+        match RowState::from_raw(row.state.load(Relaxed)) {
+            RowState::Consumer | RowState::Away => {}
+            RowState::Free | RowState::Observer => return None,
+        }
+        let mut words = [0; NAME_WORDS];
+        for (word, shared) in words.iter_mut().zip(&row.name) {
+            *word = shared.load(Relaxed);
+        }
+        CursorName::from_words(words)
+    }
+
+    pub(super) fn row_of_cursor(&self, name: CursorName) -> Option<u32> {
+        (0..self.max_readers()).find(|row| self.cursor_of_row(*row) == Some(name))
+    }
+
+    pub(super) fn pid_of_row(&self, row: u32) -> u32 {
+        let row = self.segment.reader().row(row);
+        row.map_or(0, |row| row.pid.load(Relaxed))
+    }
+
+    /// Whether pages of the ring went away, or its files are shorter than they were.
+    pub(super) fn is_poisoned(&self) -> bool {
+        self.segment.reader().poisoned() || self.segment.cut_short()
+    }
+
+    /// That this process may use the ring: it is no fork, and the files are whole.
+    pub(super) fn undisturbed(&self) -> Result<(), AttachError> {
+        if self.canary.forked() {
+            Err(AttachError::Forked)
+        } else if self.is_poisoned() {
+            Err(AttachError::Poisoned {
+                path: self.path().to_owned(),
+            })
+        } else {
+            Ok(())
+        }
     }
 
     /// Whether any taken row may sleep.

@@ -10,14 +10,16 @@ use core::fmt;
 /// The first eight bytes of every stream.
 pub const MAGIC: [u8; 8] = *b"SLIPRING";
 /// The layout this build writes and reads.
-pub const LAYOUT_VERSION: u32 = 1;
+pub const LAYOUT_VERSION: u32 = 2;
 /// How a little-endian writer stores the byte-order mark.
 const BYTE_ORDER: u32 = 0x0102_0304;
 
 /// Features a reader must know to attach at all.
-const INCOMPATIBLE_KNOWN: u64 = INCOMPATIBLE_HUGE;
+const INCOMPATIBLE_KNOWN: u64 = INCOMPATIBLE_HUGE | INCOMPATIBLE_EVICTS;
 /// Data and files are aligned to 2 MiB.
 const INCOMPATIBLE_HUGE: u64 = 1;
+/// Consumers may be evicted: who does not know must not read in place.
+const INCOMPATIBLE_EVICTS: u64 = 2;
 /// Features a producer must know; a reader may ignore them.
 const READ_ONLY_COMPATIBLE_KNOWN: u64 = 0;
 
@@ -129,7 +131,13 @@ impl Description {
         w.put(0, MAGIC);
         w.put(8, LAYOUT_VERSION.to_le_bytes());
         w.put(12, BYTE_ORDER.to_le_bytes());
-        let incompatible = if g.huge { INCOMPATIBLE_HUGE } else { 0 };
+        let mut incompatible = 0;
+        if g.huge {
+            incompatible |= INCOMPATIBLE_HUGE;
+        }
+        if g.evicts() {
+            incompatible |= INCOMPATIBLE_EVICTS;
+        }
         w.put(16, incompatible.to_le_bytes());
         // 24: features a producer must know; 32: features anybody may ignore. None yet.
         w.put(40, g.capacity.to_le_bytes());
@@ -151,6 +159,8 @@ impl Description {
             self.schema.as_ref().map_or(0, Schema::hash).to_le_bytes(),
         );
         w.put(160, (schema.len() as u32).to_le_bytes());
+        // 164: four bytes of zero.
+        Writer(&mut page[..]).put(168, g.evict_after_ns.to_le_bytes());
         page[SCHEMA_AT..SCHEMA_AT + schema.len()].copy_from_slice(schema);
         let sum = fnv1a(&page[..CHECKSUM_AT]);
         Writer(&mut page[..]).put(CHECKSUM_AT, sum.to_le_bytes());
@@ -193,7 +203,11 @@ impl Description {
             u64_at(page, 72),
             incompatible & INCOMPATIBLE_HUGE != 0,
         )
-        .map_err(DescriptionError::Geometry)?;
+        .map_err(DescriptionError::Geometry)?
+        .evicting_after(u64_at(page, 168));
+        if geometry.evicts() != (incompatible & INCOMPATIBLE_EVICTS != 0) {
+            return Err(DescriptionError::Inconsistent { what: "eviction" });
+        }
         let follows = [
             (
                 "largest message",
@@ -245,7 +259,9 @@ mod tests {
 
     fn description() -> Description {
         Description {
-            geometry: Geometry::new(1 << 16, 8, 32, 7, false).unwrap(),
+            geometry: Geometry::new(1 << 16, 8, 32, 7, false)
+                .unwrap()
+                .evicting_after(1_000_000),
             ring_id: 0x1234_5678_9abc_def0,
             boot_id: 42,
             created_ns: 1,
@@ -298,6 +314,10 @@ mod tests {
         assert_eq!(
             decode(&|p| p[12..16].reverse()),
             DescriptionError::ByteOrder
+        );
+        assert_eq!(
+            decode(&|p| p[16] = 0),
+            DescriptionError::Inconsistent { what: "eviction" }
         );
         assert_eq!(
             decode(&|p| p[20] = 1),

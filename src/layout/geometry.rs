@@ -14,6 +14,8 @@ pub const HUGE_PAGE: u64 = 2 << 20;
 pub const BLOCK: u64 = 4096;
 /// Bytes per index entry.
 pub const INDEX_ENTRY: u64 = 16;
+/// Bytes per entry of the eviction table.
+pub const EVICTION: u64 = 8;
 /// Bytes per line: what one writer owns. Our constant, whatever the cache line of the host.
 pub const LINE: u64 = 128;
 /// The largest ring, in bytes.
@@ -38,6 +40,9 @@ pub struct Geometry {
     pub first_sequence: u64,
     /// Whether data and files are laid out for huge pages.
     pub huge: bool,
+    /// How long one publish may be held back before the producer evicts whoever holds it, in
+    /// nanoseconds; 0 means that nobody is ever evicted, and then consumers read in place.
+    pub evict_after_ns: u64,
 }
 
 /// Why a set of sizes is not a ring.
@@ -144,7 +149,21 @@ impl Geometry {
             max_message,
             first_sequence,
             huge,
+            evict_after_ns: 0,
         })
+    }
+
+    /// The same sizes for a ring whose producer evicts; any number of nanoseconds is valid.
+    #[must_use]
+    pub const fn evicting_after(mut self, nanoseconds: u64) -> Self {
+        self.evict_after_ns = nanoseconds;
+        self
+    }
+
+    /// Whether a consumer may lose its place, and so must copy before it trusts.
+    #[inline(always)]
+    pub const fn evicts(&self) -> bool {
+        self.evict_after_ns != 0
     }
 
     /// Entries of the block index.
@@ -180,9 +199,14 @@ impl Geometry {
         2 * PAGE
     }
 
+    /// Offset of the eviction table in `stream`.
+    pub const fn evictions_offset(&self) -> u64 {
+        self.index_offset() + self.blocks() * INDEX_ENTRY
+    }
+
     /// Offset of the data in `stream`.
     pub const fn data_offset(&self) -> u64 {
-        let end = self.index_offset() + self.blocks() * INDEX_ENTRY;
+        let end = self.evictions_offset() + self.rows as u64 * EVICTION;
         round_up(end, self.page())
     }
 
@@ -218,7 +242,8 @@ mod tests {
         for shift in 12..=40 {
             for huge in [false, true] {
                 let g = Geometry::new(1 << shift, 8, 32, 0, huge).unwrap();
-                assert!(g.index_offset() + g.blocks() * INDEX_ENTRY <= g.data_offset());
+                assert!(g.index_offset() + g.blocks() * INDEX_ENTRY <= g.evictions_offset());
+                assert!(g.evictions_offset() + 32 * EVICTION <= g.data_offset());
                 assert!(g.data_offset() + g.capacity <= g.stream_bytes());
                 assert_eq!(g.data_offset() % PAGE, 0);
                 assert!(g.control_bytes() >= PAGE + 32 * LINE);

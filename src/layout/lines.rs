@@ -46,6 +46,9 @@ pub struct StateLine {
     pub state: AtomicU32,
     /// Process id of the producer, for display only.
     pub pid: AtomicU32,
+    /// Sequence of the first message of epoch `e`, in entry `e % 2`. Written before `epoch`; two of
+    /// them, so that a reader who sees an epoch finds its own entry untouched by the next one.
+    pub since: [AtomicU64; 2],
 }
 
 /// What the state word of a producer says.
@@ -136,13 +139,21 @@ pub struct Row {
     /// Everything before this position has been read and may be overwritten. Never ahead of the
     /// true position.
     pub position: AtomicU64,
-    /// Sequence of the next message the owner will read. For display only.
+    /// Sequence of the next message the owner will read. Where the row has a name, this is the
+    /// durable cursor: everything before it was acknowledged.
     pub sequence: AtomicU64,
     /// Grows by one each time the row is taken, so that two owners are never mistaken for one.
     pub generation: AtomicU64,
     /// Process id of the owner, for display only.
     pub pid: AtomicU32,
+    /// Epoch of the producer that the owner knows of.
+    pub epoch: AtomicU64,
+    /// The name of a durable cursor, filled up with zero bytes; all zero for none.
+    pub name: [AtomicU64; NAME_WORDS],
 }
+
+/// Words of a cursor's name.
+pub const NAME_WORDS: usize = 8;
 
 /// What the state word of a row says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,6 +165,8 @@ pub enum RowState {
     Consumer = 1,
     /// An observer's that may sleep: its position is for display.
     Observer = 2,
+    /// Kept for a named consumer that is away: its sequence is where it will go on.
+    Away = 3,
 }
 
 impl RowState {
@@ -162,6 +175,7 @@ impl RowState {
         match raw {
             1 => Self::Consumer,
             2 => Self::Observer,
+            3 => Self::Away,
             _ => Self::Free,
         }
     }
@@ -178,6 +192,7 @@ mod layout_is_exact {
     const _: () = assert!(size_of::<LimitLine>() == LINE_BYTES);
     const _: () = assert!(size_of::<StateLine>() == LINE_BYTES);
     const _: () = assert!(offset_of!(StateLine, state) == 8 && offset_of!(StateLine, pid) == 12);
+    const _: () = assert!(offset_of!(StateLine, since) == 16);
     const _: () = assert!(offset_of!(ProducerPage, reserve) == 0);
     const _: () = assert!(offset_of!(ProducerPage, limit) == LINE_BYTES);
     const _: () = assert!(offset_of!(ProducerPage, state) == 2 * LINE_BYTES);
@@ -192,4 +207,5 @@ mod layout_is_exact {
     const _: () = assert!(size_of::<Row>() == LINE_BYTES && offset_of!(Row, may_park) == 4);
     const _: () = assert!(offset_of!(Row, position) == 8 && offset_of!(Row, sequence) == 16);
     const _: () = assert!(offset_of!(Row, generation) == 24 && offset_of!(Row, pid) == 32);
+    const _: () = assert!(offset_of!(Row, epoch) == 40 && offset_of!(Row, name) == 48);
 }

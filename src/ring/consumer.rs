@@ -1,12 +1,14 @@
 //! The lossless reading side: polls the commit word of its own next frame, and gates.
 //!
 //! Layer 3, no unsafe code. A frame handed out stays intact until the consumer releases it, because
-//! the producer passes no consumer's row by more than one capacity.
+//! the producer passes no consumer's row by more than one capacity. Where the ring evicts, that is
+//! no longer so, and the consumer copies first and then asks whether it was evicted meanwhile.
 
+use super::gate::{is_evicted, EXPELLED};
 use super::index::{place, Nowhere};
 use super::{Boundary, Corrupt, Frame, Start};
 use crate::layout::frame::{CommitWord, WORD};
-use crate::layout::lines::{ProducerState, Row, RowState};
+use crate::layout::lines::{ProducerState, Row, RowState, NAME_WORDS};
 use crate::segment::Memory;
 use crate::sync::{edge_fence, ord, Ordering::Relaxed};
 
@@ -21,40 +23,94 @@ pub struct Arrived {
     pub sequence: u64,
 }
 
+/// How a consumer joins a ring.
+#[derive(Clone, Copy, Debug)]
+pub struct Joining {
+    /// The row it takes; its lock is held.
+    pub row: u32,
+    /// Where it begins, unless it goes on from the row's durable cursor.
+    pub start: Start,
+    /// Whether it may sleep on the data bell.
+    pub may_park: bool,
+    /// Process id, for display.
+    pub pid: u32,
+    /// The name of its durable cursor; all zero for none.
+    pub name: [u64; NAME_WORDS],
+    /// Whether the row already holds that cursor, and the consumer goes on from it.
+    pub resumes: bool,
+}
+
+/// Why there is no next message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lost {
+    /// The producer no longer waits for this consumer.
+    Evicted,
+    /// The stream is damaged.
+    Corrupt(Corrupt),
+}
+
 /// The private state of one consumer.
 #[derive(Debug)]
 pub struct Consumer {
     memory: Memory,
     row: u32,
+    /// Which tenure of the row is this consumer's.
+    generation: u64,
     /// Where the next frame begins.
     position: u64,
     /// Sequence of the next message.
     sequence: u64,
+    named: bool,
+    /// How many messages behind its durable cursor were gone when it joined.
+    missed: u64,
+}
+
+impl Joining {
+    /// How a consumer without a durable cursor that never sleeps joins.
+    pub fn at(row: u32, start: Start) -> Self {
+        Self {
+            row,
+            start,
+            may_park: false,
+            pid: 0,
+            name: [0; NAME_WORDS],
+            resumes: false,
+        }
+    }
 }
 
 impl Consumer {
-    /// Takes row `row` and finds `start`. Call with the row's lock held.
+    /// Takes a row and finds the start. Call with the row's lock held.
     ///
     /// # Errors
-    /// [`Nowhere`]; the row is free again then.
-    pub fn attach(
-        memory: Memory,
-        row: u32,
-        start: Start,
-        may_park: bool,
-        pid: u32,
-    ) -> Result<Self, Nowhere> {
-        let candidate = place(&memory, start, 0)?;
+    /// [`Nowhere`]; the row is free again then, or still holds its cursor.
+    pub fn attach(memory: Memory, joining: Joining) -> Result<Self, Nowhere> {
+        let start = match memory.row(joining.row) {
+            Some(row) if joining.resumes => Start::Sequence(row.sequence.load(Relaxed)),
+            _ => joining.start,
+        };
+        let candidate = seek(&memory, start, joining.resumes, 0)?;
         let mut consumer = Self {
             memory,
-            row,
+            row: joining.row,
+            generation: 0,
             position: candidate.position,
             sequence: candidate.sequence,
+            // So that failing below leaves no cursor behind where there was none.
+            named: joining.resumes,
+            missed: 0,
         };
-        match consumer.settle(start, candidate, may_park, pid) {
-            Ok(at) => {
-                (consumer.position, consumer.sequence) = (at.position, at.sequence);
-                consumer.release();
+        consumer.introduce(&joining);
+        match consumer.settle(start, joining.resumes) {
+            Ok(()) => {
+                consumer.named = joining.name[0] != 0;
+                // An old cursor stands until something more was acknowledged.
+                if !joining.resumes {
+                    consumer.sign(&joining);
+                }
+                if let Start::Sequence(from) = start {
+                    consumer.missed = consumer.sequence.wrapping_sub(from);
+                }
                 Ok(consumer)
             }
             Err(nowhere) => {
@@ -64,33 +120,83 @@ impl Consumer {
         }
     }
 
-    /// Takes the row with a candidate position, then makes sure that the start lies behind what the
-    /// producer may overwrite without having seen the row.
-    fn settle(
-        &self,
-        start: Start,
-        candidate: Boundary,
-        may_park: bool,
-        pid: u32,
-    ) -> Result<Boundary, Nowhere> {
-        let memory = &self.memory;
+    /// Fills in the row but for what [`settle`](Self::settle) does.
+    fn introduce(&self, joining: &Joining) {
+        let Some(row) = self.own_row() else { return };
+        if !joining.resumes {
+            row.name[0].store(0, Relaxed);
+            row.epoch.store(epoch(&self.memory).number, Relaxed);
+        }
+        row.pid.store(joining.pid, Relaxed);
+        row.may_park.store(u32::from(joining.may_park), Relaxed);
+    }
+
+    /// Turns the row into a durable cursor, now that it is known where it stands. Its first word
+    /// makes a name a name, so it comes last: a process that dies here leaves a cursor or none.
+    fn sign(&self, joining: &Joining) {
+        let Some(row) = self.own_row() else { return };
+        row.sequence.store(self.sequence, Relaxed);
+        for (word, name) in row.name.iter().zip(joining.name).skip(1) {
+            word.store(name, Relaxed);
+        }
+        row.name[0].store(joining.name[0], ord!(E10: Release));
+    }
+
+    /// Begins a tenure of the row with a candidate position, then makes sure that the start lies
+    /// behind what the producer may overwrite without having seen the row.
+    fn settle(&mut self, start: Start, or_oldest: bool) -> Result<(), Nowhere> {
         if let Some(row) = self.own_row() {
             let generation = row.generation.load(Relaxed).wrapping_add(1);
-            row.generation.store(generation, Relaxed);
-            row.position.store(candidate.position, Relaxed);
-            row.sequence.store(candidate.sequence, Relaxed);
-            row.pid.store(pid, Relaxed);
-            row.may_park.store(u32::from(may_park), Relaxed);
+            row.position.store(self.position, Relaxed);
+            // Whoever sees the new tenure sees its position, not the last one's.
+            row.generation.store(generation, ord!(E10: Release));
             row.state.store(RowState::Consumer as u32, Relaxed);
+            self.generation = generation;
         }
         edge_fence!(E5 attach: SeqCst);
-        let limit = memory.producer().limit.position.load(Relaxed);
-        let floor = limit.saturating_sub(memory.geometry().capacity);
-        if candidate.position >= floor {
-            Ok(candidate)
-        } else {
-            place(memory, start, floor)
+        let limit = self.memory.producer().limit.position.load(Relaxed);
+        let floor = limit.saturating_sub(self.memory.geometry().capacity);
+        if self.position < floor {
+            let found = seek(&self.memory, start, or_oldest, floor)?;
+            (self.position, self.sequence) = (found.position, found.sequence);
         }
+        if let Some(row) = self.own_row() {
+            row.position.store(self.position, ord!(E4: Release));
+        }
+        Ok(())
+    }
+
+    /// After an eviction: takes the row anew and goes on with the first message that is still
+    /// there. How many are not.
+    ///
+    /// # Errors
+    /// [`Nowhere`]; the consumer stays evicted then, and may try again.
+    pub fn rejoin(&mut self) -> Result<u64, Nowhere> {
+        let before = (self.position, self.sequence, self.generation);
+        let from = Start::Sequence(self.sequence);
+        let found = seek(&self.memory, from, true, 0)?;
+        (self.position, self.sequence) = (found.position, found.sequence);
+        match self.settle(from, true) {
+            Ok(()) => Ok(self.sequence.wrapping_sub(before.1)),
+            Err(nowhere) => {
+                self.leave();
+                (self.position, self.sequence, self.generation) = before;
+                Err(nowhere)
+            }
+        }
+    }
+
+    /// Whether the producer no longer waits for this consumer. Whatever was read before this said
+    /// no was intact when it was read (E9).
+    #[inline(always)]
+    pub fn evicted(&self) -> bool {
+        edge_fence!(E9 consume: Acquire);
+        is_evicted(&self.memory, self.row, self.generation)
+    }
+
+    /// Whether the producer will wait for no later tenure of the row either.
+    pub fn expelled(&self) -> bool {
+        is_evicted(&self.memory, self.row, EXPELLED)
     }
 
     #[inline(always)]
@@ -102,6 +208,11 @@ impl Consumer {
     #[inline(always)]
     pub fn memory(&self) -> &Memory {
         &self.memory
+    }
+
+    /// How many messages behind its durable cursor were gone when it joined.
+    pub fn missed(&self) -> u64 {
+        self.missed
     }
 
     /// The row this consumer owns.
@@ -154,6 +265,36 @@ impl Consumer {
         }
     }
 
+    /// As [`try_next`](Self::try_next) for a ring that evicts: copies the payload to `out`, which
+    /// holds the largest message, and takes it only if it was intact.
+    #[inline(always)]
+    pub fn try_copy(&mut self, out: &mut [u64]) -> Result<Option<Arrived>, Lost> {
+        let before = (self.position, self.sequence);
+        let taken = match self.try_next() {
+            Ok(Some(arrived)) => {
+                let words = (arrived.len as usize).div_ceil(WORD as usize);
+                if let Some(out) = out.get_mut(..words) {
+                    self.memory.words().copy_out(arrived.payload, out);
+                }
+                Ok(Some(arrived))
+            }
+            Ok(None) if before.0 == self.position => return Ok(None),
+            other => other,
+        };
+        if self.evicted() {
+            (self.position, self.sequence) = before;
+            return Err(Lost::Evicted);
+        }
+        taken.map_err(Lost::Corrupt)
+    }
+
+    /// Moves the durable cursor to here: everything before was handed back, or reported as missed.
+    pub fn acknowledge(&mut self) {
+        if let Some(row) = self.own_row() {
+            row.sequence.store(self.sequence, Relaxed);
+        }
+    }
+
     /// Takes back a message that was just taken and not released.
     pub fn untake(&mut self, arrived: Arrived) {
         self.position = arrived.payload - WORD;
@@ -183,11 +324,55 @@ impl Consumer {
         producer_state(&self.memory)
     }
 
-    /// Gives the row back.
+    /// Gives the row back, or leaves the durable cursor in it.
     pub fn leave(&mut self) {
+        let left = if self.named {
+            RowState::Away
+        } else {
+            RowState::Free
+        };
         if let Some(row) = self.own_row() {
-            row.state.store(RowState::Free as u32, ord!(E4: Release));
+            row.state.store(left as u32, ord!(E4: Release));
         }
+    }
+
+    /// The epoch that began since this consumer, or the last owner of its cursor, was last told.
+    pub fn new_epoch(&mut self) -> Option<Epoch> {
+        let row = self.own_row()?;
+        let now = epoch(&self.memory);
+        if row.epoch.load(Relaxed) == now.number {
+            return None;
+        }
+        row.epoch.store(now.number, Relaxed);
+        Some(now)
+    }
+}
+
+/// The place where `start` is, or the oldest message if it is gone and that will do.
+fn seek(memory: &Memory, start: Start, or_oldest: bool, floor: u64) -> Result<Boundary, Nowhere> {
+    match place(memory, start, floor) {
+        Err(Nowhere::Gone { .. }) if or_oldest => place(memory, Start::Oldest, floor),
+        found => found,
+    }
+}
+
+/// The reign of one producer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Epoch {
+    /// How many producers the ring has had, this one included.
+    pub number: u64,
+    /// Sequence of its first message.
+    pub first_sequence: u64,
+}
+
+/// The latest epoch.
+pub fn epoch(memory: &Memory) -> Epoch {
+    let state = &memory.producer().state;
+    let number = state.epoch.load(Relaxed);
+    edge_fence!(E7 state: Acquire);
+    Epoch {
+        number,
+        first_sequence: state.since[(number % 2) as usize].load(Relaxed),
     }
 }
 

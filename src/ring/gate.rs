@@ -1,11 +1,22 @@
 //! The gate: how far the producer may write before it would overwrite what a consumer still needs.
 //!
 //! Layer 3, no unsafe code. The producer keeps the lowest consumer position privately and looks at
-//! the rows only when it runs into it. Rows are clamped against private shadows, never believed.
+//! the rows only when it runs into it. Rows are clamped against private shadows, never believed. A
+//! row that held the gate shut for too long is evicted: its number is entered in a table that only
+//! the producer can write, and from then on the producer no longer waits for it.
 
-use crate::layout::lines::RowState;
+use crate::layout::lines::{Row, RowState};
 use crate::segment::Memory;
 use crate::sync::{edge_fence, ord, Ordering::Relaxed};
+
+/// Stands in the eviction table for every generation of a row: its owner was evicted so often that
+/// it has to leave the row and take one anew.
+pub const EXPELLED: u64 = u64::MAX;
+
+/// After how many evictions in quick succession a row is expelled.
+const STRIKES: u32 = 16;
+/// In quick succession means: within so many laps of each other.
+const FORGIVEN_AFTER: u64 = 64;
 
 /// The producer's private knowledge of the rows.
 #[derive(Debug)]
@@ -25,6 +36,10 @@ pub struct Gate {
 struct Shadow {
     generation: u64,
     position: u64,
+    /// Evictions in quick succession.
+    strikes: u32,
+    /// The strikes are forgiven once the producer gets here.
+    forgiven_at: u64,
 }
 
 impl Gate {
@@ -35,6 +50,8 @@ impl Gate {
         let nobody = Shadow {
             generation: 0,
             position: 0,
+            strikes: 0,
+            forgiven_at: 0,
         };
         Self {
             limit: 0,
@@ -90,14 +107,16 @@ impl Gate {
                 break;
             };
             if RowState::from_raw(row.state.load(ord!(E4: Acquire))) != RowState::Consumer {
+                readmit(memory, at, row);
                 continue;
             }
-            let generation = row.generation.load(Relaxed);
+            let generation = row.generation.load(ord!(E10: Acquire));
             if shadow.generation != generation {
-                *shadow = Shadow {
-                    generation,
-                    position: self.floor,
-                };
+                shadow.generation = generation;
+                shadow.position = self.floor;
+            }
+            if is_evicted(memory, at, generation) {
+                continue;
             }
             let said = row.position.load(ord!(E4: Acquire));
             let believed = said.clamp(shadow.position, head.max(shadow.position));
@@ -113,6 +132,58 @@ impl Gate {
             Err(holder)
         } else {
             Ok(())
+        }
+    }
+
+    /// No longer waits for the owner of a row, as the last look found it. Everything this producer
+    /// overwrites from now on, it overwrites after the owner can know (E9).
+    ///
+    /// The owner may take the row again at once. To bound what that costs, [`patience`](Self::patience)
+    /// shrinks each time, and after a number of times in quick succession the row is expelled.
+    pub fn evict(&mut self, memory: &Memory, row: u32, head: u64) {
+        let (Some(shadow), Some(entry)) =
+            (self.shadows.get_mut(row as usize), memory.eviction(row))
+        else {
+            return;
+        };
+        if head >= shadow.forgiven_at {
+            shadow.strikes = 0;
+        }
+        shadow.strikes += 1;
+        shadow.forgiven_at = head + FORGIVEN_AFTER * memory.geometry().capacity;
+        let evicted = if shadow.strikes > STRIKES {
+            EXPELLED
+        } else {
+            shadow.generation
+        };
+        // Nothing can be overwritten on the strength of this before another look, whose fence comes
+        // before that and after this (E9).
+        entry.store(evicted, Relaxed);
+    }
+
+    /// By how many halvings the producer's patience with a row has shrunk.
+    pub fn patience(&self, row: u32, head: u64) -> u32 {
+        match self.shadows.get(row as usize) {
+            Some(shadow) if head < shadow.forgiven_at => shadow.strikes,
+            _ => 0,
+        }
+    }
+}
+
+/// Whether the producer no longer waits for this generation of a row. Without ordering of its own.
+#[inline(always)]
+pub fn is_evicted(memory: &Memory, row: u32, generation: u64) -> bool {
+    memory.eviction(row).is_some_and(|entry| {
+        let evicted = entry.load(Relaxed);
+        evicted == generation || evicted == EXPELLED
+    })
+}
+
+/// Lets the next owner of an expelled row in: the last one has left it.
+fn readmit(memory: &Memory, at: u32, row: &Row) {
+    if let Some(entry) = memory.eviction(at) {
+        if entry.load(Relaxed) == EXPELLED {
+            entry.store(row.generation.load(Relaxed), Relaxed);
         }
     }
 }

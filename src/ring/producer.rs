@@ -73,7 +73,8 @@ impl Producer {
         let geometry = *memory.geometry();
         let state = &memory.producer().state;
         let epoch = state.epoch.load(Relaxed).wrapping_add(1);
-        state.epoch.store(epoch, Relaxed);
+        state.since[(epoch % 2) as usize].store(at.sequence, Relaxed);
+        state.epoch.store(epoch, ord!(E7: Release));
         state.pid.store(pid, Relaxed);
         state
             .state
@@ -371,11 +372,26 @@ impl Producer {
         self.memory.words().at(at).store(word.raw(), order);
     }
 
-    /// Takes a row away from its owner. Call with the row's lock held, so that the owner is dead.
+    /// Takes a row away from its owner. Call with the row's lock held, so that the owner is dead. A
+    /// durable cursor stays where it is, for its next owner.
     pub fn retire(&mut self, row: u32) {
         if let Some(row) = self.memory.row(row) {
-            row.state.store(RowState::Free as u32, ord!(E4: Release));
+            let left = match row.name[0].load(Relaxed) {
+                0 => RowState::Free,
+                _ => RowState::Away,
+            };
+            row.state.store(left as u32, ord!(E4: Release));
         }
+    }
+
+    /// No longer waits for the owner of a row, who is alive; see [`Gate::evict`].
+    pub fn evict(&mut self, row: u32) {
+        self.gate.evict(&self.memory, row, self.position);
+    }
+
+    /// By how many halvings the producer's patience with a row has shrunk.
+    pub fn patience(&self, row: u32) -> u32 {
+        self.gate.patience(row, self.position)
     }
 
     /// Says what became of this producer: it closed the ring, or left it open.

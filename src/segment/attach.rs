@@ -271,6 +271,23 @@ impl Segment {
         memory.ok_or(OpenError::Permission { path })
     }
 
+    /// Whether a file behind the ring is shorter than it was. A short tail of the last page reads as
+    /// zeroes without any signal, so this is asked wherever somebody waits.
+    pub fn cut_short(&self) -> bool {
+        let Some(files) = &self.files else {
+            return false;
+        };
+        let geometry = self.description.geometry;
+        let short = |file: &OwnedFd, bytes: u64| {
+            fstat(file).is_ok_and(|stat| u64::try_from(stat.st_size).unwrap_or(0) < bytes)
+        };
+        short(&files.stream, geometry.stream_bytes())
+            || files
+                .control
+                .as_ref()
+                .is_some_and(|file| short(file, geometry.control_bytes()))
+    }
+
     /// The lock bytes, where this user may use them.
     pub fn locks(&self) -> Option<&Locks> {
         self.locks.as_ref()

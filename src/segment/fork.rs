@@ -1,4 +1,4 @@
-//! Tells a forked child that the handles it inherited are not its own.
+//! Tells a handle that something happened to its process: it was forked, or lost pages.
 //!
 //! Layer 2, unsafe by need. The mappings themselves stay behind (`MADV_DONTFORK`), so a child that
 //! touched one would fault. The canary is a page the kernel wipes in the child: one load from it
@@ -9,7 +9,10 @@ use crate::sync::{AtomicU32, Ordering};
 use rustix::mm::{madvise, mmap_anonymous, Advice, MapFlags, ProtFlags};
 use std::sync::OnceLock;
 
-/// A word that reads 1 in the process that made it and 0 in its forked children.
+static CANARY: OnceLock<&'static AtomicU32> = OnceLock::new();
+
+/// A word that reads 1 in the process that made it, 0 in its forked children, and 2 once a mapping
+/// of the process lost its pages. One load tells a handle that all is as it was.
 #[derive(Clone, Copy, Debug)]
 pub struct Canary(&'static AtomicU32);
 
@@ -17,9 +20,21 @@ impl Canary {
     /// The canary of this process. In a child of a process that had one already, it reads as
     /// forked for good; `exec` starts afresh.
     pub fn of_this_process() -> Self {
-        static CANARY: OnceLock<&'static AtomicU32> = OnceLock::new();
         static FALLBACK: AtomicU32 = AtomicU32::new(1);
         Self(CANARY.get_or_init(|| page().unwrap_or(&FALLBACK)))
+    }
+
+    /// Whether anything happened that a handle has to look into.
+    #[inline(always)]
+    pub fn disturbed(self) -> bool {
+        self.0.load(Ordering::Relaxed) != 1
+    }
+
+    /// Makes every handle of this process look at its pages. Safe to call from a signal handler.
+    pub fn disturb() {
+        if let Some(word) = CANARY.get() {
+            word.store(2, Ordering::Relaxed);
+        }
     }
 
     /// Whether this process is a fork of the one that made the handle.

@@ -25,6 +25,8 @@ pub enum Role {
     Cleaner,
     /// The owner of a row.
     Row(u32),
+    /// Whoever uses the durable cursor whose name has this hash.
+    Cursor(u64),
 }
 
 impl Role {
@@ -33,6 +35,7 @@ impl Role {
             Self::Producer => 0,
             Self::Cleaner => 1,
             Self::Row(row) => 16 + u64::from(row),
+            Self::Cursor(hash) => 1 << 61 | hash >> 3,
         }
     }
 }
@@ -168,7 +171,14 @@ mod tests {
     #[test]
     fn one_role_has_one_owner_until_it_is_dropped() {
         for locks in [file(), Locks::local()] {
-            for role in [Role::Producer, Role::Cleaner, Role::Row(0), Role::Row(1023)] {
+            for role in [
+                Role::Producer,
+                Role::Cleaner,
+                Role::Row(0),
+                Role::Row(1023),
+                Role::Cursor(0),
+                Role::Cursor(u64::MAX),
+            ] {
                 assert!(!locks.is_held(role).unwrap());
                 let held = locks.acquire(role).unwrap().expect("free");
                 assert!(locks.is_held(role).unwrap());

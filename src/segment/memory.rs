@@ -25,6 +25,7 @@ pub struct Memory {
     geometry: Geometry,
     producer: NonNull<ProducerPage>,
     index: NonNull<IndexEntry>,
+    evictions: NonNull<AtomicU64>,
     control: Option<NonNull<ControlPage>>,
     stream_region: Arc<Region>,
     control_region: Option<Arc<Region>>,
@@ -64,12 +65,13 @@ impl Memory {
             return None;
         }
         let base = stream.base();
-        // SAFETY: the three offsets are below `stream_bytes`, which the region covers.
-        let (words, producer, index) = unsafe {
+        // SAFETY: the four offsets are below `stream_bytes`, which the region covers.
+        let (words, producer, index, evictions) = unsafe {
             (
                 base.add(geometry.data_offset() as usize).cast(),
                 base.add(PAGE as usize).cast(),
                 base.add(geometry.index_offset() as usize).cast(),
+                base.add(geometry.evictions_offset() as usize).cast(),
             )
         };
         Some(Self {
@@ -80,6 +82,7 @@ impl Memory {
             geometry,
             producer,
             index,
+            evictions,
             control: control.as_ref().map(|region| region.base().cast()),
             stream_region: stream,
             control_region: control,
@@ -164,6 +167,16 @@ impl Memory {
         unsafe { self.index.add(at as usize).as_ref() }
     }
 
+    /// The generation of row `at` that the producer no longer waits for, 0 for none.
+    #[inline(always)]
+    pub fn eviction(&self, at: u32) -> Option<&AtomicU64> {
+        if at >= self.geometry.rows {
+            return None;
+        }
+        // SAFETY: `at` is below `rows`, and `new` checked that so many entries fit in the stream.
+        Some(unsafe { self.evictions.add(at as usize).as_ref() })
+    }
+
     /// Page 0 of `control`, where this attachment may use it.
     #[inline(always)]
     pub fn control(&self) -> Option<&ControlPage> {
@@ -187,6 +200,16 @@ impl Memory {
     /// The region behind the stream.
     pub(super) fn stream_region(&self) -> Arc<Region> {
         self.stream_region.clone()
+    }
+
+    /// Whether any of its pages went away.
+    #[cold]
+    pub fn poisoned(&self) -> bool {
+        self.stream_region.poisoned()
+            || self
+                .control_region
+                .as_ref()
+                .is_some_and(|region| region.poisoned())
     }
 
     /// Whether readers in this process see the producer's bytes at the same address.

@@ -18,6 +18,8 @@ mod error;
 #[cfg(not(slipring_loom))]
 mod fork;
 #[cfg(not(slipring_loom))]
+mod guard;
+#[cfg(not(slipring_loom))]
 mod lock;
 #[cfg(not(slipring_loom))]
 mod memfd;
@@ -37,9 +39,10 @@ pub use {
     directory::{create, list, open, random, remove, Creation, Listing},
     error::{CreateError, OpenError, RemoveError},
     fork::Canary,
+    guard::install as guard_against_truncation,
     lock::{Held, Locks, Role},
     memory::{Memory, Words},
-    name::{Location, NameError},
+    name::{CursorName, Location, NameError},
 };
 
 #[cfg(slipring_loom)]

@@ -12,6 +12,7 @@ struct Shared {
     control: ControlPage,
     rows: Vec<Row>,
     index: Vec<IndexEntry>,
+    evictions: Vec<AtomicU64>,
     words: Vec<AtomicU64>,
 }
 
@@ -38,6 +39,7 @@ impl Memory {
             index: (0..geometry.blocks())
                 .map(|_| IndexEntry::default())
                 .collect(),
+            evictions: (0..geometry.rows).map(|_| AtomicU64::new(0)).collect(),
             words: (0..geometry.words()).map(|_| AtomicU64::new(0)).collect(),
         };
         shared.index[0]
@@ -69,6 +71,11 @@ impl Memory {
     /// The index entry of a block, counted over all laps.
     pub fn index_entry(&self, block: u64) -> &IndexEntry {
         &self.shared.index[(block % self.geometry.blocks()) as usize]
+    }
+
+    /// The generation of row `at` that the producer no longer waits for, 0 for none.
+    pub fn eviction(&self, at: u32) -> Option<&AtomicU64> {
+        self.shared.evictions.get(at as usize)
     }
 
     /// Page 0 of `control`, where this attachment may use it.

@@ -2,13 +2,16 @@
 //!
 //! Layer 2. Names become single path components, so the rules are strict and have no exceptions.
 
+use super::lock::Role;
+use crate::layout::lines::NAME_WORDS;
+use crate::layout::schema::fnv1a;
 use core::fmt;
 use std::path::{Path, PathBuf};
 
 /// The environment variable that names the directory of all rings.
 pub const DIRECTORY_VARIABLE: &str = "SLIPRING_DIR";
 
-/// A text that cannot be the name of a ring.
+/// A text that cannot be the name of a ring or of a cursor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NameError {
     /// The text.
@@ -19,7 +22,7 @@ impl fmt::Display for NameError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{:?} is not a ring name: use 1 to 64 of A-Z a-z 0-9 . _ - and no leading dot",
+            "{:?} is not a name: use 1 to 64 of A-Z a-z 0-9 . _ - and no leading dot",
             self.name
         )
     }
@@ -110,6 +113,51 @@ fn checked(name: &str) -> Result<String, NameError> {
     }
 }
 
+/// The name of a durable cursor, valid by construction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CursorName([u64; NAME_WORDS]);
+
+impl CursorName {
+    /// Checks a name; the rules are those of rings.
+    pub fn new(name: &str) -> Result<Self, NameError> {
+        let name = checked(name)?;
+        let mut words = [0; NAME_WORDS];
+        for (word, bytes) in words.iter_mut().zip(name.as_bytes().chunks(8)) {
+            let mut padded = [0; 8];
+            padded[..bytes.len()].copy_from_slice(bytes);
+            *word = u64::from_le_bytes(padded);
+        }
+        Ok(Self(words))
+    }
+
+    /// As it lies in a row.
+    pub fn words(self) -> [u64; NAME_WORDS] {
+        self.0
+    }
+
+    /// From the words of a row; `None` if they spell no name.
+    pub fn from_words(words: [u64; NAME_WORDS]) -> Option<Self> {
+        let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+        let len = bytes.iter().position(|b| *b == 0).unwrap_or(bytes.len());
+        let name = Self::new(core::str::from_utf8(&bytes[..len]).ok()?).ok()?;
+        (name.0 == words).then_some(name)
+    }
+
+    /// The role of whoever uses the cursor. Two names share one with a chance of one in 2^61.
+    pub fn role(self) -> Role {
+        let bytes: Vec<u8> = self.0.iter().flat_map(|word| word.to_le_bytes()).collect();
+        Role::Cursor(fnv1a(&bytes))
+    }
+}
+
+impl fmt::Display for CursorName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bytes = self.0.iter().flat_map(|word| word.to_le_bytes());
+        let name: Vec<u8> = bytes.take_while(|b| *b != 0).collect();
+        f.write_str(&String::from_utf8_lossy(&name))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,6 +181,21 @@ mod tests {
         ] {
             assert_eq!(Location::named(bad).unwrap_err().name, bad);
         }
+    }
+
+    #[test]
+    fn a_cursor_name_survives_the_row_and_nothing_else_passes_for_one() {
+        for name in ["a", "risk.engine-7", &"x".repeat(64)] {
+            let cursor = CursorName::new(name).unwrap();
+            assert_eq!(CursorName::from_words(cursor.words()), Some(cursor));
+            assert_eq!(cursor.to_string(), name);
+        }
+        let mut words = CursorName::new("ab").unwrap().words();
+        words[3] = 1;
+        assert_eq!(CursorName::from_words(words), None);
+        assert_eq!(CursorName::from_words([0; NAME_WORDS]), None);
+        assert_eq!(CursorName::from_words([u64::MAX; NAME_WORDS]), None);
+        assert!(CursorName::new("a/b").is_err());
     }
 
     #[test]

@@ -5,6 +5,7 @@
 #![allow(unsafe_code, reason = "owns raw memory")]
 
 use super::fork::Canary;
+use super::guard::Guarded;
 use memmap2::{Advice, MmapOptions, MmapRaw};
 use std::alloc::{alloc_zeroed, dealloc, Layout};
 use std::io;
@@ -18,6 +19,8 @@ pub struct Region {
     len: usize,
     writable: bool,
     canary: Canary,
+    /// Left before the mapping goes.
+    guarded: Option<Guarded>,
     keep: Keep,
 }
 
@@ -69,6 +72,7 @@ impl Region {
             len,
             writable,
             canary: Canary::of_this_process(),
+            guarded: Some(Guarded::enter(base.as_ptr(), len, writable)),
             keep: Keep::Mapped(ManuallyDrop::new(map)),
         })
     }
@@ -87,6 +91,7 @@ impl Region {
             len: layout.size(),
             writable: true,
             canary: Canary::of_this_process(),
+            guarded: None,
             keep: Keep::Heap(layout),
         })
     }
@@ -106,6 +111,7 @@ impl Region {
             len,
             writable: true,
             canary: Canary::of_this_process(),
+            guarded: Some(Guarded::enter(base.as_ptr(), len, true)),
             keep: Keep::Foreign(keep),
         }
     }
@@ -123,6 +129,11 @@ impl Region {
     /// Whether stores are allowed.
     pub fn writable(&self) -> bool {
         self.writable
+    }
+
+    /// Whether the pages went away and the guard put zeroes there.
+    pub fn poisoned(&self) -> bool {
+        self.guarded.as_ref().is_some_and(Guarded::poisoned)
     }
 
     /// Whether other attachments of this process see the bytes at the same address.
@@ -165,6 +176,7 @@ impl Region {
 
 impl Drop for Region {
     fn drop(&mut self) {
+        self.guarded = None;
         match &mut self.keep {
             // A forked child did not inherit the mapping; by now something else may lie there.
             Keep::Mapped(_) if self.canary.forked() => {}

@@ -92,10 +92,11 @@ impl FutexWord {
         }
     }
 
-    /// Wakes every sleeper.
-    pub fn wake_all(&self) {
+    /// Wakes every sleeper. How many there were is not modelled; that there was one is assumed.
+    pub fn wake_all(&self) -> usize {
         let _gate = self.gate.lock().unwrap();
         self.bell.notify_all();
+        1
     }
 
     /// The most words one `wait_many` takes.

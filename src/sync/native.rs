@@ -63,10 +63,10 @@ impl FutexWord {
         let _ = futex::wait(&self.0, futex::Flags::empty(), expected, Some(&limit));
     }
 
-    /// Wakes every sleeper.
-    pub fn wake_all(&self) {
+    /// Wakes every sleeper; how many there were.
+    pub fn wake_all(&self) -> usize {
         use rustix::thread::futex;
-        let _ = futex::wake(&self.0, futex::Flags::empty(), i32::MAX as u32);
+        futex::wake(&self.0, futex::Flags::empty(), i32::MAX as u32).unwrap_or(0)
     }
 
     /// Sleeps until one of `words` no longer holds its expected value, at most for `limit`.

@@ -49,27 +49,10 @@ pub fn sleep(bell: &Bell, limit: Duration, ready: impl FnOnce() -> bool) {
     }
 }
 
-/// Wakes sleepers after a change, if there are any. A ring of spinners pays one load of a line that
-/// never changes.
-#[inline(always)]
-pub fn ring(bell: &Bell) {
-    if bell.may_park.load(Relaxed) != 0 {
-        ring_if_armed(bell);
-    }
-}
-
-#[inline(never)]
-fn ring_if_armed(bell: &Bell) {
-    edge_fence!(E6 ring: SeqCst);
-    if bell.armed.load(Relaxed) != 0 {
-        ring_now(bell);
-    }
-}
-
-/// Wakes sleepers, whether or not they are known.
+/// Wakes sleepers, whether or not they are known; how many the kernel found.
 #[cold]
-pub fn ring_now(bell: &Bell) {
+pub fn ring_now(bell: &Bell) -> usize {
     bell.armed.store(0, Relaxed);
     bell.word.bump(ord!(E6: Release));
-    bell.word.wake_all();
+    bell.word.wake_all()
 }

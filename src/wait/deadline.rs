@@ -44,6 +44,15 @@ impl Deadline {
             .map(|at| at.saturating_duration_since(Instant::now()))
     }
 
+    /// Whichever comes first.
+    #[must_use]
+    pub fn earlier(self, other: Self) -> Self {
+        match (self.0, other.0) {
+            (Some(a), Some(b)) => Self(Some(a.min(b))),
+            (at, None) | (None, at) => Self(at),
+        }
+    }
+
     /// Whether the time has come, asked with a clock reading at hand.
     pub(super) fn passed_at(self, now: Instant) -> bool {
         self.0.is_some_and(|at| now >= at)

@@ -7,7 +7,9 @@ pub mod bell;
 mod deadline;
 mod pace;
 mod strategy;
+mod waker;
 
 pub use deadline::Deadline;
 pub use pace::Pace;
 pub use strategy::{until, Outcome, Strategy, Waited};
+pub use waker::Waker;

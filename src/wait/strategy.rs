@@ -58,6 +58,10 @@ pub trait Waited {
     fn over(&mut self) -> bool;
     /// Whether it will never come, as far as the kernel can tell. Asked rarely.
     fn gone(&mut self) -> bool;
+    /// The longest time between two such questions, asleep or awake.
+    fn longest_sleep(&self) -> Duration {
+        LONGEST_SLEEP
+    }
 }
 
 /// How a wait ended.
@@ -107,6 +111,12 @@ pub fn until<W: Waited>(
         }
         let spun = now - *started.get_or_insert(now);
         let since_asked = now - *asked.get_or_insert(now);
+        if since_asked >= ALIVE_EVERY.min(waited.longest_sleep()) {
+            asked = Some(now);
+            if waited.gone() {
+                return Outcome::Gone;
+            }
+        }
         let sleeps = match strategy {
             Strategy::Spin => false,
             Strategy::Yield => {
@@ -121,6 +131,7 @@ pub fn until<W: Waited>(
             match bell {
                 Some(bell) => {
                     let longest = if *slept { LONGEST_SLEEP } else { FIRST_SLEEP };
+                    let longest = longest.min(waited.longest_sleep());
                     *slept = true;
                     bell::sleep(bell, left.min(longest), || waited.ready() || waited.over());
                 }
@@ -130,12 +141,6 @@ pub fn until<W: Waited>(
                 }
             }
             started = None;
-        }
-        if since_asked >= ALIVE_EVERY {
-            asked = Some(now);
-            if waited.gone() {
-                return Outcome::Gone;
-            }
         }
     }
 }

@@ -9,6 +9,8 @@ use slipring::{
     AttachError, Consumer, Observer, ObserverOptions, Producer, Received, Resume, Ring, Start,
     Strategy, TryPublishError, TryReceiveError,
 };
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// One step. Small numbers are taken modulo what exists.
 #[derive(Clone, Debug)]
@@ -21,6 +23,10 @@ pub enum Operation {
     Claim { len: u32, commit: Option<u32> },
     /// Attach a consumer.
     Consume(From),
+    /// Attach a consumer with a durable cursor, one of three names.
+    Durable { name: u8, from: From },
+    /// Forget a durable cursor.
+    Forget(u8),
     /// Attach an observer.
     Observe { from: From, oldest: bool },
     /// Receive with one of the consumers.
@@ -50,7 +56,10 @@ pub enum From {
 pub struct Subject {
     ring: Ring,
     producer: Option<Producer>,
-    consumers: Vec<(Consumer, u64)>,
+    evicts: bool,
+    consumers: Vec<Gating>,
+    /// Where durable cursors stand that nobody uses.
+    cursors: BTreeMap<u8, u64>,
     observers: Vec<(Observer, u64)>,
     published: Vec<Vec<u8>>,
     first: u64,
@@ -58,28 +67,43 @@ pub struct Subject {
     /// Everything delivered or reported lost, for statistics.
     pub delivered: u64,
     pub lost: u64,
+    pub missed: u64,
+}
+
+/// A consumer, and the index of the message it must return next.
+struct Gating {
+    consumer: Consumer,
+    at: u64,
+    cursor: Option<u8>,
+    /// Whether it went on from its cursor and has not received anything yet.
+    resumed: bool,
 }
 
 impl Subject {
-    pub fn new(capacity: u64, align: u64, first: u64) -> Self {
+    pub fn new(capacity: u64, align: u64, first: u64, evicts: bool) -> Self {
         let ring = Ring::heap()
             .capacity_bytes(capacity)
             .frame_align(align)
             .first_sequence(first)
             .max_readers(4)
+            // As impatient as can be: whoever is in the way when the ring is full is evicted.
+            .evict_after(Duration::from_nanos(evicts.into()))
             .create()
             .expect("sizes are valid");
         let producer = Some(ring.producer().expect("the first producer"));
         Self {
             ring,
             producer,
+            evicts,
             consumers: Vec::new(),
+            cursors: BTreeMap::new(),
             observers: Vec::new(),
             published: Vec::new(),
             first,
             closed: false,
             delivered: 0,
             lost: 0,
+            missed: 0,
         }
     }
 
@@ -114,7 +138,7 @@ impl Subject {
 
     /// Whether a refusal for lack of room is right: somebody gating must be behind.
     fn somebody_is_behind(&self) -> bool {
-        self.consumers.iter().any(|(_, at)| *at < self.next())
+        self.consumers.iter().any(|gating| gating.at < self.next())
     }
 
     pub fn apply(&mut self, operation: &Operation) {
@@ -128,10 +152,15 @@ impl Subject {
             Operation::ReceiveBatch(which, max) => self.receive_batch(*which, *max),
             Operation::Look(which) => self.look(*which),
             Operation::Leave(which) => {
-                if let Some(at) = pick(*which, self.consumers.len()) {
-                    self.consumers.swap_remove(at);
+                if let Some(which) = pick(*which, self.consumers.len()) {
+                    let left = self.consumers.swap_remove(which);
+                    if let Some(name) = left.cursor {
+                        self.cursors.insert(name, left.at);
+                    }
                 }
             }
+            Operation::Durable { name, from } => self.durable(name % 3, *from),
+            Operation::Forget(name) => self.forget(name % 3),
             Operation::LookAway(which) => {
                 if let Some(at) = pick(*which, self.observers.len()) {
                     self.observers.swap_remove(at);
@@ -250,7 +279,7 @@ impl Subject {
                 assert!(oldest.wrapping_sub(*requested) as i64 > 0);
             }
             (_, AttachError::NoRow { rows }) => {
-                assert_eq!((*rows, self.consumers.len()), (4, 4));
+                assert_eq!((*rows, self.consumers.len() + self.cursors.len()), (4, 4));
             }
             (_, error) => panic!("{from:?}: {error}"),
         }
@@ -259,10 +288,59 @@ impl Subject {
     fn consume(&mut self, from: From) {
         match self.ring.consumer(self.start(from)) {
             Ok(consumer) => {
-                let index = self.check_start(from, consumer.next_sequence());
-                self.consumers.push((consumer, index));
+                let at = self.check_start(from, consumer.next_sequence());
+                self.consumers.push(Gating {
+                    consumer,
+                    at,
+                    cursor: None,
+                    resumed: false,
+                });
             }
             Err(error) => self.check_attach_error(from, &error),
+        }
+    }
+
+    fn in_use(&self, name: u8) -> bool {
+        self.consumers
+            .iter()
+            .any(|gating| gating.cursor == Some(name))
+    }
+
+    fn durable(&mut self, name: u8, from: From) {
+        let attached = self
+            .ring
+            .durable_consumer(&format!("cursor-{name}"), self.start(from));
+        let saved = self.cursors.get(&name).copied();
+        match (attached, saved) {
+            (Ok(consumer), saved) => {
+                assert!(!self.in_use(name));
+                self.cursors.remove(&name);
+                let at = match saved {
+                    // Goes on behind what was acknowledged, or says what is gone.
+                    Some(at) => {
+                        assert!(self.index(consumer.next_sequence()) >= at);
+                        at
+                    }
+                    None => self.check_start(from, consumer.next_sequence()),
+                };
+                self.consumers.push(Gating {
+                    consumer,
+                    at,
+                    cursor: Some(name),
+                    resumed: saved.is_some(),
+                });
+            }
+            (Err(AttachError::CursorInUse { .. }), _) => assert!(self.in_use(name)),
+            (Err(error), None) => self.check_attach_error(from, &error),
+            (Err(error), Some(at)) => panic!("cursor {name} at {at}: {error}"),
+        }
+    }
+
+    fn forget(&mut self, name: u8) {
+        match self.ring.forget_cursor(&format!("cursor-{name}")) {
+            Ok(existed) => assert_eq!(existed, self.cursors.remove(&name).is_some()),
+            Err(AttachError::CursorInUse { .. }) => assert!(self.in_use(name)),
+            Err(error) => panic!("{error}"),
         }
     }
 
@@ -297,14 +375,57 @@ impl Subject {
         assert_eq!(error, expected);
     }
 
+    /// Checks an error of a consumer that must return message `at` next; how many messages it says
+    /// it missed, or that it is of no use any more.
+    fn check_interruption(
+        &self,
+        error: TryReceiveError,
+        at: u64,
+        resumed: bool,
+    ) -> Result<u64, Expelled> {
+        match error {
+            TryReceiveError::Evicted { missed, resumed_at } => {
+                assert!(self.evicts || resumed, "evicted from a patient ring");
+                assert_eq!(resumed_at, self.sequence(at + missed));
+                assert!(at + missed <= self.next());
+                Ok(missed)
+            }
+            TryReceiveError::Expelled { next } => {
+                assert!(self.evicts);
+                assert_eq!(next, self.sequence(at));
+                Err(Expelled)
+            }
+            error => {
+                self.check_end(error, at);
+                Ok(0)
+            }
+        }
+    }
+
+    fn settle(&mut self, which: usize, outcome: Result<u64, Expelled>) {
+        match outcome {
+            Ok(missed) => {
+                self.consumers[which].at += missed;
+                self.consumers[which].resumed = false;
+                self.missed += missed;
+            }
+            Err(Expelled) => {
+                let left = self.consumers.swap_remove(which);
+                if let Some(name) = left.cursor {
+                    self.cursors.insert(name, left.at);
+                }
+            }
+        }
+    }
+
     fn receive(&mut self, which: u8) {
         let Some(which) = pick(which, self.consumers.len()) else {
             return;
         };
-        let at = self.consumers[which].1;
+        let Gating { at, resumed, .. } = self.consumers[which];
         let expected = self.published.get(at as usize).cloned();
         let sequence = self.sequence(at);
-        let error = match self.consumers[which].0.try_receive() {
+        let error = match self.consumers[which].consumer.try_receive() {
             Ok(message) => {
                 assert_eq!(
                     (Some(&*message), message.sequence()),
@@ -315,9 +436,13 @@ impl Subject {
             Err(error) => Some(error),
         };
         match error {
-            Some(error) => self.check_end(error, at),
+            Some(error) => {
+                let outcome = self.check_interruption(error, at, resumed);
+                self.settle(which, outcome);
+            }
             None => {
-                self.consumers[which].1 += 1;
+                self.consumers[which].at += 1;
+                self.consumers[which].resumed = false;
                 self.delivered += 1;
             }
         }
@@ -327,9 +452,11 @@ impl Subject {
         let Some(which) = pick(which, self.consumers.len()) else {
             return;
         };
-        let (mut consumer, at) = self.consumers.swap_remove(which);
+        let mut gating = self.consumers.swap_remove(which);
+        let at = gating.at;
         let mut got = 0;
-        match consumer.try_receive_batch(usize::from(max)) {
+        let (mut outcome, mut interrupted) = (Ok(0), false);
+        match gating.consumer.try_receive_batch(usize::from(max)) {
             // Never looked at: nothing is taken.
             Ok(batch) if max % 5 == 4 => drop(batch),
             Ok(mut batch) => {
@@ -341,11 +468,19 @@ impl Subject {
                 }
                 let left = self.next() - at;
                 assert_eq!(got, left.min(u64::from(max).max(1)));
+                gating.resumed = false;
             }
-            Err(error) => self.check_end(error, at),
+            Err(error) => {
+                outcome = self.check_interruption(error, at, gating.resumed);
+                interrupted = true;
+            }
         }
         self.delivered += got;
-        self.consumers.push((consumer, at + got));
+        gating.at += got;
+        self.consumers.push(gating);
+        if interrupted {
+            self.settle(self.consumers.len() - 1, outcome);
+        }
     }
 
     fn look(&mut self, which: u8) {
@@ -415,12 +550,21 @@ impl Subject {
 
     /// Everything published is delivered to every consumer in the end.
     pub fn finish(&mut self) {
-        for which in 0..self.consumers.len() {
-            while self.consumers[which].1 < self.next() {
-                let before = self.consumers[which].1;
+        while let Some(which) = self
+            .consumers
+            .iter()
+            .position(|gating| gating.at < self.next())
+        {
+            let (before, attached) = (self.consumers[which].at, self.consumers.len());
+            // Twice: the first may report an eviction that cost nothing.
+            self.receive(which as u8);
+            if self.consumers.len() == attached && self.consumers[which].at == before {
                 self.receive(which as u8);
-                assert!(self.consumers[which].1 > before, "a message went missing");
             }
+            assert!(
+                self.consumers.len() < attached || self.consumers[which].at > before,
+                "a message went missing"
+            );
         }
         for _ in 0..self.observers.len() {
             // The one looked with goes to the end of the list.
@@ -436,6 +580,9 @@ impl Subject {
         assert_eq!(self.producer.as_ref().unwrap().violations(), 0);
     }
 }
+
+/// A consumer that was evicted too often.
+struct Expelled;
 
 fn pick(which: u8, len: usize) -> Option<usize> {
     (len > 0).then(|| usize::from(which) % len.max(1))

@@ -1,0 +1,125 @@
+//! What a consumer hands out: one message, and a batch of messages.
+//!
+//! Layer 5. Both give their space back to the producer when they are dropped.
+
+use super::consumer::Consumer;
+use super::observer::Payload;
+use crate::ring::consumer::Arrived;
+use core::ops::Deref;
+
+/// One message, in place. Dropping it gives its space back to the producer.
+#[derive(Debug)]
+pub struct Message<'c> {
+    consumer: &'c mut Consumer,
+    arrived: Arrived,
+}
+
+impl<'c> Message<'c> {
+    #[inline(always)]
+    pub(super) fn new(consumer: &'c mut Consumer, arrived: Arrived) -> Self {
+        Self { consumer, arrived }
+    }
+
+    /// Number of the message.
+    #[inline]
+    pub fn sequence(&self) -> u64 {
+        self.arrived.sequence
+    }
+}
+
+impl Deref for Message<'_> {
+    type Target = [u8];
+
+    #[inline(always)]
+    fn deref(&self) -> &[u8] {
+        self.consumer.bytes(self.arrived)
+    }
+}
+
+impl AsRef<[u8]> for Message<'_> {
+    fn as_ref(&self) -> &[u8] {
+        self
+    }
+}
+
+impl Drop for Message<'_> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        let bytes = self.consumer.frame_bytes(self.arrived);
+        self.consumer.release(1, bytes);
+    }
+}
+
+/// Messages in place, lent together. Dropping it gives their space back to the producer.
+///
+/// ```
+/// use slipring::{Ring, Start};
+///
+/// let ring = Ring::heap().create()?;
+/// let mut producer = ring.producer()?;
+/// let mut consumer = ring.consumer(Start::Oldest)?;
+/// for n in 0..10u8 {
+///     producer.publish(&[n])?;
+/// }
+/// let mut batch = consumer.try_receive_batch(8)?;
+/// let mut sum = 0;
+/// while let Some(message) = batch.next() {
+///     sum += u32::from(message[0]);
+/// }
+/// assert_eq!(sum, 28);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Batch<'c> {
+    consumer: &'c mut Consumer,
+    first: Option<Arrived>,
+    left: usize,
+    bytes: u64,
+    messages: u64,
+}
+
+impl<'c> Batch<'c> {
+    #[inline(always)]
+    pub(super) fn new(consumer: &'c mut Consumer, first: Arrived, max: usize) -> Self {
+        Self {
+            consumer,
+            first: Some(first),
+            // The first one is taken already and cannot be put back.
+            left: max.max(1),
+            bytes: 0,
+            messages: 0,
+        }
+    }
+
+    /// The next message of the batch; `None` when `max` have been lent or no more are there.
+    #[inline(always)]
+    #[allow(
+        clippy::should_implement_trait,
+        reason = "the item borrows the batch, which an iterator cannot express"
+    )]
+    pub fn next(&mut self) -> Option<Payload<'_>> {
+        if self.left == 0 {
+            return None;
+        }
+        let arrived = match self.first.take() {
+            Some(first) => first,
+            None => self.consumer.poll_quietly()?,
+        };
+        self.left -= 1;
+        self.messages += 1;
+        self.bytes += self.consumer.frame_bytes(arrived);
+        Some(Payload::new(self.consumer.bytes(arrived), arrived.sequence))
+    }
+}
+
+impl Drop for Batch<'_> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        if let Some(first) = self.first.take() {
+            // Nothing was looked at: it will be handed out again.
+            self.consumer.untake(first);
+            return;
+        }
+        self.consumer.release(self.messages, self.bytes);
+    }
+}

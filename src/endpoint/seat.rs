@@ -1,0 +1,79 @@
+//! Finding a row for a consumer: a fresh one, or the one that holds its durable cursor.
+//!
+//! Layer 5. Whoever uses a cursor holds two locks: that of its name, which makes it the only user
+//! wherever the cursor lies, and that of the row.
+
+use super::error::AttachError;
+use super::ring::Ring;
+use crate::segment::{CursorName, Held, Role};
+
+/// The row a consumer is about to take, and what it must hold for it.
+pub(super) struct Seat {
+    pub(super) row: u32,
+    pub(super) resumes: bool,
+    pub(super) held: Held,
+    pub(super) cursor: Option<Held>,
+}
+
+impl Seat {
+    pub(super) fn fresh(ring: &Ring) -> Result<Self, AttachError> {
+        let (row, held) = ring.acquire_row()?;
+        Ok(Self {
+            row,
+            resumes: false,
+            held,
+            cursor: None,
+        })
+    }
+
+    /// The row that holds the cursor, or a fresh one.
+    pub(super) fn of_cursor(ring: &Ring, name: CursorName) -> Result<Self, AttachError> {
+        let (cursor, seat) = Self::locate(ring, name)?;
+        let seat = seat.map_or_else(|| Self::fresh(ring), Ok)?;
+        Ok(Self {
+            cursor: Some(cursor),
+            ..seat
+        })
+    }
+
+    /// The row that holds the cursor, if there is one.
+    pub(super) fn of_existing(ring: &Ring, name: CursorName) -> Result<Option<Self>, AttachError> {
+        let (cursor, seat) = Self::locate(ring, name)?;
+        Ok(seat.map(|seat| Self {
+            cursor: Some(cursor),
+            ..seat
+        }))
+    }
+
+    /// Takes the lock of the name, which makes its holder the only user wherever the cursor lies,
+    /// and then the row.
+    fn locate(ring: &Ring, name: CursorName) -> Result<(Held, Option<Self>), AttachError> {
+        let in_use = || AttachError::CursorInUse {
+            name: name.to_string(),
+            pid: ring
+                .row_of_cursor(name)
+                .map_or(0, |row| ring.pid_of_row(row)),
+        };
+        let cursor = ring.acquire(name.role())?.ok_or_else(in_use)?;
+        let Some(row) = ring.row_of_cursor(name) else {
+            return Ok((cursor, None));
+        };
+        // A producer that asks whether the last owner is alive holds the row for a moment.
+        for _ in 0..ROW_ATTEMPTS {
+            if let Some(held) = ring.acquire(Role::Row(row))? {
+                let seat = Self {
+                    row,
+                    resumes: true,
+                    held,
+                    cursor: None,
+                };
+                return Ok((cursor, Some(seat)));
+            }
+            std::thread::yield_now();
+        }
+        Err(in_use())
+    }
+}
+
+/// How often the row of a cursor is asked for while others hold it for a moment.
+const ROW_ATTEMPTS: u32 = 1000;

@@ -1,0 +1,128 @@
+//! The waking side of a bell, with a budget for wakes that wake nobody.
+//!
+//! Layer 4. Whoever may write a bell can arm it over and over and so have every publish make a system
+//! call. A wake that woke nobody is taken from a budget that refills with time; while it is used up,
+//! most sightings of an armed bell are passed over. A sleeper that is real then waits for a later
+//! sighting, or for the end of its bounded sleep.
+
+use super::bell::ring_now;
+use crate::layout::lines::Bell;
+use crate::sync::{edge_fence, Ordering::Relaxed};
+use core::time::Duration;
+use std::time::Instant;
+
+/// How many useless wakes may come at once.
+const BURST: u32 = 1000;
+/// The time in which one more is earned: seven to ten times what it costs.
+const EARN: Duration = Duration::from_micros(3);
+/// How many changes go unannounced, at most, when the budget is used up.
+const DEAF: u32 = 64;
+
+/// What one waking handle knows of the bell it rings.
+#[derive(Debug)]
+pub struct Waker {
+    wakes: u64,
+    useless: u64,
+    budget: u32,
+    earned: Option<Instant>,
+    deaf: u32,
+}
+
+impl Default for Waker {
+    fn default() -> Self {
+        Self {
+            wakes: 0,
+            useless: 0,
+            budget: BURST,
+            earned: None,
+            deaf: 0,
+        }
+    }
+}
+
+impl Waker {
+    /// How many wakes were made.
+    pub fn wakes(&self) -> u64 {
+        self.wakes
+    }
+
+    /// How many of them woke nobody.
+    pub fn useless(&self) -> u64 {
+        self.useless
+    }
+
+    /// Wakes sleepers after a change, if there are any. A ring of spinners pays one load of a line
+    /// that never changes.
+    #[inline(always)]
+    pub fn ring(&mut self, bell: &Bell) {
+        if bell.may_park.load(Relaxed) != 0 {
+            self.ring_if_armed(bell);
+        }
+    }
+
+    #[inline(never)]
+    fn ring_if_armed(&mut self, bell: &Bell) {
+        if self.deaf > 0 {
+            self.deaf -= 1;
+            return;
+        }
+        edge_fence!(E6 ring: SeqCst);
+        if bell.armed.load(Relaxed) != 0 {
+            self.wakes += 1;
+            if ring_now(bell) == 0 {
+                self.spend();
+            }
+        }
+    }
+
+    /// Pays for a useless wake, or stops listening for a while.
+    #[cold]
+    fn spend(&mut self) {
+        self.useless += 1;
+        let now = Instant::now();
+        let since = now - *self.earned.get_or_insert(now);
+        let earned = since.as_nanos() / EARN.as_nanos();
+        if earned > 0 {
+            let earned = u32::try_from(earned).unwrap_or(BURST);
+            self.budget = self.budget.saturating_add(earned).min(BURST);
+            self.earned = Some(now);
+        }
+        match self.budget.checked_sub(1) {
+            Some(left) => self.budget = left,
+            None => self.deaf = DEAF,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bell_that_is_always_armed_costs_less_and_less() {
+        let bell = Bell::default();
+        let mut waker = Waker::default();
+        bell.may_park.store(1, Relaxed);
+        let started = Instant::now();
+        let rounds = 1_000_000;
+        for _ in 0..rounds {
+            bell.armed.store(1, Relaxed);
+            waker.ring(&bell);
+        }
+        let earned = started.elapsed().as_nanos() / EARN.as_nanos();
+        let sightings = u128::from(rounds / (DEAF + 1) + 1);
+        assert_eq!(waker.wakes(), waker.useless());
+        assert!(u128::from(waker.wakes()) <= u128::from(BURST) + earned + sightings + 1);
+    }
+
+    #[test]
+    fn an_unarmed_bell_costs_nothing() {
+        let bell = Bell::default();
+        let mut waker = Waker::default();
+        bell.may_park.store(1, Relaxed);
+        for _ in 0..1000 {
+            waker.ring(&bell);
+        }
+        assert_eq!((waker.wakes(), waker.useless()), (0, 0));
+    }
+}

@@ -1,0 +1,172 @@
+//! What tests with several processes share: starting a copy of the test in a role, payloads that show
+//! when they are torn, directories that go away, and a small runner.
+//!
+//! Such a test has no harness: its `main` is both the runner and, with a role in the environment, a
+//! peer.
+#![allow(dead_code, reason = "each test uses a part of it")]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::time::Duration;
+
+const ROLE: &str = "SLIPRING_TEST_ROLE";
+/// Long enough for anything on a loaded machine, short enough to end a hang.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The role of this process, if it is a peer.
+pub fn role() -> Option<String> {
+    std::env::var(ROLE).ok()
+}
+
+/// Runs the tests whose names contain one of the arguments, or all.
+pub fn run(tests: &[(&str, fn())]) -> ExitCode {
+    let wanted: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|a| !a.starts_with('-'))
+        .collect();
+    let (mut passed, mut failed) = (0, 0);
+    for (name, test) in tests {
+        if !wanted.is_empty() && !wanted.iter().any(|w| name.contains(w.as_str())) {
+            continue;
+        }
+        let result = std::panic::catch_unwind(test);
+        println!(
+            "test {name} ... {}",
+            if result.is_ok() { "ok" } else { "FAILED" }
+        );
+        if result.is_ok() {
+            passed += 1;
+        } else {
+            failed += 1;
+        }
+    }
+    println!("\n{passed} passed, {failed} failed");
+    ExitCode::from(u8::from(failed > 0))
+}
+
+/// A process of this test; killed when dropped.
+pub struct Peer {
+    pub child: Child,
+    pub output: BufReader<std::process::ChildStdout>,
+}
+
+impl Peer {
+    pub fn start(role: &str, arguments: &[&str]) -> Self {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(arguments)
+            .env(ROLE, role)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let output = BufReader::new(child.stdout.take().unwrap());
+        let mut peer = Self { child, output };
+        assert_eq!(peer.line(), "ready");
+        peer
+    }
+
+    pub fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.output.read_line(&mut line).unwrap();
+        line.trim().to_owned()
+    }
+
+    /// Says a line and returns the answer.
+    pub fn tell(&mut self, line: &str) -> String {
+        let input = self.child.stdin.as_mut().unwrap();
+        writeln!(input, "{line}").unwrap();
+        self.line()
+    }
+
+    /// Waits until the process sleeps in the kernel.
+    pub fn asleep(&self) {
+        let stat = format!("/proc/{}/stat", self.child.id());
+        loop {
+            let text = std::fs::read_to_string(&stat).unwrap();
+            let state = text.rsplit(") ").next().unwrap();
+            if state.starts_with('S') {
+                return;
+            }
+            std::thread::yield_now();
+        }
+    }
+
+    pub fn signal(&self, signal: i32) {
+        let pid = rustix::process::Pid::from_raw(self.child.id() as i32).unwrap();
+        let signal = rustix::process::Signal::from_named_raw(signal).unwrap();
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    pub fn finish(mut self) -> String {
+        let mut rest = String::new();
+        self.output.read_to_string(&mut rest).unwrap();
+        assert!(self.child.wait().unwrap().success());
+        rest.trim().to_owned()
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+pub fn say(line: &str) {
+    println!("{line}");
+    std::io::stdout().flush().unwrap();
+}
+
+/// Bytes of which every word depends on the sequence, the length and the place.
+pub fn payload(sequence: u64, len: usize) -> Vec<u8> {
+    let mut state = sequence ^ (len as u64) << 40 | 1;
+    let mut bytes = vec![0; len];
+    for chunk in bytes.chunks_mut(8) {
+        // xorshift64 (Marsaglia, 2003)
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        chunk.copy_from_slice(&state.to_le_bytes()[..chunk.len()]);
+    }
+    bytes
+}
+
+pub fn check(bytes: &[u8], sequence: u64) {
+    assert_eq!(
+        bytes,
+        payload(sequence, bytes.len()),
+        "message {sequence} is torn"
+    );
+}
+
+/// A directory of this test; removed when dropped.
+pub struct Scratch(pub PathBuf);
+
+impl Scratch {
+    pub fn new() -> Self {
+        let directory = tempfile::Builder::new()
+            .prefix("slipring-test-")
+            .tempdir_in("/dev/shm");
+        Self(directory.unwrap().keep())
+    }
+
+    pub fn ring(&self) -> PathBuf {
+        self.0.join("ring")
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+pub fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
