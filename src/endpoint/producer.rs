@@ -94,14 +94,20 @@ impl Producer {
             });
         };
         let memory = ring.segment().writer()?;
-        let core = Core::attach(memory, std::process::id()).map_err(AttachError::Corrupt)?;
+        let mut core = Core::attach(memory, std::process::id()).map_err(AttachError::Corrupt)?;
         let evict_after = ring.evicts_after();
+        for row in ring.taken_rows() {
+            if let Some(_held) = ring.acquire(Role::Row(row))? {
+                core.retire(row);
+            }
+        }
         if let Some(control) = core.memory().control() {
             if options.strategy.parks() {
                 bell::allow(&control.space);
             } else {
                 control.space.may_park.store(0, Relaxed);
             }
+            bell::quiet(&control.data, || ring.anyone_may_park());
             // Whoever slept through the last producer's death learns that there is a new one.
             bell::ring_now(&control.data);
         }

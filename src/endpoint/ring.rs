@@ -542,11 +542,24 @@ impl Ring {
         }
     }
 
-    /// Whether any taken row may sleep.
+    /// Rows that say they have an owner who is there.
+    pub(super) fn taken_rows(&self) -> impl Iterator<Item = u32> + '_ {
+        (0..self.max_readers()).filter(|at| {
+            let row = self.segment.reader().row(*at);
+            row.is_some_and(|row| {
+                let state = RowState::from_raw(row.state.load(Relaxed));
+                matches!(state, RowState::Consumer | RowState::Observer)
+            })
+        })
+    }
+
+    /// Whether anybody alive may sleep.
     pub(super) fn anyone_may_park(&self) -> bool {
         let memory = self.segment.reader();
-        (0..memory.geometry().rows)
-            .filter_map(|at| memory.row(at))
-            .any(|row| row.state.load(Relaxed) != 0 && row.may_park.load(Relaxed) != 0)
+        self.taken_rows().any(|at| {
+            let row = memory.row(at);
+            row.is_some_and(|row| row.may_park.load(Relaxed) != 0)
+                && self.is_held(Role::Row(at)) != Some(false)
+        })
     }
 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::Duration;
 
-const ROLE: &str = "SLIPRING_TEST_ROLE";
+pub const ROLE: &str = "SLIPRING_TEST_ROLE";
 /// Long enough for anything on a loaded machine, short enough to end a hang.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -30,10 +30,12 @@ pub fn run(tests: &[(&str, fn())]) -> ExitCode {
         if !wanted.is_empty() && !wanted.iter().any(|w| name.contains(w.as_str())) {
             continue;
         }
+        let started = std::time::Instant::now();
         let result = std::panic::catch_unwind(test);
         println!(
-            "test {name} ... {}",
-            if result.is_ok() { "ok" } else { "FAILED" }
+            "test {name} ... {} ({:.1} s)",
+            if result.is_ok() { "ok" } else { "FAILED" },
+            started.elapsed().as_secs_f64()
         );
         if result.is_ok() {
             passed += 1;

@@ -1,0 +1,132 @@
+//! A process that is run one instruction at a time.
+//!
+//! The peer calls [`begin`] and [`end`] around what is to be swept; the test steps it from one to the
+//! other, and may stop, kill or release it at any instruction between them.
+#![allow(unsafe_code, reason = "ptrace")]
+
+use crate::peers;
+use std::io::Read;
+use std::process::{ChildStdout, Command, Stdio};
+
+/// In the peer: from here on it is run step by step.
+pub fn begin() {
+    // SAFETY: asks to be traced by the parent and stops; no memory is involved.
+    unsafe {
+        assert_eq!(libc::ptrace(libc::PTRACE_TRACEME, 0, 0, 0), 0);
+        libc::raise(libc::SIGSTOP);
+    }
+}
+
+/// In the peer: the end of what is run step by step.
+pub fn end() {
+    // SAFETY: stops; no memory is involved.
+    unsafe { libc::raise(libc::SIGSTOP) };
+}
+
+/// What became of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// One more instruction, or system call, was executed.
+    Done,
+    /// The peer reached [`end`], or ended.
+    End,
+}
+
+/// A peer stopped at [`begin`] or behind it.
+pub struct Tracee {
+    pid: i32,
+    output: ChildStdout,
+    reaped: bool,
+}
+
+impl Tracee {
+    /// Starts a peer in a role and lets it run up to [`begin`].
+    pub fn start(role: &str, arguments: &[&str]) -> Self {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(arguments)
+            .env(peers::ROLE, role)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut tracee = Self {
+            pid: child.id() as i32,
+            output: child.stdout.take().unwrap(),
+            reaped: false,
+        };
+        // From here on it is waited for by number; `Child` does neither that nor a kill on its own.
+        drop(child);
+        tracee.wait();
+        tracee
+    }
+
+    /// Waits for the next stop; the signal it stopped with, or `None` if it ended.
+    fn wait(&mut self) -> Option<i32> {
+        let mut status = 0;
+        // SAFETY: `status` is valid for the call.
+        let pid = unsafe { libc::waitpid(self.pid, &raw mut status, 0) };
+        assert_eq!(pid, self.pid);
+        if libc::WIFSTOPPED(status) {
+            return Some(libc::WSTOPSIG(status));
+        }
+        self.reaped = true;
+        None
+    }
+
+    fn go(&mut self, request: libc::c_uint) {
+        // SAFETY: the tracee is stopped and ours.
+        let result = unsafe { libc::ptrace(request, self.pid, 0, 0) };
+        assert_eq!(result, 0, "{}", std::io::Error::last_os_error());
+    }
+
+    /// One instruction.
+    pub fn step(&mut self) -> Step {
+        self.advance(libc::PTRACE_SINGLESTEP)
+    }
+
+    /// Up to the beginning or end of the next system call.
+    pub fn syscall(&mut self) -> Step {
+        self.advance(libc::PTRACE_SYSCALL)
+    }
+
+    fn advance(&mut self, request: libc::c_uint) -> Step {
+        self.go(request);
+        match self.wait() {
+            Some(libc::SIGTRAP) => Step::Done,
+            Some(libc::SIGSTOP) | None => Step::End,
+            Some(signal) => panic!("stopped by signal {signal}"),
+        }
+    }
+
+    /// This many steps, or as many as there are.
+    pub fn steps(&mut self, steps: u64, mut one: impl FnMut(&mut Self) -> Step) -> bool {
+        (0..steps).all(|_| one(self) == Step::Done)
+    }
+
+    /// Lets it go on by itself to its end; what it says.
+    pub fn release(mut self) -> String {
+        self.go(libc::PTRACE_CONT);
+        // The marker at the end of the sweep stops it once more.
+        while self.wait().is_some() {
+            self.go(libc::PTRACE_CONT);
+        }
+        let mut said = String::new();
+        self.output.read_to_string(&mut said).unwrap();
+        said.trim().to_owned()
+    }
+
+    /// Kills it where it is.
+    pub fn kill(&mut self) {
+        if !self.reaped {
+            // SAFETY: our own child, not reaped yet.
+            unsafe { libc::kill(self.pid, libc::SIGKILL) };
+            while self.wait().is_some() {}
+        }
+    }
+}
+
+impl Drop for Tracee {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
