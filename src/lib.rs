@@ -22,6 +22,8 @@ pub mod sync;
 pub mod wait;
 
 #[cfg(not(slipring_loom))]
+mod broker;
+#[cfg(not(slipring_loom))]
 mod endpoint;
 #[cfg(not(slipring_loom))]
 mod registry;
@@ -30,6 +32,7 @@ mod typed;
 
 #[cfg(not(slipring_loom))]
 pub use {
+    broker::{Access, Broker, BrokerError, ConnectError},
     endpoint::{
         AttachError, Batch, Builder, Claim, Consumer, ConsumerOptions, Message, Observer,
         ObserverOptions, Payload, Producer, ProducerOptions, PublishBatch, PublishError,

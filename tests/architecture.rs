@@ -32,8 +32,8 @@ fn sources(folder: &str) -> Vec<(PathBuf, String)> {
 }
 
 /// The layers from below: a folder may import from those before it.
-const LAYERS: [&str; 8] = [
-    "sync", "layout", "segment", "ring", "wait", "endpoint", "typed", "registry",
+const LAYERS: [&str; 9] = [
+    "sync", "layout", "segment", "ring", "wait", "endpoint", "typed", "broker", "registry",
 ];
 
 #[test]

@@ -146,7 +146,11 @@ fn produce(ring: &Ring, ledger: &Ledger, number: usize) {
     say("ready");
     loop {
         let next = producer.next_sequence();
-        let many = if next % 5 == 0 { 1 + next % 7 } else { 1 };
+        let many = if next.is_multiple_of(5) {
+            1 + next % 7
+        } else {
+            1
+        };
         ledger.trying().store(next + many, Relaxed);
         if many == 1 {
             let message = payload(next, len(next));

@@ -1,7 +1,8 @@
 //! From any error to one line on standard error and an exit code that scripts can tell apart.
 
 use slipring::{
-    AttachError, CreateError, OpenError, PublishError, ReceiveError, RemoveError, TryReceiveError,
+    AttachError, BrokerError, ConnectError, CreateError, OpenError, PublishError, ReceiveError,
+    RemoveError, TryReceiveError,
 };
 use std::fmt::Display;
 use std::io;
@@ -91,6 +92,32 @@ impl From<CreateError> for Failure {
             CreateError::Permission { .. } => PERMISSION,
             CreateError::NoDirectory { .. } => NOT_FOUND,
             CreateError::Open(error) => open_code(error),
+            _ => FAILED,
+        };
+        Self::new(code, error)
+    }
+}
+
+impl From<BrokerError> for Failure {
+    fn from(error: BrokerError) -> Self {
+        match error {
+            BrokerError::Create(error) => error.into(),
+            BrokerError::BadPath { .. } | BrokerError::TooManyReaders { .. } => {
+                Self::new(USAGE, error)
+            }
+            error => Self::new(FAILED, error),
+        }
+    }
+}
+
+impl From<ConnectError> for Failure {
+    fn from(error: ConnectError) -> Self {
+        let code = match &error {
+            ConnectError::NoBroker { .. } => NOT_FOUND,
+            ConnectError::Forbidden { .. } => PERMISSION,
+            ConnectError::TimedOut { .. } => TIMED_OUT,
+            ConnectError::Nonsense { .. } => INCOMPATIBLE,
+            ConnectError::Open(error) => open_code(error),
             _ => FAILED,
         };
         Self::new(code, error)

@@ -8,6 +8,7 @@ mod failure;
 mod inspect;
 mod publish;
 mod render;
+mod share;
 mod subscribe;
 mod text;
 
@@ -54,6 +55,8 @@ enum Verb {
     Pub(publish::Arguments),
     /// Print what is published
     Sub(subscribe::Arguments),
+    /// Hand an isolated ring to readers that are not trusted
+    Share(share::Arguments),
     /// Forget a durable cursor of a ring
     Forget(inspect::ForgetArguments),
     /// Remove a ring
@@ -73,6 +76,7 @@ fn main() -> ExitCode {
         Verb::Stat(arguments) => inspect::stat(&arguments),
         Verb::Pub(arguments) => publish::run(&arguments),
         Verb::Sub(arguments) => subscribe::run(&arguments),
+        Verb::Share(arguments) => share::run(&arguments),
         Verb::Forget(arguments) => inspect::forget(&arguments),
         Verb::Rm(arguments) => inspect::rm(&arguments),
         Verb::Demo(arguments) => demo::run(&arguments),

@@ -6,6 +6,7 @@ use crate::text::{self, Target};
 use crate::Outcome;
 use slipring::{Deadline, Producer, PublishError, Ring};
 use std::io::{self, BufRead, Read};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,7 +22,11 @@ EXAMPLES
   slipring pub samples --record-size 64 < samples.bin")]
 pub struct Arguments {
     /// Name of the ring, or a path that begins with / or .
-    name: String,
+    #[arg(required_unless_present = "via")]
+    name: Option<String>,
+    /// Write the isolated ring that a broker ('slipring share') hands out at this socket
+    #[arg(long, value_name = "SOCKET", conflicts_with_all = ["name", "create"])]
+    via: Option<PathBuf>,
     /// Each message has this many bytes
     #[arg(long, value_name = "BYTES", conflicts_with_all = ["length_prefixed", "json"], value_parser = text::bytes)]
     record_size: Option<u64>,
@@ -42,9 +47,14 @@ pub struct Arguments {
     timeout: Option<Duration>,
 }
 
+/// How long a broker may take to answer.
+const BROKER_ANSWERS: Duration = Duration::from_secs(5);
+
 pub fn run(arguments: &Arguments) -> Outcome {
-    let target = Target::parse(&arguments.name);
-    let ring = if arguments.create {
+    let target = Target::parse(arguments.name.as_deref().unwrap_or_default());
+    let ring = if let Some(socket) = &arguments.via {
+        Ring::connect_producer(socket, BROKER_ANSWERS)?
+    } else if arguments.create {
         target.builder().create_or_open()?
     } else {
         target.open()?

@@ -6,6 +6,7 @@ use crate::text::{self, count, Target};
 use crate::Outcome;
 use slipring::{Deadline, Epoch, ReceiveError, Received, Ring, Start, TryReceiveError};
 use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -27,7 +28,11 @@ EXAMPLES
   slipring sub quotes --observe --format json | jq .bid")]
 pub struct Arguments {
     /// Name of the ring, or a path that begins with / or .
-    name: String,
+    #[arg(required_unless_present = "via")]
+    name: Option<String>,
+    /// Read the isolated ring that a broker ('slipring share') hands out at this socket
+    #[arg(long, value_name = "SOCKET", conflicts_with = "name")]
+    via: Option<PathBuf>,
     /// Hold nobody back; report what is lost
     #[arg(long)]
     observe: bool,
@@ -204,8 +209,21 @@ fn print(received: Received<'_>, printer: &mut Printer<'_>) -> Result<Got, Failu
     Ok(Got::Something)
 }
 
+/// Waits for the broker's ring to have a producer.
+fn connect(socket: &Path, arguments: &Arguments) -> Result<Ring, Failure> {
+    let deadline = arguments.timeout.map_or(Deadline::NEVER, Deadline::after);
+    let ring = match &arguments.cursor {
+        Some(cursor) => Ring::connect_cursor(socket, cursor, deadline)?,
+        None => Ring::connect(socket, deadline)?,
+    };
+    Ok(ring)
+}
+
 pub fn run(arguments: &Arguments) -> Outcome {
-    let ring = Target::parse(&arguments.name).open()?;
+    let ring = match &arguments.via {
+        Some(socket) => connect(socket, arguments)?,
+        None => Target::parse(arguments.name.as_deref().unwrap_or_default()).open()?,
+    };
     let interrupted = Arc::new(AtomicBool::new(false));
     for signal in [libc::SIGINT, libc::SIGTERM] {
         signal_hook::flag::register(signal, interrupted.clone())?;

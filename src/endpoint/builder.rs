@@ -143,7 +143,7 @@ impl Builder {
         self
     }
 
-    fn description(&self) -> Result<Description, CreateError> {
+    pub(crate) fn description(&self) -> Result<Description, CreateError> {
         let geometry = Geometry::new(
             self.capacity,
             self.align,

@@ -66,6 +66,8 @@ pub struct Producer {
     ring: Ring,
     options: ProducerOptions,
     waker: Waker,
+    /// One for each reader that has a file, and so a bell, of its own.
+    seat_wakers: Vec<Waker>,
     /// How long one publish may be held back.
     evict_after: Option<Duration>,
     /// Since when the publish that would begin at this sequence has been held back.
@@ -84,6 +86,11 @@ impl Producer {
         ring.undisturbed()?;
         if !ring.description().writable {
             return Err(AttachError::ReadOnly {
+                path: ring.path().to_owned(),
+            });
+        }
+        if !ring.segment().may_produce() {
+            return Err(AttachError::Permission {
                 path: ring.path().to_owned(),
             });
         }
@@ -111,12 +118,18 @@ impl Producer {
             // Whoever slept through the last producer's death learns that there is a new one.
             bell::ring_now(&control.data);
         }
+        let mut seat_wakers = Vec::new();
+        for seat in core.memory().seats() {
+            bell::ring_now(&seat.data);
+            seat_wakers.push(Waker::default());
+        }
         Ok(Self {
             core,
             canary: ring.canary(),
             ring: ring.clone(),
             options,
             waker: Waker::default(),
+            seat_wakers,
             evict_after,
             stalled: None,
             slept: false,
@@ -266,7 +279,8 @@ impl Producer {
     /// How many times this producer woke readers that slept or said so. While it publishes and
     /// nobody sleeps, this stands still; wakes that nobody needed are limited, whatever others write.
     pub fn wakes(&self) -> u64 {
-        self.waker.wakes()
+        let seats: u64 = self.seat_wakers.iter().map(Waker::wakes).sum();
+        self.waker.wakes() + seats
     }
 
     /// Closes the ring: readers get everything published so far, and then the end. A later producer
@@ -286,6 +300,9 @@ impl Producer {
         if let Some(control) = self.core.memory().control() {
             control.space.may_park.store(0, Relaxed);
             bell::ring_now(&control.data);
+        }
+        for seat in self.core.memory().seats() {
+            bell::ring_now(&seat.data);
         }
     }
 
@@ -307,6 +324,16 @@ impl Producer {
     pub(super) fn ring_data(&mut self) {
         if let Some(control) = self.core.memory().control() {
             self.waker.ring(&control.data);
+        } else {
+            self.ring_seats();
+        }
+    }
+
+    /// Wakes each reader by a bell of its own, which only it and this producer can write.
+    #[inline(never)]
+    fn ring_seats(&mut self) {
+        for (seat, waker) in self.core.memory().seats().zip(&mut self.seat_wakers) {
+            waker.ring(&seat.data);
         }
     }
 

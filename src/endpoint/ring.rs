@@ -375,7 +375,7 @@ impl Ring {
 
     /// Whether this user may consume, or only observe.
     pub fn may_consume(&self) -> bool {
-        self.segment.reader().control().is_some() && self.segment.locks().is_some()
+        self.segment.may_use_rows()
     }
 
     /// The descriptors behind the ring; `None` if there are none or not all may be opened.
@@ -467,9 +467,8 @@ impl Ring {
 
     /// The lock bytes, or the error that says why this user only observes.
     pub(super) fn locks(&self) -> Result<&Locks, AttachError> {
-        let control = self.segment.reader().control();
-        match (self.segment.locks(), control) {
-            (Some(locks), Some(_)) => Ok(locks),
+        match self.segment.locks() {
+            Some(locks) if self.segment.may_use_rows() => Ok(locks),
             _ => Err(AttachError::Permission {
                 path: self.path().to_owned(),
             }),
@@ -491,7 +490,9 @@ impl Ring {
         let rows = self.max_readers();
         let memory = self.segment.reader();
         let mine = |row| self.cursor_of_row(row).is_none() && !is_evicted(memory, row, EXPELLED);
-        for row in (0..rows).filter(|row| mine(*row)) {
+        let own = self.segment.own_row();
+        let candidates = own.map_or(0..rows, |row| row..row + 1);
+        for row in candidates.filter(|row| mine(*row)) {
             if let Some(held) = self.acquire(Role::Row(row))? {
                 if mine(row) {
                     return Ok((row, held));

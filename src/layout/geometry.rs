@@ -215,6 +215,9 @@ impl Geometry {
         round_up(self.data_offset() + self.capacity, self.page())
     }
 
+    /// Bytes of a file that holds one row: what `control` holds for all, for one reader.
+    pub const SEAT_BYTES: u64 = 2 * PAGE;
+
     /// Bytes of the `control` file.
     pub const fn control_bytes(&self) -> u64 {
         round_up(PAGE + self.rows as u64 * LINE, self.page())

@@ -348,6 +348,27 @@ impl Consumer {
     }
 }
 
+/// Makes a row that nobody holds as good as new, whatever its last owner wrote there: free, or with a
+/// durable cursor at a sequence. The generation is one that no producer has seen.
+pub fn renew(row: &Row, generation: u64, cursor: Option<([u64; NAME_WORDS], u64, u64)>) {
+    let (name, sequence, epoch) = cursor.unwrap_or_default();
+    let state = match name[0] {
+        0 => RowState::Free,
+        _ => RowState::Away,
+    };
+    row.state.store(RowState::Free as u32, Relaxed);
+    row.may_park.store(0, Relaxed);
+    row.position.store(0, Relaxed);
+    row.sequence.store(sequence, Relaxed);
+    row.epoch.store(epoch, Relaxed);
+    row.pid.store(0, Relaxed);
+    for (word, name) in row.name.iter().zip(name) {
+        word.store(name, Relaxed);
+    }
+    row.generation.store(generation, ord!(E10: Release));
+    row.state.store(state as u32, Relaxed);
+}
+
 /// The place where `start` is, or the oldest message if it is gone and that will do.
 fn seek(memory: &Memory, start: Start, or_oldest: bool, floor: u64) -> Result<Boundary, Nowhere> {
     match place(memory, start, floor) {

@@ -9,7 +9,7 @@
 use super::attach::Segment;
 use super::error::{CreateError, OpenError};
 use super::lock::Locks;
-use super::memory::Memory;
+use super::memory::{Controls, Memory};
 use super::region::Region;
 use crate::layout::description::Description;
 use rustix::fs::Mode;
@@ -39,7 +39,11 @@ pub fn format(segment: Shmem, description: &Description) -> Result<Segment, Crea
     }
     let keep = Arc::new(Keep(segment));
     let (stream, control) = regions(&keep, geometry.stream_bytes())?;
-    let memory = Memory::new(geometry, Arc::new(stream), Some(Arc::new(control)));
+    let memory = Memory::new(
+        geometry,
+        Arc::new(stream),
+        Controls::Together(Arc::new(control)),
+    );
     if let Some(memory) = memory {
         memory.format(description);
     }

@@ -5,13 +5,13 @@
 
 use super::error::OpenError;
 use super::lock::{reopen, Locks};
-use super::memory::Memory;
+use super::memory::{Controls, Memory};
 use super::region::Region;
 use crate::layout::description::Description;
-use crate::layout::geometry::PAGE;
+use crate::layout::geometry::{Geometry, PAGE};
 use crate::layout::lines::ControlPage;
 use crate::sync::Ordering;
-use rustix::fs::{fstat, OFlags};
+use rustix::fs::{fcntl_get_seals, fstat, OFlags, SealFlags};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -51,12 +51,15 @@ pub struct Files {
 pub struct Segment {
     description: Description,
     reader: Memory,
-    control: Option<Arc<Region>>,
+    controls: Controls,
     stream: Stream,
     locks: Option<Locks>,
     path: PathBuf,
     options: MappingOptions,
     files: Option<Files>,
+    /// Tells whoever handed out the descriptors that they are still in use; held for its drop.
+    #[allow(dead_code, reason = "closing it is what matters")]
+    connection: Option<OwnedFd>,
 }
 
 /// How a producer gets stores into the stream.
@@ -66,6 +69,10 @@ enum Stream {
     File,
     /// The reader's mapping is writable: heap and adopted memory.
     Shared,
+    /// By a mapping that was made before the file was sealed against any other.
+    Sealed(Memory),
+    /// Not at all: another process has the only mapping.
+    Foreign,
 }
 
 impl Segment {
@@ -89,8 +96,8 @@ impl Segment {
             return Err(truncated(&stream_path, expected, found));
         }
         let stream = Region::map(&files.stream, expected, false).map_err(|e| io("map", e))?;
-        let control = match &files.control {
-            None => None,
+        let controls = match &files.control {
+            None => Controls::None,
             Some(file) => {
                 let path = path.join("control");
                 let expected = description.geometry.control_bytes();
@@ -99,7 +106,8 @@ impl Segment {
                     return Err(truncated(&path, expected, found));
                 }
                 let region = Region::map(file, expected, true);
-                Some(region.map_err(|e| OpenError::io("map", &path, e))?)
+                let region = region.map_err(|e| OpenError::io("map", &path, e))?;
+                Controls::Together(Arc::new(region))
             }
         };
         let locks = match &files.lock {
@@ -111,8 +119,9 @@ impl Segment {
                 Some(Locks::File(Arc::new(own)))
             }
         };
-        let segment = Self::assemble(description, stream, control, Stream::File, locks, path)?;
-        segment.prepare(&segment.reader_regions(), options)?;
+        let stream = Arc::new(stream);
+        let segment = Self::assemble(description, stream, controls, Stream::File, locks, path)?;
+        segment.prepare(options)?;
         Ok(Self {
             options,
             files: Some(files),
@@ -142,8 +151,99 @@ impl Segment {
                 });
             }
         }
-        let (control, locks) = (Some(control), Some(locks));
-        Self::assemble(description, stream, control, Stream::Shared, locks, path)
+        let (controls, locks) = (Controls::Together(Arc::new(control)), Some(locks));
+        let stream = Arc::new(stream);
+        Self::assemble(description, stream, controls, Stream::Shared, locks, path)
+    }
+
+    /// Attaches to a sealed stream and to one row in a file of its own.
+    pub fn attach_seat(
+        stream: &OwnedFd,
+        seat: OwnedFd,
+        row: u32,
+        path: &Path,
+        connection: OwnedFd,
+    ) -> Result<Self, OpenError> {
+        let sealed = SealFlags::SHRINK | SealFlags::GROW | SealFlags::FUTURE_WRITE;
+        check_seals(stream, sealed, path)?;
+        let region = map_checked(stream, false, None, path)?;
+        let description = read_description(&region, path)?;
+        let region = map_checked(
+            stream,
+            false,
+            Some(description.geometry.stream_bytes()),
+            path,
+        )?;
+        check_seals(&seat, SealFlags::SHRINK | SealFlags::GROW, path)?;
+        let control = map_checked(&seat, true, Some(Geometry::SEAT_BYTES), path)?;
+        let own = |file: &OwnedFd| file.try_clone().map_err(|e| OpenError::io("open", path, e));
+        let mut seats: Vec<Option<OwnedFd>> = Vec::new();
+        seats.resize_with(row as usize, || None);
+        seats.push(Some(seat));
+        let locks = Locks::Apart {
+            stream: Arc::new(own(stream)?),
+            seats: seats.into(),
+        };
+        let controls = Controls::Mine(row, Arc::new(control));
+        let kind = Stream::Foreign;
+        let segment = Self::assemble(
+            description,
+            Arc::new(region),
+            controls,
+            kind,
+            Some(locks),
+            path,
+        )?;
+        segment.prepare(MappingOptions::default())?;
+        Ok(Self {
+            connection: Some(connection),
+            ..segment
+        })
+    }
+
+    /// Attaches to a stream that is not sealed against writers yet, as the process that will write
+    /// it, and to every row.
+    pub fn attach_sole_writer(
+        stream: OwnedFd,
+        seats: Vec<OwnedFd>,
+        path: &Path,
+        connection: Option<OwnedFd>,
+    ) -> Result<Self, OpenError> {
+        check_seals(&stream, SealFlags::SHRINK | SealFlags::GROW, path)?;
+        let first = map_checked(&stream, false, None, path)?;
+        let description = read_description(&first, path)?;
+        let bytes = Some(description.geometry.stream_bytes());
+        let reader = map_checked(&stream, false, bytes, path)?;
+        let writer = map_checked(&stream, true, bytes, path)?;
+        let mut controls = Vec::new();
+        for seat in &seats {
+            check_seals(seat, SealFlags::SHRINK | SealFlags::GROW, path)?;
+            controls.push(map_checked(seat, true, Some(Geometry::SEAT_BYTES), path)?);
+        }
+        let controls = Controls::Apart(controls.into());
+        let writer = Memory::new(description.geometry, Arc::new(writer), controls.clone());
+        let writer = writer.ok_or_else(|| OpenError::Untrusted {
+            path: path.to_owned(),
+            why: "its files have other sizes than they say",
+        })?;
+        let locks = Locks::Apart {
+            stream: Arc::new(stream),
+            seats: seats.into_iter().map(Some).collect(),
+        };
+        let kind = Stream::Sealed(writer);
+        let segment = Self::assemble(
+            description,
+            Arc::new(reader),
+            controls,
+            kind,
+            Some(locks),
+            path,
+        )?;
+        segment.prepare(MappingOptions::default())?;
+        Ok(Self {
+            connection,
+            ..segment
+        })
     }
 
     /// A new ring on the heap.
@@ -153,38 +253,20 @@ impl Segment {
         let geometry = description.geometry;
         let stream = Arc::new(region(geometry.stream_bytes())?);
         let control = Arc::new(region(geometry.control_bytes())?);
-        let memory = Memory::new(geometry, stream.clone(), Some(control.clone()));
+        let controls = Controls::Together(control);
+        let memory = Memory::new(geometry, stream.clone(), controls.clone());
         if let Some(memory) = memory {
             memory.format(description);
         }
         let locks = Some(Locks::local());
         let description = read_description(&stream, path)?;
-        Self::assemble_shared(
-            description,
-            stream,
-            Some(control),
-            Stream::Shared,
-            locks,
-            path,
-        )
+        Self::assemble(description, stream, controls, Stream::Shared, locks, path)
     }
 
     fn assemble(
         description: Description,
-        stream: Region,
-        control: Option<Region>,
-        kind: Stream,
-        locks: Option<Locks>,
-        path: &Path,
-    ) -> Result<Self, OpenError> {
-        let control = control.map(Arc::new);
-        Self::assemble_shared(description, Arc::new(stream), control, kind, locks, path)
-    }
-
-    fn assemble_shared(
-        description: Description,
         stream: Arc<Region>,
-        control: Option<Arc<Region>>,
+        controls: Controls,
         kind: Stream,
         locks: Option<Locks>,
         path: &Path,
@@ -192,15 +274,13 @@ impl Segment {
         if description.geometry.huge {
             stream.advise_huge();
         }
-        let reader = Memory::new(description.geometry, stream, control.clone());
+        let reader = Memory::new(description.geometry, stream, controls.clone());
         let reader = reader.ok_or_else(|| OpenError::Untrusted {
             path: path.to_owned(),
             why: "its memory is not aligned to a page",
         })?;
-        if reader
-            .control()
-            .is_some_and(|c| identity(c) != description.ring_id)
-        {
+        let foreign = |page: &ControlPage| identity(page) != description.ring_id;
+        if reader.control().is_some_and(foreign) || reader.seats().any(foreign) {
             return Err(OpenError::Mismatched {
                 path: path.to_owned(),
             });
@@ -208,36 +288,40 @@ impl Segment {
         Ok(Self {
             description,
             reader,
-            control,
+            controls,
             stream: kind,
             locks,
             path: path.to_owned(),
             options: MappingOptions::default(),
             files: None,
+            connection: None,
         })
     }
 
-    fn reader_regions(&self) -> Vec<Arc<Region>> {
-        let control = self.control.iter().cloned();
-        std::iter::once(self.reader.stream_region())
-            .chain(control)
-            .collect()
+    /// Makes the mapped pages ready for use.
+    fn prepare(&self, options: MappingOptions) -> Result<(), OpenError> {
+        self.prepare_region(&self.reader.stream_region(), options)?;
+        for region in self.controls.regions() {
+            self.prepare_region(region, options)?;
+        }
+        if let Stream::Sealed(writer) = &self.stream {
+            self.prepare_region(&writer.stream_region(), options)?;
+        }
+        Ok(())
     }
 
-    fn prepare(&self, regions: &[Arc<Region>], options: MappingOptions) -> Result<(), OpenError> {
-        for region in regions {
-            if options.populate {
-                region
-                    .populate()
-                    .map_err(|e| OpenError::io("populate", &self.path, e))?;
-            }
-            if options.lock_memory {
-                region.lock().map_err(|e| OpenError::Io {
-                    what: "lock into memory (see RLIMIT_MEMLOCK)",
-                    path: self.path.clone(),
-                    source: e,
-                })?;
-            }
+    fn prepare_region(&self, region: &Region, options: MappingOptions) -> Result<(), OpenError> {
+        if options.populate {
+            region
+                .populate()
+                .map_err(|e| OpenError::io("populate", &self.path, e))?;
+        }
+        if options.lock_memory {
+            region.lock().map_err(|e| OpenError::Io {
+                what: "lock into memory (see RLIMIT_MEMLOCK)",
+                path: self.path.clone(),
+                source: e,
+            })?;
         }
         Ok(())
     }
@@ -254,10 +338,13 @@ impl Segment {
 
     /// The memory as the producer sees it.
     pub fn writer(&self) -> Result<Memory, OpenError> {
-        let (Stream::File, Some(files)) = (&self.stream, &self.files) else {
-            return Ok(self.reader.clone());
-        };
         let path = self.path.join("stream");
+        let files = match (&self.stream, &self.files) {
+            (Stream::File, Some(files)) => files,
+            (Stream::Sealed(writer), _) => return Ok(writer.clone()),
+            (Stream::Foreign, _) => return Err(OpenError::Permission { path }),
+            _ => return Ok(self.reader.clone()),
+        };
         let file = reopen(&files.stream, OFlags::RDWR)
             .map_err(|e| OpenError::io("open for writing", &path, e))?;
         let bytes = self.description.geometry.stream_bytes();
@@ -266,8 +353,8 @@ impl Segment {
             region.advise_huge();
         }
         let region = Arc::new(region);
-        self.prepare(std::slice::from_ref(&region), self.options)?;
-        let memory = Memory::new(self.description.geometry, region, self.control.clone());
+        self.prepare_region(&region, self.options)?;
+        let memory = Memory::new(self.description.geometry, region, self.controls.clone());
         memory.ok_or(OpenError::Permission { path })
     }
 
@@ -293,6 +380,24 @@ impl Segment {
         self.locks.as_ref()
     }
 
+    /// Whether this attachment could write the stream at all.
+    pub fn may_produce(&self) -> bool {
+        !matches!(self.stream, Stream::Foreign)
+    }
+
+    /// Whether this attachment may use rows and locks.
+    pub fn may_use_rows(&self) -> bool {
+        self.locks.is_some() && !matches!(self.controls, Controls::None)
+    }
+
+    /// The only row this attachment may take, where each has a file of its own.
+    pub fn own_row(&self) -> Option<u32> {
+        match &self.controls {
+            Controls::Mine(row, _) => Some(*row),
+            _ => None,
+        }
+    }
+
     /// The files behind the ring, if it has any.
     pub fn files(&self) -> Option<&Files> {
         self.files.as_ref()
@@ -316,6 +421,34 @@ fn read_description(region: &Region, path: &Path) -> Result<Description, OpenErr
         path: path.to_owned(),
         reason,
     })
+}
+
+fn check_seals(file: &OwnedFd, expected: SealFlags, path: &Path) -> Result<(), OpenError> {
+    match fcntl_get_seals(file) {
+        Ok(seals) if seals.contains(expected) => Ok(()),
+        _ => Err(OpenError::Untrusted {
+            path: path.to_owned(),
+            why: "it is not sealed against those who hold it",
+        }),
+    }
+}
+
+/// Maps a file of this size, or its first page.
+fn map_checked(
+    file: &OwnedFd,
+    writable: bool,
+    bytes: Option<u64>,
+    path: &Path,
+) -> Result<Region, OpenError> {
+    let (expected, found) = (bytes.unwrap_or(PAGE), regular_size(file, path)?);
+    if found < expected {
+        return Err(OpenError::Truncated {
+            path: path.to_owned(),
+            expected,
+            found,
+        });
+    }
+    Region::map(file, expected, writable).map_err(|e| OpenError::io("map", path, e))
 }
 
 fn regular_size(file: &OwnedFd, path: &Path) -> Result<u64, OpenError> {

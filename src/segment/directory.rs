@@ -7,7 +7,7 @@
 use super::attach::{Files, MappingOptions, Segment};
 use super::error::{CreateError, OpenError, RemoveError};
 use super::lock::Role;
-use super::memory::Memory;
+use super::memory::{Controls, Memory};
 use super::name::Location;
 use super::region::Region;
 use crate::layout::description::Description;
@@ -124,7 +124,11 @@ pub(super) fn format(
     let stream = Region::map(stream, geometry.stream_bytes(), true)?;
     let control = Region::map(control, geometry.control_bytes(), true)?;
     stream.populate()?;
-    let memory = Memory::new(geometry, Arc::new(stream), Some(Arc::new(control)));
+    let memory = Memory::new(
+        geometry,
+        Arc::new(stream),
+        Controls::Together(Arc::new(control)),
+    );
     memory
         .ok_or(io::ErrorKind::InvalidInput)?
         .format(description);

@@ -45,6 +45,13 @@ impl Role {
 pub enum Locks {
     /// Of a file, which holds nothing else.
     File(Arc<OwnedFd>),
+    /// Of several files: one for the producer, one for each row; absent where we have no part in it.
+    Apart {
+        /// The stream itself, on which its producer holds the lock.
+        stream: Arc<OwnedFd>,
+        /// The file of each row.
+        seats: Arc<[Option<OwnedFd>]>,
+    },
     /// Of this process, for a ring on the heap.
     Local(Arc<Mutex<BTreeSet<u64>>>),
 }
@@ -79,8 +86,8 @@ impl Locks {
                 let fresh = taken.insert(byte);
                 Ok(fresh.then(|| Held(Keep::Local(set.clone(), byte))))
             }
-            Self::File(file) => {
-                let own = reopen(file, OFlags::RDWR)?;
+            Self::File(_) | Self::Apart { .. } => {
+                let own = reopen(self.file(role)?, OFlags::RDWR)?;
                 if !lock_byte(&own, libc::F_OFD_SETLK, byte)? {
                     return Ok(None);
                 }
@@ -96,8 +103,25 @@ impl Locks {
                 let taken = set.lock().unwrap_or_else(PoisonError::into_inner);
                 Ok(taken.contains(&role.byte()))
             }
-            Self::File(file) => lock_byte(file, libc::F_OFD_GETLK, role.byte()).map(|free| !free),
+            Self::File(_) | Self::Apart { .. } => {
+                lock_byte(self.file(role)?, libc::F_OFD_GETLK, role.byte()).map(|free| !free)
+            }
         }
+    }
+
+    /// The file whose byte stands for a role.
+    fn file(&self, role: Role) -> io::Result<&OwnedFd> {
+        let file = match (self, role) {
+            (Self::File(file), _) => Some(&**file),
+            (Self::Apart { seats, .. }, Role::Row(row)) => {
+                seats.get(row as usize).and_then(Option::as_ref)
+            }
+            // The name of a cursor belongs to the one row it is asked for from.
+            (Self::Apart { seats, .. }, Role::Cursor(_)) => seats.iter().flatten().next(),
+            (Self::Apart { stream, .. }, _) => Some(&**stream),
+            (Self::Local(_), _) => None,
+        };
+        file.ok_or_else(|| io::ErrorKind::PermissionDenied.into())
     }
 }
 
@@ -138,7 +162,8 @@ fn lock_byte(file: &OwnedFd, command: i32, byte: u64) -> io::Result<bool> {
     // SAFETY: the descriptor is open and `lock` is a valid, initialised `flock` for the call.
     let result = unsafe { libc::fcntl(file.as_raw_fd(), command, &raw mut lock) };
     if result == 0 {
-        return Ok(command == libc::F_OFD_SETLK || lock.l_type == libc::F_UNLCK as i16);
+        // A read lock is nobody's: roles are held by write locks, and those need write access.
+        return Ok(command == libc::F_OFD_SETLK || lock.l_type != libc::F_WRLCK as i16);
     }
     let error = io::Error::last_os_error();
     match error.raw_os_error() {

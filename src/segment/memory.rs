@@ -27,8 +27,35 @@ pub struct Memory {
     index: NonNull<IndexEntry>,
     evictions: NonNull<AtomicU64>,
     control: Option<NonNull<ControlPage>>,
+    /// The rows that lie behind page 0 of `control`: all of a ring's, or the one that is ours.
+    first_row: u32,
+    own_rows: u32,
     stream_region: Arc<Region>,
-    control_region: Option<Arc<Region>>,
+    controls: Controls,
+}
+
+/// Where the rows are.
+#[derive(Clone, Debug)]
+pub enum Controls {
+    /// This attachment may not use them.
+    None,
+    /// All in one file that everybody attached may write.
+    Together(Arc<Region>),
+    /// Each in a file of its own, of which this attachment has only one.
+    Mine(u32, Arc<Region>),
+    /// Each in a file of its own, as the producer has them.
+    Apart(Arc<[Region]>),
+}
+
+impl Controls {
+    /// The regions behind them.
+    pub(super) fn regions(&self) -> &[Region] {
+        match self {
+            Self::None => &[],
+            Self::Together(region) | Self::Mine(_, region) => std::slice::from_ref(&**region),
+            Self::Apart(regions) => regions,
+        }
+    }
 }
 
 // SAFETY: the pointers lead into regions that `self` keeps alive, to atomics only.
@@ -40,30 +67,34 @@ impl core::fmt::Debug for Memory {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("Memory")
             .field("stream", &self.stream_region)
-            .field("control", &self.control_region)
+            .field("controls", &self.controls)
             .finish_non_exhaustive()
     }
 }
 
 impl Memory {
     /// Overlays a ring of this geometry. `None` if a region is too small or not page aligned.
-    pub fn new(
-        geometry: Geometry,
-        stream: Arc<Region>,
-        control: Option<Arc<Region>>,
-    ) -> Option<Self> {
+    pub fn new(geometry: Geometry, stream: Arc<Region>, controls: Controls) -> Option<Self> {
         let fits = |region: &Region, bytes: u64| {
             region.len() as u64 >= bytes && (region.base().as_ptr() as u64).is_multiple_of(PAGE)
         };
         if !fits(&stream, geometry.stream_bytes()) {
             return None;
         }
-        if control
-            .as_ref()
-            .is_some_and(|c| !fits(c, geometry.control_bytes()) || !c.writable())
-        {
+        let (first_row, own_rows, bytes) = match &controls {
+            Controls::None => (0, 0, 0),
+            Controls::Together(_) => (0, geometry.rows, geometry.control_bytes()),
+            Controls::Mine(row, _) => (*row, 1, Geometry::SEAT_BYTES),
+            Controls::Apart(_) => (0, 0, Geometry::SEAT_BYTES),
+        };
+        let whole = |region: &Region| fits(region, bytes) && region.writable();
+        if !controls.regions().iter().all(whole) || first_row + own_rows > geometry.rows {
             return None;
         }
+        let control = match &controls {
+            Controls::Together(region) | Controls::Mine(_, region) => Some(region.base().cast()),
+            Controls::None | Controls::Apart(_) => None,
+        };
         let base = stream.base();
         // SAFETY: the four offsets are below `stream_bytes`, which the region covers.
         let (words, producer, index, evictions) = unsafe {
@@ -83,9 +114,11 @@ impl Memory {
             producer,
             index,
             evictions,
-            control: control.as_ref().map(|region| region.base().cast()),
+            control,
+            first_row,
+            own_rows,
             stream_region: stream,
-            control_region: control,
+            controls,
         })
     }
 
@@ -95,7 +128,7 @@ impl Memory {
         let memory = Self::new(
             geometry,
             region(geometry.stream_bytes()),
-            Some(region(geometry.control_bytes())),
+            Controls::Together(region(geometry.control_bytes())),
         )
         .expect("a region of the size the geometry asks for");
         memory
@@ -111,13 +144,8 @@ impl Memory {
         self.index_entry(0)
             .sequence
             .store(description.geometry.first_sequence, Ordering::Relaxed);
-        if let Some(control) = self.control() {
-            let id = description.ring_id;
-            control.identity.low.store(id as u64, Ordering::Relaxed);
-            control
-                .identity
-                .high
-                .store((id >> 64) as u64, Ordering::Relaxed);
+        for control in self.control().into_iter().chain(self.seats()) {
+            identify(control, description.ring_id);
         }
         let page = description.encode();
         for (at, word) in page.chunks_exact(8).enumerate() {
@@ -184,17 +212,45 @@ impl Memory {
         self.control.map(|control| unsafe { control.as_ref() })
     }
 
-    /// Row `at`, where this attachment may use `control` and has so many.
+    /// Row `at`, where this attachment may use it.
     #[inline(always)]
     pub fn row(&self, at: u32) -> Option<&Row> {
-        let control = self.control?.cast::<u8>();
-        if at >= self.geometry.rows {
-            return None;
-        }
-        let offset = PAGE + u64::from(at) * LINE;
-        // SAFETY: `at` is below `rows`, and `new` checked that the region holds so many rows
+        let own = at.wrapping_sub(self.first_row);
+        let (true, Some(control)) = (own < self.own_rows, self.control) else {
+            return self.row_apart(at);
+        };
+        let offset = PAGE + u64::from(own) * LINE;
+        // SAFETY: `own` is below `own_rows`, and `new` checked that the region holds so many rows
         // behind page 0.
-        Some(unsafe { control.add(offset as usize).cast::<Row>().as_ref() })
+        Some(unsafe {
+            control
+                .cast::<u8>()
+                .add(offset as usize)
+                .cast::<Row>()
+                .as_ref()
+        })
+    }
+
+    #[cold]
+    fn row_apart(&self, at: u32) -> Option<&Row> {
+        let Controls::Apart(regions) = &self.controls else {
+            return None;
+        };
+        let base = regions.get(at as usize)?.base();
+        // SAFETY: `new` checked that each region holds a page and a row, and `self` keeps it.
+        Some(unsafe { base.add(PAGE as usize).cast::<Row>().as_ref() })
+    }
+
+    /// Page 0 of every file that holds one row, for a producer that has them all.
+    pub fn seats(&self) -> impl Iterator<Item = &ControlPage> + '_ {
+        let regions: &[Region] = match &self.controls {
+            Controls::Apart(regions) => regions,
+            _ => &[],
+        };
+        // SAFETY: as for `row_apart`.
+        regions
+            .iter()
+            .map(|region| unsafe { region.base().cast::<ControlPage>().as_ref() })
     }
 
     /// The region behind the stream.
@@ -205,11 +261,7 @@ impl Memory {
     /// Whether any of its pages went away.
     #[cold]
     pub fn poisoned(&self) -> bool {
-        self.stream_region.poisoned()
-            || self
-                .control_region
-                .as_ref()
-                .is_some_and(|region| region.poisoned())
+        self.stream_region.poisoned() || self.controls.regions().iter().any(Region::poisoned)
     }
 
     /// Whether readers in this process see the producer's bytes at the same address.
@@ -229,6 +281,20 @@ impl Memory {
             bytes.copy_from_slice(&word.load(Ordering::Relaxed).to_le_bytes());
         }
         Ok(page)
+    }
+}
+
+/// Makes page 0 of a file with rows what it was in the beginning.
+pub fn identify(control: &ControlPage, ring_id: u128) {
+    control
+        .identity
+        .low
+        .store(ring_id as u64, Ordering::Relaxed);
+    let high = (ring_id >> 64) as u64;
+    control.identity.high.store(high, Ordering::Relaxed);
+    for bell in [&control.data, &control.space] {
+        bell.armed.store(0, Ordering::Relaxed);
+        bell.may_park.store(0, Ordering::Relaxed);
     }
 }
 

@@ -20,6 +20,8 @@ mod fork;
 #[cfg(not(slipring_loom))]
 mod guard;
 #[cfg(not(slipring_loom))]
+pub mod isolated;
+#[cfg(not(slipring_loom))]
 mod lock;
 #[cfg(not(slipring_loom))]
 mod memfd;
@@ -41,7 +43,7 @@ pub use {
     fork::Canary,
     guard::install as guard_against_truncation,
     lock::{Held, Locks, Role},
-    memory::{Memory, Words},
+    memory::{identify, Memory, Words},
     name::{CursorName, Location, NameError},
 };
 

@@ -83,6 +83,11 @@ impl Memory {
         Some(&self.shared.control)
     }
 
+    /// No reader has a file of its own here.
+    pub fn seats(&self) -> impl Iterator<Item = &ControlPage> + '_ {
+        core::iter::empty()
+    }
+
     /// Row `at`.
     pub fn row(&self, at: u32) -> Option<&Row> {
         self.shared.rows.get(at as usize)

@@ -55,7 +55,14 @@ pub struct Peer {
 
 impl Peer {
     pub fn start(role: &str, arguments: &[&str]) -> Self {
-        let mut child = Command::new(std::env::current_exe().unwrap())
+        Self::start_with(role, arguments, |_| ())
+    }
+
+    /// As [`start`](Self::start), of a command that is changed first.
+    pub fn start_with(role: &str, arguments: &[&str], change: impl FnOnce(&mut Command)) -> Self {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        change(&mut command);
+        let mut child = command
             .args(arguments)
             .env(ROLE, role)
             .stdin(Stdio::piped())

@@ -1,0 +1,167 @@
+//! The files of a ring whose readers cannot touch the stream or each other.
+//!
+//! Layer 2. The stream is an anonymous memory file that is sealed against every writer but the one
+//! that has it mapped already. Each row lies in a file of its own, which only its reader and the
+//! producer ever get. Nothing can be resized, and nothing has a name.
+
+use super::attach::Segment;
+use super::error::{CreateError, OpenError};
+use super::lock::{reopen, Locks, Role};
+use super::memory::{Controls, Memory};
+use super::region::Region;
+use crate::layout::description::Description;
+use crate::layout::geometry::Geometry;
+use rustix::fs::{
+    fallocate, fchmod, fcntl_add_seals, fcntl_get_seals, memfd_create, FallocateFlags, MemfdFlags,
+    Mode, OFlags, SealFlags,
+};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::sync::Arc;
+
+/// The most rows an isolated ring can have: all their descriptors go to the producer in one message.
+pub const MAX_SEATS: u32 = 250;
+
+/// One stream and its rows, as whoever hands them out keeps them.
+#[derive(Debug)]
+pub struct Isolated {
+    stream: OwnedFd,
+    seats: Vec<OwnedFd>,
+    /// What a look from outside needs: read-only for the stream, the rows writable.
+    memory: Memory,
+}
+
+fn sealed_file(name: &str, bytes: u64, mode: u32) -> io::Result<OwnedFd> {
+    let file = memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
+    fchmod(&file, Mode::from_raw_mode(mode))?;
+    fallocate(&file, FallocateFlags::empty(), 0, bytes)?;
+    fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::GROW)?;
+    Ok(file)
+}
+
+impl Isolated {
+    /// Makes the files. `fill` may write the stream, once, before anybody has it.
+    pub fn create(
+        description: &Description,
+        fill: impl FnOnce(&Memory),
+    ) -> Result<Self, CreateError> {
+        let path = Path::new("memfd");
+        let bytes = description.geometry.stream_bytes();
+        Self::make(description, fill).map_err(|e| CreateError::io("create", path, bytes, e))
+    }
+
+    fn make(description: &Description, fill: impl FnOnce(&Memory)) -> io::Result<Self> {
+        let geometry = description.geometry;
+        // Only its own user may open the stream again; a row's file, whoever was given it.
+        let stream = sealed_file("slipring-stream", geometry.stream_bytes(), 0o600)?;
+        let (mut seats, mut regions) = (Vec::new(), Vec::new());
+        for _ in 0..geometry.rows {
+            let seat = sealed_file("slipring-row", Geometry::SEAT_BYTES, 0o666)?;
+            fcntl_add_seals(&seat, SealFlags::SEAL)?;
+            regions.push(Region::map(&seat, Geometry::SEAT_BYTES, true)?);
+            seats.push(seat);
+        }
+        let controls = Controls::Apart(regions.into());
+        let map = |writable| -> io::Result<Memory> {
+            let region = Region::map(&stream, geometry.stream_bytes(), writable)?;
+            let memory = Memory::new(geometry, Arc::new(region), controls.clone());
+            memory.ok_or_else(|| io::ErrorKind::InvalidInput.into())
+        };
+        let writable = map(true)?;
+        writable.format(description);
+        fill(&writable);
+        drop(writable);
+        let memory = map(false)?;
+        Ok(Self {
+            stream,
+            seats,
+            memory,
+        })
+    }
+
+    /// A look at the ring, and the rows.
+    pub fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    /// Whether only the one who has it mapped can ever write the stream.
+    pub fn is_sealed(&self) -> bool {
+        fcntl_get_seals(&self.stream).is_ok_and(|seals| seals.contains(SealFlags::FUTURE_WRITE))
+    }
+
+    /// Whether somebody alive holds a role.
+    pub fn is_held(&self, role: Role) -> io::Result<bool> {
+        let own = |file: &OwnedFd| file.try_clone();
+        let seats: io::Result<Vec<_>> = self.seats.iter().map(|seat| own(seat).map(Some)).collect();
+        let locks = Locks::Apart {
+            stream: Arc::new(own(&self.stream)?),
+            seats: seats?.into(),
+        };
+        locks.is_held(role)
+    }
+
+    /// Descriptors for the producer: the stream, writable, and every row.
+    pub fn for_producer(&self) -> io::Result<Vec<OwnedFd>> {
+        std::iter::once(&self.stream)
+            .chain(&self.seats)
+            .map(|file| reopen(file, OFlags::RDWR))
+            .collect()
+    }
+
+    /// Descriptors for the reader in a row: the stream, read-only, and that row.
+    pub fn for_reader(&self, row: u32) -> io::Result<Vec<OwnedFd>> {
+        let seat = self.seats.get(row as usize);
+        let seat = seat.ok_or(io::ErrorKind::NotFound)?;
+        Ok(vec![
+            reopen(&self.stream, OFlags::RDONLY)?,
+            reopen(seat, OFlags::RDWR)?,
+        ])
+    }
+}
+
+/// Attaches as the reader in a row, from what [`Isolated::for_reader`] gave.
+pub fn join(files: Vec<OwnedFd>, row: u32, connection: OwnedFd) -> Result<Segment, OpenError> {
+    let path = Path::new("isolated");
+    let Ok([stream, seat]) = <[OwnedFd; 2]>::try_from(files) else {
+        return Err(OpenError::Untrusted {
+            path: path.to_owned(),
+            why: "not the descriptors of a reader were handed over",
+        });
+    };
+    if row >= MAX_SEATS {
+        return Err(OpenError::Untrusted {
+            path: path.to_owned(),
+            why: "its row cannot be",
+        });
+    }
+    let segment = Segment::attach_seat(&stream, seat, row, path, connection)?;
+    if !segment.description().geometry.evicts() {
+        // Then messages would be read in place, out of the hands of somebody who is not trusted.
+        return Err(OpenError::Untrusted {
+            path: path.to_owned(),
+            why: "its readers would not copy what they read",
+        });
+    }
+    Ok(segment)
+}
+
+/// Attaches as the sole writer, from what [`Isolated::for_producer`] gave, and seals the stream
+/// against any other.
+pub fn write(mut files: Vec<OwnedFd>, connection: Option<OwnedFd>) -> Result<Segment, OpenError> {
+    let path = Path::new("isolated");
+    if files.is_empty() {
+        return Err(OpenError::Untrusted {
+            path: path.to_owned(),
+            why: "no descriptors were handed over",
+        });
+    }
+    let stream = files.remove(0);
+    let again = stream
+        .try_clone()
+        .map_err(|e| OpenError::io("open", path, e))?;
+    let segment = Segment::attach_sole_writer(stream, files, path, connection)?;
+    fcntl_add_seals(&again, SealFlags::FUTURE_WRITE | SealFlags::SEAL)
+        .map_err(|e| OpenError::io("seal", path, e.into()))?;
+    Ok(segment)
+}

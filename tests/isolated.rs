@@ -1,0 +1,558 @@
+//! Isolated rings: what a broker hands out, to whom, and what a reader that means harm can do with it.
+#![allow(unsafe_code, reason = "a hostile reader maps what it was given")]
+
+mod peers;
+
+use peers::{check, payload, say, text, Peer, Scratch, PATIENCE};
+use rustix::fs::{fcntl_get_seals, ftruncate, SealFlags};
+use slipring::{
+    Access, AttachError, Broker, BrokerError, ConnectError, ReceiveError, Received, Ring, Start,
+    TryReceiveError,
+};
+use std::fs::OpenOptions;
+use std::io::BufRead;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+fn main() -> ExitCode {
+    if let Some(role) = peers::role() {
+        peer(&role);
+        return ExitCode::SUCCESS;
+    }
+    peers::run(&[
+        ("messages_get_through", messages),
+        ("a_reader_can_neither_write_nor_resize", sealed),
+        ("a_reader_gets_its_own_row_and_no_other", own_row),
+        ("a_stuck_reader_holds_nobody_for_long", stuck),
+        ("a_reader_that_lies_harms_only_itself", liar),
+        ("the_next_producer_inherits_the_stream", succession),
+        ("a_cursor_survives_reader_and_producer", cursors),
+        ("strangers_are_refused", strangers),
+        ("another_user_reads_only_if_let_in", another_user),
+        ("sockets_are_taken_over_only_from_the_dead", sockets),
+        ("nonsense_is_dropped", nonsense),
+        ("the_broker_may_die", orphaned),
+    ])
+}
+
+fn socket(scratch: &Scratch) -> PathBuf {
+    scratch.0.join("socket")
+}
+
+fn broker(scratch: &Scratch, readers: u32) -> Peer {
+    Peer::start("broker", &[text(&socket(scratch)), &readers.to_string()])
+}
+
+fn connect(scratch: &Scratch) -> Ring {
+    Ring::connect(socket(scratch), PATIENCE).unwrap()
+}
+
+fn connect_producer(scratch: &Scratch) -> Ring {
+    Ring::connect_producer(socket(scratch), PATIENCE).unwrap()
+}
+
+fn peer(role: &str) {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let socket = Path::new(&arguments[0]);
+    match role {
+        "broker" => {
+            let mut access = Access::own_user();
+            if let Some(uid) = arguments.get(2) {
+                access = access.user(uid.parse().unwrap());
+            }
+            let builder = Ring::anonymous()
+                .capacity_bytes(8192)
+                .max_readers(arguments[1].parse().unwrap())
+                .evict_after(Duration::from_millis(20));
+            let mut broker = Broker::bind(socket, builder, access).unwrap();
+            say("ready");
+            loop {
+                broker.serve(PATIENCE).unwrap();
+            }
+        }
+        // Says how it fares as whoever it is.
+        "stranger" => match Ring::connect(socket, PATIENCE) {
+            Err(error) => {
+                say("ready");
+                say(&format!("{}", error.code()));
+            }
+            Ok(ring) => {
+                let mut consumer = ring.consumer(Start::Oldest).unwrap();
+                say("ready");
+                let sequence = consumer
+                    .receive_until(PATIENCE)
+                    .unwrap()
+                    .unwrap()
+                    .sequence();
+                let stream = descriptors("slipring-stream").pop().unwrap();
+                let path = format!("/proc/self/fd/{}", stream.as_raw_fd());
+                let again = OpenOptions::new().write(true).open(path);
+                let produce = Ring::connect_producer(socket, PATIENCE);
+                let refused = produce.map_err(|error| error.code()).err();
+                say(&format!("{sequence} {} {refused:?}", again.is_err()));
+            }
+        },
+        "produce" => {
+            let ring = Ring::connect_producer(socket, PATIENCE).unwrap();
+            let mut producer = ring.producer().unwrap();
+            say("ready");
+            for line in std::io::stdin().lock().lines() {
+                for _ in 0..line.unwrap().parse::<u64>().unwrap() {
+                    let next = producer.next_sequence();
+                    producer
+                        .publish_until(&payload(next, 40), PATIENCE)
+                        .unwrap();
+                }
+                say(&producer.next_sequence().to_string());
+            }
+        }
+        // Reads under a name, when told to.
+        "cursor" => {
+            let ring = Ring::connect_cursor(socket, "archive", PATIENCE).unwrap();
+            let mut consumer = ring.durable_consumer("archive", Start::Oldest).unwrap();
+            say("ready");
+            for _ in std::io::stdin().lock().lines() {
+                let message = consumer.receive_until(PATIENCE).unwrap().unwrap();
+                check(&message, message.sequence());
+                say(&message.sequence().to_string());
+            }
+        }
+        // Tells every lie its row allows, as fast as it can.
+        "liar" => {
+            let ring = Ring::connect(socket, PATIENCE).unwrap();
+            let consumer = ring.consumer(Start::Oldest).unwrap();
+            let seat = descriptors("slipring-row").pop().unwrap();
+            // SAFETY: its own row, for the life of the process; nobody relies on what it says.
+            let map = unsafe { memmap2::MmapMut::map_mut(&seat) }.unwrap();
+            let map = std::mem::ManuallyDrop::new(map);
+            say("ready");
+            let words = map.as_ptr().cast_mut().cast::<u64>();
+            let mut state = 88_172_645_463_325_252u64;
+            for at in (0..map.len() / 8).cycle() {
+                state ^= state << 13;
+                state ^= state >> 7;
+                state ^= state << 17;
+                let lie = match state % 5 {
+                    0 => 0,
+                    1 => u64::MAX,
+                    2 => 1,
+                    3 => state % 8192,
+                    _ => state,
+                };
+                // SAFETY: within the mapping.
+                unsafe { words.add(at).write_volatile(lie) };
+            }
+            drop(consumer);
+        }
+        role => panic!("no role {role}"),
+    }
+}
+
+/// Descriptors of this process on anonymous memory files with this name.
+fn descriptors(name: &str) -> Vec<OwnedFd> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc/self/fd").unwrap() {
+        let entry = entry.unwrap();
+        let target = std::fs::read_link(entry.path()).unwrap_or_default();
+        if target
+            .to_string_lossy()
+            .starts_with(&format!("/memfd:{name}"))
+        {
+            let number: i32 = entry.file_name().to_str().unwrap().parse().unwrap();
+            // SAFETY: borrowed only to be cloned; it stays open.
+            let borrowed = std::mem::ManuallyDrop::new(unsafe { OwnedFd::from_raw_fd(number) });
+            found.push(borrowed.try_clone().unwrap());
+        }
+    }
+    found
+}
+
+fn messages() {
+    let scratch = Scratch::new();
+    let _broker = broker(&scratch, 4);
+    let ring = connect_producer(&scratch);
+    let mut producer = ring.producer().unwrap();
+    let rings = [connect(&scratch), connect(&scratch), connect(&scratch)];
+    let mut consumer = rings[0].consumer(Start::Oldest).unwrap();
+    let mut other = rings[1].consumer(Start::Oldest).unwrap();
+    let mut observer = rings[2].observer(Start::Oldest).unwrap();
+    let writer = std::thread::spawn(move || {
+        for n in 0..20_000 {
+            let len = (n * 31 % 300) as usize;
+            producer.publish_until(&payload(n, len), PATIENCE).unwrap();
+        }
+        assert_eq!(producer.violations(), 0);
+        producer.close();
+    });
+    let reader = std::thread::spawn(move || {
+        let (mut next, mut missed) = (0, 0);
+        loop {
+            match other.receive_until(PATIENCE) {
+                Ok(Some(message)) => {
+                    assert_eq!(message.sequence(), next);
+                    check(&message, next);
+                    next += 1;
+                }
+                Ok(None) => return (next, missed),
+                Err(ReceiveError::Evicted { missed: n, .. }) => {
+                    next += n;
+                    missed += n;
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
+    });
+    let watcher = std::thread::spawn(move || loop {
+        match observer.receive_until(PATIENCE).unwrap() {
+            Received::Message(message) => check(&message, message.sequence()),
+            Received::Lapped { .. } => {}
+            Received::Closed => return observer.received_count() + observer.lost_count(),
+        }
+    });
+    let mut next = 0;
+    loop {
+        match consumer.receive_until(PATIENCE) {
+            Ok(Some(message)) => {
+                assert_eq!(message.sequence(), next);
+                check(&message, next);
+                next += 1;
+            }
+            Ok(None) => break,
+            Err(ReceiveError::Evicted { missed, .. }) => next += missed,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    writer.join().unwrap();
+    assert_eq!((next, reader.join().unwrap().0), (20_000, 20_000));
+    assert_eq!(watcher.join().unwrap(), 20_000);
+}
+
+fn sealed() {
+    let scratch = Scratch::new();
+    let _broker = broker(&scratch, 2);
+    let mut producer = Peer::start("produce", &[text(&socket(&scratch))]);
+    producer.tell("5");
+    let ring = connect(&scratch);
+    let stream = descriptors("slipring-stream").pop().unwrap();
+    let seat = descriptors("slipring-row").pop().unwrap();
+    let wanted = SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL;
+    assert!(fcntl_get_seals(&seat).unwrap().contains(wanted));
+    let seals = fcntl_get_seals(&stream).unwrap();
+    assert!(seals.contains(wanted | SealFlags::FUTURE_WRITE));
+    // SAFETY: refused, which is the point.
+    let refused = unsafe { memmap2::MmapMut::map_mut(&stream) };
+    assert!(refused.is_err());
+    for file in [&stream, &seat] {
+        assert!(ftruncate(file, 0).is_err());
+        assert!(ftruncate(file, 1 << 30).is_err());
+    }
+    assert!(rustix::io::write(&stream, b"x").is_err());
+    // Opening it again for writing is possible for the same user; writing is not.
+    let path = format!("/proc/self/fd/{}", stream.as_raw_fd());
+    if let Ok(again) = OpenOptions::new().read(true).write(true).open(path) {
+        // SAFETY: refused, which is the point.
+        assert!(unsafe { memmap2::MmapMut::map_mut(&again) }.is_err());
+        assert!(rustix::io::write(&again, b"x").is_err());
+        let punch = rustix::fs::FallocateFlags::PUNCH_HOLE | rustix::fs::FallocateFlags::KEEP_SIZE;
+        assert!(rustix::fs::fallocate(&again, punch, 0, 4096).is_err());
+    }
+    assert!(matches!(
+        ring.producer(),
+        Err(AttachError::Permission { .. })
+    ));
+    let mut consumer = ring.consumer(Start::Oldest).unwrap();
+    assert_eq!(consumer.receive().unwrap().unwrap().sequence(), 0);
+}
+
+fn own_row() {
+    let scratch = Scratch::new();
+    let _broker = broker(&scratch, 2);
+    let _producer = Peer::start("produce", &[text(&socket(&scratch))]);
+    let first = connect(&scratch);
+    assert_eq!(descriptors("slipring-row").len(), 1);
+    let second = connect(&scratch);
+    let rows = [&first, &second].map(|ring| ring.consumer(Start::Latest).unwrap().row());
+    assert_ne!(rows[0], rows[1]);
+    // Each sees its own row only, and no third is let in.
+    let held = first.consumer(Start::Latest).unwrap();
+    assert_eq!(first.status().readers.len(), 1);
+    assert!(second.status().readers.is_empty());
+    let taken = first.consumer(Start::Latest).unwrap_err();
+    assert!(matches!(taken, AttachError::NoRow { .. }));
+    let refused = Ring::connect(socket(&scratch), PATIENCE).unwrap_err();
+    assert!(matches!(refused, ConnectError::NoRow { .. }));
+    drop(held);
+    drop(second);
+    // The row comes back with the connection.
+    let third = connect(&scratch);
+    drop(third.consumer(Start::Latest).unwrap());
+}
+
+fn stuck() {
+    let scratch = Scratch::new();
+    let _broker = broker(&scratch, 4);
+    let mut producer = Peer::start("produce", &[text(&socket(&scratch))]);
+    let ring = connect(&scratch);
+    let mut consumer = ring.consumer(Start::Oldest).unwrap();
+    // It never reads; everything is published all the same.
+    assert_eq!(producer.tell("2000"), "2000");
+    match consumer.try_receive() {
+        Err(TryReceiveError::Evicted { missed, resumed_at }) => {
+            assert!(missed > 1000 && missed == resumed_at);
+        }
+        result => panic!("{result:?}"),
+    }
+    let mut next = consumer.next_sequence();
+    while let Ok(message) = consumer.try_receive() {
+        check(&message, next);
+        next += 1;
+    }
+    assert_eq!(next, 2000);
+}
+
+fn liar() {
+    let scratch = Scratch::new();
+    let _broker = broker(&scratch, 4);
+    let mut producer = Peer::start("produce", &[text(&socket(&scratch))]);
+    let honest = connect(&scratch);
+    let mut consumer = honest.consumer(Start::Oldest).unwrap();
+    let liar = Peer::start("liar", &[text(&socket(&scratch))]);
+    let (mut next, mut missed, mut told) = (0, 0, 0);
+    while told < 20_000 {
+        told = producer.tell("50").parse().unwrap();
+        while next < told {
+            match consumer.receive_until(PATIENCE) {
+                Ok(message) => {
+                    let message = message.unwrap();
+                    assert_eq!(message.sequence(), next);
+                    check(&message, next);
+                    next += 1;
+                }
+                Err(ReceiveError::Evicted { missed: n, .. }) => {
+                    next += n;
+                    missed += n;
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+    // It read everything each time before more was published, so it was never in the way.
+    assert_eq!(missed, 0);
+    drop(liar);
+    // The row is as good as new for the next one.
+    let ring = connect(&scratch);
+    let mut consumer = ring.consumer(Start::Latest).unwrap();
+    producer.tell("1");
+    assert_eq!(
+        consumer
+            .receive_until(PATIENCE)
+            .unwrap()
+            .unwrap()
+            .sequence(),
+        told
+    );
+}
+
+fn succession() {
+    let scratch = Scratch::new();
+    let _broker = broker(&scratch, 4);
+    // Asked before there is a producer, a reader waits for it.
+    let early = socket(&scratch);
+    let early = std::thread::spawn(move || Ring::connect(early, PATIENCE).unwrap());
+    let mut first = Peer::start("produce", &[text(&socket(&scratch))]);
+    let ring = early.join().unwrap();
+    let mut consumer = ring.consumer(Start::Oldest).unwrap();
+    let refused = Ring::connect_producer(socket(&scratch), PATIENCE).unwrap_err();
+    assert!(matches!(refused, ConnectError::ProducerExists { .. }));
+    assert_eq!(first.tell("30"), "30");
+    for n in 0..10 {
+        assert_eq!(consumer.receive().unwrap().unwrap().sequence(), n);
+    }
+    first.kill();
+    let mut second = Peer::start("produce", &[text(&socket(&scratch))]);
+    assert_eq!(second.tell("5"), "35");
+    // The old stream can be read to its end, and then the new one from there.
+    for n in 10..30 {
+        let message = consumer.receive_until(PATIENCE).unwrap().unwrap();
+        check(&message, n);
+    }
+    let gone = consumer.receive_until(PATIENCE).unwrap_err();
+    assert_eq!(gone, ReceiveError::ProducerGone { next: 30 });
+    let ring = connect(&scratch);
+    assert_eq!(ring.status().epoch.number, 2);
+    let mut consumer = ring.consumer(Start::Sequence(30)).unwrap();
+    for n in 30..35 {
+        let message = consumer.receive_until(PATIENCE).unwrap().unwrap();
+        assert_eq!(message.sequence(), n);
+        check(&message, n);
+    }
+    // What the first producer wrote is in the second one's stream.
+    let ring = connect(&scratch);
+    let mut late = ring.consumer(Start::Oldest).unwrap();
+    for n in 0..35 {
+        let message = late.receive_until(PATIENCE).unwrap().unwrap();
+        assert_eq!(message.sequence(), n);
+        check(&message, n);
+    }
+}
+
+fn cursors() {
+    let scratch = Scratch::new();
+    let _broker = broker(&scratch, 3);
+    let start = |role| Peer::start(role, &[text(&socket(&scratch))]);
+    let mut producer = start("produce");
+    producer.tell("20");
+    let mut reader = start("cursor");
+    assert_eq!(reader.tell("next"), "0");
+    let refused = Ring::connect_cursor(socket(&scratch), "archive", PATIENCE).unwrap_err();
+    assert!(matches!(refused, ConnectError::CursorInUse { .. }));
+    assert_eq!(reader.tell("next"), "1");
+    reader.kill();
+    // Death of the reader alone: it goes on where it was, or with the message it was at.
+    let mut reader = start("cursor");
+    let next: u64 = reader.tell("next").parse().unwrap();
+    assert!(next == 1 || next == 2);
+    reader.kill();
+    // Death of both.
+    producer.kill();
+    let mut producer = start("produce");
+    assert_eq!(producer.tell("5"), "25");
+    let mut reader = start("cursor");
+    let after: u64 = reader.tell("next").parse().unwrap();
+    assert!(after == next || after == next + 1);
+    for n in after + 1..25 {
+        assert_eq!(reader.tell("next"), n.to_string());
+    }
+    // The producer dies while the reader lives on its old stream.
+    producer.kill();
+    let mut producer = start("produce");
+    assert_eq!(producer.tell("5"), "30");
+    drop(reader);
+    let mut reader = start("cursor");
+    let after: u64 = reader.tell("next").parse().unwrap();
+    assert!(after == 24 || after == 25);
+}
+
+fn strangers() {
+    let scratch = Scratch::new();
+    let path = socket(&scratch);
+    let none = Ring::connect(&path, PATIENCE).unwrap_err();
+    assert!(matches!(none, ConnectError::NoBroker { .. }));
+    let _broker = broker(&scratch, 2);
+    let soon = Ring::connect(&path, Duration::from_millis(20)).unwrap_err();
+    assert!(matches!(soon, ConnectError::TimedOut { .. }));
+    let mode =
+        std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&path).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+fn another_user() {
+    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::process::CommandExt;
+    if !rustix::process::geteuid().is_root() {
+        println!("  SKIPPED: needs root to become another user");
+        return;
+    }
+    let scratch = Scratch::new();
+    let open = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(&scratch.0, open).unwrap();
+    let stranger = || {
+        Peer::start_with("stranger", &[text(&socket(&scratch))], |command| {
+            command.uid(65534).gid(65534).current_dir("/");
+        })
+        .finish()
+    };
+    let strict = broker(&scratch, 2);
+    assert_eq!(stranger(), "711");
+    strict.kill();
+    let _broker = Peer::start("broker", &[text(&socket(&scratch)), "2", "65534"]);
+    let mut producer = Peer::start("produce", &[text(&socket(&scratch))]);
+    producer.tell("3");
+    assert_eq!(stranger(), "0 true Some(711)");
+}
+
+fn sockets() {
+    let scratch = Scratch::new();
+    let path = socket(&scratch);
+    let bind = || Broker::bind(&path, Ring::anonymous(), Access::own_user());
+    let first = broker(&scratch, 2);
+    assert!(matches!(bind(), Err(BrokerError::InUse { .. })));
+    first.kill();
+    let again = bind().unwrap();
+    drop(again);
+    assert!(!path.exists());
+    std::fs::write(&path, "not a socket").unwrap();
+    assert!(matches!(bind(), Err(BrokerError::BadPath { .. })));
+    let none = Ring::connect(&path, PATIENCE).unwrap_err();
+    assert!(matches!(none, ConnectError::NoBroker { .. }));
+    let long = scratch.0.join("x".repeat(200));
+    let refused = Broker::bind(long, Ring::anonymous(), Access::own_user());
+    assert!(matches!(refused, Err(BrokerError::BadPath { .. })));
+    let many = Ring::anonymous().max_readers(251);
+    let refused = Broker::bind(scratch.0.join("s"), many, Access::own_user());
+    assert!(matches!(refused, Err(BrokerError::TooManyReaders { .. })));
+}
+
+fn nonsense() {
+    use rustix::net::{connect, send, socket_with, AddressFamily, SendFlags, SocketAddrUnix};
+    use rustix::net::{SocketFlags, SocketType};
+    let scratch = Scratch::new();
+    let _broker = broker(&scratch, 2);
+    let _producer = Peer::start("produce", &[text(&socket(&scratch))]);
+    let address = SocketAddrUnix::new(socket(&scratch)).unwrap();
+    let dial = || {
+        let kind = SocketType::SEQPACKET;
+        let socket = socket_with(AddressFamily::UNIX, kind, SocketFlags::CLOEXEC, None).unwrap();
+        connect(&socket, &address).unwrap();
+        socket
+    };
+    // Silent, talking nonsense, gone at once: and more of them than fit.
+    let mut idle = Vec::new();
+    for n in 0..300u32 {
+        let socket = dial();
+        match n % 3 {
+            0 => idle.push(socket),
+            1 => drop(send(socket.as_fd(), &[0xff; 100], SendFlags::NOSIGNAL)),
+            _ => {}
+        }
+    }
+    drop(idle);
+    let ring = connect_with_patience(&scratch);
+    drop(ring.consumer(Start::Latest).unwrap());
+}
+
+/// Clients that say nothing are dropped after a second; until then there may be no room.
+fn connect_with_patience(scratch: &Scratch) -> Ring {
+    let started = std::time::Instant::now();
+    loop {
+        match Ring::connect(socket(scratch), PATIENCE) {
+            Ok(ring) => return ring,
+            Err(error) => assert!(started.elapsed() < PATIENCE, "{error}"),
+        }
+    }
+}
+
+fn orphaned() {
+    let scratch = Scratch::new();
+    let broker = broker(&scratch, 2);
+    let mut producer = Peer::start("produce", &[text(&socket(&scratch))]);
+    let ring = connect(&scratch);
+    let mut consumer = ring.consumer(Start::Oldest).unwrap();
+    broker.kill();
+    producer.tell("100");
+    for n in 0..100 {
+        assert_eq!(
+            consumer
+                .receive_until(PATIENCE)
+                .unwrap()
+                .unwrap()
+                .sequence(),
+            n
+        );
+    }
+    producer.kill();
+    let gone = consumer.receive_until(PATIENCE).unwrap_err();
+    assert_eq!(gone, ReceiveError::ProducerGone { next: 100 });
+}
