@@ -380,7 +380,8 @@ fn succession() {
     }
     let gone = consumer.receive_until(PATIENCE).unwrap_err();
     assert_eq!(gone, ReceiveError::ProducerGone { next: 30 });
-    let ring = connect(&scratch);
+    drop(consumer);
+    let ring = ring.reconnect(PATIENCE).unwrap();
     assert_eq!(ring.status().epoch.number, 2);
     let mut consumer = ring.consumer(Start::Sequence(30)).unwrap();
     for n in 30..35 {

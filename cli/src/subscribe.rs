@@ -1,10 +1,10 @@
 //! `slipring sub`.
 
-use crate::failure::{Failure, INTERRUPTED, TIMED_OUT};
+use crate::failure::{Failure, INTERRUPTED, PRODUCER_GONE, TIMED_OUT};
 use crate::render::{self, Format};
 use crate::text::{self, count, Target};
 use crate::Outcome;
-use slipring::{Deadline, Epoch, ReceiveError, Received, Ring, Start, TryReceiveError};
+use slipring::{Deadline, Epoch, ReceiveError, Received, Ring, Schema, Start, TryReceiveError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -65,8 +65,8 @@ fn start(text: &str) -> Result<Start, String> {
 }
 
 /// Prints messages; everything is flushed before the reader waits for more.
-struct Printer<'r> {
-    ring: &'r Ring,
+struct Printer {
+    schema: Option<Schema>,
     format: Format,
     pending: Vec<u8>,
     /// Whether each message must be out before it is given back.
@@ -75,12 +75,12 @@ struct Printer<'r> {
     lost: u64,
 }
 
-impl Printer<'_> {
+impl Printer {
     fn message(&mut self, sequence: u64, bytes: &[u8]) -> io::Result<()> {
         self.received += 1;
         render::message(
             self.format,
-            self.ring.schema(),
+            self.schema.as_ref(),
             sequence,
             bytes,
             &mut self.pending,
@@ -141,7 +141,25 @@ enum Reader {
 }
 
 impl Reader {
-    fn poll(&mut self, printer: &mut Printer<'_>) -> Result<Got, Failure> {
+    fn attach(ring: &Ring, arguments: &Arguments, start: Start) -> Result<Self, Failure> {
+        if arguments.observe {
+            return Ok(Self::Observer(Box::new(ring.observer(start)?)));
+        }
+        let consumer = match &arguments.cursor {
+            Some(cursor) => ring.durable_consumer(cursor, start)?,
+            None => ring.consumer(start)?,
+        };
+        Ok(Self::Consumer(Box::new(consumer)))
+    }
+
+    fn next_sequence(&self) -> u64 {
+        match self {
+            Self::Consumer(consumer) => consumer.next_sequence(),
+            Self::Observer(observer) => observer.next_sequence(),
+        }
+    }
+
+    fn poll(&mut self, printer: &mut Printer) -> Result<Got, Failure> {
         let error = match self {
             Self::Consumer(consumer) => match consumer.try_receive() {
                 Ok(message) => {
@@ -166,7 +184,7 @@ impl Reader {
         }
     }
 
-    fn wait(&mut self, printer: &mut Printer<'_>, step: Duration) -> Result<Got, Failure> {
+    fn wait(&mut self, printer: &mut Printer, step: Duration) -> Result<Got, Failure> {
         let deadline = Deadline::after(step);
         let error = match self {
             Self::Consumer(consumer) => match consumer.receive_until(deadline) {
@@ -200,7 +218,7 @@ impl Reader {
     }
 }
 
-fn print(received: Received<'_>, printer: &mut Printer<'_>) -> Result<Got, Failure> {
+fn print(received: Received<'_>, printer: &mut Printer) -> Result<Got, Failure> {
     match received {
         Received::Message(message) => printer.message(message.sequence(), &message)?,
         Received::Lapped { lost, resumed_at } => printer.lapped(lost, resumed_at)?,
@@ -209,9 +227,13 @@ fn print(received: Received<'_>, printer: &mut Printer<'_>) -> Result<Got, Failu
     Ok(Got::Something)
 }
 
+fn patience(arguments: &Arguments) -> Deadline {
+    arguments.timeout.map_or(Deadline::NEVER, Deadline::after)
+}
+
 /// Waits for the broker's ring to have a producer.
 fn connect(socket: &Path, arguments: &Arguments) -> Result<Ring, Failure> {
-    let deadline = arguments.timeout.map_or(Deadline::NEVER, Deadline::after);
+    let deadline = patience(arguments);
     let ring = match &arguments.cursor {
         Some(cursor) => Ring::connect_cursor(socket, cursor, deadline)?,
         None => Ring::connect(socket, deadline)?,
@@ -220,7 +242,7 @@ fn connect(socket: &Path, arguments: &Arguments) -> Result<Ring, Failure> {
 }
 
 pub fn run(arguments: &Arguments) -> Outcome {
-    let ring = match &arguments.via {
+    let mut ring = match &arguments.via {
         Some(socket) => connect(socket, arguments)?,
         None => Target::parse(arguments.name.as_deref().unwrap_or_default()).open()?,
     };
@@ -228,27 +250,32 @@ pub fn run(arguments: &Arguments) -> Outcome {
     for signal in [libc::SIGINT, libc::SIGTERM] {
         signal_hook::flag::register(signal, interrupted.clone())?;
     }
-    let mut reader = if arguments.observe {
-        Reader::Observer(Box::new(ring.observer(arguments.from)?))
-    } else if let Some(cursor) = &arguments.cursor {
-        Reader::Consumer(Box::new(ring.durable_consumer(cursor, arguments.from)?))
-    } else {
-        Reader::Consumer(Box::new(ring.consumer(arguments.from)?))
-    };
+    let mut reader = Reader::attach(&ring, arguments, arguments.from)?;
     let by_schema = if ring.schema().is_some() {
         Format::Json
     } else {
         Format::Text
     };
     let mut printer = Printer {
-        ring: &ring,
+        schema: ring.schema().cloned(),
         format: arguments.format.unwrap_or(by_schema),
         pending: Vec::new(),
         at_once: arguments.cursor.is_some(),
         received: 0,
         lost: 0,
     };
-    let result = follow(arguments, &mut reader, &mut printer, &interrupted);
+    let mut result = follow(arguments, &mut reader, &mut printer, &interrupted);
+    // The producer of an isolated ring that left it open makes room for one with a stream of its own.
+    while let (Some(_), Err(failure)) = (&arguments.via, &result) {
+        if !failure.is(PRODUCER_GONE) || ring.status().abandoned {
+            break;
+        }
+        let next = Start::Sequence(reader.next_sequence());
+        drop(reader);
+        ring = ring.reconnect(patience(arguments))?;
+        reader = Reader::attach(&ring, arguments, next)?;
+        result = follow(arguments, &mut reader, &mut printer, &interrupted);
+    }
     printer.flush()?;
     if arguments.observe || matches!(result, Err(ref f) if f.is(INTERRUPTED)) {
         eprintln!(
@@ -263,7 +290,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
 fn follow(
     arguments: &Arguments,
     reader: &mut Reader,
-    printer: &mut Printer<'_>,
+    printer: &mut Printer,
     interrupted: &AtomicBool,
 ) -> Outcome {
     let mut last = Instant::now();

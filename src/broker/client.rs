@@ -5,7 +5,7 @@
 
 use super::error::ConnectError;
 use super::wire::{ask, confirm, learn, Reply, Request};
-use crate::endpoint::Ring;
+use crate::endpoint::{Origin, Ring};
 use crate::segment::{isolated, NameError, OpenError};
 use crate::wait::Deadline;
 use rustix::event::{poll, PollFd, PollFlags, Timespec};
@@ -19,8 +19,8 @@ impl Ring {
     /// can neither write the stream, nor resize it, nor touch another reader, nor hold the producer
     /// back for longer than the ring allows. Waits for a producer until the deadline.
     ///
-    /// After [`ProducerGone`](crate::ReceiveError::ProducerGone) the ring of the next producer is
-    /// got by connecting again; it goes on with the same sequences.
+    /// After [`ProducerGone`](crate::ReceiveError::ProducerGone) the ring of the next producer,
+    /// which goes on with the same sequences, is got by [`reconnect`](Self::reconnect).
     ///
     /// # Errors
     /// [`ConnectError`]: nobody listens, not this user, no row, no producer in time; or what was
@@ -29,7 +29,7 @@ impl Ring {
         socket: impl AsRef<Path>,
         deadline: impl Into<Deadline>,
     ) -> Result<Self, ConnectError> {
-        Self::join(socket.as_ref(), "", deadline.into())
+        Self::join(socket.as_ref(), "", 0, deadline.into())
     }
 
     /// As [`connect`](Self::connect), for the row that holds this durable cursor. Let go of a ring
@@ -44,7 +44,27 @@ impl Ring {
     ) -> Result<Self, ConnectError> {
         crate::segment::CursorName::new(name)
             .map_err(|error: NameError| ConnectError::Open(OpenError::Name(error)))?;
-        Self::join(socket.as_ref(), name, deadline.into())
+        Self::join(socket.as_ref(), name, 0, deadline.into())
+    }
+
+    /// Gives the ring back to its broker and waits for that of the next producer, under the same
+    /// cursor if there was one. Let go of its handles, and of clones of the ring, first.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect); [`ConnectError::NoBroker`] if this ring came from none.
+    pub fn reconnect(self, deadline: impl Into<Deadline>) -> Result<Self, ConnectError> {
+        let Some(origin) = self.origin().cloned() else {
+            return Err(ConnectError::NoBroker {
+                path: self.path().to_owned(),
+            });
+        };
+        drop(self);
+        Self::join(
+            &origin.socket,
+            &origin.cursor,
+            origin.stream,
+            deadline.into(),
+        )
     }
 
     /// Asks the broker at a socket to be the producer of its isolated ring. From then on no other
@@ -57,7 +77,10 @@ impl Ring {
         deadline: impl Into<Deadline>,
     ) -> Result<Self, ConnectError> {
         let path = socket.as_ref();
-        let (connection, _, files) = request(path, &Request::Produce, deadline.into())?;
+        let granted = request(path, &Request::Produce, deadline.into())?;
+        let Granted {
+            connection, files, ..
+        } = granted;
         let again = connection.try_clone().map_err(|source| ConnectError::Io {
             what: "keep the connection to",
             path: path.to_owned(),
@@ -68,10 +91,28 @@ impl Ring {
         Ok(Self::from_segment(segment))
     }
 
-    fn join(path: &Path, name: &str, deadline: Deadline) -> Result<Self, ConnectError> {
-        let (connection, row, files) = request(path, &Request::Read(name.to_owned()), deadline)?;
-        Ok(Self::from_segment(isolated::join(files, row, connection)?))
+    fn join(path: &Path, name: &str, after: u32, deadline: Deadline) -> Result<Self, ConnectError> {
+        let wanted = Request::Read {
+            name: name.to_owned(),
+            after,
+        };
+        let granted = request(path, &wanted, deadline)?;
+        let origin = Origin {
+            socket: path.to_owned(),
+            cursor: name.to_owned(),
+            stream: granted.stream,
+        };
+        let segment = isolated::join(granted.files, granted.row, granted.connection)?;
+        Ok(Self::from_segment(segment).from_broker(origin))
     }
+}
+
+/// What a broker handed out.
+struct Granted {
+    connection: OwnedFd,
+    row: u32,
+    stream: u32,
+    files: Vec<OwnedFd>,
 }
 
 fn io(what: &'static str, path: &Path, error: Errno) -> ConnectError {
@@ -83,11 +124,7 @@ fn io(what: &'static str, path: &Path, error: Errno) -> ConnectError {
 }
 
 /// Sends a request and waits for what it brings.
-fn request(
-    path: &Path,
-    request: &Request,
-    deadline: Deadline,
-) -> Result<(OwnedFd, u32, Vec<OwnedFd>), ConnectError> {
+fn request(path: &Path, request: &Request, deadline: Deadline) -> Result<Granted, ConnectError> {
     let own = || path.to_owned();
     let socket = socket_with(
         AddressFamily::UNIX,
@@ -109,13 +146,18 @@ fn request(
     wait(&socket, path, deadline)?;
     match learn(&socket).map_err(|e| io("hear from", path, e))? {
         None => Err(ConnectError::Nonsense { path: own() }),
-        Some((Reply::Granted { row }, files)) => Ok((socket, row, files)),
+        Some((Reply::Granted { row, stream }, files)) => Ok(Granted {
+            connection: socket,
+            row,
+            stream,
+            files,
+        }),
         Some((Reply::Forbidden, _)) => Err(ConnectError::Forbidden { path: own() }),
         Some((Reply::ProducerExists, _)) => Err(ConnectError::ProducerExists { path: own() }),
         Some((Reply::NoRow, _)) => Err(ConnectError::NoRow { path: own() }),
         Some((Reply::CursorInUse, _)) => Err(ConnectError::CursorInUse {
             name: match request {
-                Request::Read(name) => name.clone(),
+                Request::Read { name, .. } => name.clone(),
                 Request::Produce => String::new(),
             },
         }),

@@ -75,12 +75,12 @@ pub struct Broker {
     clients: Vec<Client>,
     /// The stream of the present or last producer, and before it those that somebody still reads.
     streams: Vec<Stream>,
-    next_stream: u64,
+    next_stream: u32,
 }
 
 #[derive(Debug)]
 struct Stream {
-    number: u64,
+    number: u32,
     files: Isolated,
     /// Whether its producer confirmed that it is sealed.
     ready: bool,
@@ -145,11 +145,11 @@ enum Holds {
     /// Waits for a producer.
     Waits(Request),
     Reader {
-        stream: u64,
+        stream: u32,
         row: u32,
     },
     Producer {
-        stream: u64,
+        stream: u32,
     },
 }
 
@@ -185,7 +185,7 @@ impl Broker {
             access,
             clients: Vec::new(),
             streams: Vec::new(),
-            next_stream: 0,
+            next_stream: 1,
         })
     }
 
@@ -323,7 +323,10 @@ impl Broker {
         let number = stream.number;
         self.next_stream += 1;
         let handed = stream.files.for_producer().map_err(|_| ()).and_then(|fds| {
-            let reply = Reply::Granted { row: 0 };
+            let reply = Reply::Granted {
+                row: 0,
+                stream: number,
+            };
             answer(&self.clients[at].socket, reply, &fds).map_err(|_| ())
         });
         if handed.is_err() {
@@ -369,12 +372,13 @@ impl Broker {
 
     /// Gives those who wait for a producer what they asked for, if there is one.
     fn serve_waiting(&mut self) {
-        if !self.streams.last().is_some_and(|stream| stream.ready) {
+        let Some(current) = self.streams.last().filter(|stream| stream.ready) else {
             return;
-        }
+        };
+        let number = current.number;
         for at in (0..self.clients.len()).rev() {
             let name = match &self.clients[at].holds {
-                Holds::Waits(Request::Read(name)) => name.clone(),
+                Holds::Waits(Request::Read { name, after }) if *after < number => name.clone(),
                 _ => continue,
             };
             if !self.admit_reader(at, &name) {
@@ -413,7 +417,10 @@ impl Broker {
             .for_reader(row)
             .map_err(|_| ())
             .and_then(|fds| {
-                let reply = Reply::Granted { row };
+                let reply = Reply::Granted {
+                    row,
+                    stream: number,
+                };
                 answer(&self.clients[at].socket, reply, &fds).map_err(|_| ())
             });
         self.clients[at].holds = Holds::Reader {
@@ -465,7 +472,7 @@ impl Broker {
     }
 
     /// Whether a connected client has a row.
-    fn is_handed_out(&self, stream: u64, row: u32) -> bool {
+    fn is_handed_out(&self, stream: u32, row: u32) -> bool {
         let holds = Holds::Reader { stream, row };
         self.clients.iter().any(|client| client.holds == holds)
     }

@@ -24,8 +24,13 @@ const MAX_FILES: usize = 1 + crate::segment::isolated::MAX_SEATS as usize;
 pub enum Request {
     /// To write the stream.
     Produce,
-    /// To read it; with the name of a durable cursor, or none.
-    Read(String),
+    /// To read it.
+    Read {
+        /// The name of a durable cursor, or nothing.
+        name: String,
+        /// Of a later stream than this one; zero for any.
+        after: u32,
+    },
 }
 
 impl Request {
@@ -34,11 +39,12 @@ impl Request {
     fn encode(&self) -> [u8; Self::BYTES] {
         let mut bytes = [0; Self::BYTES];
         bytes[..8].copy_from_slice(&MAGIC);
-        let (role, name) = match self {
-            Self::Produce => (1, ""),
-            Self::Read(name) => (2, name.as_str()),
+        let (role, name, after) = match self {
+            Self::Produce => (1, "", 0),
+            Self::Read { name, after } => (2, name.as_str(), *after),
         };
         bytes[8] = role;
+        bytes[12..16].copy_from_slice(&after.to_le_bytes());
         bytes[16..16 + name.len()].copy_from_slice(name.as_bytes());
         bytes
     }
@@ -46,15 +52,19 @@ impl Request {
     /// Total: any bytes are a request or none.
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         let bytes: &[u8; Self::BYTES] = bytes.try_into().ok()?;
-        if bytes[..8] != MAGIC || bytes[9..16] != [0; 7] {
+        if bytes[..8] != MAGIC || bytes[9..12] != [0; 3] {
             return None;
         }
         let name = &bytes[16..];
         let len = name.iter().position(|b| *b == 0).unwrap_or(name.len());
         let name = core::str::from_utf8(&name[..len]).ok()?;
+        let after = u32::from_le_bytes([bytes[12], bytes[13], bytes[14], bytes[15]]);
         match bytes[8] {
-            1 if name.is_empty() => Some(Self::Produce),
-            2 => Some(Self::Read(name.to_owned())),
+            1 if name.is_empty() && after == 0 => Some(Self::Produce),
+            2 => Some(Self::Read {
+                name: name.to_owned(),
+                after,
+            }),
             _ => None,
         }
     }
@@ -67,6 +77,8 @@ pub enum Reply {
     Granted {
         /// Which row; meaningless to a producer.
         row: u32,
+        /// Which stream, counted from 1.
+        stream: u32,
     },
     /// Not to this user.
     Forbidden,
@@ -81,20 +93,21 @@ pub enum Reply {
 }
 
 impl Reply {
-    const BYTES: usize = 8;
+    const BYTES: usize = 12;
 
     fn encode(self) -> [u8; Self::BYTES] {
-        let (status, row): (u32, u32) = match self {
-            Self::Granted { row } => (0, row),
-            Self::Forbidden => (1, 0),
-            Self::ProducerExists => (2, 0),
-            Self::NoRow => (3, 0),
-            Self::CursorInUse => (4, 0),
-            Self::BadRequest => (5, 0),
+        let (status, row, stream): (u32, u32, u32) = match self {
+            Self::Granted { row, stream } => (0, row, stream),
+            Self::Forbidden => (1, 0, 0),
+            Self::ProducerExists => (2, 0, 0),
+            Self::NoRow => (3, 0, 0),
+            Self::CursorInUse => (4, 0, 0),
+            Self::BadRequest => (5, 0, 0),
         };
         let mut bytes = [0; Self::BYTES];
         bytes[..4].copy_from_slice(&status.to_le_bytes());
-        bytes[4..].copy_from_slice(&row.to_le_bytes());
+        bytes[4..8].copy_from_slice(&row.to_le_bytes());
+        bytes[8..].copy_from_slice(&stream.to_le_bytes());
         bytes
     }
 
@@ -104,7 +117,10 @@ impl Reply {
             u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
         };
         Some(match word(0) {
-            0 => Self::Granted { row: word(4) },
+            0 => Self::Granted {
+                row: word(4),
+                stream: word(8),
+            },
             1 => Self::Forbidden,
             2 => Self::ProducerExists,
             3 => Self::NoRow,
@@ -190,13 +206,19 @@ mod tests {
     fn requests_and_replies_survive_the_wire() {
         for request in [
             Request::Produce,
-            Request::Read(String::new()),
-            Request::Read("x".repeat(64)),
+            Request::Read {
+                name: String::new(),
+                after: 0,
+            },
+            Request::Read {
+                name: "x".repeat(64),
+                after: 7,
+            },
         ] {
             assert_eq!(Request::decode(&request.encode()), Some(request));
         }
         for reply in [
-            Reply::Granted { row: 7 },
+            Reply::Granted { row: 7, stream: 9 },
             Reply::Forbidden,
             Reply::ProducerExists,
             Reply::NoRow,
@@ -217,7 +239,7 @@ mod tests {
         }
         assert_eq!(Request::decode(&good[1..]), None);
         assert_eq!(Request::decode(&[]), None);
-        assert_eq!(Reply::decode(&[9, 0, 0, 0, 0, 0, 0, 0]), None);
+        assert_eq!(Reply::decode(&[9, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]), None);
         assert_eq!(Reply::decode(&[0; 7]), None);
     }
 }

@@ -475,12 +475,20 @@ impl Source for Consumer {
     }
 }
 
-/// Whether the producer died: it never said goodbye, and its lock is free. The state is read again
-/// last, in case it said goodbye in between.
+/// Whether no producer will go on with this stream: it died, never having said goodbye, and its lock
+/// is free; or it left, and nobody else could ever write the stream. The state is read again last, in
+/// case it said goodbye in between.
 pub(super) fn producer_gone(ring: &Ring, state: ProducerState) -> bool {
-    state == ProducerState::Attached
+    let lost = |state| match state {
+        ProducerState::Attached => true,
+        ProducerState::Absent => ring.segment().has_one_producer(),
+        ProducerState::Closed => false,
+    };
+    lost(state)
         && ring.is_held(Role::Producer) == Some(false)
-        && crate::ring::consumer::producer_state(ring.segment().reader()) == ProducerState::Attached
+        && lost(crate::ring::consumer::producer_state(
+            ring.segment().reader(),
+        ))
         && ring.is_held(Role::Producer) == Some(false)
 }
 

@@ -23,5 +23,6 @@ pub use message::{Batch, Message};
 pub use observer::{Observer, Payload, Received};
 pub use options::{ConsumerOptions, ObserverOptions, ProducerOptions};
 pub use producer::Producer;
+pub(crate) use ring::Origin;
 pub use ring::{ReaderStatus, Ring, RingFiles, RingStatus};
 pub use set::{Source, WaitSet};

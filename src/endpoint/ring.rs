@@ -21,7 +21,7 @@ use crate::segment::{
 };
 use crate::sync::Ordering::Relaxed;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,6 +45,18 @@ use std::time::Duration;
 pub struct Ring {
     segment: Arc<Segment>,
     canary: Canary,
+    origin: Option<Arc<Origin>>,
+}
+
+/// The broker a ring came from.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    /// Where it listens.
+    pub socket: PathBuf,
+    /// The cursor it was asked for; empty for none.
+    pub cursor: String,
+    /// Which of its streams this is.
+    pub stream: u32,
 }
 
 /// The descriptors of a ring in anonymous memory, to be handed to another process.
@@ -110,7 +122,19 @@ impl Ring {
         Self {
             segment: Arc::new(segment),
             canary: Canary::of_this_process(),
+            origin: None,
         }
+    }
+
+    pub(crate) fn from_broker(self, origin: Origin) -> Self {
+        Self {
+            origin: Some(Arc::new(origin)),
+            ..self
+        }
+    }
+
+    pub(crate) fn origin(&self) -> Option<&Origin> {
+        self.origin.as_deref()
     }
 
     /// Describes a new ring named `name` in the slipring directory: `$SLIPRING_DIR`, else
@@ -476,7 +500,8 @@ impl Ring {
     }
 
     pub(super) fn acquire(&self, role: Role) -> Result<Option<Held>, AttachError> {
-        self.locks()?
+        self.locks()?;
+        self.segment
             .acquire(role)
             .map_err(|source| AttachError::Io {
                 path: self.path().to_owned(),

@@ -4,7 +4,7 @@
 //! identities. A creator goes through it as well as everybody else.
 
 use super::error::OpenError;
-use super::lock::{reopen, Locks};
+use super::lock::{reopen, Held, Locks, Role};
 use super::memory::{Controls, Memory};
 use super::region::Region;
 use crate::layout::description::Description;
@@ -15,7 +15,7 @@ use rustix::fs::{fcntl_get_seals, fstat, OFlags, SealFlags};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// How a process maps a ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +57,8 @@ pub struct Segment {
     path: PathBuf,
     options: MappingOptions,
     files: Option<Files>,
+    /// The producer's role, taken before anybody could read the stream, until it is asked for.
+    reserved: Mutex<Option<Held>>,
     /// Tells whoever handed out the descriptors that they are still in use; held for its drop.
     #[allow(dead_code, reason = "closing it is what matters")]
     connection: Option<OwnedFd>,
@@ -230,6 +232,9 @@ impl Segment {
             stream: Arc::new(stream),
             seats: seats.into_iter().map(Some).collect(),
         };
+        let held = locks
+            .acquire(Role::Producer)
+            .map_err(|e| OpenError::io("lock", path, e))?;
         let kind = Stream::Sealed(writer);
         let segment = Self::assemble(
             description,
@@ -242,6 +247,7 @@ impl Segment {
         segment.prepare(MappingOptions::default())?;
         Ok(Self {
             connection,
+            reserved: Mutex::new(held),
             ..segment
         })
     }
@@ -294,6 +300,7 @@ impl Segment {
             path: path.to_owned(),
             options: MappingOptions::default(),
             files: None,
+            reserved: Mutex::new(None),
             connection: None,
         })
     }
@@ -378,6 +385,25 @@ impl Segment {
     /// The lock bytes, where this user may use them.
     pub fn locks(&self) -> Option<&Locks> {
         self.locks.as_ref()
+    }
+
+    /// Takes a role; `None` if somebody alive holds it.
+    pub fn acquire(&self, role: Role) -> io::Result<Option<Held>> {
+        if role == Role::Producer {
+            let mut reserved = self.reserved.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(held) = reserved.take() {
+                return Ok(Some(held));
+            }
+        }
+        match &self.locks {
+            Some(locks) => locks.acquire(role),
+            None => Err(io::ErrorKind::PermissionDenied.into()),
+        }
+    }
+
+    /// Whether nobody but the present producer can ever write the stream.
+    pub fn has_one_producer(&self) -> bool {
+        matches!(self.stream, Stream::Foreign | Stream::Sealed(_))
     }
 
     /// Whether this attachment could write the stream at all.

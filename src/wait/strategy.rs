@@ -106,10 +106,7 @@ pub fn until<W: Waited>(
             return Outcome::Over;
         }
         let now = Instant::now();
-        if deadline.passed_at(now) {
-            return Outcome::TimedOut;
-        }
-        let spun = now - *started.get_or_insert(now);
+        // Before the deadline, so that many short waits notice a death as one long one does.
         let since_asked = now - *asked.get_or_insert(now);
         if since_asked >= ALIVE_EVERY.min(waited.longest_sleep()) {
             asked = Some(now);
@@ -117,6 +114,10 @@ pub fn until<W: Waited>(
                 return Outcome::Gone;
             }
         }
+        if deadline.passed_at(now) {
+            return Outcome::TimedOut;
+        }
+        let spun = now - *started.get_or_insert(now);
         let sleeps = match strategy {
             Strategy::Spin => false,
             Strategy::Yield => {
