@@ -103,7 +103,7 @@ impl Ring {
             stream: granted.stream,
         };
         let segment = isolated::join(granted.files, granted.row, granted.connection)?;
-        Ok(Self::from_segment(segment).from_broker(origin))
+        Ok(Self::from_segment(segment).with_origin(origin))
     }
 }
 

@@ -302,7 +302,7 @@ impl Consumer {
 
     /// Whether the producer went on without this consumer.
     fn is_evicted(&self) -> bool {
-        !self.private.is_empty() && self.core.evicted()
+        !self.private.is_empty() && self.core.displaced()
     }
 
     /// Finds out what was missed and takes part again.

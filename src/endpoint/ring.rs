@@ -126,7 +126,7 @@ impl Ring {
         }
     }
 
-    pub(crate) fn from_broker(self, origin: Origin) -> Self {
+    pub(crate) fn with_origin(self, origin: Origin) -> Self {
         Self {
             origin: Some(Arc::new(origin)),
             ..self

@@ -24,7 +24,7 @@ pub struct ProducerPage {
 #[repr(C, align(128))]
 pub struct ReserveLine {
     /// Position before which any byte of the previous lap may be gone. Never behind a byte that
-    /// was touched; grows in whole blocks.
+    /// was touched, nor ahead of the gate; grows by blocks.
     pub position: AtomicU64,
 }
 

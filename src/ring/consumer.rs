@@ -5,7 +5,7 @@
 //! no longer so, and the consumer copies first and then asks whether it was evicted meanwhile.
 
 use super::gate::{is_evicted, EXPELLED};
-use super::index::{place, Nowhere};
+use super::index::{overtaken, place, Nowhere};
 use super::{Boundary, Corrupt, Frame, Start};
 use crate::layout::frame::{CommitWord, WORD};
 use crate::layout::lines::{ProducerState, Row, RowState, NAME_WORDS};
@@ -187,11 +187,16 @@ impl Consumer {
     }
 
     /// Whether the producer no longer waits for this consumer. Whatever was read before this said
-    /// no was intact when it was read (E9).
+    /// no was intact when it was read (E9), unless the row says what the consumer did not write.
     #[inline(always)]
     pub fn evicted(&self) -> bool {
         edge_fence!(E9 consume: Acquire);
         is_evicted(&self.memory, self.row, self.generation)
+    }
+
+    /// Whether the consumer lost its place: it was evicted, or overtaken all the same.
+    pub fn displaced(&self) -> bool {
+        self.evicted() || overtaken(&self.memory, self.position)
     }
 
     /// Whether the producer will wait for no later tenure of the row either.
@@ -281,7 +286,8 @@ impl Consumer {
             Ok(None) if before.0 == self.position => return Ok(None),
             other => other,
         };
-        if self.evicted() {
+        // Overtaken without having been evicted is who was robbed of its row by somebody else.
+        if self.evicted() || overtaken(&self.memory, before.0) {
             (self.position, self.sequence) = before;
             return Err(Lost::Evicted);
         }

@@ -328,7 +328,8 @@ impl Producer {
         }
         if need > self.reserved {
             let block = self.memory.geometry().block;
-            self.reserved = (need + block - 1) & !(block - 1);
+            // Never past the gate, so that to a consumer too a byte that is announced is lost.
+            self.reserved = ((need + block - 1) & !(block - 1)).min(self.gate.limit());
             self.memory
                 .producer()
                 .reserve

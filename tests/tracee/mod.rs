@@ -3,6 +3,7 @@
 //! The peer calls [`begin`] and [`end`] around what is to be swept; the test steps it from one to the
 //! other, and may stop, kill or release it at any instruction between them.
 #![allow(unsafe_code, reason = "ptrace")]
+#![allow(dead_code, reason = "each test uses a part of it")]
 
 use crate::peers;
 use std::io::Read;
@@ -113,6 +114,60 @@ impl Tracee {
         let mut said = String::new();
         self.output.read_to_string(&mut said).unwrap();
         said.trim().to_owned()
+    }
+
+    /// Has system call number `call`, counted from here, fail with an error without being made; which
+    /// one it was, or `None` if there are not so many. Leaves out those that cannot fail by contract.
+    #[cfg(target_arch = "x86_64")]
+    pub fn fail_call(&mut self, call: u64, errno: i32) -> Option<u64> {
+        let mut seen = 0;
+        loop {
+            if self.syscall() == Step::End {
+                return None;
+            }
+            let mut registers = self.registers();
+            let number = registers.orig_rax;
+            let certain = [libc::SYS_munmap, libc::SYS_close, libc::SYS_futex];
+            let counts = !certain.contains(&(number as i64));
+            if counts && seen == call {
+                registers.orig_rax = u64::MAX;
+                self.set_registers(&registers);
+                assert_eq!(self.syscall(), Step::Done);
+                let mut registers = self.registers();
+                registers.rax = i64::from(-errno) as u64;
+                self.set_registers(&registers);
+                return Some(number);
+            }
+            seen += u64::from(counts);
+            if self.syscall() == Step::End {
+                return None;
+            }
+        }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    fn registers(&self) -> libc::user_regs_struct {
+        // SAFETY: all-zero is a valid value, and the call fills it in.
+        unsafe {
+            let mut registers: libc::user_regs_struct = core::mem::zeroed();
+            let result = libc::ptrace(libc::PTRACE_GETREGS, self.pid, 0, &raw mut registers);
+            assert_eq!(result, 0);
+            registers
+        }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    fn set_registers(&self, registers: &libc::user_regs_struct) {
+        // SAFETY: the tracee is stopped and ours; the structure is valid.
+        let result = unsafe {
+            libc::ptrace(
+                libc::PTRACE_SETREGS,
+                self.pid,
+                0,
+                core::ptr::from_ref(registers),
+            )
+        };
+        assert_eq!(result, 0);
     }
 
     /// Kills it where it is.

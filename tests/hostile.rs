@@ -1,0 +1,601 @@
+//! Peers that mean harm, and machines that refuse: lies in every word a peer may write, locks and
+//! wake-ups nobody asked for, full disks, and every system call failing once.
+//!
+//! `SLIPRING_HOSTILE_SECONDS` sets how long each liar lies.
+#![allow(unsafe_code, reason = "hostile peers write where they may")]
+
+mod peers;
+mod tracee;
+
+use memmap2::MmapMut;
+use peers::{check, payload, say, text, Peer, Scratch, PATIENCE};
+use slipring::{
+    Consumer, ConsumerOptions, CreateError, Observer, ObserverOptions, Producer, ReceiveError,
+    Received, Ring, Start, Strategy, TryReceiveError,
+};
+use std::fs::OpenOptions;
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+use tracee::Tracee;
+
+fn main() -> ExitCode {
+    if let Some(role) = peers::role() {
+        peer(&role);
+        return ExitCode::SUCCESS;
+    }
+    peers::run(&[
+        ("lies_in_control_tear_nothing", lies_in_control),
+        ("lies_in_the_stream_end_in_errors", lies_in_the_stream),
+        ("locks_nobody_needs_stop_no_publish", needless_locks),
+        ("a_storm_of_wakes_changes_nothing", wake_storm),
+        ("a_bell_that_is_always_armed_costs_little", armed_bell),
+        ("a_full_file_system_is_an_error_that_leaves_nothing", full),
+        (
+            "limits_of_the_process_are_errors_that_leave_nothing",
+            limits,
+        ),
+        ("any_system_call_may_fail_once", failing_calls),
+    ])
+}
+
+fn seconds() -> Duration {
+    let wanted = std::env::var("SLIPRING_HOSTILE_SECONDS").ok();
+    Duration::from_secs_f64(wanted.map_or(1.0, |n| n.parse().expect("a number of seconds")))
+}
+
+/// A small generator of random numbers: xorshift64 (Marsaglia, 2003).
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    /// Numbers that programs stumble over.
+    fn lie(&mut self) -> u64 {
+        let n = self.next();
+        match n % 8 {
+            0 => 0,
+            1 => u64::MAX,
+            2 => 1,
+            3 => n >> 32 & 0xffff,
+            4 => 1 << (n >> 8 & 63),
+            5 => (n >> 32 & 0xff) << 32 | (n >> 16 & 0x3ff),
+            _ => n,
+        }
+    }
+}
+
+fn open_for_writing(path: &Path) -> MmapMut {
+    let file = OpenOptions::new().read(true).write(true).open(path);
+    // SAFETY: only written by volatile stores, of a process that relies on nothing it reads.
+    unsafe { MmapMut::map_mut(&file.unwrap()) }.unwrap()
+}
+
+fn peer(role: &str) {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let ring = PathBuf::from(&arguments[0]);
+    match role {
+        // Lies in random words of a file, but for those before a given offset.
+        "liar" => {
+            let map = open_for_writing(&ring.join(&arguments[1]));
+            let from: u64 = arguments[2].parse().unwrap();
+            let words = map.len() as u64 / 8 - from / 8;
+            let base = map.as_ptr().cast_mut().cast::<u64>();
+            let mut random = Random(88_172_645_463_325_252);
+            say("ready");
+            loop {
+                let at = from / 8 + random.next() % words;
+                // SAFETY: within the mapping.
+                unsafe { base.add(at as usize).write_volatile(random.lie()) };
+            }
+        }
+        // Takes every lock a reader can take.
+        "locker" => {
+            let lock = OpenOptions::new()
+                .read(true)
+                .write(true)
+                .open(ring.join("lock"))
+                .unwrap();
+            // SAFETY: a valid descriptor and a valid `flock`.
+            unsafe {
+                libc::flock(lock.as_raw_fd(), libc::LOCK_EX);
+                let mut all: libc::flock = core::mem::zeroed();
+                all.l_type = libc::F_RDLCK as i16;
+                all.l_start = 16 + 8;
+                libc::fcntl(lock.as_raw_fd(), libc::F_OFD_SETLK, &raw const all);
+            }
+            say("ready");
+            std::thread::park();
+        }
+        // Wakes whoever sleeps, over and over, without any change.
+        "waker" | "armer" => {
+            let map = open_for_writing(&ring.join("control"));
+            let base = map.as_ptr().cast_mut();
+            say("ready");
+            loop {
+                for bell in [128, 256] {
+                    // SAFETY: within page 0 of the mapping.
+                    unsafe {
+                        if role == "armer" {
+                            let words = base.add(bell).cast::<AtomicU32>();
+                            (*words.add(1)).store(1, Relaxed);
+                            (*words.add(2)).store(1, Relaxed);
+                        } else {
+                            let word = base.add(bell);
+                            libc::syscall(libc::SYS_futex, word, libc::FUTEX_WAKE, i32::MAX);
+                        }
+                    }
+                }
+            }
+        }
+        "full" => on_a_small_disk(&ring),
+        "limits" => within_limits(&ring),
+        "create" | "open" | "attach" | "remove" => one_call(role, &ring),
+        role => panic!("no role {role}"),
+    }
+}
+
+fn publish(producer: &mut Producer) {
+    let next = producer.next_sequence();
+    let len = (next * 29 % 300) as usize;
+    producer
+        .publish_until(&payload(next, len), PATIENCE)
+        .unwrap();
+}
+
+/// Observes until told to stop; everything adds up.
+fn watch(mut observer: Observer, stop: &AtomicBool) -> u64 {
+    let mut next = observer.next_sequence();
+    while !stop.load(Relaxed) {
+        match observer.receive_until(Duration::from_millis(10)) {
+            Ok(Received::Message(message)) => {
+                assert_eq!(message.sequence(), next);
+                check(&message, next);
+                next += 1;
+            }
+            Ok(Received::Lapped { lost, resumed_at }) => {
+                next += lost;
+                assert_eq!(resumed_at, next);
+            }
+            Err(ReceiveError::TimedOut) => {}
+            result => panic!("{result:?}"),
+        }
+    }
+    observer.received_count()
+}
+
+/// Consumes until told to stop. Nothing is torn or out of order, whatever the row is made to say.
+fn consume(mut consumer: Consumer, stop: &AtomicBool) -> u64 {
+    let mut next = consumer.next_sequence();
+    let mut received = 0;
+    while !stop.load(Relaxed) {
+        match consumer.receive_until(Duration::from_millis(10)) {
+            Ok(Some(message)) => {
+                assert_eq!(message.sequence(), next);
+                check(&message, next);
+                next += 1;
+                received += 1;
+            }
+            Err(ReceiveError::Evicted { missed, resumed_at }) => {
+                next += missed;
+                assert_eq!(resumed_at, next);
+            }
+            Err(ReceiveError::TimedOut) => {}
+            Err(ReceiveError::Expelled { .. }) => break,
+            result => panic!("{result:?}"),
+        }
+    }
+    received
+}
+
+/// Publishes for a while, watched by an observer and a consumer; how many messages a second.
+fn traffic(ring: &Ring, producer: &mut Producer) -> f64 {
+    let stop = AtomicBool::new(false);
+    let observer = ring
+        .observer_with(
+            Start::Latest,
+            ObserverOptions::new().strategy(Strategy::Yield),
+        )
+        .unwrap();
+    let consumer = ring
+        .consumer_with(
+            Start::Latest,
+            ConsumerOptions::new().strategy(Strategy::Yield),
+        )
+        .unwrap();
+    let (first, started) = (producer.next_sequence(), Instant::now());
+    std::thread::scope(|scope| {
+        let watched = scope.spawn(|| watch(observer, &stop));
+        let consumed = scope.spawn(|| consume(consumer, &stop));
+        while started.elapsed() < seconds() {
+            for _ in 0..100 {
+                publish(producer);
+            }
+        }
+        stop.store(true, Relaxed);
+        let (watched, consumed) = (watched.join().unwrap(), consumed.join().unwrap());
+        assert!(watched + consumed > 0);
+    });
+    (producer.next_sequence() - first) as f64 / started.elapsed().as_secs_f64()
+}
+
+fn evicting(scratch: &Scratch) -> Ring {
+    Ring::builder_at(scratch.ring())
+        .capacity_bytes(16 << 10)
+        .max_readers(8)
+        .evict_after(Duration::from_millis(1))
+        .create()
+        .unwrap()
+}
+
+fn lies_in_control() {
+    let scratch = Scratch::new();
+    let ring = evicting(&scratch);
+    let mut producer = ring.producer().unwrap();
+    let base = traffic(&ring, &mut producer);
+    // Everything but the identity, which is read once, at attach.
+    let liar = Peer::start("liar", &[text(&scratch.ring()), "control", "128"]);
+    let under = traffic(&ring, &mut producer);
+    liar.kill();
+    println!("  {:.0} % of the rate without a liar", 100.0 * under / base);
+    // What it left does no harm to those who come.
+    drop(producer);
+    let mut producer = ring.producer().unwrap();
+    traffic(&ring, &mut producer);
+}
+
+fn lies_in_the_stream() {
+    for evicts in [false, true] {
+        let scratch = Scratch::new();
+        let mut builder = Ring::builder_at(scratch.ring()).capacity_bytes(16 << 10);
+        if evicts {
+            builder = builder.evict_after(Duration::from_millis(1));
+        }
+        let ring = builder.create().unwrap();
+        let mut producer = ring.producer().unwrap();
+        for _ in 0..50 {
+            publish(&mut producer);
+        }
+        producer.detach();
+        // Everything behind the description, which is read once, at attach.
+        let _liar = Peer::start("liar", &[text(&scratch.ring()), "stream", "4096"]);
+        let started = Instant::now();
+        let mut calls = 0u64;
+        let options = ObserverOptions::new().strategy(Strategy::Spin);
+        while started.elapsed() < seconds() {
+            for start in [Start::Oldest, Start::Latest, Start::Sequence(calls % 60)] {
+                if let Ok(mut observer) = ring.observer_with(start, options) {
+                    for _ in 0..100 {
+                        if let Ok(Received::Message(message)) = observer.try_receive() {
+                            assert!(message.len() <= ring.max_message_bytes() as usize);
+                        }
+                    }
+                }
+                if let Ok(mut consumer) = ring.consumer(start) {
+                    for _ in 0..100 {
+                        match consumer.try_receive() {
+                            Ok(message) => {
+                                assert!(message.len() <= ring.max_message_bytes() as usize);
+                            }
+                            Err(TryReceiveError::Expelled { .. }) => break,
+                            Err(_) => {}
+                        }
+                    }
+                }
+                calls += 1;
+            }
+            let _ = ring.status();
+            if let Ok(mut producer) = ring.producer() {
+                for _ in 0..20 {
+                    let _ = producer.try_publish(&[1; 100]);
+                }
+                producer.detach();
+            }
+        }
+        assert!(calls > 10);
+    }
+}
+
+fn needless_locks() {
+    let scratch = Scratch::new();
+    let ring = evicting(&scratch);
+    let mut producer = ring.producer().unwrap();
+    let locker = Peer::start("locker", &[text(&scratch.ring())]);
+    let mut consumer = ring.consumer(Start::Latest).unwrap();
+    for _ in 0..10_000 {
+        publish(&mut producer);
+        assert!(consumer.receive_until(PATIENCE).unwrap().is_some());
+    }
+    assert!(ring.status().producer_alive.unwrap());
+    locker.kill();
+}
+
+fn wake_storm() {
+    let scratch = Scratch::new();
+    let ring = evicting(&scratch);
+    let mut producer = ring.producer().unwrap();
+    let _waker = Peer::start("waker", &[text(&scratch.ring())]);
+    let stop = AtomicBool::new(false);
+    let options = ConsumerOptions::new().strategy(Strategy::Park);
+    let consumer = ring.consumer_with(Start::Latest, options).unwrap();
+    std::thread::scope(|scope| {
+        let consumed = scope.spawn(|| consume(consumer, &stop));
+        let started = Instant::now();
+        while started.elapsed() < seconds() {
+            publish(&mut producer);
+        }
+        stop.store(true, Relaxed);
+        assert!(consumed.join().unwrap() > 0);
+    });
+}
+
+fn armed_bell() {
+    let scratch = Scratch::new();
+    let ring = evicting(&scratch);
+    let mut producer = ring.producer().unwrap();
+    let rate = |producer: &mut Producer| {
+        let (first, started) = (producer.next_sequence(), Instant::now());
+        while started.elapsed() < seconds() {
+            for _ in 0..100 {
+                publish(producer);
+            }
+        }
+        (producer.next_sequence() - first) as f64 / started.elapsed().as_secs_f64()
+    };
+    let base = rate(&mut producer);
+    let _armer = Peer::start("armer", &[text(&scratch.ring())]);
+    let under = rate(&mut producer);
+    let wakes = producer.wakes();
+    println!("  {:.0} % of the rate, {wakes} wakes", 100.0 * under / base);
+    // A thousand at once, a third of a million a second, and one in 65 sightings.
+    let published = producer.next_sequence();
+    let earned = seconds().as_secs_f64() * 3e6;
+    assert!(wakes as f64 <= 1000.0 + earned + published as f64 / 60.0);
+}
+
+// --- Machines that refuse.
+
+/// What a directory holds, hidden names too.
+fn names(directory: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(directory).unwrap();
+    entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect()
+}
+
+fn full() {
+    let scratch = Scratch::new();
+    let said = Peer::start("full", &[text(&scratch.0)]).finish();
+    if said.starts_with("SKIPPED") {
+        println!("  {said}");
+    } else {
+        assert_eq!(said, "done");
+    }
+}
+
+fn on_a_small_disk(directory: &Path) {
+    use std::ffi::CString;
+    use std::os::unix::ffi::OsStrExt;
+    let target = CString::new(directory.as_os_str().as_bytes()).unwrap();
+    say("ready");
+    // SAFETY: valid strings; the mounts are those of a namespace of our own.
+    let mounted = unsafe {
+        let (root, tmpfs) = (c"/".as_ptr(), c"tmpfs".as_ptr());
+        let private = libc::MS_REC | libc::MS_PRIVATE;
+        libc::unshare(libc::CLONE_NEWNS) == 0
+            && libc::mount(
+                c"none".as_ptr(),
+                root,
+                core::ptr::null(),
+                private,
+                core::ptr::null(),
+            ) == 0
+            && libc::mount(
+                tmpfs,
+                target.as_ptr(),
+                tmpfs,
+                0,
+                c"size=64k".as_ptr().cast(),
+            ) == 0
+    };
+    if !mounted {
+        say("SKIPPED: may not mount a small file system");
+        return;
+    }
+    let path = directory.join("ring");
+    for capacity in [1 << 20, 1 << 17, 1 << 16] {
+        let refused = Ring::builder_at(&path).capacity_bytes(capacity).create();
+        let refused = refused.map(|_| ()).unwrap_err();
+        assert!(
+            matches!(refused, CreateError::NoSpace { bytes, .. } if bytes > capacity),
+            "{refused}"
+        );
+        assert!(names(directory).is_empty());
+    }
+    // One that fits is complete: no page of it is missing later.
+    let ring = Ring::builder_at(&path)
+        .capacity_bytes(4096)
+        .create()
+        .unwrap();
+    let filler = directory.join("filler");
+    let _ = std::fs::write(filler, vec![1; 64 << 10]);
+    let mut producer = ring.producer().unwrap();
+    let mut consumer = ring.consumer(Start::Oldest).unwrap();
+    for _ in 0..1000 {
+        let next = producer.next_sequence();
+        producer
+            .publish_until(&payload(next, 100), PATIENCE)
+            .unwrap();
+        check(&consumer.receive().unwrap().unwrap(), next);
+    }
+    say("done");
+}
+
+fn limits() {
+    let scratch = Scratch::new();
+    let said = Peer::start("limits", &[text(&scratch.0)]).finish();
+    assert_eq!(said, "done");
+    assert!(names(&scratch.0).is_empty());
+}
+
+fn set_limit(resource: u32, soft: u64) {
+    // SAFETY: valid structures; only the soft limit of this process changes.
+    unsafe {
+        let mut limit: libc::rlimit = core::mem::zeroed();
+        assert_eq!(libc::getrlimit(resource, &raw mut limit), 0);
+        limit.rlim_cur = soft.min(limit.rlim_max);
+        assert_eq!(libc::setrlimit(resource, &raw const limit), 0);
+    }
+}
+
+fn within_limits(directory: &Path) {
+    let path = directory.join("ring");
+    say("ready");
+    // SAFETY: ignoring a signal involves no memory.
+    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
+    set_limit(libc::RLIMIT_FSIZE, 8192);
+    let refused = Ring::builder_at(&path).create().map(|_| ()).unwrap_err();
+    assert!(
+        matches!(
+            refused,
+            CreateError::Io { .. } | CreateError::NoSpace { .. }
+        ),
+        "{refused}"
+    );
+    assert!(names(directory).is_empty());
+    set_limit(libc::RLIMIT_FSIZE, u64::MAX);
+    // The first descriptors are there; each further one may be the one that is refused.
+    let open = 3;
+    let mut made = false;
+    for more in 0..24 {
+        set_limit(libc::RLIMIT_NOFILE, open + more);
+        let created = Ring::builder_at(&path).capacity_bytes(4096).create();
+        made = created.is_ok();
+        set_limit(libc::RLIMIT_NOFILE, 1024);
+        if let Ok(ring) = created {
+            drop(ring);
+            Ring::remove_at(&path, false).unwrap();
+        }
+        // With too few descriptors to clean up, a hidden half may stay, but never a name.
+        assert!(Ring::open_at(&path).is_err());
+        for name in names(directory) {
+            assert!(name.starts_with('.'), "{name}");
+            std::fs::remove_dir_all(directory.join(name)).unwrap();
+        }
+    }
+    assert!(made);
+    say("done");
+}
+
+// --- Every system call fails once.
+
+/// What is done while the calls of this process fail.
+fn one_call(role: &str, path: &Path) {
+    let ring = (role == "attach").then(|| Ring::open_at(path).unwrap());
+    tracee::begin();
+    let result: Result<(), String> = match role {
+        "create" => Ring::builder_at(path)
+            .capacity_bytes(4096)
+            .create()
+            .map(drop)
+            .map_err(|error| error.to_string()),
+        "open" => Ring::open_at(path)
+            .map(drop)
+            .map_err(|error| error.to_string()),
+        "remove" => Ring::remove_at(path, false).map_err(|error| error.to_string()),
+        _ => {
+            let ring = ring.as_ref().unwrap();
+            let attached = ring.producer().and_then(|producer| {
+                let consumer = ring.durable_consumer("name", Start::Oldest)?;
+                drop((consumer, producer));
+                Ok(())
+            });
+            attached.map_err(|error| error.to_string())
+        }
+    };
+    tracee::end();
+    say(&match result {
+        Ok(()) => "ok".into(),
+        Err(error) => format!("error: {error}"),
+    });
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn failing_calls() {
+    println!("  SKIPPED: knows the registers of x86-64 only");
+}
+
+#[cfg(target_arch = "x86_64")]
+fn failing_calls() {
+    let (mut cases, mut errors) = (0, 0);
+    for role in ["create", "open", "attach", "remove"] {
+        for errno in [
+            libc::ENOMEM,
+            libc::EACCES,
+            libc::EINTR,
+            libc::ENOSPC,
+            libc::EMFILE,
+        ] {
+            for call in 0.. {
+                let scratch = Scratch::new();
+                if role != "create" {
+                    drop(
+                        Ring::builder_at(scratch.ring())
+                            .capacity_bytes(4096)
+                            .create()
+                            .unwrap(),
+                    );
+                }
+                let mut victim = Tracee::start(role, &[text(&scratch.ring())]);
+                let Some(number) = victim.fail_call(call, errno) else {
+                    break;
+                };
+                let said = victim.release();
+                let context = format!("{role}: call {call} (number {number}) fails with {errno}");
+                assert!(
+                    said == "ok" || said.starts_with("error: "),
+                    "{context}: {said:?}"
+                );
+                errors += u64::from(said != "ok");
+                cases += 1;
+                after_failure(role, &said, &scratch, &context);
+            }
+        }
+    }
+    println!("  {cases} cases, {errors} of them errors");
+    assert!(errors > 100);
+}
+
+#[cfg(target_arch = "x86_64")]
+fn after_failure(role: &str, said: &str, scratch: &Scratch, context: &str) {
+    let visible: Vec<String> = names(&scratch.0)
+        .into_iter()
+        .filter(|name| !name.starts_with('.'))
+        .collect();
+    let there = !visible.is_empty();
+    match role {
+        // An error leaves no half; a ring that is there is whole.
+        "create" if said == "ok" => assert!(there, "{context}"),
+        "create" if !there => assert!(names(&scratch.0).is_empty(), "{context}: something left"),
+        "remove" if said == "ok" => assert!(!there, "{context}"),
+        _ => {}
+    }
+    if there {
+        let ring = Ring::open_at(scratch.ring()).unwrap_or_else(|e| panic!("{context}: {e}"));
+        let mut producer = ring.producer().unwrap();
+        let mut consumer = ring.consumer(Start::Latest).unwrap();
+        producer.publish(b"alive").unwrap();
+        assert_eq!(
+            &*consumer.receive().unwrap().unwrap(),
+            b"alive",
+            "{context}"
+        );
+    }
+}
