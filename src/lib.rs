@@ -42,7 +42,7 @@ pub use {
     layout::description::DescriptionError,
     layout::geometry::GeometryError,
     layout::schema::{Field, Kind, Schema, SchemaError, SchemaMismatch},
-    registry::{default_directory, list, list_in, Entry},
+    registry::{default_directory, leftovers, leftovers_in, list, list_in, Entry, Leftover, Why},
     ring::{consumer::Epoch, observer::Resume, Corrupt, Start},
     segment::{guard_against_truncation, CreateError, NameError, OpenError, RemoveError},
     typed::{Element, Plain, Typed, TypedConsumer, TypedObserver, TypedProducer, TypedReceived},

@@ -388,3 +388,49 @@ fn a_directory_does_not_list_itself() {
         ["only"]
     );
 }
+
+#[test]
+fn only_what_nobody_holds_is_left_over() {
+    use slipring::{leftovers_in, Why};
+    let scratch = tempfile::tempdir_in("/dev/shm").unwrap();
+    let path = |name: &str| scratch.path().join(name);
+    let create = |name: &str| Ring::builder_at(path(name)).create().unwrap();
+    let why = |name: &str| {
+        let found = leftovers_in(scratch.path()).unwrap();
+        found
+            .into_iter()
+            .find(|l| l.path == path(name))
+            .map(|l| l.why)
+    };
+    let idle = create("idle");
+    assert_eq!(why("idle"), Some(Why::Idle));
+    let producer = idle.producer().unwrap();
+    assert_eq!(why("idle"), None);
+    producer.close();
+    assert_eq!(why("idle"), Some(Why::Over));
+    // A cursor that waits keeps it; a reader that is there, all the more.
+    drop(idle.durable_consumer("archive", Start::Latest).unwrap());
+    assert_eq!(why("idle"), Some(Why::Idle));
+    let consumer = idle.consumer(Start::Latest).unwrap();
+    let leftovers = leftovers_in(scratch.path()).unwrap();
+    assert!(leftovers.is_empty());
+    drop(consumer);
+    // Whoever comes between the look and the removal is safe.
+    let found = leftovers_in(scratch.path()).unwrap().pop().unwrap();
+    let producer = idle.producer().unwrap();
+    assert!(!found.remove().unwrap());
+    drop(producer);
+    assert!(found.remove().unwrap());
+    assert!(found.remove().unwrap());
+    assert!(!path("idle").exists());
+    // A half that somebody is still at work on is not left over.
+    let half = path(".ticks.0123456789abcdef");
+    std::fs::create_dir(&half).unwrap();
+    let busy = std::fs::File::open(&half).unwrap();
+    busy.lock().unwrap();
+    assert!(leftovers_in(scratch.path()).unwrap().is_empty());
+    drop(busy);
+    let found = leftovers_in(scratch.path()).unwrap().pop().unwrap();
+    assert_eq!(found.why, Why::Half);
+    assert!(found.remove().unwrap() && !half.exists());
+}

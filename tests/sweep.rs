@@ -827,4 +827,14 @@ fn after_file_death(scratch: &Scratch, context: &str) {
     );
     drop((producer, consumer, ring));
     Ring::remove_at(scratch.ring(), false).unwrap_or_else(|error| panic!("{context}: {error}"));
+    // What the dead left half done is known as such, and goes.
+    for leftover in slipring::leftovers_in(&scratch.0).unwrap() {
+        assert_eq!(leftover.why, slipring::Why::Half, "{context}");
+        assert!(leftover.remove().unwrap(), "{context}");
+    }
+    let left: Vec<_> = std::fs::read_dir(&scratch.0)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    assert_eq!(left, ["ledger"], "{context}");
 }

@@ -2,8 +2,10 @@
 //! code, `text` holds what several verbs print and parse.
 
 mod bench;
+mod clean;
 mod create;
 mod demo;
+mod doctor;
 mod failure;
 mod inspect;
 mod publish;
@@ -61,6 +63,10 @@ enum Verb {
     Forget(inspect::ForgetArguments),
     /// Remove a ring
     Rm(inspect::RmArguments),
+    /// Find out what is left over, and whether this machine is fit
+    Doctor(doctor::Arguments),
+    /// Remove what no live process holds, after showing it
+    Clean(clean::Arguments),
     /// Run a small trading pipeline on real market data, as separate processes
     Demo(demo::Arguments),
     /// Measure latency and throughput between two processes, against the kernel's own
@@ -79,6 +85,8 @@ fn main() -> ExitCode {
         Verb::Share(arguments) => share::run(&arguments),
         Verb::Forget(arguments) => inspect::forget(&arguments),
         Verb::Rm(arguments) => inspect::rm(&arguments),
+        Verb::Doctor(arguments) => doctor::run(&arguments),
+        Verb::Clean(arguments) => clean::run(&arguments),
         Verb::Demo(arguments) => demo::run(&arguments),
         Verb::Bench(arguments) => bench::run(&arguments),
     };

@@ -447,3 +447,95 @@ fn the_bench_measures_everybody_and_checks_what_arrives() {
         .fails(2, &["bench", "--only", "magic"])
         .contains("no contender"));
 }
+
+#[test]
+fn clean_shows_first_and_keeps_what_may_be_wanted() {
+    let shell = Shell::new();
+    shell.ok(&["create", "idle"]);
+    shell.ok(&["create", "over"]);
+    assert!(shell.with_input(&["pub", "over"], b"x\n").status.success());
+    let shown = shell.ok(&["clean"]);
+    assert!(shown.contains(&shell.path("over")) && shown.contains("kept"));
+    assert!(shown.contains("nothing was removed"));
+    assert!(shell.ok(&["ls"]).contains("over"));
+    assert!(shell.ok(&["doctor"]).contains(&shell.path("idle")));
+    assert!(shell.ok(&["clean", "--yes"]).contains("freed"));
+    let left = shell.ok(&["ls"]);
+    assert!(left.contains("idle") && !left.contains("over"));
+    shell.ok(&["clean", "--all", "--yes"]);
+    assert!(!shell.ok(&["ls"]).contains("idle"));
+    assert!(shell.ok(&["clean"]).contains("nothing to remove"));
+}
+
+#[test]
+fn doctor_says_what_things_cost_and_how_to_fix_them() {
+    let shell = Shell::new();
+    let text = shell.ok(&["doctor", "--json"]);
+    let report: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let checks = report["checks"].as_array().unwrap();
+    assert!(checks.len() > 10);
+    for check in checks {
+        assert!(!check["found"].as_str().unwrap().is_empty(), "{check}");
+        if check["verdict"] == "poor" {
+            assert!(!check["cost"].as_str().unwrap().is_empty(), "{check}");
+        }
+    }
+    assert!(shell.ok(&["doctor"]).contains("left over"));
+}
+
+#[test]
+fn a_cursor_goes_on_where_the_command_left() {
+    let shell = Shell::new();
+    shell.ok(&["create", "log"]);
+    let input = (1..=6).map(|n| format!("{n}\n")).collect::<String>();
+    assert!(shell
+        .with_input(&["pub", "log"], input.as_bytes())
+        .status
+        .success());
+    let next = |count: &str| {
+        shell.ok(&[
+            "sub", "log", "--cursor", "me", "--from", "oldest", "-n", count,
+        ])
+    };
+    assert_eq!(
+        (next("2").as_str(), next("3").as_str()),
+        ("1\n2\n", "3\n4\n5\n")
+    );
+    assert!(shell.ok(&["stat", "log"]).contains("cursor me"));
+    shell.ok(&["forget", "log", "me"]);
+    assert_eq!(
+        shell
+            .fails(3, &["forget", "log", "me"])
+            .find("no cursor me"),
+        Some(0)
+    );
+    assert_eq!(next("1"), "1\n");
+}
+
+#[test]
+fn an_isolated_ring_is_shared_over_a_socket() {
+    let shell = Shell::new();
+    let socket = shell.path("socket");
+    assert!(shell
+        .fails(3, &["sub", "--via", &socket])
+        .contains("slipring share"));
+    let mut broker = shell.start(&["share", &socket]);
+    let mut said = String::new();
+    BufReader::new(broker.stdout.take().unwrap())
+        .read_line(&mut said)
+        .unwrap();
+    assert_eq!(said.trim(), socket);
+    let reader = shell.start(&["sub", "--via", &socket, "--from", "oldest"]);
+    let publish = |input: &[u8], more: &[&str]| {
+        let arguments = [&["pub", "--via", &socket], more].concat();
+        assert!(shell.with_input(&arguments, input).status.success());
+    };
+    // The reader follows from one producer's stream to the next one's, and ends with it.
+    publish(b"1\n2\n", &["--keep-open"]);
+    publish(b"3\n", &[]);
+    let output = reader.wait_with_output().unwrap();
+    assert!(output.status.success());
+    assert_eq!(output.stdout, b"1\n2\n3\n");
+    broker.kill().unwrap();
+    broker.wait().unwrap();
+}

@@ -352,6 +352,12 @@ impl Ring {
         self.description().geometry.capacity
     }
 
+    /// Bytes of memory it takes in all: data, index and administration.
+    pub fn memory_bytes(&self) -> u64 {
+        let geometry = self.description().geometry;
+        geometry.stream_bytes() + geometry.control_bytes()
+    }
+
     /// The largest message, in bytes.
     pub fn max_message_bytes(&self) -> u32 {
         self.description().geometry.max_message

@@ -1,7 +1,9 @@
-//! What rings there are.
+//! What rings there are, and what is left over.
 //!
 //! Layer 8. Listing only looks: it maps read-only where it can, populates nothing and takes no lock.
 
 mod catalog;
+mod leftover;
 
 pub use catalog::{default_directory, list, list_in, Entry};
+pub use leftover::{leftovers, leftovers_in, Leftover, Why};

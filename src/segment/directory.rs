@@ -11,7 +11,7 @@ use super::memory::{Controls, Memory};
 use super::name::Location;
 use super::region::Region;
 use crate::layout::description::Description;
-use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, RenameFlags, CWD};
+use rustix::fs::{self, AtFlags, FileType, FlockOperation, Mode, OFlags, RenameFlags, CWD};
 use rustix::io::Errno;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -59,7 +59,7 @@ pub fn create(creation: &Creation) -> Result<Segment, CreateError> {
     let path = location.path();
     let io = |what, e: Errno| CreateError::io(what, &path, bytes, e.into());
     fs::mkdirat(&parent, &hidden, Mode::from_raw_mode(0o700)).map_err(|e| io("create", e))?;
-    let built = build(&parent, &hidden, creation, bytes).and_then(|files| {
+    let built = build(&parent, &hidden, creation, bytes).and_then(|(files, _busy)| {
         fs::renameat_with(&parent, &hidden, &parent, name, RenameFlags::NOREPLACE)
             .map_err(|e| io("name", e))?;
         Ok(files)
@@ -78,10 +78,13 @@ fn build(
     hidden: &str,
     creation: &Creation,
     bytes: u64,
-) -> Result<Files, CreateError> {
+) -> Result<(Files, OwnedFd), CreateError> {
     let path = creation.location.path();
     let io = |what, e: io::Error| CreateError::io(what, &path, bytes, e);
     let directory = open_directory(parent, hidden).map_err(|e| io("open", e.into()))?;
+    // Says to whoever clears up that somebody is at work here.
+    fs::flock(&directory, FlockOperation::NonBlockingLockExclusive)
+        .map_err(|e| io("lock", e.into()))?;
     let file = |name: &str, bytes: u64| -> io::Result<OwnedFd> {
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC;
         let file = fs::openat(&directory, name, flags, Mode::from_raw_mode(0o600))?;
@@ -107,11 +110,12 @@ fn build(
         // Explicitly, so that the umask has no say.
         fs::fchmod(file, Mode::from_raw_mode(mode)).map_err(|e| io("set the mode of", e.into()))?;
     }
-    Ok(Files {
+    let files = Files {
         stream,
         control: Some(control),
         lock: Some(lock),
-    })
+    };
+    Ok((files, directory))
 }
 
 /// Writes the constant parts of a new ring into files of the right size.
@@ -287,7 +291,7 @@ fn claim_unused(segment: &Segment) -> Result<super::lock::Held, RemoveError> {
     }
 }
 
-fn delete(parent: &OwnedFd, hidden: &str) -> Result<(), Errno> {
+pub(super) fn delete(parent: &OwnedFd, hidden: &str) -> Result<(), Errno> {
     if let Ok(directory) = open_directory(parent, hidden) {
         for name in [STREAM, CONTROL, LOCK] {
             match fs::unlinkat(&directory, name, AtFlags::empty()) {
@@ -363,7 +367,7 @@ fn open_parent(location: &Location) -> Result<OwnedFd, OpenError> {
     Ok(parent)
 }
 
-fn open_directory(parent: impl AsFd, name: &str) -> Result<OwnedFd, Errno> {
+pub(super) fn open_directory(parent: impl AsFd, name: &str) -> Result<OwnedFd, Errno> {
     let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::RDONLY | OFlags::CLOEXEC;
     match fs::openat(parent.as_fd(), name, flags, Mode::empty()) {
         // With both flags the kernel says ENOTDIR of a link; tell the two apart.

@@ -20,6 +20,8 @@ mod fork;
 #[cfg(not(slipring_loom))]
 mod guard;
 #[cfg(not(slipring_loom))]
+mod half;
+#[cfg(not(slipring_loom))]
 pub mod isolated;
 #[cfg(not(slipring_loom))]
 mod lock;
@@ -42,6 +44,7 @@ pub use {
     error::{CreateError, OpenError, RemoveError},
     fork::Canary,
     guard::install as guard_against_truncation,
+    half::{halves, Half},
     lock::{Held, Locks, Role},
     memory::{identify, Memory, Words},
     name::{CursorName, Location, NameError},

@@ -1,0 +1,98 @@
+//! What is left over in a slipring directory: halves of rings, and rings that nobody uses any more.
+//!
+//! Layer 8. Looking takes no lock for longer than the look. Removing asks once more whether somebody
+//! is there, under the lock that keeps others out meanwhile.
+
+use super::catalog::list_in;
+use crate::endpoint::Ring;
+use crate::segment::{halves, Half, OpenError, RemoveError};
+use std::path::{Path, PathBuf};
+
+/// Why something is left over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Why {
+    /// A process died while it made or removed a ring.
+    Half,
+    /// The producer died or closed the ring, and nobody is attached.
+    Over,
+    /// Nobody is attached, but a producer may still come: there was none yet, or it left the ring
+    /// open, or a durable cursor waits in it.
+    Idle,
+}
+
+/// Something that no live process holds.
+#[derive(Debug)]
+pub struct Leftover {
+    /// Where it lies.
+    pub path: PathBuf,
+    /// Bytes of memory it takes.
+    pub bytes: u64,
+    /// Why it is left over.
+    pub why: Why,
+    /// Process id of the last producer, for display; 0 if there was none.
+    pub producer_pid: u32,
+    half: Option<Half>,
+}
+
+impl Leftover {
+    /// Removes it, unless somebody has come to use it since. Whether it is gone.
+    ///
+    /// # Errors
+    /// [`RemoveError`], but for [`RemoveError::InUse`].
+    pub fn remove(&self) -> Result<bool, RemoveError> {
+        if let Some(half) = &self.half {
+            return half.remove();
+        }
+        match Ring::remove_at(&self.path, false) {
+            Ok(()) | Err(RemoveError::Open(OpenError::NotFound { .. })) => Ok(true),
+            Err(RemoveError::InUse { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// What no live process holds in the slipring directory.
+///
+/// # Errors
+/// [`OpenError`] if the directory cannot be read.
+pub fn leftovers() -> Result<Vec<Leftover>, OpenError> {
+    leftovers_in(super::default_directory())
+}
+
+/// What no live process holds in a directory.
+///
+/// # Errors
+/// As [`leftovers`].
+pub fn leftovers_in(directory: impl AsRef<Path>) -> Result<Vec<Leftover>, OpenError> {
+    let mut found: Vec<Leftover> = halves(directory.as_ref())?
+        .into_iter()
+        .filter(|half| !half.busy)
+        .map(|half| Leftover {
+            path: half.path(),
+            bytes: half.bytes,
+            why: Why::Half,
+            producer_pid: 0,
+            half: Some(half),
+        })
+        .collect();
+    for entry in list_in(directory)? {
+        let Ok(ring) = entry.ring else { continue };
+        let status = ring.status();
+        let held = status.producer_alive != Some(false) || status.readers.iter().any(|r| r.alive);
+        // Without permission to ask who is there, somebody may be.
+        if held || !ring.may_consume() {
+            continue;
+        }
+        let over = status.closed || status.abandoned;
+        let waits = status.readers.iter().any(|reader| reader.cursor.is_some());
+        found.push(Leftover {
+            path: ring.path().to_owned(),
+            bytes: ring.memory_bytes(),
+            why: if over && !waits { Why::Over } else { Why::Idle },
+            producer_pid: status.producer_pid,
+            half: None,
+        });
+    }
+    Ok(found)
+}
