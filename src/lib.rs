@@ -51,4 +51,8 @@ pub use {
 
 #[cfg(not(slipring_loom))]
 #[doc(hidden)]
+pub use broker::decode_broker_request;
+
+#[cfg(not(slipring_loom))]
+#[doc(hidden)]
 pub use bytemuck;

@@ -5,7 +5,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use slipring::layout::geometry::Geometry;
-use slipring::ring::consumer::{Consumer, Joining};
+use slipring::ring::consumer::{Consumer, Joining, Lost};
 use slipring::ring::observer::{Observer, Resume};
 use slipring::ring::producer::Producer;
 use slipring::ring::Start;
@@ -42,7 +42,10 @@ fuzz_target!(|data: &[u8]| {
     let mut numbers = Numbers(data);
     let align = if numbers.next() % 2 == 0 { 8 } else { 64 };
     let first = numbers.next();
-    let geometry = Geometry::new(4096, align, 2, first, false).expect("valid sizes");
+    let geometry = Geometry::new(4096, align, 2, first, false)
+        .expect("valid sizes")
+        .evicting_after(numbers.next() % 2);
+    let mut private = vec![0; geometry.max_message as usize / 8];
     let memory = Memory::local(geometry);
     let mut at = 0;
     while at < 4096 && !numbers.0.is_empty() {
@@ -66,9 +69,17 @@ fuzz_target!(|data: &[u8]| {
     for start in [Start::Oldest, Start::Latest, Start::Sequence(first)] {
         if let Ok(mut consumer) = Consumer::attach(memory.clone(), Joining::at(0, start)) {
             for _ in 0..64 {
-                match consumer.try_next() {
-                    Ok(Some(arrived)) => assert!(arrived.len <= geometry.max_message),
-                    _ => break,
+                if geometry.evicts() {
+                    match consumer.try_copy(&mut private) {
+                        Ok(Some(arrived)) => assert!(arrived.len <= geometry.max_message),
+                        Err(Lost::Evicted) if consumer.rejoin().is_ok() => {}
+                        _ => break,
+                    }
+                } else {
+                    match consumer.try_next() {
+                        Ok(Some(arrived)) => assert!(arrived.len <= geometry.max_message),
+                        _ => break,
+                    }
                 }
                 consumer.release();
                 memory

@@ -13,6 +13,12 @@ mod wire;
 pub use error::{BrokerError, ConnectError};
 pub use server::Broker;
 
+/// Whether bytes are a request that a broker understands; reachable for the fuzzing of it.
+#[doc(hidden)]
+pub fn decode_broker_request(bytes: &[u8]) -> bool {
+    wire::Request::decode(bytes).is_some()
+}
+
 /// Who may read an isolated ring. Its producer is always of the broker's own user, or root.
 #[derive(Clone, Debug, Default)]
 pub struct Access {

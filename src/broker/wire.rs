@@ -57,6 +57,9 @@ impl Request {
         }
         let name = &bytes[16..];
         let len = name.iter().position(|b| *b == 0).unwrap_or(name.len());
+        if name[len..].iter().any(|b| *b != 0) {
+            return None;
+        }
         let name = core::str::from_utf8(&name[..len]).ok()?;
         let after = u32::from_le_bytes([bytes[12], bytes[13], bytes[14], bytes[15]]);
         match bytes[8] {
