@@ -98,3 +98,98 @@ fn main() -> ExitCode {
 
 /// Short for what every verb returns.
 type Outcome = Result<(), Failure>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_described_without_contradiction() {
+        use clap::CommandFactory;
+        Arguments::command().debug_assert();
+    }
+
+    /// Any words in any order are arguments or a message; never a panic.
+    #[test]
+    fn any_words_are_arguments_or_a_message() {
+        const WORDS: &[&str] = &[
+            "create",
+            "ls",
+            "stat",
+            "pub",
+            "sub",
+            "share",
+            "forget",
+            "rm",
+            "doctor",
+            "clean",
+            "demo",
+            "bench",
+            "help",
+            "ticks",
+            "/a",
+            "./b",
+            "a/b",
+            "",
+            "-",
+            "--",
+            "--json",
+            "--from",
+            "oldest",
+            "latest",
+            "18446744073709551616",
+            "-1",
+            "--capacity",
+            "1T",
+            "0",
+            "99999999999T",
+            "--mode",
+            "0777",
+            "9",
+            "--timeout",
+            "1e400",
+            "5ms",
+            "--via",
+            "--cursor",
+            "--observe",
+            "--format",
+            "hex",
+            "--schema",
+            "a:u8",
+            "{",
+            "--evict-after",
+            "--user",
+            "--sizes",
+            "8",
+            "7",
+            "-n",
+            "-y",
+            "\u{0}",
+            "\u{202e}",
+            "--=",
+            "--count=",
+        ];
+        let mut state = 88_172_645_463_325_252u64;
+        let mut next = |below: usize| {
+            // xorshift64 (Marsaglia, 2003)
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state % below as u64) as usize
+        };
+        let (mut good, mut bad) = (0, 0);
+        for _ in 0..20_000 {
+            let many = next(6);
+            let words = (0..many).map(|_| WORDS[next(WORDS.len())]);
+            let words: Vec<&str> = std::iter::once("slipring").chain(words).collect();
+            match Arguments::try_parse_from(words) {
+                Ok(_) => good += 1,
+                Err(error) => {
+                    assert!(!error.to_string().is_empty());
+                    bad += 1;
+                }
+            }
+        }
+        assert!(good > 100 && bad > 100, "{good} good, {bad} bad");
+    }
+}
