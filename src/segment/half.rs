@@ -36,8 +36,8 @@ impl Half {
         };
         let parent = open(&self.directory).map_err(|e| io("open", e))?;
         match open_directory(&parent, &self.name) {
-            Err(Errno::NOENT) => return Ok(true),
-            Err(error) => return Err(io("open", error)),
+            Err(Errno::NOENT) => Ok(true),
+            Err(error) => Err(io("open", error)),
             Ok(half) => {
                 if flock(&half, FlockOperation::NonBlockingLockExclusive).is_err() {
                     return Ok(false);
