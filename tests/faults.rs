@@ -33,6 +33,7 @@ fn main() -> ExitCode {
         ("a_cursor_belongs_to_one_at_a_time", cursor_in_use),
         ("a_cursor_belongs_to_its_ring", cursor_of_ring),
         ("a_killed_consumer_holds_nobody_for_long", dead_gate),
+        ("liveness_crosses_pid_namespaces", namespaces),
         ("killed_sleepers_cost_one_wake", dead_sleepers),
         ("a_file_cut_short_is_an_error", cut_short),
         ("without_the_guard_it_ends_the_process", unguarded),
@@ -66,6 +67,34 @@ fn peer(role: &str) {
             let consumer = ring.consumer_with(Start::Oldest, options).unwrap();
             say("ready");
             say(&account(consumer));
+        }
+        // Consumes in a pid and time namespace of its own, as long as this process lives.
+        "elsewhere" => {
+            use std::os::unix::process::CommandExt;
+            // SAFETY: affects the children of this process only.
+            if unsafe { libc::unshare(libc::CLONE_NEWPID | libc::CLONE_NEWTIME) } != 0 {
+                say("ready");
+                say("SKIPPED: may not make a namespace");
+                return;
+            }
+            let mut inner = std::process::Command::new(std::env::current_exe().unwrap());
+            inner.arg(&arguments[0]).env(peers::ROLE, "held");
+            // SAFETY: one system call, which is allowed between fork and exec.
+            unsafe {
+                inner.pre_exec(|| {
+                    libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+                    Ok(())
+                });
+            }
+            inner.status().unwrap();
+        }
+        // Holds a row and says under which process id.
+        "held" => {
+            let ring = open();
+            let _consumer = ring.consumer(Start::Oldest).unwrap();
+            say("ready");
+            say(&std::process::id().to_string());
+            std::thread::park();
         }
         // Holds the ring until its input ends.
         "produce" => {
@@ -440,6 +469,27 @@ fn dead_gate() {
             .unwrap();
         assert!(ring.status().readers.iter().all(|r| r.row != row));
     }
+}
+
+fn namespaces() {
+    let scratch = Scratch::new();
+    let ring = small(&scratch).create().unwrap();
+    let mut producer = ring.producer().unwrap();
+    let mut peer = Peer::start("elsewhere", &[text(&scratch.ring())]);
+    let pid = peer.line();
+    if pid.starts_with("SKIPPED") {
+        println!("  {pid}");
+        return;
+    }
+    // The first process of its namespace, which says nothing about whether it lives.
+    assert_eq!(pid, "1");
+    while producer.try_publish(&[0; 100]).is_ok() {}
+    let status = ring.status();
+    assert!(status.readers[0].alive && status.readers[0].pid == 1);
+    let waited = producer.publish_until(&[0; 100], Duration::from_millis(50));
+    assert!(matches!(waited, Err(PublishError::TimedOut { .. })));
+    peer.kill();
+    producer.publish_until(&[0; 100], PATIENCE).unwrap();
 }
 
 fn dead_sleepers() {

@@ -7,7 +7,9 @@
 
 mod client;
 mod error;
+mod listen;
 mod server;
+mod stream;
 mod wire;
 
 pub use error::{BrokerError, ConnectError};

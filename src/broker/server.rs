@@ -5,32 +5,30 @@
 //! is dropped after a second, and there are at most as many as there are rows and a few.
 
 use super::error::BrokerError;
+use super::listen::{io, listen_at};
+use super::stream::{carry, inherit, Cursor, Stream};
 use super::wire::{answer, hear, is_confirmation, Reply, Request};
 use super::Access;
 use crate::endpoint::Builder;
 use crate::layout::description::Description;
 use crate::layout::lines::RowState;
-use crate::ring::consumer::renew;
 use crate::ring::gate::{is_evicted, EXPELLED};
-use crate::ring::observer::{Observed, Observer, Resume};
-use crate::ring::producer::Producer;
+use crate::ring::observer::{Observer, Resume};
 use crate::ring::Start;
 use crate::segment::isolated::{Isolated, MAX_SEATS};
-use crate::segment::{identify, random, CreateError, CursorName, Memory, Role};
+use crate::segment::{CreateError, CursorName, Role};
 use crate::sync::Ordering::Relaxed;
 use rustix::event::{poll, PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
-use rustix::net::{
-    accept_with, bind, connect, listen, socket_with, sockopt, AddressFamily, SocketAddrUnix,
-    SocketFlags, SocketType,
-};
+use rustix::net::{accept_with, sockopt, SocketFlags};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// How long a client may take to say what it wants.
 const MANNERS: Duration = Duration::from_secs(1);
+/// How often to ask whether the kernel has freed what a dead process held.
+const KERNEL: Duration = Duration::from_millis(1);
 /// How many clients may be connected beyond those that hold rows.
 const WAITING: usize = 64;
 /// How long publishes of an isolated ring are held back if nobody said otherwise.
@@ -76,58 +74,16 @@ pub struct Broker {
     /// The stream of the present or last producer, and before it those that somebody still reads.
     streams: Vec<Stream>,
     next_stream: u32,
+    /// Whether somebody waits for the kernel to free what a dead process held.
+    waits_for_kernel: bool,
 }
 
-#[derive(Debug)]
-struct Stream {
-    number: u32,
-    files: Isolated,
-    /// Whether its producer confirmed that it is sealed.
-    ready: bool,
-    /// The durable cursor of each row, and whose it is. Kept here: a reader may write anything in
-    /// its row.
-    cursors: Vec<Option<Cursor>>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Cursor {
-    name: CursorName,
-    uid: u32,
-}
-
-impl Stream {
-    /// The cursor in a row, unless its owner gave it up.
-    fn cursor(&self, row: u32) -> Option<Cursor> {
-        let state = self.files.memory().row(row)?.state.load(Relaxed);
-        match RowState::from_raw(state) {
-            RowState::Consumer | RowState::Away => {}
-            RowState::Free | RowState::Observer => return None,
-        }
-        *self.cursors.get(row as usize)?
-    }
-
-    /// Whether somebody alive holds a row.
-    fn held(&self, row: u32) -> bool {
-        self.files.is_held(Role::Row(row)).unwrap_or(true)
-    }
-
-    fn rows(&self) -> std::ops::Range<u32> {
-        0..self.files.memory().geometry().rows
-    }
-
-    /// Makes a row that nobody holds ready for its next owner.
-    fn prepare(&self, row: u32, ring_id: u128) {
-        let memory = self.files.memory();
-        let (Some(words), Some(page)) = (memory.row(row), memory.seats().nth(row as usize)) else {
-            return;
-        };
-        let cursor = self.cursor(row).map(|cursor| {
-            let (sequence, epoch) = (words.sequence.load(Relaxed), words.epoch.load(Relaxed));
-            (cursor.name.words(), sequence, epoch)
-        });
-        identify(page, ring_id);
-        renew(words, random() as u64 >> 1, cursor);
-    }
+/// What becomes of a request.
+enum Outcome {
+    Granted,
+    Refused(Reply),
+    /// A dead process still holds what is needed, for as long as the kernel takes to bury it.
+    Later,
 }
 
 #[derive(Debug)]
@@ -186,6 +142,7 @@ impl Broker {
             clients: Vec::new(),
             streams: Vec::new(),
             next_stream: 1,
+            waits_for_kernel: false,
         })
     }
 
@@ -209,8 +166,7 @@ impl Broker {
         let (listens, heard) = self.wait(limit)?;
         for at in heard.into_iter().rev() {
             if !self.attend(at) {
-                let left = self.clients.remove(at);
-                self.farewell(&left.holds);
+                self.clients.remove(at);
             }
         }
         self.clients
@@ -232,6 +188,10 @@ impl Broker {
         let unsettled = |client: &Client| client.holds == Holds::Nothing;
         let limit = match self.clients.iter().any(unsettled) {
             true => limit.min(MANNERS),
+            false => limit,
+        };
+        let limit = match self.waits_for_kernel {
+            true => limit.min(KERNEL),
             false => limit,
         };
         match poll(&mut fds, Timespec::try_from(limit).ok().as_ref()) {
@@ -278,7 +238,6 @@ impl Broker {
         };
         match &self.clients[at].holds {
             Holds::Nothing => match Request::decode(said) {
-                Some(Request::Produce) => self.admit_producer(at),
                 Some(request) => {
                     self.clients[at].holds = Holds::Waits(request);
                     true
@@ -303,40 +262,40 @@ impl Broker {
         false
     }
 
-    fn admit_producer(&mut self, at: usize) -> bool {
+    fn admit_producer(&mut self, at: usize) -> Outcome {
         if !Access::may_produce(self.clients[at].uid) {
-            return self.refuse(at, Reply::Forbidden);
+            return Outcome::Refused(Reply::Forbidden);
         }
         if let Some(current) = self.streams.last() {
-            let number = current.number;
-            let connected = self
-                .clients
-                .iter()
-                .any(|client| client.holds == Holds::Producer { stream: number });
-            if connected || current.files.is_held(Role::Producer).unwrap_or(true) {
-                return self.refuse(at, Reply::ProducerExists);
+            let holds = Holds::Producer {
+                stream: current.number,
+            };
+            if self.clients.iter().any(|client| client.holds == holds) {
+                return Outcome::Refused(Reply::ProducerExists);
+            }
+            if current.files.is_held(Role::Producer).unwrap_or(true) {
+                return Outcome::Later;
             }
         }
         let Ok(stream) = self.succeed() else {
-            return false;
+            return Outcome::Refused(Reply::BadRequest);
         };
         let number = stream.number;
-        self.next_stream += 1;
-        let handed = stream.files.for_producer().map_err(|_| ()).and_then(|fds| {
-            let reply = Reply::Granted {
-                row: 0,
-                stream: number,
-            };
-            answer(&self.clients[at].socket, reply, &fds).map_err(|_| ())
-        });
+        let reply = Reply::Granted {
+            row: 0,
+            stream: number,
+        };
+        let files = stream.files.for_producer().map_err(|_| Errno::MFILE);
+        let handed = files.and_then(|files| answer(&self.clients[at].socket, reply, &files));
         if handed.is_err() {
-            return false;
+            return Outcome::Refused(Reply::BadRequest);
         }
+        self.next_stream += 1;
         // One that was never sealed was never read.
         self.streams.retain(|stream| stream.ready);
         self.streams.push(stream);
         self.clients[at].holds = Holds::Producer { stream: number };
-        true
+        Outcome::Granted
     }
 
     /// The stream for the next producer: what the last one left, or an empty one.
@@ -363,45 +322,53 @@ impl Broker {
             let epoch = old.producer().state.epoch.load(Relaxed);
             new.producer().state.epoch.store(epoch, Relaxed);
         })?;
-        let mut new = stream(files);
-        for row in last.rows() {
-            carry(last, row, &mut new);
-        }
-        Ok(new)
+        // Its cursors come once it is sealed: until then it may be given up again.
+        Ok(stream(files))
     }
 
-    /// Gives those who wait for a producer what they asked for, if there is one.
+    /// Answers those whose time has come: a producer when the last one is gone, readers when there
+    /// is a producer.
     fn serve_waiting(&mut self) {
-        let Some(current) = self.streams.last().filter(|stream| stream.ready) else {
-            return;
-        };
-        let number = current.number;
+        self.move_cursors();
+        self.waits_for_kernel = false;
         for at in (0..self.clients.len()).rev() {
-            let name = match &self.clients[at].holds {
-                Holds::Waits(Request::Read { name, after }) if *after < number => name.clone(),
-                _ => continue,
+            let Holds::Waits(request) = &self.clients[at].holds else {
+                continue;
             };
-            if !self.admit_reader(at, &name) {
-                self.clients.remove(at);
+            let current = self.streams.last().filter(|stream| stream.ready);
+            let outcome = match request.clone() {
+                Request::Produce => self.admit_producer(at),
+                Request::Read { name, after } => match current {
+                    Some(stream) if stream.number > after => self.admit_reader(at, &name),
+                    _ => continue,
+                },
+            };
+            match outcome {
+                Outcome::Granted => {}
+                Outcome::Later => self.waits_for_kernel = true,
+                Outcome::Refused(reply) => {
+                    let _ = answer(&self.clients[at].socket, reply, &[]);
+                    self.clients.remove(at);
+                }
             }
         }
     }
 
-    fn admit_reader(&mut self, at: usize, name: &str) -> bool {
+    fn admit_reader(&mut self, at: usize, name: &str) -> Outcome {
         let name = match name {
             "" => None,
             name => match CursorName::new(name) {
                 Ok(name) => Some(name),
-                Err(_) => return self.refuse(at, Reply::BadRequest),
+                Err(_) => return Outcome::Refused(Reply::BadRequest),
             },
         };
         let uid = self.clients[at].uid;
         let row = match self.row_for(name, uid) {
             Ok(row) => row,
-            Err(reply) => return self.refuse(at, reply),
+            Err(outcome) => return outcome,
         };
         let Some(stream) = self.streams.last_mut() else {
-            return false;
+            return Outcome::Refused(Reply::NoRow);
         };
         if stream.cursor(row).is_none() {
             stream.cursors[row as usize] = name.map(|name| Cursor { name, uid });
@@ -412,43 +379,41 @@ impl Broker {
         }
         stream.prepare(row, self.description.ring_id);
         let number = stream.number;
-        let handed = stream
-            .files
-            .for_reader(row)
-            .map_err(|_| ())
-            .and_then(|fds| {
-                let reply = Reply::Granted {
-                    row,
-                    stream: number,
-                };
-                answer(&self.clients[at].socket, reply, &fds).map_err(|_| ())
-            });
+        let reply = Reply::Granted {
+            row,
+            stream: number,
+        };
+        let files = stream.files.for_reader(row).map_err(|_| Errno::MFILE);
+        let handed = files.and_then(|files| answer(&self.clients[at].socket, reply, &files));
         self.clients[at].holds = Holds::Reader {
             stream: number,
             row,
         };
-        handed.is_ok()
+        match handed {
+            Ok(()) => Outcome::Granted,
+            Err(_) => Outcome::Refused(Reply::BadRequest),
+        }
     }
 
     /// The row that holds a cursor, or one that is free, of the present stream.
-    fn row_for(&self, name: Option<CursorName>, uid: u32) -> Result<u32, Reply> {
-        let stream = self.streams.last().ok_or(Reply::NoRow)?;
-        let used = |row: u32| self.is_handed_out(stream.number, row) || stream.held(row);
+    fn row_for(&self, name: Option<CursorName>, uid: u32) -> Result<u32, Outcome> {
+        let Some(stream) = self.streams.last() else {
+            return Err(Outcome::Refused(Reply::NoRow));
+        };
+        let in_use = Outcome::Refused(Reply::CursorInUse);
         if let Some(name) = name {
-            // Handed out, and perhaps not used yet.
-            let theirs = |row: u32| {
-                stream.cursors[row as usize].is_some_and(|cursor| cursor.name == name)
-                    && self.is_handed_out(stream.number, row)
-            };
-            if stream.rows().any(theirs) {
-                return Err(Reply::CursorInUse);
-            }
-            // Whoever uses it may still read an older stream.
-            let older = self.streams.iter().filter(|s| s.number != stream.number);
-            for other in older {
-                let theirs = |row: &u32| other.cursor(*row).is_some_and(|c| c.name == name);
-                if other.rows().filter(theirs).any(|row| other.held(row)) {
-                    return Err(Reply::CursorInUse);
+            for other in &self.streams {
+                let theirs = |row: &u32| {
+                    other.cursors[*row as usize].is_some_and(|cursor| cursor.name == name)
+                };
+                for row in other.rows().filter(theirs) {
+                    // Handed out, though perhaps not used yet.
+                    if self.is_handed_out(other.number, row) {
+                        return Err(in_use);
+                    }
+                    if other.cursor(row).is_some() && other.held(row) {
+                        return Err(Outcome::Later);
+                    }
                 }
             }
             let found = stream
@@ -456,19 +421,26 @@ impl Broker {
                 .filter_map(|row| stream.cursor(row).map(|cursor| (row, cursor)))
                 .find(|(_, cursor)| cursor.name == name);
             if let Some((row, cursor)) = found {
-                return if used(row) || cursor.uid != uid {
-                    Err(Reply::CursorInUse)
-                } else {
+                return if cursor.uid == uid {
                     Ok(row)
+                } else {
+                    Err(in_use)
                 };
             }
         }
         let memory = stream.files.memory();
-        let mut rows = stream.rows();
-        rows.find(|row| {
-            stream.cursor(*row).is_none() && !is_evicted(memory, *row, EXPELLED) && !used(*row)
-        })
-        .ok_or(Reply::NoRow)
+        let free = |row: &u32| {
+            stream.cursor(*row).is_none()
+                && !is_evicted(memory, *row, EXPELLED)
+                && !self.is_handed_out(stream.number, *row)
+        };
+        // One that a dead process still holds may do in a moment.
+        let mut rows = stream.rows().filter(free).peekable();
+        match (rows.peek().is_some(), rows.find(|row| !stream.held(*row))) {
+            (_, Some(row)) => Ok(row),
+            (true, None) => Err(Outcome::Later),
+            (false, None) => Err(Outcome::Refused(Reply::NoRow)),
+        }
     }
 
     /// Whether a connected client has a row.
@@ -477,12 +449,23 @@ impl Broker {
         self.clients.iter().any(|client| client.holds == holds)
     }
 
-    /// A client left. An older stream that nobody reads any more goes, and its cursors move on.
-    fn farewell(&mut self, left: &Holds) {
-        if let Holds::Reader { stream, row } = left {
-            if let Some((current, older)) = self.streams.split_last_mut() {
-                if let Some(old) = older.iter().find(|s| s.number == *stream) {
-                    carry(old, *row, current);
+    /// Moves the cursors that nobody holds to the present stream, and lets go of older streams that
+    /// nobody reads and that hold no cursor any more.
+    fn move_cursors(&mut self) {
+        let handed_out: Vec<u32> = self
+            .streams
+            .last()
+            .filter(|current| current.ready)
+            .map(|current| {
+                let taken = |row: &u32| self.is_handed_out(current.number, *row);
+                current.rows().filter(taken).collect()
+            })
+            .unwrap_or_default();
+        if let Some((current, older)) = self.streams.split_last_mut() {
+            let older = if current.ready { older } else { &mut [] };
+            for old in older {
+                for row in old.rows() {
+                    carry(old, row, current, &handed_out);
                 }
             }
         }
@@ -490,6 +473,7 @@ impl Broker {
         let clients = &self.clients;
         self.streams.retain(|stream| {
             Some(stream.number) == last
+                || stream.rows().any(|row| stream.cursor(row).is_some())
                 || clients.iter().any(|client| {
                     matches!(client.holds, Holds::Reader { stream: s, .. } if s == stream.number)
                 })
@@ -501,97 +485,4 @@ impl Drop for Broker {
     fn drop(&mut self) {
         let _ = std::fs::remove_file(&self.path);
     }
-}
-
-/// Moves the cursor in a row that nobody holds to a free row of another stream.
-fn carry(from: &Stream, row: u32, to: &mut Stream) {
-    let (Some(cursor), Some(old)) = (from.cursor(row), from.files.memory().row(row)) else {
-        return;
-    };
-    let known = to
-        .rows()
-        .any(|at| to.cursor(at).is_some_and(|c| c.name == cursor.name));
-    if known || from.held(row) {
-        return;
-    }
-    let free = to
-        .rows()
-        .find(|at| to.cursor(*at).is_none() && !to.held(*at));
-    let new = free.and_then(|at| to.files.memory().row(at).map(|new| (at, new)));
-    if let Some((at, new)) = new {
-        let (sequence, epoch) = (old.sequence.load(Relaxed), old.epoch.load(Relaxed));
-        let words = cursor.name.words();
-        renew(new, random() as u64 >> 1, Some((words, sequence, epoch)));
-        to.cursors[at as usize] = Some(cursor);
-    }
-}
-
-/// Writes what is left of an old stream into a new one, with the same sequences.
-fn inherit(mut old: Observer, new: &Memory) {
-    let Ok(mut producer) = Producer::attach(new.clone(), 0) else {
-        return;
-    };
-    // A stream holds no more messages than words, whatever it says.
-    for _ in 0..new.geometry().words() {
-        match old.try_next() {
-            Ok(Observed::Message { sequence, len }) if sequence == producer.sequence() => {
-                let bytes: &[u8] = bytemuck::cast_slice(old.payload());
-                let payload = bytes.get(..len as usize).unwrap_or_default();
-                if producer.try_publish(payload).is_err() {
-                    break;
-                }
-            }
-            _ => break,
-        }
-    }
-    producer.leave(false);
-}
-
-fn io(what: &'static str, path: &Path, error: Errno) -> BrokerError {
-    BrokerError::Io {
-        what,
-        path: path.to_owned(),
-        source: error.into(),
-    }
-}
-
-fn socket(path: &Path) -> Result<OwnedFd, BrokerError> {
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)
-        .map_err(|e| io("make a socket for", path, e))
-}
-
-/// Listens at a path; one that a dead broker left is taken over.
-fn listen_at(path: &Path, access: &Access) -> Result<OwnedFd, BrokerError> {
-    let own = || path.to_owned();
-    let address = SocketAddrUnix::new(path).map_err(|_| BrokerError::BadPath { path: own() })?;
-    if let Ok(found) = std::fs::symlink_metadata(path) {
-        if !found.file_type().is_socket() {
-            return Err(BrokerError::BadPath { path: own() });
-        }
-        match connect(&socket(path)?, &address) {
-            Err(Errno::CONNREFUSED) => {
-                std::fs::remove_file(path).map_err(|source| BrokerError::Io {
-                    what: "remove the socket of a dead broker at",
-                    path: own(),
-                    source,
-                })?;
-            }
-            _ => return Err(BrokerError::InUse { path: own() }),
-        }
-    }
-    let listener = socket(path)?;
-    bind(&listener, &address).map_err(|e| match e {
-        Errno::ADDRINUSE => BrokerError::InUse { path: own() },
-        e => io("listen at", path, e),
-    })?;
-    let mode = if access.is_private() { 0o600 } else { 0o666 };
-    let permissions = std::fs::Permissions::from_mode(mode);
-    std::fs::set_permissions(path, permissions).map_err(|source| BrokerError::Io {
-        what: "set the mode of",
-        path: own(),
-        source,
-    })?;
-    listen(&listener, 64).map_err(|e| io("listen at", path, e))?;
-    Ok(listener)
 }

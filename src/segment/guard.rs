@@ -118,7 +118,9 @@ extern "C" fn handle(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_
     for slot in &TABLE {
         let base = slot.base.load(Ordering::Acquire);
         let len = slot.len.load(Ordering::Relaxed);
-        if base > RESERVED && address.wrapping_sub(base) < len && replace(slot, base, len) {
+        // Base and length belong together if no other mapping took the slot in between.
+        let whole = base > RESERVED && slot.base.load(Ordering::Acquire) == base;
+        if whole && address.wrapping_sub(base) < len && replace(slot, base, len) {
             slot.poisoned.store(1, Ordering::Relaxed);
             Canary::disturb();
             return;

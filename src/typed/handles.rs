@@ -93,6 +93,20 @@ impl<T: Plain> Typed<T> {
         self.ring.consumer(start).map(TypedConsumer::from)
     }
 
+    /// As [`Ring::durable_consumer`].
+    ///
+    /// # Errors
+    /// As [`Ring::durable_consumer`].
+    pub fn durable_consumer(
+        &self,
+        name: &str,
+        start: Start,
+    ) -> Result<TypedConsumer<T>, AttachError> {
+        self.ring
+            .durable_consumer(name, start)
+            .map(TypedConsumer::from)
+    }
+
     /// As [`Ring::observer`].
     ///
     /// # Errors
