@@ -23,7 +23,7 @@ fn take_asleep(from: &mut Consumer) -> u64 {
         if let Some(sequence) = try_take(from) {
             return sequence;
         }
-        bell::sleep(&control(&memory).data, LIMIT, || from.ready());
+        bell::sleep(&control(&memory).data, LIMIT, || from.peek().is_some());
     }
 }
 

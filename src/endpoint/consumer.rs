@@ -9,6 +9,7 @@ use super::options::ConsumerOptions;
 use super::ring::Ring;
 use super::seat::Seat;
 use super::set::{Sealed, Source};
+use crate::layout::frame::CommitWord;
 use crate::layout::lines::{Bell, ProducerState};
 use crate::ring::consumer::{Arrived, Consumer as Core, Epoch, Joining, Lost};
 use crate::ring::index::Nowhere;
@@ -144,7 +145,7 @@ impl Consumer {
     /// [`ReceiveError::ProducerGone`] once everything a dead producer committed has been read.
     /// [`ReceiveError::Evicted`] once for each time the ring went on without this consumer, between
     /// the messages where it happened.
-    #[inline]
+    #[inline(always)]
     pub fn receive(&mut self) -> Result<Option<Message<'_>>, ReceiveError> {
         self.receive_until(Deadline::NEVER)
     }
@@ -153,13 +154,12 @@ impl Consumer {
     ///
     /// # Errors
     /// As [`receive`](Self::receive), and [`ReceiveError::TimedOut`].
-    #[inline]
+    #[inline(always)]
     pub fn receive_until(
         &mut self,
         deadline: impl Into<Deadline>,
     ) -> Result<Option<Message<'_>>, ReceiveError> {
-        self.undisturbed()?;
-        let arrived = match self.poll()? {
+        let arrived = match self.take_soon() {
             Some(arrived) => Some(arrived),
             None => self.wait_for_next(deadline.into())?,
         };
@@ -172,8 +172,7 @@ impl Consumer {
     /// [`TryReceiveError::Empty`] or [`TryReceiveError::Closed`].
     #[inline]
     pub fn try_receive(&mut self) -> Result<Message<'_>, TryReceiveError> {
-        self.undisturbed()?;
-        let arrived = match self.poll()? {
+        let arrived = match self.take() {
             Some(arrived) => arrived,
             None => self.try_again()?,
         };
@@ -200,8 +199,7 @@ impl Consumer {
         max: usize,
         deadline: impl Into<Deadline>,
     ) -> Result<Option<Batch<'_>>, ReceiveError> {
-        self.undisturbed()?;
-        let first = match self.poll()? {
+        let first = match self.take_soon() {
             Some(arrived) => arrived,
             None => match self.wait_for_next(deadline.into())? {
                 Some(arrived) => arrived,
@@ -217,8 +215,7 @@ impl Consumer {
     /// As [`try_receive`](Self::try_receive).
     #[inline]
     pub fn try_receive_batch(&mut self, max: usize) -> Result<Batch<'_>, TryReceiveError> {
-        self.undisturbed()?;
-        let first = match self.poll()? {
+        let first = match self.take() {
             Some(arrived) => arrived,
             None => self.try_again()?,
         };
@@ -268,9 +265,47 @@ impl Consumer {
         disturbance(self.canary, self.core.memory())
     }
 
-    /// The next message, if it is there.
+    /// The next message, if it is there and nothing needs a closer look.
     #[inline(always)]
+    fn take(&mut self) -> Option<Arrived> {
+        if self.special || self.canary.disturbed() {
+            return None;
+        }
+        let word = self.core.peek()?;
+        self.core.accept(word).ok().flatten()
+    }
+
+    /// As [`take`](Self::take), for a message that is there or comes within about a microsecond.
+    /// Arrival is noticed out of line, and the message taken here: every instruction between the
+    /// two is latency.
+    #[inline(always)]
+    fn take_soon(&mut self) -> Option<Arrived> {
+        if self.special || self.canary.disturbed() {
+            return None;
+        }
+        let word = match self.core.peek() {
+            Some(word) => word,
+            None => self.spin()?,
+        };
+        self.core.accept(word).ok().flatten()
+    }
+
+    /// Polls for about a microsecond: nothing but a load and a compare in between.
+    #[inline(never)]
+    fn spin(&mut self) -> Option<CommitWord> {
+        self.pace.empty();
+        for _ in 0..FAST_POLLS {
+            if let Some(word) = self.core.peek() {
+                return Some(word);
+            }
+            crate::sync::spin_hint();
+        }
+        None
+    }
+
+    /// The next message, if it is there.
     fn poll(&mut self) -> Result<Option<Arrived>, Interrupted> {
+        self.undisturbed()?;
         if self.special {
             return self.poll_specially();
         }
@@ -331,9 +366,12 @@ impl Consumer {
         Message::new(self, arrived)
     }
 
-    /// What follows a poll that found nothing: a pause if the stream runs flat out, then the last
-    /// word on whether it is over.
+    /// What follows a take that found nothing: a closer look, a pause if the stream runs flat out,
+    /// then the last word on whether it is over.
     fn try_again(&mut self) -> Result<Arrived, TryReceiveError> {
+        if let Some(arrived) = self.poll()? {
+            return Ok(arrived);
+        }
         self.pace.empty();
         let closed = self.core.producer_state() == ProducerState::Closed;
         match self.poll()? {
@@ -346,19 +384,15 @@ impl Consumer {
 
     #[inline(never)]
     fn wait_for_next(&mut self, deadline: Deadline) -> Result<Option<Arrived>, ReceiveError> {
-        self.pace.empty();
-        let mut memory: Option<Memory> = None;
+        if let Some(arrived) = self.poll()? {
+            return Ok(Some(arrived));
+        }
+        if self.special {
+            // Whoever is not special has been through `spin`.
+            self.pace.empty();
+        }
+        let memory = self.core.memory().clone();
         loop {
-            // The shape of the fast wait: nothing but a load and a compare between polls.
-            for _ in 0..FAST_POLLS {
-                if self.core.ready() {
-                    if let Some(arrived) = self.poll()? {
-                        return Ok(Some(arrived));
-                    }
-                }
-                crate::sync::spin_hint();
-            }
-            let memory = memory.get_or_insert_with(|| self.core.memory().clone());
             let bell: Option<&Bell> = memory.control().map(|control| &control.data);
             let (strategy, mut slept) = (self.options.strategy, self.slept);
             let outcome = until(self, strategy, bell, deadline, &mut slept);
@@ -422,15 +456,21 @@ impl Consumer {
     pub(super) fn bytes(&self, arrived: Arrived) -> &[u8] {
         let len = arrived.len as usize;
         if !self.private.is_empty() {
-            return bytemuck::cast_slice(&self.private)
-                .get(..len)
-                .unwrap_or_default();
+            return self.copied(len);
         }
         let words = self.core.memory().words();
         // SAFETY: the frame was taken and not released: the result borrows `self`, and releasing
         // needs it exclusively. Until then the producer, which follows the protocol, does not
         // write here (E4): this ring knows no eviction, or messages would be copied.
         unsafe { words.bytes(arrived.payload, len) }
+    }
+
+    /// The first bytes of the private copy.
+    #[cold]
+    fn copied(&self, len: usize) -> &[u8] {
+        bytemuck::cast_slice(&self.private)
+            .get(..len)
+            .unwrap_or_default()
     }
 }
 
@@ -451,7 +491,7 @@ const FAST_POLLS: u32 = 64;
 impl Waited for Consumer {
     #[inline(always)]
     fn ready(&mut self) -> bool {
-        self.core.ready()
+        self.core.peek().is_some()
     }
 
     fn over(&mut self) -> bool {

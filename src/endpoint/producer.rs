@@ -161,31 +161,34 @@ impl Producer {
         payload: &[u8],
         deadline: impl Into<Deadline>,
     ) -> Result<u64, PublishError> {
-        self.undisturbed()?;
-        match self.core.try_publish(payload) {
-            Ok(sequence) => {
-                self.ring_data();
-                Ok(sequence)
-            }
-            Err(refused) => self.publish_slowly(payload, refused, deadline.into()),
+        match self.publish_at_once(payload) {
+            Some(sequence) => Ok(sequence),
+            None => self.publish_slowly(payload, deadline.into()),
         }
     }
 
+    /// The short way, without anything that happens rarely: that would cost registers here.
+    #[inline(always)]
+    fn publish_at_once(&mut self, payload: &[u8]) -> Option<u64> {
+        if self.canary.disturbed() {
+            return None;
+        }
+        let sequence = self.core.publish_near(payload)?;
+        self.ring_data();
+        Some(sequence)
+    }
+
     #[cold]
-    fn publish_slowly(
-        &mut self,
-        payload: &[u8],
-        mut refused: Refused,
-        deadline: Deadline,
-    ) -> Result<u64, PublishError> {
+    #[inline(never)]
+    fn publish_slowly(&mut self, payload: &[u8], deadline: Deadline) -> Result<u64, PublishError> {
+        self.undisturbed()?;
         loop {
-            self.wait_for_room(refused, payload.len(), deadline)?;
             match self.core.try_publish(payload) {
                 Ok(sequence) => {
                     self.ring_data();
                     return Ok(sequence);
                 }
-                Err(again) => refused = again,
+                Err(refused) => self.wait_for_room(refused, payload.len(), deadline)?,
             }
         }
     }
@@ -198,6 +201,15 @@ impl Producer {
     /// from the first refusal. [`TryPublishError::TooLarge`], [`TryPublishError::Forked`].
     #[inline(always)]
     pub fn try_publish(&mut self, payload: &[u8]) -> Result<u64, TryPublishError> {
+        match self.publish_at_once(payload) {
+            Some(sequence) => Ok(sequence),
+            None => self.try_publish_slowly(payload),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn try_publish_slowly(&mut self, payload: &[u8]) -> Result<u64, TryPublishError> {
         self.undisturbed()?;
         loop {
             match self.core.try_publish(payload) {

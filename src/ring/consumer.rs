@@ -237,37 +237,43 @@ impl Consumer {
         self.position
     }
 
-    /// Whether the next frame is there. One load and one compare.
+    /// The commit word of the next frame, if that is there. One load and one compare.
     #[inline(always)]
-    pub fn ready(&self) -> bool {
+    pub fn peek(&self) -> Option<CommitWord> {
         let word = self.memory.words().at(self.position).load(Relaxed);
-        CommitWord::from_raw(word).commits(self.sequence)
+        let word = CommitWord::from_raw(word);
+        word.commits(self.sequence).then_some(word)
+    }
+
+    /// Steps over the frame whose commit word [`peek`](Self::peek) just saw; its message, unless it
+    /// only fills a lap. It stays intact until [`release`](Self::release).
+    #[inline(always)]
+    pub fn accept(&mut self, word: CommitWord) -> Result<Option<Arrived>, Corrupt> {
+        edge_fence!(E1 consume: Acquire);
+        let frame = Frame::decode(self.memory.geometry(), self.position, word)?;
+        let payload = self.position + WORD;
+        self.position = frame.end;
+        if frame.pad {
+            return Ok(None);
+        }
+        let sequence = self.sequence;
+        self.sequence = sequence.wrapping_add(1);
+        Ok(Some(Arrived {
+            payload,
+            len: frame.len,
+            sequence,
+        }))
     }
 
     /// Takes the next message, if there is one. It stays intact until [`release`](Self::release).
     #[inline(always)]
     pub fn try_next(&mut self) -> Result<Option<Arrived>, Corrupt> {
-        loop {
-            let word = self.memory.words().at(self.position).load(Relaxed);
-            let word = CommitWord::from_raw(word);
-            if !word.commits(self.sequence) {
-                return Ok(None);
+        while let Some(word) = self.peek() {
+            if let Some(arrived) = self.accept(word)? {
+                return Ok(Some(arrived));
             }
-            edge_fence!(E1 consume: Acquire);
-            let frame = Frame::decode(self.memory.geometry(), self.position, word)?;
-            let payload = self.position + WORD;
-            self.position = frame.end;
-            if frame.pad {
-                continue;
-            }
-            let sequence = self.sequence;
-            self.sequence = sequence.wrapping_add(1);
-            return Ok(Some(Arrived {
-                payload,
-                len: frame.len,
-                sequence,
-            }));
         }
+        Ok(None)
     }
 
     /// As [`try_next`](Self::try_next) for a ring that evicts: copies the payload to `out`, which

@@ -119,20 +119,15 @@ impl Producer {
         self.gate.violations()
     }
 
-    /// Writes and commits one message; its sequence on success.
+    /// Writes and commits one message, if that goes the short way; its sequence.
     #[inline(always)]
-    pub fn try_publish(&mut self, payload: &[u8]) -> Result<u64, Refused> {
-        if self.fits(payload.len()) {
-            Ok(self.write(payload))
-        } else {
-            self.publish_far(payload)
-        }
+    pub fn publish_near(&mut self, payload: &[u8]) -> Option<u64> {
+        self.fits(payload.len()).then(|| self.write(payload))
     }
 
-    #[cold]
-    #[inline(never)]
-    fn publish_far(&mut self, payload: &[u8]) -> Result<u64, Refused> {
-        self.make_room(payload.len())?;
+    /// Writes and commits one message; its sequence on success.
+    pub fn try_publish(&mut self, payload: &[u8]) -> Result<u64, Refused> {
+        self.room(payload.len())?;
         Ok(self.write(payload))
     }
 

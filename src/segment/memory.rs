@@ -8,6 +8,7 @@
 use super::copy::{copy_words, Wide};
 use super::region::Region;
 use crate::layout::description::Description;
+use crate::layout::frame::WORD;
 use crate::layout::geometry::{Geometry, LINE, PAGE};
 use crate::layout::lines::{ControlPage, IndexEntry, ProducerPage, Row};
 use crate::sync::{AtomicU64, Ordering};
@@ -331,18 +332,20 @@ impl<'m> Words<'m> {
     /// the payload would wrap; no frame does.
     #[inline(always)]
     pub fn copy_in(self, position: u64, payload: &[u8]) {
-        let whole = payload.len() & !7;
         let Some(to) = self.range(position, payload.len()) else {
             return;
         };
-        if whole != payload.len() {
-            self.at(position + whole as u64)
-                .store(last_word(payload), Ordering::Relaxed);
+        // SAFETY: `range` proved the shared side, and with it the whole of the last word, since
+        // positions and the capacity are multiples of eight. The slice is the private side; they
+        // cannot overlap since no reference to shared bytes is handed out to a producer's caller
+        // while the producer is borrowed.
+        unsafe {
+            if payload.len().is_multiple_of(WORD as usize) {
+                copy_words(to.as_ptr(), payload.as_ptr(), payload.len(), self.wide);
+            } else {
+                copy_ragged(to, payload, self.wide);
+            }
         }
-        // SAFETY: `range` proved the shared side and the slice is the private side; they cannot
-        // overlap since no reference to shared bytes is handed out to a producer's caller while
-        // the producer is borrowed.
-        unsafe { copy_words(to.as_ptr(), payload.as_ptr(), whole, self.wide) }
     }
 
     /// Reads `out.len()` words from `position`. Leaves `out` alone where the range would wrap.
@@ -396,8 +399,22 @@ impl<'m> Words<'m> {
     }
 }
 
-/// The bytes behind the last whole word of `payload`, filled up with zeroes.
+/// Writes a payload that ends within a word, out of line so that others need not make room for it.
+///
+/// # Safety
+/// As for [`copy_words`], with room for the whole of the last word at `to`.
 #[inline(never)]
+unsafe fn copy_ragged(to: NonNull<u8>, payload: &[u8], wide: Wide) {
+    let whole = payload.len() & !(WORD as usize - 1);
+    // SAFETY: the caller's promise.
+    unsafe {
+        let last = to.add(whole).cast::<AtomicU64>();
+        last.as_ref().store(last_word(payload), Ordering::Relaxed);
+        copy_words(to.as_ptr(), payload.as_ptr(), whole, wide);
+    }
+}
+
+/// The bytes behind the last whole word of `payload`, filled up with zeroes.
 fn last_word(payload: &[u8]) -> u64 {
     let rest = payload.len() % 8;
     if let Some(tail) = payload.last_chunk::<8>() {
