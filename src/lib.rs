@@ -26,6 +26,8 @@ mod broker;
 #[cfg(not(slipring_loom))]
 mod endpoint;
 #[cfg(not(slipring_loom))]
+mod queue;
+#[cfg(not(slipring_loom))]
 mod registry;
 #[cfg(not(slipring_loom))]
 mod typed;
@@ -40,9 +42,16 @@ pub use {
         TryReceiveError, WaitSet,
     },
     layout::description::DescriptionError,
+    layout::form::Form,
     layout::geometry::GeometryError,
     layout::schema::{Field, Kind, Schema, SchemaError, SchemaMismatch},
-    registry::{default_directory, leftovers, leftovers_in, list, list_in, Entry, Leftover, Why},
+    queue::{
+        Delivery, Queue, QueueBuilder, QueueStatus, Receiver, SendError, Sender, TakeError,
+        PRIORITIES,
+    },
+    registry::{
+        default_directory, leftovers, leftovers_in, list, list_in, look_at, Entry, Leftover, Why,
+    },
     ring::{consumer::Epoch, observer::Resume, Corrupt, Start},
     segment::{guard_against_truncation, CreateError, NameError, OpenError, RemoveError},
     typed::{Element, Plain, Typed, TypedConsumer, TypedObserver, TypedProducer, TypedReceived},

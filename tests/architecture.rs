@@ -32,8 +32,8 @@ fn sources(folder: &str) -> Vec<(PathBuf, String)> {
 }
 
 /// The layers from below: a folder may import from those before it.
-const LAYERS: [&str; 9] = [
-    "sync", "layout", "segment", "ring", "wait", "endpoint", "typed", "broker", "registry",
+const LAYERS: [&str; 10] = [
+    "sync", "layout", "segment", "ring", "wait", "endpoint", "typed", "broker", "queue", "registry",
 ];
 
 #[test]
@@ -190,6 +190,8 @@ fn the_hex_dump_in_the_protocol_is_what_the_code_writes() {
     // The table of offsets in the same document.
     let description = Description {
         geometry,
+        form: slipring::Form::Ring,
+        parameters: [0; 2],
         ring_id: 0,
         boot_id: 0,
         created_ns: 0,

@@ -2,7 +2,7 @@
 
 use slipring::{
     AttachError, BrokerError, ConnectError, CreateError, OpenError, PublishError, ReceiveError,
-    RemoveError, TryReceiveError,
+    RemoveError, SendError, TakeError, TryReceiveError,
 };
 use std::fmt::Display;
 use std::io;
@@ -172,6 +172,32 @@ impl From<ReceiveError> for Failure {
             ReceiveError::ProducerGone { .. } => PRODUCER_GONE,
             ReceiveError::TimedOut => TIMED_OUT,
             ReceiveError::Corrupt(_) | ReceiveError::Poisoned => INCOMPATIBLE,
+            _ => FAILED,
+        };
+        Self::new(code, error)
+    }
+}
+
+impl From<SendError> for Failure {
+    fn from(error: SendError) -> Self {
+        let code = match error {
+            SendError::Create(error) => return error.into(),
+            SendError::Attach(error) => return error.into(),
+            SendError::TimedOut { .. } => TIMED_OUT,
+            SendError::Priority { .. } => USAGE,
+            SendError::Poisoned => INCOMPATIBLE,
+            _ => FAILED,
+        };
+        Self::new(code, error)
+    }
+}
+
+impl From<TakeError> for Failure {
+    fn from(error: TakeError) -> Self {
+        let code = match error {
+            TakeError::Open(error) => return error.into(),
+            TakeError::TimedOut => TIMED_OUT,
+            TakeError::Corrupt(_) | TakeError::Poisoned => INCOMPATIBLE,
             _ => FAILED,
         };
         Self::new(code, error)

@@ -4,7 +4,7 @@ use crate::failure::Failure;
 use crate::text::{count, nanos, size, styled, Target, BOLD};
 use crate::Outcome;
 use serde_json::{json, Value};
-use slipring::{ReaderStatus, Ring, RingStatus};
+use slipring::{Form, ReaderStatus, Ring, RingStatus};
 use std::io::Write;
 
 #[derive(clap::Args)]
@@ -56,8 +56,8 @@ pub fn ls(arguments: &LsArguments) -> Outcome {
         return Ok(());
     }
     let heading = format!(
-        "{:<24} {:>10} {:>14} {:>10} {:>8}  {}",
-        "NAME", "CAPACITY", "PUBLISHED", "PRODUCER", "READERS", "SCHEMA"
+        "{:<24} {:<9} {:>10} {:>14} {:>10} {:>8}  {}",
+        "NAME", "KIND", "CAPACITY", "PUBLISHED", "PRODUCER", "READERS", "SCHEMA"
     );
     writeln!(out, "{}", styled(BOLD, &heading))?;
     for entry in entries {
@@ -69,13 +69,20 @@ pub fn ls(arguments: &LsArguments) -> Outcome {
             }
         };
         let status = ring.status();
+        let plain = ring.form() == Form::Ring;
+        let published = match status.next_sequence {
+            _ if !plain => "-".into(),
+            None => "?".into(),
+            Some(next) => count(next),
+        };
         writeln!(
             out,
-            "{:<24} {:>10} {:>14} {:>10} {:>8}  {}",
+            "{:<24} {:<9} {:>10} {:>14} {:>10} {:>8}  {}",
             entry.name,
+            ring.form().name(),
             size(ring.capacity_bytes()),
-            status.next_sequence.map_or("?".into(), count),
-            producer(&status),
+            published,
+            if plain { producer(&status) } else { "-" },
             status.readers.iter().filter(|reader| reader.alive).count(),
             ring.schema().map_or("-", |schema| schema.name()),
         )?;
@@ -84,7 +91,12 @@ pub fn ls(arguments: &LsArguments) -> Outcome {
 }
 
 pub fn stat(arguments: &StatArguments) -> Outcome {
-    let ring = Target::parse(&arguments.name).open()?;
+    let target = Target::parse(&arguments.name);
+    let form = target.form()?;
+    if form == Form::Queue {
+        return crate::queue::show(&arguments.name, arguments.json);
+    }
+    let ring = target.open()?;
     let mut out = std::io::stdout().lock();
     if arguments.json {
         writeln!(out, "{}", describe(&arguments.name, &ring))?;
@@ -195,7 +207,7 @@ pub fn rm(arguments: &RmArguments) -> Outcome {
         let target = Target::parse(name);
         // Says what is wrong with the name or the ring before anything is touched.
         if !arguments.force {
-            drop(target.open()?);
+            drop(slipring::look_at(target.path())?);
         }
         slipring::Ring::remove_at(target.path(), arguments.force).map_err(Failure::from)?;
     }
@@ -233,6 +245,7 @@ fn describe(name: &str, ring: &Ring) -> Value {
         .collect();
     json!({
         "name": name,
+        "kind": ring.form().name(),
         "path": ring.path().display().to_string(),
         "id": format!("{:032x}", ring.id()),
         "created_ns": ring.created_ns(),

@@ -9,6 +9,7 @@ mod doctor;
 mod failure;
 mod inspect;
 mod publish;
+mod queue;
 mod render;
 mod share;
 mod subscribe;
@@ -43,7 +44,8 @@ EXAMPLES
   slipring create ticks                make a ring
   seq 1000 | slipring pub ticks        publish each line
   slipring sub ticks --from oldest     read them, missing nothing
-  slipring stat ticks                  who is attached, how far behind";
+  slipring stat ticks                  who is attached, how far behind
+  slipring queue --help                message queues";
 
 #[derive(Subcommand)]
 enum Verb {
@@ -57,6 +59,8 @@ enum Verb {
     Pub(publish::Arguments),
     /// Print what is published
     Sub(subscribe::Arguments),
+    /// Message queues: each message to one of many receivers
+    Queue(queue::Arguments),
     /// Hand an isolated ring to readers that are not trusted
     Share(share::Arguments),
     /// Forget a durable cursor of a ring
@@ -82,6 +86,7 @@ fn main() -> ExitCode {
         Verb::Stat(arguments) => inspect::stat(&arguments),
         Verb::Pub(arguments) => publish::run(&arguments),
         Verb::Sub(arguments) => subscribe::run(&arguments),
+        Verb::Queue(arguments) => queue::run(&arguments),
         Verb::Share(arguments) => share::run(&arguments),
         Verb::Forget(arguments) => inspect::forget(&arguments),
         Verb::Rm(arguments) => inspect::rm(&arguments),
@@ -118,6 +123,9 @@ mod tests {
             "stat",
             "pub",
             "sub",
+            "queue",
+            "send",
+            "receive",
             "share",
             "forget",
             "rm",

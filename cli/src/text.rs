@@ -1,7 +1,7 @@
 //! Small things that several verbs read and print: names, sizes, times, counts.
 
 use crate::failure::{Failure, USAGE};
-use slipring::{Builder, OpenError, Ring};
+use slipring::{Builder, Form, OpenError, Ring};
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -32,6 +32,19 @@ impl Target {
             }
             error => error.into(),
         })
+    }
+
+    /// What lies there.
+    pub fn form(&self) -> Result<Form, Failure> {
+        // Says what is wrong with a name.
+        let open = || match self {
+            Self::Name(name) => Ring::open(name),
+            Self::Path(path) => Ring::open_at(path),
+        };
+        match open() {
+            Err(OpenError::Form { found, .. }) => Ok(found),
+            _ => Ok(Form::Ring),
+        }
     }
 
     pub fn builder(&self) -> Builder {

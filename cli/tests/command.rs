@@ -539,3 +539,59 @@ fn an_isolated_ring_is_shared_over_a_socket() {
     broker.kill().unwrap();
     broker.wait().unwrap();
 }
+
+#[test]
+fn a_queue_from_a_shell() {
+    let shell = Shell::new();
+    let path = shell.ok(&["queue", "create", "jobs", "--depth", "8"]);
+    assert!(path.trim().ends_with("/jobs"));
+    assert!(shell
+        .fails(1, &["queue", "create", "jobs"])
+        .contains("already exists"));
+    shell.ok(&["queue", "create", "jobs", "--if-missing"]);
+    shell.ok(&["queue", "send", "jobs", "sweep the yard", "feed the cat"]);
+    shell.ok(&[
+        "queue",
+        "send",
+        "jobs",
+        "--priority",
+        "7",
+        "put out the fire",
+    ]);
+    let lines = shell.with_input(&["queue", "send", "jobs"], b"one\ntwo\n");
+    assert!(lines.status.success());
+    let stat: serde_json::Value =
+        serde_json::from_str(&shell.ok(&["stat", "jobs", "--json"])).unwrap();
+    assert_eq!((&stat["waiting"], &stat["lanes"]), (&5.into(), &2.into()));
+    assert!(shell.ok(&["queue", "stat", "jobs"]).contains("5 wait"));
+    assert!(shell.ok(&["ls"]).contains("queue"));
+    let first = shell.ok(&["queue", "receive", "jobs", "-n", "1", "--json"]);
+    let first: serde_json::Value = serde_json::from_str(&first).unwrap();
+    assert_eq!(first["message"], "put out the fire");
+    assert_eq!(
+        (&first["priority"], &first["redelivered"]),
+        (&7.into(), &false.into())
+    );
+    let rest = shell.run(&["queue", "receive", "jobs", "--timeout", "10ms"]);
+    assert_eq!(rest.status.code(), Some(124));
+    assert_eq!(
+        String::from_utf8(rest.stdout).unwrap(),
+        "sweep the yard\nfeed the cat\none\ntwo\n"
+    );
+    for _ in 0..8 {
+        shell.ok(&["queue", "send", "jobs", "x"]);
+    }
+    let full = shell.fails(124, &["queue", "send", "jobs", "y", "--timeout", "10ms"]);
+    assert!(full.contains("full"), "{full}");
+    assert!(shell
+        .fails(2, &["queue", "send", "jobs", "x", "-p", "8"])
+        .contains("priority"));
+    assert!(shell
+        .fails(4, &["sub", "jobs"])
+        .contains("is a queue, not a ring"));
+    assert!(shell
+        .fails(3, &["queue", "send", "none", "x"])
+        .contains("no ring at"));
+    shell.ok(&["rm", "jobs"]);
+    assert!(!shell.ok(&["ls"]).contains("jobs"));
+}

@@ -4,6 +4,7 @@
 
 use super::ring::Ring;
 use crate::layout::description::Description;
+use crate::layout::form::Form;
 use crate::layout::geometry::Geometry;
 use crate::layout::schema::Schema;
 use crate::segment::{self, CreateError, Creation, Location, MappingOptions, NameError, Segment};
@@ -38,6 +39,9 @@ pub struct Builder {
     huge: bool,
     evict_after: Duration,
     schema: Option<Schema>,
+    form: Form,
+    board: u32,
+    parameters: [u64; 2],
     mapping: MappingOptions,
 }
 
@@ -53,12 +57,20 @@ impl Builder {
             huge: false,
             evict_after: Duration::ZERO,
             schema: None,
+            form: Form::Ring,
+            board: 0,
+            parameters: [0; 2],
             mapping: MappingOptions::default(),
         }
     }
 
     pub(super) fn named(location: Result<Location, NameError>) -> Self {
         Self::new(Place::Named(location))
+    }
+
+    /// A ring inside the one at a location.
+    pub(crate) fn inside(parent: &Location, name: &str) -> Self {
+        Self::new(Place::Named(Ok(parent.child(name))))
     }
 
     pub(super) fn anonymous() -> Self {
@@ -143,6 +155,12 @@ impl Builder {
         self
     }
 
+    /// What it is used for, with so many shared words, and what else the form has to remember.
+    pub(crate) fn form(mut self, form: Form, board: u32, parameters: [u64; 2]) -> Self {
+        (self.form, self.board, self.parameters) = (form, board, parameters);
+        self
+    }
+
     pub(crate) fn description(&self) -> Result<Description, CreateError> {
         let geometry = Geometry::new(
             self.capacity,
@@ -151,10 +169,13 @@ impl Builder {
             self.first_sequence,
             self.huge,
         )?
-        .evicting_after(u64::try_from(self.evict_after.as_nanos()).unwrap_or(u64::MAX));
+        .evicting_after(u64::try_from(self.evict_after.as_nanos()).unwrap_or(u64::MAX))
+        .with_board(self.board)?;
         let since = SystemTime::now().duration_since(UNIX_EPOCH);
         Ok(Description {
             geometry,
+            form: self.form,
+            parameters: self.parameters,
             ring_id: segment::random(),
             boot_id: boot_id(),
             created_ns: since.map_or(0, |since| since.as_nanos() as u64),
@@ -195,10 +216,10 @@ impl Builder {
         let Place::Named(Ok(location)) = self.place.clone() else {
             return self.create();
         };
-        let (schema, mapping) = (self.schema.clone(), self.mapping);
+        let (schema, mapping, form) = (self.schema.clone(), self.mapping, self.form);
         match self.create() {
             Err(CreateError::Exists { .. }) => {
-                let ring = Ring::from_segment(segment::open(&location, mapping)?);
+                let ring = Ring::open_form(&location, mapping, form)?;
                 if let Some(schema) = schema {
                     ring.expect_schema(&schema)?;
                 }

@@ -193,7 +193,7 @@ pub enum ReceiveError {
 }
 
 impl AttachError {
-    pub(super) fn nowhere(nowhere: Nowhere, start: crate::ring::Start) -> Self {
+    pub(crate) fn nowhere(nowhere: Nowhere, start: crate::ring::Start) -> Self {
         let requested = match start {
             crate::ring::Start::Sequence(sequence) => sequence,
             _ => 0,

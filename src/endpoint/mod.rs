@@ -14,6 +14,7 @@ mod producer;
 mod ring;
 mod seat;
 mod set;
+mod status;
 
 pub use builder::Builder;
 pub use consumer::Consumer;
@@ -24,5 +25,6 @@ pub use observer::{Observer, Payload, Received};
 pub use options::{ConsumerOptions, ObserverOptions, ProducerOptions};
 pub use producer::Producer;
 pub(crate) use ring::Origin;
-pub use ring::{ReaderStatus, Ring, RingFiles, RingStatus};
+pub use ring::{Ring, RingFiles};
 pub use set::{Source, WaitSet};
+pub use status::{ReaderStatus, RingStatus};

@@ -8,22 +8,22 @@ use crate::wait::Strategy;
 /// How a producer behaves.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ProducerOptions {
-    pub(super) strategy: Strategy,
+    pub(crate) strategy: Strategy,
 }
 
 /// How a consumer behaves.
 #[derive(Clone, Copy, Debug)]
 pub struct ConsumerOptions {
-    pub(super) strategy: Strategy,
-    pub(super) keep_distance: bool,
+    pub(crate) strategy: Strategy,
+    pub(crate) keep_distance: bool,
 }
 
 /// How an observer behaves.
 #[derive(Clone, Copy, Debug)]
 pub struct ObserverOptions {
-    pub(super) strategy: Strategy,
-    pub(super) keep_distance: bool,
-    pub(super) resume: Resume,
+    pub(crate) strategy: Strategy,
+    pub(crate) keep_distance: bool,
+    pub(crate) resume: Resume,
 }
 
 impl Default for ConsumerOptions {

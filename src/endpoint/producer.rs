@@ -169,7 +169,7 @@ impl Producer {
 
     /// The short way, without anything that happens rarely: that would cost registers here.
     #[inline(always)]
-    fn publish_at_once(&mut self, payload: &[u8]) -> Option<u64> {
+    pub(crate) fn publish_at_once(&mut self, payload: &[u8]) -> Option<u64> {
         if self.canary.disturbed() {
             return None;
         }
@@ -272,7 +272,14 @@ impl Producer {
         PublishBatch::new(self)
     }
 
+    /// Where the next frame begins.
+    #[inline(always)]
+    pub(crate) fn position(&self) -> u64 {
+        self.core.position()
+    }
+
     /// Sequence of the next message.
+    #[inline(always)]
     pub fn next_sequence(&self) -> u64 {
         self.core.sequence()
     }

@@ -10,11 +10,11 @@ use super::options::{ConsumerOptions, ObserverOptions, ProducerOptions};
 use super::producer::Producer;
 use super::seat::Seat;
 use crate::layout::description::Description;
-use crate::layout::lines::{ProducerState, RowState, NAME_WORDS};
+use crate::layout::form::Form;
+use crate::layout::lines::{RowState, NAME_WORDS};
 use crate::layout::schema::{Schema, SchemaMismatch};
-use crate::ring::consumer::{epoch, producer_state, Epoch};
 use crate::ring::gate::{is_evicted, EXPELLED};
-use crate::ring::{index, Start};
+use crate::ring::Start;
 use crate::segment::{
     self, Canary, CursorName, Files, Held, Location, Locks, MappingOptions, OpenError, RemoveError,
     Role, Segment,
@@ -70,53 +70,6 @@ pub struct RingFiles<F = OwnedFd> {
     pub lock: F,
 }
 
-/// A look at a ring from outside. Every number may be out of date when it is read.
-#[derive(Clone, Debug)]
-pub struct RingStatus {
-    /// Sequence of the next message; unknown while the producer overtakes every look.
-    pub next_sequence: Option<u64>,
-    /// Sequence of the oldest message still in the ring; unknown as above.
-    pub oldest_sequence: Option<u64>,
-    /// Where the next frame will begin, in bytes since the beginning of the stream.
-    pub position: Option<u64>,
-    /// The latest producer: how many there have been, and where it began.
-    pub epoch: Epoch,
-    /// Whether the last producer closed the ring.
-    pub closed: bool,
-    /// Whether the last producer neither closed the ring nor left it in order: it is alive, or it
-    /// died.
-    pub abandoned: bool,
-    /// Whether a producer holds the ring now; unknown without permission to ask.
-    pub producer_alive: Option<bool>,
-    /// Process id the last producer gave; 0 if there never was one.
-    pub producer_pid: u32,
-    /// Consumers, and observers that may sleep.
-    pub readers: Vec<ReaderStatus>,
-}
-
-/// One row of a ring.
-#[derive(Clone, Debug)]
-pub struct ReaderStatus {
-    /// Which row.
-    pub row: u32,
-    /// The name of the durable cursor it holds, if any.
-    pub cursor: Option<String>,
-    /// Whether it holds the producer back.
-    pub gating: bool,
-    /// Whether it is a consumer that the producer went on without, and that does not know yet.
-    pub evicted: bool,
-    /// Sequence of the message it will read next.
-    pub next_sequence: u64,
-    /// Where that message begins, in bytes since the beginning of the stream.
-    pub position: u64,
-    /// Whether it may sleep.
-    pub may_park: bool,
-    /// Whether its owner is alive.
-    pub alive: bool,
-    /// Process id its owner gave.
-    pub pid: u32,
-}
-
 impl Ring {
     pub(crate) fn from_segment(segment: Segment) -> Self {
         Self {
@@ -165,10 +118,30 @@ impl Ring {
     /// [`OpenError`]: no such ring, no permission, not trusted, damaged, of another version.
     pub fn open(name: &str) -> Result<Self, OpenError> {
         let location = Location::named(name)?;
-        Ok(Self::from_segment(segment::open(
-            &location,
-            MappingOptions::default(),
-        )?))
+        Self::open_form(&location, MappingOptions::default(), Form::Ring)
+    }
+
+    /// Opens what must be of a certain form.
+    pub(crate) fn open_form(
+        location: &Location,
+        mapping: MappingOptions,
+        expected: Form,
+    ) -> Result<Self, OpenError> {
+        let ring = Self::from_segment(segment::open(location, mapping)?);
+        ring.expect_form(expected)?;
+        Ok(ring)
+    }
+
+    /// That it is of this form.
+    pub(crate) fn expect_form(&self, expected: Form) -> Result<(), OpenError> {
+        match self.form() {
+            found if found == expected => Ok(()),
+            found => Err(OpenError::Form {
+                path: self.path().to_owned(),
+                found,
+                expected,
+            }),
+        }
     }
 
     /// Opens the ring at a path.
@@ -177,10 +150,7 @@ impl Ring {
     /// As [`open`](Self::open).
     pub fn open_at(path: impl AsRef<Path>) -> Result<Self, OpenError> {
         let location = Location::at(path.as_ref())?;
-        Ok(Self::from_segment(segment::open(
-            &location,
-            MappingOptions::default(),
-        )?))
+        Self::open_form(&location, MappingOptions::default(), Form::Ring)
     }
 
     /// Opens a ring from descriptors that another process handed over.
@@ -347,6 +317,11 @@ impl Ring {
         Observer::attach(self, start, options)
     }
 
+    /// What it is used for; [`Form::Ring`] unless it was listed by [`list`](crate::list).
+    pub fn form(&self) -> Form {
+        self.description().form
+    }
+
     /// Bytes of data.
     pub fn capacity_bytes(&self) -> u64 {
         self.description().geometry.capacity
@@ -418,48 +393,6 @@ impl Ring {
         })
     }
 
-    /// Looks at the ring without touching it.
-    pub fn status(&self) -> RingStatus {
-        let memory = self.segment.reader();
-        let state = &memory.producer().state;
-        let said = producer_state(memory);
-        let next = index::place(memory, Start::Latest, 0).ok();
-        let readers = (0..memory.geometry().rows).filter_map(|at| self.reader_status(at));
-        RingStatus {
-            next_sequence: next.map(|at| at.sequence),
-            position: next.map(|at| at.position),
-            oldest_sequence: index::oldest(memory, 0).map(|at| at.sequence),
-            epoch: epoch(memory),
-            closed: said == ProducerState::Closed,
-            abandoned: said == ProducerState::Attached,
-            producer_alive: self.is_held(Role::Producer),
-            producer_pid: state.pid.load(Relaxed),
-            readers: readers.collect(),
-        }
-    }
-
-    fn reader_status(&self, at: u32) -> Option<ReaderStatus> {
-        let row = self.segment.reader().row(at)?;
-        let kind = RowState::from_raw(row.state.load(Relaxed));
-        if kind == RowState::Free {
-            return None;
-        }
-        let evicted = is_evicted(self.segment.reader(), at, row.generation.load(Relaxed));
-        Some(ReaderStatus {
-            row: at,
-            cursor: self.cursor_of_row(at).map(|name| name.to_string()),
-            gating: kind == RowState::Consumer && !evicted,
-            evicted: kind == RowState::Consumer && evicted,
-            next_sequence: row.sequence.load(Relaxed),
-            position: row.position.load(Relaxed),
-            may_park: row.may_park.load(Relaxed) != 0,
-            alive: self
-                .is_held(Role::Row(at))
-                .unwrap_or(kind != RowState::Away),
-            pid: row.pid.load(Relaxed),
-        })
-    }
-
     /// Checks the schema of the ring against the one a program expects.
     ///
     /// # Errors
@@ -478,25 +411,25 @@ impl Ring {
         }
     }
 
-    pub(super) fn description(&self) -> &Description {
+    pub(crate) fn description(&self) -> &Description {
         self.segment.description()
     }
 
-    pub(super) fn segment(&self) -> &Segment {
+    pub(crate) fn segment(&self) -> &Segment {
         &self.segment
     }
 
-    pub(super) fn canary(&self) -> Canary {
+    pub(crate) fn canary(&self) -> Canary {
         self.canary
     }
 
     /// Whether a role is held by somebody alive; `None` without permission to ask.
-    pub(super) fn is_held(&self, role: Role) -> Option<bool> {
+    pub(crate) fn is_held(&self, role: Role) -> Option<bool> {
         self.segment.locks()?.is_held(role).ok()
     }
 
     /// The lock bytes, or the error that says why this user only observes.
-    pub(super) fn locks(&self) -> Result<&Locks, AttachError> {
+    pub(crate) fn locks(&self) -> Result<&Locks, AttachError> {
         match self.segment.locks() {
             Some(locks) if self.segment.may_use_rows() => Ok(locks),
             _ => Err(AttachError::Permission {
@@ -505,7 +438,7 @@ impl Ring {
         }
     }
 
-    pub(super) fn acquire(&self, role: Role) -> Result<Option<Held>, AttachError> {
+    pub(crate) fn acquire(&self, role: Role) -> Result<Option<Held>, AttachError> {
         self.locks()?;
         self.segment
             .acquire(role)
@@ -517,7 +450,7 @@ impl Ring {
 
     /// Takes the first row that is free, not kept for a cursor, and not one whose last owner was
     /// expelled, unless the producer has seen it leave.
-    pub(super) fn acquire_row(&self) -> Result<(u32, Held), AttachError> {
+    pub(crate) fn acquire_row(&self) -> Result<(u32, Held), AttachError> {
         let rows = self.max_readers();
         let memory = self.segment.reader();
         let mine = |row| self.cursor_of_row(row).is_none() && !is_evicted(memory, row, EXPELLED);
@@ -534,7 +467,7 @@ impl Ring {
     }
 
     /// The cursor that a row holds, whether or not its owner is there.
-    fn cursor_of_row(&self, row: u32) -> Option<CursorName> {
+    pub(super) fn cursor_of_row(&self, row: u32) -> Option<CursorName> {
         let row = self.segment.reader().row(row)?;
         match RowState::from_raw(row.state.load(Relaxed)) {
             RowState::Consumer | RowState::Away => {}
@@ -547,22 +480,22 @@ impl Ring {
         CursorName::from_words(words)
     }
 
-    pub(super) fn row_of_cursor(&self, name: CursorName) -> Option<u32> {
+    pub(crate) fn row_of_cursor(&self, name: CursorName) -> Option<u32> {
         (0..self.max_readers()).find(|row| self.cursor_of_row(*row) == Some(name))
     }
 
-    pub(super) fn pid_of_row(&self, row: u32) -> u32 {
+    pub(crate) fn pid_of_row(&self, row: u32) -> u32 {
         let row = self.segment.reader().row(row);
         row.map_or(0, |row| row.pid.load(Relaxed))
     }
 
     /// Whether pages of the ring went away, or its files are shorter than they were.
-    pub(super) fn is_poisoned(&self) -> bool {
+    pub(crate) fn is_poisoned(&self) -> bool {
         self.segment.reader().poisoned() || self.segment.cut_short()
     }
 
     /// That this process may use the ring: it is no fork, and the files are whole.
-    pub(super) fn undisturbed(&self) -> Result<(), AttachError> {
+    pub(crate) fn undisturbed(&self) -> Result<(), AttachError> {
         if self.canary.forked() {
             Err(AttachError::Forked)
         } else if self.is_poisoned() {
@@ -575,7 +508,7 @@ impl Ring {
     }
 
     /// Rows that say they have an owner who is there.
-    pub(super) fn taken_rows(&self) -> impl Iterator<Item = u32> + '_ {
+    pub(crate) fn taken_rows(&self) -> impl Iterator<Item = u32> + '_ {
         (0..self.max_readers()).filter(|at| {
             let row = self.segment.reader().row(*at);
             row.is_some_and(|row| {
@@ -585,8 +518,14 @@ impl Ring {
         })
     }
 
+    /// How many rows have owners that are alive.
+    pub(crate) fn live_rows(&self) -> u32 {
+        let alive = |row: &u32| self.is_held(Role::Row(*row)) != Some(false);
+        self.taken_rows().filter(alive).count() as u32
+    }
+
     /// Whether anybody alive may sleep.
-    pub(super) fn anyone_may_park(&self) -> bool {
+    pub(crate) fn anyone_may_park(&self) -> bool {
         let memory = self.segment.reader();
         self.taken_rows().any(|at| {
             let row = memory.row(at);

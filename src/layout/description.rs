@@ -3,6 +3,7 @@
 //! Layer 1. Pure functions between a [`Description`] and the 4096 bytes of the page. Whoever
 //! attaches copies the page into private memory once, decodes that copy, and never looks again.
 
+use super::form::Form;
 use super::geometry::{Geometry, GeometryError, PAGE};
 use super::schema::{fnv1a, Schema};
 use core::fmt;
@@ -15,11 +16,13 @@ pub const LAYOUT_VERSION: u32 = 2;
 const BYTE_ORDER: u32 = 0x0102_0304;
 
 /// Features a reader must know to attach at all.
-const INCOMPATIBLE_KNOWN: u64 = INCOMPATIBLE_HUGE | INCOMPATIBLE_EVICTS;
+const INCOMPATIBLE_KNOWN: u64 = INCOMPATIBLE_HUGE | INCOMPATIBLE_EVICTS | INCOMPATIBLE_FORM;
 /// Data and files are aligned to 2 MiB.
 const INCOMPATIBLE_HUGE: u64 = 1;
 /// Consumers may be evicted: who does not know must not read in place.
 const INCOMPATIBLE_EVICTS: u64 = 2;
+/// Something else than a plain ring: the form and the size of the board count.
+const INCOMPATIBLE_FORM: u64 = 4;
 /// Features a producer must know; a reader may ignore them.
 const READ_ONLY_COMPATIBLE_KNOWN: u64 = 0;
 
@@ -31,6 +34,10 @@ const SCHEMA_AT: usize = 192;
 pub struct Description {
     /// The validated sizes.
     pub geometry: Geometry,
+    /// What it is used for.
+    pub form: Form,
+    /// What else the form needs to know; 0 for a ring.
+    pub parameters: [u64; 2],
     /// Random identity of this ring; ties `control` to `stream`.
     pub ring_id: u128,
     /// The boot in which it was made, or zero where the kernel does not say.
@@ -61,6 +68,11 @@ pub enum DescriptionError {
         /// The unknown bits.
         unknown: u64,
     },
+    /// Is a form of communication this build does not know.
+    Form {
+        /// Its number.
+        found: u32,
+    },
     /// The sizes are not those of a ring.
     Geometry(GeometryError),
     /// A size or offset in the page does not follow from the others.
@@ -84,6 +96,10 @@ impl fmt::Display for DescriptionError {
             Self::Features { unknown } => write!(
                 f,
                 "uses features this build does not know (bits {unknown:#x}): use a newer version"
+            ),
+            Self::Form { found } => write!(
+                f,
+                "is of a form this build does not know (number {found}): use a newer version"
             ),
             Self::Geometry(error) => write!(f, "has sizes that are not a ring's: {error}"),
             Self::Inconsistent { what } => {
@@ -138,6 +154,9 @@ impl Description {
         if g.evicts() {
             incompatible |= INCOMPATIBLE_EVICTS;
         }
+        if self.form != Form::Ring || g.board != 0 {
+            incompatible |= INCOMPATIBLE_FORM;
+        }
         w.put(16, incompatible.to_le_bytes());
         // 24: features a producer must know; 32: features anybody may ignore. None yet.
         w.put(40, g.capacity.to_le_bytes());
@@ -145,7 +164,7 @@ impl Description {
         w.put(56, (g.align as u32).to_le_bytes());
         w.put(60, g.rows.to_le_bytes());
         w.put(64, g.max_message.to_le_bytes());
-        // 68: four bytes of zero.
+        w.put(68, g.board.to_le_bytes());
         w.put(72, g.first_sequence.to_le_bytes());
         w.put(80, g.index_offset().to_le_bytes());
         w.put(88, g.data_offset().to_le_bytes());
@@ -159,8 +178,11 @@ impl Description {
             self.schema.as_ref().map_or(0, Schema::hash).to_le_bytes(),
         );
         w.put(160, (schema.len() as u32).to_le_bytes());
-        // 164: four bytes of zero.
-        Writer(&mut page[..]).put(168, g.evict_after_ns.to_le_bytes());
+        let mut w = Writer(&mut page[..]);
+        w.put(164, (self.form as u32).to_le_bytes());
+        w.put(168, g.evict_after_ns.to_le_bytes());
+        w.put(176, self.parameters[0].to_le_bytes());
+        w.put(184, self.parameters[1].to_le_bytes());
         page[SCHEMA_AT..SCHEMA_AT + schema.len()].copy_from_slice(schema);
         let sum = fnv1a(&page[..CHECKSUM_AT]);
         Writer(&mut page[..]).put(CHECKSUM_AT, sum.to_le_bytes());
@@ -204,7 +226,15 @@ impl Description {
             incompatible & INCOMPATIBLE_HUGE != 0,
         )
         .map_err(DescriptionError::Geometry)?
-        .evicting_after(u64_at(page, 168));
+        .evicting_after(u64_at(page, 168))
+        .with_board(u32_at(page, 68))
+        .map_err(DescriptionError::Geometry)?;
+        let form = u32_at(page, 164);
+        let form = Form::from_raw(form).ok_or(DescriptionError::Form { found: form })?;
+        let plain = form == Form::Ring && geometry.board == 0;
+        if plain == (incompatible & INCOMPATIBLE_FORM != 0) {
+            return Err(DescriptionError::Inconsistent { what: "form" });
+        }
         if geometry.evicts() != (incompatible & INCOMPATIBLE_EVICTS != 0) {
             return Err(DescriptionError::Inconsistent { what: "eviction" });
         }
@@ -226,6 +256,8 @@ impl Description {
         }
         Ok(Self {
             geometry,
+            form,
+            parameters: [u64_at(page, 176), u64_at(page, 184)],
             ring_id: u128::from_le_bytes(get(page, 112)),
             boot_id: u128::from_le_bytes(get(page, 128)),
             created_ns: u64_at(page, 144),
@@ -261,7 +293,11 @@ mod tests {
         Description {
             geometry: Geometry::new(1 << 16, 8, 32, 7, false)
                 .unwrap()
-                .evicting_after(1_000_000),
+                .evicting_after(1_000_000)
+                .with_board(100)
+                .unwrap(),
+            form: Form::Lane,
+            parameters: [64, 256],
             ring_id: 0x1234_5678_9abc_def0,
             boot_id: 42,
             created_ns: 1,
@@ -316,8 +352,20 @@ mod tests {
             DescriptionError::ByteOrder
         );
         assert_eq!(
-            decode(&|p| p[16] = 0),
+            decode(&|p| p[16] = 4),
             DescriptionError::Inconsistent { what: "eviction" }
+        );
+        assert_eq!(
+            decode(&|p| p[16] = 2),
+            DescriptionError::Inconsistent { what: "form" }
+        );
+        assert_eq!(
+            decode(&|p| p[164] = 200),
+            DescriptionError::Form { found: 200 }
+        );
+        assert_eq!(
+            decode(&|p| p[68..72].fill(255)),
+            DescriptionError::Geometry(GeometryError::Board { words: u32::MAX })
         );
         assert_eq!(
             decode(&|p| p[20] = 1),

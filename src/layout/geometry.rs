@@ -22,6 +22,8 @@ pub const LINE: u64 = 128;
 pub const MAX_CAPACITY: u64 = 1 << 40;
 /// The most rows a ring may have.
 pub const MAX_ROWS: u32 = 1024;
+/// The most words a board may have.
+pub const MAX_BOARD: u32 = 1 << 20;
 
 /// The validated numbers of one ring. Private memory, never re-read from the mapping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +45,8 @@ pub struct Geometry {
     /// How long one publish may be held back before the producer evicts whoever holds it, in
     /// nanoseconds; 0 means that nobody is ever evicted, and then consumers read in place.
     pub evict_after_ns: u64,
+    /// Words in `control` behind the rows, for forms that need shared words of their own.
+    pub board: u32,
 }
 
 /// Why a set of sizes is not a ring.
@@ -69,6 +73,11 @@ pub enum GeometryError {
         /// What was asked for, in bytes.
         bytes: u64,
     },
+    /// More shared words than a form may have.
+    Board {
+        /// What was asked for.
+        words: u32,
+    },
 }
 
 impl fmt::Display for GeometryError {
@@ -87,6 +96,10 @@ impl fmt::Display for GeometryError {
             Self::Block { bytes } => write!(
                 f,
                 "block of {bytes} bytes is not allowed: use a power of two up to the capacity"
+            ),
+            Self::Board { words } => write!(
+                f,
+                "{words} shared words are not allowed: use at most {MAX_BOARD}"
             ),
         }
     }
@@ -150,7 +163,20 @@ impl Geometry {
             first_sequence,
             huge,
             evict_after_ns: 0,
+            board: 0,
         })
+    }
+
+    /// The same sizes with shared words behind the rows.
+    ///
+    /// # Errors
+    /// [`GeometryError::Board`].
+    pub const fn with_board(mut self, words: u32) -> Result<Self, GeometryError> {
+        if words > MAX_BOARD {
+            return Err(GeometryError::Board { words });
+        }
+        self.board = words;
+        Ok(self)
     }
 
     /// The same sizes for a ring whose producer evicts; any number of nanoseconds is valid.
@@ -218,9 +244,14 @@ impl Geometry {
     /// Bytes of a file that holds one row: what `control` holds for all, for one reader.
     pub const SEAT_BYTES: u64 = 2 * PAGE;
 
+    /// Offset of the board in `control`.
+    pub const fn board_offset(&self) -> u64 {
+        PAGE + self.rows as u64 * LINE
+    }
+
     /// Bytes of the `control` file.
     pub const fn control_bytes(&self) -> u64 {
-        round_up(PAGE + self.rows as u64 * LINE, self.page())
+        round_up(self.board_offset() + self.board as u64 * WORD, self.page())
     }
 
     const fn page(&self) -> u64 {

@@ -5,6 +5,7 @@
 //! prose twin, and a test keeps the two together.
 
 pub mod description;
+pub mod form;
 pub mod frame;
 pub mod geometry;
 pub mod lines;

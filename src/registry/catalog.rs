@@ -28,6 +28,19 @@ pub fn list() -> Result<Vec<Entry>, OpenError> {
     list_in(default_directory())
 }
 
+/// Opens whatever lies at a path, of whichever form, to look at it.
+///
+/// # Errors
+/// [`OpenError`], as for a ring.
+pub fn look_at(path: impl AsRef<Path>) -> Result<Ring, OpenError> {
+    let mapping = MappingOptions {
+        populate: false,
+        lock_memory: false,
+    };
+    let location = Location::at(path.as_ref())?;
+    Ok(Ring::from_segment(segment::open(&location, mapping)?))
+}
+
 /// Every ring of a directory, in order of name.
 ///
 /// # Errors

@@ -313,6 +313,11 @@ impl Consumer {
         self.sequence = arrived.sequence;
     }
 
+    /// Goes on at a boundary that is known to be one.
+    pub fn skip_to(&mut self, at: Boundary) {
+        (self.position, self.sequence) = (at.position, at.sequence);
+    }
+
     /// Gives back everything taken so far.
     #[inline(always)]
     pub fn release(&mut self) {

@@ -17,6 +17,7 @@ pub mod index;
 pub mod observer;
 pub mod producer;
 pub mod recover;
+pub mod take;
 
 use crate::layout::frame::{CommitWord, WORD};
 use crate::layout::geometry::Geometry;

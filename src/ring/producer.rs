@@ -105,8 +105,15 @@ impl Producer {
     }
 
     /// Sequence of the next message.
+    #[inline(always)]
     pub fn sequence(&self) -> u64 {
         self.sequence
+    }
+
+    /// Where the next frame begins.
+    #[inline(always)]
+    pub fn position(&self) -> u64 {
+        self.position
     }
 
     /// How many producers the ring has had, this one included.

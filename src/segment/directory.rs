@@ -237,14 +237,12 @@ pub fn remove(location: &Location, force: bool) -> Result<(), RemoveError> {
     let _cleaner = if force {
         None
     } else {
-        let segment = open(
-            location,
-            MappingOptions {
-                populate: false,
-                lock_memory: false,
-            },
-        )?;
-        Some(claim_unused(&segment)?)
+        let segment = open(location, unmapped())?;
+        let mut claimed = vec![claim_unused(&segment)?];
+        for child in children(location) {
+            claimed.push(claim_unused(&open(&child, unmapped())?)?);
+        }
+        Some(claimed)
     };
     let name = location.name();
     let hidden = format!(".{name}.{:016x}", random() as u64);
@@ -293,10 +291,13 @@ fn claim_unused(segment: &Segment) -> Result<super::lock::Held, RemoveError> {
 
 pub(super) fn delete(parent: &OwnedFd, hidden: &str) -> Result<(), Errno> {
     if let Ok(directory) = open_directory(parent, hidden) {
-        for name in [STREAM, CONTROL, LOCK] {
-            match fs::unlinkat(&directory, name, AtFlags::empty()) {
-                Ok(()) | Err(Errno::NOENT) => {}
-                Err(error) => return Err(error),
+        for name in names_in(&directory)? {
+            let stat = fs::statat(&directory, name.as_str(), AtFlags::SYMLINK_NOFOLLOW)?;
+            if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
+                // A ring inside it, whole or half made.
+                delete(&directory, &name)?;
+            } else if [STREAM, CONTROL, LOCK].contains(&name.as_str()) {
+                fs::unlinkat(&directory, &name, AtFlags::empty())?;
             }
         }
     }
@@ -323,17 +324,10 @@ pub fn list(directory: &Path, mapping: MappingOptions) -> Result<Vec<Listing>, O
         Err(Errno::NOENT) => return Ok(Vec::new()),
         parent => parent.map_err(io)?,
     };
-    let mut names = Vec::new();
-    for entry in fs::Dir::read_from(&parent).map_err(io)? {
-        if let Ok(name) = entry.map_err(io)?.file_name().to_str() {
-            // Hidden ones are half made or half removed, or the directory itself and its parent.
-            if !name.starts_with('.') {
-                names.push(name.to_owned());
-            }
-        }
-    }
-    names.sort();
-    let listings = names.into_iter().filter_map(|name| {
+    let names = names_in(&parent).map_err(io)?;
+    // Hidden ones are half made or half removed.
+    let names = names.into_iter().filter(|name| !name.starts_with('.'));
+    let listings = names.filter_map(|name| {
         let location = Location::at(&directory.join(&name)).ok()?;
         let segment = open(&location, mapping);
         Some(Listing { name, segment })
@@ -378,6 +372,44 @@ pub(super) fn open_directory(parent: impl AsFd, name: &str) -> Result<OwnedFd, E
             _ => Err(Errno::NOTDIR),
         },
         result => result,
+    }
+}
+
+/// The rings inside a ring: its lanes, or its way back.
+pub fn children(location: &Location) -> Vec<Location> {
+    let Ok(parent) = open_parent(location) else {
+        return Vec::new();
+    };
+    let Ok(directory) = open_directory(&parent, location.name()) else {
+        return Vec::new();
+    };
+    let names = names_in(&directory).unwrap_or_default();
+    let folders = names.into_iter().filter(|name| {
+        let stat = fs::statat(&directory, name.as_str(), AtFlags::SYMLINK_NOFOLLOW);
+        !name.starts_with('.')
+            && stat.is_ok_and(|s| FileType::from_raw_mode(s.st_mode) == FileType::Directory)
+    });
+    folders.map(|name| location.child(&name)).collect()
+}
+
+/// What a directory holds, in order.
+fn names_in(directory: &OwnedFd) -> Result<Vec<String>, Errno> {
+    let mut names = Vec::new();
+    for entry in fs::Dir::read_from(directory)? {
+        match entry?.file_name().to_str() {
+            Ok("." | "..") | Err(_) => {}
+            Ok(name) => names.push(name.to_owned()),
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// For a short look.
+fn unmapped() -> MappingOptions {
+    MappingOptions {
+        populate: false,
+        lock_memory: false,
     }
 }
 

@@ -4,6 +4,7 @@
 
 use super::name::NameError;
 use crate::layout::description::DescriptionError;
+use crate::layout::form::Form;
 use crate::layout::geometry::GeometryError;
 use crate::layout::schema::SchemaMismatch;
 use core::fmt;
@@ -97,6 +98,15 @@ pub enum OpenError {
         /// The ring directory.
         path: PathBuf,
     },
+    /// It is another form of communication.
+    Form {
+        /// Where it lies.
+        path: PathBuf,
+        /// What it is.
+        found: Form,
+        /// What the program wants.
+        expected: Form,
+    },
     /// The messages are not what the program expects.
     Schema {
         /// The ring.
@@ -179,6 +189,7 @@ impl OpenError {
             Self::Truncated { .. } => 204,
             Self::Mismatched { .. } => 205,
             Self::Schema { .. } => 206,
+            Self::Form { .. } => 207,
             Self::Io { .. } => 299,
         }
     }
@@ -281,6 +292,15 @@ impl fmt::Display for OpenError {
             Self::Mismatched { path } => write!(
                 f,
                 "the files in {} belong to different rings; remove it and create it again",
+                path.display()
+            ),
+            Self::Form {
+                path,
+                found,
+                expected,
+            } => write!(
+                f,
+                "{} is a {found}, not a {expected}: open it as what it is, or choose another name",
                 path.display()
             ),
             Self::Schema { path, mismatch } => write!(

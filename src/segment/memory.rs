@@ -31,6 +31,7 @@ pub struct Memory {
     /// The rows that lie behind page 0 of `control`: all of a ring's, or the one that is ours.
     first_row: u32,
     own_rows: u32,
+    board: Option<NonNull<AtomicU64>>,
     stream_region: Arc<Region>,
     controls: Controls,
 }
@@ -96,6 +97,14 @@ impl Memory {
             Controls::Together(region) | Controls::Mine(_, region) => Some(region.base().cast()),
             Controls::None | Controls::Apart(_) => None,
         };
+        let board = match &controls {
+            // SAFETY: the offset is at most `control_bytes`, which the region covers.
+            Controls::Together(region) => unsafe {
+                let at = region.base().add(geometry.board_offset() as usize);
+                Some(at.cast())
+            },
+            _ => None,
+        };
         let base = stream.base();
         // SAFETY: the four offsets are below `stream_bytes`, which the region covers.
         let (words, producer, index, evictions) = unsafe {
@@ -118,6 +127,7 @@ impl Memory {
             control,
             first_row,
             own_rows,
+            board,
             stream_region: stream,
             controls,
         })
@@ -242,6 +252,18 @@ impl Memory {
         Some(unsafe { base.add(PAGE as usize).cast::<Row>().as_ref() })
     }
 
+    /// Word `at` of the board, where this attachment may use it and it has so many.
+    #[inline(always)]
+    pub fn board(&self, at: u32) -> Option<&AtomicU64> {
+        let control = self.board?;
+        if at >= self.geometry.board {
+            return None;
+        }
+        // SAFETY: `at` is below `board`, and `new` checked that the region holds so many words
+        // behind the rows.
+        Some(unsafe { control.add(at as usize).as_ref() })
+    }
+
     /// Page 0 of every file that holds one row, for a producer that has them all.
     pub fn seats(&self) -> impl Iterator<Item = &ControlPage> + '_ {
         let regions: &[Region] = match &self.controls {
@@ -361,10 +383,16 @@ impl<'m> Words<'m> {
     /// Asks for the line at `position` in a state that can be written.
     #[inline(always)]
     pub fn prefetch_for_write(self, position: u64) {
+        prefetch_for_write(self.at(position));
+    }
+
+    /// Asks for the line at `position` to read it.
+    #[inline(always)]
+    pub fn prefetch(self, position: u64) {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: a prefetch touches nothing, and the address is inside the data anyway.
         unsafe {
-            core::arch::asm!("prefetchw [{0}]", in(reg) core::ptr::from_ref(self.at(position)),
+            core::arch::asm!("prefetcht0 [{0}]", in(reg) core::ptr::from_ref(self.at(position)),
                 options(nostack, preserves_flags, readonly));
         }
         #[cfg(not(target_arch = "x86_64"))]
@@ -397,6 +425,19 @@ impl<'m> Words<'m> {
             None => &mut [],
         }
     }
+}
+
+/// Asks for the line of a shared word in a state that can be written.
+#[inline(always)]
+pub fn prefetch_for_write(word: &AtomicU64) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch touches nothing, and the address is that of a reference.
+    unsafe {
+        core::arch::asm!("prefetchw [{0}]", in(reg) core::ptr::from_ref(word),
+            options(nostack, preserves_flags, readonly));
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = word;
 }
 
 /// Writes a payload that ends within a word, out of line so that others need not make room for it.

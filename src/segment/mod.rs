@@ -40,17 +40,17 @@ pub use memfd::{anonymous, from_files};
 #[cfg(not(slipring_loom))]
 pub use {
     attach::{Files, MappingOptions, Segment},
-    directory::{create, list, open, random, remove, Creation, Listing},
+    directory::{children, create, list, open, random, remove, Creation, Listing},
     error::{CreateError, OpenError, RemoveError},
     fork::Canary,
     guard::install as guard_against_truncation,
     half::{halves, Half},
     lock::{Held, Locks, Role},
-    memory::{identify, Memory, Words},
+    memory::{identify, prefetch_for_write, Memory, Words},
     name::{CursorName, Location, NameError},
 };
 
 #[cfg(slipring_loom)]
 mod model;
 #[cfg(slipring_loom)]
-pub use model::{Memory, Words};
+pub use model::{prefetch_for_write, Memory, Words};

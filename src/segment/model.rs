@@ -13,6 +13,7 @@ struct Shared {
     rows: Vec<Row>,
     index: Vec<IndexEntry>,
     evictions: Vec<AtomicU64>,
+    board: Vec<AtomicU64>,
     words: Vec<AtomicU64>,
 }
 
@@ -40,6 +41,7 @@ impl Memory {
                 .map(|_| IndexEntry::default())
                 .collect(),
             evictions: (0..geometry.rows).map(|_| AtomicU64::new(0)).collect(),
+            board: (0..geometry.board).map(|_| AtomicU64::new(0)).collect(),
             words: (0..geometry.words()).map(|_| AtomicU64::new(0)).collect(),
         };
         shared.index[0]
@@ -88,11 +90,19 @@ impl Memory {
         core::iter::empty()
     }
 
+    /// Word `at` of the board.
+    pub fn board(&self, at: u32) -> Option<&AtomicU64> {
+        self.shared.board.get(at as usize)
+    }
+
     /// Row `at`.
     pub fn row(&self, at: u32) -> Option<&Row> {
         self.shared.rows.get(at as usize)
     }
 }
+
+/// A hint that means nothing to the model.
+pub fn prefetch_for_write(_word: &AtomicU64) {}
 
 /// The data as words, addressed by position in the endless stream.
 #[derive(Clone, Copy)]
@@ -125,4 +135,7 @@ impl<'m> Words<'m> {
 
     /// A hint that means nothing to the model.
     pub fn prefetch_for_write(self, _position: u64) {}
+
+    /// A hint that means nothing to the model.
+    pub fn prefetch(self, _position: u64) {}
 }

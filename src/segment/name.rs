@@ -83,6 +83,15 @@ impl Location {
         }
     }
 
+    /// A ring inside this one, whose name is known to be one.
+    pub fn child(&self, name: &str) -> Self {
+        Self {
+            directory: self.path(),
+            name: name.to_owned(),
+            private: false,
+        }
+    }
+
     /// Where the ring directory lies in.
     pub fn directory(&self) -> &Path {
         &self.directory

@@ -9,6 +9,7 @@ mod channel;
 mod kernel;
 mod machine;
 mod peer;
+mod queue;
 mod raw;
 mod report;
 mod ring;
@@ -61,7 +62,9 @@ pub struct Arguments {
 }
 
 /// Everybody who takes part, in the order of the tables.
-const CONTENDERS: [&str; 7] = ["raw", "ring", "ring64", "batch", "pipe", "unix", "mq"];
+const CONTENDERS: [&str; 8] = [
+    "raw", "ring", "ring64", "batch", "queue", "pipe", "unix", "mq",
+];
 
 pub fn run(arguments: &Arguments) -> Outcome {
     if let Some(directory) = &arguments.peer {

@@ -2,6 +2,7 @@
 
 use super::channel::{Channel, End};
 use super::kernel::{Pipe, Queue, Unix};
+use super::queue::Queues;
 use super::raw::Slots;
 use super::ring::{Kind, Rings};
 use hdrhistogram::Histogram;
@@ -67,6 +68,7 @@ impl Measured {
 pub enum Opened {
     Slots(Slots),
     Rings(Box<Rings>),
+    Queues(Box<Queues>),
     Pipe(Pipe),
     Unix(Unix),
     Queue(Queue),
@@ -87,6 +89,8 @@ impl Opened {
             "ring" => ring(Kind::Plain),
             "ring64" => ring(Kind::Aligned),
             "batch" => ring(Kind::Batched),
+            "queue" => Queues::open(directory, end, size, capacity)
+                .map(|queues| Self::Queues(Box::new(queues))),
             "pipe" => Pipe::open(directory, end, size).map(Self::Pipe),
             "unix" => Unix::open(directory, end, size).map(Self::Unix),
             "mq" => Queue::open(directory, end, size).map(Self::Queue),
@@ -104,6 +108,7 @@ impl Opened {
         match self {
             Self::Slots(channel) => run(channel, end, workload, size, sample),
             Self::Rings(channel) => run(&mut **channel, end, workload, size, sample),
+            Self::Queues(channel) => run(&mut **channel, end, workload, size, sample),
             Self::Pipe(channel) => run(channel, end, workload, size, sample),
             Self::Unix(channel) => run(channel, end, workload, size, sample),
             Self::Queue(channel) => run(channel, end, workload, size, sample),

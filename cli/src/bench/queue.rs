@@ -1,0 +1,73 @@
+//! A message queue as a contender: two queues, one each way, both ends spinning.
+
+use super::channel::{Channel, End};
+use crate::failure::Failure;
+use slipring::{ConsumerOptions, Delivery, ProducerOptions, Queue, Receiver, Sender, Strategy};
+use std::io;
+use std::path::Path;
+
+pub struct Queues {
+    sender: Sender,
+    receiver: Receiver,
+}
+
+impl Queues {
+    pub fn open(directory: &Path, end: End, size: usize, capacity: u64) -> io::Result<Self> {
+        let names = match end {
+            End::First => ["forth", "back"],
+            End::Second => ["back", "forth"],
+        };
+        let depth = (capacity / (size as u64 + 8)).clamp(64, 1 << 16) / 2;
+        let [outward, inward] = names.map(|name| -> Result<Queue, Failure> {
+            let path = directory.join(name);
+            Ok(match end {
+                End::First => Queue::builder_at(path)
+                    .depth(depth as u32)
+                    .message_bytes(size as u32)
+                    .create()?,
+                End::Second => Queue::open_at(path)?,
+            })
+        });
+        let open = || -> Result<(Sender, Receiver), Failure> {
+            let sender = outward?.sender_with(ProducerOptions::new().strategy(Strategy::Spin))?;
+            let receiver =
+                inward?.receiver_with(ConsumerOptions::new().strategy(Strategy::Spin))?;
+            Ok((sender, receiver))
+        };
+        let (sender, receiver) =
+            open().map_err(|failure| io::Error::other(failure.text().to_owned()))?;
+        Ok(Self { sender, receiver })
+    }
+
+    #[inline(always)]
+    fn next(&mut self) -> io::Result<Delivery<'_>> {
+        self.receiver.receive().map_err(io::Error::other)
+    }
+}
+
+impl Channel for Queues {
+    #[inline(always)]
+    fn send(&mut self, message: &[u8]) -> io::Result<()> {
+        self.sender.send(message).map_err(io::Error::other)?;
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn receive<R>(&mut self, show: impl FnOnce(&[u8]) -> R) -> io::Result<R> {
+        let delivery = self.next()?;
+        let shown = show(&delivery);
+        delivery.ack();
+        Ok(shown)
+    }
+
+    #[inline(always)]
+    fn echo(&mut self, last: impl FnOnce(&[u8]) -> bool) -> io::Result<bool> {
+        let delivery = self.receiver.receive().map_err(io::Error::other)?;
+        let goes_on = !last(&delivery);
+        if goes_on {
+            self.sender.send(&delivery).map_err(io::Error::other)?;
+        }
+        delivery.ack();
+        Ok(goes_on)
+    }
+}

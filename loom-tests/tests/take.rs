@@ -1,0 +1,185 @@
+//! Competing takers: E11 (returns), E12 (done, whose orderings are beyond the model), and who gets what.
+
+use slipring::layout::geometry::Geometry;
+use slipring::ring::take::{board_words, return_all, Keeper, Taken, Taker};
+use slipring::segment::Memory;
+use slipring::sync::spin_hint;
+use slipring_loom_tests::*;
+
+/// A ring of 128 bytes for `depth` messages at a time.
+fn lane(depth: u32) -> Memory {
+    let geometry = Geometry::check(128, 32, 8, 2, 0, false).expect("a valid geometry");
+    let geometry = geometry.with_board(board_words(depth));
+    Memory::local(geometry.expect("a valid board"))
+}
+
+/// Takes a message if there is one; checks that it is whole.
+fn grab(taker: &mut Taker) -> Option<Taken> {
+    let taken = taker.try_take().expect("a sound ring")?;
+    let mut words = [0; LEN / 8];
+    taker.memory().words().copy_out(taken.payload, &mut words);
+    assert_eq!(words, [taken.sequence + 100, taken.sequence + 200]);
+    Some(taken)
+}
+
+fn show(taken: Option<Taken>) -> String {
+    match taken {
+        None => "-".into(),
+        Some(taken) if taken.tries > 1 => format!("{}*", taken.sequence),
+        Some(taken) => taken.sequence.to_string(),
+    }
+}
+
+/// Two takers and two messages, one of them sent meanwhile: nobody gets what another has.
+fn rivals() -> String {
+    let memory = lane(2);
+    let mut to = producer(&memory);
+    let _keeper = Keeper::attach(memory.clone(), 0).expect("a lane");
+    publish(&mut to);
+    let mut first = Taker::attach(&memory, 1).expect("a lane");
+    let mut second = Taker::attach(&memory, 2).expect("a lane");
+    let rival = thread::spawn(move || show(grab(&mut first)));
+    let writer = thread::spawn(move || publish(&mut to));
+    let mine = show(grab(&mut second));
+    writer.join().unwrap();
+    format!("{} {mine}", rival.join().unwrap())
+}
+
+const RIVALS: &[&str] = &["0 -", "- 0", "0 1", "1 0"];
+
+#[test]
+fn every_message_goes_to_one_taker() {
+    assert_outcomes(Some(3), RIVALS, rivals);
+}
+
+#[test]
+fn without_the_fence_behind_the_commit_word_it_may_be_torn() {
+    assert_notices("E1 take:Acquire", Some(3), RIVALS, rivals);
+}
+
+/// A taker that is finished makes room for a third message in a lane of two: what the keeper gives
+/// back is what was done, and the message it makes room for is taken whole.
+fn reused() -> String {
+    let memory = lane(2);
+    let mut to = producer(&memory);
+    let mut keeper = Keeper::attach(memory.clone(), 0).expect("a lane");
+    for _ in 0..2 {
+        publish(&mut to);
+        keeper.sent(to.sequence() - 1, to.position());
+    }
+    let mut taker = Taker::attach(&memory, 1).expect("a lane");
+    let reader = thread::spawn(move || {
+        let mut seen = String::new();
+        for _ in 0..3 {
+            let taken = grab(&mut taker);
+            seen += &show(taken);
+            if let Some(taken) = taken {
+                taker.finish(taken);
+            }
+        }
+        seen
+    });
+    for _ in 0..2 {
+        keeper.reclaim(to.sequence());
+        spin_hint();
+    }
+    if keeper.has_word(to.sequence()) {
+        publish(&mut to);
+        keeper.sent(to.sequence() - 1, to.position());
+    }
+    reader.join().unwrap()
+}
+
+const REUSED: &[&str] = &["01-", "012"];
+
+#[test]
+fn a_word_is_used_again_only_when_its_message_is_done() {
+    assert_outcomes(Some(3), REUSED, reused);
+}
+
+/// A taker has died with a message; who swept its row returns it while another taker looks: sooner or
+/// later that one gets it, and knows.
+fn returned() -> String {
+    let memory = lane(2);
+    let mut to = producer(&memory);
+    let _keeper = Keeper::attach(memory.clone(), 0).expect("a lane");
+    publish(&mut to);
+    let mut dead = Taker::attach(&memory, 1).expect("a lane");
+    assert!(grab(&mut dead).is_some());
+    let mut taker = Taker::attach(&memory, 2).expect("a lane");
+    let swept = memory.clone();
+    let sweeper = thread::spawn(move || return_all(&swept, 1));
+    let meanwhile = grab(&mut taker);
+    let count = sweeper.join().unwrap();
+    // The sweep may have been seen in part; what it announced is seen from now on.
+    let later = grab(&mut taker);
+    format!("{} {} of {count}", show(meanwhile), show(later))
+}
+
+const RETURNED: &[&str] = &["- 0* of 1", "0* - of 1"];
+
+#[test]
+fn what_comes_back_is_found() {
+    assert_outcomes(Some(3), RETURNED, returned);
+}
+
+/// Two sweepers at once, and the owner of the number comes back: the message is returned once.
+fn swept_twice() -> String {
+    let memory = lane(2);
+    let mut to = producer(&memory);
+    let _keeper = Keeper::attach(memory.clone(), 0).expect("a lane");
+    publish(&mut to);
+    let mut dead = Taker::attach(&memory, 1).expect("a lane");
+    assert!(grab(&mut dead).is_some());
+    let (one, other) = (memory.clone(), memory.clone());
+    let first = thread::spawn(move || return_all(&one, 1));
+    let second = return_all(&other, 1);
+    let total = first.join().unwrap() + second;
+    let mut taker = Taker::attach(&memory, 1).expect("a lane");
+    format!("{total} {}", show(grab(&mut taker)))
+}
+
+#[test]
+fn a_message_is_returned_once() {
+    assert_outcomes(Some(3), &["1 0*"], swept_twice);
+}
+
+/// The sweeper announces what it returned before the taker looks for announcements, or after: a
+/// taker that saw the announcement sees the return.
+fn announced() -> String {
+    let memory = lane(2);
+    let mut to = producer(&memory);
+    let _keeper = Keeper::attach(memory.clone(), 0).expect("a lane");
+    publish(&mut to);
+    let mut dead = Taker::attach(&memory, 1).expect("a lane");
+    assert!(grab(&mut dead).is_some());
+    let mut taker = Taker::attach(&memory, 2).expect("a lane");
+    // Steps over what somebody else holds.
+    assert_eq!(grab(&mut taker), None);
+    let swept = memory.clone();
+    let sweeper = thread::spawn(move || {
+        return_all(&swept, 1);
+    });
+    let mut found = None;
+    // Ready means that there is an announcement, for nothing else can happen here.
+    if taker.ready() {
+        found = Some(show(grab(&mut taker)));
+    }
+    sweeper.join().unwrap();
+    found.unwrap_or_else(|| "nothing yet".into())
+}
+
+const ANNOUNCED: &[&str] = &["0*", "nothing yet"];
+
+#[test]
+fn an_announced_return_is_there() {
+    assert_outcomes(Some(3), ANNOUNCED, announced);
+}
+
+#[test]
+fn without_the_release_it_may_not_be() {
+    assert_notices("E11:Release", Some(3), ANNOUNCED, announced);
+}
+
+// The acquire of E11 has no mutant: the walk that follows it begins with the acquire fence of the
+// index (E3), which does the same.

@@ -1,0 +1,102 @@
+//! A look at a ring from outside.
+//!
+//! Layer 5. Reads what everybody says, asks the kernel who is alive, and changes nothing.
+
+use super::ring::Ring;
+use crate::layout::lines::{ProducerState, RowState};
+use crate::ring::consumer::{epoch, producer_state, Epoch};
+use crate::ring::gate::is_evicted;
+use crate::ring::{index, Start};
+use crate::segment::Role;
+use crate::sync::Ordering::Relaxed;
+
+/// A look at a ring from outside. Every number may be out of date when it is read.
+#[derive(Clone, Debug)]
+pub struct RingStatus {
+    /// Sequence of the next message; unknown while the producer overtakes every look.
+    pub next_sequence: Option<u64>,
+    /// Sequence of the oldest message still in the ring; unknown as above.
+    pub oldest_sequence: Option<u64>,
+    /// Where the next frame will begin, in bytes since the beginning of the stream.
+    pub position: Option<u64>,
+    /// The latest producer: how many there have been, and where it began.
+    pub epoch: Epoch,
+    /// Whether the last producer closed the ring.
+    pub closed: bool,
+    /// Whether the last producer neither closed the ring nor left it in order: it is alive, or it
+    /// died.
+    pub abandoned: bool,
+    /// Whether a producer holds the ring now; unknown without permission to ask.
+    pub producer_alive: Option<bool>,
+    /// Process id the last producer gave; 0 if there never was one.
+    pub producer_pid: u32,
+    /// Consumers, and observers that may sleep.
+    pub readers: Vec<ReaderStatus>,
+}
+
+/// One row of a ring.
+#[derive(Clone, Debug)]
+pub struct ReaderStatus {
+    /// Which row.
+    pub row: u32,
+    /// The name of the durable cursor it holds, if any.
+    pub cursor: Option<String>,
+    /// Whether it holds the producer back.
+    pub gating: bool,
+    /// Whether it is a consumer that the producer went on without, and that does not know yet.
+    pub evicted: bool,
+    /// Sequence of the message it will read next.
+    pub next_sequence: u64,
+    /// Where that message begins, in bytes since the beginning of the stream.
+    pub position: u64,
+    /// Whether it may sleep.
+    pub may_park: bool,
+    /// Whether its owner is alive.
+    pub alive: bool,
+    /// Process id its owner gave.
+    pub pid: u32,
+}
+
+impl Ring {
+    /// Looks at the ring without touching it.
+    pub fn status(&self) -> RingStatus {
+        let memory = self.segment().reader();
+        let state = &memory.producer().state;
+        let said = producer_state(memory);
+        let next = index::place(memory, Start::Latest, 0).ok();
+        let readers = (0..memory.geometry().rows).filter_map(|at| self.reader_status(at));
+        RingStatus {
+            next_sequence: next.map(|at| at.sequence),
+            position: next.map(|at| at.position),
+            oldest_sequence: index::oldest(memory, 0).map(|at| at.sequence),
+            epoch: epoch(memory),
+            closed: said == ProducerState::Closed,
+            abandoned: said == ProducerState::Attached,
+            producer_alive: self.is_held(Role::Producer),
+            producer_pid: state.pid.load(Relaxed),
+            readers: readers.collect(),
+        }
+    }
+
+    fn reader_status(&self, at: u32) -> Option<ReaderStatus> {
+        let row = self.segment().reader().row(at)?;
+        let kind = RowState::from_raw(row.state.load(Relaxed));
+        if kind == RowState::Free {
+            return None;
+        }
+        let evicted = is_evicted(self.segment().reader(), at, row.generation.load(Relaxed));
+        Some(ReaderStatus {
+            row: at,
+            cursor: self.cursor_of_row(at).map(|name| name.to_string()),
+            gating: kind == RowState::Consumer && !evicted,
+            evicted: kind == RowState::Consumer && evicted,
+            next_sequence: row.sequence.load(Relaxed),
+            position: row.position.load(Relaxed),
+            may_park: row.may_park.load(Relaxed) != 0,
+            alive: self
+                .is_held(Role::Row(at))
+                .unwrap_or(kind != RowState::Away),
+            pid: row.pid.load(Relaxed),
+        })
+    }
+}

@@ -1,0 +1,91 @@
+//! A message that one receiver has, until it is acknowledged or goes back.
+//!
+//! Layer 7. Unsafe only to lend out bytes that nobody overwrites.
+#![allow(unsafe_code, reason = "lends out bytes of a message that is not done")]
+
+use super::receiver::Receiver;
+use core::ops::Deref;
+
+/// A message, in place. [`ack`](Self::ack) ends it; dropped, it goes back to the queue, and the next
+/// receiver is told that it has been delivered before.
+#[derive(Debug)]
+#[must_use = "a delivery that is dropped goes back to the queue"]
+pub struct Delivery<'r> {
+    receiver: &'r mut Receiver,
+    done: bool,
+}
+
+impl<'r> Delivery<'r> {
+    #[inline(always)]
+    pub(super) fn new(receiver: &'r mut Receiver) -> Self {
+        Self {
+            receiver,
+            done: false,
+        }
+    }
+
+    /// The message will never come again, and its space may be used.
+    #[inline(always)]
+    pub fn ack(mut self) {
+        self.done = true;
+        self.receiver.finish();
+    }
+
+    /// Its number among all messages that were ever sent in its lane.
+    pub fn sequence(&self) -> u64 {
+        self.receiver.found.taken.sequence
+    }
+
+    /// The lane it came in: different for every sender and priority.
+    pub fn lane(&self) -> u32 {
+        self.receiver.lane().number
+    }
+
+    /// Its priority, 0 to 7.
+    pub fn priority(&self) -> u8 {
+        self.receiver.priority()
+    }
+
+    /// Whether another delivery of it came before: that receiver died, or gave it back.
+    pub fn redelivered(&self) -> bool {
+        self.tries() > 1
+    }
+
+    /// How often it was delivered, this time included; counts to 255.
+    pub fn tries(&self) -> u32 {
+        self.receiver.found.taken.tries
+    }
+}
+
+impl Deref for Delivery<'_> {
+    type Target = [u8];
+
+    #[inline(always)]
+    fn deref(&self) -> &[u8] {
+        let taken = self.receiver.found.taken;
+        let words = self.receiver.lane().taker.memory().words();
+        // SAFETY: the message was taken and is not done: until its word says so, its sender, which
+        // follows the protocol, does not write here (E12), and this receiver, which is alive and
+        // borrowed, is the only one to say so.
+        unsafe { words.bytes(taken.payload, taken.len as usize) }
+    }
+}
+
+impl AsRef<[u8]> for Delivery<'_> {
+    fn as_ref(&self) -> &[u8] {
+        self
+    }
+}
+
+impl Drop for Delivery<'_> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        if !self.done {
+            self.receiver
+                .lane()
+                .taker
+                .give_back(self.receiver.found.taken);
+            self.receiver.wake_receivers();
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! What can go wrong with a queue: one enum per direction.
+//!
+//! Layer 7.
+
+use crate::endpoint::{AttachError, PublishError, TryPublishError};
+use crate::ring::Corrupt;
+use crate::segment::{CreateError, OpenError};
+use core::fmt;
+
+/// Why a message was not sent. Nothing of it is in the queue.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum SendError {
+    /// The receivers are as many messages behind as the queue is deep.
+    Full {
+        /// The row of the receiver that holds the oldest message, if one does.
+        holder: Option<u32>,
+    },
+    /// The same, until the deadline.
+    TimedOut {
+        /// As above.
+        holder: Option<u32>,
+    },
+    /// The message is larger than any may be.
+    TooLarge {
+        /// Its size in bytes.
+        len: usize,
+        /// What the queue allows, in bytes.
+        max: u32,
+    },
+    /// There is no such priority.
+    Priority {
+        /// What was asked for.
+        priority: u8,
+    },
+    /// The queue has as many lanes as there can be, and all their senders live.
+    NoLane,
+    /// The lane could not be made.
+    Create(CreateError),
+    /// The lane could not be taken over.
+    Attach(AttachError),
+    /// This process is a fork of the one that made the sender.
+    Forked,
+    /// A file of the queue was cut short while it was mapped.
+    Poisoned,
+}
+
+/// Why no message was received.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum TakeError {
+    /// There is none now.
+    Empty,
+    /// There was none until the deadline.
+    TimedOut,
+    /// A lane is damaged.
+    Corrupt(Corrupt),
+    /// A lane could not be opened.
+    Open(OpenError),
+    /// This process is a fork of the one that made the receiver.
+    Forked,
+    /// A file of the queue was cut short while it was mapped.
+    Poisoned,
+}
+
+impl SendError {
+    /// A number for this kind of error that never changes, for other languages.
+    pub fn code(&self) -> u32 {
+        match self {
+            Self::Full { .. } => 700,
+            Self::TimedOut { .. } => 701,
+            Self::TooLarge { .. } => 702,
+            Self::Priority { .. } => 703,
+            Self::NoLane => 704,
+            Self::Create(error) => error.code(),
+            Self::Attach(error) => error.code(),
+            Self::Forked => 705,
+            Self::Poisoned => 706,
+        }
+    }
+}
+
+impl TakeError {
+    /// A number for this kind of error that never changes, for other languages.
+    pub fn code(&self) -> u32 {
+        match self {
+            Self::Empty => 710,
+            Self::TimedOut => 711,
+            Self::Corrupt(_) => 712,
+            Self::Open(error) => error.code(),
+            Self::Forked => 713,
+            Self::Poisoned => 714,
+        }
+    }
+}
+
+struct HeldBy(Option<u32>);
+
+impl fmt::Display for HeldBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(row) => write!(f, "the receiver in row {row} holds the oldest message"),
+            None => f.write_str("no receiver has taken the oldest message"),
+        }
+    }
+}
+
+impl fmt::Display for SendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Full { holder } => write!(f, "the queue is full: {}", HeldBy(*holder)),
+            Self::TimedOut { holder } => write!(
+                f,
+                "the queue was full until the deadline: {}",
+                HeldBy(*holder)
+            ),
+            Self::TooLarge { len, max } => write!(
+                f,
+                "a message of {len} bytes does not fit: the queue allows {max}"
+            ),
+            Self::Priority { priority } => {
+                write!(f, "there is no priority {priority}: use 0 to 7")
+            }
+            Self::NoLane => f.write_str("the queue has no lane left: too many senders are alive"),
+            Self::Create(error) => error.fmt(f),
+            Self::Attach(error) => error.fmt(f),
+            Self::Forked => f.write_str("this process is a fork: open the queue anew"),
+            Self::Poisoned => f.write_str("a file of the queue was cut short: create it anew"),
+        }
+    }
+}
+
+impl fmt::Display for TakeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("no message is there"),
+            Self::TimedOut => f.write_str("no message came until the deadline"),
+            Self::Corrupt(corrupt) => write!(f, "a lane is damaged: {corrupt}"),
+            Self::Open(error) => error.fmt(f),
+            Self::Forked => f.write_str("this process is a fork: open the queue anew"),
+            Self::Poisoned => f.write_str("a file of the queue was cut short: create it anew"),
+        }
+    }
+}
+
+impl std::error::Error for SendError {}
+impl std::error::Error for TakeError {}
+
+impl From<CreateError> for SendError {
+    fn from(error: CreateError) -> Self {
+        Self::Create(error)
+    }
+}
+
+impl From<AttachError> for SendError {
+    fn from(error: AttachError) -> Self {
+        Self::Attach(error)
+    }
+}
+
+impl From<OpenError> for SendError {
+    fn from(error: OpenError) -> Self {
+        Self::Attach(error.into())
+    }
+}
+
+impl From<TryPublishError> for SendError {
+    fn from(error: TryPublishError) -> Self {
+        match error {
+            TryPublishError::TooLarge { len, max } => Self::TooLarge { len, max },
+            TryPublishError::Forked => Self::Forked,
+            TryPublishError::Poisoned => Self::Poisoned,
+            _ => Self::Full { holder: None },
+        }
+    }
+}
+
+impl From<PublishError> for SendError {
+    fn from(error: PublishError) -> Self {
+        match error {
+            PublishError::Forked => Self::Forked,
+            _ => Self::Poisoned,
+        }
+    }
+}
+
+impl From<Corrupt> for TakeError {
+    fn from(corrupt: Corrupt) -> Self {
+        Self::Corrupt(corrupt)
+    }
+}
+
+impl From<OpenError> for TakeError {
+    fn from(error: OpenError) -> Self {
+        Self::Open(error)
+    }
+}

@@ -1,0 +1,308 @@
+//! Message queues: many senders, many receivers, each message to exactly one of them.
+//!
+//! Layer 7. A queue is a directory with a segment of its own (receivers hold its rows and sleep on its
+//! bell; its board lists the lanes) and one ring per sender and priority in it, a *lane*, whose board
+//! holds the take words (`ring::take`). Nothing else is shared, so a sender that dies leaves a lane
+//! that its successor takes over like any ring, and a receiver that dies leaves take words that name
+//! it, which whoever finds its row free returns.
+
+mod delivery;
+mod error;
+mod lanes;
+mod receiver;
+mod sender;
+
+pub use delivery::Delivery;
+pub use error::{SendError, TakeError};
+pub use receiver::Receiver;
+pub use sender::Sender;
+
+use crate::endpoint::{AttachError, Builder, ConsumerOptions, ProducerOptions, Ring};
+use crate::layout::form::Form;
+use crate::layout::frame::frame_bytes;
+use crate::ring::take;
+use crate::segment::{CreateError, Location, MappingOptions, NameError, OpenError, RemoveError};
+use std::path::Path;
+
+/// How many priorities there are: 0, the default, to 7, the highest.
+pub const PRIORITIES: u8 = 8;
+
+/// A message queue this process has open. Cheap to clone.
+///
+/// # Guarantees
+/// - A message whose send returned goes to exactly one receiver that acknowledges it. If a receiver
+///   dies before it does, or gives it back, another one gets it, and is told
+///   ([`Delivery::redelivered`]). An acknowledged message never comes again.
+/// - Higher priorities first; within one priority, the messages of one sender in order. Messages
+///   that came back may come out of order.
+/// - Bounded: each sender can be [`depth`](Self::depth) messages ahead, per priority. A full lane
+///   is an error or a wait, never a loss.
+/// - No death of a sender or a receiver leaves anything stuck.
+///
+/// # What others may change meanwhile
+/// Senders and receivers come and go at any time, in any process. The sizes never change.
+///
+/// ```
+/// use slipring::Queue;
+///
+/// # let scratch = tempfile::tempdir()?;
+/// # let path = scratch.path().join("jobs");
+/// let queue = Queue::builder_at(&path).depth(64).message_bytes(256).create()?;
+/// let mut sender = queue.sender()?;
+/// let mut receiver = queue.receiver()?;
+///
+/// sender.send(b"sweep the yard")?;
+/// sender.send_with_priority(b"put out the fire", 7)?;
+///
+/// let job = receiver.receive()?;
+/// assert_eq!(&*job, b"put out the fire");
+/// job.ack();
+/// drop(receiver.receive()?); // not acknowledged: it goes back
+/// let job = receiver.receive()?;
+/// assert_eq!((&*job, job.redelivered()), (&b"sweep the yard"[..], true));
+/// job.ack();
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Queue {
+    ring: Ring,
+    location: Location,
+}
+
+/// What a new queue will be like. Made by [`Queue::builder`].
+#[derive(Clone, Debug)]
+#[must_use = "a builder creates nothing until `create`"]
+pub struct QueueBuilder {
+    inner: Builder,
+    location: Result<Location, NameError>,
+    depth: u32,
+    message_bytes: u32,
+    receivers: u32,
+}
+
+/// The attributes of a queue, and what is in it at some moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueueStatus {
+    /// How many messages each sender can be ahead, per priority.
+    pub depth: u32,
+    /// The largest message, in bytes.
+    pub message_bytes: u32,
+    /// Messages that wait for a receiver.
+    pub waiting: u64,
+    /// Messages that a receiver has taken and neither acknowledged nor given back.
+    pub held: u64,
+    /// Lanes whose sender is alive.
+    pub senders: u32,
+    /// Lanes there are.
+    pub lanes: u32,
+    /// Receivers that are alive.
+    pub receivers: u32,
+}
+
+impl QueueBuilder {
+    fn new(inner: Builder, location: Result<Location, NameError>) -> Self {
+        Self {
+            inner,
+            location,
+            depth: 1024,
+            message_bytes: 1024,
+            receivers: 64,
+        }
+    }
+
+    /// How many messages each sender can be ahead of the receivers, per priority; 1024 by default,
+    /// rounded up to a power of two, at most 65,536.
+    pub fn depth(mut self, messages: u32) -> Self {
+        self.depth = messages;
+        self
+    }
+
+    /// The largest message, in bytes; 1024 by default. With the depth it decides how much memory a
+    /// lane takes.
+    pub fn message_bytes(mut self, bytes: u32) -> Self {
+        self.message_bytes = bytes;
+        self
+    }
+
+    /// How many receivers there can be at once; 64 by default, 1 to 1024.
+    pub fn max_receivers(mut self, receivers: u32) -> Self {
+        self.receivers = receivers;
+        self
+    }
+
+    /// Who may receive, as the permission bits of a file; `0o600` by default. For group and others
+    /// writing means receiving. Only the owner sends.
+    pub fn mode(mut self, mode: u32) -> Self {
+        self.inner = self.inner.mode(mode);
+        self
+    }
+
+    /// Creates the queue and opens it.
+    ///
+    /// # Errors
+    /// [`CreateError`], as for a ring.
+    pub fn create(self) -> Result<Queue, CreateError> {
+        let location = self.location.clone()?;
+        let ring = self.described()?.create()?;
+        Ok(Queue { ring, location })
+    }
+
+    /// Opens the queue if it exists, else creates it. An existing one keeps its own settings.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create), and those of opening.
+    pub fn create_or_open(self) -> Result<Queue, CreateError> {
+        let location = self.location.clone()?;
+        let ring = self.described()?.create_or_open()?;
+        Ok(Queue { ring, location })
+    }
+
+    fn described(self) -> Result<Builder, CreateError> {
+        let depth = self.depth.clamp(2, 1 << 16).next_power_of_two();
+        let parameters = [u64::from(depth), u64::from(self.message_bytes)];
+        // Fails here rather than at the first send.
+        lane_builder(Builder::inside(&self.location.clone()?, "lane"), parameters)
+            .segment_bytes()?;
+        Ok(self
+            .inner
+            .capacity_bytes(4096)
+            .max_readers(self.receivers)
+            .form(Form::Queue, lanes::BOARD_WORDS, parameters))
+    }
+}
+
+/// A lane for a queue with these parameters: it holds `depth` messages of the largest size, and a
+/// pad.
+fn lane_builder(builder: Builder, [depth, message_bytes]: [u64; 2]) -> Builder {
+    let frame = frame_bytes(message_bytes, 8);
+    let bytes = frame.saturating_mul(depth + 2).max(4 * frame).max(4096);
+    let capacity = bytes.checked_next_power_of_two().unwrap_or(u64::MAX);
+    let board = take::board_words(u32::try_from(depth).unwrap_or(u32::MAX >> 1));
+    builder
+        .capacity_bytes(capacity)
+        .max_readers(8)
+        .form(Form::Lane, board, [depth, message_bytes])
+}
+
+impl Queue {
+    /// Describes a new queue named `name` in the slipring directory.
+    pub fn builder(name: &str) -> QueueBuilder {
+        QueueBuilder::new(Ring::builder(name), Location::named(name))
+    }
+
+    /// Describes a new queue at a path of your choice, which becomes a directory.
+    pub fn builder_at(path: impl AsRef<Path>) -> QueueBuilder {
+        let path = path.as_ref();
+        QueueBuilder::new(Ring::builder_at(path), Location::at(path))
+    }
+
+    /// Opens the queue `name` in the slipring directory.
+    ///
+    /// # Errors
+    /// [`OpenError`], as for a ring.
+    pub fn open(name: &str) -> Result<Self, OpenError> {
+        Self::open_location(Location::named(name)?)
+    }
+
+    /// Opens the queue at a path.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_at(path: impl AsRef<Path>) -> Result<Self, OpenError> {
+        Self::open_location(Location::at(path.as_ref())?)
+    }
+
+    fn open_location(location: Location) -> Result<Self, OpenError> {
+        let ring = Ring::open_form(&location, MappingOptions::default(), Form::Queue)?;
+        Ok(Self { ring, location })
+    }
+
+    /// Removes the queue `name` from the slipring directory, with everything in it.
+    ///
+    /// # Errors
+    /// [`RemoveError::InUse`] while anybody is attached.
+    pub fn remove(name: &str) -> Result<(), RemoveError> {
+        Ring::remove(name)
+    }
+
+    /// Becomes a sender: takes over a lane whose sender is gone, or makes one at the first send.
+    ///
+    /// # Errors
+    /// [`AttachError`].
+    pub fn sender(&self) -> Result<Sender, AttachError> {
+        self.sender_with(ProducerOptions::default())
+    }
+
+    /// As [`sender`](Self::sender), with options.
+    ///
+    /// # Errors
+    /// As [`sender`](Self::sender).
+    pub fn sender_with(&self, options: ProducerOptions) -> Result<Sender, AttachError> {
+        Sender::attach(self, options)
+    }
+
+    /// Becomes a receiver. What receivers that died were holding goes back first.
+    ///
+    /// # Errors
+    /// [`AttachError::NoRow`] if there are as many receivers as there can be.
+    pub fn receiver(&self) -> Result<Receiver, AttachError> {
+        self.receiver_with(ConsumerOptions::default())
+    }
+
+    /// As [`receiver`](Self::receiver), with options.
+    ///
+    /// # Errors
+    /// As [`receiver`](Self::receiver).
+    pub fn receiver_with(&self, options: ConsumerOptions) -> Result<Receiver, AttachError> {
+        Receiver::attach(self, options)
+    }
+
+    /// How many messages each sender can be ahead, per priority.
+    pub fn depth(&self) -> u32 {
+        self.parameters()[0] as u32
+    }
+
+    /// The largest message, in bytes.
+    pub fn message_bytes(&self) -> u32 {
+        self.parameters()[1] as u32
+    }
+
+    /// Where it lies, for messages.
+    pub fn path(&self) -> &Path {
+        self.ring.path()
+    }
+
+    /// The attributes, and what is in the queue at some moment during the call.
+    ///
+    /// # Errors
+    /// [`OpenError`] if a lane cannot be opened.
+    pub fn status(&self) -> Result<QueueStatus, OpenError> {
+        let mut status = QueueStatus {
+            depth: self.depth(),
+            message_bytes: self.message_bytes(),
+            waiting: 0,
+            held: 0,
+            senders: 0,
+            lanes: 0,
+            receivers: self.ring.live_rows(),
+        };
+        for (number, _) in lanes::listed(self.ring.segment().reader()) {
+            let lane = self.open_lane(number)?;
+            let (waiting, held) = take::census(lane.segment().reader());
+            status.waiting += waiting;
+            status.held += held;
+            status.lanes += 1;
+            status.senders += u32::from(lane.status().producer_alive == Some(true));
+        }
+        Ok(status)
+    }
+
+    fn parameters(&self) -> [u64; 2] {
+        self.ring.segment().description().parameters
+    }
+
+    fn open_lane(&self, number: u32) -> Result<Ring, OpenError> {
+        let location = self.location.child(&lanes::name(number));
+        Ring::open_form(&location, MappingOptions::default(), Form::Lane)
+    }
+}

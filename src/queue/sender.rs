@@ -1,0 +1,338 @@
+//! The sending side of a queue.
+//!
+//! Layer 7. A sender owns one lane per priority it uses: it is the producer of that ring, and keeps
+//! the consumer that stands in for all receivers. The short way is that of a bare ring and one
+//! comparison.
+
+use super::error::SendError;
+use super::{lanes, Queue, PRIORITIES};
+use crate::endpoint::{AttachError, Producer, ProducerOptions, Ring, TryPublishError};
+use crate::layout::lines::Bell;
+use crate::ring::index::Nowhere;
+use crate::ring::take::{return_all, Keeper};
+use crate::ring::{Corrupt, Start};
+use crate::segment::{Canary, Held, Role};
+use crate::wait::{until, Deadline, Outcome, Waited, Waker};
+use std::marker::PhantomData;
+
+/// Puts messages into a queue.
+///
+/// # Guarantees
+/// - A message whose send returned is in the queue, whatever happens to this process afterwards;
+///   one whose send did not is never seen, whole or torn.
+/// - Sending makes no system call, except to wake a receiver that sleeps, or in a full lane to ask
+///   whether the receiver that holds the oldest message is alive.
+///
+/// # What others may change meanwhile
+/// Receivers make room at any time.
+///
+/// ```
+/// # let scratch = tempfile::tempdir()?;
+/// use slipring::{Queue, SendError};
+///
+/// let queue = Queue::builder_at(scratch.path().join("jobs")).depth(2).create()?;
+/// let mut sender = queue.sender()?;
+/// sender.send(b"one")?;
+/// sender.send(b"two")?;
+/// assert!(matches!(sender.try_send(b"three"), Err(SendError::Full { .. })));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Sender {
+    lanes: [Option<Box<Lane>>; PRIORITIES as usize],
+    /// The queue's bell, where receivers sleep.
+    waker: Waker,
+    max: u32,
+    canary: Canary,
+    queue: Queue,
+    options: ProducerOptions,
+    one_thread: PhantomData<std::cell::Cell<()>>,
+}
+
+/// Turns of a spin loop, a microsecond or two, before a sender looks again for room.
+const BREATHER: u32 = 64;
+
+/// A lane this sender owns.
+#[derive(Debug)]
+struct Lane {
+    producer: Producer,
+    keeper: Keeper,
+    ring: Ring,
+    slept: bool,
+    /// Freed last.
+    _row: Held,
+}
+
+impl Sender {
+    pub(super) fn attach(queue: &Queue, options: ProducerOptions) -> Result<Self, AttachError> {
+        queue.ring.undisturbed()?;
+        queue.ring.locks()?;
+        Ok(Self {
+            lanes: [const { None }; PRIORITIES as usize],
+            waker: Waker::default(),
+            max: queue.message_bytes(),
+            canary: queue.ring.canary(),
+            queue: queue.clone(),
+            options,
+            one_thread: PhantomData,
+        })
+    }
+
+    /// Sends a message at priority 0, waiting while the lane is full. Returns its number among all
+    /// messages that were ever sent in the lane.
+    ///
+    /// # Errors
+    /// [`SendError`], but neither `Full` nor `TimedOut`.
+    #[inline(always)]
+    pub fn send(&mut self, message: &[u8]) -> Result<u64, SendError> {
+        self.send_until(message, 0, Deadline::NEVER)
+    }
+
+    /// Sends a message at a priority from 0 to 7, the highest, waiting while the lane is full.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    #[inline]
+    pub fn send_with_priority(&mut self, message: &[u8], priority: u8) -> Result<u64, SendError> {
+        self.send_until(message, priority, Deadline::NEVER)
+    }
+
+    /// Sends a message at a priority, waiting until a deadline while the lane is full.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send), and [`SendError::TimedOut`]; nothing was sent then.
+    #[inline(always)]
+    pub fn send_until(
+        &mut self,
+        message: &[u8],
+        priority: u8,
+        deadline: impl Into<Deadline>,
+    ) -> Result<u64, SendError> {
+        match self.send_at_once(message, priority) {
+            Some(number) => Ok(number),
+            None => self.send_slowly(message, priority, deadline.into()),
+        }
+    }
+
+    /// The short way: a lane of our own with a word and with room.
+    #[inline(always)]
+    fn send_at_once(&mut self, message: &[u8], priority: u8) -> Option<u64> {
+        let lane = self.lanes.get_mut(usize::from(priority))?.as_mut()?;
+        if message.len() > self.max as usize || !lane.keeper.has_word(lane.producer.next_sequence())
+        {
+            return None;
+        }
+        let number = lane.producer.publish_at_once(message)?;
+        lane.keeper.sent(number, lane.producer.position());
+        if let Some(control) = self.queue.ring.segment().reader().control() {
+            self.waker.ring(&control.data);
+        }
+        Some(number)
+    }
+
+    /// Sends a message at priority 0 if there is room.
+    ///
+    /// # Errors
+    /// [`SendError::Full`] with the receiver that holds the oldest message.
+    #[inline]
+    pub fn try_send(&mut self, message: &[u8]) -> Result<u64, SendError> {
+        self.try_send_with_priority(message, 0)
+    }
+
+    /// As [`try_send`](Self::try_send), at a priority.
+    ///
+    /// # Errors
+    /// As [`try_send`](Self::try_send).
+    #[inline(always)]
+    pub fn try_send_with_priority(
+        &mut self,
+        message: &[u8],
+        priority: u8,
+    ) -> Result<u64, SendError> {
+        match self.send_at_once(message, priority) {
+            Some(number) => Ok(number),
+            None => self.try_send_slowly(message, priority),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn try_send_slowly(&mut self, message: &[u8], priority: u8) -> Result<u64, SendError> {
+        if message.len() > self.max as usize {
+            return Err(SendError::TooLarge {
+                len: message.len(),
+                max: self.max,
+            });
+        }
+        let lane = match self.lanes.get_mut(usize::from(priority)) {
+            Some(Some(lane)) => lane,
+            _ => self.open(priority)?,
+        };
+        let sequence = lane.try_send(message)?;
+        if let Some(control) = self.queue.ring.segment().reader().control() {
+            self.waker.ring(&control.data);
+        }
+        Ok(sequence)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn send_slowly(
+        &mut self,
+        message: &[u8],
+        priority: u8,
+        deadline: Deadline,
+    ) -> Result<u64, SendError> {
+        let mut outcome = Outcome::Ready;
+        loop {
+            match self.try_send_slowly(message, priority) {
+                Err(SendError::Full { holder }) if outcome == Outcome::TimedOut => {
+                    return Err(SendError::TimedOut { holder })
+                }
+                Err(SendError::Full { .. }) => outcome = self.wait_for_room(priority, deadline)?,
+                result => return result,
+            }
+        }
+    }
+
+    fn wait_for_room(&mut self, priority: u8, deadline: Deadline) -> Result<Outcome, SendError> {
+        let strategy = self.options.strategy;
+        let queue = self.queue.clone();
+        let lane = match self.lanes.get_mut(usize::from(priority)) {
+            Some(Some(lane)) => lane,
+            _ => self.open(priority)?,
+        };
+        let memory = lane.ring.segment().reader().clone();
+        let bell: Option<&Bell> = memory.control().map(|control| &control.space);
+        // Receivers that are being watched are slow: every look takes a line away from them. So they
+        // get a moment, and then give back the space of many messages at once.
+        for _ in 0..BREATHER {
+            crate::sync::spin_hint();
+        }
+        let mut slept = lane.slept;
+        let mut room = Room { queue, lane };
+        let outcome = until(&mut room, strategy, bell, deadline, &mut slept);
+        room.lane.slept = slept;
+        match outcome {
+            Outcome::Gone => Err(SendError::Poisoned),
+            outcome => Ok(outcome),
+        }
+    }
+
+    /// Becomes the owner of a lane of this priority: one that a sender left, or a new one.
+    #[cold]
+    fn open(&mut self, priority: u8) -> Result<&mut Lane, SendError> {
+        if priority >= PRIORITIES {
+            return Err(SendError::Priority { priority });
+        }
+        if self.canary.forked() {
+            return Err(SendError::Forked);
+        }
+        let memory = self.queue.ring.segment().reader().clone();
+        for (number, of) in lanes::listed(&memory) {
+            if of == priority {
+                let ring = self.queue.open_lane(number)?;
+                if let Some(lane) = Lane::own(ring, self.options)? {
+                    return Ok(self.lanes[usize::from(priority)].insert(lane));
+                }
+            }
+        }
+        while let Some((_, ring)) = lanes::add(&self.queue, priority)? {
+            if let Some(control) = memory.control() {
+                crate::wait::bell::ring_now(&control.data);
+            }
+            // Somebody who looked for a lane may have been faster.
+            if let Some(lane) = Lane::own(ring, self.options)? {
+                return Ok(self.lanes[usize::from(priority)].insert(lane));
+            }
+        }
+        Err(SendError::NoLane)
+    }
+}
+
+impl Lane {
+    /// Becomes the producer of a lane and the keeper of its place; `None` if somebody alive is.
+    fn own(ring: Ring, options: ProducerOptions) -> Result<Option<Box<Self>>, AttachError> {
+        let producer = match ring.producer_with(options) {
+            Ok(producer) => producer,
+            Err(AttachError::AlreadyOwned { .. }) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let (row, held) = ring.acquire_row()?;
+        let keeper = Keeper::attach(ring.segment().reader().clone(), row)
+            .map_err(|nowhere: Nowhere| AttachError::nowhere(nowhere, Start::Oldest))?;
+        Ok(Some(Box::new(Self {
+            producer,
+            keeper,
+            ring,
+            slept: false,
+            _row: held,
+        })))
+    }
+
+    #[inline(always)]
+    fn try_send(&mut self, message: &[u8]) -> Result<u64, SendError> {
+        loop {
+            if self.keeper.has_word(self.producer.next_sequence()) {
+                match self.producer.try_publish(message) {
+                    Ok(number) => {
+                        self.keeper.sent(number, self.producer.position());
+                        return Ok(number);
+                    }
+                    Err(TryPublishError::Full { .. }) => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            if self.keeper.reclaim(self.producer.next_sequence()) == 0 {
+                let (_, holder) = self.keeper.oldest();
+                return Err(SendError::Full { holder });
+            }
+        }
+    }
+}
+
+/// Waiting for a message to be done.
+struct Room<'l> {
+    queue: Queue,
+    lane: &'l mut Lane,
+}
+
+impl Waited for Room<'_> {
+    fn ready(&mut self) -> bool {
+        let next = self.lane.producer.next_sequence();
+        self.lane.keeper.reclaim(next) > 0
+    }
+
+    fn over(&mut self) -> bool {
+        false
+    }
+
+    /// Also returns what a dead receiver holds.
+    fn gone(&mut self) -> bool {
+        if let (_, Some(holder)) = self.lane.keeper.oldest() {
+            if let Ok(Some(_held)) = self.queue.ring.acquire(Role::Row(holder)) {
+                let returned = return_all(self.lane.ring.segment().reader(), holder);
+                let control = self.queue.ring.segment().reader().control();
+                if let (true, Some(control)) = (returned > 0, control) {
+                    crate::wait::bell::ring_now(&control.data);
+                }
+            }
+        }
+        self.queue.ring.is_poisoned() || self.lane.ring.is_poisoned()
+    }
+}
+
+impl Drop for Lane {
+    fn drop(&mut self) {
+        if !self.ring.canary().forked() {
+            // What is not done stays; the next owner of the lane stands before it again.
+            self.keeper.leave();
+        }
+    }
+}
+
+impl From<Corrupt> for SendError {
+    fn from(corrupt: Corrupt) -> Self {
+        Self::Attach(AttachError::Corrupt(corrupt))
+    }
+}

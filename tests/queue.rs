@@ -1,0 +1,576 @@
+//! Message queues: against an oracle, between processes, and under random deaths.
+
+#[path = "peers/books.rs"]
+mod books;
+mod peers;
+
+use books::{kills_wanted, Books, Random};
+use peers::{check, payload, say, text, Peer, Scratch, PATIENCE};
+use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
+use slipring::{
+    ConsumerOptions, OpenError, Queue, Receiver, RemoveError, Ring, SendError, Sender, TakeError,
+    PRIORITIES,
+};
+use std::collections::VecDeque;
+use std::process::ExitCode;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::time::{Duration, Instant};
+
+fn main() -> ExitCode {
+    if let Some(role) = peers::role() {
+        victim(&role);
+        return ExitCode::SUCCESS;
+    }
+    peers::run(&[
+        ("it_does_what_the_oracle_does", oracle),
+        ("what_is_refused_is_refused_with_its_numbers", refused),
+        ("a_queue_is_not_a_ring", forms),
+        ("a_sleeper_wakes_for_any_lane", wakes),
+        ("a_full_lane_waits_for_its_receiver", full),
+        ("a_dead_receiver_returns_what_it_held", dead_receiver),
+        ("a_dead_sender_leaves_its_lane_to_the_next", dead_sender),
+        ("random_deaths_lose_nothing", chaos),
+    ])
+}
+
+fn queue(scratch: &Scratch) -> Queue {
+    Queue::open_at(scratch.0.join("queue")).unwrap()
+}
+
+fn new_queue(scratch: &Scratch, depth: u32) -> Queue {
+    let builder = Queue::builder_at(scratch.0.join("queue"));
+    builder.depth(depth).message_bytes(600).create().unwrap()
+}
+
+// --- The oracle.
+
+#[derive(Clone, Debug)]
+enum Step {
+    /// Sender, priority, length.
+    Send(usize, u8, usize),
+    /// Receiver; whether it acknowledges.
+    Receive(usize, bool),
+    /// A sender goes, and another takes its place.
+    NewSender(usize),
+    /// A receiver goes, and another takes its place.
+    NewReceiver(usize),
+}
+
+const DEPTH: usize = 8;
+const SENDERS: usize = 3;
+const RECEIVERS: usize = 2;
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        8 => (0..SENDERS, 0..PRIORITIES, 0..620usize).prop_map(|(s, p, l)| Step::Send(s, p % 3, l)),
+        6 => (0..RECEIVERS, any::<bool>()).prop_map(|(r, ack)| Step::Receive(r, ack)),
+        1 => (0..SENDERS).prop_map(Step::NewSender),
+        1 => (0..RECEIVERS).prop_map(Step::NewReceiver),
+    ]
+}
+
+/// What waits, and how often it was delivered.
+struct Letter {
+    number: u64,
+    priority: u8,
+    len: usize,
+    tries: u32,
+}
+
+fn oracle() {
+    let cases = std::env::var("PROPTEST_CASES").map_or(200, |n| n.parse().unwrap());
+    let mut runner = TestRunner::new(ProptestConfig {
+        cases,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    });
+    runner
+        .run(&prop::collection::vec(step(), 1..120), |steps| {
+            follow(&steps);
+            Ok(())
+        })
+        .unwrap();
+}
+
+fn follow(steps: &[Step]) {
+    let scratch = Scratch::new();
+    let queue = new_queue(&scratch, DEPTH as u32);
+    let mut senders: Vec<Sender> = (0..SENDERS).map(|_| queue.sender().unwrap()).collect();
+    let mut receivers: Vec<Receiver> = (0..RECEIVERS).map(|_| queue.receiver().unwrap()).collect();
+    // Lanes by number, in order; which lane a sender has at a priority.
+    let mut lanes: Vec<VecDeque<Letter>> = Vec::new();
+    let mut owned = [[None::<usize>; 3]; SENDERS];
+    let mut priorities = Vec::new();
+    let mut next = 0u64;
+    for step in steps {
+        match *step {
+            Step::Send(s, p, len) => {
+                let bytes = payload(next, len);
+                let result = senders[s].try_send_with_priority(&bytes, p);
+                if len > 600 {
+                    let refused =
+                        matches!(result, Err(SendError::TooLarge { len: l, max: 600 }) if l == len);
+                    assert!(refused, "{result:?}");
+                    continue;
+                }
+                // The first of this priority that nobody has, else a new one.
+                let free = |at: &usize| {
+                    priorities[*at] == p && !owned.iter().flatten().any(|o| *o == Some(*at))
+                };
+                let lane = owned[s][usize::from(p)].or_else(|| (0..lanes.len()).find(free));
+                let lane = lane.unwrap_or_else(|| {
+                    lanes.push(VecDeque::new());
+                    priorities.push(p);
+                    lanes.len() - 1
+                });
+                owned[s][usize::from(p)] = Some(lane);
+                if lanes[lane].len() == DEPTH {
+                    assert!(
+                        matches!(result, Err(SendError::Full { holder: None })),
+                        "{result:?}"
+                    );
+                } else {
+                    assert!(result.is_ok(), "{result:?}");
+                    lanes[lane].push_back(Letter {
+                        number: next,
+                        priority: p,
+                        len,
+                        tries: 0,
+                    });
+                    next += 1;
+                }
+            }
+            Step::Receive(r, ack) => {
+                let best = lanes
+                    .iter()
+                    .filter_map(|lane| lane.front())
+                    .map(|l| l.priority)
+                    .max();
+                match receivers[r].try_receive() {
+                    Err(TakeError::Empty) => assert_eq!(best, None),
+                    Err(error) => panic!("{error}"),
+                    Ok(delivery) => {
+                        let lane = delivery.lane() as usize;
+                        let letter = lanes[lane].front_mut().expect("something was in it");
+                        assert_eq!(Some(delivery.priority()), best);
+                        assert_eq!(delivery.len(), letter.len);
+                        check(&delivery, letter.number);
+                        letter.tries += 1;
+                        assert_eq!(delivery.tries(), letter.tries);
+                        assert_eq!(delivery.redelivered(), letter.tries > 1);
+                        if ack {
+                            delivery.ack();
+                            lanes[lane].pop_front();
+                        }
+                    }
+                }
+            }
+            Step::NewSender(s) => {
+                senders[s] = queue.sender().unwrap();
+                owned[s] = [None; 3];
+            }
+            Step::NewReceiver(r) => {
+                // Two live at once for a moment, which there is room for.
+                receivers[r] = queue.receiver().unwrap();
+            }
+        }
+        let status = queue.status().unwrap();
+        assert_eq!(
+            status.waiting,
+            lanes.iter().map(|l| l.len() as u64).sum::<u64>()
+        );
+        assert_eq!((status.held, status.lanes as usize), (0, lanes.len()));
+        assert_eq!(status.receivers as usize, RECEIVERS);
+    }
+}
+
+// --- Refusals.
+
+fn refused() {
+    let scratch = Scratch::new();
+    let queue = new_queue(&scratch, 3);
+    assert_eq!(queue.depth(), 4, "rounded up");
+    let mut sender = queue.sender().unwrap();
+    let priority = sender.try_send_with_priority(b"x", 8);
+    assert!(matches!(priority, Err(SendError::Priority { priority: 8 })));
+    let large = sender.send(&[0; 601]);
+    assert!(matches!(
+        large,
+        Err(SendError::TooLarge { len: 601, max: 600 })
+    ));
+    for _ in 0..4 {
+        sender.try_send(&[1; 600]).unwrap();
+    }
+    assert!(matches!(
+        sender.try_send(b""),
+        Err(SendError::Full { holder: None })
+    ));
+    let late = sender.send_until(b"", 0, Duration::from_millis(5));
+    assert!(matches!(late, Err(SendError::TimedOut { holder: None })));
+    let mut receiver = queue.receiver().unwrap();
+    let row = receiver.row();
+    let delivery = receiver.receive().unwrap();
+    // Held by somebody alive, the lane stays full, and it is said by whom.
+    let full = sender.try_send(b"");
+    assert!(
+        matches!(full, Err(SendError::Full { holder: Some(r) }) if r == row),
+        "{full:?}"
+    );
+    delivery.ack();
+    sender.try_send(b"").unwrap();
+    drop((sender, receiver));
+    let mut receiver = queue.receiver().unwrap();
+    for _ in 0..4 {
+        receiver.try_receive().unwrap().ack();
+    }
+    assert!(matches!(receiver.try_receive(), Err(TakeError::Empty)));
+    let late = receiver.receive_until(Duration::from_millis(5));
+    assert!(matches!(late, Err(TakeError::TimedOut)));
+}
+
+fn forms() {
+    let scratch = Scratch::new();
+    let path = scratch.0.join("queue");
+    let queue = new_queue(&scratch, 4);
+    let error = Ring::open_at(&path).unwrap_err();
+    assert!(matches!(error, OpenError::Form { .. }), "{error}");
+    assert!(
+        error.to_string().contains("is a queue, not a ring"),
+        "{error}"
+    );
+    Ring::builder_at(scratch.ring()).create().unwrap();
+    let error = Queue::open_at(scratch.ring()).unwrap_err();
+    assert!(
+        error.to_string().contains("is a ring, not a queue"),
+        "{error}"
+    );
+    let mut sender = queue.sender().unwrap();
+    sender.send(b"x").unwrap();
+    let in_use = Ring::remove_at(&path, false);
+    assert!(
+        matches!(in_use, Err(RemoveError::InUse { .. })),
+        "{in_use:?}"
+    );
+    drop(sender);
+    Ring::remove_at(&path, false).unwrap();
+    assert!(!path.exists());
+}
+
+// --- Processes.
+
+fn victim(role: &str) {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let directory = std::path::PathBuf::from(&arguments[0]);
+    let queue = Queue::open_at(directory.join("queue")).unwrap();
+    match role {
+        "hold" => {
+            let mut receiver = queue.receiver().unwrap();
+            let delivery = receiver.receive().unwrap();
+            check(&delivery, 0);
+            say("ready");
+            std::thread::park();
+        }
+        "send" => {
+            let mut sender = queue.sender().unwrap();
+            for number in 0..3 {
+                sender.send(&payload(number, 100)).unwrap();
+            }
+            say("ready");
+            std::thread::park();
+        }
+        "sleep" => {
+            let options = ConsumerOptions::new().strategy(slipring::Strategy::Park);
+            let mut receiver = queue.receiver_with(options).unwrap();
+            say("ready");
+            for number in 0..3 {
+                let delivery = receiver.receive_until(PATIENCE).unwrap();
+                check(&delivery, number);
+                delivery.ack();
+                say("got it");
+            }
+        }
+        "sender" => send_for_ever(
+            &queue,
+            &open_books(&directory),
+            arguments[1].parse().unwrap(),
+        ),
+        "receiver" => receive_for_ever(
+            &queue,
+            &open_books(&directory),
+            arguments[1].parse().unwrap(),
+        ),
+        role => panic!("no role {role}"),
+    }
+}
+
+fn wakes() {
+    let scratch = Scratch::new();
+    let queue = new_queue(&scratch, 4);
+    let mut sleeper = Peer::start("sleep", &[text(&scratch.0)]);
+    // A lane it has never seen, one it knows, and one of another sender.
+    let mut sender = queue.sender().unwrap();
+    let mut other = queue.sender().unwrap();
+    for number in 0..3 {
+        sleeper.asleep();
+        let sender = if number < 2 { &mut sender } else { &mut other };
+        sender.send(&payload(number, 64)).unwrap();
+        assert_eq!(sleeper.line(), "got it");
+    }
+    sleeper.finish();
+}
+
+fn full() {
+    let scratch = Scratch::new();
+    let queue = new_queue(&scratch, 2);
+    let mut sender = queue.sender().unwrap();
+    sender.send(&payload(0, 50)).unwrap();
+    sender.send(&payload(1, 50)).unwrap();
+    let waiter = std::thread::spawn(move || {
+        sender.send_until(&payload(2, 50), 0, PATIENCE).unwrap();
+        sender
+    });
+    let mut receiver = queue.receiver().unwrap();
+    for number in 0..3 {
+        let delivery = receiver.receive_until(PATIENCE).unwrap();
+        check(&delivery, number);
+        delivery.ack();
+    }
+    waiter.join().unwrap();
+}
+
+fn dead_receiver() {
+    let scratch = Scratch::new();
+    let queue = new_queue(&scratch, 2);
+    let mut sender = queue.sender().unwrap();
+    for number in 0..2 {
+        sender.send(&payload(number, 64)).unwrap();
+    }
+    let holder = Peer::start("hold", &[text(&scratch.0)]);
+    assert_eq!(queue.status().unwrap().held, 1);
+    let mut receiver = queue.receiver().unwrap();
+    let delivery = receiver.receive().unwrap();
+    check(&delivery, 1);
+    delivery.ack();
+    assert!(matches!(receiver.try_receive(), Err(TakeError::Empty)));
+    holder.kill();
+    // Found by a receiver that waits.
+    let delivery = receiver.receive_until(PATIENCE).unwrap();
+    check(&delivery, 0);
+    assert!(delivery.redelivered());
+    delivery.ack();
+    assert!(matches!(receiver.try_receive(), Err(TakeError::Empty)));
+    drop(receiver);
+
+    // Found by a sender that waits for room, and then by a new receiver.
+    for number in 0..2 {
+        sender.send(&payload(number, 64)).unwrap();
+    }
+    Peer::start("hold", &[text(&scratch.0)]).kill();
+    let late = sender.send_until(b"", 0, Duration::from_millis(300));
+    assert!(
+        matches!(late, Err(SendError::TimedOut { holder: None })),
+        "{late:?}"
+    );
+    Peer::start("hold", &[text(&scratch.0)]).kill();
+    let mut receiver = queue.receiver().unwrap();
+    let delivery = receiver.try_receive().unwrap();
+    assert_eq!(delivery.tries(), 3);
+    check(&delivery, 0);
+}
+
+fn dead_sender() {
+    let scratch = Scratch::new();
+    let queue = new_queue(&scratch, 4);
+    Peer::start("send", &[text(&scratch.0)]).kill();
+    let mut sender = queue.sender().unwrap();
+    assert_eq!(
+        sender.send(&payload(3, 100)).unwrap(),
+        3,
+        "the same lane goes on"
+    );
+    assert!(matches!(sender.try_send(b""), Err(SendError::Full { .. })));
+    let mut receiver = queue.receiver().unwrap();
+    for number in 0..4 {
+        let delivery = receiver.try_receive().unwrap();
+        check(&delivery, number);
+        delivery.ack();
+    }
+    assert_eq!(queue.status().unwrap().lanes, 1);
+}
+
+// --- Chaos.
+
+const MESSAGES: usize = 4 << 20;
+const PARTIES: [&str; 5] = ["sender", "sender", "receiver", "receiver", "receiver"];
+/// What the books hold of a message: it was received once or more, and it was acknowledged.
+const SEEN: u8 = 1;
+const ACKED: u8 = 2;
+
+fn open_books(directory: &std::path::Path) -> Books {
+    Books::open(directory, 64, 2 * MESSAGES)
+}
+
+/// Everything below this was sent for certain, and what is being sent now.
+fn sent(
+    books: &Books,
+    party: usize,
+) -> (&std::sync::atomic::AtomicU64, &std::sync::atomic::AtomicU64) {
+    (books.word(2 * party), books.word(2 * party + 1))
+}
+
+fn stopping(books: &Books) -> bool {
+    books.word(40).load(SeqCst) != 0
+}
+
+fn message(party: usize, number: u64) -> Vec<u8> {
+    let id = (party as u64) << 32 | number;
+    let mut bytes = id.to_le_bytes().to_vec();
+    bytes.extend(payload(id, (number * 37 % 500) as usize));
+    bytes
+}
+
+fn send_for_ever(queue: &Queue, books: &Books, party: usize) {
+    let mut sender = queue.sender().unwrap();
+    let (acked, trying) = sent(books, party);
+    // Of a send that was cut short nobody knows; it is not sent again.
+    acked.store(trying.load(SeqCst), SeqCst);
+    say("ready");
+    while !stopping(books) {
+        let number = acked.load(SeqCst);
+        if number as usize >= MESSAGES {
+            std::thread::park_timeout(Duration::from_millis(1));
+            continue;
+        }
+        trying.store(number + 1, SeqCst);
+        let priority = (number % 11 == 0).into();
+        match sender.send_until(&message(party, number), priority, PATIENCE) {
+            Ok(_) => {}
+            Err(error) => panic!("{error}"),
+        }
+        // What was sent for certain, as opposed to perhaps.
+        books
+            .byte(party * MESSAGES + number as usize)
+            .fetch_or(4, SeqCst);
+        acked.store(number + 1, SeqCst);
+        books.word(16 + party).fetch_add(1, Relaxed);
+    }
+}
+
+fn receive_for_ever(queue: &Queue, books: &Books, party: usize) {
+    let mut receiver = queue.receiver().unwrap();
+    say("ready");
+    let mut last = std::collections::BTreeMap::new();
+    loop {
+        books.word(16 + party).fetch_add(1, Relaxed);
+        let delivery = match receiver.receive_until(Duration::from_millis(20)) {
+            Ok(delivery) => delivery,
+            Err(TakeError::TimedOut) if stopping(books) => return,
+            Err(TakeError::TimedOut) => continue,
+            Err(error) => panic!("{error}"),
+        };
+        let id = u64::from_le_bytes(delivery[..8].try_into().unwrap());
+        let (from, number) = ((id >> 32) as usize, id & u64::from(u32::MAX));
+        assert_eq!(&*delivery, message(from, number), "torn");
+        let state = books.byte(from * MESSAGES + number as usize);
+        let before = state.fetch_or(SEEN, SeqCst);
+        assert_eq!(
+            before & ACKED,
+            0,
+            "{number} of {from} came after it was acknowledged"
+        );
+        // Seen before means delivered before; not the other way round, for whoever had it may have
+        // died before it looked.
+        assert!(
+            before & SEEN == 0 || delivery.redelivered(),
+            "{number} of {from} came twice"
+        );
+        if !delivery.redelivered() {
+            let before = last.insert(delivery.lane(), delivery.sequence());
+            assert!(before < Some(delivery.sequence()), "out of order");
+        }
+        let gives_back = id % 1001 == 0 && delivery.tries() == 1;
+        if gives_back {
+            drop(delivery);
+            continue;
+        }
+        // Before, so that a kill in between leaves something that came back unacknowledged.
+        books.word(50).fetch_add(1, SeqCst);
+        delivery.ack();
+        state.fetch_or(ACKED, SeqCst);
+    }
+}
+
+fn chaos() {
+    let scratch = Scratch::new();
+    let queue = new_queue(&scratch, 64);
+    let books = open_books(&scratch.0);
+    let mut random = Random::new();
+    let start = |party: usize| Peer::start(PARTIES[party], &[text(&scratch.0), &party.to_string()]);
+    let mut peers: Vec<Option<Peer>> = (0..PARTIES.len()).map(|party| Some(start(party))).collect();
+    let mut kills = [0u64; PARTIES.len()];
+    for _ in 0..kills_wanted() {
+        std::thread::sleep(random.millis(1, 12));
+        let party = random.below(PARTIES.len() as u64) as usize;
+        let mut peer = peers[party].take().unwrap();
+        assert_eq!(
+            peer.child.try_wait().unwrap(),
+            None,
+            "{} {party} ended by itself",
+            PARTIES[party]
+        );
+        peer.kill();
+        kills[party] += 1;
+        // Sometimes somebody else notices before the successor comes.
+        std::thread::sleep(random.millis(0, 4));
+        peers[party] = Some(start(party));
+    }
+    // Everybody still gets on.
+    for (party, role) in PARTIES.iter().enumerate() {
+        let beats = books.word(16 + party).load(Relaxed);
+        let started = Instant::now();
+        while books.word(16 + party).load(Relaxed) == beats {
+            assert!(started.elapsed() < PATIENCE, "{role} {party} hangs");
+            std::thread::yield_now();
+        }
+    }
+    books.word(40).store(1, SeqCst);
+    for peer in peers.into_iter().flatten() {
+        peer.finish();
+    }
+    let status = self::queue(&scratch).status().unwrap();
+    assert_eq!((status.waiting, status.held, status.receivers), (0, 0, 0));
+    assert!(
+        status.lanes <= 4,
+        "{} lanes for two senders at two priorities",
+        status.lanes
+    );
+    let (mut certain, mut done, mut perhaps, mut unmarked) = (0, 0, 0, 0);
+    for party in 0..2 {
+        let last = sent(&books, party).1.load(SeqCst) as usize;
+        for number in 0..last {
+            let state = books.byte(party * MESSAGES + number).load(SeqCst);
+            if state & 4 != 0 {
+                certain += 1;
+                assert_ne!(state & SEEN, 0, "{number} of {party} was lost");
+            } else {
+                perhaps += 1;
+            }
+            done += u64::from(state & ACKED != 0);
+            // Acknowledged, and killed before that was written down.
+            unmarked += u64::from(state & SEEN != 0 && state & ACKED == 0);
+        }
+    }
+    let (senders, receivers) = (kills[0] + kills[1], kills[2] + kills[3] + kills[4]);
+    assert!(perhaps <= senders, "{perhaps} cut short by {senders} kills");
+    assert!(
+        unmarked <= receivers,
+        "{unmarked} unmarked by {receivers} kills"
+    );
+    // Everything that was sent was done: what is not marked so lost its marker, not its message.
+    assert!(done + unmarked >= certain && done + unmarked <= certain + perhaps);
+    println!(
+        "  {senders} senders and {receivers} receivers killed, {certain} messages sent, {done} done, {unmarked} of the dead unmarked, {perhaps} cut short"
+    );
+    Ring::remove_at(queue.path(), false).unwrap();
+}
