@@ -30,6 +30,8 @@ mod queue;
 #[cfg(not(slipring_loom))]
 mod registry;
 #[cfg(not(slipring_loom))]
+mod semaphore;
+#[cfg(not(slipring_loom))]
 mod typed;
 
 #[cfg(not(slipring_loom))]
@@ -54,6 +56,7 @@ pub use {
     },
     ring::{consumer::Epoch, observer::Resume, Corrupt, Start},
     segment::{guard_against_truncation, CreateError, NameError, OpenError, RemoveError},
+    semaphore::{AcquireError, Permit, Semaphore, SemaphoreBuilder, SemaphoreStatus},
     typed::{Element, Plain, Typed, TypedConsumer, TypedObserver, TypedProducer, TypedReceived},
     wait::{Deadline, Strategy},
 };

@@ -32,9 +32,22 @@ fn sources(folder: &str) -> Vec<(PathBuf, String)> {
 }
 
 /// The layers from below: a folder may import from those before it.
-const LAYERS: [&str; 10] = [
-    "sync", "layout", "segment", "ring", "wait", "endpoint", "typed", "broker", "queue", "registry",
+const LAYERS: [&str; 11] = [
+    "sync",
+    "layout",
+    "segment",
+    "ring",
+    "wait",
+    "endpoint",
+    "typed",
+    "broker",
+    "queue",
+    "semaphore",
+    "registry",
 ];
+
+/// The forms, which do not use each other.
+const FORMS: [&str; 2] = ["queue", "semaphore"];
 
 #[test]
 fn a_file_imports_only_from_layers_below() {
@@ -55,6 +68,12 @@ fn a_file_imports_only_from_layers_below() {
                 if let Some(other) = LAYERS.iter().position(|l| *l == name) {
                     assert!(other <= height, "{} imports {name}", path.display());
                 }
+                let both = [*layer, name.as_str()].map(|l| FORMS.contains(&l));
+                assert!(
+                    both != [true, true] || name == *layer,
+                    "{} uses {name}",
+                    path.display()
+                );
             }
         }
     }

@@ -1,8 +1,8 @@
 //! From any error to one line on standard error and an exit code that scripts can tell apart.
 
 use slipring::{
-    AttachError, BrokerError, ConnectError, CreateError, OpenError, PublishError, ReceiveError,
-    RemoveError, SendError, TakeError, TryReceiveError,
+    AcquireError, AttachError, BrokerError, ConnectError, CreateError, OpenError, PublishError,
+    ReceiveError, RemoveError, SendError, TakeError, TryReceiveError,
 };
 use std::fmt::Display;
 use std::io;
@@ -74,7 +74,7 @@ fn open_code(error: &OpenError) -> u8 {
         OpenError::Name(_) => USAGE,
         OpenError::NotFound { .. } => NOT_FOUND,
         OpenError::Permission { .. } => PERMISSION,
-        OpenError::Io { .. } => FAILED,
+        OpenError::Io { .. } | OpenError::Busy { .. } => FAILED,
         _ => INCOMPATIBLE,
     }
 }
@@ -172,6 +172,18 @@ impl From<ReceiveError> for Failure {
             ReceiveError::ProducerGone { .. } => PRODUCER_GONE,
             ReceiveError::TimedOut => TIMED_OUT,
             ReceiveError::Corrupt(_) | ReceiveError::Poisoned => INCOMPATIBLE,
+            _ => FAILED,
+        };
+        Self::new(code, error)
+    }
+}
+
+impl From<AcquireError> for Failure {
+    fn from(error: AcquireError) -> Self {
+        let code = match error {
+            AcquireError::TimedOut => TIMED_OUT,
+            AcquireError::TooMany { .. } => USAGE,
+            AcquireError::Poisoned => INCOMPATIBLE,
             _ => FAILED,
         };
         Self::new(code, error)

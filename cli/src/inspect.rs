@@ -92,9 +92,10 @@ pub fn ls(arguments: &LsArguments) -> Outcome {
 
 pub fn stat(arguments: &StatArguments) -> Outcome {
     let target = Target::parse(&arguments.name);
-    let form = target.form()?;
-    if form == Form::Queue {
-        return crate::queue::show(&arguments.name, arguments.json);
+    match target.form()? {
+        Form::Queue => return crate::queue::show(&arguments.name, arguments.json),
+        Form::Semaphore => return crate::semaphore::show(&arguments.name, arguments.json),
+        _ => {}
     }
     let ring = target.open()?;
     let mut out = std::io::stdout().lock();

@@ -11,6 +11,7 @@ mod inspect;
 mod publish;
 mod queue;
 mod render;
+mod semaphore;
 mod share;
 mod subscribe;
 mod text;
@@ -45,7 +46,7 @@ EXAMPLES
   seq 1000 | slipring pub ticks        publish each line
   slipring sub ticks --from oldest     read them, missing nothing
   slipring stat ticks                  who is attached, how far behind
-  slipring queue --help                message queues";
+  slipring queue --help                message queues; also: sem";
 
 #[derive(Subcommand)]
 enum Verb {
@@ -61,6 +62,8 @@ enum Verb {
     Sub(subscribe::Arguments),
     /// Message queues: each message to one of many receivers
     Queue(queue::Arguments),
+    /// Semaphores: so many at a time, whoever dies
+    Sem(semaphore::Arguments),
     /// Hand an isolated ring to readers that are not trusted
     Share(share::Arguments),
     /// Forget a durable cursor of a ring
@@ -87,6 +90,7 @@ fn main() -> ExitCode {
         Verb::Pub(arguments) => publish::run(&arguments),
         Verb::Sub(arguments) => subscribe::run(&arguments),
         Verb::Queue(arguments) => queue::run(&arguments),
+        Verb::Sem(arguments) => semaphore::run(&arguments),
         Verb::Share(arguments) => share::run(&arguments),
         Verb::Forget(arguments) => inspect::forget(&arguments),
         Verb::Rm(arguments) => inspect::rm(&arguments),
@@ -124,6 +128,9 @@ mod tests {
             "pub",
             "sub",
             "queue",
+            "sem",
+            "run",
+            "--permits",
             "send",
             "receive",
             "share",

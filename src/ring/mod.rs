@@ -15,6 +15,7 @@ pub mod consumer;
 pub mod gate;
 pub mod index;
 pub mod observer;
+pub mod permits;
 pub mod producer;
 pub mod recover;
 pub mod take;

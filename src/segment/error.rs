@@ -107,6 +107,13 @@ pub enum OpenError {
         /// What the program wants.
         expected: Form,
     },
+    /// As many handles are open as there can be.
+    Busy {
+        /// What it is.
+        path: PathBuf,
+        /// How many there can be.
+        handles: u32,
+    },
     /// The messages are not what the program expects.
     Schema {
         /// The ring.
@@ -190,6 +197,7 @@ impl OpenError {
             Self::Mismatched { .. } => 205,
             Self::Schema { .. } => 206,
             Self::Form { .. } => 207,
+            Self::Busy { .. } => 208,
             Self::Io { .. } => 299,
         }
     }
@@ -301,6 +309,11 @@ impl fmt::Display for OpenError {
             } => write!(
                 f,
                 "{} is a {found}, not a {expected}: open it as what it is, or choose another name",
+                path.display()
+            ),
+            Self::Busy { path, handles } => write!(
+                f,
+                "{} is open {handles} times, as often as it can be: close one, or create it for more",
                 path.display()
             ),
             Self::Schema { path, mismatch } => write!(

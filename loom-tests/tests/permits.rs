@@ -1,0 +1,125 @@
+//! Permits: E13 (whatever the last holder did), conservation, and no sleeper while one is free.
+
+use slipring::layout::geometry::Geometry;
+use slipring::ring::permits::{board_words, Permits};
+use slipring::segment::Memory;
+use slipring::sync::{spin_hint, Ordering::Relaxed};
+use slipring::wait::{bell, Waker};
+use slipring_loom_tests::*;
+use std::time::Duration;
+
+fn semaphore(permits: u32) -> Memory {
+    let geometry = Geometry::check(64, 16, 8, 3, 0, false).expect("a valid geometry");
+    let geometry = geometry.with_board(board_words(permits));
+    Memory::local(geometry.expect("a valid board"))
+}
+
+fn holder(memory: &Memory, row: u32, initial: u32) -> Permits {
+    Permits::new(memory.clone(), row, initial)
+}
+
+/// Adds one to a word with nothing but the permit to keep others away.
+fn critical(memory: &Memory, permits: &Permits) {
+    let permit = loop {
+        match permits.try_take(0) {
+            Some(permit) => break permit,
+            None => spin_hint(),
+        }
+    };
+    let word = memory.words().at(0);
+    let value = word.load(Relaxed);
+    word.store(value + 1, Relaxed);
+    permits.give(permit);
+}
+
+fn lock() -> String {
+    let memory = semaphore(1);
+    let (other, theirs) = (memory.clone(), holder(&memory, 1, 1));
+    let thread = thread::spawn(move || critical(&other, &theirs));
+    critical(&memory, &holder(&memory, 0, 1));
+    thread.join().unwrap();
+    memory.words().at(0).load(Relaxed).to_string()
+}
+
+#[test]
+fn one_permit_is_a_lock() {
+    assert_outcomes(Some(3), &["2"], lock);
+}
+
+#[test]
+fn without_the_release_it_is_none() {
+    assert_notices("E13:Release", Some(3), &["2"], lock);
+}
+
+#[test]
+fn without_the_acquire_it_is_none() {
+    assert_notices("E13:Acquire", Some(3), &["2"], lock);
+}
+
+/// Two takers and a sweeper of a dead row, two permits: none is lost, none is there twice.
+fn swept() -> String {
+    let memory = semaphore(2);
+    let dead = holder(&memory, 2, 2);
+    assert!(dead.try_take(0).is_some());
+    let (one, other) = (holder(&memory, 0, 2), holder(&memory, 1, 2));
+    let sweeper = holder(&memory, 0, 2);
+    let first = thread::spawn(move || one.try_take(0));
+    let second = thread::spawn(move || other.try_take(0));
+    sweeper.return_all(2);
+    let (first, second) = (first.join().unwrap(), second.join().unwrap());
+    assert!(first.is_none() || first != second, "one permit twice");
+    let held = u32::from(first.is_some()) + u32::from(second.is_some());
+    let count = holder(&memory, 0, 2).count();
+    assert_eq!((count.held, count.free), (held, 2 - held));
+    format!("{held} held")
+}
+
+#[test]
+fn permits_are_conserved() {
+    assert_outcomes(Some(3), &["1 held", "2 held"], swept);
+}
+
+const LIMIT: Duration = Duration::from_millis(100);
+
+/// Sleeps until it has the permit.
+fn wait(memory: &Memory, permits: &Permits) -> u32 {
+    let bell = &memory.control().expect("a control page").data;
+    let mut taken = permits.try_take(0);
+    while taken.is_none() {
+        bell::sleep(bell, LIMIT, || {
+            taken = permits.try_take(0);
+            taken.is_some()
+        });
+    }
+    taken.unwrap_or_default()
+}
+
+/// A holder gives its permit, two sleepers want it, one after the other: none sleeps for ever.
+fn sleepers() -> String {
+    let memory = semaphore(1);
+    let control = memory.control().expect("a control page");
+    bell::allow(&control.data);
+    let mine = holder(&memory, 2, 1);
+    let permit = mine.try_take(0).expect("the only permit");
+    let threads: Vec<_> = (0..2)
+        .map(|row| {
+            let (memory, permits) = (memory.clone(), holder(&memory, row, 1));
+            thread::spawn(move || {
+                let permit = wait(&memory, &permits);
+                permits.give(permit);
+                Waker::default().ring(&memory.control().expect("a control page").data);
+            })
+        })
+        .collect();
+    mine.give(permit);
+    Waker::default().ring(&control.data);
+    for thread in threads {
+        thread.join().unwrap();
+    }
+    format!("{} free", mine.count().free)
+}
+
+#[test]
+fn nobody_sleeps_while_a_permit_is_free() {
+    assert_outcomes(Some(2), &["1 free"], sleepers);
+}

@@ -1,0 +1,55 @@
+//! Why there is no permit.
+//!
+//! Layer 7.
+
+use core::fmt;
+
+/// Why there is no permit.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum AcquireError {
+    /// Not enough are free now, or somebody has waited longer.
+    Unavailable,
+    /// There were not enough until the deadline.
+    TimedOut,
+    /// More than there can ever be at once.
+    TooMany {
+        /// How many were asked for.
+        wanted: u32,
+        /// How many there can be.
+        max: u32,
+    },
+    /// This process is a fork of the one that opened the handle.
+    Forked,
+    /// A file of the semaphore was cut short while it was mapped.
+    Poisoned,
+}
+
+impl AcquireError {
+    /// A number for this kind of error that never changes, for other languages.
+    pub fn code(&self) -> u32 {
+        match self {
+            Self::Unavailable => 720,
+            Self::TimedOut => 721,
+            Self::TooMany { .. } => 722,
+            Self::Forked => 723,
+            Self::Poisoned => 724,
+        }
+    }
+}
+
+impl fmt::Display for AcquireError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unavailable => f.write_str("no permit is free"),
+            Self::TimedOut => f.write_str("no permit came free until the deadline"),
+            Self::TooMany { wanted, max } => {
+                write!(f, "{wanted} permits are more than there can be: {max}")
+            }
+            Self::Forked => f.write_str("this process is a fork: open the semaphore anew"),
+            Self::Poisoned => f.write_str("a file of the semaphore was cut short: create it anew"),
+        }
+    }
+}
+
+impl std::error::Error for AcquireError {}

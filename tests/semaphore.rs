@@ -1,0 +1,372 @@
+//! Semaphores: against an oracle, between processes, and under random deaths.
+
+#[path = "peers/books.rs"]
+mod books;
+mod peers;
+
+use books::{kills_wanted, Books, Random};
+use peers::{say, text, Peer, Scratch, PATIENCE};
+use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
+use slipring::{AcquireError, OpenError, Permit, RemoveError, Ring, Semaphore, SemaphoreStatus};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::time::{Duration, Instant};
+
+fn main() -> ExitCode {
+    if let Some(role) = peers::role() {
+        victim(&role);
+        return ExitCode::SUCCESS;
+    }
+    peers::run(&[
+        ("it_does_what_the_oracle_does", oracle),
+        ("what_is_refused_is_refused_with_its_numbers", refused),
+        ("a_sleeper_wakes_when_a_permit_comes_free", wakes),
+        ("permits_of_the_dead_come_back", dead_holder),
+        ("nobody_starves", fairness),
+        ("many_at_once_are_not_snatched_away", many),
+        ("random_deaths_lose_no_permit", chaos),
+    ])
+}
+
+fn path(scratch: &Scratch) -> PathBuf {
+    scratch.0.join("semaphore")
+}
+
+fn open(scratch: &Scratch) -> Semaphore {
+    Semaphore::open_at(path(scratch)).unwrap()
+}
+
+// --- The oracle.
+
+#[derive(Clone, Debug)]
+enum Step {
+    Acquire(usize, u32),
+    Release(usize),
+    Forget(usize),
+    Add(usize),
+    NewHandle(usize),
+}
+
+const HANDLES: usize = 3;
+const INITIAL: u32 = 4;
+const MAX: u32 = 6;
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => (0..HANDLES, 0..8u32).prop_map(|(handle, many)| Step::Acquire(handle, many)),
+        5 => (0..20usize).prop_map(Step::Release),
+        1 => (0..20usize).prop_map(Step::Forget),
+        1 => (0..HANDLES).prop_map(Step::Add),
+        1 => (0..HANDLES).prop_map(Step::NewHandle),
+    ]
+}
+
+fn oracle() {
+    let cases = std::env::var("PROPTEST_CASES").map_or(200, |n| n.parse().unwrap());
+    let mut runner = TestRunner::new(ProptestConfig {
+        cases,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    });
+    let steps = prop::collection::vec(step(), 1..100);
+    runner
+        .run(&steps, |steps| {
+            follow(&steps);
+            Ok(())
+        })
+        .unwrap();
+}
+
+fn follow(steps: &[Step]) {
+    let scratch = Scratch::new();
+    let builder = Semaphore::builder_at(path(&scratch)).permits(INITIAL);
+    let mut handles = vec![builder.max_permits(MAX).create().unwrap()];
+    handles.extend((1..HANDLES).map(|_| open(&scratch)));
+    let mut out: Vec<Permit> = Vec::new();
+    let (mut free, mut retired) = (INITIAL, MAX - INITIAL);
+    for step in steps {
+        match *step {
+            Step::Acquire(handle, many) => match handles[handle].try_acquire_many(many) {
+                Ok(permit) => {
+                    assert!(many <= free);
+                    assert_eq!(permit.count(), many);
+                    free -= many;
+                    out.push(permit);
+                }
+                Err(AcquireError::Unavailable) => assert!(many > free && many <= MAX),
+                Err(AcquireError::TooMany { wanted, max }) => {
+                    assert!((wanted, max) == (many, MAX) && many > MAX);
+                }
+                Err(error) => panic!("{error}"),
+            },
+            Step::Release(at) if !out.is_empty() => {
+                let at = at % out.len();
+                free += out.swap_remove(at).count();
+            }
+            Step::Forget(at) if !out.is_empty() => {
+                let at = at % out.len();
+                let permit = out.swap_remove(at);
+                retired += permit.count();
+                permit.forget();
+            }
+            Step::Add(handle) => match handles[handle].add() {
+                Ok(()) => (free, retired) = (free + 1, retired - 1),
+                Err(AcquireError::TooMany { .. }) => assert_eq!(retired, 0),
+                Err(error) => panic!("{error}"),
+            },
+            // Its permits stay where they are: they are not the handle's.
+            Step::NewHandle(handle) => handles[handle] = open(&scratch),
+            _ => {}
+        }
+        let status = handles[0].status();
+        let held = out.iter().map(Permit::count).sum();
+        assert_eq!(
+            (status.free, status.held, status.retired),
+            (free, held, retired)
+        );
+    }
+}
+
+fn refused() {
+    let scratch = Scratch::new();
+    let semaphore = Semaphore::builder_at(path(&scratch))
+        .max_handles(2)
+        .create()
+        .unwrap();
+    let second = open(&scratch);
+    let third = Semaphore::open_at(path(&scratch)).unwrap_err();
+    assert!(
+        matches!(third, OpenError::Busy { handles: 2, .. }),
+        "{third}"
+    );
+    let _permit = semaphore.acquire().unwrap();
+    assert!(matches!(
+        second.try_acquire(),
+        Err(AcquireError::Unavailable)
+    ));
+    let late = second.acquire_until(Duration::from_millis(5));
+    assert!(matches!(late, Err(AcquireError::TimedOut)));
+    let greedy = second.acquire_many_until(2, PATIENCE);
+    assert!(matches!(
+        greedy,
+        Err(AcquireError::TooMany { wanted: 2, max: 1 })
+    ));
+    let huge = Semaphore::builder_at(scratch.0.join("huge"))
+        .permits(1 << 20)
+        .create();
+    assert!(huge.unwrap_err().to_string().contains("1048576"));
+    let in_use = Ring::remove_at(path(&scratch), false);
+    assert!(matches!(in_use, Err(RemoveError::InUse { .. })));
+    let error = Ring::open_at(path(&scratch)).unwrap_err();
+    assert!(
+        error.to_string().contains("is a semaphore, not a ring"),
+        "{error}"
+    );
+}
+
+// --- Processes.
+
+fn victim(role: &str) {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let directory = PathBuf::from(&arguments[0]);
+    let semaphore = Semaphore::open_at(directory.join("semaphore")).unwrap();
+    match role {
+        "hold" => {
+            let _permits = semaphore.acquire_many_until(2, PATIENCE).unwrap();
+            say("ready");
+            std::thread::park();
+        }
+        "sleep" => {
+            let semaphore = semaphore.strategy(slipring::Strategy::Park);
+            say("ready");
+            let _permit = semaphore.acquire_until(PATIENCE).unwrap();
+            say("got it");
+        }
+        "snatch" => {
+            say("ready");
+            loop {
+                drop(semaphore.acquire().unwrap());
+            }
+        }
+        "party" => party(
+            &semaphore,
+            &open_books(&directory),
+            arguments[1].parse().unwrap(),
+        ),
+        role => panic!("no role {role}"),
+    }
+}
+
+fn wakes() {
+    let scratch = Scratch::new();
+    let semaphore = Semaphore::builder_at(path(&scratch)).create().unwrap();
+    let permit = semaphore.acquire().unwrap();
+    let mut sleeper = Peer::start("sleep", &[text(&scratch.0)]);
+    sleeper.asleep();
+    drop(permit);
+    assert_eq!(sleeper.line(), "got it");
+    sleeper.finish();
+    assert_eq!(semaphore.status().free, 1);
+}
+
+fn dead_holder() {
+    let scratch = Scratch::new();
+    let semaphore = Semaphore::builder_at(path(&scratch))
+        .permits(2)
+        .create()
+        .unwrap();
+    // Found by somebody who waits.
+    Peer::start("hold", &[text(&scratch.0)]).kill();
+    let both = semaphore.acquire_many_until(2, PATIENCE).unwrap();
+    drop(both);
+    // Found by whoever gets its row.
+    Peer::start("hold", &[text(&scratch.0)]).kill();
+    let next = open(&scratch);
+    assert_eq!(next.status().free, 2);
+    // A waiter that died with its turn is in nobody's way.
+    let both = semaphore.acquire_many_until(2, PATIENCE).unwrap();
+    let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+    let mut waiter = command
+        .arg(text(&scratch.0))
+        .env(peers::ROLE, "hold")
+        .spawn()
+        .unwrap();
+    let started = Instant::now();
+    while next.status().handles < 3 {
+        assert!(started.elapsed() < PATIENCE);
+        std::thread::yield_now();
+    }
+    std::thread::sleep(Duration::from_millis(5));
+    waiter.kill().unwrap();
+    waiter.wait().unwrap();
+    drop(both);
+    drop(next.acquire_until(PATIENCE).unwrap());
+}
+
+fn fairness() {
+    let scratch = Scratch::new();
+    let semaphore = Semaphore::builder_at(path(&scratch)).create().unwrap();
+    let snatchers: Vec<Peer> = (0..2)
+        .map(|_| Peer::start("snatch", &[text(&scratch.0)]))
+        .collect();
+    for _ in 0..50 {
+        drop(semaphore.acquire_until(PATIENCE).unwrap());
+    }
+    drop(snatchers);
+}
+
+fn many() {
+    let scratch = Scratch::new();
+    let semaphore = Semaphore::builder_at(path(&scratch))
+        .permits(3)
+        .create()
+        .unwrap();
+    let snatchers: Vec<Peer> = (0..3)
+        .map(|_| Peer::start("snatch", &[text(&scratch.0)]))
+        .collect();
+    for _ in 0..20 {
+        let all = semaphore.acquire_many_until(3, PATIENCE).unwrap();
+        assert_eq!(all.count(), 3);
+    }
+    drop(snatchers);
+}
+
+// --- Chaos.
+
+const PARTIES: usize = 4;
+const PERMITS: u32 = 2;
+
+fn open_books(directory: &std::path::Path) -> Books {
+    Books::open(directory, 64, 0)
+}
+
+/// Whether a process exists and is not on its way out.
+fn alive(pid: u64) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let state = stat
+        .rsplit(") ")
+        .next()
+        .and_then(|rest| rest.chars().next());
+    !matches!(state, None | Some('Z' | 'X'))
+}
+
+/// Takes permits for ever. Whoever has all of them writes its process id down, and finds nobody
+/// else's there, but for those of the dead.
+fn party(semaphore: &Semaphore, books: &Books, number: usize) {
+    say("ready");
+    let mut turn = number as u64;
+    while books.word(40).load(SeqCst) == 0 {
+        turn = turn.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        let wanted = if turn >> 60 < 4 { PERMITS } else { 1 };
+        let permit = match semaphore.acquire_many_until(wanted, PATIENCE) {
+            Ok(permit) => permit,
+            Err(error) => panic!("{error}"),
+        };
+        if wanted == PERMITS {
+            let owner = books.word(0);
+            let before = owner.swap(u64::from(std::process::id()), SeqCst);
+            let started = Instant::now();
+            while before != 0 && alive(before) {
+                assert!(
+                    started.elapsed() < Duration::from_secs(2),
+                    "two owners at once"
+                );
+                std::thread::yield_now();
+            }
+            assert_eq!(owner.swap(0, SeqCst), u64::from(std::process::id()));
+        }
+        drop(permit);
+        books.word(16 + number).fetch_add(1, Relaxed);
+    }
+}
+
+fn chaos() {
+    let scratch = Scratch::new();
+    let semaphore = Semaphore::builder_at(path(&scratch))
+        .permits(PERMITS)
+        .create()
+        .unwrap();
+    let books = open_books(&scratch.0);
+    let mut random = Random::new();
+    let start = |party: usize| Peer::start("party", &[text(&scratch.0), &party.to_string()]);
+    let mut peers: Vec<Option<Peer>> = (0..PARTIES).map(|party| Some(start(party))).collect();
+    for _ in 0..kills_wanted() {
+        std::thread::sleep(random.millis(1, 8));
+        let party = random.below(PARTIES as u64) as usize;
+        let mut peer = peers[party].take().unwrap();
+        assert_eq!(
+            peer.child.try_wait().unwrap(),
+            None,
+            "party {party} ended by itself"
+        );
+        peer.kill();
+        peers[party] = Some(start(party));
+    }
+    for party in 0..PARTIES {
+        let turns = books.word(16 + party).load(Relaxed);
+        let started = Instant::now();
+        while books.word(16 + party).load(Relaxed) == turns {
+            assert!(started.elapsed() < PATIENCE, "party {party} hangs");
+            std::thread::yield_now();
+        }
+    }
+    books.word(40).store(1, SeqCst);
+    for peer in peers.into_iter().flatten() {
+        peer.finish();
+    }
+    // What the last of the dead held comes back to whoever waits for it.
+    drop(semaphore.acquire_many_until(PERMITS, PATIENCE).unwrap());
+    let turns: u64 = (0..PARTIES)
+        .map(|party| books.word(16 + party).load(Relaxed))
+        .sum();
+    println!("  {} kills, {turns} turns", kills_wanted());
+    let expected = SemaphoreStatus {
+        free: PERMITS,
+        held: 0,
+        retired: 0,
+        handles: 1,
+    };
+    assert_eq!(semaphore.status(), expected);
+}
