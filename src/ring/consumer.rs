@@ -421,3 +421,111 @@ pub fn producer_state(memory: &Memory) -> ProducerState {
     edge_fence!(E7 state: Acquire);
     ProducerState::from_raw(state)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layout::geometry::Geometry;
+    use crate::ring::producer::Producer;
+
+    fn ring() -> (Memory, Producer) {
+        let geometry = Geometry::new(4096, 8, 2, 0, false).unwrap();
+        let memory = Memory::local(geometry.evicting_after(1));
+        let producer = Producer::attach(memory.clone(), 1).unwrap();
+        (memory, producer)
+    }
+
+    fn named(name: u64) -> Joining {
+        Joining {
+            may_park: true,
+            pid: 42,
+            name: [name, 0, 0, 0, 0, 0, 0, 0],
+            ..Joining::at(1, Start::Oldest)
+        }
+    }
+
+    #[test]
+    fn a_row_says_whose_it_is_and_is_given_back() {
+        let (memory, _producer) = ring();
+        let row = memory.row(1).unwrap();
+        for (name, left) in [(0, RowState::Free), (7, RowState::Away)] {
+            let mut consumer = Consumer::attach(memory.clone(), named(name)).unwrap();
+            assert_eq!(row.state.load(Relaxed), RowState::Consumer as u32);
+            assert_eq!((row.pid.load(Relaxed), row.may_park.load(Relaxed)), (42, 1));
+            assert_eq!(row.name[0].load(Relaxed), name);
+            assert_eq!(row.epoch.load(Relaxed), 1);
+            consumer.leave();
+            assert_eq!(row.state.load(Relaxed), left as u32);
+        }
+    }
+
+    #[test]
+    fn lag_is_what_was_announced_and_not_read() {
+        let (memory, mut producer) = ring();
+        let mut consumer = Consumer::attach(memory.clone(), named(0)).unwrap();
+        for _ in 0..10 {
+            producer.try_publish(&[0; 100]).unwrap();
+        }
+        let announced = memory.producer().reserve.position.load(Relaxed);
+        assert!(announced >= 10 * 112);
+        assert_eq!(consumer.lag(), announced);
+        consumer.try_next().unwrap().unwrap();
+        assert_eq!(consumer.lag(), announced - 112);
+        assert!(!consumer.displaced());
+    }
+
+    #[test]
+    fn an_epoch_is_news_once() {
+        let (memory, _producer) = ring();
+        let mut consumer = Consumer::attach(memory.clone(), named(0)).unwrap();
+        assert_eq!(consumer.new_epoch(), None);
+        Producer::attach(memory, 1).unwrap();
+        let epoch = consumer.new_epoch().unwrap();
+        assert_eq!((epoch.number, epoch.first_sequence), (2, 0));
+        assert_eq!(consumer.new_epoch(), None);
+    }
+
+    #[test]
+    fn a_renewed_row_holds_nothing_but_the_cursor() {
+        let (memory, _producer) = ring();
+        let row = memory.row(0).unwrap();
+        for cursor in [None, Some(([9; NAME_WORDS], 5, 3))] {
+            for word in [&row.position, &row.sequence, &row.epoch, &row.name[1]] {
+                word.store(u64::MAX, Relaxed);
+            }
+            row.state.store(1, Relaxed);
+            renew(row, 77, cursor);
+            let (name, sequence, epoch) = cursor.unwrap_or_default();
+            let state = match cursor {
+                None => RowState::Free,
+                Some(_) => RowState::Away,
+            };
+            assert_eq!(row.state.load(Relaxed), state as u32);
+            assert_eq!(row.generation.load(Relaxed), 77);
+            assert_eq!((row.position.load(Relaxed), row.pid.load(Relaxed)), (0, 0));
+            assert_eq!(row.sequence.load(Relaxed), sequence);
+            assert_eq!(row.epoch.load(Relaxed), epoch);
+            assert_eq!(row.name[1].load(Relaxed), name[1]);
+        }
+    }
+
+    #[test]
+    fn a_pad_is_stepped_over_even_where_nothing_follows_it() {
+        let (memory, mut producer) = ring();
+        let mut consumer = Consumer::attach(memory, named(0)).unwrap();
+        let mut words = [0; 128];
+        // Until only a pad fits in the lap; the claim behind it is aborted.
+        for _ in 0..3 {
+            producer.try_publish(&[1; 1000]).unwrap();
+            consumer.try_copy(&mut words).unwrap().unwrap();
+            consumer.release();
+        }
+        producer.try_publish(&[1; 500]).unwrap();
+        consumer.try_copy(&mut words).unwrap().unwrap();
+        consumer.release();
+        producer.try_claim(1000).unwrap();
+        assert_eq!(consumer.try_copy(&mut words), Ok(None));
+        assert_eq!(consumer.position(), 4096);
+        assert_eq!(consumer.try_copy(&mut words), Ok(None));
+    }
+}

@@ -187,3 +187,139 @@ fn readmit(memory: &Memory, at: u32, row: &Row) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layout::geometry::Geometry;
+    use crate::ring::consumer::{Consumer, Joining};
+    use crate::ring::producer::{Producer, Refused};
+    use crate::ring::Start;
+
+    const CAPACITY: u64 = 4096;
+
+    fn memory() -> Memory {
+        let geometry = Geometry::new(CAPACITY, 8, 2, 0, false).unwrap();
+        Memory::local(geometry.evicting_after(1))
+    }
+
+    fn consumer(memory: &Memory) -> Consumer {
+        Consumer::attach(memory.clone(), Joining::at(1, Start::Oldest)).unwrap()
+    }
+
+    #[test]
+    fn a_look_that_nobody_holds_back_goes_an_eighth_of_the_ring_ahead() {
+        let memory = memory();
+        let mut gate = Gate::new(&memory, 0);
+        gate.look(&memory, 100, 0).unwrap();
+        // What the last producer may have published counts.
+        let published = memory.producer().limit.position.load(Relaxed);
+        assert_eq!((gate.limit(), published), (CAPACITY / 8, CAPACITY / 8));
+        gate.look(&memory, 1000, 0).unwrap();
+        assert_eq!(gate.limit(), 1000);
+        gate.look(&memory, 1001, 600).unwrap();
+        assert_eq!(gate.limit(), 600 + CAPACITY / 8);
+    }
+
+    #[test]
+    fn the_lowest_row_holds_the_gate_and_impossible_ones_are_counted() {
+        let memory = memory();
+        let _consumer = consumer(&memory);
+        let row = memory.row(1).unwrap();
+        let mut gate = Gate::new(&memory, 0);
+        assert_eq!(gate.look(&memory, CAPACITY + 8, 64), Err(1));
+        assert_eq!((gate.limit(), gate.violations()), (CAPACITY, 0));
+        row.position.store(64, Relaxed);
+        assert_eq!(gate.look(&memory, CAPACITY + 8, 64), Ok(()));
+        assert_eq!(gate.violations(), 0);
+        // Ahead of the producer: not believed, and counted, each time.
+        for count in 1..=3 {
+            row.position.store(72, Relaxed);
+            assert_eq!(gate.look(&memory, CAPACITY + 72, 64), Err(1));
+            assert_eq!(gate.violations(), count);
+        }
+        // Behind what it said before: not believed either.
+        row.position.store(0, Relaxed);
+        assert_eq!(gate.look(&memory, CAPACITY + 64, 64), Ok(()));
+        assert_eq!(gate.violations(), 3);
+    }
+
+    #[test]
+    fn patience_shrinks_with_each_eviction_and_comes_back() {
+        let memory = memory();
+        let mut consumer = consumer(&memory);
+        let mut gate = Gate::new(&memory, 0);
+        let _ = gate.look(&memory, CAPACITY + 8, 0);
+        assert_eq!(gate.patience(1, 0), 0);
+        for strikes in 1..=STRIKES {
+            gate.evict(&memory, 1, 0);
+            assert_eq!(gate.patience(1, 0), strikes);
+            assert!(consumer.evicted() && !consumer.expelled());
+            consumer.rejoin().unwrap();
+            assert!(!consumer.evicted());
+            let _ = gate.look(&memory, CAPACITY + 8, 0);
+        }
+        let forgiven = FORGIVEN_AFTER * CAPACITY;
+        assert_eq!(gate.patience(1, forgiven - 1), STRIKES);
+        assert_eq!(gate.patience(1, forgiven), 0);
+        // One more in time is one too many.
+        gate.evict(&memory, 1, forgiven - 1);
+        assert!(consumer.expelled());
+        assert_eq!(gate.look(&memory, CAPACITY + 8, forgiven - 1), Ok(()));
+        // Once it has left, the next owner of the row is let in.
+        consumer.leave();
+        gate.look(&memory, CAPACITY + 8, forgiven - 1).unwrap();
+        assert!(!consumer.expelled());
+    }
+
+    #[test]
+    fn strikes_are_forgiven_in_time() {
+        let memory = memory();
+        let mut consumer = consumer(&memory);
+        let mut gate = Gate::new(&memory, 0);
+        let mut head = 0;
+        for _ in 0..3 * STRIKES {
+            let _ = gate.look(&memory, head + CAPACITY + 8, head);
+            gate.evict(&memory, 1, head);
+            assert_eq!(gate.patience(1, head), 1);
+            head += FORGIVEN_AFTER * CAPACITY;
+            consumer.rejoin().unwrap();
+        }
+        assert!(!consumer.expelled());
+    }
+
+    #[test]
+    fn an_entry_of_somebody_else_is_left_alone() {
+        let memory = memory();
+        let entry = memory.eviction(0).unwrap();
+        entry.store(7, Relaxed);
+        Gate::new(&memory, 0).look(&memory, 8, 0).unwrap();
+        assert_eq!(entry.load(Relaxed), 7);
+    }
+
+    #[test]
+    fn a_row_taken_from_a_dead_owner_no_longer_gates() {
+        let memory = memory();
+        let mut producer = Producer::attach(memory.clone(), 1).unwrap();
+        let _consumer = consumer(&memory);
+        let full = loop {
+            match producer.try_publish(&[0; 100]) {
+                Ok(_) => {}
+                Err(refused) => break refused,
+            }
+        };
+        assert_eq!(full, Refused::Full { row: 1 });
+        assert_eq!((producer.patience(1), producer.violations()), (0, 0));
+        producer.evict(1);
+        assert_eq!(producer.patience(1), 1);
+        producer.try_publish(&[0; 100]).unwrap();
+        memory.row(1).unwrap().generation.store(99, Relaxed);
+        memory.row(1).unwrap().position.store(1 << 40, Relaxed);
+        for _ in 0..100 {
+            producer.try_publish(&[0; 100]).unwrap();
+        }
+        assert!(producer.violations() > 0);
+        producer.retire(1);
+        producer.try_publish(&[0; 100]).unwrap();
+    }
+}

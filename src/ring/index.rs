@@ -186,3 +186,59 @@ fn before(memory: &Memory, sequence: u64, floor: u64) -> Result<Option<Boundary>
         .find(|at| ahead(at.sequence, sequence) <= 0 && at.position >= floor);
     Ok(Some(found.unwrap_or(first)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layout::geometry::Geometry;
+    use crate::ring::producer::Producer;
+
+    #[test]
+    fn overtaken_means_one_byte_more_than_a_lap() {
+        let geometry = Geometry::new(4096, 8, 1, 0, false).unwrap();
+        let memory = Memory::local(geometry);
+        let reserve = &memory.producer().reserve.position;
+        reserve.store(4096 + 64, Relaxed);
+        assert!(overtaken(&memory, 63) && !overtaken(&memory, 64));
+    }
+
+    #[test]
+    fn a_floor_is_never_gone_below() {
+        let geometry = Geometry::new(4096, 8, 1, 0, false).unwrap();
+        let memory = Memory::local(geometry);
+        let mut producer = Producer::attach(memory.clone(), 1).unwrap();
+        for _ in 0..200 {
+            producer.try_publish(&[0; 56]).unwrap();
+        }
+        let oldest = place(&memory, Start::Oldest, 0).unwrap();
+        let latest = place(&memory, Start::Latest, 0).unwrap();
+        assert_eq!(latest.sequence, 200);
+        // As much as was not announced as overwritten, to the block.
+        let reserve = memory.producer().reserve.position.load(Relaxed);
+        assert!(oldest.position <= reserve - 4096 + geometry.block);
+        // No floor is ever asked for beyond the newest entry: it is most of a lap behind the end.
+        let newest = newest(&memory).unwrap();
+        for floor in (oldest.position..newest.position).step_by(64) {
+            let from = place(&memory, Start::Oldest, floor).unwrap();
+            assert!(from.position >= floor && from.position < floor + geometry.block + 72);
+            let found = place(&memory, Start::Sequence(from.sequence), floor).unwrap();
+            assert_eq!(found, from);
+            if from.sequence > oldest.sequence {
+                let before = Start::Sequence(from.sequence - 1);
+                let gone = place(&memory, before, from.position);
+                assert!(
+                    !matches!(gone, Ok(at) if at.position < from.position),
+                    "{gone:?}"
+                );
+            }
+        }
+        assert!(matches!(
+            place(&memory, Start::Sequence(oldest.sequence - 1), 0),
+            Err(Nowhere::Gone { oldest: at }) if at == oldest.sequence
+        ));
+        assert_eq!(
+            place(&memory, Start::Sequence(201), 0),
+            Err(Nowhere::Ahead { next: 200 })
+        );
+    }
+}

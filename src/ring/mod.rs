@@ -137,3 +137,59 @@ impl Frame {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_are_held_to_the_byte() {
+        let geometry = Geometry::new(4096, 8, 1, 0, false).unwrap();
+        let decode = |position, word| Frame::decode(&geometry, position, word);
+        let message = |len| CommitWord::message(len, 0);
+        // The largest, and one more.
+        assert_eq!(decode(0, message(1024)).unwrap().end, 1032);
+        let refused = decode(0, message(1025)).unwrap_err();
+        assert_eq!(
+            refused,
+            Corrupt::Length {
+                position: 0,
+                len: 1025
+            }
+        );
+        // There is room for the next commit word, and there is none.
+        assert_eq!(decode(4000, message(80)).unwrap().end, 4088);
+        let refused = decode(4000, message(81)).unwrap_err();
+        assert_eq!(
+            refused,
+            Corrupt::Wrap {
+                position: 4000,
+                len: 81
+            }
+        );
+        // A pad ends with its lap, and is shorter than what did not fit.
+        let pad = |bytes| CommitWord::pad(bytes, 0);
+        assert!(decode(4096 - 1032, pad(1032)).unwrap().pad);
+        assert!(decode(4096 - 1040, pad(1040)).is_err());
+        assert!(decode(4000, pad(88)).is_err());
+        for (corrupt, says) in [
+            (
+                Corrupt::Length {
+                    position: 8,
+                    len: 9,
+                },
+                "position 8 claims 9 bytes",
+            ),
+            (
+                Corrupt::Wrap {
+                    position: 8,
+                    len: 9,
+                },
+                "position 8 with 9 bytes would cross",
+            ),
+            (Corrupt::Index, "no index entry"),
+        ] {
+            assert!(corrupt.to_string().contains(says), "{corrupt}");
+        }
+    }
+}

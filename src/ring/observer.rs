@@ -225,3 +225,37 @@ impl Observer {
         producer_state(&self.memory)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layout::geometry::Geometry;
+    use crate::ring::producer::Producer;
+
+    #[test]
+    fn the_next_number_counts_what_was_copied_and_not_handed_out() {
+        let memory = Memory::local(Geometry::new(4096, 8, 1, 0, false).unwrap());
+        let mut producer = Producer::attach(memory.clone(), 1).unwrap();
+        let mut observer = Observer::attach(memory.clone(), Start::Oldest, Resume::Newest).unwrap();
+        for _ in 0..5 {
+            producer.try_publish(&[0; 100]).unwrap();
+        }
+        for next in 0..5 {
+            assert_eq!(observer.sequence(), next);
+            let got = observer.try_next().unwrap();
+            assert_eq!(
+                got,
+                Observed::Message {
+                    sequence: next,
+                    len: 100
+                }
+            );
+        }
+        assert_eq!(
+            (observer.sequence(), observer.try_next()),
+            (5, Ok(Observed::Empty))
+        );
+        let announced = memory.producer().reserve.position.load(Relaxed);
+        assert_eq!(observer.lag(), announced - 5 * 112);
+    }
+}

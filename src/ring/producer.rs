@@ -425,3 +425,106 @@ fn disarm(words: Words<'_>, position: u64, sequence: u64) {
         next.store(0, Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layout::geometry::Geometry;
+
+    /// Payload lengths that end at, before and behind every kind of boundary, in no pattern.
+    fn lengths() -> impl Iterator<Item = usize> {
+        (0..2000u64).map(|n| (n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 54) as usize)
+    }
+
+    /// Announced is what may be touched, to the end of its block and never further; and every block
+    /// of the last lap that a frame begins in has the first such frame for its entry.
+    #[test]
+    fn announcements_and_entries_are_exact() {
+        for align in [8, 64] {
+            let geometry = Geometry::new(4096, align, 1, 0, false).unwrap();
+            let memory = Memory::local(geometry);
+            let mut producer = Producer::attach(memory.clone(), 1).unwrap();
+            let mut first = vec![None; geometry.blocks() as usize];
+            let mut last_block = None;
+            for len in lengths() {
+                let before = producer.position();
+                let sequence = producer.try_publish(&vec![7; len]).unwrap();
+                let end = producer.position();
+                let start = end - geometry.frame(len as u64);
+                // A pad, where there is one, begins in a block too.
+                for (position, sequence) in [(before, sequence), (start, sequence)] {
+                    let block = geometry.block_of(position);
+                    if last_block < Some(block) {
+                        first[(block % geometry.blocks()) as usize] = Some((position, sequence));
+                        last_block = Some(block);
+                    }
+                }
+                let announced = memory.producer().reserve.position.load(Relaxed);
+                let needed = (end + WORD).next_multiple_of(geometry.block);
+                assert!(announced >= end + WORD);
+                assert!(
+                    announced <= needed.max(end + geometry.block),
+                    "{announced} for {end}"
+                );
+                for (block, expected) in first.iter().enumerate() {
+                    let entry = memory.index_entry(block as u64);
+                    let found = (entry.position.load(Relaxed), entry.sequence.load(Relaxed));
+                    assert_eq!(found, expected.unwrap_or((0, 0)), "block {block}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn most_messages_go_the_short_way() {
+        let geometry = Geometry::new(1 << 16, 8, 1, 0, false).unwrap();
+        let mut producer = Producer::attach(Memory::local(geometry), 1).unwrap();
+        let (mut short, mut long) = (0, 0);
+        for _ in 0..10_000 {
+            if producer.publish_near(&[0; 56]).is_some() {
+                short += 1;
+            } else {
+                producer.try_publish(&[0; 56]).unwrap();
+                long += 1;
+            }
+        }
+        // Two in each block of 64 frames, and what looks at the rows and the end of a lap add.
+        assert!(long * 20 < short, "{short} short, {long} long");
+    }
+
+    #[test]
+    fn the_rest_of_a_claimed_word_is_zero() {
+        let geometry = Geometry::new(4096, 8, 1, 0, false).unwrap();
+        let memory = Memory::local(geometry);
+        let mut producer = Producer::attach(memory.clone(), 1).unwrap();
+        for len in [1, 7, 8, 9, 16] {
+            let at = producer.try_claim(16).unwrap();
+            for word in [at, at + 8] {
+                memory.words().at(word).store(u64::MAX, Relaxed);
+            }
+            producer.commit_claim(len);
+            let mut words = [0u64; 2];
+            memory.words().copy_out(at, &mut words);
+            let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+            let (len, padded) = (len as usize, (len as usize).next_multiple_of(8));
+            assert!(bytes[..len].iter().all(|byte| *byte == 255));
+            assert!(
+                bytes[len..padded].iter().all(|byte| *byte == 0),
+                "{len}: {bytes:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_batch_of_half_a_ring_is_the_largest() {
+        let geometry = Geometry::new(4096, 8, 1, 0, false).unwrap();
+        let mut producer = Producer::attach(Memory::local(geometry), 1).unwrap();
+        // The word behind the last frame counts: 2048 bytes are 2040 of frames.
+        for _ in 0..254 {
+            producer.try_stage(&[]).unwrap();
+        }
+        producer.try_stage(&[]).unwrap();
+        assert_eq!(producer.try_stage(&[]), Err(Refused::BatchFull));
+        assert_eq!(producer.commit_staged(), 255);
+    }
+}

@@ -56,3 +56,39 @@ pub fn ring_now(bell: &Bell) -> usize {
     bell.word.bump(ord!(E6: Release));
     bell.word.wake_all()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Instant;
+
+    #[test]
+    fn a_bell_is_quiet_when_nobody_may_sleep() {
+        let bell = Bell::default();
+        allow(&bell);
+        assert_eq!(bell.may_park.load(Relaxed), 1);
+        quiet(&bell, || true);
+        assert_eq!(bell.may_park.load(Relaxed), 1);
+        quiet(&bell, || false);
+        assert_eq!(bell.may_park.load(Relaxed), 0);
+    }
+
+    #[test]
+    fn a_sleep_lasts_until_its_limit_unless_there_is_reason_not_to() {
+        let bell = Bell::default();
+        let started = Instant::now();
+        sleep(&bell, Duration::from_millis(20), || false);
+        assert!(started.elapsed() >= Duration::from_millis(15));
+        assert_eq!(bell.armed.load(Relaxed), 1);
+        // Would sleep for an hour otherwise.
+        sleep(&bell, Duration::from_secs(3600), || true);
+        std::thread::scope(|scope| {
+            let sleeper = scope.spawn(|| sleep(&bell, Duration::from_secs(3600), || false));
+            while ring_now(&bell) == 0 {
+                std::thread::yield_now();
+            }
+            sleeper.join().unwrap();
+        });
+        assert_eq!(bell.armed.load(Relaxed), 0);
+    }
+}

@@ -70,3 +70,23 @@ impl From<Instant> for Deadline {
         Self::at(instant)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_shrinks_to_nothing() {
+        let hour = Duration::from_secs(3600);
+        let left = Deadline::after(hour).remaining().unwrap();
+        assert!(left <= hour && left > hour / 2);
+        assert_eq!(
+            Deadline::after(Duration::ZERO).remaining(),
+            Some(Duration::ZERO)
+        );
+        assert_eq!(Deadline::NEVER.remaining(), None);
+        let (soon, late) = (Deadline::after(hour), Deadline::after(2 * hour));
+        assert_eq!((soon.earlier(late), late.earlier(soon)), (soon, soon));
+        assert_eq!(soon.earlier(Deadline::NEVER), soon);
+    }
+}

@@ -125,4 +125,28 @@ mod tests {
         }
         assert_eq!((waker.wakes(), waker.useless()), (0, 0));
     }
+
+    #[test]
+    fn a_spent_budget_is_earned_again_and_deafness_ends() {
+        let bell = Bell::default();
+        let mut waker = Waker {
+            budget: 0,
+            ..Waker::default()
+        };
+        bell.may_park.store(1, Relaxed);
+        bell.armed.store(1, Relaxed);
+        waker.ring(&bell);
+        assert_eq!((waker.wakes(), waker.deaf), (1, DEAF));
+        // As many sightings are passed over, and then it listens.
+        for _ in 0..DEAF {
+            bell.armed.store(1, Relaxed);
+            waker.ring(&bell);
+        }
+        assert_eq!((waker.wakes(), waker.deaf), (1, 0));
+        // Something has been earned meanwhile.
+        waker.earned = waker.earned.map(|at| at - 100 * EARN);
+        waker.ring(&bell);
+        assert_eq!((waker.wakes(), waker.useless(), waker.deaf), (2, 2, 0));
+        assert!(waker.budget >= 99 && waker.budget < BURST);
+    }
 }
