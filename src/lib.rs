@@ -26,6 +26,8 @@ mod broker;
 #[cfg(not(slipring_loom))]
 mod endpoint;
 #[cfg(not(slipring_loom))]
+mod latest;
+#[cfg(not(slipring_loom))]
 mod queue;
 #[cfg(not(slipring_loom))]
 mod registry;
@@ -43,6 +45,7 @@ pub use {
         ReaderStatus, ReceiveError, Received, Ring, RingFiles, RingStatus, Source, TryPublishError,
         TryReceiveError, WaitSet,
     },
+    latest::{Latest, LatestBuilder, LatestError, LatestReader, LatestWriter},
     layout::description::DescriptionError,
     layout::form::Form,
     layout::geometry::GeometryError,

@@ -32,7 +32,7 @@ fn sources(folder: &str) -> Vec<(PathBuf, String)> {
 }
 
 /// The layers from below: a folder may import from those before it.
-const LAYERS: [&str; 11] = [
+const LAYERS: [&str; 12] = [
     "sync",
     "layout",
     "segment",
@@ -41,13 +41,14 @@ const LAYERS: [&str; 11] = [
     "endpoint",
     "typed",
     "broker",
+    "latest",
     "queue",
     "semaphore",
     "registry",
 ];
 
 /// The forms, which do not use each other.
-const FORMS: [&str; 2] = ["queue", "semaphore"];
+const FORMS: [&str; 3] = ["latest", "queue", "semaphore"];
 
 #[test]
 fn a_file_imports_only_from_layers_below() {

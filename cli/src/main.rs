@@ -8,6 +8,7 @@ mod demo;
 mod doctor;
 mod failure;
 mod inspect;
+mod latest;
 mod publish;
 mod queue;
 mod render;
@@ -46,7 +47,7 @@ EXAMPLES
   seq 1000 | slipring pub ticks        publish each line
   slipring sub ticks --from oldest     read them, missing nothing
   slipring stat ticks                  who is attached, how far behind
-  slipring queue --help                message queues; also: sem";
+  slipring queue --help                message queues; also: latest, sem";
 
 #[derive(Subcommand)]
 enum Verb {
@@ -62,6 +63,8 @@ enum Verb {
     Sub(subscribe::Arguments),
     /// Message queues: each message to one of many receivers
     Queue(queue::Arguments),
+    /// The newest value of one writer
+    Latest(latest::Arguments),
     /// Semaphores: so many at a time, whoever dies
     Sem(semaphore::Arguments),
     /// Hand an isolated ring to readers that are not trusted
@@ -90,6 +93,7 @@ fn main() -> ExitCode {
         Verb::Pub(arguments) => publish::run(&arguments),
         Verb::Sub(arguments) => subscribe::run(&arguments),
         Verb::Queue(arguments) => queue::run(&arguments),
+        Verb::Latest(arguments) => latest::run(&arguments),
         Verb::Sem(arguments) => semaphore::run(&arguments),
         Verb::Share(arguments) => share::run(&arguments),
         Verb::Forget(arguments) => inspect::forget(&arguments),
@@ -129,6 +133,10 @@ mod tests {
             "sub",
             "queue",
             "sem",
+            "set",
+            "get",
+            "watch",
+            "--cell",
             "run",
             "--permits",
             "send",

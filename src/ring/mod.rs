@@ -11,6 +11,7 @@
 //! in [`recover`].
 #![forbid(unsafe_code)]
 
+pub mod cell;
 pub mod consumer;
 pub mod gate;
 pub mod index;

@@ -1,0 +1,223 @@
+//! The newest value of one writer: a value, or a table of them.
+//!
+//! Layer 7. A segment without messages, whose data are cells (`ring::cell`). The writer holds the
+//! producer's role; readers map the data read-only, and hold a row only where they may sleep.
+
+mod error;
+mod reader;
+mod writer;
+
+pub use error::LatestError;
+pub use reader::LatestReader;
+pub use writer::LatestWriter;
+
+use crate::endpoint::{AttachError, Builder, ConsumerOptions, Ring};
+use crate::layout::form::Form;
+use crate::ring::cell::{table_bytes, Cells};
+use crate::segment::{CreateError, Location, MappingOptions, OpenError, RemoveError};
+use crate::typed::Plain;
+use std::marker::PhantomData;
+use std::path::Path;
+
+/// The newest value of one writer, or a table of newest values, that this process has open. Cheap to
+/// clone.
+///
+/// # Guarantees
+/// - A reader gets a value that was set, whole, and none older than the newest one set before it began
+///   to read. Its version never goes back.
+/// - The writer never waits, for nobody, and makes no system call unless somebody sleeps. A reader waits
+///   only while three more values are set during one copy.
+/// - If the writer dies while it sets a value, the value before stays. The next writer goes on with the
+///   versions.
+///
+/// # What others may change meanwhile
+/// The writer sets values at any time. The number of cells and the type never change.
+///
+/// ```
+/// # let scratch = tempfile::tempdir()?;
+/// # let path = scratch.path().join("quotes");
+/// use slipring::Latest;
+///
+/// slipring::message! {
+///     pub struct Quote { pub bid: f64, pub ask: f64 }
+/// }
+///
+/// let quotes = Latest::<Quote>::builder_at(&path).cells(500).create()?;
+/// let mut writer = quotes.writer()?;
+/// let mut reader = Latest::<Quote>::open_at(&path)?.reader()?; // in another process
+///
+/// assert_eq!(reader.get_at(7)?, None);
+/// writer.set_at(7, &Quote { bid: 99.5, ask: 100.5 })?;
+/// writer.set_at(7, &Quote { bid: 99.0, ask: 100.0 })?;
+/// let (quote, version) = reader.get_at(7)?.unwrap();
+/// assert_eq!((quote.bid, version), (99.0, 2));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Latest<T> {
+    ring: Ring,
+    cells: Cells,
+    value: PhantomData<fn() -> T>,
+}
+
+/// What a new table of values will be like. Made by [`Latest::builder`].
+#[derive(Clone, Debug)]
+#[must_use = "a builder creates nothing until `create`"]
+pub struct LatestBuilder<T> {
+    inner: Builder,
+    cells: u32,
+    value: PhantomData<fn() -> T>,
+}
+
+impl<T: Plain> LatestBuilder<T> {
+    fn new(inner: Builder) -> Self {
+        Self {
+            inner,
+            cells: 1,
+            value: PhantomData,
+        }
+    }
+
+    /// How many values there are; 1 by default.
+    pub fn cells(mut self, cells: u32) -> Self {
+        self.cells = cells;
+        self
+    }
+
+    /// How many readers that may sleep there can be at once; 32 by default, 1 to 1024.
+    pub fn max_readers(mut self, readers: u32) -> Self {
+        self.inner = self.inner.max_readers(readers);
+        self
+    }
+
+    /// Who may read, as the permission bits of a file; `0o600` by default. For group and others,
+    /// writing means being woken. Only the owner sets values.
+    pub fn mode(mut self, mode: u32) -> Self {
+        self.inner = self.inner.mode(mode);
+        self
+    }
+
+    /// Creates the table and opens it.
+    ///
+    /// # Errors
+    /// [`CreateError`], as for a ring.
+    pub fn create(self) -> Result<Latest<T>, CreateError> {
+        Latest::of(self.described().create()?).map_err(CreateError::Open)
+    }
+
+    /// Opens the table if it exists, else creates it. An existing one keeps its size; its type must
+    /// agree.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create), and those of opening.
+    pub fn create_or_open(self) -> Result<Latest<T>, CreateError> {
+        Latest::of(self.described().create_or_open()?).map_err(CreateError::Open)
+    }
+
+    fn described(self) -> Builder {
+        let value_bytes = size_of::<T>() as u64;
+        let bytes = table_bytes(self.cells, value_bytes);
+        let capacity = bytes.checked_next_power_of_two().unwrap_or(u64::MAX);
+        let parameters = [u64::from(self.cells), value_bytes];
+        self.inner
+            .capacity_bytes(capacity.max(4096))
+            .schema(T::schema())
+            .form(Form::Latest, 0, parameters)
+    }
+}
+
+impl<T: Plain> Latest<T> {
+    /// Describes a new table named `name` in the slipring directory.
+    pub fn builder(name: &str) -> LatestBuilder<T> {
+        LatestBuilder::new(Ring::builder(name))
+    }
+
+    /// Describes a new table at a path of your choice, which becomes a directory.
+    pub fn builder_at(path: impl AsRef<Path>) -> LatestBuilder<T> {
+        LatestBuilder::new(Ring::builder_at(path))
+    }
+
+    /// Opens the table `name` in the slipring directory.
+    ///
+    /// # Errors
+    /// [`OpenError`], as for a ring; [`OpenError::Schema`] if its values are not `T`.
+    pub fn open(name: &str) -> Result<Self, OpenError> {
+        let location = Location::named(name)?;
+        let mapping = MappingOptions::default();
+        Self::of(Ring::open_form(&location, mapping, Form::Latest)?)
+    }
+
+    /// Opens the table at a path.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_at(path: impl AsRef<Path>) -> Result<Self, OpenError> {
+        let location = Location::at(path.as_ref())?;
+        let mapping = MappingOptions::default();
+        Self::of(Ring::open_form(&location, mapping, Form::Latest)?)
+    }
+
+    fn of(ring: Ring) -> Result<Self, OpenError> {
+        ring.expect_schema(&T::schema())?;
+        let cells = Self::cells_in(&ring, ring.segment().reader())?;
+        Ok(Self {
+            ring,
+            cells,
+            value: PhantomData,
+        })
+    }
+
+    fn cells_in(ring: &Ring, memory: &crate::segment::Memory) -> Result<Cells, OpenError> {
+        let [count, bytes] = ring.segment().description().parameters;
+        let count = u32::try_from(count).ok();
+        count
+            .filter(|_| bytes == size_of::<T>() as u64)
+            .and_then(|count| Cells::new(memory, count, bytes))
+            .ok_or_else(|| OpenError::Untrusted {
+                path: ring.path().to_owned(),
+                why: "its cells are not where they say",
+            })
+    }
+
+    /// Removes the table `name` from the slipring directory.
+    ///
+    /// # Errors
+    /// [`RemoveError::InUse`] while anybody sets values, or may sleep.
+    pub fn remove(name: &str) -> Result<(), RemoveError> {
+        Ring::remove(name)
+    }
+
+    /// Becomes the one writer.
+    ///
+    /// # Errors
+    /// [`AttachError::AlreadyOwned`] while another writer lives, in whichever process.
+    pub fn writer(&self) -> Result<LatestWriter<T>, AttachError> {
+        LatestWriter::attach(self)
+    }
+
+    /// Becomes a reader.
+    ///
+    /// # Errors
+    /// [`AttachError::Forked`], [`AttachError::Poisoned`].
+    pub fn reader(&self) -> Result<LatestReader<T>, AttachError> {
+        self.reader_with(ConsumerOptions::default())
+    }
+
+    /// As [`reader`](Self::reader), with options: how it waits for a change.
+    ///
+    /// # Errors
+    /// As [`reader`](Self::reader).
+    pub fn reader_with(&self, options: ConsumerOptions) -> Result<LatestReader<T>, AttachError> {
+        LatestReader::attach(self, options)
+    }
+
+    /// How many values there are.
+    pub fn cells(&self) -> u32 {
+        self.cells.count()
+    }
+
+    /// Where it lies, for messages.
+    pub fn path(&self) -> &Path {
+        self.ring.path()
+    }
+}

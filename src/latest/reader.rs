@@ -1,0 +1,217 @@
+//! The reading side of a newest value.
+//!
+//! Layer 7.
+
+use super::writer::look_into;
+use super::{Latest, LatestError};
+use crate::endpoint::{AttachError, ConsumerOptions, Ring};
+use crate::layout::lines::{Bell, RowState};
+use crate::ring::cell::Cells;
+use crate::segment::{Canary, Held};
+use crate::sync::Ordering::Relaxed;
+use crate::typed::Plain;
+use crate::wait::{bell, until, Deadline, Outcome, Waited};
+use std::cell::Cell;
+use std::marker::PhantomData;
+
+/// How often a copy is tried before the writer counts as too fast.
+const ATTEMPTS: u32 = 1000;
+
+/// Reads the newest values, and waits for changes.
+///
+/// # Guarantees
+/// What it reads is whole, was set, and is not older than anything it read before from the same cell.
+///
+/// # What others may change meanwhile
+/// The writer sets values at any time.
+#[derive(Debug)]
+pub struct LatestReader<T> {
+    cells: Cells,
+    /// Where values are copied to.
+    private: Box<[u64]>,
+    /// Changes of any cell that it has been told of.
+    seen: u64,
+    canary: Canary,
+    ring: Ring,
+    options: ConsumerOptions,
+    slept: bool,
+    /// The row it sleeps under, if it may; freed last.
+    row: Option<(u32, Held)>,
+    value: PhantomData<fn() -> T>,
+    one_thread: PhantomData<Cell<()>>,
+}
+
+impl<T: Plain> LatestReader<T> {
+    pub(super) fn attach(
+        latest: &Latest<T>,
+        options: ConsumerOptions,
+    ) -> Result<Self, AttachError> {
+        let ring = &latest.ring;
+        ring.undisturbed()?;
+        // Without a row, or the right to one, sleeping becomes napping.
+        let row = if options.strategy.parks() && ring.may_consume() {
+            ring.acquire_row().ok()
+        } else {
+            None
+        };
+        let memory = ring.segment().reader();
+        if let (Some((at, _)), Some(control)) = (&row, memory.control()) {
+            if let Some(row) = memory.row(*at) {
+                row.pid.store(std::process::id(), Relaxed);
+                row.may_park.store(1, Relaxed);
+                row.state.store(RowState::Observer as u32, Relaxed);
+            }
+            bell::allow(&control.data);
+        }
+        Ok(Self {
+            cells: latest.cells.clone(),
+            private: vec![0; size_of::<T>().div_ceil(8)].into_boxed_slice(),
+            seen: 0,
+            canary: ring.canary(),
+            ring: ring.clone(),
+            options,
+            slept: false,
+            row,
+            value: PhantomData,
+            one_thread: PhantomData,
+        })
+    }
+
+    /// The first value and its version, which is how many times it was set; `None` if it never was.
+    ///
+    /// # Errors
+    /// [`LatestError`], but neither `NoCell` nor `TimedOut`.
+    #[inline]
+    pub fn get(&mut self) -> Result<Option<(T, u64)>, LatestError> {
+        self.get_at(0)
+    }
+
+    /// The value of a cell and its version; `None` if it was never set.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get), and [`LatestError::NoCell`].
+    #[inline]
+    pub fn get_at(&mut self, cell: u32) -> Result<Option<(T, u64)>, LatestError> {
+        self.look(cell)?;
+        for _ in 0..ATTEMPTS {
+            if let Some(version) = self.cells.try_get(cell, &mut self.private) {
+                // Zeroes may have taken the place of what was being copied.
+                self.look(cell)?;
+                let bytes: &[u8] = bytemuck::cast_slice(&self.private);
+                let value = bytemuck::pod_read_unaligned(&bytes[..size_of::<T>()]);
+                return Ok((version != 0).then_some((value, version)));
+            }
+            crate::sync::spin_hint();
+        }
+        Err(LatestError::Overtaken)
+    }
+
+    /// The version of a cell, without its value: how many times it was set.
+    ///
+    /// # Errors
+    /// As [`get_at`](Self::get_at).
+    #[inline]
+    pub fn version_at(&self, cell: u32) -> Result<u64, LatestError> {
+        self.look(cell)?;
+        Ok(self.cells.version(cell))
+    }
+
+    /// Waits until any value was set since this was last called, or since the reader was made.
+    ///
+    /// # Errors
+    /// [`LatestError::TimedOut`].
+    pub fn wait_until(&mut self, deadline: impl Into<Deadline>) -> Result<(), LatestError> {
+        self.wait(None, deadline.into())
+    }
+
+    /// Waits until a cell has another version than `version`.
+    ///
+    /// # Errors
+    /// As [`wait_until`](Self::wait_until), and [`LatestError::NoCell`].
+    pub fn wait_at_until(
+        &mut self,
+        cell: u32,
+        version: u64,
+        deadline: impl Into<Deadline>,
+    ) -> Result<(), LatestError> {
+        self.look(cell)?;
+        self.wait(Some((cell, version)), deadline.into())
+    }
+
+    #[inline(always)]
+    fn look(&self, cell: u32) -> Result<(), LatestError> {
+        if self.canary.disturbed() {
+            look_into(self.canary, &self.ring)?;
+        }
+        let cells = self.cells.count();
+        if cell < cells {
+            Ok(())
+        } else {
+            Err(LatestError::NoCell { cell, cells })
+        }
+    }
+
+    fn wait(&mut self, cell: Option<(u32, u64)>, deadline: Deadline) -> Result<(), LatestError> {
+        let memory = self.cells.memory().clone();
+        let control = memory.control().filter(|_| self.row.is_some());
+        let bell: Option<&Bell> = control.map(|control| &control.data);
+        let (strategy, mut slept) = (self.options.strategy, self.slept);
+        let mut change = Change {
+            cells: &self.cells,
+            ring: &self.ring,
+            cell,
+            seen: self.seen,
+        };
+        let outcome = until(&mut change, strategy, bell, deadline, &mut slept);
+        // What was seen, not what is there now: that is news for the next call.
+        self.seen = change.seen;
+        self.slept = slept;
+        match outcome {
+            Outcome::TimedOut => Err(LatestError::TimedOut),
+            Outcome::Gone => Err(LatestError::Poisoned),
+            Outcome::Ready | Outcome::Over => Ok(()),
+        }
+    }
+}
+
+/// Waiting for a change, of one cell or of any.
+struct Change<'r> {
+    cells: &'r Cells,
+    ring: &'r Ring,
+    cell: Option<(u32, u64)>,
+    seen: u64,
+}
+
+impl Waited for Change<'_> {
+    fn ready(&mut self) -> bool {
+        match self.cell {
+            Some((cell, version)) => self.cells.version(cell) != version,
+            None => {
+                let now = self.cells.changes();
+                std::mem::replace(&mut self.seen, now) != now
+            }
+        }
+    }
+
+    fn over(&mut self) -> bool {
+        false
+    }
+
+    fn gone(&mut self) -> bool {
+        self.ring.is_poisoned()
+    }
+}
+
+impl<T> Drop for LatestReader<T> {
+    fn drop(&mut self) {
+        if self.canary.forked() {
+            return;
+        }
+        let Some((at, _)) = &self.row else { return };
+        let memory = self.cells.memory();
+        if let (Some(row), Some(control)) = (memory.row(*at), memory.control()) {
+            row.state.store(RowState::Free as u32, Relaxed);
+            bell::quiet(&control.data, || self.ring.anyone_may_park());
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! The writing side of a newest value.
+//!
+//! Layer 7.
+
+use super::{Latest, LatestError};
+use crate::endpoint::{AttachError, Ring};
+use crate::layout::lines::ProducerState;
+use crate::ring::cell::Cells;
+use crate::segment::{Canary, Held, Role};
+use crate::sync::Ordering::Relaxed;
+use crate::typed::Plain;
+use crate::wait::{bell, Waker};
+use std::cell::Cell;
+use std::marker::PhantomData;
+
+/// Sets values. The only one to do so, in any process.
+///
+/// # Guarantees
+/// Setting a value takes the same few steps whatever readers do, and makes no system call unless
+/// somebody sleeps.
+///
+/// # What others may change meanwhile
+/// Nothing: readers map the values read-only.
+#[derive(Debug)]
+pub struct LatestWriter<T> {
+    cells: Cells,
+    waker: Waker,
+    canary: Canary,
+    ring: Ring,
+    _held: Held,
+    value: PhantomData<fn(T)>,
+    one_thread: PhantomData<Cell<()>>,
+}
+
+impl<T: Plain> LatestWriter<T> {
+    pub(super) fn attach(latest: &Latest<T>) -> Result<Self, AttachError> {
+        let ring = &latest.ring;
+        ring.undisturbed()?;
+        let held = ring.acquire(Role::Producer)?;
+        let held = held.ok_or_else(|| AttachError::AlreadyOwned {
+            path: ring.path().to_owned(),
+            pid: ring.status().producer_pid,
+        })?;
+        let memory = ring.segment().writer()?;
+        let state = &memory.producer().state;
+        state.pid.store(std::process::id(), Relaxed);
+        state
+            .epoch
+            .store(state.epoch.load(Relaxed).wrapping_add(1), Relaxed);
+        let attached = ProducerState::Attached as u32;
+        state.state.store(attached, Relaxed);
+        let cells = Latest::<T>::cells_in(ring, &memory)?;
+        // The last writer may have died between a value and the word that says that there is one.
+        cells.touch();
+        if let Some(control) = memory.control() {
+            bell::quiet(&control.data, || ring.anyone_may_park());
+        }
+        Ok(Self {
+            cells,
+            waker: Waker::default(),
+            canary: ring.canary(),
+            ring: ring.clone(),
+            _held: held,
+            value: PhantomData,
+            one_thread: PhantomData,
+        })
+    }
+
+    /// Sets the first value. Returns its version, which is how many times it was set.
+    ///
+    /// # Errors
+    /// [`LatestError::Forked`], [`LatestError::Poisoned`].
+    #[inline]
+    pub fn set(&mut self, value: &T) -> Result<u64, LatestError> {
+        self.set_at(0, value)
+    }
+
+    /// Sets the value of a cell. Returns its version.
+    ///
+    /// # Errors
+    /// As [`set`](Self::set), and [`LatestError::NoCell`].
+    #[inline]
+    pub fn set_at(&mut self, cell: u32, value: &T) -> Result<u64, LatestError> {
+        if self.canary.disturbed() {
+            self.look_into_it()?;
+        }
+        let Some(version) = self.cells.set(cell, bytemuck::bytes_of(value)) else {
+            let cells = self.cells.count();
+            return Err(LatestError::NoCell { cell, cells });
+        };
+        if let Some(control) = self.cells.memory().control() {
+            self.waker.ring(&control.data);
+        }
+        Ok(version)
+    }
+
+    #[cold]
+    fn look_into_it(&self) -> Result<(), LatestError> {
+        look_into(self.canary, &self.ring)
+    }
+}
+
+/// What happened to a process whose canary is disturbed.
+pub(super) fn look_into(canary: Canary, ring: &Ring) -> Result<(), LatestError> {
+    if canary.forked() {
+        Err(LatestError::Forked)
+    } else if ring.is_poisoned() {
+        Err(LatestError::Poisoned)
+    } else {
+        Ok(())
+    }
+}
+
+impl<T> Drop for LatestWriter<T> {
+    fn drop(&mut self) {
+        if !self.canary.forked() {
+            let state = &self.cells.memory().producer().state;
+            state.state.store(ProducerState::Absent as u32, Relaxed);
+        }
+    }
+}
