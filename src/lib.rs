@@ -34,6 +34,8 @@ mod registry;
 #[cfg(not(slipring_loom))]
 mod semaphore;
 #[cfg(not(slipring_loom))]
+mod signals;
+#[cfg(not(slipring_loom))]
 mod typed;
 
 #[cfg(not(slipring_loom))]
@@ -60,6 +62,9 @@ pub use {
     ring::{consumer::Epoch, observer::Resume, Corrupt, Start},
     segment::{guard_against_truncation, CreateError, NameError, OpenError, RemoveError},
     semaphore::{AcquireError, Permit, Semaphore, SemaphoreBuilder, SemaphoreStatus},
+    signals::{
+        Background, Listener, Noticed, SignalError, SignalSet, Signals, SignalsBuilder, Target,
+    },
     typed::{Element, Plain, Typed, TypedConsumer, TypedObserver, TypedProducer, TypedReceived},
     wait::{Deadline, Strategy},
 };

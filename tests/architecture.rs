@@ -32,7 +32,7 @@ fn sources(folder: &str) -> Vec<(PathBuf, String)> {
 }
 
 /// The layers from below: a folder may import from those before it.
-const LAYERS: [&str; 12] = [
+const LAYERS: [&str; 13] = [
     "sync",
     "layout",
     "segment",
@@ -44,11 +44,12 @@ const LAYERS: [&str; 12] = [
     "latest",
     "queue",
     "semaphore",
+    "signals",
     "registry",
 ];
 
 /// The forms, which do not use each other.
-const FORMS: [&str; 3] = ["latest", "queue", "semaphore"];
+const FORMS: [&str; 4] = ["latest", "queue", "semaphore", "signals"];
 
 #[test]
 fn a_file_imports_only_from_layers_below() {

@@ -14,6 +14,7 @@ mod queue;
 mod render;
 mod semaphore;
 mod share;
+mod signal;
 mod subscribe;
 mod text;
 
@@ -47,7 +48,7 @@ EXAMPLES
   seq 1000 | slipring pub ticks        publish each line
   slipring sub ticks --from oldest     read them, missing nothing
   slipring stat ticks                  who is attached, how far behind
-  slipring queue --help                message queues; also: latest, sem";
+  slipring queue --help                message queues; also: latest, sem, signal";
 
 #[derive(Subcommand)]
 enum Verb {
@@ -67,6 +68,8 @@ enum Verb {
     Latest(latest::Arguments),
     /// Semaphores: so many at a time, whoever dies
     Sem(semaphore::Arguments),
+    /// Signals to a named listener, or to all
+    Signal(signal::Arguments),
     /// Hand an isolated ring to readers that are not trusted
     Share(share::Arguments),
     /// Forget a durable cursor of a ring
@@ -95,6 +98,7 @@ fn main() -> ExitCode {
         Verb::Queue(arguments) => queue::run(&arguments),
         Verb::Latest(arguments) => latest::run(&arguments),
         Verb::Sem(arguments) => semaphore::run(&arguments),
+        Verb::Signal(arguments) => signal::run(&arguments),
         Verb::Share(arguments) => share::run(&arguments),
         Verb::Forget(arguments) => inspect::forget(&arguments),
         Verb::Rm(arguments) => inspect::rm(&arguments),
@@ -133,6 +137,10 @@ mod tests {
             "sub",
             "queue",
             "sem",
+            "signal",
+            "listen",
+            "--as",
+            "--to",
             "set",
             "get",
             "watch",

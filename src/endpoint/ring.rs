@@ -467,12 +467,18 @@ impl Ring {
     }
 
     /// The cursor that a row holds, whether or not its owner is there.
-    pub(super) fn cursor_of_row(&self, row: u32) -> Option<CursorName> {
-        let row = self.segment.reader().row(row)?;
+    pub(super) fn cursor_of_row(&self, at: u32) -> Option<CursorName> {
+        let row = self.segment.reader().row(at)?;
         match RowState::from_raw(row.state.load(Relaxed)) {
             RowState::Consumer | RowState::Away => {}
             RowState::Free | RowState::Observer => return None,
         }
+        self.name_of_row(at)
+    }
+
+    /// The name that a row holds, whatever it is used for.
+    pub(crate) fn name_of_row(&self, row: u32) -> Option<CursorName> {
+        let row = self.segment.reader().row(row)?;
         let mut words = [0; NAME_WORDS];
         for (word, shared) in words.iter_mut().zip(&row.name) {
             *word = shared.load(Relaxed);

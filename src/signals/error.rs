@@ -1,0 +1,68 @@
+//! What can go wrong with a signal.
+//!
+//! Layer 7.
+
+use crate::ring::pending::SIGNALS;
+use crate::segment::NameError;
+use core::fmt;
+
+/// Why a signal was not sent, or not noticed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SignalError {
+    /// The text cannot be a name.
+    Name(NameError),
+    /// Nobody alive listens under this name.
+    Nobody {
+        /// The name.
+        name: String,
+    },
+    /// There is no such signal.
+    Number {
+        /// What was asked for.
+        signal: u32,
+    },
+    /// None came until the deadline.
+    TimedOut,
+    /// This process is a fork of the one that opened the handle.
+    Forked,
+    /// A file was cut short while it was mapped.
+    Poisoned,
+}
+
+impl SignalError {
+    /// A number for this kind of error that never changes, for other languages.
+    pub fn code(&self) -> u32 {
+        match self {
+            Self::Name(_) => 100,
+            Self::Nobody { .. } => 740,
+            Self::Number { .. } => 741,
+            Self::TimedOut => 742,
+            Self::Forked => 743,
+            Self::Poisoned => 744,
+        }
+    }
+}
+
+impl fmt::Display for SignalError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(error) => error.fmt(f),
+            Self::Nobody { name } => write!(f, "nobody listens under the name {name}"),
+            Self::Number { signal } => {
+                write!(f, "there is no signal {signal}: use 0 to {}", SIGNALS - 1)
+            }
+            Self::TimedOut => f.write_str("no signal came until the deadline"),
+            Self::Forked => f.write_str("this process is a fork: open the signals anew"),
+            Self::Poisoned => f.write_str("a file of the signals was cut short: create them anew"),
+        }
+    }
+}
+
+impl std::error::Error for SignalError {}
+
+impl From<NameError> for SignalError {
+    fn from(error: NameError) -> Self {
+        Self::Name(error)
+    }
+}

@@ -1,0 +1,257 @@
+//! Who notices signals: by asking, by waiting, or by a thread that calls a handler.
+//!
+//! Layer 7.
+
+use super::{undisturbed, SignalError, SignalSet};
+use crate::endpoint::{AttachError, Ring};
+use crate::layout::lines::{Bell, RowState};
+use crate::ring::pending::Counted;
+use crate::segment::{CursorName, Held, Memory};
+use crate::sync::{ord, Ordering::Relaxed};
+use crate::wait::{bell, until, Deadline, Outcome, Strategy, Waited};
+use core::ops::ControlFlow;
+use std::cell::Cell;
+use std::io;
+use std::marker::PhantomData;
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// How often a thread that calls a handler looks whether it shall stop.
+const LOOK_UP: Duration = Duration::from_millis(50);
+
+/// Notices signals under a name. Made by [`Signals::listener`](crate::Signals::listener).
+///
+/// # Guarantees
+/// Nothing here runs in a POSIX signal handler, and no POSIX signal ends a wait: one that arrives is
+/// handled, and the wait goes on.
+#[derive(Debug)]
+pub struct Listener {
+    counted: Counted,
+    ring: Ring,
+    row: u32,
+    strategy: Strategy,
+    slept: bool,
+    /// Freed last.
+    _held: Held,
+    _name: Held,
+    one_thread: PhantomData<Cell<()>>,
+}
+
+/// A signal, and how often it was sent since it was last noticed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Noticed {
+    /// Which.
+    pub signal: u32,
+    /// How often; at least once.
+    pub count: u64,
+}
+
+/// A thread that calls a handler for each signal it notices. Dropping it stops the thread and waits
+/// for it.
+#[derive(Debug)]
+pub struct Background {
+    stop: Option<mpsc::Sender<()>>,
+    thread: Option<JoinHandle<Result<(), SignalError>>>,
+}
+
+impl Listener {
+    pub(super) fn attach(ring: &Ring, name: CursorName) -> Result<Self, AttachError> {
+        ring.undisturbed()?;
+        let in_use = || AttachError::CursorInUse {
+            name: name.to_string(),
+            pid: super::find(ring, name).map_or(0, |(row, _)| ring.pid_of_row(row)),
+        };
+        let own_name = ring.acquire(name.role())?.ok_or_else(in_use)?;
+        let (at, held) = ring.acquire_row()?;
+        let memory = ring.segment().reader();
+        let generation = memory.row(at).map_or(0, |row| {
+            row.state.store(RowState::Free as u32, Relaxed);
+            row.generation.load(Relaxed).wrapping_add(1)
+        });
+        // Before anybody can find the row under the name.
+        let counted = Counted::begin(memory, at, generation);
+        if let Some(row) = memory.row(at) {
+            for (word, part) in row.name.iter().zip(name.words()) {
+                word.store(part, Relaxed);
+            }
+            row.pid.store(std::process::id(), Relaxed);
+            row.may_park.store(1, Relaxed);
+            row.generation.store(generation, ord!(E10: Release));
+            row.state.store(RowState::Observer as u32, Relaxed);
+        }
+        if let Some(control) = memory.control() {
+            bell::allow(&control.data);
+        }
+        Ok(Self {
+            counted,
+            ring: ring.clone(),
+            row: at,
+            strategy: Strategy::default(),
+            slept: false,
+            _held: held,
+            _name: own_name,
+            one_thread: PhantomData,
+        })
+    }
+
+    /// How this listener waits; polls for 20 microseconds and then sleeps by default.
+    #[must_use]
+    pub fn strategy(mut self, strategy: Strategy) -> Self {
+        self.strategy = strategy;
+        self
+    }
+
+    /// The lowest signal of a set that was sent and not noticed yet.
+    pub fn try_notice(&mut self, set: SignalSet) -> Option<Noticed> {
+        if undisturbed(&self.ring).is_err() {
+            return None;
+        }
+        let memory = self.ring.segment().reader();
+        let (signal, count) = self.counted.notice(memory, set.0)?;
+        Some(Noticed { signal, count })
+    }
+
+    /// Waits for a signal of a set.
+    ///
+    /// # Errors
+    /// [`SignalError::Forked`], [`SignalError::Poisoned`].
+    pub fn wait(&mut self, set: SignalSet) -> Result<Noticed, SignalError> {
+        self.wait_until(set, Deadline::NEVER)
+    }
+
+    /// Waits for a signal of a set until a deadline.
+    ///
+    /// # Errors
+    /// As [`wait`](Self::wait), and [`SignalError::TimedOut`].
+    pub fn wait_until(
+        &mut self,
+        set: SignalSet,
+        deadline: impl Into<Deadline>,
+    ) -> Result<Noticed, SignalError> {
+        let deadline = deadline.into();
+        let memory = self.ring.segment().reader().clone();
+        let bell: Option<&Bell> = memory.control().map(|control| &control.data);
+        loop {
+            undisturbed(&self.ring)?;
+            if let Some(noticed) = self.try_notice(set) {
+                return Ok(noticed);
+            }
+            let mut arrival = Arrival {
+                counted: &self.counted,
+                memory: &memory,
+                ring: &self.ring,
+                set: set.0,
+            };
+            let mut slept = self.slept;
+            let outcome = until(&mut arrival, self.strategy, bell, deadline, &mut slept);
+            self.slept = slept;
+            match outcome {
+                Outcome::Ready | Outcome::Over => {}
+                Outcome::Gone => return Err(SignalError::Poisoned),
+                Outcome::TimedOut => {
+                    return self.try_notice(set).ok_or(SignalError::TimedOut);
+                }
+            }
+        }
+    }
+
+    /// Calls a handler for each signal of a set, on a thread of its own, until the handler breaks or the
+    /// result is dropped.
+    ///
+    /// # Errors
+    /// The kernel's, if there can be no more threads.
+    pub fn in_background(
+        mut self,
+        set: SignalSet,
+        mut handler: impl FnMut(Noticed) -> ControlFlow<()> + Send + 'static,
+    ) -> io::Result<Background> {
+        let (stop, stopped) = mpsc::channel();
+        let thread = std::thread::Builder::new().name("slipring-signals".into());
+        let thread = thread.spawn(move || loop {
+            match self.wait_until(set, LOOK_UP) {
+                Ok(noticed) => {
+                    if handler(noticed).is_break() {
+                        return Ok(());
+                    }
+                }
+                Err(SignalError::TimedOut) => {}
+                Err(error) => return Err(error),
+            }
+            if stopped.try_recv() != Err(mpsc::TryRecvError::Empty) {
+                return Ok(());
+            }
+        })?;
+        Ok(Background {
+            stop: Some(stop),
+            thread: Some(thread),
+        })
+    }
+}
+
+impl Background {
+    /// Waits until the handler breaks.
+    ///
+    /// # Errors
+    /// What ended the thread otherwise.
+    ///
+    /// # Panics
+    /// If the handler panicked, with the same payload.
+    pub fn join(mut self) -> Result<(), SignalError> {
+        match self.thread.take().map(JoinHandle::join) {
+            Some(Ok(result)) => result,
+            Some(Err(panic)) => std::panic::resume_unwind(panic),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Waiting for a signal of a set.
+struct Arrival<'l> {
+    counted: &'l Counted,
+    memory: &'l Memory,
+    ring: &'l Ring,
+    set: u64,
+}
+
+impl Waited for Arrival<'_> {
+    fn ready(&mut self) -> bool {
+        self.counted.pending(self.memory, self.set)
+    }
+
+    fn over(&mut self) -> bool {
+        false
+    }
+
+    fn gone(&mut self) -> bool {
+        self.ring.is_poisoned()
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        if self.ring.canary().forked() {
+            return;
+        }
+        let memory = self.ring.segment().reader();
+        if let Some(row) = memory.row(self.row) {
+            row.state.store(RowState::Free as u32, Relaxed);
+            // Whoever has it as a target learns that it is gone.
+            let next = row.generation.load(Relaxed).wrapping_add(1);
+            Counted::begin(memory, self.row, next);
+            row.generation.store(next, ord!(E10: Release));
+        }
+        if let Some(control) = memory.control() {
+            bell::quiet(&control.data, || self.ring.anyone_may_park());
+        }
+    }
+}

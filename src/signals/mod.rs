@@ -1,0 +1,294 @@
+//! Numbered signals to one named listener, or to all of them.
+//!
+//! Layer 7. A segment without messages: a listener holds a row with its name in it, and the board counts
+//! (`ring::pending`).
+
+mod error;
+mod listener;
+mod target;
+
+pub use error::SignalError;
+pub use listener::{Background, Listener, Noticed};
+pub use target::Target;
+
+use crate::endpoint::{AttachError, Builder, Ring};
+use crate::layout::form::Form;
+use crate::layout::lines::RowState;
+use crate::ring::pending::{board_words, broadcast, SIGNALS};
+use crate::segment::{
+    CreateError, CursorName, Location, MappingOptions, OpenError, RemoveError, Role,
+};
+use crate::sync::Ordering::Relaxed;
+use crate::wait::Waker;
+use core::ops::BitOr;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+/// A place where processes signal each other. Cheap to open; needs no row to send.
+///
+/// # Guarantees
+/// - A signal whose send returned is noticed by its listener, unless that one dies first. It stays until
+///   it is noticed.
+/// - Signals of one number are counted, not queued: what was sent several times before it was noticed
+///   is noticed once, with the count.
+/// - Whatever a sender did before it sent is visible to who notices.
+/// - A name has one listener at a time; a signal never reaches a later listener of the name, or of the
+///   row, than the one it was sent to.
+/// - Sending makes no system call unless somebody sleeps.
+///
+/// # What others may change meanwhile
+/// Listeners come and go.
+///
+/// ```
+/// # let scratch = tempfile::tempdir()?;
+/// # let path = scratch.path().join("control");
+/// use slipring::{SignalSet, Signals};
+/// use std::time::Duration;
+///
+/// let control = Signals::builder_at(&path).create()?;
+/// let mut engine = control.listener("engine")?; // in another process
+///
+/// const RELOAD: u32 = 1;
+/// const STOP: u32 = 9;
+/// let mut to_engine = control.target("engine")?;
+/// to_engine.send(RELOAD)?;
+/// to_engine.send(RELOAD)?;
+/// control.broadcast(STOP)?;
+///
+/// let noticed = engine.wait_until(SignalSet::ALL, Duration::from_secs(1))?;
+/// assert_eq!((noticed.signal, noticed.count), (RELOAD, 2));
+/// assert_eq!(engine.try_notice(SignalSet::of(STOP)).map(|n| n.signal), Some(STOP));
+/// assert_eq!(engine.try_notice(SignalSet::ALL), None);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Signals {
+    ring: Ring,
+    waker: Mutex<Waker>,
+}
+
+/// What a new place for signals will be like. Made by [`Signals::builder`].
+#[derive(Clone, Debug)]
+#[must_use = "a builder creates nothing until `create`"]
+pub struct SignalsBuilder {
+    inner: Builder,
+    listeners: u32,
+}
+
+/// Some of the 64 signals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SignalSet(u64);
+
+impl SignalSet {
+    /// No signal.
+    pub const NONE: Self = Self(0);
+    /// Every signal.
+    pub const ALL: Self = Self(u64::MAX);
+
+    /// One signal, from 0 to 63; none for any other number.
+    pub const fn of(signal: u32) -> Self {
+        if signal < SIGNALS {
+            Self(1 << signal)
+        } else {
+            Self(0)
+        }
+    }
+
+    /// These and those.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Whether a signal is in it.
+    pub const fn contains(self, signal: u32) -> bool {
+        signal < SIGNALS && self.0 >> signal & 1 != 0
+    }
+}
+
+impl BitOr for SignalSet {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        self.and(other)
+    }
+}
+
+impl SignalsBuilder {
+    /// How many listeners there can be at once; 32 by default, 1 to 1024.
+    pub fn max_listeners(mut self, listeners: u32) -> Self {
+        self.listeners = listeners;
+        self
+    }
+
+    /// Who may take part, as the permission bits of a file; `0o600` by default. For group and others
+    /// that takes both reading and writing.
+    pub fn mode(mut self, mode: u32) -> Self {
+        self.inner = self.inner.mode(mode);
+        self
+    }
+
+    /// Creates the place and opens it.
+    ///
+    /// # Errors
+    /// [`CreateError`], as for a ring.
+    pub fn create(self) -> Result<Signals, CreateError> {
+        Ok(Signals::of(self.described().create()?))
+    }
+
+    /// Opens the place if it exists, else creates it.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create), and those of opening.
+    pub fn create_or_open(self) -> Result<Signals, CreateError> {
+        Ok(Signals::of(self.described().create_or_open()?))
+    }
+
+    fn described(self) -> Builder {
+        let board = board_words(self.listeners.min(1024));
+        self.inner
+            .capacity_bytes(4096)
+            .max_readers(self.listeners)
+            .form(Form::Signals, board, [u64::from(SIGNALS), 0])
+    }
+}
+
+impl Signals {
+    /// Describes a new place named `name` in the slipring directory.
+    pub fn builder(name: &str) -> SignalsBuilder {
+        SignalsBuilder {
+            inner: Ring::builder(name),
+            listeners: 32,
+        }
+    }
+
+    /// Describes a new place at a path of your choice, which becomes a directory.
+    pub fn builder_at(path: impl AsRef<Path>) -> SignalsBuilder {
+        SignalsBuilder {
+            inner: Ring::builder_at(path),
+            listeners: 32,
+        }
+    }
+
+    /// Opens the place `name` in the slipring directory.
+    ///
+    /// # Errors
+    /// [`OpenError`], as for a ring.
+    pub fn open(name: &str) -> Result<Self, OpenError> {
+        Self::open_location(&Location::named(name)?)
+    }
+
+    /// Opens the place at a path.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_at(path: impl AsRef<Path>) -> Result<Self, OpenError> {
+        Self::open_location(&Location::at(path.as_ref())?)
+    }
+
+    fn open_location(location: &Location) -> Result<Self, OpenError> {
+        let mapping = MappingOptions::default();
+        Ok(Self::of(Ring::open_form(location, mapping, Form::Signals)?))
+    }
+
+    fn of(ring: Ring) -> Self {
+        Self {
+            ring,
+            waker: Mutex::default(),
+        }
+    }
+
+    /// Removes the place `name` from the slipring directory.
+    ///
+    /// # Errors
+    /// [`RemoveError::InUse`] while anybody listens.
+    pub fn remove(name: &str) -> Result<(), RemoveError> {
+        Ring::remove(name)
+    }
+
+    /// Listens under a name.
+    ///
+    /// # Errors
+    /// [`AttachError::CursorInUse`] while somebody alive listens under the name;
+    /// [`AttachError::NoRow`] if there are as many listeners as there can be.
+    pub fn listener(&self, name: &str) -> Result<Listener, AttachError> {
+        Listener::attach(&self.ring, CursorName::new(name)?)
+    }
+
+    /// Whoever listens under a name now.
+    ///
+    /// # Errors
+    /// [`SignalError::Nobody`].
+    pub fn target(&self, name: &str) -> Result<Target, SignalError> {
+        Target::find(&self.ring, name)
+    }
+
+    /// Sends a signal to everybody who listens now.
+    ///
+    /// # Errors
+    /// [`SignalError::Number`], [`SignalError::Forked`], [`SignalError::Poisoned`].
+    pub fn broadcast(&self, signal: u32) -> Result<(), SignalError> {
+        undisturbed(&self.ring)?;
+        checked(signal)?;
+        let memory = self.ring.segment().reader();
+        broadcast(memory, signal);
+        if let Some(control) = memory.control() {
+            let mut waker = self.waker.lock().unwrap_or_else(PoisonError::into_inner);
+            waker.ring(&control.data);
+        }
+        Ok(())
+    }
+
+    /// Who listens now.
+    pub fn listeners(&self) -> Vec<String> {
+        let ring = &self.ring;
+        let alive = ring
+            .taken_rows()
+            .filter(|row| ring.is_held(Role::Row(*row)) != Some(false));
+        let mut names: Vec<String> = alive
+            .filter_map(|row| ring.name_of_row(row).map(|name| name.to_string()))
+            .collect();
+        names.sort();
+        names
+    }
+
+    /// Where it lies, for messages.
+    pub fn path(&self) -> &Path {
+        self.ring.path()
+    }
+}
+
+/// The row of whoever listens under a name, and its generation.
+fn find(ring: &Ring, name: CursorName) -> Option<(u32, u64)> {
+    let memory = ring.segment().reader();
+    ring.taken_rows().find_map(|at| {
+        let row = memory.row(at)?;
+        let generation = row.generation.load(Relaxed);
+        let listens = ring.name_of_row(at) == Some(name)
+            && ring.is_held(Role::Row(at)) != Some(false)
+            && RowState::from_raw(row.state.load(Relaxed)) == RowState::Observer
+            && row.generation.load(Relaxed) == generation;
+        listens.then_some((at, generation))
+    })
+}
+
+fn checked(signal: u32) -> Result<(), SignalError> {
+    if signal < SIGNALS {
+        Ok(())
+    } else {
+        Err(SignalError::Number { signal })
+    }
+}
+
+fn undisturbed(ring: &Ring) -> Result<(), SignalError> {
+    let canary = ring.canary();
+    if !canary.disturbed() {
+        Ok(())
+    } else if canary.forked() {
+        Err(SignalError::Forked)
+    } else if ring.is_poisoned() {
+        Err(SignalError::Poisoned)
+    } else {
+        Ok(())
+    }
+}

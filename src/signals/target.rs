@@ -1,0 +1,85 @@
+//! Whom a signal is for.
+//!
+//! Layer 7.
+
+use super::{checked, find, undisturbed, SignalError};
+use crate::endpoint::Ring;
+use crate::ring::pending::send;
+use crate::segment::{CursorName, Role};
+use crate::wait::Waker;
+use core::time::Duration;
+use std::cell::Cell;
+use std::marker::PhantomData;
+use std::time::Instant;
+
+/// How long a listener is believed to be alive after it was seen to be.
+const BELIEVED: Duration = Duration::from_millis(10);
+
+/// A listener, as those see it who send to it. Made by [`Signals::target`](crate::Signals::target).
+///
+/// # Guarantees
+/// What it sends goes to the listener that was there when it was made, and to no other. After that one
+/// is gone, sending is an error; what was sent in the 10 milliseconds before that was noticed is lost
+/// with the listener.
+#[derive(Debug)]
+pub struct Target {
+    ring: Ring,
+    name: CursorName,
+    row: u32,
+    generation: u64,
+    waker: Waker,
+    alive_at: Instant,
+    one_thread: PhantomData<Cell<()>>,
+}
+
+impl Target {
+    pub(super) fn find(ring: &Ring, name: &str) -> Result<Self, SignalError> {
+        undisturbed(ring)?;
+        let name = CursorName::new(name)?;
+        let (row, generation) = find(ring, name).ok_or_else(|| SignalError::Nobody {
+            name: name.to_string(),
+        })?;
+        Ok(Self {
+            ring: ring.clone(),
+            name,
+            row,
+            generation,
+            waker: Waker::default(),
+            alive_at: Instant::now(),
+            one_thread: PhantomData,
+        })
+    }
+
+    /// Sends a signal, from 0 to 63.
+    ///
+    /// # Errors
+    /// [`SignalError::Nobody`] once the listener is gone; [`SignalError::Number`].
+    pub fn send(&mut self, signal: u32) -> Result<(), SignalError> {
+        undisturbed(&self.ring)?;
+        checked(signal)?;
+        let now = Instant::now();
+        if now - self.alive_at >= BELIEVED {
+            if self.ring.is_held(Role::Row(self.row)) == Some(false) {
+                return Err(self.nobody());
+            }
+            self.alive_at = now;
+        }
+        let memory = self.ring.segment().reader();
+        if !send(memory, self.row, self.generation, signal) {
+            return Err(self.nobody());
+        }
+        if let Some(control) = memory.control() {
+            self.waker.ring(&control.data);
+        }
+        Ok(())
+    }
+
+    /// The name it listens under.
+    pub fn name(&self) -> String {
+        self.name.to_string()
+    }
+
+    fn nobody(&self) -> SignalError {
+        SignalError::Nobody { name: self.name() }
+    }
+}
