@@ -34,6 +34,8 @@ mod registry;
 #[cfg(not(slipring_loom))]
 mod semaphore;
 #[cfg(not(slipring_loom))]
+mod shared;
+#[cfg(not(slipring_loom))]
 mod signals;
 #[cfg(not(slipring_loom))]
 mod typed;
@@ -62,6 +64,7 @@ pub use {
     ring::{consumer::Epoch, observer::Resume, Corrupt, Start},
     segment::{guard_against_truncation, CreateError, NameError, OpenError, RemoveError},
     semaphore::{AcquireError, Permit, Semaphore, SemaphoreBuilder, SemaphoreStatus},
+    shared::{Shared, SharedBuilder, SharedError, SharedGuard},
     signals::{
         Background, Listener, Noticed, SignalError, SignalSet, Signals, SignalsBuilder, Target,
     },

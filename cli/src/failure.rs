@@ -6,7 +6,8 @@ use slipring::{
 };
 use std::fmt::Display;
 use std::io;
-use std::process::ExitCode;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{ExitCode, ExitStatus};
 
 pub const FAILED: u8 = 1;
 pub const USAGE: u8 = 2;
@@ -49,6 +50,17 @@ impl Failure {
     /// Whether this is the end with that code.
     pub fn is(&self, code: u8) -> bool {
         self.code == code
+    }
+
+    /// What the end of a command that was run means for us: its status, as a shell says it.
+    pub fn of_command(status: ExitStatus) -> Result<(), Self> {
+        match (status.code(), status.signal()) {
+            (Some(0), _) => Ok(()),
+            (Some(code), _) => Err(Self::silent(u8::try_from(code).unwrap_or(FAILED))),
+            (None, signal) => Err(Self::silent(
+                u8::try_from(128 + signal.unwrap_or(0)).unwrap_or(FAILED),
+            )),
+        }
     }
 
     pub fn report(self) -> ExitCode {

@@ -95,6 +95,7 @@ pub fn stat(arguments: &StatArguments) -> Outcome {
     match target.form()? {
         Form::Queue => return crate::queue::show(&arguments.name, arguments.json),
         Form::Latest => return crate::latest::show(&arguments.name, arguments.json),
+        Form::Shared => return crate::shared::show(&arguments.name, arguments.json),
         Form::Signals => return crate::signal::show(&arguments.name, arguments.json),
         Form::Semaphore => return crate::semaphore::show(&arguments.name, arguments.json),
         _ => {}

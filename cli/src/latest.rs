@@ -2,6 +2,7 @@
 
 use crate::failure::{Failure, FAILED, NOT_FOUND, USAGE};
 use crate::text::{self, Target};
+use crate::value::Text;
 use crate::Outcome;
 use serde_json::json;
 use slipring::{Latest, LatestBuilder, LatestReader};
@@ -92,30 +93,6 @@ struct Watch {
     /// End with status 124 when nothing changes for this long
     #[arg(long, value_name = "TIME", value_parser = text::duration)]
     timeout: Option<Duration>,
-}
-
-slipring::message! {
-    /// A text as a value.
-    pub struct Text {
-        /// Bytes that count.
-        pub len: u64,
-        /// The bytes.
-        pub bytes: [u8; 256],
-    }
-}
-
-impl Text {
-    fn new(text: &[u8]) -> Option<Self> {
-        let mut bytes = [0; 256];
-        bytes.get_mut(..text.len())?.copy_from_slice(text);
-        let len = text.len() as u64;
-        Some(Self { len, bytes })
-    }
-
-    fn bytes(&self) -> &[u8] {
-        let len = usize::try_from(self.len).unwrap_or(usize::MAX);
-        &self.bytes[..len.min(self.bytes.len())]
-    }
 }
 
 pub fn run(arguments: &Arguments) -> Outcome {

@@ -14,9 +14,11 @@ mod queue;
 mod render;
 mod semaphore;
 mod share;
+mod shared;
 mod signal;
 mod subscribe;
 mod text;
+mod value;
 
 use clap::{Parser, Subcommand};
 use failure::Failure;
@@ -48,7 +50,7 @@ EXAMPLES
   seq 1000 | slipring pub ticks        publish each line
   slipring sub ticks --from oldest     read them, missing nothing
   slipring stat ticks                  who is attached, how far behind
-  slipring queue --help                message queues; also: latest, sem, signal";
+  slipring queue --help                message queues; also: latest, shared, sem, signal";
 
 #[derive(Subcommand)]
 enum Verb {
@@ -66,6 +68,8 @@ enum Verb {
     Queue(queue::Arguments),
     /// The newest value of one writer
     Latest(latest::Arguments),
+    /// A value that several processes change
+    Shared(shared::Arguments),
     /// Semaphores: so many at a time, whoever dies
     Sem(semaphore::Arguments),
     /// Signals to a named listener, or to all
@@ -97,6 +101,7 @@ fn main() -> ExitCode {
         Verb::Sub(arguments) => subscribe::run(&arguments),
         Verb::Queue(arguments) => queue::run(&arguments),
         Verb::Latest(arguments) => latest::run(&arguments),
+        Verb::Shared(arguments) => shared::run(&arguments),
         Verb::Sem(arguments) => semaphore::run(&arguments),
         Verb::Signal(arguments) => signal::run(&arguments),
         Verb::Share(arguments) => share::run(&arguments),
@@ -137,6 +142,8 @@ mod tests {
             "sub",
             "queue",
             "sem",
+            "shared",
+            "update",
             "signal",
             "listen",
             "--as",

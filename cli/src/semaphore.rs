@@ -6,7 +6,6 @@ use crate::Outcome;
 use serde_json::json;
 use slipring::{Deadline, Semaphore};
 use std::io::Write;
-use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
 use std::time::Duration;
 
@@ -146,14 +145,7 @@ fn hold(arguments: &Run) -> Outcome {
     let status = Command::new(program).args(rest).status();
     drop(permits);
     let status = status.map_err(|error| Failure::new(FAILED, format!("{program}: {error}")))?;
-    match (status.code(), status.signal()) {
-        (Some(0), _) => Ok(()),
-        (Some(code), _) => Err(Failure::silent(u8::try_from(code).unwrap_or(FAILED))),
-        // As a shell says it.
-        (None, signal) => Err(Failure::silent(
-            u8::try_from(128 + signal.unwrap_or(0)).unwrap_or(FAILED),
-        )),
-    }
+    Failure::of_command(status)
 }
 
 /// What `slipring stat` prints of a semaphore.

@@ -12,6 +12,8 @@ use crate::sync::{ord, AtomicU64, Ordering::Relaxed};
 
 const TURN: u32 = 0;
 const TICKETS: u32 = 1;
+/// For whoever holds the permits to use as it likes.
+pub const HOLDER_WORD: u32 = 8;
 /// The permits begin on a line of their own.
 const FIRST_WORD: u32 = 16;
 /// The most permits there can be.

@@ -137,7 +137,8 @@ impl Semaphore {
         Self::attach(Ring::open_form(location, mapping, Form::Semaphore)?)
     }
 
-    fn attach(ring: Ring) -> Result<Self, OpenError> {
+    /// A handle to the permits of a segment of any form that has them.
+    pub(crate) fn attach(ring: Ring) -> Result<Self, OpenError> {
         let (row, held) = ring.acquire_row().map_err(|error| match error {
             AttachError::NoRow { rows } => OpenError::Busy {
                 path: ring.path().to_owned(),
@@ -297,7 +298,11 @@ impl Semaphore {
         Ok(())
     }
 
-    fn undisturbed(&self) -> Result<(), AcquireError> {
+    pub(crate) fn ring(&self) -> &Ring {
+        &self.shared.ring
+    }
+
+    pub(crate) fn undisturbed(&self) -> Result<(), AcquireError> {
         let canary: Canary = self.shared.ring.canary();
         if !canary.disturbed() {
             Ok(())
@@ -367,21 +372,23 @@ impl Semaphore {
         }
     }
 
-    /// Gives back what the dead hold.
-    fn sweep(&self) {
+    /// Gives back what the dead hold; whether that was anything.
+    pub(crate) fn return_from_the_dead(&self) -> bool {
+        let mut returned = 0;
         let ring = &self.shared.ring;
         let dead =
             |row: &u32| *row != self.shared.row && ring.is_held(Role::Row(*row)) == Some(false);
         let rows: Vec<u32> = ring.taken_rows().filter(dead).collect();
         for at in rows {
             if let Ok(Some(_held)) = ring.acquire(Role::Row(at)) {
-                self.shared.permits.return_all(at);
+                returned += self.shared.permits.return_all(at);
                 if let Some(row) = ring.segment().reader().row(at) {
                     row.state.store(RowState::Free as u32, Relaxed);
                 }
                 self.shared.ring_waiters();
             }
         }
+        returned > 0
     }
 }
 
@@ -419,7 +426,7 @@ impl Waited for Waiting<'_> {
     }
 
     fn gone(&mut self) -> bool {
-        self.semaphore.sweep();
+        self.semaphore.return_from_the_dead();
         self.semaphore.shared.ring.is_poisoned()
     }
 

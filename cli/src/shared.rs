@@ -1,0 +1,265 @@
+//! `slipring shared`: values that several processes change, from a shell.
+
+use crate::failure::{Failure, FAILED, USAGE};
+use crate::text::{self, styled, Target, BOLD};
+use crate::value::Text;
+use crate::Outcome;
+use serde_json::json;
+use slipring::{Deadline, Shared, SharedBuilder};
+use std::io::{self, Write};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+#[derive(clap::Args)]
+#[command(after_help = "\
+A value is a text of at most 256 bytes. 'update' runs a command that gets the value on its standard
+input, and whose standard output is the new value; meanwhile nobody else can change it. If the command
+fails or is killed, the value stays.
+
+EXAMPLES
+  slipring shared create counter
+  slipring shared set counter 0
+  slipring shared update counter -- awk '{ print $1 + 1 }'   # in as many terminals as you like
+  slipring shared get counter
+  slipring shared watch counter")]
+pub struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(clap::Subcommand)]
+enum Verb {
+    /// Create a value, empty, and print its path
+    Create(Create),
+    /// Print the value
+    Get(Get),
+    /// Change the value
+    Set(Set),
+    /// Change the value by a command, while nobody else can
+    Update(Update),
+    /// Print the value whenever it has changed
+    Watch(Watch),
+}
+
+#[derive(clap::Args)]
+struct Create {
+    /// Name of the value, or a path that begins with / or .
+    name: String,
+    /// How many can have it open at once
+    #[arg(long, value_name = "N", default_value_t = 32)]
+    handles: u32,
+    /// Succeed if the value exists already
+    #[arg(long)]
+    if_missing: bool,
+}
+
+#[derive(clap::Args)]
+struct Get {
+    /// Name of the value, or a path that begins with / or .
+    name: String,
+    /// Print a JSON object, with the version
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(clap::Args)]
+struct Set {
+    /// Name of the value, or a path that begins with / or .
+    name: String,
+    /// The new value
+    value: String,
+    /// Create the value if it does not exist
+    #[arg(long)]
+    create: bool,
+    /// Give up with status 124 when it stays locked for this long
+    #[arg(long, value_name = "TIME", value_parser = text::duration)]
+    timeout: Option<Duration>,
+}
+
+#[derive(clap::Args)]
+struct Update {
+    /// Name of the value, or a path that begins with / or .
+    name: String,
+    /// Give up with status 124 when it stays locked for this long
+    #[arg(long, value_name = "TIME", value_parser = text::duration)]
+    timeout: Option<Duration>,
+    /// The command and its arguments
+    #[arg(required = true, last = true)]
+    command: Vec<String>,
+}
+
+#[derive(clap::Args)]
+struct Watch {
+    /// Name of the value, or a path that begins with / or .
+    name: String,
+    /// Print JSON objects, with the versions
+    #[arg(long)]
+    json: bool,
+    /// End after this many changes
+    #[arg(long, short = 'n', value_name = "N")]
+    count: Option<u64>,
+    /// End with status 124 when nothing changes for this long
+    #[arg(long, value_name = "TIME", value_parser = text::duration)]
+    timeout: Option<Duration>,
+}
+
+pub fn run(arguments: &Arguments) -> Outcome {
+    match &arguments.verb {
+        Verb::Create(arguments) => create(arguments),
+        Verb::Get(arguments) => get(arguments),
+        Verb::Set(arguments) => set(arguments),
+        Verb::Update(arguments) => update(arguments),
+        Verb::Watch(arguments) => watch(arguments),
+    }
+}
+
+fn builder(name: &str) -> SharedBuilder<Text> {
+    match Target::parse(name) {
+        Target::Name(name) => Shared::builder(&name),
+        Target::Path(path) => Shared::builder_at(path),
+    }
+}
+
+fn open(name: &str) -> Result<Shared<Text>, Failure> {
+    let shared = match Target::parse(name) {
+        Target::Name(name) => Shared::open(&name),
+        Target::Path(path) => Shared::open_at(path),
+    };
+    Ok(shared?)
+}
+
+fn create(arguments: &Create) -> Outcome {
+    let builder = builder(&arguments.name).max_handles(arguments.handles);
+    let shared = if arguments.if_missing {
+        builder.create_or_open()?
+    } else {
+        builder.create()?
+    };
+    println!("{}", shared.path().display());
+    Ok(())
+}
+
+fn as_text(value: &[u8]) -> Result<Text, Failure> {
+    Text::new(value).ok_or_else(|| {
+        let len = value.len();
+        Failure::new(
+            USAGE,
+            format!("a value of {len} bytes is too long: use at most 256"),
+        )
+    })
+}
+
+fn deadline(timeout: Option<Duration>) -> Deadline {
+    timeout.map_or(Deadline::NEVER, Deadline::after)
+}
+
+fn set(arguments: &Set) -> Outcome {
+    let value = as_text(arguments.value.as_bytes())?;
+    let mut shared = if arguments.create {
+        builder(&arguments.name).create_or_open()?
+    } else {
+        open(&arguments.name)?
+    };
+    *shared.lock_until(deadline(arguments.timeout))? = value;
+    Ok(())
+}
+
+fn update(arguments: &Update) -> Outcome {
+    let mut shared = open(&arguments.name)?;
+    let mut guard = shared.lock_until(deadline(arguments.timeout))?;
+    if guard.abandoned() {
+        eprintln!(
+            "slipring: the last to change it died before it was done; its change may be missing"
+        );
+    }
+    let (program, rest) = arguments
+        .command
+        .split_first()
+        .ok_or_else(|| Failure::new(USAGE, "a command is needed"))?;
+    let failed = |error: io::Error| Failure::new(FAILED, format!("{program}: {error}"));
+    let mut child = Command::new(program)
+        .args(rest)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(failed)?;
+    if let Some(mut input) = child.stdin.take() {
+        // A command that does not read its input is no failure. At most 257 bytes: never blocks.
+        let _ = input
+            .write_all(guard.bytes())
+            .and_then(|()| input.write_all(b"\n"));
+    }
+    let output = child.wait_with_output().map_err(failed)?;
+    Failure::of_command(output.status)?;
+    let value = output.stdout.strip_suffix(b"\n").unwrap_or(&output.stdout);
+    *guard = as_text(value)?;
+    Ok(())
+}
+
+fn print(value: &Text, version: u64, as_json: bool) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    if as_json {
+        let text = String::from_utf8_lossy(value.bytes());
+        writeln!(out, "{}", json!({ "value": text, "version": version }))?;
+    } else {
+        out.write_all(value.bytes())?;
+        out.write_all(b"\n")?;
+    }
+    out.flush()
+}
+
+fn get(arguments: &Get) -> Outcome {
+    let (value, version) = open(&arguments.name)?.get()?;
+    Ok(print(&value, version, arguments.json)?)
+}
+
+fn watch(arguments: &Watch) -> Outcome {
+    let mut shared = open(&arguments.name)?;
+    let mut left = arguments.count.unwrap_or(u64::MAX);
+    let mut last = 0;
+    while left > 0 {
+        shared.wait_until(last, deadline(arguments.timeout))?;
+        let (value, version) = shared.get()?;
+        print(&value, version, arguments.json)?;
+        last = version;
+        left -= 1;
+    }
+    Ok(())
+}
+
+/// What `slipring stat` prints of a shared value.
+pub fn show(name: &str, as_json: bool) -> Outcome {
+    let ring = slipring::look_at(Target::parse(name).path())?;
+    let status = ring.status();
+    let schema = ring.schema().map_or("-".into(), ToString::to_string);
+    let handles = status.readers.iter().filter(|reader| reader.alive).count();
+    let mut out = io::stdout().lock();
+    if as_json {
+        let object = json!({
+            "name": name,
+            "kind": "shared",
+            "path": ring.path().display().to_string(),
+            "schema": schema,
+            "handles": handles,
+        });
+        return Ok(writeln!(out, "{object}")?);
+    }
+    let mut line = |label: &str, value: String| {
+        writeln!(out, "{} {value}", styled(BOLD, &format!("{label:<14}")))
+    };
+    line("shared", ring.path().display().to_string())?;
+    line("value", schema)?;
+    line("handles", handles.to_string())?;
+    Ok(())
+}
+
+impl From<slipring::SharedError> for Failure {
+    fn from(error: slipring::SharedError) -> Self {
+        let code = match error {
+            slipring::SharedError::TimedOut => return Self::silent(crate::failure::TIMED_OUT),
+            slipring::SharedError::Poisoned => crate::failure::INCOMPATIBLE,
+            _ => FAILED,
+        };
+        Self::new(code, error)
+    }
+}

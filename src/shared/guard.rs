@@ -1,0 +1,107 @@
+//! The lock on a shared value, and the copy its holder works on.
+//!
+//! Layer 7.
+
+use super::Shared;
+use crate::semaphore::Permit;
+use crate::sync::Ordering::Relaxed;
+use crate::typed::Plain;
+use core::ops::{Deref, DerefMut};
+
+/// The lock, and the value to be changed. Dropping it puts the changed value in place, all at once,
+/// and gives the lock back; a panic or a death leaves the value as it was.
+#[derive(Debug)]
+#[must_use = "a guard that is dropped gives the lock back at once"]
+pub struct SharedGuard<'s, T: Plain> {
+    shared: &'s mut Shared<T>,
+    value: T,
+    version: u64,
+    changed: bool,
+    abandoned: bool,
+    /// Freed last.
+    _permit: Permit,
+}
+
+impl<'s, T: Plain> SharedGuard<'s, T> {
+    pub(super) fn new(
+        shared: &'s mut Shared<T>,
+        permit: Permit,
+        value: T,
+        version: u64,
+        abandoned: bool,
+    ) -> Self {
+        Self {
+            shared,
+            value,
+            version,
+            changed: false,
+            abandoned,
+            _permit: permit,
+        }
+    }
+
+    /// Whether the last holder died, or panicked, while it held the lock. Its change is there whole,
+    /// if it got as far as giving the lock back, or not at all; what it was doing beside this value is
+    /// for the caller to find out.
+    pub fn abandoned(&self) -> bool {
+        self.abandoned
+    }
+
+    /// How many times the value was changed before.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// Puts the changed value in place and gives the lock back. Returns the version that the value
+    /// has now.
+    pub fn commit(mut self) -> u64 {
+        self.put();
+        self.version
+    }
+
+    /// Gives the lock back without changing anything.
+    pub fn discard(mut self) {
+        self.changed = false;
+    }
+
+    fn put(&mut self) {
+        if !std::mem::take(&mut self.changed) {
+            return;
+        }
+        let bytes = bytemuck::bytes_of(&self.value);
+        if let Some(version) = self.shared.own.set(0, bytes) {
+            self.version = version;
+        }
+        if let Some(control) = self.shared.seen.memory().control() {
+            self.shared.waker.ring(&control.data);
+        }
+    }
+}
+
+impl<T: Plain> Deref for SharedGuard<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}
+
+impl<T: Plain> DerefMut for SharedGuard<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        self.changed = true;
+        &mut self.value
+    }
+}
+
+impl<T: Plain> Drop for SharedGuard<'_, T> {
+    fn drop(&mut self) {
+        // A fork holds nothing, and a panic is a death in the middle: the word stays.
+        if self.shared.semaphore.undisturbed().is_err() || std::thread::panicking() {
+            return;
+        }
+        self.put();
+        if let Some(word) = self.shared.holder_word() {
+            word.store(0, Relaxed);
+        }
+    }
+}

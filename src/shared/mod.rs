@@ -1,0 +1,339 @@
+//! A value that several processes change, one at a time.
+//!
+//! Layer 7. A segment whose data is one cell (`ring::cell`) and whose board is a semaphore with one
+//! permit: whoever holds the permit is the cell's one writer. The permit comes back when its holder
+//! dies, and the cell shows whole values only, so there is nothing to repair; whether the last holder
+//! died in the middle is in one more word of the board.
+
+mod error;
+mod guard;
+
+pub use error::SharedError;
+pub use guard::SharedGuard;
+
+use crate::endpoint::{Builder, Ring};
+use crate::layout::form::Form;
+use crate::layout::lines::Bell;
+use crate::ring::cell::{table_bytes, Cells};
+use crate::ring::permits::{board_words, HOLDER_WORD};
+use crate::segment::{CreateError, Location, Memory, NameError, OpenError, RemoveError};
+use crate::semaphore::{AcquireError, Permit, Semaphore};
+use crate::sync::{AtomicU64, Ordering::Relaxed};
+use crate::typed::Plain;
+use crate::wait::{until, Deadline, Outcome, Strategy, Waited, Waker};
+use std::marker::PhantomData;
+use std::path::Path;
+
+/// How often a copy is tried before the changes count as too fast.
+const ATTEMPTS: u32 = 1000;
+
+/// A handle to a value that several processes change.
+///
+/// # Guarantees
+/// - One holder of the lock at a time, in any process; it sees everything the last one did.
+/// - A change is there whole or not at all: the holder works on a copy, which takes the value's place
+///   when the guard is dropped, at once. A holder that dies or panics changes nothing, and its lock
+///   comes back within 20 ms where somebody waits for it; the next holder is
+///   [told](SharedGuard::abandoned).
+/// - Reading takes no lock and holds nobody up. A value that is read is whole, and not older than the
+///   newest one before the read began; its version never goes back.
+/// - The lock is fair as a [`Semaphore`] is: nobody starves. No system call unless somebody sleeps.
+///
+/// # What others may change meanwhile
+/// The value, whenever this handle does not hold the lock. Its type never changes.
+///
+/// A handle is for one thread at a time, like the others; open another one for another thread.
+///
+/// ```
+/// # let scratch = tempfile::tempdir()?;
+/// # let path = scratch.path().join("account");
+/// use slipring::Shared;
+///
+/// slipring::message! {
+///     pub struct Account { pub balance: i64, pub bookings: u64 }
+/// }
+///
+/// let mut account = Shared::<Account>::builder_at(&path).create()?; // begins with zeroes
+/// let mut elsewhere = Shared::<Account>::open_at(&path)?; // in another process
+///
+/// let mut guard = account.lock()?;
+/// guard.balance += 100;
+/// guard.bookings += 1;
+/// assert_eq!(elsewhere.get()?.0.balance, 0); // not yet
+/// let version = guard.commit();
+/// assert_eq!(elsewhere.get()?, (Account { balance: 100, bookings: 1 }, version));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Shared<T> {
+    semaphore: Semaphore,
+    /// As everybody sees it, and as the holder of the lock does.
+    seen: Cells,
+    own: Cells,
+    /// Where values are copied to.
+    private: Box<[u64]>,
+    waker: Waker,
+    slept: bool,
+    strategy: Strategy,
+    value: PhantomData<fn(T) -> T>,
+}
+
+/// What a new shared value will be like. Made by [`Shared::builder`].
+#[derive(Clone, Debug)]
+#[must_use = "a builder creates nothing until `create`"]
+pub struct SharedBuilder<T> {
+    inner: Builder,
+    location: Result<Location, NameError>,
+    value: PhantomData<fn() -> T>,
+}
+
+impl<T: Plain> SharedBuilder<T> {
+    /// How many handles there can be at once; 32 by default, 1 to 1024.
+    pub fn max_handles(mut self, handles: u32) -> Self {
+        self.inner = self.inner.max_readers(handles);
+        self
+    }
+
+    /// Creates the value, all zeroes, at version 0, and opens it. Only its owner can open it.
+    ///
+    /// # Errors
+    /// [`CreateError`], as for a ring.
+    pub fn create(self) -> Result<Shared<T>, CreateError> {
+        self.location.clone()?;
+        Shared::attach(self.described().create()?).map_err(CreateError::Open)
+    }
+
+    /// Opens the value if it exists, else creates it. Its type must agree.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create), and those of opening.
+    pub fn create_or_open(self) -> Result<Shared<T>, CreateError> {
+        self.location.clone()?;
+        Shared::attach(self.described().create_or_open()?).map_err(CreateError::Open)
+    }
+
+    fn described(self) -> Builder {
+        let bytes = table_bytes(1, size_of::<T>() as u64);
+        let capacity = bytes.checked_next_power_of_two().unwrap_or(u64::MAX);
+        self.inner
+            .capacity_bytes(capacity.max(4096))
+            .schema(T::schema())
+            // One permit, and never more.
+            .form(Form::Shared, board_words(1), [1, 1])
+    }
+}
+
+impl<T: Plain> Shared<T> {
+    /// Describes a new value named `name` in the slipring directory.
+    pub fn builder(name: &str) -> SharedBuilder<T> {
+        SharedBuilder {
+            inner: Ring::builder(name),
+            location: Location::named(name),
+            value: PhantomData,
+        }
+    }
+
+    /// Describes a new value at a path of your choice, which becomes a directory.
+    pub fn builder_at(path: impl AsRef<Path>) -> SharedBuilder<T> {
+        let path = path.as_ref();
+        SharedBuilder {
+            inner: Ring::builder_at(path),
+            location: Location::at(path),
+            value: PhantomData,
+        }
+    }
+
+    /// Opens the value `name` in the slipring directory.
+    ///
+    /// # Errors
+    /// [`OpenError`], as for a ring; [`OpenError::Schema`] if it is no `T`; [`OpenError::Busy`] if
+    /// there are as many handles as there can be.
+    pub fn open(name: &str) -> Result<Self, OpenError> {
+        Self::open_location(&Location::named(name)?)
+    }
+
+    /// Opens the value at a path.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_at(path: impl AsRef<Path>) -> Result<Self, OpenError> {
+        Self::open_location(&Location::at(path.as_ref())?)
+    }
+
+    fn open_location(location: &Location) -> Result<Self, OpenError> {
+        Self::attach(Ring::open_form(location, Default::default(), Form::Shared)?)
+    }
+
+    fn attach(ring: Ring) -> Result<Self, OpenError> {
+        ring.expect_schema(&T::schema())?;
+        let overlay = |memory: &Memory| {
+            let cells = Cells::new(memory, 1, size_of::<T>() as u64);
+            cells.ok_or_else(|| OpenError::Untrusted {
+                path: ring.path().to_owned(),
+                why: "its value is not where it says",
+            })
+        };
+        let seen = overlay(ring.segment().reader())?;
+        let own = overlay(&ring.segment().writer()?)?;
+        Ok(Self {
+            semaphore: Semaphore::attach(ring)?,
+            seen,
+            own,
+            private: vec![0; size_of::<T>().div_ceil(8)].into_boxed_slice(),
+            waker: Waker::default(),
+            slept: false,
+            strategy: Strategy::default(),
+            value: PhantomData,
+        })
+    }
+
+    /// Removes the value `name` from the slipring directory.
+    ///
+    /// # Errors
+    /// [`RemoveError::InUse`] while anybody has it open.
+    pub fn remove(name: &str) -> Result<(), RemoveError> {
+        Ring::remove(name)
+    }
+
+    /// How this handle waits; polls for 20 microseconds and then sleeps by default.
+    #[must_use]
+    pub fn strategy(mut self, strategy: Strategy) -> Self {
+        self.semaphore = self.semaphore.strategy(strategy);
+        self.strategy = strategy;
+        self
+    }
+
+    /// Waits for the lock and lends the value to be changed.
+    ///
+    /// # Errors
+    /// [`SharedError::Forked`], [`SharedError::Poisoned`].
+    pub fn lock(&mut self) -> Result<SharedGuard<'_, T>, SharedError> {
+        self.lock_until(Deadline::NEVER)
+    }
+
+    /// As [`lock`](Self::lock), until a deadline.
+    ///
+    /// # Errors
+    /// As [`lock`](Self::lock), and [`SharedError::TimedOut`].
+    pub fn lock_until(
+        &mut self,
+        deadline: impl Into<Deadline>,
+    ) -> Result<SharedGuard<'_, T>, SharedError> {
+        let permit = self.semaphore.acquire_until(deadline)?;
+        self.locked(permit)
+    }
+
+    /// As [`lock`](Self::lock), if nobody holds it or has waited longer.
+    ///
+    /// # Errors
+    /// As [`lock`](Self::lock), and [`SharedError::Locked`].
+    pub fn try_lock(&mut self) -> Result<SharedGuard<'_, T>, SharedError> {
+        let permit = match self.semaphore.try_acquire() {
+            // Nobody waits, so nobody has asked whether the holder lives.
+            Err(AcquireError::Unavailable) if self.semaphore.return_from_the_dead() => {
+                self.semaphore.try_acquire()?
+            }
+            permit => permit?,
+        };
+        self.locked(permit)
+    }
+
+    fn locked(&mut self, permit: Permit) -> Result<SharedGuard<'_, T>, SharedError> {
+        let (value, version) = self.get()?;
+        let abandoned = self.holder_word().is_some_and(|word| {
+            let abandoned = word.load(Relaxed) != 0;
+            word.store(1, Relaxed);
+            abandoned
+        });
+        Ok(SharedGuard::new(self, permit, value, version, abandoned))
+    }
+
+    /// The value and its version, which is how many times it was changed.
+    ///
+    /// # Errors
+    /// [`SharedError`], but neither `Locked` nor `TimedOut`.
+    pub fn get(&mut self) -> Result<(T, u64), SharedError> {
+        self.semaphore.undisturbed()?;
+        for _ in 0..ATTEMPTS {
+            if let Some(version) = self.seen.try_get(0, &mut self.private) {
+                // Zeroes may have taken the place of what was being copied.
+                self.semaphore.undisturbed()?;
+                if version == 0 {
+                    return Ok((bytemuck::Zeroable::zeroed(), 0));
+                }
+                let bytes: &[u8] = bytemuck::cast_slice(&self.private);
+                let value = bytemuck::pod_read_unaligned(&bytes[..size_of::<T>()]);
+                return Ok((value, version));
+            }
+            crate::sync::spin_hint();
+        }
+        Err(SharedError::Overtaken)
+    }
+
+    /// How many times it was changed, without its value.
+    pub fn version(&self) -> u64 {
+        self.seen.version(0)
+    }
+
+    /// Waits until it has another version than `version`.
+    ///
+    /// # Errors
+    /// [`SharedError::TimedOut`], [`SharedError::Forked`], [`SharedError::Poisoned`].
+    pub fn wait_until(
+        &mut self,
+        version: u64,
+        deadline: impl Into<Deadline>,
+    ) -> Result<(), SharedError> {
+        self.semaphore.undisturbed()?;
+        let memory = self.seen.memory().clone();
+        let bell: Option<&Bell> = memory.control().map(|control| &control.data);
+        let mut change = Change {
+            cells: &self.seen,
+            ring: self.semaphore.ring(),
+            version,
+        };
+        let deadline = deadline.into();
+        let outcome = until(&mut change, self.strategy, bell, deadline, &mut self.slept);
+        match outcome {
+            Outcome::TimedOut => Err(SharedError::TimedOut),
+            Outcome::Gone => Err(SharedError::Poisoned),
+            Outcome::Ready | Outcome::Over => Ok(()),
+        }
+    }
+
+    /// How many handles are open and alive.
+    pub fn handles(&self) -> u32 {
+        self.semaphore.ring().live_rows()
+    }
+
+    /// Where it lies, for messages.
+    pub fn path(&self) -> &Path {
+        self.semaphore.path()
+    }
+
+    /// Not zero while somebody holds the lock, or died holding it.
+    fn holder_word(&self) -> Option<&AtomicU64> {
+        self.seen.memory().board(HOLDER_WORD)
+    }
+}
+
+/// Waiting for a change.
+struct Change<'r> {
+    cells: &'r Cells,
+    ring: &'r Ring,
+    version: u64,
+}
+
+impl Waited for Change<'_> {
+    fn ready(&mut self) -> bool {
+        self.cells.version(0) != self.version
+    }
+
+    fn over(&mut self) -> bool {
+        false
+    }
+
+    fn gone(&mut self) -> bool {
+        self.ring.is_poisoned()
+    }
+}
