@@ -28,6 +28,8 @@ mod endpoint;
 #[cfg(not(slipring_loom))]
 mod latest;
 #[cfg(not(slipring_loom))]
+mod link;
+#[cfg(not(slipring_loom))]
 mod queue;
 #[cfg(not(slipring_loom))]
 mod registry;
@@ -54,6 +56,7 @@ pub use {
     layout::form::Form,
     layout::geometry::GeometryError,
     layout::schema::{Field, Kind, Schema, SchemaError, SchemaMismatch},
+    link::{link_sides, Link, LinkBuilder, LinkError, LinkReceiver, LinkSender},
     queue::{
         Delivery, Queue, QueueBuilder, QueueStatus, Receiver, SendError, Sender, TakeError,
         PRIORITIES,

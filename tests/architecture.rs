@@ -32,7 +32,7 @@ fn sources(folder: &str) -> Vec<(PathBuf, String)> {
 }
 
 /// The layers from below: a folder may import from those before it.
-const LAYERS: [&str; 14] = [
+const LAYERS: [&str; 15] = [
     "sync",
     "layout",
     "segment",
@@ -42,6 +42,7 @@ const LAYERS: [&str; 14] = [
     "typed",
     "broker",
     "latest",
+    "link",
     "queue",
     "semaphore",
     "shared",
@@ -50,7 +51,7 @@ const LAYERS: [&str; 14] = [
 ];
 
 /// The forms, which do not use each other.
-const FORMS: [&str; 5] = ["latest", "queue", "semaphore", "shared", "signals"];
+const FORMS: [&str; 6] = ["latest", "link", "queue", "semaphore", "shared", "signals"];
 
 /// But for these.
 const BUILT_ON: [(&str, &str); 1] = [("shared", "semaphore")];

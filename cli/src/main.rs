@@ -9,6 +9,7 @@ mod doctor;
 mod failure;
 mod inspect;
 mod latest;
+mod link;
 mod publish;
 mod queue;
 mod render;
@@ -50,7 +51,7 @@ EXAMPLES
   seq 1000 | slipring pub ticks        publish each line
   slipring sub ticks --from oldest     read them, missing nothing
   slipring stat ticks                  who is attached, how far behind
-  slipring queue --help                message queues; also: latest, shared, sem, signal";
+  slipring queue --help                message queues; also: link, latest, shared, sem, signal";
 
 #[derive(Subcommand)]
 enum Verb {
@@ -68,6 +69,8 @@ enum Verb {
     Queue(queue::Arguments),
     /// The newest value of one writer
     Latest(latest::Arguments),
+    /// Talk to one other process, in both directions
+    Link(link::Arguments),
     /// A value that several processes change
     Shared(shared::Arguments),
     /// Semaphores: so many at a time, whoever dies
@@ -100,6 +103,7 @@ fn main() -> ExitCode {
         Verb::Pub(arguments) => publish::run(&arguments),
         Verb::Sub(arguments) => subscribe::run(&arguments),
         Verb::Queue(arguments) => queue::run(&arguments),
+        Verb::Link(arguments) => link::run(&arguments),
         Verb::Latest(arguments) => latest::run(&arguments),
         Verb::Shared(arguments) => shared::run(&arguments),
         Verb::Sem(arguments) => semaphore::run(&arguments),
@@ -175,6 +179,7 @@ mod tests {
             "--from",
             "oldest",
             "latest",
+            "link",
             "18446744073709551616",
             "-1",
             "--capacity",

@@ -68,6 +68,11 @@ impl Builder {
         Self::new(Place::Named(location))
     }
 
+    /// What will be at a location.
+    pub(crate) fn at(location: &Location) -> Self {
+        Self::new(Place::Named(Ok(location.clone())))
+    }
+
     /// A ring inside the one at a location.
     pub(crate) fn inside(parent: &Location, name: &str) -> Self {
         Self::new(Place::Named(Ok(parent.child(name))))

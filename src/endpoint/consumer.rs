@@ -222,6 +222,16 @@ impl Consumer {
         Ok(Batch::new(self, first, max))
     }
 
+    /// As [`receive_until`](Self::receive_until); the message is made of what arrived by
+    /// [`message`](Self::message), before anything else is asked of this consumer.
+    #[inline(never)]
+    pub(crate) fn await_next(
+        &mut self,
+        deadline: Deadline,
+    ) -> Result<Option<Arrived>, ReceiveError> {
+        self.wait_for_next(deadline)
+    }
+
     /// Sequence of the next message.
     pub fn next_sequence(&self) -> u64 {
         self.core.sequence()
@@ -267,7 +277,7 @@ impl Consumer {
 
     /// The next message, if it is there and nothing needs a closer look.
     #[inline(always)]
-    fn take(&mut self) -> Option<Arrived> {
+    pub(crate) fn take(&mut self) -> Option<Arrived> {
         if self.special || self.canary.disturbed() {
             return None;
         }
@@ -279,7 +289,7 @@ impl Consumer {
     /// Arrival is noticed out of line, and the message taken here: every instruction between the
     /// two is latency.
     #[inline(always)]
-    fn take_soon(&mut self) -> Option<Arrived> {
+    pub(crate) fn take_soon(&mut self) -> Option<Arrived> {
         if self.special || self.canary.disturbed() {
             return None;
         }
@@ -362,7 +372,7 @@ impl Consumer {
     }
 
     #[inline(always)]
-    fn message(&mut self, arrived: Arrived) -> Message<'_> {
+    pub(crate) fn message(&mut self, arrived: Arrived) -> Message<'_> {
         Message::new(self, arrived)
     }
 

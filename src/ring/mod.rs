@@ -16,6 +16,7 @@ pub mod consumer;
 pub mod gate;
 pub mod index;
 pub mod observer;
+pub mod pact;
 pub mod pending;
 pub mod permits;
 pub mod producer;

@@ -23,6 +23,8 @@ pub enum Role {
     Producer,
     /// Whoever removes the ring.
     Cleaner,
+    /// One end of what has two.
+    End(u32),
     /// The owner of a row.
     Row(u32),
     /// Whoever uses the durable cursor whose name has this hash.
@@ -34,6 +36,7 @@ impl Role {
         match self {
             Self::Producer => 0,
             Self::Cleaner => 1,
+            Self::End(end) => 2 + u64::from(end % 2),
             Self::Row(row) => 16 + u64::from(row),
             Self::Cursor(hash) => 1 << 61 | hash >> 3,
         }
@@ -199,6 +202,8 @@ mod tests {
             for role in [
                 Role::Producer,
                 Role::Cleaner,
+                Role::End(0),
+                Role::End(1),
                 Role::Row(0),
                 Role::Row(1023),
                 Role::Cursor(0),

@@ -1,0 +1,169 @@
+//! One side of a pact between two processes: who it is, waiting for the other, and learning of its end.
+//!
+//! Layer 5. The pact itself is `ring::pact`. A side is owned by holding its lock, so the other one
+//! learns of a death as of a goodbye, only later.
+
+use super::error::AttachError;
+use super::ring::Ring;
+use crate::layout::lines::Bell;
+use crate::ring::pact::{Pact, Progress, Side};
+use crate::segment::{Held, Role};
+use crate::wait::{bell, until, Deadline, Outcome, Strategy, Waited};
+
+/// A side of a pact that this process owns.
+#[derive(Debug)]
+pub(crate) struct Meeting {
+    pact: Pact,
+    side: Side,
+    ring: Ring,
+    slept: bool,
+    /// Freed last.
+    _held: Held,
+}
+
+/// How waiting for the other side ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Met {
+    /// Both have agreed.
+    Yes,
+    /// The other side did not come until the deadline.
+    TimedOut,
+    /// A file was cut short.
+    Poisoned,
+}
+
+const fn role(side: Side) -> Role {
+    match side {
+        Side::First => Role::End(0),
+        Side::Second => Role::End(1),
+    }
+}
+
+impl Meeting {
+    /// Becomes the owner of a side, in no pact yet; `None` if somebody alive owns it.
+    pub(crate) fn begin(ring: &Ring, side: Side) -> Result<Option<Self>, AttachError> {
+        ring.undisturbed()?;
+        let Some(held) = ring.acquire(role(side))? else {
+            return Ok(None);
+        };
+        let memory = ring.segment().reader().clone();
+        let meeting = Self {
+            pact: Pact::begin(memory, side, std::process::id()),
+            side,
+            ring: ring.clone(),
+            slept: false,
+            _held: held,
+        };
+        meeting.announce();
+        Ok(Some(meeting))
+    }
+
+    /// Who owns a side, if somebody alive does.
+    pub(crate) fn owner(ring: &Ring, side: Side) -> Option<u32> {
+        let held = ring.is_held(role(side)) != Some(false);
+        held.then(|| Pact::pid(ring.segment().reader(), side))
+    }
+
+    /// Waits until both sides have agreed. Each time the other one offers itself, `get_ready` makes
+    /// this one listen to what the other will say.
+    pub(crate) fn meet<E>(
+        &mut self,
+        strategy: Strategy,
+        deadline: Deadline,
+        mut get_ready: impl FnMut() -> Result<(), E>,
+    ) -> Result<Met, E> {
+        let memory = self.ring.segment().reader().clone();
+        let bell: Option<&Bell> = memory.control().map(|control| &control.data);
+        loop {
+            let before = self.pact.progress();
+            match before {
+                Progress::Agreed => return Ok(Met::Yes),
+                Progress::Offered => {
+                    get_ready()?;
+                    if self.pact.agree() {
+                        self.announce();
+                    }
+                }
+                Progress::Alone | Progress::Waiting => {
+                    if let Some(bell) = bell {
+                        bell::allow(bell);
+                    }
+                    let mut slept = self.slept;
+                    let mut change = Change {
+                        meeting: self,
+                        before,
+                    };
+                    let outcome = until(&mut change, strategy, bell, deadline, &mut slept);
+                    self.slept = slept;
+                    // This side may have begun anew while it looked.
+                    self.announce();
+                    match outcome {
+                        Outcome::TimedOut => return Ok(Met::TimedOut),
+                        Outcome::Gone => return Ok(Met::Poisoned),
+                        Outcome::Ready | Outcome::Over => {}
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether the other side has left the pact or begun anew. One load. What it said before is
+    /// visible.
+    #[inline(always)]
+    pub(crate) fn broken(&self) -> bool {
+        self.pact.broken()
+    }
+
+    /// Whether the other side has left the pact, or is dead. A system call.
+    #[cold]
+    pub(crate) fn gone(&self) -> bool {
+        self.broken() || self.ring.is_held(role(self.side.other())) == Some(false)
+    }
+
+    /// The process on the other side, for messages.
+    pub(crate) fn other_pid(&self) -> u32 {
+        Pact::pid(self.ring.segment().reader(), self.side.other())
+    }
+
+    /// Leaves the pact, to enter another.
+    pub(crate) fn restart(&mut self) {
+        self.pact.restart();
+        self.announce();
+    }
+
+    /// Wakes whoever waits for what this side says.
+    fn announce(&self) {
+        if let Some(control) = self.ring.segment().reader().control() {
+            bell::ring_now(&control.data);
+            bell::ring_now(&control.space);
+        }
+    }
+}
+
+impl Drop for Meeting {
+    fn drop(&mut self) {
+        if !self.ring.canary().forked() {
+            self.restart();
+        }
+    }
+}
+
+/// Waiting for the other side to say something else.
+struct Change<'m> {
+    meeting: &'m mut Meeting,
+    before: Progress,
+}
+
+impl Waited for Change<'_> {
+    fn ready(&mut self) -> bool {
+        self.meeting.pact.progress() != self.before
+    }
+
+    fn over(&mut self) -> bool {
+        false
+    }
+
+    fn gone(&mut self) -> bool {
+        self.meeting.ring.is_poisoned()
+    }
+}

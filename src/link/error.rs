@@ -1,0 +1,169 @@
+//! What can go wrong with a link.
+//!
+//! Layer 7.
+
+use crate::endpoint::{AttachError, PublishError, ReceiveError, TryPublishError};
+use crate::ring::Corrupt;
+use crate::segment::{CreateError, OpenError, RemoveError};
+use core::fmt;
+
+/// Why there is no link, or nothing was sent or received on it.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum LinkError {
+    /// No name of a process, or twice the same.
+    Name {
+        /// The text.
+        name: String,
+    },
+    /// Somebody alive is connected under this name.
+    Taken {
+        /// The name.
+        name: String,
+        /// The process.
+        pid: u32,
+    },
+    /// The other side left or died, and everything it sent has been received.
+    PeerGone,
+    /// It took until the deadline.
+    TimedOut,
+    /// The other side is the whole capacity behind.
+    Full,
+    /// There is no message now.
+    Empty,
+    /// The message is larger than any may be.
+    TooLarge {
+        /// Its size in bytes.
+        len: usize,
+        /// What the link allows, in bytes.
+        max: u32,
+    },
+    /// The link could not be made.
+    Create(CreateError),
+    /// The link could not be joined.
+    Attach(AttachError),
+    /// The link could not be removed.
+    Remove(RemoveError),
+    /// The link is damaged.
+    Corrupt(Corrupt),
+    /// This process is a fork of the one that connected.
+    Forked,
+    /// A file of the link was cut short while it was mapped.
+    Poisoned,
+}
+
+impl LinkError {
+    /// A number for this kind of error that never changes, for other languages.
+    pub fn code(&self) -> u32 {
+        match self {
+            Self::Name { .. } => 760,
+            Self::Taken { .. } => 761,
+            Self::PeerGone => 762,
+            Self::TimedOut => 763,
+            Self::Full => 764,
+            Self::Empty => 765,
+            Self::TooLarge { .. } => 766,
+            Self::Create(error) => error.code(),
+            Self::Attach(error) => error.code(),
+            Self::Remove(error) => error.code(),
+            Self::Corrupt(_) => 767,
+            Self::Forked => 768,
+            Self::Poisoned => 769,
+        }
+    }
+}
+
+impl fmt::Display for LinkError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name { name } => write!(
+                f,
+                "{name:?} cannot be linked: use two different names of 1 to 31 of A-Z a-z 0-9 _ -"
+            ),
+            Self::Taken { name, pid } => {
+                write!(f, "process {pid} is connected as {name} already")
+            }
+            Self::PeerGone => f.write_str("the other side is gone"),
+            Self::TimedOut => f.write_str("the other side did nothing until the deadline"),
+            Self::Full => f.write_str("the other side is behind: there is no room"),
+            Self::Empty => f.write_str("no message is there"),
+            Self::TooLarge { len, max } => write!(
+                f,
+                "a message of {len} bytes does not fit: the link allows {max}"
+            ),
+            Self::Create(error) => error.fmt(f),
+            Self::Attach(error) => error.fmt(f),
+            Self::Remove(error) => error.fmt(f),
+            Self::Corrupt(corrupt) => write!(f, "the link is damaged: {corrupt}"),
+            Self::Forked => f.write_str("this process is a fork: connect anew"),
+            Self::Poisoned => f.write_str("a file of the link was cut short: create it anew"),
+        }
+    }
+}
+
+impl std::error::Error for LinkError {}
+
+impl From<CreateError> for LinkError {
+    fn from(error: CreateError) -> Self {
+        Self::Create(error)
+    }
+}
+
+impl From<OpenError> for LinkError {
+    fn from(error: OpenError) -> Self {
+        Self::Create(CreateError::Open(error))
+    }
+}
+
+impl From<RemoveError> for LinkError {
+    fn from(error: RemoveError) -> Self {
+        Self::Remove(error)
+    }
+}
+
+impl From<AttachError> for LinkError {
+    fn from(error: AttachError) -> Self {
+        match error {
+            AttachError::Forked => Self::Forked,
+            AttachError::Poisoned { .. } => Self::Poisoned,
+            error => Self::Attach(error),
+        }
+    }
+}
+
+impl From<PublishError> for LinkError {
+    fn from(error: PublishError) -> Self {
+        match error {
+            PublishError::TooLarge { len, max } => Self::TooLarge { len, max },
+            PublishError::TimedOut { .. } | PublishError::BatchFull => Self::TimedOut,
+            PublishError::Poisoned => Self::Poisoned,
+            PublishError::Forked => Self::Forked,
+        }
+    }
+}
+
+impl From<TryPublishError> for LinkError {
+    fn from(error: TryPublishError) -> Self {
+        match error {
+            TryPublishError::TooLarge { len, max } => Self::TooLarge { len, max },
+            TryPublishError::Poisoned => Self::Poisoned,
+            TryPublishError::Forked => Self::Forked,
+            _ => Self::Full,
+        }
+    }
+}
+
+impl From<ReceiveError> for LinkError {
+    fn from(error: ReceiveError) -> Self {
+        match error {
+            ReceiveError::TimedOut => Self::TimedOut,
+            ReceiveError::Poisoned => Self::Poisoned,
+            ReceiveError::Corrupt(corrupt) => Self::Corrupt(corrupt),
+            ReceiveError::Forked => Self::Forked,
+            // Links do not evict, so their producers are what is gone.
+            ReceiveError::ProducerGone { .. }
+            | ReceiveError::Evicted { .. }
+            | ReceiveError::Expelled { .. } => Self::PeerGone,
+        }
+    }
+}

@@ -1,0 +1,347 @@
+//! Direct communication: one link for each pair of names, both directions.
+//!
+//! Layer 7. A link is two rings, one inside the other's directory; the side whose name sorts first
+//! produces the outer one. On its board lies the pact (`ring::pact`) in which the two sides agree on
+//! each other, so what is sent on a link is received on that link or never.
+
+mod error;
+mod half;
+
+pub use error::LinkError;
+pub use half::{LinkReceiver, LinkSender};
+
+use crate::endpoint::{
+    Builder, Consumer, ConsumerOptions, Meeting, Message, Met, Producer, ProducerOptions, Ring,
+};
+use crate::layout::form::Form;
+use crate::ring::pact::{Side, BOARD_WORDS};
+use crate::ring::Start;
+use crate::segment::{Location, OpenError};
+use crate::wait::{Deadline, Strategy};
+use half::Budget;
+use std::path::{Path, PathBuf};
+
+/// The ring inside.
+const BACK: &str = "back";
+/// The longest name of a process.
+const LONGEST_NAME: usize = 31;
+
+/// A link to one other process, in both directions.
+///
+/// # Guarantees
+/// - There is one link for each pair of names; whoever comes first makes it, and a third process is
+///   refused while the two live.
+/// - Messages arrive once and in order. What was sent on a link is received on that link, or never: no
+///   message of an earlier process of the same name is mistaken for one of this.
+/// - When the other side leaves or dies, everything it sent is received first, and then
+///   [`LinkError::PeerGone`]. Sending learns of it at once if it left, and of its death within an
+///   eighth of the link's capacity, or 100 ms where it waits for room.
+/// - Sending and receiving make no system call unless somebody sleeps, but for one every eighth of the
+///   capacity that asks whether the other side is alive.
+///
+/// # What others may change meanwhile
+/// The other side sends, and leaves, at any time.
+///
+/// ```
+/// # let scratch = tempfile::tempdir()?;
+/// # let directory = scratch.path().to_owned();
+/// use slipring::{Link, LinkError};
+///
+/// # let theirs = directory.clone();
+/// let elsewhere = std::thread::spawn(move || { // in another process
+///     let mut bob = Link::builder("bob", "alice").directory(&theirs).connect()?;
+///     let greeting = bob.receive()?.to_vec();
+///     bob.send(&greeting)?;
+///     Ok::<(), LinkError>(())
+/// });
+///
+/// let mut alice = Link::builder("alice", "bob").directory(&directory).connect()?;
+/// alice.send(b"hello")?;
+/// assert_eq!(&*alice.receive()?, b"hello");
+/// # elsewhere.join().unwrap()?;
+/// assert!(matches!(alice.receive(), Err(LinkError::PeerGone))); // Bob has left
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Link {
+    producer: Producer,
+    consumer: Consumer,
+    meeting: Meeting,
+    budget: Budget,
+    max_message_bytes: u32,
+    path: PathBuf,
+    strategy: Strategy,
+}
+
+/// What a link will be like. Made by [`Link::builder`].
+#[derive(Clone, Debug)]
+#[must_use = "a builder connects nothing until `connect`"]
+pub struct LinkBuilder {
+    me: String,
+    peer: String,
+    directory: Option<PathBuf>,
+    capacity: u64,
+    strategy: Strategy,
+}
+
+impl LinkBuilder {
+    /// Where links lie; the slipring directory by default.
+    pub fn directory(mut self, directory: impl AsRef<Path>) -> Self {
+        self.directory = Some(directory.as_ref().to_owned());
+        self
+    }
+
+    /// Bytes of each direction, as for a ring; 1 MiB by default. Counts only for whoever comes first.
+    pub fn capacity_bytes(mut self, bytes: u64) -> Self {
+        self.capacity = bytes;
+        self
+    }
+
+    /// How this side waits; polls for 20 microseconds and then sleeps by default.
+    pub fn strategy(mut self, strategy: Strategy) -> Self {
+        self.strategy = strategy;
+        self
+    }
+
+    /// Connects, and waits for the other side.
+    ///
+    /// # Errors
+    /// [`LinkError`], but for `TimedOut` and `PeerGone`.
+    pub fn connect(self) -> Result<Link, LinkError> {
+        self.connect_until(Deadline::NEVER)
+    }
+
+    /// Connects, and waits for the other side until a deadline.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect), and [`LinkError::TimedOut`].
+    pub fn connect_until(self, deadline: impl Into<Deadline>) -> Result<Link, LinkError> {
+        let (side, location) = self.location()?;
+        let outer = Builder::at(&location)
+            .capacity_bytes(self.capacity)
+            .max_readers(1)
+            .form(Form::Link, BOARD_WORDS, [0; 2])
+            .create_or_open()?;
+        let inner = Builder::inside(&location, BACK)
+            .capacity_bytes(outer.capacity_bytes())
+            .max_readers(1)
+            .form(Form::Link, 0, [0; 2])
+            .create_or_open()?;
+        let taken = || LinkError::Taken {
+            name: self.me.clone(),
+            pid: Meeting::owner(&outer, side).unwrap_or(0),
+        };
+        let mut meeting = Meeting::begin(&outer, side)?.ok_or_else(taken)?;
+        let (outgoing, incoming) = match side {
+            Side::First => (outer.clone(), inner),
+            Side::Second => (inner, outer.clone()),
+        };
+        let options = ProducerOptions::default().strategy(self.strategy);
+        let producer = outgoing.producer_with(options)?;
+        let consumer = meet(&mut meeting, &incoming, self.strategy, deadline.into())?;
+        Ok(Link {
+            budget: Budget::new(outgoing.capacity_bytes()),
+            producer,
+            consumer,
+            meeting,
+            max_message_bytes: outgoing.max_message_bytes(),
+            path: location.path(),
+            strategy: self.strategy,
+        })
+    }
+
+    fn location(&self) -> Result<(Side, Location), LinkError> {
+        let (side, name) = pair(&self.me, &self.peer)?;
+        let location = match &self.directory {
+            Some(directory) => Location::at(&directory.join(name)),
+            None => Location::named(&name),
+        };
+        Ok((side, location.map_err(OpenError::from)?))
+    }
+}
+
+/// Which side the first of two names has, and the name of the link between them.
+fn pair(me: &str, peer: &str) -> Result<(Side, String), LinkError> {
+    for name in [me, peer] {
+        let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
+        if !(1..=LONGEST_NAME).contains(&name.len()) || !name.bytes().all(plain) {
+            return Err(LinkError::Name { name: name.into() });
+        }
+    }
+    match me.cmp(peer) {
+        core::cmp::Ordering::Less => Ok((Side::First, format!("{me}..{peer}"))),
+        core::cmp::Ordering::Greater => Ok((Side::Second, format!("{peer}..{me}"))),
+        core::cmp::Ordering::Equal => Err(LinkError::Name { name: me.into() }),
+    }
+}
+
+/// Waits for the other side; the consumer of what it will say.
+fn meet(
+    meeting: &mut Meeting,
+    incoming: &Ring,
+    strategy: Strategy,
+    deadline: Deadline,
+) -> Result<Consumer, LinkError> {
+    let mut consumer = None;
+    let met = meeting.meet(strategy, deadline, || {
+        // There is room for one only.
+        drop(consumer.take());
+        let options = ConsumerOptions::default().strategy(strategy);
+        consumer = Some(incoming.consumer_with(Start::Latest, options)?);
+        Ok::<(), LinkError>(())
+    })?;
+    match (met, consumer) {
+        (Met::Yes, Some(consumer)) => Ok(consumer),
+        (Met::Poisoned, _) => Err(LinkError::Poisoned),
+        _ => Err(LinkError::TimedOut),
+    }
+}
+
+impl Link {
+    /// Describes the link between this process, under the name `me`, and the one named `peer`. Names
+    /// are 1 to 31 of `A-Z a-z 0-9 _ -`.
+    pub fn builder(me: &str, peer: &str) -> LinkBuilder {
+        LinkBuilder {
+            me: me.into(),
+            peer: peer.into(),
+            directory: None,
+            capacity: 1 << 20,
+            strategy: Strategy::default(),
+        }
+    }
+
+    /// Connects this process, under the name `me`, with the one named `peer`, and waits for it.
+    ///
+    /// # Errors
+    /// As [`LinkBuilder::connect`].
+    pub fn connect(me: &str, peer: &str) -> Result<Self, LinkError> {
+        Self::builder(me, peer).connect()
+    }
+
+    /// Removes the link between two names from the slipring directory.
+    ///
+    /// # Errors
+    /// [`LinkError::Remove`] while one of them is there.
+    pub fn remove(one: &str, other: &str) -> Result<(), LinkError> {
+        let (_, location) = Self::builder(one, other).location()?;
+        Ok(crate::segment::remove(&location, false)?)
+    }
+
+    /// Sends a message, waiting for room. Returns its number among all that were sent this way.
+    ///
+    /// # Errors
+    /// [`LinkError::PeerGone`], [`LinkError::TooLarge`].
+    #[inline]
+    pub fn send(&mut self, message: &[u8]) -> Result<u64, LinkError> {
+        self.send_until(message, Deadline::NEVER)
+    }
+
+    /// As [`send`](Self::send), until a deadline.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send), and [`LinkError::TimedOut`]; nothing was sent then.
+    #[inline]
+    pub fn send_until(
+        &mut self,
+        message: &[u8],
+        deadline: impl Into<Deadline>,
+    ) -> Result<u64, LinkError> {
+        self.split().0.send_until(message, deadline)
+    }
+
+    /// As [`send`](Self::send), if there is room now.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send), and [`LinkError::Full`].
+    #[inline]
+    pub fn try_send(&mut self, message: &[u8]) -> Result<u64, LinkError> {
+        self.split().0.try_send(message)
+    }
+
+    /// Waits for a message.
+    ///
+    /// # Errors
+    /// [`LinkError::PeerGone`] once everything the other side sent has been received.
+    #[inline]
+    pub fn receive(&mut self) -> Result<Message<'_>, LinkError> {
+        self.receive_until(Deadline::NEVER)
+    }
+
+    /// As [`receive`](Self::receive), until a deadline.
+    ///
+    /// # Errors
+    /// As [`receive`](Self::receive), and [`LinkError::TimedOut`].
+    #[inline]
+    pub fn receive_until(
+        &mut self,
+        deadline: impl Into<Deadline>,
+    ) -> Result<Message<'_>, LinkError> {
+        let arrived = half::await_message(&mut self.consumer, &self.meeting, deadline.into())?;
+        Ok(self.consumer.message(arrived))
+    }
+
+    /// The next message, if it is there.
+    ///
+    /// # Errors
+    /// As [`receive`](Self::receive), and [`LinkError::Empty`].
+    #[inline]
+    pub fn try_receive(&mut self) -> Result<Message<'_>, LinkError> {
+        let arrived = half::look_for_message(&mut self.consumer, &self.meeting)?;
+        Ok(self.consumer.message(arrived))
+    }
+
+    /// Both directions apart, for two threads.
+    #[inline]
+    pub fn split(&mut self) -> (LinkSender<'_>, LinkReceiver<'_>) {
+        (
+            LinkSender::new(&mut self.producer, &self.meeting, &mut self.budget),
+            LinkReceiver::new(&mut self.consumer, &self.meeting),
+        )
+    }
+
+    /// After the other side is gone, or in order to be rid of it: leaves it, and waits until a deadline
+    /// for the next one of its name. What was sent and not received before is gone.
+    ///
+    /// # Errors
+    /// As [`LinkBuilder::connect_until`]. After an error it can be tried again.
+    pub fn reconnect_until(&mut self, deadline: impl Into<Deadline>) -> Result<(), LinkError> {
+        self.meeting.restart();
+        let consumer = &mut self.consumer;
+        let met = self.meeting.meet(self.strategy, deadline.into(), || {
+            // Nobody speaks while a pact is offered: whatever is there is of an older one.
+            while consumer.try_receive().is_ok() {}
+            Ok::<(), LinkError>(())
+        })?;
+        match met {
+            Met::Yes => Ok(()),
+            Met::TimedOut => Err(LinkError::TimedOut),
+            Met::Poisoned => Err(LinkError::Poisoned),
+        }
+    }
+
+    /// The process on the other side, for display.
+    pub fn peer_pid(&self) -> u32 {
+        self.meeting.other_pid()
+    }
+
+    /// The largest message, in bytes.
+    pub fn max_message_bytes(&self) -> u32 {
+        self.max_message_bytes
+    }
+
+    /// Where it lies, for messages.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// The processes on both sides of the link at a path, the side whose name sorts first before the
+/// other; `None` for one that is not there.
+///
+/// # Errors
+/// [`OpenError`], as for a ring.
+pub fn link_sides(path: impl AsRef<Path>) -> Result<[Option<u32>; 2], OpenError> {
+    let location = Location::at(path.as_ref())?;
+    let ring = Ring::open_form(&location, Default::default(), Form::Link)?;
+    Ok([Side::First, Side::Second].map(|side| Meeting::owner(&ring, side)))
+}

@@ -1,0 +1,176 @@
+//! Two sides that agree on each other before either says anything.
+//!
+//! Layer 3, no unsafe code. Each side has a word, which only it writes: its token, new whenever it
+//! begins anew, and the token of the other side that it has agreed to, or 0. A side agrees to another
+//! only while that one is in no pact or has agreed to this very token, so nobody who is in an older
+//! pact can be mistaken for a partner; and it speaks only once it sees that the other has agreed too.
+//! What is said in a pact is therefore heard in that pact or never.
+
+use crate::segment::Memory;
+use crate::sync::{ord, AtomicU64, Ordering::Relaxed};
+
+/// Words of a side; each has a line of its own.
+const SIDE_WORDS: u32 = 16;
+/// Words of a board with a pact.
+pub const BOARD_WORDS: u32 = 2 * SIDE_WORDS;
+
+/// One of two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// The one that is named first, or writes.
+    First,
+    /// The other.
+    Second,
+}
+
+impl Side {
+    /// The other one.
+    pub const fn other(self) -> Self {
+        match self {
+            Self::First => Self::Second,
+            Self::Second => Self::First,
+        }
+    }
+
+    const fn base(self) -> u32 {
+        match self {
+            Self::First => 0,
+            Self::Second => SIDE_WORDS,
+        }
+    }
+}
+
+/// What a side says: its token, and that of the other it has agreed to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Said {
+    token: u32,
+    agreed: u32,
+}
+
+impl Said {
+    const fn raw(self) -> u64 {
+        (self.token as u64) << 32 | self.agreed as u64
+    }
+
+    const fn from_raw(raw: u64) -> Self {
+        Self {
+            token: (raw >> 32) as u32,
+            agreed: raw as u32,
+        }
+    }
+}
+
+/// What one side knows. Its owner holds the lock of the side.
+#[derive(Debug)]
+pub struct Pact {
+    memory: Memory,
+    side: Side,
+    token: u32,
+    /// The token of the other side that this one has agreed to, or 0.
+    other: u32,
+}
+
+/// How far two sides have come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// The other side is not there, or still in another pact.
+    Alone,
+    /// The other side is there: get ready to listen, and then [`agree`](Pact::agree).
+    Offered,
+    /// This side has agreed, the other not yet.
+    Waiting,
+    /// Both have agreed.
+    Agreed,
+}
+
+impl Pact {
+    /// Begins anew, in no pact. Whoever was in one with the last owner of this side learns of it.
+    pub fn begin(memory: Memory, side: Side, pid: u32) -> Self {
+        let mut pact = Self {
+            memory,
+            side,
+            token: 0,
+            other: 0,
+        };
+        if let Some(word) = pact.memory.board(side.base() + 1) {
+            word.store(u64::from(pid), Relaxed);
+        }
+        pact.restart();
+        pact
+    }
+
+    /// Leaves the pact, if there is one, and is ready for another.
+    pub fn restart(&mut self) {
+        let last = self.said(self.side).token;
+        // 0 would mean nobody.
+        self.token = last.wrapping_add(1).max(1);
+        self.other = 0;
+        self.say();
+    }
+
+    fn word(&self, side: Side) -> Option<&AtomicU64> {
+        self.memory.board(side.base())
+    }
+
+    fn said(&self, side: Side) -> Said {
+        let word = self.word(side);
+        Said::from_raw(word.map_or(0, |word| word.load(ord!(E16: Acquire))))
+    }
+
+    fn say(&self) {
+        let said = Said {
+            token: self.token,
+            agreed: self.other,
+        };
+        if let Some(word) = self.word(self.side) {
+            word.store(said.raw(), ord!(E16: Release));
+        }
+    }
+
+    /// How far it is. Whatever the other side did before it said so is visible.
+    pub fn progress(&mut self) -> Progress {
+        let said = self.said(self.side.other());
+        if self.other != 0 && said.token != self.other {
+            // It began anew: so does this side.
+            self.restart();
+        }
+        let available = said.token != 0 && (said.agreed == 0 || said.agreed == self.token);
+        match (self.other != 0, available) {
+            (true, _) if said.agreed == self.token => Progress::Agreed,
+            (true, _) => Progress::Waiting,
+            (false, true) => Progress::Offered,
+            (false, false) => Progress::Alone,
+        }
+    }
+
+    /// Agrees to the other side as it is now; `false` if it is not available any more. Whatever this
+    /// side did before is visible to the other one once it sees it.
+    pub fn agree(&mut self) -> bool {
+        let said = self.said(self.side.other());
+        if said.token == 0 || said.agreed != 0 && said.agreed != self.token {
+            return false;
+        }
+        self.other = said.token;
+        self.say();
+        true
+    }
+
+    /// Whether the other side is no longer in this pact. What it said before it left is visible.
+    #[inline(always)]
+    pub fn broken(&self) -> bool {
+        let said = self.said(self.side.other());
+        said.token != self.other || said.agreed != self.token
+    }
+
+    /// The process that last owned a side, for messages.
+    pub fn pid(memory: &Memory, side: Side) -> u32 {
+        let word = memory.board(side.base() + 1);
+        word.map_or(0, |word| word.load(Relaxed) as u32)
+    }
+
+    /// Whether a side says that it is in a pact.
+    pub fn engaged(memory: &Memory, side: Side) -> bool {
+        let word = memory.board(side.base());
+        word.is_some_and(|word| Said::from_raw(word.load(Relaxed)).agreed != 0)
+    }
+}
