@@ -26,9 +26,13 @@ mod broker;
 #[cfg(not(slipring_loom))]
 mod endpoint;
 #[cfg(not(slipring_loom))]
+mod fifo;
+#[cfg(not(slipring_loom))]
 mod latest;
 #[cfg(not(slipring_loom))]
 mod link;
+#[cfg(not(slipring_loom))]
+mod pipe;
 #[cfg(not(slipring_loom))]
 mod queue;
 #[cfg(not(slipring_loom))]
@@ -51,12 +55,14 @@ pub use {
         ReaderStatus, ReceiveError, Received, Ring, RingFiles, RingStatus, Source, TryPublishError,
         TryReceiveError, WaitSet,
     },
+    fifo::{Fifo, FifoBuilder},
     latest::{Latest, LatestBuilder, LatestError, LatestReader, LatestWriter},
     layout::description::DescriptionError,
     layout::form::Form,
     layout::geometry::GeometryError,
     layout::schema::{Field, Kind, Schema, SchemaError, SchemaMismatch},
     link::{link_sides, Link, LinkBuilder, LinkError, LinkReceiver, LinkSender},
+    pipe::{duplex, pipe, pipe_with_capacity, Duplex, PipeReader, PipeWriter},
     queue::{
         Delivery, Queue, QueueBuilder, QueueStatus, Receiver, SendError, Sender, TakeError,
         PRIORITIES,

@@ -32,7 +32,7 @@ fn sources(folder: &str) -> Vec<(PathBuf, String)> {
 }
 
 /// The layers from below: a folder may import from those before it.
-const LAYERS: [&str; 15] = [
+const LAYERS: [&str; 17] = [
     "sync",
     "layout",
     "segment",
@@ -43,6 +43,8 @@ const LAYERS: [&str; 15] = [
     "broker",
     "latest",
     "link",
+    "pipe",
+    "fifo",
     "queue",
     "semaphore",
     "shared",
@@ -51,10 +53,19 @@ const LAYERS: [&str; 15] = [
 ];
 
 /// The forms, which do not use each other.
-const FORMS: [&str; 6] = ["latest", "link", "queue", "semaphore", "shared", "signals"];
+const FORMS: [&str; 8] = [
+    "pipe",
+    "fifo",
+    "latest",
+    "link",
+    "queue",
+    "semaphore",
+    "shared",
+    "signals",
+];
 
 /// But for these.
-const BUILT_ON: [(&str, &str); 1] = [("shared", "semaphore")];
+const BUILT_ON: [(&str, &str); 2] = [("shared", "semaphore"), ("fifo", "pipe")];
 
 #[test]
 fn a_file_imports_only_from_layers_below() {

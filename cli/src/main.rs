@@ -7,9 +7,11 @@ mod create;
 mod demo;
 mod doctor;
 mod failure;
+mod fifo;
 mod inspect;
 mod latest;
 mod link;
+mod pipe;
 mod publish;
 mod queue;
 mod render;
@@ -51,7 +53,8 @@ EXAMPLES
   seq 1000 | slipring pub ticks        publish each line
   slipring sub ticks --from oldest     read them, missing nothing
   slipring stat ticks                  who is attached, how far behind
-  slipring queue --help                message queues; also: link, latest, shared, sem, signal";
+  slipring queue --help                message queues; also: link, fifo, pipe,
+                                       latest, shared, sem, signal";
 
 #[derive(Subcommand)]
 enum Verb {
@@ -71,6 +74,10 @@ enum Verb {
     Latest(latest::Arguments),
     /// Talk to one other process, in both directions
     Link(link::Arguments),
+    /// Named pipes: streams of bytes between unrelated processes
+    Fifo(fifo::Arguments),
+    /// Run a command in a child, with pipes to it and back
+    Pipe(pipe::Arguments),
     /// A value that several processes change
     Shared(shared::Arguments),
     /// Semaphores: so many at a time, whoever dies
@@ -104,6 +111,8 @@ fn main() -> ExitCode {
         Verb::Sub(arguments) => subscribe::run(&arguments),
         Verb::Queue(arguments) => queue::run(&arguments),
         Verb::Link(arguments) => link::run(&arguments),
+        Verb::Fifo(arguments) => fifo::run(&arguments),
+        Verb::Pipe(arguments) => pipe::run(&arguments),
         Verb::Latest(arguments) => latest::run(&arguments),
         Verb::Shared(arguments) => shared::run(&arguments),
         Verb::Sem(arguments) => semaphore::run(&arguments),
@@ -180,6 +189,10 @@ mod tests {
             "oldest",
             "latest",
             "link",
+            "fifo",
+            "pipe",
+            "write",
+            "connect",
             "18446744073709551616",
             "-1",
             "--capacity",

@@ -9,6 +9,8 @@ use crate::layout::lines::Bell;
 use crate::ring::pact::{Pact, Progress, Side};
 use crate::segment::{Held, Role};
 use crate::wait::{bell, until, Deadline, Outcome, Strategy, Waited};
+use std::io;
+use std::os::fd::OwnedFd;
 
 /// A side of a pact that this process owns.
 #[derive(Debug)]
@@ -18,7 +20,18 @@ pub(crate) struct Meeting {
     ring: Ring,
     slept: bool,
     /// Freed last.
-    _held: Held,
+    tenure: Tenure,
+}
+
+/// What makes this process the owner of a side.
+#[derive(Debug)]
+enum Tenure {
+    /// A lock that is this process's alone.
+    Own { _held: Held },
+    /// A lock that goes with a descriptor, to a child for one.
+    Descriptor(OwnedFd),
+    /// The descriptor was handed on: this process owns nothing any more.
+    HandedOn,
 }
 
 /// How waiting for the other side ended.
@@ -52,10 +65,51 @@ impl Meeting {
             side,
             ring: ring.clone(),
             slept: false,
-            _held: held,
+            tenure: Tenure::Own { _held: held },
         };
         meeting.announce();
         Ok(Some(meeting))
+    }
+
+    /// Both sides of a pact on a new board. Each can be handed on.
+    pub(crate) fn both(ring: &Ring) -> io::Result<[Self; 2]> {
+        let locks = ring.segment().locks();
+        let locks = locks.ok_or(io::ErrorKind::PermissionDenied)?;
+        Pact::make(ring.segment().reader());
+        let side = |side| -> io::Result<Self> {
+            let tenure = locks.acquire_as_descriptor(role(side))?;
+            let tenure = tenure.ok_or(io::ErrorKind::AlreadyExists)?;
+            Ok(Self::handed_over(ring, side, tenure))
+        };
+        Ok([side(Side::First)?, side(Side::Second)?])
+    }
+
+    /// A side whose descriptor came from elsewhere.
+    pub(crate) fn handed_over(ring: &Ring, side: Side, tenure: OwnedFd) -> Self {
+        Self {
+            pact: Pact::made(ring.segment().reader().clone(), side),
+            side,
+            ring: ring.clone(),
+            slept: false,
+            tenure: Tenure::Descriptor(tenure),
+        }
+    }
+
+    /// The descriptor that makes its holder the owner of this side; `None` if the side cannot be
+    /// handed on. This process owns it no longer.
+    pub(crate) fn hand_on(&mut self) -> Option<OwnedFd> {
+        match std::mem::replace(&mut self.tenure, Tenure::HandedOn) {
+            Tenure::Descriptor(tenure) => Some(tenure),
+            own => {
+                self.tenure = own;
+                None
+            }
+        }
+    }
+
+    /// Which side this is.
+    pub(crate) fn side(&self) -> Side {
+        self.side
     }
 
     /// Who owns a side, if somebody alive does.
@@ -142,7 +196,8 @@ impl Meeting {
 
 impl Drop for Meeting {
     fn drop(&mut self) {
-        if !self.ring.canary().forked() {
+        let handed_on = matches!(self.tenure, Tenure::HandedOn);
+        if !handed_on && !self.ring.canary().forked() {
             self.restart();
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! Layer 7.
 
-use crate::endpoint::{AttachError, PublishError, ReceiveError, TryPublishError};
+use crate::endpoint::{AttachError, PairedError, PublishError, ReceiveError};
 use crate::ring::Corrupt;
 use crate::segment::{CreateError, OpenError, RemoveError};
 use core::fmt;
@@ -131,39 +131,23 @@ impl From<AttachError> for LinkError {
     }
 }
 
-impl From<PublishError> for LinkError {
-    fn from(error: PublishError) -> Self {
+impl From<PairedError> for LinkError {
+    fn from(error: PairedError) -> Self {
         match error {
-            PublishError::TooLarge { len, max } => Self::TooLarge { len, max },
-            PublishError::TimedOut { .. } | PublishError::BatchFull => Self::TimedOut,
-            PublishError::Poisoned => Self::Poisoned,
-            PublishError::Forked => Self::Forked,
-        }
-    }
-}
-
-impl From<TryPublishError> for LinkError {
-    fn from(error: TryPublishError) -> Self {
-        match error {
-            TryPublishError::TooLarge { len, max } => Self::TooLarge { len, max },
-            TryPublishError::Poisoned => Self::Poisoned,
-            TryPublishError::Forked => Self::Forked,
-            _ => Self::Full,
-        }
-    }
-}
-
-impl From<ReceiveError> for LinkError {
-    fn from(error: ReceiveError) -> Self {
-        match error {
-            ReceiveError::TimedOut => Self::TimedOut,
-            ReceiveError::Poisoned => Self::Poisoned,
-            ReceiveError::Corrupt(corrupt) => Self::Corrupt(corrupt),
-            ReceiveError::Forked => Self::Forked,
-            // Links do not evict, so their producers are what is gone.
-            ReceiveError::ProducerGone { .. }
-            | ReceiveError::Evicted { .. }
-            | ReceiveError::Expelled { .. } => Self::PeerGone,
+            PairedError::Gone => Self::PeerGone,
+            PairedError::TimedOut => Self::TimedOut,
+            PairedError::Full => Self::Full,
+            PairedError::Empty => Self::Empty,
+            PairedError::Publish(PublishError::TooLarge { len, max }) => {
+                Self::TooLarge { len, max }
+            }
+            PairedError::Publish(PublishError::Poisoned) => Self::Poisoned,
+            PairedError::Publish(PublishError::Forked) => Self::Forked,
+            PairedError::Receive(ReceiveError::Corrupt(corrupt)) => Self::Corrupt(corrupt),
+            PairedError::Receive(ReceiveError::Poisoned) => Self::Poisoned,
+            PairedError::Receive(ReceiveError::Forked) => Self::Forked,
+            // These rings neither evict nor batch.
+            PairedError::Publish(_) | PairedError::Receive(_) => Self::TimedOut,
         }
     }
 }

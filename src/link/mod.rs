@@ -11,14 +11,13 @@ pub use error::LinkError;
 pub use half::{LinkReceiver, LinkSender};
 
 use crate::endpoint::{
-    Builder, Consumer, ConsumerOptions, Meeting, Message, Met, Producer, ProducerOptions, Ring,
+    Builder, ConsumerOptions, Incoming, Meeting, Message, Met, Outgoing, ProducerOptions, Ring,
 };
 use crate::layout::form::Form;
 use crate::ring::pact::{Side, BOARD_WORDS};
 use crate::ring::Start;
 use crate::segment::{Location, OpenError};
 use crate::wait::{Deadline, Strategy};
-use half::Budget;
 use std::path::{Path, PathBuf};
 
 /// The ring inside.
@@ -64,10 +63,9 @@ const LONGEST_NAME: usize = 31;
 /// ```
 #[derive(Debug)]
 pub struct Link {
-    producer: Producer,
-    consumer: Consumer,
+    outgoing: Outgoing,
+    incoming: Incoming,
     meeting: Meeting,
-    budget: Budget,
     max_message_bytes: u32,
     path: PathBuf,
     strategy: Strategy,
@@ -138,11 +136,10 @@ impl LinkBuilder {
         };
         let options = ProducerOptions::default().strategy(self.strategy);
         let producer = outgoing.producer_with(options)?;
-        let consumer = meet(&mut meeting, &incoming, self.strategy, deadline.into())?;
+        let incoming = meet(&mut meeting, &incoming, self.strategy, deadline.into())?;
         Ok(Link {
-            budget: Budget::new(outgoing.capacity_bytes()),
-            producer,
-            consumer,
+            outgoing: Outgoing::new(producer, outgoing.capacity_bytes()),
+            incoming,
             meeting,
             max_message_bytes: outgoing.max_message_bytes(),
             path: location.path(),
@@ -175,13 +172,13 @@ fn pair(me: &str, peer: &str) -> Result<(Side, String), LinkError> {
     }
 }
 
-/// Waits for the other side; the consumer of what it will say.
+/// Waits for the other side; the end that receives what it will say.
 fn meet(
     meeting: &mut Meeting,
     incoming: &Ring,
     strategy: Strategy,
     deadline: Deadline,
-) -> Result<Consumer, LinkError> {
+) -> Result<Incoming, LinkError> {
     let mut consumer = None;
     let met = meeting.meet(strategy, deadline, || {
         // There is room for one only.
@@ -191,7 +188,7 @@ fn meet(
         Ok::<(), LinkError>(())
     })?;
     match (met, consumer) {
-        (Met::Yes, Some(consumer)) => Ok(consumer),
+        (Met::Yes, Some(consumer)) => Ok(Incoming::new(consumer)),
         (Met::Poisoned, _) => Err(LinkError::Poisoned),
         _ => Err(LinkError::TimedOut),
     }
@@ -246,7 +243,8 @@ impl Link {
         message: &[u8],
         deadline: impl Into<Deadline>,
     ) -> Result<u64, LinkError> {
-        self.split().0.send_until(message, deadline)
+        let deadline = deadline.into();
+        Ok(self.outgoing.send(&self.meeting, message, deadline)?)
     }
 
     /// As [`send`](Self::send), if there is room now.
@@ -255,7 +253,7 @@ impl Link {
     /// As [`send`](Self::send), and [`LinkError::Full`].
     #[inline]
     pub fn try_send(&mut self, message: &[u8]) -> Result<u64, LinkError> {
-        self.split().0.try_send(message)
+        Ok(self.outgoing.try_send(&self.meeting, message)?)
     }
 
     /// Waits for a message.
@@ -276,8 +274,7 @@ impl Link {
         &mut self,
         deadline: impl Into<Deadline>,
     ) -> Result<Message<'_>, LinkError> {
-        let arrived = half::await_message(&mut self.consumer, &self.meeting, deadline.into())?;
-        Ok(self.consumer.message(arrived))
+        Ok(self.incoming.receive(&self.meeting, deadline.into())?)
     }
 
     /// The next message, if it is there.
@@ -286,16 +283,15 @@ impl Link {
     /// As [`receive`](Self::receive), and [`LinkError::Empty`].
     #[inline]
     pub fn try_receive(&mut self) -> Result<Message<'_>, LinkError> {
-        let arrived = half::look_for_message(&mut self.consumer, &self.meeting)?;
-        Ok(self.consumer.message(arrived))
+        Ok(self.incoming.try_receive(&self.meeting)?)
     }
 
     /// Both directions apart, for two threads.
     #[inline]
     pub fn split(&mut self) -> (LinkSender<'_>, LinkReceiver<'_>) {
         (
-            LinkSender::new(&mut self.producer, &self.meeting, &mut self.budget),
-            LinkReceiver::new(&mut self.consumer, &self.meeting),
+            LinkSender::new(&mut self.outgoing, &self.meeting),
+            LinkReceiver::new(&mut self.incoming, &self.meeting),
         )
     }
 
@@ -306,14 +302,17 @@ impl Link {
     /// As [`LinkBuilder::connect_until`]. After an error it can be tried again.
     pub fn reconnect_until(&mut self, deadline: impl Into<Deadline>) -> Result<(), LinkError> {
         self.meeting.restart();
-        let consumer = &mut self.consumer;
+        let incoming = &mut self.incoming;
         let met = self.meeting.meet(self.strategy, deadline.into(), || {
             // Nobody speaks while a pact is offered: whatever is there is of an older one.
-            while consumer.try_receive().is_ok() {}
+            incoming.discard();
             Ok::<(), LinkError>(())
         })?;
         match met {
-            Met::Yes => Ok(()),
+            Met::Yes => {
+                self.outgoing.begin_anew();
+                Ok(())
+            }
             Met::TimedOut => Err(LinkError::TimedOut),
             Met::Poisoned => Err(LinkError::Poisoned),
         }

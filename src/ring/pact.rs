@@ -99,6 +99,23 @@ impl Pact {
         pact
     }
 
+    /// Makes a pact between both sides of a board that nobody else knows yet.
+    pub fn make(memory: &Memory) {
+        for side in [Side::First, Side::Second] {
+            Self::made(memory.clone(), side).say();
+        }
+    }
+
+    /// A side of a pact that was [made](Self::make) for both.
+    pub fn made(memory: Memory, side: Side) -> Self {
+        Self {
+            memory,
+            side,
+            token: 1,
+            other: 1,
+        }
+    }
+
     /// Leaves the pact, if there is one, and is ready for another.
     pub fn restart(&mut self) {
         let last = self.said(self.side).token;

@@ -99,6 +99,14 @@ impl Locks {
         }
     }
 
+    /// Takes a role for whoever has the descriptor that is returned, or a copy of it, in whichever
+    /// process; `None` if somebody has the role.
+    pub fn acquire_as_descriptor(&self, role: Role) -> io::Result<Option<OwnedFd>> {
+        let own = reopen(self.file(role)?, OFlags::RDWR)?;
+        let taken = lock_byte(&own, libc::F_OFD_SETLK, role.byte())?;
+        Ok(taken.then_some(own))
+    }
+
     /// Whether somebody alive, this process included, holds a role.
     pub fn is_held(&self, role: Role) -> io::Result<bool> {
         match self {

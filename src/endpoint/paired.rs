@@ -1,0 +1,292 @@
+//! A direction between two processes that are in a pact: sending to exactly one reader, and receiving
+//! from exactly one writer, each of whom learns when the other is gone.
+//!
+//! Layer 5. Besides the ring there is only the question whether the other side is still there: one load
+//! for every message, and a system call now and then.
+
+use super::consumer::Consumer;
+use super::error::{PublishError, ReceiveError, TryPublishError};
+use super::meeting::Meeting;
+use super::message::Message;
+use super::producer::Producer;
+use crate::ring::consumer::Arrived;
+use crate::wait::bell::LONGEST_SLEEP;
+use crate::wait::Deadline;
+use core::time::Duration;
+
+/// Why nothing was sent or received.
+#[derive(Debug)]
+pub(crate) enum PairedError {
+    /// The other side left or died, and everything it sent has been received.
+    Gone,
+    /// The deadline passed.
+    TimedOut,
+    /// There is no room now.
+    Full,
+    /// There is no message now.
+    Empty,
+    /// Something else about sending.
+    Publish(PublishError),
+    /// Something else about receiving.
+    Receive(ReceiveError),
+}
+
+/// The end that sends.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    producer: Producer,
+    /// Bytes that may be sent before it is asked again whether somebody listens.
+    left: u64,
+    whole: u64,
+    capacity: u64,
+}
+
+/// The end that receives.
+#[derive(Debug)]
+pub(crate) struct Incoming {
+    consumer: Consumer,
+    held: Option<Arrived>,
+}
+
+impl Outgoing {
+    pub(crate) fn new(producer: Producer, capacity: u64) -> Self {
+        Self {
+            producer,
+            left: capacity / 8,
+            whole: capacity / 8,
+            capacity,
+        }
+    }
+
+    /// Where the next frame begins.
+    pub(crate) fn position(&self) -> u64 {
+        self.producer.position()
+    }
+
+    /// That the other side is gone, now and from now on: a dead reader holds nobody back.
+    #[cold]
+    fn gone(&mut self) -> PairedError {
+        (self.left, self.whole) = (0, 0);
+        PairedError::Gone
+    }
+
+    /// There is another one on the other side.
+    pub(crate) fn begin_anew(&mut self) {
+        self.whole = self.capacity / 8;
+        self.left = self.whole;
+    }
+
+    /// Whether it is time to ask again.
+    #[inline(always)]
+    fn spend(&mut self, bytes: usize) -> bool {
+        match self.left.checked_sub(bytes as u64) {
+            Some(left) => {
+                self.left = left;
+                false
+            }
+            None => {
+                self.left = self.whole;
+                true
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn send_at_once(
+        &mut self,
+        meeting: &Meeting,
+        message: &[u8],
+    ) -> Result<Option<u64>, PairedError> {
+        if meeting.broken() || self.spend(message.len() + 8) && meeting.gone() {
+            return Err(self.gone());
+        }
+        Ok(self.producer.publish_at_once(message))
+    }
+
+    /// Sends, waiting for room until a deadline.
+    #[inline(always)]
+    pub(crate) fn send(
+        &mut self,
+        meeting: &Meeting,
+        message: &[u8],
+        deadline: Deadline,
+    ) -> Result<u64, PairedError> {
+        match self.send_at_once(meeting, message)? {
+            Some(number) => Ok(number),
+            None => self.send_slowly(meeting, message, deadline),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn send_slowly(
+        &mut self,
+        meeting: &Meeting,
+        message: &[u8],
+        deadline: Deadline,
+    ) -> Result<u64, PairedError> {
+        loop {
+            let slice = Deadline::after(LONGEST_SLEEP).earlier(deadline);
+            match self.producer.publish_until(message, slice) {
+                Ok(number) => return Ok(number),
+                Err(PublishError::TimedOut { .. }) if meeting.gone() => return Err(self.gone()),
+                Err(PublishError::TimedOut { .. }) if deadline.passed() => {
+                    return Err(PairedError::TimedOut)
+                }
+                Err(PublishError::TimedOut { .. }) => {}
+                Err(error) => return Err(PairedError::Publish(error)),
+            }
+        }
+    }
+
+    /// Sends if there is room now.
+    #[inline(always)]
+    pub(crate) fn try_send(
+        &mut self,
+        meeting: &Meeting,
+        message: &[u8],
+    ) -> Result<u64, PairedError> {
+        match self.send_at_once(meeting, message)? {
+            Some(number) => Ok(number),
+            None => self.try_send_slowly(meeting, message),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn try_send_slowly(&mut self, meeting: &Meeting, message: &[u8]) -> Result<u64, PairedError> {
+        let error = match self.producer.try_publish(message) {
+            Ok(number) => return Ok(number),
+            Err(error) => error,
+        };
+        Err(match error {
+            TryPublishError::TooLarge { len, max } => {
+                PairedError::Publish(PublishError::TooLarge { len, max })
+            }
+            TryPublishError::Forked => PairedError::Publish(PublishError::Forked),
+            TryPublishError::Poisoned => PairedError::Publish(PublishError::Poisoned),
+            _ if meeting.gone() => self.gone(),
+            _ => PairedError::Full,
+        })
+    }
+}
+
+impl Incoming {
+    pub(crate) fn new(consumer: Consumer) -> Self {
+        Self {
+            consumer,
+            held: None,
+        }
+    }
+
+    /// Waits for a message until a deadline.
+    #[inline(always)]
+    pub(crate) fn receive(
+        &mut self,
+        meeting: &Meeting,
+        deadline: Deadline,
+    ) -> Result<Message<'_>, PairedError> {
+        let arrived = self.arrive(meeting, deadline)?;
+        Ok(self.consumer.message(arrived))
+    }
+
+    /// The next message, if it is there.
+    #[inline(always)]
+    pub(crate) fn try_receive(&mut self, meeting: &Meeting) -> Result<Message<'_>, PairedError> {
+        self.let_go();
+        let arrived = match self.consumer.take() {
+            Some(arrived) => arrived,
+            None => self.look_again(meeting)?,
+        };
+        Ok(self.consumer.message(arrived))
+    }
+
+    /// Waits for a message until a deadline, and keeps it.
+    #[inline(always)]
+    pub(crate) fn hold_next(
+        &mut self,
+        meeting: &Meeting,
+        deadline: Deadline,
+    ) -> Result<(), PairedError> {
+        let arrived = self.arrive(meeting, deadline)?;
+        self.held = Some(arrived);
+        Ok(())
+    }
+
+    /// The message that is kept; empty if there is none.
+    #[inline(always)]
+    pub(crate) fn held(&self) -> &[u8] {
+        self.held
+            .map_or(&[], |arrived| self.consumer.bytes(arrived))
+    }
+
+    /// Gives back the message that is kept.
+    #[inline(always)]
+    pub(crate) fn let_go(&mut self) {
+        if let Some(arrived) = self.held.take() {
+            // A message that is dropped is given back.
+            drop(self.consumer.message(arrived));
+        }
+    }
+
+    /// Takes what is there and gives it back unread.
+    pub(crate) fn discard(&mut self) {
+        self.let_go();
+        while self.consumer.try_receive().is_ok() {}
+    }
+
+    #[inline(always)]
+    fn arrive(&mut self, meeting: &Meeting, deadline: Deadline) -> Result<Arrived, PairedError> {
+        self.let_go();
+        match self.consumer.take_soon() {
+            Some(arrived) => Ok(arrived),
+            None => self.arrive_slowly(meeting, deadline),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn arrive_slowly(
+        &mut self,
+        meeting: &Meeting,
+        deadline: Deadline,
+    ) -> Result<Arrived, PairedError> {
+        loop {
+            let slice = Deadline::after(LONGEST_SLEEP).earlier(deadline);
+            let over = match self.consumer.await_next(slice) {
+                Ok(Some(arrived)) => return Ok(arrived),
+                Ok(None) | Err(ReceiveError::ProducerGone { .. }) => true,
+                Err(ReceiveError::TimedOut) => meeting.gone(),
+                Err(error) => return Err(PairedError::Receive(error)),
+            };
+            if over {
+                return self.last_word();
+            }
+            if deadline.passed() {
+                return Err(PairedError::TimedOut);
+            }
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn look_again(&mut self, meeting: &Meeting) -> Result<Arrived, PairedError> {
+        // Asked first: what the other side said before it left is visible then.
+        let broken = meeting.broken();
+        match self.last_word() {
+            Err(PairedError::Gone) if !broken => Err(PairedError::Empty),
+            said => said,
+        }
+    }
+
+    /// What the other side said before it went, or that it is gone.
+    fn last_word(&mut self) -> Result<Arrived, PairedError> {
+        match self.consumer.await_next(Deadline::after(Duration::ZERO)) {
+            Ok(Some(arrived)) => Ok(arrived),
+            Ok(None) | Err(ReceiveError::TimedOut | ReceiveError::ProducerGone { .. }) => {
+                Err(PairedError::Gone)
+            }
+            Err(error) => Err(PairedError::Receive(error)),
+        }
+    }
+}

@@ -1,0 +1,323 @@
+//! Named pipes between unrelated processes.
+//!
+//! Layer 7, on `pipe`. A FIFO is the ring of a pipe in a directory; one for both directions has
+//! another one inside. Both sides wait for each other (`ring::pact`) before the first byte, so what one
+//! writer wrote is read by one reader.
+
+use crate::endpoint::{Builder, Incoming, Meeting, Met, Outgoing, Ring};
+use crate::layout::form::Form;
+use crate::pipe::{Duplex, PipeReader, PipeWriter, PIPE_CAPACITY};
+use crate::ring::pact::{Side, BOARD_WORDS};
+use crate::ring::Start;
+use crate::segment::{CreateError, Location, NameError, OpenError, RemoveError};
+use crate::wait::{Deadline, Strategy};
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+/// The ring inside one for both directions.
+const BACK: &str = "back";
+
+/// A named pipe that this process has open. Cheap to clone.
+///
+/// # Guarantees
+/// - One writer and one reader at a time, or two sides of one for both directions; another one is
+///   refused with [`AddrInUse`](io::ErrorKind::AddrInUse) while they live.
+/// - Opening an end waits for the other one, as with a kernel's FIFO. The two read and write as with a
+///   [`pipe`](crate::pipe()); when one has gone the other one learns it, and may open its end again to
+///   wait for the next. No byte of one such pair is seen by the next.
+///
+/// # What others may change meanwhile
+/// Who is at the other end. Its size and directions never change.
+///
+/// ```
+/// # let scratch = tempfile::tempdir()?;
+/// # let path = scratch.path().join("orders");
+/// use slipring::Fifo;
+/// use std::io::{Read, Write};
+///
+/// let fifo = Fifo::builder_at(&path).create()?;
+/// # let there = path.clone();
+/// let elsewhere = std::thread::spawn(move || { // in another process
+///     Fifo::open_at(&there).unwrap().writer()?.write_all(b"buy 100")
+/// });
+/// let mut text = String::new();
+/// fifo.reader()?.read_to_string(&mut text)?;
+/// assert_eq!(text, "buy 100");
+/// # elsewhere.join().unwrap()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Fifo {
+    ring: Ring,
+    location: Location,
+}
+
+/// What a new named pipe will be like. Made by [`Fifo::builder`].
+#[derive(Clone, Debug)]
+#[must_use = "a builder creates nothing until `create`"]
+pub struct FifoBuilder {
+    location: Result<Location, NameError>,
+    capacity: u64,
+    both_ways: bool,
+    mode: u32,
+}
+
+impl FifoBuilder {
+    fn new(location: Result<Location, NameError>) -> Self {
+        Self {
+            location,
+            capacity: PIPE_CAPACITY,
+            both_ways: false,
+            mode: 0o600,
+        }
+    }
+
+    /// Bytes that can be under way, in each direction; 1 MiB by default. A power of two, at least 4096.
+    pub fn capacity_bytes(mut self, bytes: u64) -> Self {
+        self.capacity = bytes;
+        self
+    }
+
+    /// Whether it goes both ways ([`Fifo::connect`]) instead of from a writer to a reader.
+    pub fn both_ways(mut self, both_ways: bool) -> Self {
+        self.both_ways = both_ways;
+        self
+    }
+
+    /// Who may read, as the permission bits of a file; `0o600` by default. For group and others
+    /// that takes both reading and writing. Only the owner writes, and only the owner uses one that
+    /// goes both ways.
+    pub fn mode(mut self, mode: u32) -> Self {
+        self.mode = mode;
+        self
+    }
+
+    /// Creates the named pipe and opens it.
+    ///
+    /// # Errors
+    /// [`CreateError`], as for a ring.
+    pub fn create(self) -> Result<Fifo, CreateError> {
+        let location = self.location.clone()?;
+        let ring = self.described(Builder::at(&location)).create()?;
+        Ok(Fifo { ring, location })
+    }
+
+    /// Opens the named pipe if it exists, else creates it. An existing one keeps its own settings.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create), and those of opening.
+    pub fn create_or_open(self) -> Result<Fifo, CreateError> {
+        let location = self.location.clone()?;
+        let ring = self.described(Builder::at(&location)).create_or_open()?;
+        Ok(Fifo { ring, location })
+    }
+
+    fn described(&self, builder: Builder) -> Builder {
+        let ways = 1 + u64::from(self.both_ways);
+        builder
+            .capacity_bytes(self.capacity)
+            .max_readers(1)
+            .mode(self.mode)
+            .form(Form::Pipe, BOARD_WORDS, [ways, 0])
+    }
+}
+
+impl Fifo {
+    /// Describes a new named pipe in the slipring directory.
+    pub fn builder(name: &str) -> FifoBuilder {
+        FifoBuilder::new(Location::named(name))
+    }
+
+    /// Describes a new named pipe at a path of your choice, which becomes a directory.
+    pub fn builder_at(path: impl AsRef<Path>) -> FifoBuilder {
+        FifoBuilder::new(Location::at(path.as_ref()))
+    }
+
+    /// Opens the named pipe `name` in the slipring directory.
+    ///
+    /// # Errors
+    /// [`OpenError`], as for a ring.
+    pub fn open(name: &str) -> Result<Self, OpenError> {
+        Self::open_location(Location::named(name)?)
+    }
+
+    /// Opens the named pipe at a path.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_at(path: impl AsRef<Path>) -> Result<Self, OpenError> {
+        Self::open_location(Location::at(path.as_ref())?)
+    }
+
+    fn open_location(location: Location) -> Result<Self, OpenError> {
+        let ring = Ring::open_form(&location, Default::default(), Form::Pipe)?;
+        Ok(Self { ring, location })
+    }
+
+    /// Removes the named pipe `name` from the slipring directory.
+    ///
+    /// # Errors
+    /// [`RemoveError::InUse`] while anybody writes or reads.
+    pub fn remove(name: &str) -> Result<(), RemoveError> {
+        Ring::remove(name)
+    }
+
+    /// Becomes the writer, and waits for a reader.
+    ///
+    /// # Errors
+    /// [`AddrInUse`](io::ErrorKind::AddrInUse) while another writer lives;
+    /// [`Unsupported`](io::ErrorKind::Unsupported) if it goes both ways.
+    pub fn writer(&self) -> io::Result<PipeWriter> {
+        self.writer_until(Deadline::NEVER)
+    }
+
+    /// As [`writer`](Self::writer), until a deadline.
+    ///
+    /// # Errors
+    /// As there, and [`TimedOut`](io::ErrorKind::TimedOut).
+    pub fn writer_until(&self, deadline: impl Into<Deadline>) -> io::Result<PipeWriter> {
+        self.expect_ways(1)?;
+        let mut meeting = self.begin(Side::First)?;
+        let outgoing = outgoing(&self.ring)?;
+        meet(&mut meeting, deadline.into(), || Ok(()))?;
+        let ring = self.ring.clone();
+        Ok(PipeWriter::new(ring, Arc::new(meeting), Some(outgoing)))
+    }
+
+    /// Becomes the reader, and waits for a writer.
+    ///
+    /// # Errors
+    /// As [`writer`](Self::writer).
+    pub fn reader(&self) -> io::Result<PipeReader> {
+        self.reader_until(Deadline::NEVER)
+    }
+
+    /// As [`reader`](Self::reader), until a deadline.
+    ///
+    /// # Errors
+    /// As there, and [`TimedOut`](io::ErrorKind::TimedOut).
+    pub fn reader_until(&self, deadline: impl Into<Deadline>) -> io::Result<PipeReader> {
+        self.expect_ways(1)?;
+        let mut meeting = self.begin(Side::Second)?;
+        let incoming = meet_to_read(&mut meeting, &self.ring, deadline.into())?;
+        let ring = self.ring.clone();
+        Ok(PipeReader::new(ring, Arc::new(meeting), Some(incoming)))
+    }
+
+    /// Becomes one of the two sides of a named pipe that goes both ways, and waits for the other.
+    ///
+    /// # Errors
+    /// [`AddrInUse`](io::ErrorKind::AddrInUse) while both sides are taken;
+    /// [`Unsupported`](io::ErrorKind::Unsupported) if it goes one way only.
+    pub fn connect(&self) -> io::Result<Duplex> {
+        self.connect_until(Deadline::NEVER)
+    }
+
+    /// As [`connect`](Self::connect), until a deadline.
+    ///
+    /// # Errors
+    /// As there, and [`TimedOut`](io::ErrorKind::TimedOut).
+    pub fn connect_until(&self, deadline: impl Into<Deadline>) -> io::Result<Duplex> {
+        self.expect_ways(2)?;
+        let back = Builder::inside(&self.location, BACK)
+            .capacity_bytes(self.ring.capacity_bytes())
+            .max_readers(1)
+            .form(Form::Pipe, BOARD_WORDS, [2, 0])
+            .create_or_open()
+            .map_err(io::Error::other)?;
+        let mut meeting = match self.begin(Side::First) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => self.begin(Side::Second)?,
+            meeting => meeting?,
+        };
+        let (out, back) = match meeting.side() {
+            Side::First => (self.ring.clone(), back),
+            Side::Second => (back, self.ring.clone()),
+        };
+        let outgoing = outgoing(&out)?;
+        let incoming = meet_to_read(&mut meeting, &back, deadline.into())?;
+        let meeting = Arc::new(meeting);
+        Ok(Duplex {
+            reader: PipeReader::new(back, meeting.clone(), Some(incoming)),
+            writer: PipeWriter::new(out, meeting, Some(outgoing)),
+        })
+    }
+
+    /// Whether it goes both ways.
+    pub fn both_ways(&self) -> bool {
+        self.ring.segment().description().parameters[0] == 2
+    }
+
+    /// Bytes that can be under way, in each direction.
+    pub fn capacity_bytes(&self) -> u64 {
+        self.ring.capacity_bytes()
+    }
+
+    /// The processes at the two ends, for display: the writer and the reader, or the two sides.
+    pub fn ends(&self) -> [Option<u32>; 2] {
+        [Side::First, Side::Second].map(|side| Meeting::owner(&self.ring, side))
+    }
+
+    /// Where it lies, for messages.
+    pub fn path(&self) -> &Path {
+        self.ring.path()
+    }
+
+    fn expect_ways(&self, ways: u64) -> io::Result<()> {
+        let why = match (ways, self.both_ways()) {
+            (1, true) => "this named pipe goes both ways: connect to it",
+            (2, false) => "this named pipe goes one way: write to it, or read from it",
+            _ => return Ok(()),
+        };
+        Err(io::Error::new(io::ErrorKind::Unsupported, why))
+    }
+
+    fn begin(&self, side: Side) -> io::Result<Meeting> {
+        let meeting = Meeting::begin(&self.ring, side).map_err(io::Error::other)?;
+        meeting.ok_or_else(|| {
+            let end = match (side, self.both_ways()) {
+                (Side::First, false) => "writes to it",
+                (Side::Second, false) => "reads from it",
+                _ => "and another are connected to it",
+            };
+            let pid = Meeting::owner(&self.ring, side).unwrap_or(0);
+            let why = format!("{}: process {pid} {end} already", self.path().display());
+            io::Error::new(io::ErrorKind::AddrInUse, why)
+        })
+    }
+}
+
+fn outgoing(ring: &Ring) -> io::Result<Outgoing> {
+    let producer = ring.producer().map_err(io::Error::other)?;
+    Ok(Outgoing::new(producer, ring.capacity_bytes()))
+}
+
+/// Waits for the other side, ready to read what it writes.
+fn meet_to_read(meeting: &mut Meeting, ring: &Ring, deadline: Deadline) -> io::Result<Incoming> {
+    let mut consumer = None;
+    meet(meeting, deadline, || {
+        // There is room for one only.
+        drop(consumer.take());
+        consumer = Some(ring.consumer(Start::Latest).map_err(io::Error::other)?);
+        Ok(())
+    })?;
+    let consumer = consumer.ok_or(io::ErrorKind::NotConnected)?;
+    Ok(Incoming::new(consumer))
+}
+
+fn meet(
+    meeting: &mut Meeting,
+    deadline: Deadline,
+    get_ready: impl FnMut() -> io::Result<()>,
+) -> io::Result<()> {
+    match meeting.meet(Strategy::default(), deadline, get_ready)? {
+        Met::Yes => Ok(()),
+        Met::TimedOut => Err(io::Error::new(
+            io::ErrorKind::TimedOut,
+            "nobody opened the other end until the deadline",
+        )),
+        Met::Poisoned => Err(io::Error::other(
+            "a file of the named pipe was cut short: create it anew",
+        )),
+    }
+}

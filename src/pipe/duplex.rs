@@ -1,0 +1,58 @@
+//! Two pipes, one in each direction.
+//!
+//! Layer 7.
+
+use super::{PipeReader, PipeWriter};
+use std::io::{self, BufRead, Read, Write};
+use std::time::Duration;
+
+/// One end of a pair of pipes: what is written here is read there, and the other way round. Made by
+/// [`duplex`](crate::duplex), a [`Fifo`](crate::Fifo), or inherited.
+#[derive(Debug)]
+pub struct Duplex {
+    pub(crate) reader: PipeReader,
+    pub(crate) writer: PipeWriter,
+}
+
+impl Duplex {
+    /// Both directions apart, for two threads.
+    pub fn halves(&mut self) -> (&mut PipeReader, &mut PipeWriter) {
+        (&mut self.reader, &mut self.writer)
+    }
+
+    /// How long a read or a write may wait; `None`, the default, for as long as it takes.
+    pub fn set_timeout(&mut self, timeout: Option<Duration>) {
+        self.reader.set_timeout(timeout);
+        self.writer.set_timeout(timeout);
+    }
+}
+
+impl Read for Duplex {
+    #[inline]
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        self.reader.read(out)
+    }
+}
+
+impl BufRead for Duplex {
+    #[inline]
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.reader.fill_buf()
+    }
+
+    #[inline]
+    fn consume(&mut self, bytes: usize) {
+        self.reader.consume(bytes);
+    }
+}
+
+impl Write for Duplex {
+    #[inline]
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.writer.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,142 @@
+//! Byte streams: a pipe, and a pair of pipes in both directions.
+//!
+//! Layer 7. A pipe is a ring whose frames are the pieces that were written, with one writer and one
+//! reader in a pact (`ring::pact`), so each learns when the other is gone. An anonymous one lies in
+//! memory files; an end that was not used yet can be handed to a child, with the descriptor whose lock
+//! says that somebody has it.
+
+mod duplex;
+mod hand;
+mod reader;
+mod writer;
+
+pub use duplex::Duplex;
+pub use reader::PipeReader;
+pub use writer::PipeWriter;
+
+use crate::endpoint::{Meeting, PairedError, PublishError, ReceiveError, Ring};
+use crate::layout::form::Form;
+use crate::ring::pact::BOARD_WORDS;
+use crate::segment::CreateError;
+use crate::wait::Deadline;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Bytes of a pipe unless said otherwise.
+pub const PIPE_CAPACITY: u64 = 1 << 20;
+
+/// The word of the board that says that the reader of a pipe is ready, for the pipe itself and for
+/// the way back.
+const READY_WORD: u32 = 8;
+
+/// Makes a pipe: what is written at one end is read at the other, in whichever process that is.
+///
+/// # Guarantees
+/// - What is read is a prefix of what was written, and the end comes only after all of it, whoever
+///   dies when.
+/// - Who writes learns by [`BrokenPipe`](io::ErrorKind::BrokenPipe) that the reader is gone: at once if
+///   it was dropped, and if it died, within an eighth of the capacity, or 100 ms where it waits for
+///   room. Who reads learns of a writer's death within 100 ms.
+/// - Reading and writing make no system call unless somebody sleeps, but for one every eighth of the
+///   capacity.
+///
+/// # What others may change meanwhile
+/// The other end is read, written and dropped at any time.
+///
+/// # Errors
+/// The kernel's: no memory, too many descriptors.
+///
+/// ```
+/// use std::io::{BufRead, Read, Write};
+///
+/// let (mut reader, mut writer) = slipring::pipe()?;
+/// writer.write_all(b"one line\nand another\n")?;
+/// drop(writer); // or the process ends
+///
+/// let mut line = String::new();
+/// reader.read_line(&mut line)?;
+/// assert_eq!(line, "one line\n");
+/// let mut rest = Vec::new();
+/// reader.read_to_end(&mut rest)?;
+/// assert_eq!(rest, b"and another\n");
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn pipe() -> io::Result<(PipeReader, PipeWriter)> {
+    pipe_with_capacity(PIPE_CAPACITY)
+}
+
+/// As [`pipe`], of so many bytes: a power of two, at least 4096.
+///
+/// # Errors
+/// As there, and [`InvalidInput`](io::ErrorKind::InvalidInput) for another size.
+pub fn pipe_with_capacity(bytes: u64) -> io::Result<(PipeReader, PipeWriter)> {
+    let ring = anonymous(bytes)?;
+    let [writes, reads] = Meeting::both(&ring)?;
+    let reader = PipeReader::new(ring.clone(), Arc::new(reads), None);
+    Ok((reader, PipeWriter::new(ring, Arc::new(writes), None)))
+}
+
+/// Makes a pair of pipes: what is written at one end is read at the other, in both directions.
+///
+/// # Errors
+/// As [`pipe`].
+///
+/// ```
+/// use std::io::{Read, Write};
+///
+/// let (mut here, mut there) = slipring::duplex()?;
+/// here.write_all(b"ping")?;
+/// let mut four = [0; 4];
+/// there.read_exact(&mut four)?;
+/// there.write_all(b"pong")?;
+/// here.read_exact(&mut four)?;
+/// assert_eq!(&four, b"pong");
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn duplex() -> io::Result<(Duplex, Duplex)> {
+    let (forth, back) = (anonymous(PIPE_CAPACITY)?, anonymous(PIPE_CAPACITY)?);
+    let [first, second] = Meeting::both(&forth)?.map(Arc::new);
+    let end = |out: &Ring, back: &Ring, meeting: Arc<Meeting>| Duplex {
+        reader: PipeReader::new(back.clone(), meeting.clone(), None),
+        writer: PipeWriter::new(out.clone(), meeting, None),
+    };
+    Ok((end(&forth, &back, first), end(&back, &forth, second)))
+}
+
+fn anonymous(bytes: u64) -> io::Result<Ring> {
+    let builder = Ring::anonymous().capacity_bytes(bytes).max_readers(1);
+    let ring = builder.form(Form::Pipe, BOARD_WORDS, [1, 0]).create();
+    ring.map_err(|error| match error {
+        CreateError::Io { source, .. } => source,
+        CreateError::Geometry(error) => io::Error::new(io::ErrorKind::InvalidInput, error),
+        error => io::Error::other(error),
+    })
+}
+
+/// When a call with this timeout, if any, gives up.
+#[inline(always)]
+fn deadline(timeout: Option<Duration>) -> Deadline {
+    timeout.map_or(Deadline::NEVER, Deadline::after)
+}
+
+/// A failure as readers and writers of bytes know it. That the other side is gone is for the caller.
+#[cold]
+fn io_error(error: PairedError) -> io::Error {
+    match error {
+        PairedError::Gone => io::Error::new(
+            io::ErrorKind::BrokenPipe,
+            "nobody reads from the other end of the pipe",
+        ),
+        PairedError::TimedOut => io::Error::new(
+            io::ErrorKind::TimedOut,
+            "the other end of the pipe did nothing until the deadline",
+        ),
+        PairedError::Full | PairedError::Empty => io::ErrorKind::WouldBlock.into(),
+        PairedError::Publish(PublishError::Forked) | PairedError::Receive(ReceiveError::Forked) => {
+            io::Error::other("this process is a fork: it has no part in the pipe")
+        }
+        PairedError::Publish(error) => io::Error::other(error),
+        PairedError::Receive(error) => io::Error::other(error),
+    }
+}

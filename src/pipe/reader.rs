@@ -1,0 +1,130 @@
+//! The end of a pipe where bytes come out.
+//!
+//! Layer 7.
+
+use super::{deadline, io_error, READY_WORD};
+use crate::endpoint::{Incoming, Meeting, PairedError, Ring};
+use crate::ring::Start;
+use crate::sync::Ordering::Relaxed;
+use crate::wait::bell;
+use std::io::{self, BufRead, Read};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Reads the bytes that somebody writes at the other end. Made by [`pipe`](crate::pipe), a
+/// [`Fifo`](crate::Fifo), or inherited.
+///
+/// [`BufRead::fill_buf`] lends the bytes where they are; nothing is copied before `read` does. Nothing
+/// read means the end: the writer dropped its end or died, and everything it wrote has been read.
+#[derive(Debug)]
+pub struct PipeReader {
+    incoming: Option<Incoming>,
+    /// How much of the piece that is held has been read.
+    read: usize,
+    over: bool,
+    pub(super) meeting: Arc<Meeting>,
+    pub(super) ring: Ring,
+    timeout: Option<Duration>,
+}
+
+impl PipeReader {
+    pub(crate) fn new(ring: Ring, meeting: Arc<Meeting>, incoming: Option<Incoming>) -> Self {
+        Self {
+            incoming,
+            read: 0,
+            over: false,
+            meeting,
+            ring,
+            timeout: None,
+        }
+    }
+
+    /// How long a read may wait before it fails with [`TimedOut`](io::ErrorKind::TimedOut); `None`, the
+    /// default, for as long as it takes.
+    pub fn set_timeout(&mut self, timeout: Option<Duration>) {
+        self.timeout = timeout;
+    }
+
+    /// How many bytes can be under way.
+    pub fn capacity_bytes(&self) -> u64 {
+        self.ring.capacity_bytes()
+    }
+
+    /// Whether nothing has been read yet.
+    pub(super) fn is_fresh(&self) -> bool {
+        self.incoming.is_none()
+    }
+
+    #[cold]
+    fn attach(&mut self) -> io::Result<()> {
+        // The writer keeps what is there until the word below says that somebody reads it.
+        let consumer = self.ring.consumer(Start::Oldest);
+        self.incoming = Some(Incoming::new(consumer.map_err(io::Error::other)?));
+        let memory = self.ring.segment().reader();
+        if let (Some(ready), Some(control)) = (memory.board(READY_WORD), memory.control()) {
+            ready.store(1, Relaxed);
+            bell::ring_now(&control.space);
+        }
+        Ok(())
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn next_piece(&mut self) -> io::Result<()> {
+        if self.incoming.is_none() {
+            self.attach()?;
+        }
+        let Some(incoming) = &mut self.incoming else {
+            return Err(io::ErrorKind::NotConnected.into());
+        };
+        self.read = 0;
+        match incoming.hold_next(&self.meeting, deadline(self.timeout)) {
+            Ok(()) => Ok(()),
+            Err(PairedError::Gone) => {
+                self.over = true;
+                Ok(())
+            }
+            Err(error) => Err(io_error(error)),
+        }
+    }
+}
+
+impl BufRead for PipeReader {
+    #[inline]
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        let held = self.incoming.as_ref().map_or(0, |at| at.held().len());
+        if self.read == held && !self.over {
+            self.next_piece()?;
+        }
+        let held = self.incoming.as_ref().map_or(&[][..], Incoming::held);
+        Ok(held.get(self.read..).unwrap_or_default())
+    }
+
+    #[inline]
+    fn consume(&mut self, bytes: usize) {
+        let Some(incoming) = &mut self.incoming else {
+            return;
+        };
+        let held = incoming.held().len();
+        self.read = held.min(self.read + bytes);
+        if self.read == held {
+            // At once, so that the writer has the space.
+            incoming.let_go();
+            self.read = 0;
+        }
+    }
+}
+
+impl Read for PipeReader {
+    #[inline]
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        if out.is_empty() {
+            return Ok(0);
+        }
+        let there = self.fill_buf()?;
+        let len = there.len().min(out.len());
+        out[..len].copy_from_slice(&there[..len]);
+        self.consume(len);
+        Ok(len)
+    }
+}

@@ -1,0 +1,150 @@
+//! The end of a pipe where bytes go in.
+//!
+//! Layer 7.
+
+use super::{deadline, io_error, READY_WORD};
+use crate::endpoint::{Meeting, Outgoing, PairedError, Ring};
+use crate::layout::lines::Bell;
+use crate::sync::Ordering::Relaxed;
+use crate::wait::{until, Deadline, Outcome, Strategy, Waited};
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Writes bytes that somebody reads at the other end. Made by [`pipe`](crate::pipe), a
+/// [`Fifo`](crate::Fifo), or inherited.
+///
+/// A write puts in as much as fits into an eighth of the capacity, waits until there is room for that,
+/// and returns how much it was. Nothing is buffered on this side. Dropping it is the end of the
+/// stream.
+#[derive(Debug)]
+pub struct PipeWriter {
+    outgoing: Option<Outgoing>,
+    pub(super) meeting: Arc<Meeting>,
+    pub(super) ring: Ring,
+    /// Whether the reader is known to be ready.
+    ready: bool,
+    timeout: Option<Duration>,
+}
+
+impl PipeWriter {
+    pub(crate) fn new(ring: Ring, meeting: Arc<Meeting>, outgoing: Option<Outgoing>) -> Self {
+        Self {
+            // A reader that was waited for is ready.
+            ready: outgoing.is_some(),
+            outgoing,
+            meeting,
+            ring,
+            timeout: None,
+        }
+    }
+
+    /// How long a write may wait before it fails with [`TimedOut`](io::ErrorKind::TimedOut), nothing
+    /// having been written; `None`, the default, for as long as it takes.
+    pub fn set_timeout(&mut self, timeout: Option<Duration>) {
+        self.timeout = timeout;
+    }
+
+    /// How many bytes can be under way.
+    pub fn capacity_bytes(&self) -> u64 {
+        self.ring.capacity_bytes()
+    }
+
+    /// Whether nothing has been written yet.
+    pub(super) fn is_fresh(&self) -> bool {
+        self.outgoing.is_none()
+    }
+
+    #[cold]
+    fn attach(&mut self) -> io::Result<()> {
+        let producer = self.ring.producer().map_err(io::Error::other)?;
+        self.outgoing = Some(Outgoing::new(producer, self.ring.capacity_bytes()));
+        Ok(())
+    }
+
+    /// Before the reader is ready nothing holds the writer back but this: half the capacity stays
+    /// where it can find it.
+    #[cold]
+    fn wait_for_reader(&mut self, bytes: usize, deadline: Deadline) -> Result<(), PairedError> {
+        let memory = self.ring.segment().reader().clone();
+        let ready = || {
+            let word = memory.board(READY_WORD);
+            word.is_some_and(|word| word.load(Relaxed) != 0)
+        };
+        if ready() {
+            self.ready = true;
+            return Ok(());
+        }
+        let position = self.outgoing.as_ref().map_or(0, Outgoing::position);
+        if position + bytes as u64 + 16 <= self.ring.capacity_bytes() / 2 {
+            return Ok(());
+        }
+        let bell: Option<&Bell> = memory.control().map(|control| &control.space);
+        let mut reader = Reader {
+            ready,
+            meeting: &self.meeting,
+            ring: &self.ring,
+        };
+        let strategy = Strategy::default();
+        match until(&mut reader, strategy, bell, deadline, &mut false) {
+            Outcome::Ready => {
+                self.ready = true;
+                Ok(())
+            }
+            Outcome::TimedOut => Err(PairedError::TimedOut),
+            Outcome::Over | Outcome::Gone => Err(PairedError::Gone),
+        }
+    }
+}
+
+/// Waiting for a reader that has not begun.
+struct Reader<'w, R> {
+    ready: R,
+    meeting: &'w Meeting,
+    ring: &'w Ring,
+}
+
+impl<R: Fn() -> bool> Waited for Reader<'_, R> {
+    fn ready(&mut self) -> bool {
+        (self.ready)()
+    }
+
+    fn over(&mut self) -> bool {
+        self.meeting.broken()
+    }
+
+    fn gone(&mut self) -> bool {
+        self.meeting.gone() || self.ring.is_poisoned()
+    }
+}
+
+impl Write for PipeWriter {
+    #[inline]
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if bytes.is_empty() {
+            return Ok(0);
+        }
+        if self.outgoing.is_none() {
+            self.attach()?;
+        }
+        let most = (self.ring.capacity_bytes() / 8) as usize - 16;
+        let piece = &bytes[..bytes.len().min(most)];
+        let deadline = deadline(self.timeout);
+        if !self.ready {
+            self.wait_for_reader(piece.len(), deadline)
+                .map_err(io_error)?;
+        }
+        let Some(outgoing) = &mut self.outgoing else {
+            return Err(io::ErrorKind::NotConnected.into());
+        };
+        match outgoing.send(&self.meeting, piece, deadline) {
+            Ok(_) => Ok(piece.len()),
+            Err(error) => Err(io_error(error)),
+        }
+    }
+
+    /// Does nothing: whatever was written can be read.
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
