@@ -1,8 +1,11 @@
-//! What one call of each form costs on one core, beside the kernel's own, nobody on the other side.
+//! What each form costs beside the kernel's own. One call on one core with nobody on the other side; for
+//! what needs two, another thread that reads or answers.
 
-use criterion::{criterion_group, criterion_main, Criterion};
-use slipring::{ConsumerOptions, ProducerOptions, Queue, Semaphore, Strategy};
+use criterion::{criterion_group, criterion_main, Criterion, Throughput};
+use slipring::{ConsumerOptions, Link, ProducerOptions, Queue, Semaphore, Strategy};
 use std::hint::black_box;
+use std::io::{BufRead, Read, Write};
+use std::os::unix::net::UnixStream;
 
 fn scratch() -> tempfile::TempDir {
     tempfile::tempdir_in("/dev/shm").expect("room in /dev/shm")
@@ -50,6 +53,107 @@ fn semaphore(c: &mut Criterion) {
             kernel.change(1);
         });
     });
+    group.finish();
+}
+
+/// Writes of 64 KiB while another thread reads as much.
+fn pipes(c: &mut Criterion) {
+    const PIECE: usize = 1 << 16;
+    let mut group = c.benchmark_group("64 KiB into a pipe that somebody reads");
+    group.throughput(Throughput::Bytes(PIECE as u64));
+    let piece = vec![7u8; PIECE];
+    let (mut reader, mut writer) = slipring::pipe().expect("a pipe");
+    let reading = std::thread::spawn(move || {
+        let (mut out, mut sum) = (vec![0; PIECE], 0);
+        while let Ok(n @ 1..) = reader.read(&mut out) {
+            sum += n;
+        }
+        sum
+    });
+    group.bench_function("pipe, read into a buffer", |b| {
+        b.iter(|| writer.write_all(black_box(&piece)).expect("a reader"));
+    });
+    drop(writer);
+    black_box(reading.join().expect("a reader"));
+    let (mut reader, mut writer) = slipring::pipe().expect("a pipe");
+    let reading = std::thread::spawn(move || {
+        let mut sum = 0u64;
+        loop {
+            let there = reader.fill_buf().expect("a writer");
+            if there.is_empty() {
+                return sum;
+            }
+            // One byte of each line, as somebody who looks at it would.
+            sum += there.iter().step_by(64).map(|b| u64::from(*b)).sum::<u64>();
+            let len = there.len();
+            reader.consume(len);
+        }
+    });
+    group.bench_function("pipe, read in place", |b| {
+        b.iter(|| writer.write_all(black_box(&piece)).expect("a reader"));
+    });
+    drop(writer);
+    black_box(reading.join().expect("a reader"));
+    let (mut reader, mut writer) = std::io::pipe().expect("a pipe");
+    let reading = std::thread::spawn(move || {
+        let (mut out, mut sum) = (vec![0; PIECE], 0);
+        while let Ok(n @ 1..) = reader.read(&mut out) {
+            sum += n;
+        }
+        sum
+    });
+    group.bench_function("kernel's pipe", |b| {
+        b.iter(|| writer.write_all(black_box(&piece)).expect("a reader"));
+    });
+    drop(writer);
+    black_box(reading.join().expect("a reader"));
+    group.finish();
+}
+
+/// 64 bytes to another thread and back.
+fn links(c: &mut Criterion) {
+    let mut group = c.benchmark_group("64 bytes there and back between two threads");
+    let directory = scratch();
+    let side = |me: &str, peer: &str| {
+        let builder = Link::builder(me, peer).directory(directory.path());
+        builder.strategy(Strategy::Spin)
+    };
+    let there = side("b", "a");
+    let echo = std::thread::spawn(move || {
+        let mut link = there.connect().expect("a link");
+        while let Ok(message) = link.receive().map(|m| <[u8; 64]>::try_from(&*m)) {
+            if link.send(&message.expect("64 bytes")).is_err() {
+                break;
+            }
+        }
+    });
+    let mut link = side("a", "b").connect().expect("a link");
+    group.bench_function("link", |b| {
+        b.iter(|| {
+            link.send(black_box(&[7; 64])).expect("a peer");
+            black_box(link.receive().expect("an answer")[0]);
+        });
+    });
+    drop(link);
+    echo.join().expect("an echo");
+    let (mut here, mut there) = UnixStream::pair().expect("a pair");
+    let echo = std::thread::spawn(move || {
+        let mut message = [0; 64];
+        while there.read_exact(&mut message).is_ok() {
+            if there.write_all(&message).is_err() {
+                break;
+            }
+        }
+    });
+    group.bench_function("Unix socket pair", |b| {
+        let mut message = [7; 64];
+        b.iter(|| {
+            here.write_all(black_box(&message)).expect("a peer");
+            here.read_exact(&mut message).expect("an answer");
+        });
+    });
+    drop(here);
+    echo.join().expect("an echo");
     group.finish();
 }
 
@@ -124,5 +228,5 @@ mod kernel {
     }
 }
 
-criterion_group!(benches, queue, semaphore);
+criterion_group!(benches, queue, semaphore, pipes, links);
 criterion_main!(benches);
