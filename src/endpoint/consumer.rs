@@ -3,6 +3,7 @@
 //! Layer 5. Unsafe only to lend out messages behind the consumer's own gate.
 #![allow(unsafe_code, reason = "lends out bytes that the gate keeps unwritten")]
 
+use super::conflated::Conflated;
 use super::error::{AttachError, Interrupted, ReceiveError, TryReceiveError};
 use super::message::{Batch, Message};
 use super::options::ConsumerOptions;
@@ -16,6 +17,7 @@ use crate::ring::index::Nowhere;
 use crate::ring::{Corrupt, Start};
 use crate::segment::{Canary, CursorName, Held, Memory, Role};
 use crate::wait::{bell, until, Deadline, Outcome, Pace, Waited, Waker};
+use core::hash::Hash;
 use core::marker::PhantomData;
 use std::cell::Cell;
 
@@ -230,6 +232,20 @@ impl Consumer {
         deadline: Deadline,
     ) -> Result<Option<Arrived>, ReceiveError> {
         self.wait_for_next(deadline)
+    }
+
+    /// Reads only the newest message of each key from now on: what `key` makes of a message.
+    pub fn conflated<K, F>(self, key: F) -> Conflated<Self, K, F>
+    where
+        K: Hash + Eq + Clone,
+        F: FnMut(&[u8]) -> K,
+    {
+        Conflated::new(self, key)
+    }
+
+    /// Bytes of data of the ring.
+    pub(super) fn capacity_bytes(&self) -> u64 {
+        self.core.memory().geometry().capacity
     }
 
     /// Sequence of the next message.

@@ -4,6 +4,7 @@
 //! bytes behind a gate become slices.
 
 mod builder;
+mod conflated;
 mod consumer;
 mod error;
 mod lend;
@@ -19,6 +20,7 @@ mod set;
 mod status;
 
 pub use builder::Builder;
+pub use conflated::{Conflatable, Conflated, ConflatedMessage, Conflation};
 pub use consumer::Consumer;
 pub use error::{AttachError, PublishError, ReceiveError, TryPublishError, TryReceiveError};
 pub use lend::{Claim, PublishBatch};

@@ -3,6 +3,7 @@
 //! Layer 5. Holds a row only where it may sleep and may write one; works with nothing but permission
 //! to read.
 
+use super::conflated::Conflated;
 use super::consumer::{disturbance, producer_gone};
 use super::error::{AttachError, Interrupted, ReceiveError, TryReceiveError};
 use super::options::ObserverOptions;
@@ -15,6 +16,7 @@ use crate::ring::Start;
 use crate::segment::{Canary, Held, Memory};
 use crate::sync::Ordering::Relaxed;
 use crate::wait::{bell, until, Deadline, Outcome, Pace, Waited};
+use core::hash::Hash;
 use core::marker::PhantomData;
 use core::ops::Deref;
 use std::cell::Cell;
@@ -220,6 +222,20 @@ impl Observer {
         };
         self.undisturbed()?;
         Ok(self.received(observed))
+    }
+
+    /// Reads only the newest message of each key from now on: what `key` makes of a message.
+    pub fn conflated<K, F>(self, key: F) -> Conflated<Self, K, F>
+    where
+        K: Hash + Eq + Clone,
+        F: FnMut(&[u8]) -> K,
+    {
+        Conflated::new(self, key)
+    }
+
+    /// Bytes of data of the ring.
+    pub(super) fn capacity_bytes(&self) -> u64 {
+        self.core.memory().geometry().capacity
     }
 
     /// Sequence of the next message, unless it is lost.

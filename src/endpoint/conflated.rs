@@ -1,0 +1,418 @@
+//! Reading only the newest message of each key.
+//!
+//! Layer 5. Takes whatever a reader has, keeps the newest of each key in private memory, and hands those
+//! out in the order of their sequences.
+
+use super::consumer::Consumer;
+use super::error::{ReceiveError, TryReceiveError};
+use super::observer::{Observer, Payload, Received};
+use crate::wait::Deadline;
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
+use std::hash::Hash;
+
+/// Hands out the newest message of each key, for a reader that has fallen behind: made by
+/// [`Observer::conflated`] and [`Consumer::conflated`].
+///
+/// # Guarantees
+/// - Each message that comes out is the newest of its key among all that were there when it was asked
+///   for, with the sequence it has in the ring; they come in the order of their sequences.
+/// - Nothing is lost silently: `handed out + skipped + lost + waiting` is the number of messages since the
+///   start, exactly. Those that were [`skipped`](ConflatedMessage::skipped) had a newer one of the same
+///   key; those that are [`Lapped`](Conflation::Lapped) were overwritten before an observer could
+///   look at them, and may have been the newest of theirs. A consumer is never lapped.
+/// - A reader that keeps up gets every message.
+///
+/// # What others may change meanwhile
+/// The producer adds messages at any time.
+///
+/// ```
+/// use slipring::{Conflation, Ring, Start};
+///
+/// let ring = Ring::heap().create()?;
+/// let mut producer = ring.producer()?;
+/// let symbol = |message: &[u8]| message[0];
+/// let mut screen = ring.observer(Start::Oldest)?.conflated(symbol);
+/// for quote in ["a1", "b1", "a2", "a3"] {
+///     producer.publish(quote.as_bytes())?;
+/// }
+/// producer.close();
+///
+/// let mut seen = Vec::new();
+/// while let Conflation::Message(quote) = screen.receive()? {
+///     seen.push((quote.sequence(), String::from_utf8_lossy(&quote).into_owned(), quote.skipped()));
+/// }
+/// assert_eq!(seen, [(1, "b1".to_string(), 0), (3, "a3".to_string(), 2)]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Conflated<R, K, F> {
+    reader: R,
+    key: F,
+    /// What waits, by key and by sequence.
+    newest: HashMap<K, Kept>,
+    order: BTreeMap<u64, K>,
+    /// Memory of messages that were handed out.
+    spare: Vec<Vec<u8>>,
+    /// What is handed out.
+    out: Kept,
+    lapped: Option<(u64, u64)>,
+    counts: Counts,
+}
+
+/// The newest message of a key.
+#[derive(Debug, Default)]
+struct Kept {
+    sequence: u64,
+    skipped: u64,
+    bytes: Vec<u8>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Counts {
+    handed_out: u64,
+    skipped: u64,
+    lost: u64,
+}
+
+/// What comes out of a [`Conflated`] reader.
+#[derive(Debug)]
+pub enum Conflation<'c> {
+    /// The newest message of a key.
+    Message(ConflatedMessage<'c>),
+    /// The producer overtook the observer.
+    Lapped {
+        /// How many messages are gone.
+        lost: u64,
+        /// Sequence of the message that was read next.
+        resumed_at: u64,
+    },
+    /// The producer closed the ring and everything has been read.
+    Closed,
+}
+
+/// The newest message of a key.
+#[derive(Debug)]
+pub struct ConflatedMessage<'c> {
+    kept: &'c Kept,
+}
+
+impl ConflatedMessage<'_> {
+    /// Number of the message in the ring.
+    pub fn sequence(&self) -> u64 {
+        self.kept.sequence
+    }
+
+    /// How many older messages of the same key it stands for, beside itself.
+    pub fn skipped(&self) -> u64 {
+        self.kept.skipped
+    }
+}
+
+impl core::ops::Deref for ConflatedMessage<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.kept.bytes
+    }
+}
+
+/// What a reader has next.
+#[derive(Debug)]
+pub enum Next<'r> {
+    /// A message, with its sequence.
+    Message(u64, &'r [u8]),
+    /// Some are gone.
+    Lapped(u64, u64),
+    /// None now, or none until the deadline.
+    Nothing,
+    /// None any more.
+    Closed,
+}
+
+/// A reader whose messages can be conflated: [`Observer`] and [`Consumer`].
+pub trait Conflatable: sealed::Sealed {
+    /// Takes the next message, and lets `see` look at it. Waits for it if there is a deadline.
+    #[doc(hidden)]
+    fn take_next(
+        &mut self,
+        wait: Option<Deadline>,
+        see: &mut dyn FnMut(Next<'_>),
+    ) -> Result<(), ReceiveError>;
+
+    /// Bytes of data of the ring.
+    #[doc(hidden)]
+    fn ring_bytes(&self) -> u64;
+}
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for super::Observer {}
+    impl Sealed for super::Consumer {}
+}
+
+/// An error of not waiting as one of waiting; what is none comes back as what there is.
+fn not_waiting(error: TryReceiveError) -> Result<Next<'static>, ReceiveError> {
+    Err(match error {
+        TryReceiveError::Empty => return Ok(Next::Nothing),
+        TryReceiveError::Closed => return Ok(Next::Closed),
+        TryReceiveError::Evicted { missed, resumed_at } => {
+            return Ok(Next::Lapped(missed, resumed_at))
+        }
+        TryReceiveError::Expelled { next } => ReceiveError::Expelled { next },
+        TryReceiveError::Poisoned => ReceiveError::Poisoned,
+        TryReceiveError::Corrupt(corrupt) => ReceiveError::Corrupt(corrupt),
+        TryReceiveError::Forked => ReceiveError::Forked,
+    })
+}
+
+/// As [`not_waiting`], of an error of waiting.
+fn waiting(error: ReceiveError) -> Result<Next<'static>, ReceiveError> {
+    match error {
+        ReceiveError::TimedOut => Ok(Next::Nothing),
+        ReceiveError::Evicted { missed, resumed_at } => Ok(Next::Lapped(missed, resumed_at)),
+        error => Err(error),
+    }
+}
+
+impl Conflatable for Observer {
+    fn take_next(
+        &mut self,
+        wait: Option<Deadline>,
+        see: &mut dyn FnMut(Next<'_>),
+    ) -> Result<(), ReceiveError> {
+        let next = |received: Received<'_>, see: &mut dyn FnMut(Next<'_>)| match received {
+            Received::Message(message) => see(of_payload(&message)),
+            Received::Lapped { lost, resumed_at } => see(Next::Lapped(lost, resumed_at)),
+            Received::Closed => see(Next::Closed),
+        };
+        match wait {
+            None => match self.try_receive() {
+                Ok(received) => next(received, see),
+                Err(error) => see(not_waiting(error)?),
+            },
+            Some(deadline) => match self.receive_until(deadline) {
+                Ok(received) => next(received, see),
+                Err(error) => see(waiting(error)?),
+            },
+        }
+        Ok(())
+    }
+
+    fn ring_bytes(&self) -> u64 {
+        self.capacity_bytes()
+    }
+}
+
+fn of_payload<'p>(message: &Payload<'p>) -> Next<'p> {
+    Next::Message(message.sequence(), message.bytes())
+}
+
+impl Conflatable for Consumer {
+    fn take_next(
+        &mut self,
+        wait: Option<Deadline>,
+        see: &mut dyn FnMut(Next<'_>),
+    ) -> Result<(), ReceiveError> {
+        match wait {
+            None => match self.try_receive() {
+                Ok(message) => see(Next::Message(message.sequence(), &message)),
+                Err(error) => see(not_waiting(error)?),
+            },
+            Some(deadline) => match self.receive_until(deadline) {
+                Ok(Some(message)) => see(Next::Message(message.sequence(), &message)),
+                Ok(None) => see(Next::Closed),
+                Err(error) => see(waiting(error)?),
+            },
+        }
+        Ok(())
+    }
+
+    fn ring_bytes(&self) -> u64 {
+        self.capacity_bytes()
+    }
+}
+
+/// What one look at the reader found.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Found {
+    Something,
+    Nothing,
+    Closed,
+}
+
+impl<R: Conflatable, K: Hash + Eq + Clone, F: FnMut(&[u8]) -> K> Conflated<R, K, F> {
+    pub(super) fn new(reader: R, key: F) -> Self {
+        Self {
+            reader,
+            key,
+            newest: HashMap::new(),
+            order: BTreeMap::new(),
+            spare: Vec::new(),
+            out: Kept::default(),
+            lapped: None,
+            counts: Counts::default(),
+        }
+    }
+
+    /// Waits for a message, and hands out the oldest of the newest of each key.
+    ///
+    /// # Errors
+    /// As the reader's own `receive`; what waits comes first.
+    pub fn receive(&mut self) -> Result<Conflation<'_>, ReceiveError> {
+        self.receive_until(Deadline::NEVER)
+    }
+
+    /// As [`receive`](Self::receive), until a deadline.
+    ///
+    /// # Errors
+    /// As there, and [`ReceiveError::TimedOut`].
+    pub fn receive_until(
+        &mut self,
+        deadline: impl Into<Deadline>,
+    ) -> Result<Conflation<'_>, ReceiveError> {
+        let deadline = deadline.into();
+        let mut over = self.gather();
+        loop {
+            if self.pop() {
+                return Ok(Conflation::Message(ConflatedMessage { kept: &self.out }));
+            }
+            // Where it happened: behind what was read before.
+            if let Some((lost, resumed_at)) = self.lapped.take() {
+                return Ok(Conflation::Lapped { lost, resumed_at });
+            }
+            match over? {
+                Found::Closed => return Ok(Conflation::Closed),
+                Found::Nothing if deadline.passed() => return Err(ReceiveError::TimedOut),
+                Found::Something | Found::Nothing => over = self.take(Some(deadline)),
+            }
+        }
+    }
+
+    /// As [`receive`](Self::receive), of what is there.
+    ///
+    /// # Errors
+    /// As there, and [`TryReceiveError::Empty`].
+    pub fn try_receive(&mut self) -> Result<Conflation<'_>, TryReceiveError> {
+        let over = self.gather();
+        if self.pop() {
+            return Ok(Conflation::Message(ConflatedMessage { kept: &self.out }));
+        }
+        if let Some((lost, resumed_at)) = self.lapped.take() {
+            return Ok(Conflation::Lapped { lost, resumed_at });
+        }
+        match over {
+            Ok(Found::Closed) => Ok(Conflation::Closed),
+            Ok(Found::Something | Found::Nothing) => Err(TryReceiveError::Empty),
+            Err(error) => Err(match error {
+                ReceiveError::Expelled { next } => TryReceiveError::Expelled { next },
+                ReceiveError::Poisoned => TryReceiveError::Poisoned,
+                ReceiveError::Corrupt(corrupt) => TryReceiveError::Corrupt(corrupt),
+                ReceiveError::Forked => TryReceiveError::Forked,
+                // Only waiting finds out.
+                _ => TryReceiveError::Empty,
+            }),
+        }
+    }
+
+    /// How many keys have a message that waits to be handed out.
+    pub fn waiting(&self) -> usize {
+        self.order.len()
+    }
+
+    /// How many messages were handed out.
+    pub fn handed_out_count(&self) -> u64 {
+        self.counts.handed_out
+    }
+
+    /// How many messages had a newer one of the same key before they were handed out.
+    pub fn skipped_count(&self) -> u64 {
+        self.counts.skipped
+    }
+
+    /// How many messages were overwritten before they were looked at.
+    pub fn lost_count(&self) -> u64 {
+        self.counts.lost
+    }
+
+    /// Gives the reader back. What waits is dropped.
+    pub fn into_inner(self) -> R {
+        self.reader
+    }
+
+    /// Takes what is there, at most one ring full, so that a fast producer cannot keep this busy for
+    /// ever.
+    fn gather(&mut self) -> Result<Found, ReceiveError> {
+        let mut left = self.reader.ring_bytes() / 8;
+        loop {
+            match self.take(None) {
+                Ok(Found::Something) if left > 0 => left -= 1,
+                found => return found,
+            }
+        }
+    }
+
+    /// Takes one message, or what else there is.
+    fn take(&mut self, wait: Option<Deadline>) -> Result<Found, ReceiveError> {
+        // To be told before anything behind it is mixed with what was before.
+        if self.lapped.is_some() {
+            return Ok(Found::Nothing);
+        }
+        let mut found = Found::Nothing;
+        let Self {
+            reader,
+            key,
+            newest,
+            order,
+            spare,
+            lapped,
+            counts,
+            ..
+        } = self;
+        reader.take_next(wait, &mut |next| match next {
+            Next::Nothing => {}
+            Next::Closed => found = Found::Closed,
+            Next::Lapped(lost, resumed_at) => {
+                found = Found::Something;
+                counts.lost += lost;
+                *lapped = Some((lost, resumed_at));
+            }
+            Next::Message(sequence, bytes) => {
+                found = Found::Something;
+                let key = key(bytes);
+                let kept = match newest.entry(key.clone()) {
+                    Entry::Vacant(vacant) => vacant.insert(Kept {
+                        bytes: spare.pop().unwrap_or_default(),
+                        ..Kept::default()
+                    }),
+                    Entry::Occupied(older) => {
+                        let kept = older.into_mut();
+                        order.remove(&kept.sequence);
+                        kept.skipped += 1;
+                        counts.skipped += 1;
+                        kept
+                    }
+                };
+                kept.sequence = sequence;
+                kept.bytes.clear();
+                kept.bytes.extend_from_slice(bytes);
+                order.insert(sequence, key);
+            }
+        })?;
+        Ok(found)
+    }
+
+    /// Makes the oldest of what waits what is handed out; `false` if nothing waits.
+    fn pop(&mut self) -> bool {
+        let Some((_, key)) = self.order.pop_first() else {
+            return false;
+        };
+        let Some(kept) = self.newest.remove(&key) else {
+            return false;
+        };
+        let last = std::mem::replace(&mut self.out, kept);
+        self.spare.push(last.bytes);
+        self.counts.handed_out += 1;
+        true
+    }
+}
