@@ -9,6 +9,7 @@ mod consumer;
 mod error;
 mod lend;
 mod meeting;
+pub(crate) mod member;
 mod message;
 mod observer;
 mod options;

@@ -239,7 +239,7 @@ pub fn remove(location: &Location, force: bool) -> Result<(), RemoveError> {
     } else {
         let segment = open(location, unmapped())?;
         let mut claimed = vec![claim_unused(&segment)?];
-        for child in children(location) {
+        for child in descendants(location) {
             claimed.push(claim_unused(&open(&child, unmapped())?)?);
         }
         Some(claimed)
@@ -390,6 +390,17 @@ pub fn children(location: &Location) -> Vec<Location> {
             && stat.is_ok_and(|s| FileType::from_raw_mode(s.st_mode) == FileType::Directory)
     });
     folders.map(|name| location.child(&name)).collect()
+}
+
+/// The rings inside a ring, and those inside them.
+fn descendants(location: &Location) -> Vec<Location> {
+    let mut found = children(location);
+    let mut looked = 0;
+    while let Some(next) = found.get(looked).cloned() {
+        found.extend(children(&next));
+        looked += 1;
+    }
+    found
 }
 
 /// What a directory holds, in order.

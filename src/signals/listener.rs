@@ -3,12 +3,12 @@
 //! Layer 7.
 
 use super::{undisturbed, SignalError, SignalSet};
+use crate::endpoint::member::Member;
 use crate::endpoint::{AttachError, Ring};
-use crate::layout::lines::{Bell, RowState};
+use crate::layout::lines::Bell;
 use crate::ring::pending::Counted;
-use crate::segment::{CursorName, Held, Memory};
-use crate::sync::{ord, Ordering::Relaxed};
-use crate::wait::{bell, until, Deadline, Outcome, Strategy, Waited};
+use crate::segment::{CursorName, Memory};
+use crate::wait::{until, Deadline, Outcome, Strategy, Waited};
 use core::ops::ControlFlow;
 use std::cell::Cell;
 use std::io;
@@ -29,12 +29,10 @@ const LOOK_UP: Duration = Duration::from_millis(50);
 pub struct Listener {
     counted: Counted,
     ring: Ring,
-    row: u32,
     strategy: Strategy,
     slept: bool,
     /// Freed last.
-    _held: Held,
-    _name: Held,
+    member: Member,
     one_thread: PhantomData<Cell<()>>,
 }
 
@@ -57,40 +55,15 @@ pub struct Background {
 
 impl Listener {
     pub(super) fn attach(ring: &Ring, name: CursorName) -> Result<Self, AttachError> {
-        ring.undisturbed()?;
-        let in_use = || AttachError::CursorInUse {
-            name: name.to_string(),
-            pid: super::find(ring, name).map_or(0, |(row, _)| ring.pid_of_row(row)),
-        };
-        let own_name = ring.acquire(name.role())?.ok_or_else(in_use)?;
-        let (at, held) = ring.acquire_row()?;
-        let memory = ring.segment().reader();
-        let generation = memory.row(at).map_or(0, |row| {
-            row.state.store(RowState::Free as u32, Relaxed);
-            row.generation.load(Relaxed).wrapping_add(1)
-        });
-        // Before anybody can find the row under the name.
-        let counted = Counted::begin(memory, at, generation);
-        if let Some(row) = memory.row(at) {
-            for (word, part) in row.name.iter().zip(name.words()) {
-                word.store(part, Relaxed);
-            }
-            row.pid.store(std::process::id(), Relaxed);
-            row.may_park.store(1, Relaxed);
-            row.generation.store(generation, ord!(E10: Release));
-            row.state.store(RowState::Observer as u32, Relaxed);
-        }
-        if let Some(control) = memory.control() {
-            bell::allow(&control.data);
-        }
+        let (member, counted) = Member::join(ring, name, |row, generation| {
+            Counted::begin(ring.segment().reader(), row, generation)
+        })?;
         Ok(Self {
             counted,
             ring: ring.clone(),
-            row: at,
+            member,
             strategy: Strategy::default(),
             slept: false,
-            _held: held,
-            _name: own_name,
             one_thread: PhantomData,
         })
     }
@@ -239,19 +212,8 @@ impl Waited for Arrival<'_> {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        if self.ring.canary().forked() {
-            return;
-        }
-        let memory = self.ring.segment().reader();
-        if let Some(row) = memory.row(self.row) {
-            row.state.store(RowState::Free as u32, Relaxed);
-            // Whoever has it as a target learns that it is gone.
-            let next = row.generation.load(Relaxed).wrapping_add(1);
-            Counted::begin(memory, self.row, next);
-            row.generation.store(next, ord!(E10: Release));
-        }
-        if let Some(control) = memory.control() {
-            bell::quiet(&control.data, || self.ring.anyone_may_park());
-        }
+        self.member.leave(&self.ring, |row, next| {
+            Counted::begin(self.ring.segment().reader(), row, next);
+        });
     }
 }

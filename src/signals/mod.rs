@@ -11,14 +11,10 @@ pub use error::SignalError;
 pub use listener::{Background, Listener, Noticed};
 pub use target::Target;
 
-use crate::endpoint::{AttachError, Builder, Ring};
+use crate::endpoint::{member, AttachError, Builder, Ring};
 use crate::layout::form::Form;
-use crate::layout::lines::RowState;
 use crate::ring::pending::{board_words, broadcast, SIGNALS};
-use crate::segment::{
-    CreateError, CursorName, Location, MappingOptions, OpenError, RemoveError, Role,
-};
-use crate::sync::Ordering::Relaxed;
+use crate::segment::{CreateError, CursorName, Location, MappingOptions, OpenError, RemoveError};
 use crate::wait::Waker;
 use core::ops::BitOr;
 use std::path::Path;
@@ -241,35 +237,13 @@ impl Signals {
 
     /// Who listens now.
     pub fn listeners(&self) -> Vec<String> {
-        let ring = &self.ring;
-        let alive = ring
-            .taken_rows()
-            .filter(|row| ring.is_held(Role::Row(*row)) != Some(false));
-        let mut names: Vec<String> = alive
-            .filter_map(|row| ring.name_of_row(row).map(|name| name.to_string()))
-            .collect();
-        names.sort();
-        names
+        member::names(&self.ring)
     }
 
     /// Where it lies, for messages.
     pub fn path(&self) -> &Path {
         self.ring.path()
     }
-}
-
-/// The row of whoever listens under a name, and its generation.
-fn find(ring: &Ring, name: CursorName) -> Option<(u32, u64)> {
-    let memory = ring.segment().reader();
-    ring.taken_rows().find_map(|at| {
-        let row = memory.row(at)?;
-        let generation = row.generation.load(Relaxed);
-        let listens = ring.name_of_row(at) == Some(name)
-            && ring.is_held(Role::Row(at)) != Some(false)
-            && RowState::from_raw(row.state.load(Relaxed)) == RowState::Observer
-            && row.generation.load(Relaxed) == generation;
-        listens.then_some((at, generation))
-    })
 }
 
 fn checked(signal: u32) -> Result<(), SignalError> {

@@ -2,7 +2,8 @@
 //!
 //! Layer 7.
 
-use super::{checked, find, undisturbed, SignalError};
+use super::{checked, undisturbed, SignalError};
+use crate::endpoint::member::find;
 use crate::endpoint::Ring;
 use crate::ring::pending::send;
 use crate::segment::{CursorName, Role};

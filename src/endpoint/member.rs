@@ -1,0 +1,109 @@
+//! Being somebody: a row with a name in it, for as long as whoever holds it lives.
+//!
+//! Layer 5. A member holds two locks, that of its name and that of its row. The generation of the row
+//! tells its *tenures* apart: whoever remembers a row and a generation means one member, and none that
+//! comes later.
+
+use super::error::AttachError;
+use super::ring::Ring;
+use crate::layout::lines::RowState;
+use crate::segment::{CursorName, Held, Role};
+use crate::sync::{ord, Ordering::Relaxed};
+use crate::wait::bell;
+
+/// A row that is this process's under a name.
+#[derive(Debug)]
+pub(crate) struct Member {
+    pub(crate) row: u32,
+    pub(crate) generation: u64,
+    /// Freed last.
+    _held: Held,
+    _name: Held,
+}
+
+impl Member {
+    /// Takes a name and a row. `begin` is called with the row and the new generation before anybody
+    /// can find the member.
+    pub(crate) fn join<T>(
+        ring: &Ring,
+        name: CursorName,
+        begin: impl FnOnce(u32, u64) -> T,
+    ) -> Result<(Self, T), AttachError> {
+        ring.undisturbed()?;
+        let in_use = || AttachError::CursorInUse {
+            name: name.to_string(),
+            pid: find(ring, name).map_or(0, |(row, _)| ring.pid_of_row(row)),
+        };
+        let own_name = ring.acquire(name.role())?.ok_or_else(in_use)?;
+        let (at, held) = ring.acquire_row()?;
+        let memory = ring.segment().reader();
+        let generation = memory.row(at).map_or(0, |row| {
+            row.state.store(RowState::Free as u32, Relaxed);
+            row.generation.load(Relaxed).wrapping_add(1)
+        });
+        let begun = begin(at, generation);
+        if let Some(row) = memory.row(at) {
+            for (word, part) in row.name.iter().zip(name.words()) {
+                word.store(part, Relaxed);
+            }
+            row.pid.store(std::process::id(), Relaxed);
+            row.may_park.store(1, Relaxed);
+            row.generation.store(generation, ord!(E10: Release));
+            row.state.store(RowState::Observer as u32, Relaxed);
+        }
+        if let Some(control) = memory.control() {
+            bell::allow(&control.data);
+        }
+        let member = Self {
+            row: at,
+            generation,
+            _held: held,
+            _name: own_name,
+        };
+        Ok((member, begun))
+    }
+
+    /// Ends the tenure, so that whoever remembers it learns that it is over. `ended` is called with the
+    /// next generation before that one is there. Does nothing in a fork.
+    pub(crate) fn leave(&self, ring: &Ring, ended: impl FnOnce(u32, u64)) {
+        if ring.canary().forked() {
+            return;
+        }
+        let memory = ring.segment().reader();
+        if let Some(row) = memory.row(self.row) {
+            row.state.store(RowState::Free as u32, Relaxed);
+            let next = row.generation.load(Relaxed).wrapping_add(1);
+            ended(self.row, next);
+            row.generation.store(next, ord!(E10: Release));
+        }
+        if let Some(control) = memory.control() {
+            bell::quiet(&control.data, || ring.anyone_may_park());
+        }
+    }
+}
+
+/// The row of whoever is alive under a name, and its generation.
+pub(crate) fn find(ring: &Ring, name: CursorName) -> Option<(u32, u64)> {
+    let memory = ring.segment().reader();
+    ring.taken_rows().find_map(|at| {
+        let row = memory.row(at)?;
+        let generation = row.generation.load(Relaxed);
+        let is_there = ring.name_of_row(at) == Some(name)
+            && ring.is_held(Role::Row(at)) != Some(false)
+            && RowState::from_raw(row.state.load(Relaxed)) == RowState::Observer
+            && row.generation.load(Relaxed) == generation;
+        is_there.then_some((at, generation))
+    })
+}
+
+/// The names of all who are alive, in order.
+pub(crate) fn names(ring: &Ring) -> Vec<String> {
+    let alive = ring
+        .taken_rows()
+        .filter(|row| ring.is_held(Role::Row(*row)) != Some(false));
+    let mut names: Vec<String> = alive
+        .filter_map(|row| ring.name_of_row(row).map(|name| name.to_string()))
+        .collect();
+    names.sort();
+    names
+}
