@@ -32,6 +32,8 @@ mod latest;
 #[cfg(not(slipring_loom))]
 mod link;
 #[cfg(not(slipring_loom))]
+mod mailbox;
+#[cfg(not(slipring_loom))]
 mod pipe;
 #[cfg(not(slipring_loom))]
 mod queue;
@@ -62,6 +64,10 @@ pub use {
     layout::geometry::GeometryError,
     layout::schema::{Field, Kind, Schema, SchemaError, SchemaMismatch},
     link::{link_sides, Link, LinkBuilder, LinkError, LinkReceiver, LinkSender},
+    mailbox::{
+        Answer, Letter, Mailbox, MailboxBuilder, MailboxClient, MailboxReceiver, MailboxStatus,
+        Reply, ReplyError, RequestError,
+    },
     pipe::{duplex, pipe, pipe_with_capacity, Duplex, PipeReader, PipeWriter},
     queue::{
         Delivery, Queue, QueueBuilder, QueueStatus, Receiver, SendError, Sender, TakeError,

@@ -32,7 +32,7 @@ fn sources(folder: &str) -> Vec<(PathBuf, String)> {
 }
 
 /// The layers from below: a folder may import from those before it.
-const LAYERS: [&str; 17] = [
+const LAYERS: [&str; 18] = [
     "sync",
     "layout",
     "segment",
@@ -46,6 +46,7 @@ const LAYERS: [&str; 17] = [
     "pipe",
     "fifo",
     "queue",
+    "mailbox",
     "semaphore",
     "shared",
     "signals",
@@ -53,19 +54,24 @@ const LAYERS: [&str; 17] = [
 ];
 
 /// The forms, which do not use each other.
-const FORMS: [&str; 8] = [
+const FORMS: [&str; 9] = [
     "pipe",
     "fifo",
     "latest",
     "link",
     "queue",
+    "mailbox",
     "semaphore",
     "shared",
     "signals",
 ];
 
 /// But for these.
-const BUILT_ON: [(&str, &str); 2] = [("shared", "semaphore"), ("fifo", "pipe")];
+const BUILT_ON: [(&str, &str); 3] = [
+    ("shared", "semaphore"),
+    ("fifo", "pipe"),
+    ("mailbox", "queue"),
+];
 
 #[test]
 fn a_file_imports_only_from_layers_below() {

@@ -5,7 +5,7 @@
 use crate::ring::index::Nowhere;
 use crate::ring::producer::Refused;
 use crate::ring::Corrupt;
-use crate::segment::{NameError, OpenError};
+use crate::segment::{CreateError, NameError, OpenError};
 use core::fmt;
 use std::io;
 use std::path::PathBuf;
@@ -70,6 +70,8 @@ pub enum AttachError {
     Corrupt(Corrupt),
     /// The messages are not what the program expects, or the files could not be mapped.
     Open(OpenError),
+    /// A part that belongs to whoever attaches could not be made.
+    Create(CreateError),
     /// This process is a fork of the one that opened the ring; open it again.
     Forked,
     /// The kernel refused a lock.
@@ -218,6 +220,7 @@ impl AttachError {
             Self::Overtaken => 406,
             Self::Corrupt(_) => 407,
             Self::Open(error) => error.code(),
+            Self::Create(error) => error.code(),
             Self::Forked => 408,
             Self::Name(_) => 409,
             Self::CursorInUse { .. } => 410,
@@ -336,6 +339,7 @@ impl fmt::Display for AttachError {
             ),
             Self::Corrupt(corrupt) => write!(f, "the ring is damaged: {corrupt}"),
             Self::Open(error) => error.fmt(f),
+            Self::Create(error) => error.fmt(f),
             Self::Forked => f.write_str(FORKED),
             Self::Io { path, source } => write!(f, "could not lock {}: {source}", path.display()),
         }
@@ -455,6 +459,15 @@ impl From<OpenError> for AttachError {
         match error {
             OpenError::Permission { path } => Self::Permission { path },
             error => Self::Open(error),
+        }
+    }
+}
+
+impl From<CreateError> for AttachError {
+    fn from(error: CreateError) -> Self {
+        match error {
+            CreateError::Open(error) => error.into(),
+            error => Self::Create(error),
         }
     }
 }

@@ -16,6 +16,7 @@ use crate::wait::bell;
 pub(crate) struct Member {
     pub(crate) row: u32,
     pub(crate) generation: u64,
+    ring: Ring,
     /// Freed last.
     _held: Held,
     _name: Held,
@@ -57,27 +58,33 @@ impl Member {
         let member = Self {
             row: at,
             generation,
+            ring: ring.clone(),
             _held: held,
             _name: own_name,
         };
         Ok((member, begun))
     }
 
-    /// Ends the tenure, so that whoever remembers it learns that it is over. `ended` is called with the
-    /// next generation before that one is there. Does nothing in a fork.
-    pub(crate) fn leave(&self, ring: &Ring, ended: impl FnOnce(u32, u64)) {
-        if ring.canary().forked() {
+    /// The generation that follows this tenure.
+    pub(crate) fn next_generation(&self) -> u64 {
+        self.generation.wrapping_add(1)
+    }
+}
+
+/// Ends the tenure, so that whoever remembers it learns that it is over.
+impl Drop for Member {
+    fn drop(&mut self) {
+        if self.ring.canary().forked() {
             return;
         }
-        let memory = ring.segment().reader();
+        let memory = self.ring.segment().reader();
         if let Some(row) = memory.row(self.row) {
             row.state.store(RowState::Free as u32, Relaxed);
-            let next = row.generation.load(Relaxed).wrapping_add(1);
-            ended(self.row, next);
-            row.generation.store(next, ord!(E10: Release));
+            row.generation
+                .store(self.next_generation(), ord!(E10: Release));
         }
         if let Some(control) = memory.control() {
-            bell::quiet(&control.data, || ring.anyone_may_park());
+            bell::quiet(&control.data, || self.ring.anyone_may_park());
         }
     }
 }

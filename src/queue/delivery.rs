@@ -15,7 +15,17 @@ pub struct Delivery<'r> {
     done: bool,
 }
 
+/// Says that a receiver has a message which nobody has done with yet.
+#[must_use]
+pub(crate) struct Taking(());
+
 impl<'r> Delivery<'r> {
+    /// Leaves the message taken, for [`Receiver::taken`].
+    pub(super) fn keep(mut self) -> Taking {
+        self.done = true;
+        Taking(())
+    }
+
     #[inline(always)]
     pub(super) fn new(receiver: &'r mut Receiver) -> Self {
         Self {

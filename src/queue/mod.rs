@@ -13,6 +13,7 @@ mod receiver;
 mod sender;
 
 pub use delivery::Delivery;
+pub(crate) use delivery::Taking;
 pub use error::{SendError, TakeError};
 pub use receiver::Receiver;
 pub use sender::Sender;
@@ -184,7 +185,24 @@ fn lane_builder(builder: Builder, [depth, message_bytes]: [u64; 2]) -> Builder {
         .form(Form::Lane, board, [depth, message_bytes])
 }
 
+impl QueueBuilder {
+    /// Describes a new queue inside another form.
+    pub(crate) fn inside(parent: &Location, name: &str) -> Self {
+        Self::new(Builder::inside(parent, name), Ok(parent.child(name)))
+    }
+
+    /// Whether such a queue can be.
+    pub(crate) fn check(self) -> Result<(), CreateError> {
+        self.described().map(drop)
+    }
+}
+
 impl Queue {
+    /// How many receivers are alive.
+    pub(crate) fn live_receivers(&self) -> u32 {
+        self.ring.live_rows()
+    }
+
     /// Describes a new queue named `name` in the slipring directory.
     pub fn builder(name: &str) -> QueueBuilder {
         QueueBuilder::new(Ring::builder(name), Location::named(name))
@@ -212,7 +230,7 @@ impl Queue {
         Self::open_location(Location::at(path.as_ref())?)
     }
 
-    fn open_location(location: Location) -> Result<Self, OpenError> {
+    pub(crate) fn open_location(location: Location) -> Result<Self, OpenError> {
         let ring = Ring::open_form(&location, MappingOptions::default(), Form::Queue)?;
         Ok(Self { ring, location })
     }

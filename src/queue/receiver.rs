@@ -3,7 +3,7 @@
 //! Layer 7. A receiver holds a row of the queue, whose number is its taker number in every lane. It
 //! goes through the lanes from the highest priority down, and within one priority in turn.
 
-use super::delivery::Delivery;
+use super::delivery::{Delivery, Taking};
 use super::error::TakeError;
 use super::{lanes, Queue, PRIORITIES};
 use crate::endpoint::{AttachError, ConsumerOptions, Ring};
@@ -140,6 +140,29 @@ impl Receiver {
             self.look_again()?;
         }
         Ok(Delivery::new(self))
+    }
+
+    /// Takes the first message that is wanted; those before it are done with.
+    pub(crate) fn take_wanted(
+        &mut self,
+        deadline: Deadline,
+        mut wanted: impl FnMut(&[u8]) -> bool,
+    ) -> Result<Taking, TakeError> {
+        loop {
+            if !self.take_at_once() {
+                self.wait_for_next(deadline)?;
+            }
+            let delivery = Delivery::new(self);
+            if wanted(&delivery) {
+                return Ok(delivery.keep());
+            }
+            delivery.ack();
+        }
+    }
+
+    /// The message that was taken last.
+    pub(crate) fn taken(&mut self, _: Taking) -> Delivery<'_> {
+        Delivery::new(self)
     }
 
     #[inline(never)]

@@ -212,8 +212,10 @@ impl Waited for Arrival<'_> {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        self.member.leave(&self.ring, |row, next| {
+        if !self.ring.canary().forked() {
+            // Whoever has it as a target learns that it is gone.
+            let (row, next) = (self.member.row, self.member.next_generation());
             Counted::begin(self.ring.segment().reader(), row, next);
-        });
+        }
     }
 }

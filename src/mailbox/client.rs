@@ -1,0 +1,243 @@
+//! Whoever sends letters and asks.
+//!
+//! Layer 7.
+
+use super::letter::{decode, Header, Kind, Return};
+use super::{awaited, count_late, Mailbox, Parameters, RequestError};
+use crate::endpoint::member::Member;
+use crate::endpoint::{AttachError, ConsumerOptions, ProducerOptions};
+use crate::queue::{Delivery, Receiver, SendError, Sender, TakeError};
+use crate::segment::CursorName;
+use crate::sync::Ordering::Relaxed;
+use crate::wait::Deadline;
+use core::ops::Deref;
+use std::time::Duration;
+
+/// How often a client that waits looks whether there is anybody left to answer.
+const LOOK_UP: Duration = Duration::from_millis(100);
+
+/// Sends letters under a name, and asks. Made by [`Mailbox::client`].
+///
+/// # Guarantees
+/// - A letter whose send returned arrives, whatever happens to this process afterwards.
+/// - One request at a time; when it is over, whatever comes for it is dropped.
+#[derive(Debug)]
+pub struct MailboxClient {
+    letters: Sender,
+    /// Where replies come; not in a one-way mailbox.
+    replies: Option<Receiver>,
+    mailbox: Mailbox,
+    name: String,
+    request: u64,
+    message: Vec<u8>,
+    /// Freed last.
+    member: Member,
+}
+
+/// What was answered, in place, for as long as it is borrowed.
+#[derive(Debug)]
+pub struct Reply<'c> {
+    delivery: Option<Delivery<'c>>,
+    body: usize,
+}
+
+impl MailboxClient {
+    pub(super) fn attach(
+        mailbox: &Mailbox,
+        name: CursorName,
+        options: ConsumerOptions,
+    ) -> Result<Self, AttachError> {
+        let ring = &mailbox.ring;
+        let (member, ()) = Member::join(ring, name, |row, _| wait_for(mailbox, row, 0))?;
+        let parameters = Parameters::of(ring);
+        let strategy = ProducerOptions::new().strategy(options.strategy);
+        let replies = if parameters.one_way {
+            None
+        } else {
+            let replies = parameters.replies(&mailbox.location, member.row);
+            Some(replies.create_or_open()?.receiver_with(options)?)
+        };
+        Ok(Self {
+            letters: mailbox.letters.sender_with(strategy)?,
+            replies,
+            mailbox: mailbox.clone(),
+            name: name.to_string(),
+            request: 0,
+            message: Vec::new(),
+            member,
+        })
+    }
+
+    /// Sends a letter that asks for nothing, waiting while there is no room.
+    ///
+    /// # Errors
+    /// [`SendError`], but neither `Full` nor `TimedOut`.
+    pub fn send(&mut self, body: &[u8]) -> Result<(), SendError> {
+        self.send_until(body, Deadline::NEVER)
+    }
+
+    /// As [`send`](Self::send), until a deadline.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send), and [`SendError::TimedOut`]; nothing was sent then.
+    pub fn send_until(
+        &mut self,
+        body: &[u8],
+        deadline: impl Into<Deadline>,
+    ) -> Result<(), SendError> {
+        self.post(body, 0, deadline.into())
+    }
+
+    /// Sends a letter that asks for nothing, if there is room.
+    ///
+    /// # Errors
+    /// [`SendError::Full`].
+    pub fn try_send(&mut self, body: &[u8]) -> Result<(), SendError> {
+        self.compose(body, 0)?;
+        self.letters.try_send(&self.message).map(|_| ())
+    }
+
+    /// Sends a letter and waits for the reply to it, both until a deadline.
+    ///
+    /// # Errors
+    /// - [`RequestError::PeerGone`] if whoever received the letter is done with it without a reply, or
+    ///   there was a receiver and no one is left. That is noticed within 100 ms.
+    /// - [`RequestError::TimedOut`]. The letter may still be received; the reply will be late.
+    /// - [`RequestError::Send`] if the letter was not sent; [`RequestError::OneWay`].
+    pub fn request(
+        &mut self,
+        body: &[u8],
+        deadline: impl Into<Deadline>,
+    ) -> Result<Reply<'_>, RequestError> {
+        if self.replies.is_none() {
+            return Err(RequestError::OneWay);
+        }
+        let deadline = deadline.into();
+        self.request += 1;
+        self.await_reply_to(self.request);
+        let sent = self.post(body, self.request, deadline);
+        let result = sent.map_err(RequestError::from);
+        let result = result.and_then(|()| self.wait_for_reply(deadline));
+        self.await_reply_to(0);
+        let (kind, body) = result?;
+        // Always there: a one-way mailbox was refused above.
+        let replies = self.replies.as_mut().ok_or(RequestError::OneWay)?;
+        let delivery = replies.taken(body.taking);
+        if kind == Kind::Declined {
+            delivery.ack();
+            return Err(RequestError::PeerGone);
+        }
+        Ok(Reply {
+            delivery: Some(delivery),
+            body: body.at,
+        })
+    }
+
+    /// The name it has.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn post(&mut self, body: &[u8], request: u64, deadline: Deadline) -> Result<(), SendError> {
+        self.compose(body, request)?;
+        let sent = self.letters.send_until(&self.message, 0, deadline);
+        sent.map(|_| ())
+    }
+
+    fn compose(&mut self, body: &[u8], request: u64) -> Result<(), SendError> {
+        let max = self.mailbox.message_bytes();
+        if body.len() > max as usize {
+            let len = body.len();
+            return Err(SendError::TooLarge { len, max });
+        }
+        let header = Header {
+            kind: Kind::Letter,
+            from: Return {
+                row: self.member.row,
+                generation: self.member.generation,
+                request,
+            },
+            name: &self.name,
+        };
+        header.encode(body, &mut self.message);
+        Ok(())
+    }
+
+    fn await_reply_to(&self, request: u64) {
+        wait_for(&self.mailbox, self.member.row, request);
+    }
+
+    fn wait_for_reply(&mut self, deadline: Deadline) -> Result<(Kind, Body), RequestError> {
+        let (generation, request) = (self.member.generation, self.request);
+        let replies = self.replies.as_mut().ok_or(RequestError::OneWay)?;
+        let mut found = (Kind::Declined, 0);
+        let mut was_answerable = self.mailbox.letters.live_receivers() > 0;
+        loop {
+            let ring = &self.mailbox.ring;
+            let slice = Deadline::after(LOOK_UP).earlier(deadline);
+            let taking = replies.take_wanted(slice, |message| match decode(message) {
+                Some((header, body)) if header.kind != Kind::Letter => {
+                    found = (header.kind, message.len() - body.len());
+                    let ours = (header.from.generation, header.from.request);
+                    let wanted = ours == (generation, request);
+                    if !wanted && header.kind == Kind::Reply {
+                        count_late(ring);
+                    }
+                    wanted
+                }
+                _ => false,
+            });
+            match taking {
+                Ok(taking) => {
+                    let (kind, at) = found;
+                    return Ok((kind, Body { taking, at }));
+                }
+                Err(TakeError::TimedOut) => {}
+                Err(error) => return Err(error.into()),
+            }
+            if deadline.passed() {
+                return Err(RequestError::TimedOut);
+            }
+            let answerable = self.mailbox.letters.live_receivers() > 0;
+            if was_answerable && !answerable {
+                return Err(RequestError::PeerGone);
+            }
+            was_answerable = answerable;
+        }
+    }
+}
+
+/// Where in its message a body begins, and that the message is taken.
+struct Body {
+    taking: crate::queue::Taking,
+    at: usize,
+}
+
+fn wait_for(mailbox: &Mailbox, row: u32, request: u64) {
+    if let Some(word) = awaited(&mailbox.ring, row) {
+        word.store(request, Relaxed);
+    }
+}
+
+impl Deref for Reply<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        let message = self.delivery.as_deref();
+        message.and_then(|m| m.get(self.body..)).unwrap_or_default()
+    }
+}
+
+impl AsRef<[u8]> for Reply<'_> {
+    fn as_ref(&self) -> &[u8] {
+        self
+    }
+}
+
+impl Drop for Reply<'_> {
+    fn drop(&mut self) {
+        if let Some(delivery) = self.delivery.take() {
+            delivery.ack();
+        }
+    }
+}

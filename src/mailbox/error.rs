@@ -1,0 +1,115 @@
+//! What can go wrong with a request and with a reply.
+//!
+//! Layer 7. Letters that ask for nothing have the errors of a queue.
+
+use crate::queue::{SendError, TakeError};
+use crate::segment::OpenError;
+use core::fmt;
+
+/// Why a request got no reply.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum RequestError {
+    /// No reply came until the deadline.
+    TimedOut,
+    /// Nobody will answer: its receiver was done with it without a reply, or no receiver is left.
+    PeerGone,
+    /// The mailbox carries letters only.
+    OneWay,
+    /// The letter was not sent.
+    Send(SendError),
+    /// Replies cannot be received.
+    Take(TakeError),
+}
+
+/// Why a reply was not sent.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ReplyError {
+    /// The letter was no request.
+    NotAsked,
+    /// The way back to the client could not be opened.
+    Open(OpenError),
+    /// The reply could not be put on its way.
+    Send(SendError),
+}
+
+impl RequestError {
+    /// A number for this kind of error that never changes, for other languages.
+    pub fn code(&self) -> u32 {
+        match self {
+            Self::TimedOut => 780,
+            Self::PeerGone => 781,
+            Self::OneWay => 782,
+            Self::Send(error) => error.code(),
+            Self::Take(error) => error.code(),
+        }
+    }
+}
+
+impl ReplyError {
+    /// A number for this kind of error that never changes, for other languages.
+    pub fn code(&self) -> u32 {
+        match self {
+            Self::NotAsked => 785,
+            Self::Open(error) => error.code(),
+            Self::Send(error) => error.code(),
+        }
+    }
+}
+
+impl fmt::Display for RequestError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TimedOut => f.write_str("no reply came until the deadline"),
+            Self::PeerGone => f.write_str(
+                "nobody will reply: the receiver was done without one, or no receiver is left",
+            ),
+            Self::OneWay => {
+                f.write_str("the mailbox carries letters only: create it without one_way to ask")
+            }
+            Self::Send(error) => error.fmt(f),
+            Self::Take(error) => error.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for ReplyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotAsked => f.write_str("the letter asks for no reply: acknowledge it"),
+            Self::Open(error) => error.fmt(f),
+            Self::Send(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for RequestError {}
+impl std::error::Error for ReplyError {}
+
+impl From<SendError> for RequestError {
+    fn from(error: SendError) -> Self {
+        match error {
+            SendError::TimedOut { .. } => Self::TimedOut,
+            error => Self::Send(error),
+        }
+    }
+}
+
+impl From<TakeError> for RequestError {
+    fn from(error: TakeError) -> Self {
+        Self::Take(error)
+    }
+}
+
+impl From<SendError> for ReplyError {
+    fn from(error: SendError) -> Self {
+        Self::Send(error)
+    }
+}
+
+impl From<OpenError> for ReplyError {
+    fn from(error: OpenError) -> Self {
+        Self::Open(error)
+    }
+}

@@ -1,0 +1,400 @@
+//! Mailboxes: letters with senders, which can be answered.
+//!
+//! Layer 7, on `queue`. A mailbox is a directory with a segment whose rows are its clients, a queue of
+//! letters in it, and for each client that asks a queue of replies, named after its row. A request has a
+//! number, which a word of the board says while its client waits, so that nobody sends a reply that
+//! nobody waits for; what arrives late all the same names a number, or a tenure, that is over. All that
+//! is advice: what a client gets is decided by what it reads, so this needs no protocol of its own.
+
+mod client;
+mod error;
+mod letter;
+mod receiver;
+
+pub use client::{MailboxClient, Reply};
+pub use error::{ReplyError, RequestError};
+pub use letter::Letter;
+pub use receiver::{Answer, MailboxReceiver};
+
+use crate::endpoint::{member, AttachError, Builder, ConsumerOptions, Ring};
+use crate::layout::form::Form;
+use crate::queue::{Queue, QueueBuilder, QueueStatus};
+use crate::segment::{
+    CreateError, CursorName, Location, MappingOptions, NameError, OpenError, RemoveError,
+};
+use crate::sync::{AtomicU64, Ordering::Relaxed};
+use std::path::Path;
+
+/// The queue of letters.
+const LETTERS: &str = "letters";
+/// Replies that may wait in one lane: the one that is waited for, and one that came late.
+const REPLIES: u32 = 4;
+/// The most clients a mailbox may have.
+const MAX_CLIENTS: u32 = 1024;
+/// Words of the board from one client's to the next one's: a line.
+const STRIDE: u32 = 8;
+
+/// A mailbox this process has open. Cheap to clone.
+///
+/// # Guarantees
+/// - A letter whose send returned goes to one receiver that acknowledges or answers it; what a receiver
+///   had that died comes again, and is said to. The letters of one client arrive in order.
+/// - A request ends in exactly one of a reply, [`RequestError::PeerGone`], or
+///   [`RequestError::TimedOut`]. A reply that comes later than that is dropped and counted.
+/// - A name has one client at a time. No reply reaches a later client than the one that asked.
+///
+/// # What others may change meanwhile
+/// Clients and receivers come and go at any time, in any process of this user. The sizes never change.
+///
+/// ```
+/// # let scratch = tempfile::tempdir()?;
+/// # let path = scratch.path().join("office");
+/// use slipring::{Mailbox, RequestError};
+/// use std::time::Duration;
+///
+/// let office = Mailbox::builder_at(&path).create()?;
+/// let mut alice = office.client("alice")?;
+/// alice.send(b"no answer needed")?;
+///
+/// let clerk = std::thread::spawn(move || -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+///     let mut desk = office.receiver()?; // mostly in another process
+///     let letter = desk.receive()?;
+///     assert_eq!((letter.sender(), &*letter), ("alice", &b"no answer needed"[..]));
+///     letter.ack();
+///     let letter = desk.receive()?;
+///     let answer = letter.to_ascii_uppercase();
+///     letter.reply(&answer)?;
+///     Ok(())
+/// });
+///
+/// let reply = alice.request(b"how are you?", Duration::from_secs(1))?;
+/// assert_eq!(&*reply, b"HOW ARE YOU?");
+/// drop(reply);
+/// # clerk.join().unwrap().unwrap();
+/// let nobody = alice.request(b"still there?", Duration::from_millis(1));
+/// assert!(matches!(nobody, Err(RequestError::TimedOut)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Mailbox {
+    ring: Ring,
+    location: Location,
+    letters: Queue,
+}
+
+/// What a new mailbox will be like. Made by [`Mailbox::builder`].
+#[derive(Clone, Debug)]
+#[must_use = "a builder creates nothing until `create`"]
+pub struct MailboxBuilder {
+    inner: Builder,
+    location: Result<Location, NameError>,
+    depth: u32,
+    message_bytes: u32,
+    clients: u32,
+    receivers: u32,
+    one_way: bool,
+}
+
+/// What a mailbox is like, and what is in it at some moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MailboxStatus {
+    /// The letters.
+    pub letters: QueueStatus,
+    /// The largest letter and the largest reply, in bytes.
+    pub message_bytes: u32,
+    /// Whether there are no replies.
+    pub one_way: bool,
+    /// The names of the clients that are alive.
+    pub clients: Vec<String>,
+    /// Replies that came too late since the mailbox was made, and were dropped.
+    pub late: u64,
+}
+
+impl MailboxBuilder {
+    fn new(inner: Builder, location: Result<Location, NameError>) -> Self {
+        Self {
+            inner,
+            location,
+            depth: 256,
+            message_bytes: 1024,
+            clients: 64,
+            receivers: 64,
+            one_way: false,
+        }
+    }
+
+    /// How many letters each client can be ahead of the receivers; 256 by default, rounded up to a power
+    /// of two, at most 65,536.
+    pub fn depth(mut self, letters: u32) -> Self {
+        self.depth = letters;
+        self
+    }
+
+    /// The largest letter and the largest reply, in bytes; 1024 by default.
+    pub fn message_bytes(mut self, bytes: u32) -> Self {
+        self.message_bytes = bytes;
+        self
+    }
+
+    /// How many clients there can be at once; 64 by default, 1 to 1024.
+    pub fn max_clients(mut self, clients: u32) -> Self {
+        self.clients = clients;
+        self
+    }
+
+    /// How many receivers there can be at once; 64 by default, 1 to 1024.
+    pub fn max_receivers(mut self, receivers: u32) -> Self {
+        self.receivers = receivers;
+        self
+    }
+
+    /// Letters only: requests are refused.
+    pub fn one_way(mut self) -> Self {
+        self.one_way = true;
+        self
+    }
+
+    /// Creates the mailbox and opens it.
+    ///
+    /// # Errors
+    /// [`CreateError`], as for a ring.
+    pub fn create(self) -> Result<Mailbox, CreateError> {
+        let location = self.location.clone()?;
+        let ring = self.described()?.create()?;
+        Mailbox::of(ring, location)
+    }
+
+    /// Opens the mailbox if it exists, else creates it. An existing one keeps its own settings.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create), and those of opening.
+    pub fn create_or_open(self) -> Result<Mailbox, CreateError> {
+        let location = self.location.clone()?;
+        let ring = self.described()?.create_or_open()?;
+        Mailbox::of(ring, location)
+    }
+
+    fn described(self) -> Result<Builder, CreateError> {
+        let parameters = Parameters {
+            depth: self.depth.clamp(2, 1 << 16).next_power_of_two(),
+            message_bytes: self.message_bytes,
+            receivers: self.receivers,
+            one_way: self.one_way,
+        };
+        // Fails here rather than at the first letter.
+        parameters.letters(&self.location.clone()?).check()?;
+        let board = STRIDE * (self.clients.min(MAX_CLIENTS) + 1);
+        Ok(self
+            .inner
+            .capacity_bytes(4096)
+            .max_readers(self.clients)
+            .form(Form::Mailbox, board, parameters.packed()))
+    }
+}
+
+/// What the description of a mailbox says of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Parameters {
+    depth: u32,
+    message_bytes: u32,
+    receivers: u32,
+    one_way: bool,
+}
+
+impl Parameters {
+    fn packed(self) -> [u64; 2] {
+        let depth = u64::from(self.depth) | u64::from(self.one_way) << 32;
+        let bytes = u64::from(self.message_bytes) | u64::from(self.receivers) << 32;
+        [depth, bytes]
+    }
+
+    fn of(ring: &Ring) -> Self {
+        let [depth, bytes] = ring.segment().description().parameters;
+        Self {
+            depth: depth as u32,
+            message_bytes: bytes as u32,
+            receivers: (bytes >> 32) as u32,
+            one_way: depth >> 32 != 0,
+        }
+    }
+
+    fn letters(self, location: &Location) -> QueueBuilder {
+        QueueBuilder::inside(location, LETTERS)
+            .depth(self.depth)
+            .message_bytes(self.message_bytes.saturating_add(letter::MAX_HEADER))
+            .max_receivers(self.receivers)
+    }
+
+    fn replies(self, location: &Location, row: u32) -> QueueBuilder {
+        QueueBuilder::inside(location, &replies_of(row))
+            .depth(REPLIES)
+            .message_bytes(self.message_bytes.saturating_add(letter::MAX_HEADER))
+            // A dead owner of the row may still be on its way out.
+            .max_receivers(2)
+    }
+}
+
+/// The name of a client's queue of replies.
+fn replies_of(row: u32) -> String {
+    format!("replies-{row}")
+}
+
+/// How many replies came too late.
+fn late_count(ring: &Ring) -> Option<&AtomicU64> {
+    ring.segment().reader().board(0)
+}
+
+fn count_late(ring: &Ring) {
+    if let Some(count) = late_count(ring) {
+        count.fetch_add(1, Relaxed);
+    }
+}
+
+/// The number of the request that the client in a row waits for; 0 while it waits for none.
+fn awaited(ring: &Ring, row: u32) -> Option<&AtomicU64> {
+    let at = row.checked_add(1)?.checked_mul(STRIDE)?;
+    ring.segment().reader().board(at)
+}
+
+impl Mailbox {
+    /// Describes a new mailbox named `name` in the slipring directory.
+    pub fn builder(name: &str) -> MailboxBuilder {
+        MailboxBuilder::new(Ring::builder(name), Location::named(name))
+    }
+
+    /// Describes a new mailbox at a path of your choice, which becomes a directory.
+    pub fn builder_at(path: impl AsRef<Path>) -> MailboxBuilder {
+        let path = path.as_ref();
+        MailboxBuilder::new(Ring::builder_at(path), Location::at(path))
+    }
+
+    /// Opens the mailbox `name` in the slipring directory.
+    ///
+    /// # Errors
+    /// [`CreateError`], as for a ring; opening makes what is missing.
+    pub fn open(name: &str) -> Result<Self, CreateError> {
+        Self::open_location(Location::named(name)?)
+    }
+
+    /// Opens the mailbox at a path.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_at(path: impl AsRef<Path>) -> Result<Self, CreateError> {
+        Self::open_location(Location::at(path.as_ref())?)
+    }
+
+    fn open_location(location: Location) -> Result<Self, CreateError> {
+        let ring = Ring::open_form(&location, MappingOptions::default(), Form::Mailbox)?;
+        Self::of(ring, location)
+    }
+
+    /// Whoever made the mailbox may have died before it made the queue.
+    fn of(ring: Ring, location: Location) -> Result<Self, CreateError> {
+        let letters = Parameters::of(&ring).letters(&location).create_or_open()?;
+        Ok(Self {
+            ring,
+            location,
+            letters,
+        })
+    }
+
+    /// Removes the mailbox `name` from the slipring directory, with everything in it.
+    ///
+    /// # Errors
+    /// [`RemoveError::InUse`] while anybody is attached.
+    pub fn remove(name: &str) -> Result<(), RemoveError> {
+        Ring::remove(name)
+    }
+
+    /// Becomes a client under a name, to send letters and to ask.
+    ///
+    /// # Errors
+    /// [`AttachError::CursorInUse`] while somebody alive has the name; [`AttachError::NoRow`] if there
+    /// are as many clients as there can be.
+    pub fn client(&self, name: &str) -> Result<MailboxClient, AttachError> {
+        self.client_with(name, ConsumerOptions::default())
+    }
+
+    /// As [`client`](Self::client), with options, of which the strategy is used both to wait for room
+    /// and to wait for replies.
+    ///
+    /// # Errors
+    /// As [`client`](Self::client).
+    pub fn client_with(
+        &self,
+        name: &str,
+        options: ConsumerOptions,
+    ) -> Result<MailboxClient, AttachError> {
+        MailboxClient::attach(self, CursorName::new(name)?, options)
+    }
+
+    /// Becomes a receiver of letters.
+    ///
+    /// # Errors
+    /// [`AttachError::NoRow`] if there are as many receivers as there can be.
+    pub fn receiver(&self) -> Result<MailboxReceiver, AttachError> {
+        self.receiver_with(ConsumerOptions::default())
+    }
+
+    /// As [`receiver`](Self::receiver), with options.
+    ///
+    /// # Errors
+    /// As [`receiver`](Self::receiver).
+    pub fn receiver_with(&self, options: ConsumerOptions) -> Result<MailboxReceiver, AttachError> {
+        MailboxReceiver::attach(self, options)
+    }
+
+    /// The largest letter and the largest reply, in bytes.
+    pub fn message_bytes(&self) -> u32 {
+        Parameters::of(&self.ring).message_bytes
+    }
+
+    /// Whether there are no replies.
+    pub fn is_one_way(&self) -> bool {
+        Parameters::of(&self.ring).one_way
+    }
+
+    /// Where it lies, for messages.
+    pub fn path(&self) -> &Path {
+        self.ring.path()
+    }
+
+    /// What it is like, and what is in it at some moment during the call.
+    ///
+    /// # Errors
+    /// [`OpenError`] if a lane cannot be opened.
+    pub fn status(&self) -> Result<MailboxStatus, OpenError> {
+        Ok(MailboxStatus {
+            letters: self.letters.status()?,
+            message_bytes: self.message_bytes(),
+            one_way: self.is_one_way(),
+            clients: member::names(&self.ring),
+            late: late_count(&self.ring).map_or(0, |count| count.load(Relaxed)),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_survive_the_description() {
+        let scratch = tempfile::tempdir().unwrap();
+        let builder = Mailbox::builder_at(scratch.path().join("m"));
+        let builder = builder
+            .depth(5)
+            .message_bytes(77)
+            .max_receivers(3)
+            .one_way();
+        let mailbox = builder.create().unwrap();
+        let expected = Parameters {
+            depth: 8,
+            message_bytes: 77,
+            receivers: 3,
+            one_way: true,
+        };
+        assert_eq!(Parameters::of(&mailbox.ring), expected);
+    }
+}

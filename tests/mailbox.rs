@@ -1,0 +1,664 @@
+//! Mailboxes: against an oracle, between processes, and under random deaths.
+
+#[path = "peers/books.rs"]
+mod books;
+mod peers;
+
+use books::{kills_wanted, Books, Random};
+use peers::{check, payload, say, text, Peer, Scratch, PATIENCE};
+use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
+use slipring::{
+    Answer, AttachError, Mailbox, MailboxClient, MailboxReceiver, RemoveError, ReplyError,
+    RequestError, Ring, SendError, TakeError,
+};
+use std::collections::{BTreeMap, VecDeque};
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::atomic::Ordering::SeqCst;
+use std::time::{Duration, Instant};
+
+fn main() -> ExitCode {
+    if let Some(role) = peers::role() {
+        victim(&role);
+        return ExitCode::SUCCESS;
+    }
+    peers::run(&[
+        ("it_does_what_the_oracle_does", oracle),
+        ("what_is_refused_is_refused_by_name", refused),
+        ("an_empty_mailbox_can_be_half_made", half_made),
+        ("no_reply_reaches_the_next_client_of_a_row", next_client),
+        ("a_late_reply_is_dropped_and_counted", late),
+        (
+            "a_dead_receiver_leaves_the_letter_to_the_next",
+            dead_receiver,
+        ),
+        ("no_receiver_left_is_said", nobody_left),
+        ("one_receiver_answers_many_clients", many),
+        ("random_deaths_leave_one_outcome_each", chaos),
+    ])
+}
+
+fn mailbox(directory: &Path) -> Mailbox {
+    Mailbox::open_at(directory.join("mailbox")).unwrap()
+}
+
+fn new_mailbox(directory: &Path, depth: u32) -> Mailbox {
+    let builder = Mailbox::builder_at(directory.join("mailbox"));
+    builder.depth(depth).message_bytes(600).create().unwrap()
+}
+
+// --- The oracle.
+
+#[derive(Clone, Copy, Debug)]
+enum Ending {
+    Reply,
+    Ack,
+    GiveBack,
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    /// Client, length.
+    Send(usize, usize),
+    /// A request that nobody answers in time.
+    Ask(usize, usize),
+    /// A request that a receiver answers at once, or declines.
+    Converse(usize, bool),
+    Receive(usize, Ending),
+    /// A client goes, and another of its name takes its place.
+    NewClient(usize),
+    NewReceiver(usize),
+}
+
+const NAMES: [&str; 3] = ["alice", "bob", "carol"];
+const RECEIVERS: usize = 2;
+
+fn step() -> impl Strategy<Value = Step> {
+    let ending = prop_oneof![
+        Just(Ending::Reply),
+        Just(Ending::Ack),
+        Just(Ending::GiveBack)
+    ];
+    prop_oneof![
+        5 => (0..NAMES.len(), 0..620usize).prop_map(|(c, l)| Step::Send(c, l)),
+        3 => (0..NAMES.len(), 0..620usize).prop_map(|(c, l)| Step::Ask(c, l)),
+        2 => (0..NAMES.len(), any::<bool>()).prop_map(|(c, r)| Step::Converse(c, r)),
+        6 => (0..RECEIVERS, ending).prop_map(|(r, e)| Step::Receive(r, e)),
+        1 => (0..NAMES.len()).prop_map(Step::NewClient),
+        1 => (0..RECEIVERS).prop_map(Step::NewReceiver),
+    ]
+}
+
+/// A letter under way: its number, its length, whether it asks, and how often it came.
+#[derive(Clone, Debug)]
+struct Sent {
+    number: u64,
+    len: usize,
+    asks: bool,
+    tries: u32,
+}
+
+/// What is under way, by client and its incarnation.
+#[derive(Default)]
+struct Model {
+    under_way: BTreeMap<(usize, u32), VecDeque<Sent>>,
+    late: u64,
+    next: u64,
+}
+
+impl Model {
+    fn sent(&mut self, from: (usize, u32), len: usize, asks: bool) {
+        self.under_way.entry(from).or_default().push_back(Sent {
+            number: self.next,
+            len,
+            asks,
+            tries: 0,
+        });
+        self.next += 1;
+    }
+
+    /// The letter must be the first of some incarnation of its sender; which, and which letter.
+    fn arrived(&mut self, letter: &slipring::Letter<'_>) -> ((usize, u32), Sent) {
+        let who = NAMES.iter().position(|name| *name == letter.sender());
+        let who = who.expect("a client");
+        let candidates = self
+            .under_way
+            .iter_mut()
+            .filter(|((client, _), letters)| *client == who && !letters.is_empty());
+        for (from, letters) in candidates {
+            let first = &mut letters[0];
+            if first.len == letter.len() && **letter == payload(first.number, first.len) {
+                first.tries += 1;
+                assert_eq!(letter.wants_reply(), first.asks);
+                assert_eq!(letter.tries(), first.tries);
+                assert_eq!(letter.redelivered(), first.tries > 1);
+                return (*from, first.clone());
+            }
+        }
+        panic!("a letter of {who} out of order");
+    }
+
+    fn done(&mut self, from: (usize, u32)) {
+        self.under_way.get_mut(&from).unwrap().pop_front();
+    }
+
+    fn count(&self) -> u64 {
+        self.under_way.values().map(|l| l.len() as u64).sum()
+    }
+}
+
+fn oracle() {
+    let cases = std::env::var("PROPTEST_CASES").map_or(150, |n| n.parse().unwrap());
+    let mut runner = TestRunner::new(ProptestConfig {
+        cases,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    });
+    runner
+        .run(&prop::collection::vec(step(), 1..80), |steps| {
+            follow(&steps);
+            Ok(())
+        })
+        .unwrap();
+}
+
+fn follow(steps: &[Step]) {
+    let scratch = Scratch::new();
+    let mailbox = new_mailbox(&scratch.0, 128);
+    let mut clients: Vec<Option<MailboxClient>> = NAMES
+        .iter()
+        .map(|n| Some(mailbox.client(n).unwrap()))
+        .collect();
+    let mut incarnations = [0u32; NAMES.len()];
+    let mut receivers: Vec<MailboxReceiver> = (0..RECEIVERS)
+        .map(|_| mailbox.receiver().unwrap())
+        .collect();
+    let mut model = Model::default();
+    for step in steps {
+        match *step {
+            Step::Send(c, len) => {
+                let client = clients[c].as_mut().unwrap();
+                match client.try_send(&payload(model.next, len)) {
+                    Ok(()) => model.sent((c, incarnations[c]), len, false),
+                    Err(SendError::TooLarge { len: l, max: 600 }) => assert!(l == len && len > 600),
+                    Err(error) => panic!("{error}"),
+                }
+            }
+            Step::Ask(c, len) => {
+                let client = clients[c].as_mut().unwrap();
+                match client.request(&payload(model.next, len), Duration::ZERO) {
+                    Err(RequestError::TimedOut) => model.sent((c, incarnations[c]), len, true),
+                    Err(RequestError::Send(SendError::TooLarge { len: l, max: 600 })) => {
+                        assert!(l == len && len > 600);
+                    }
+                    other => panic!("{:?}", other.map(|reply| reply.len())),
+                }
+            }
+            Step::Converse(c, answers) => {
+                let number = model.next;
+                model.sent((c, incarnations[c]), 40, true);
+                let client = clients[c].as_mut().unwrap();
+                let (model, receiver) = (&mut model, &mut receivers[0]);
+                std::thread::scope(|scope| {
+                    scope.spawn(move || converse(model, receiver, number, answers));
+                    let said = client.request(&payload(number, 40), PATIENCE);
+                    match said {
+                        Ok(reply) if answers => {
+                            assert_eq!(reply.len(), 50);
+                            check(&reply, number);
+                        }
+                        Err(RequestError::PeerGone) if !answers => {}
+                        other => panic!("{:?}", other.map(|reply| reply.len())),
+                    }
+                });
+            }
+            Step::Receive(r, ending) => {
+                let letter = match receivers[r].try_receive() {
+                    Ok(letter) => letter,
+                    Err(TakeError::Empty) => {
+                        assert_eq!(model.count(), 0);
+                        continue;
+                    }
+                    Err(error) => panic!("{error}"),
+                };
+                let (from, sent) = model.arrived(&letter);
+                match ending {
+                    Ending::GiveBack => drop(letter),
+                    Ending::Reply if !sent.asks => {
+                        let refused = letter.reply(b"nobody asked");
+                        assert!(matches!(refused, Err(ReplyError::NotAsked)), "{refused:?}");
+                    }
+                    Ending::Reply => {
+                        // Whoever asked gave up.
+                        assert_eq!(letter.reply(b"late").unwrap(), Answer::Late);
+                        model.late += 1;
+                        model.done(from);
+                    }
+                    Ending::Ack => {
+                        letter.ack();
+                        model.done(from);
+                        model.late += u64::from(sent.asks);
+                    }
+                }
+            }
+            Step::NewClient(c) => {
+                drop(clients[c].take());
+                incarnations[c] += 1;
+                clients[c] = Some(mailbox.client(NAMES[c]).unwrap());
+            }
+            Step::NewReceiver(r) => receivers[r] = mailbox.receiver().unwrap(),
+        }
+        let status = mailbox.status().unwrap();
+        assert_eq!(
+            (status.letters.waiting, status.letters.held),
+            (model.count(), 0)
+        );
+        assert_eq!(status.clients, NAMES);
+        assert_eq!(status.late, model.late);
+        assert_eq!(status.letters.receivers as usize, RECEIVERS);
+    }
+}
+
+/// Receives until the request with this number, and answers that one.
+fn converse(model: &mut Model, receiver: &mut MailboxReceiver, number: u64, answers: bool) {
+    loop {
+        let letter = receiver.receive_until(PATIENCE).unwrap();
+        let (from, sent) = model.arrived(&letter);
+        model.done(from);
+        if sent.number != number {
+            letter.ack();
+            model.late += u64::from(sent.asks);
+        } else if answers {
+            assert_eq!(letter.reply(&payload(number, 50)).unwrap(), Answer::Sent);
+            return;
+        } else {
+            return letter.ack();
+        }
+    }
+}
+
+// --- Refusals.
+
+fn refused() {
+    let scratch = Scratch::new();
+    let path = scratch.0.join("mailbox");
+    let builder = Mailbox::builder_at(&path).depth(2).message_bytes(10);
+    let mailbox = builder.max_clients(2).one_way().create().unwrap();
+    let mut alice = mailbox.client("alice").unwrap();
+    let again = mailbox.client("alice").unwrap_err();
+    let us = std::process::id();
+    assert!(
+        matches!(&again, AttachError::CursorInUse { name, pid } if name == "alice" && *pid == us)
+    );
+    assert!(matches!(mailbox.client("a/b"), Err(AttachError::Name(_))));
+    let _bob = mailbox.client("bob").unwrap();
+    assert!(matches!(
+        mailbox.client("carol"),
+        Err(AttachError::NoRow { rows: 2 })
+    ));
+    let asked = alice.request(b"x", PATIENCE).map(|reply| reply.len());
+    assert!(matches!(asked, Err(RequestError::OneWay)), "{asked:?}");
+    let large = alice.send(&[0; 11]);
+    assert!(
+        matches!(large, Err(SendError::TooLarge { len: 11, max: 10 })),
+        "{large:?}"
+    );
+    alice.send(&[0; 10]).unwrap();
+    alice.try_send(b"").unwrap();
+    assert!(matches!(alice.try_send(b""), Err(SendError::Full { .. })));
+    let late = alice.send_until(b"", Duration::from_millis(5));
+    assert!(matches!(late, Err(SendError::TimedOut { .. })), "{late:?}");
+    let in_use = Ring::remove_at(&path, false);
+    assert!(
+        matches!(in_use, Err(RemoveError::InUse { .. })),
+        "{in_use:?}"
+    );
+    let error = slipring::Queue::open_at(&path).unwrap_err();
+    assert!(
+        error.to_string().contains("is a mailbox, not a queue"),
+        "{error}"
+    );
+}
+
+fn half_made() {
+    let scratch = Scratch::new();
+    let mailbox = new_mailbox(&scratch.0, 4);
+    let path = mailbox.path().to_owned();
+    drop(mailbox);
+    // As if its maker had died before it made the queue.
+    Ring::remove_at(path.join("letters"), false).unwrap();
+    let mailbox = self::mailbox(&scratch.0);
+    mailbox.client("alice").unwrap().send(b"there").unwrap();
+    let mut receiver = mailbox.receiver().unwrap();
+    // Nested: somebody is attached two levels down.
+    let in_use = Ring::remove_at(&path, false);
+    assert!(
+        matches!(in_use, Err(RemoveError::InUse { .. })),
+        "{in_use:?}"
+    );
+    receiver.try_receive().unwrap().ack();
+    drop(receiver);
+    let client = mailbox.client("alice").unwrap();
+    drop(client);
+    Ring::remove_at(&path, false).unwrap();
+    assert!(!path.exists());
+}
+
+fn next_client() {
+    let scratch = Scratch::new();
+    let mailbox = new_mailbox(&scratch.0, 4);
+    let mut first = mailbox.client("first").unwrap();
+    let gave_up = first
+        .request(b"of the first", Duration::ZERO)
+        .map(|r| r.len());
+    assert!(matches!(gave_up, Err(RequestError::TimedOut)));
+    drop(first);
+    let mut second = mailbox.client("second").unwrap();
+    let mut receiver = mailbox.receiver().unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            // The second asks under the same number of the same row before the first is answered.
+            while mailbox.status().unwrap().letters.waiting < 2 {
+                std::thread::yield_now();
+            }
+            let letter = receiver.receive_until(PATIENCE).unwrap();
+            assert_eq!((letter.sender(), &*letter), ("first", &b"of the first"[..]));
+            assert_eq!(letter.reply(b"for the first").unwrap(), Answer::Late);
+            let letter = receiver.receive_until(PATIENCE).unwrap();
+            assert_eq!(letter.sender(), "second");
+            assert_eq!(letter.reply(b"for the second").unwrap(), Answer::Sent);
+        });
+        let reply = second.request(b"of the second", PATIENCE).unwrap();
+        assert_eq!(&*reply, b"for the second");
+    });
+    assert_eq!(mailbox.status().unwrap().late, 1);
+}
+
+fn late() {
+    let scratch = Scratch::new();
+    let mailbox = new_mailbox(&scratch.0, 4);
+    let mut alice = mailbox.client("alice").unwrap();
+    let mut receiver = mailbox.receiver().unwrap();
+    for round in 1..=10u64 {
+        let gave_up = alice
+            .request(b"quick", Duration::from_millis(1))
+            .map(|r| r.len());
+        assert!(
+            matches!(gave_up, Err(RequestError::TimedOut)),
+            "{gave_up:?}"
+        );
+        let letter = receiver.try_receive().unwrap();
+        assert!(letter.wants_reply());
+        assert_eq!(letter.reply(b"slow").unwrap(), Answer::Late);
+        assert_eq!(mailbox.status().unwrap().late, round);
+    }
+    let too_large = std::thread::scope(|scope| {
+        let asking = scope.spawn(|| alice.request(b"big?", PATIENCE).map(|r| r.to_vec()));
+        let letter = receiver.receive_until(PATIENCE).unwrap();
+        let refused = letter.reply(&[0; 601]);
+        // It went back, so it can be answered otherwise.
+        let letter = receiver.receive_until(PATIENCE).unwrap();
+        assert!(letter.redelivered());
+        assert_eq!(letter.reply(b"no").unwrap(), Answer::Sent);
+        assert_eq!(asking.join().unwrap().unwrap(), b"no");
+        refused
+    });
+    assert!(
+        matches!(
+            too_large,
+            Err(ReplyError::Send(SendError::TooLarge { len: 601, max: 600 }))
+        ),
+        "{too_large:?}"
+    );
+}
+
+// --- Processes.
+
+fn victim(role: &str) {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let directory = Path::new(&arguments[0]);
+    let mailbox = mailbox(directory);
+    match role {
+        "hold" => {
+            let mut receiver = mailbox.receiver().unwrap();
+            say("ready");
+            let letter = receiver.receive().unwrap();
+            say(letter.sender());
+            std::thread::park();
+        }
+        "clerk" => {
+            let mut receiver = mailbox.receiver().unwrap();
+            say("ready");
+            for _ in 0..arguments[1].parse().unwrap() {
+                let letter = receiver.receive_until(PATIENCE).unwrap();
+                let said = [letter.sender().as_bytes(), b": ", &letter].concat();
+                assert_eq!(letter.reply(&said).unwrap(), Answer::Sent);
+            }
+        }
+        "client" => ask_for_ever(&mailbox, &books(directory), arguments[1].parse().unwrap()),
+        "server" => serve_for_ever(&mailbox, &books(directory), arguments[1].parse().unwrap()),
+        role => panic!("no role {role}"),
+    }
+}
+
+fn dead_receiver() {
+    let scratch = Scratch::new();
+    let mailbox = new_mailbox(&scratch.0, 4);
+    let mut alice = mailbox.client("alice").unwrap();
+    let mut holder = Peer::start("hold", &[text(&scratch.0)]);
+    std::thread::scope(|scope| {
+        let asking = scope.spawn(|| alice.request(b"hello", PATIENCE).map(|r| r.to_vec()));
+        assert_eq!(holder.line(), "alice");
+        let clerk = Peer::start("clerk", &[text(&scratch.0), "1"]);
+        holder.kill();
+        assert_eq!(asking.join().unwrap().unwrap(), b"alice: hello");
+        clerk.finish();
+    });
+}
+
+fn nobody_left() {
+    let scratch = Scratch::new();
+    let mailbox = new_mailbox(&scratch.0, 4);
+    let mut alice = mailbox.client("alice").unwrap();
+    let mut holder = Peer::start("hold", &[text(&scratch.0)]);
+    std::thread::scope(|scope| {
+        let asking = scope.spawn(|| alice.request(b"hello", PATIENCE).map(|r| r.to_vec()));
+        assert_eq!(holder.line(), "alice");
+        holder.kill();
+        let gone = asking.join().unwrap();
+        assert!(matches!(gone, Err(RequestError::PeerGone)), "{gone:?}");
+    });
+    // The letter is still there, and its reply late.
+    let mut receiver = mailbox.receiver().unwrap();
+    let letter = receiver.try_receive().unwrap();
+    assert!(letter.redelivered());
+    assert_eq!(letter.reply(b"too late").unwrap(), Answer::Late);
+    assert_eq!(mailbox.status().unwrap().late, 1);
+}
+
+fn many() {
+    const EACH: u64 = 500;
+    let scratch = Scratch::new();
+    let mailbox = new_mailbox(&scratch.0, 4);
+    let all = (NAMES.len() as u64 * EACH).to_string();
+    let clerk = Peer::start("clerk", &[text(&scratch.0), &all]);
+    std::thread::scope(|scope| {
+        for name in NAMES {
+            let mut client = mailbox.client(name).unwrap();
+            scope.spawn(move || {
+                for number in 0..EACH {
+                    let body = payload(number, number as usize % 80);
+                    let reply = client.request(&body, PATIENCE).unwrap();
+                    assert_eq!(*reply, [name.as_bytes(), b": ", &body].concat());
+                }
+            });
+        }
+    });
+    clerk.finish();
+    assert_eq!(mailbox.status().unwrap().late, 0);
+}
+
+// --- Chaos.
+
+const PARTIES: [&str; 5] = ["client", "client", "server", "server", "server"];
+const LETTERS: usize = 1 << 20;
+/// Words of a client: requests begun, replies, gone, timeouts, letters sent for certain, letters begun.
+const WORDS: usize = 8;
+
+fn books(directory: &Path) -> Books {
+    Books::open(directory, 64, 2 * LETTERS)
+}
+
+fn stopping(books: &Books) -> bool {
+    books.word(60).load(SeqCst) != 0
+}
+
+fn ask_for_ever(mailbox: &Mailbox, books: &Books, party: usize) {
+    let name = ["alice", "bob"][party];
+    let mut client = mailbox.client(name).unwrap();
+    say("ready");
+    let word = |at: usize| books.word(party * WORDS + at);
+    // A letter that was cut short by a death is not sent again.
+    word(4).store(word(5).load(SeqCst), SeqCst);
+    let mut random = Random::new();
+    while !stopping(books) {
+        let number = word(0).fetch_add(1, SeqCst) + 1;
+        let id = (party as u64) << 56 | number;
+        let body = [
+            &[1],
+            &id.to_le_bytes()[..],
+            &payload(id, (id % 300) as usize),
+        ]
+        .concat();
+        let deadline = match random.below(4) {
+            0 => Duration::from_micros(random.below(300)),
+            1 => PATIENCE,
+            _ => random.millis(1, 20),
+        };
+        let outcome = match client.request(&body, deadline) {
+            Ok(reply) => {
+                assert_eq!(reply[..8], id.to_le_bytes(), "a reply to something else");
+                check(&reply[8..], id + 1);
+                1
+            }
+            Err(RequestError::PeerGone) => 2,
+            Err(RequestError::TimedOut) => {
+                assert!(deadline < PATIENCE, "hangs");
+                3
+            }
+            Err(error) => panic!("{error}"),
+        };
+        word(outcome).fetch_add(1, SeqCst);
+        // And one that asks for nothing.
+        let letter = word(4).load(SeqCst);
+        if (letter as usize) < LETTERS {
+            word(5).store(letter + 1, SeqCst);
+            let id = (party as u64) << 56 | letter;
+            let sent = client.send_until(&[&[0], &id.to_le_bytes()[..]].concat(), PATIENCE);
+            sent.unwrap();
+            books
+                .byte(party * LETTERS + letter as usize)
+                .fetch_or(1, SeqCst);
+            word(4).store(letter + 1, SeqCst);
+        }
+        books.word(48 + party).fetch_add(1, SeqCst);
+    }
+}
+
+fn serve_for_ever(mailbox: &Mailbox, books: &Books, party: usize) {
+    let mut receiver = mailbox.receiver().unwrap();
+    say("ready");
+    let mut random = Random::new();
+    loop {
+        books.word(48 + party).fetch_add(1, SeqCst);
+        let letter = match receiver.receive_until(Duration::from_millis(20)) {
+            Ok(letter) => letter,
+            Err(TakeError::TimedOut) if stopping(books) => return,
+            Err(TakeError::TimedOut) => continue,
+            Err(error) => panic!("{error}"),
+        };
+        let id = u64::from_le_bytes(letter[1..9].try_into().unwrap());
+        let from = (id >> 56) as usize;
+        assert_eq!(letter.sender(), ["alice", "bob"][from]);
+        if letter[0] == 0 {
+            assert!(!letter.wants_reply());
+            let at = from * LETTERS + (id << 8 >> 8) as usize;
+            books.byte(at).fetch_or(2, SeqCst);
+            letter.ack();
+            continue;
+        }
+        check(&letter[9..], id);
+        let answer = [&id.to_le_bytes()[..], &payload(id + 1, (id % 200) as usize)].concat();
+        match random.below(40) {
+            0 => letter.ack(),
+            1 => drop(letter),
+            2 => {
+                std::thread::sleep(Duration::from_millis(2));
+                letter.reply(&answer).unwrap();
+            }
+            _ => {
+                letter.reply(&answer).unwrap();
+            }
+        }
+    }
+}
+
+fn chaos() {
+    let scratch = Scratch::new();
+    let mailbox = new_mailbox(&scratch.0, 64);
+    let books = books(&scratch.0);
+    let mut random = Random::new();
+    let start = |party: usize| Peer::start(PARTIES[party], &[text(&scratch.0), &party.to_string()]);
+    let mut peers: Vec<Option<Peer>> = (0..PARTIES.len()).map(|party| Some(start(party))).collect();
+    let mut kills = [0u64; PARTIES.len()];
+    for _ in 0..kills_wanted() {
+        std::thread::sleep(random.millis(1, 12));
+        let party = random.below(PARTIES.len() as u64) as usize;
+        let mut peer = peers[party].take().unwrap();
+        let ended = peer.child.try_wait().unwrap();
+        assert_eq!(ended, None, "{} {party} ended by itself", PARTIES[party]);
+        peer.kill();
+        kills[party] += 1;
+        peers[party] = Some(start(party));
+    }
+    for (party, role) in PARTIES.iter().enumerate() {
+        let before = books.word(48 + party).load(SeqCst);
+        let started = Instant::now();
+        while books.word(48 + party).load(SeqCst) == before {
+            assert!(started.elapsed() < PATIENCE, "{role} {party} hangs");
+            std::thread::yield_now();
+        }
+    }
+    books.word(60).store(1, SeqCst);
+    for peer in peers.into_iter().flatten() {
+        peer.finish();
+    }
+    let status = mailbox.status().unwrap();
+    assert_eq!((status.letters.waiting, status.letters.held), (0, 0));
+    assert_eq!((status.letters.receivers, status.clients.len()), (0, 0));
+    for client in 0..2 {
+        let word = |at: usize| books.word(client * WORDS + at).load(SeqCst);
+        let (requests, replies, gone, timeouts) = (word(0), word(1), word(2), word(3));
+        let cut = requests - replies - gone - timeouts;
+        assert!(
+            cut <= kills[client],
+            "{cut} without an outcome by {} kills",
+            kills[client]
+        );
+        for letter in 0..word(5) as usize {
+            let state = books.byte(client * LETTERS + letter).load(SeqCst);
+            assert_ne!(state, 1, "letter {letter} of {client} was lost");
+        }
+        println!(
+            "  client {client}: {requests} requests = {replies} replies + {gone} gone + {timeouts} timeouts + {cut} cut short, {} letters",
+            word(5)
+        );
+    }
+    println!(
+        "  {} kills, {} late replies",
+        kills.iter().sum::<u64>(),
+        status.late
+    );
+    Ring::remove_at(mailbox.path(), false).unwrap();
+}
