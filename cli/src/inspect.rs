@@ -94,6 +94,7 @@ pub fn stat(arguments: &StatArguments) -> Outcome {
     let target = Target::parse(&arguments.name);
     match target.form()? {
         Form::Queue => return crate::queue::show(&arguments.name, arguments.json),
+        Form::Mailbox => return crate::mailbox::show(&arguments.name, arguments.json),
         Form::Pipe => return crate::fifo::show(&arguments.name, arguments.json),
         Form::Link => return crate::link::show(&arguments.name, arguments.json),
         Form::Latest => return crate::latest::show(&arguments.name, arguments.json),

@@ -11,6 +11,7 @@ mod fifo;
 mod inspect;
 mod latest;
 mod link;
+mod mailbox;
 mod pipe;
 mod publish;
 mod queue;
@@ -42,7 +43,7 @@ begins with '/' or '.' works too.
 EXIT STATUS
   0  done                              5  no permission
   1  failed for another reason         6  a check failed (demo)
-  2  wrong usage                       7  the producer is gone
+  2  wrong usage                       7  the producer is gone, or nobody replies
   3  no such ring                    124  timed out
   4  damaged, foreign, or another    130  ended by Ctrl-C
      version or schema
@@ -53,8 +54,8 @@ EXAMPLES
   seq 1000 | slipring pub ticks        publish each line
   slipring sub ticks --from oldest     read them, missing nothing
   slipring stat ticks                  who is attached, how far behind
-  slipring queue --help                message queues; also: link, fifo, pipe,
-                                       latest, shared, sem, signal";
+  slipring queue --help                message queues; also: mailbox, link, fifo,
+                                       pipe, latest, shared, sem, signal";
 
 #[derive(Subcommand)]
 enum Verb {
@@ -70,6 +71,8 @@ enum Verb {
     Sub(subscribe::Arguments),
     /// Message queues: each message to one of many receivers
     Queue(queue::Arguments),
+    /// Mailboxes: letters with senders, and requests with replies
+    Mailbox(mailbox::Arguments),
     /// The newest value of one writer
     Latest(latest::Arguments),
     /// Talk to one other process, in both directions
@@ -110,6 +113,7 @@ fn main() -> ExitCode {
         Verb::Pub(arguments) => publish::run(&arguments),
         Verb::Sub(arguments) => subscribe::run(&arguments),
         Verb::Queue(arguments) => queue::run(&arguments),
+        Verb::Mailbox(arguments) => mailbox::run(&arguments),
         Verb::Link(arguments) => link::run(&arguments),
         Verb::Fifo(arguments) => fifo::run(&arguments),
         Verb::Pipe(arguments) => pipe::run(&arguments),
@@ -154,6 +158,9 @@ mod tests {
             "pub",
             "sub",
             "queue",
+            "mailbox",
+            "request",
+            "serve",
             "sem",
             "shared",
             "update",

@@ -57,8 +57,16 @@ impl Shell {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        child.stdin.take().unwrap().write_all(input).unwrap();
-        child.wait_with_output().unwrap()
+        let mut feed = child.stdin.take().unwrap();
+        std::thread::scope(|scope| {
+            // Beside reading, for there may be more of both than the pipes hold.
+            scope.spawn(move || match feed.write_all(input) {
+                // A command need not read everything.
+                Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::BrokenPipe),
+                Ok(()) => {}
+            });
+            child.wait_with_output().unwrap()
+        })
     }
 
     fn start(&self, arguments: &[&str]) -> Child {
@@ -594,6 +602,77 @@ fn a_queue_from_a_shell() {
         .contains("no ring at"));
     shell.ok(&["rm", "jobs"]);
     assert!(!shell.ok(&["ls"]).contains("jobs"));
+}
+
+#[test]
+fn a_mailbox_from_a_shell() {
+    let shell = Shell::new();
+    let path = shell.ok(&["mailbox", "create", "office", "--depth", "4"]);
+    assert!(path.trim().ends_with("/office"));
+    shell.ok(&[
+        "mailbox",
+        "send",
+        "office",
+        "--from",
+        "alice",
+        "the roof leaks",
+    ]);
+    let lines = shell.with_input(
+        &["mailbox", "send", "office", "--from", "bob"],
+        b"one\ntwo\n",
+    );
+    assert!(lines.status.success());
+    let stat: serde_json::Value =
+        serde_json::from_str(&shell.ok(&["stat", "office", "--json"])).unwrap();
+    assert_eq!(
+        (&stat["kind"], &stat["waiting"]),
+        (&"mailbox".into(), &3.into())
+    );
+    assert!(shell.ok(&["ls"]).contains("mailbox"));
+    let first = shell.ok(&["mailbox", "receive", "office", "-n", "1", "--json"]);
+    let first: serde_json::Value = serde_json::from_str(&first).unwrap();
+    assert_eq!(
+        (&first["sender"], &first["letter"], &first["wants_reply"]),
+        (&"alice".into(), &"the roof leaks".into(), &false.into())
+    );
+    let rest = shell.run(&["mailbox", "receive", "office", "--timeout", "10ms"]);
+    assert_eq!(rest.status.code(), Some(124));
+    assert_eq!(rest.stdout, b"bob: one\nbob: two\n");
+    // Nobody answers, somebody answers, somebody's command fails.
+    let ask = ["mailbox", "request", "office", "how are you?"];
+    let late = shell.run(&[&ask[..], &["--timeout", "10ms"]].concat());
+    assert_eq!(late.status.code(), Some(124));
+    let serve = [
+        "mailbox", "serve", "office", "-n", "2", "--", "tr", "a-z", "A-Z",
+    ];
+    let clerk = shell.start(&serve);
+    assert_eq!(shell.ok(&ask), "HOW ARE YOU?\n");
+    assert!(clerk.wait_with_output().unwrap().status.success());
+    let stat = shell.ok(&["mailbox", "stat", "office"]);
+    assert!(stat.contains("late replies   1"), "{stat}");
+    let clerk = shell.start(&["mailbox", "serve", "office", "-n", "1", "--", "false"]);
+    assert!(shell.fails(7, &ask).contains("nobody will reply"));
+    assert!(clerk.wait_with_output().unwrap().status.success());
+    let sender = ["mailbox", "serve", "office", "-n", "1", "--", "sh", "-c"];
+    let clerk = shell.start(&[&sender[..], &["echo dear $SLIPRING_SENDER"]].concat());
+    let reply = shell.ok(&[&ask[..], &["--from", "carol"]].concat());
+    assert_eq!(reply, "dear carol\n");
+    assert!(clerk.wait_with_output().unwrap().status.success());
+    shell.ok(&["mailbox", "create", "drop", "--one-way"]);
+    assert!(shell
+        .fails(1, &["mailbox", "request", "drop", "x"])
+        .contains("letters only"));
+    assert!(shell
+        .fails(2, &["mailbox", "send", "drop", "--from", "a/b", "x"])
+        .contains("not a name"));
+    assert!(shell
+        .fails(3, &["mailbox", "send", "none", "x"])
+        .contains("no ring at"));
+    assert!(shell
+        .fails(4, &["queue", "send", "office", "x"])
+        .contains("is a mailbox, not a queue"));
+    shell.ok(&["rm", "office", "drop"]);
+    assert!(!shell.ok(&["ls"]).contains("office"));
 }
 
 #[test]
