@@ -1,11 +1,15 @@
 //! What each form costs beside the kernel's own. One call on one core with nobody on the other side; for
 //! what needs two, another thread that reads or answers.
 
-use criterion::{criterion_group, criterion_main, Criterion, Throughput};
-use slipring::{ConsumerOptions, Link, ProducerOptions, Queue, Semaphore, Strategy};
+use criterion::measurement::WallTime;
+use criterion::{criterion_group, criterion_main, BenchmarkGroup, Criterion, Throughput};
+use slipring::{
+    ConsumerOptions, Deadline, Latest, Link, Mailbox, ProducerOptions, Queue, Semaphore, Shared,
+    SignalSet, Signals, Strategy,
+};
 use std::hint::black_box;
 use std::io::{BufRead, Read, Write};
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixDatagram, UnixStream};
 
 fn scratch() -> tempfile::TempDir {
     tempfile::tempdir_in("/dev/shm").expect("room in /dev/shm")
@@ -107,6 +111,20 @@ fn pipes(c: &mut Criterion) {
     });
     drop(writer);
     black_box(reading.join().expect("a reader"));
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    let (mut reader, mut writer) = (kernel::Spinning::new(reader), kernel::Spinning::new(writer));
+    let reading = std::thread::spawn(move || {
+        let (mut out, mut sum) = (vec![0; PIECE], 0);
+        while let Ok(n @ 1..) = reader.read(&mut out) {
+            sum += n;
+        }
+        sum
+    });
+    group.bench_function("kernel's pipe, spinning", |b| {
+        b.iter(|| writer.write_all(black_box(&piece)).expect("a reader"));
+    });
+    drop(writer);
+    black_box(reading.join().expect("a reader"));
     group.finish();
 }
 
@@ -136,7 +154,20 @@ fn links(c: &mut Criterion) {
     });
     drop(link);
     echo.join().expect("an echo");
-    let (mut here, mut there) = UnixStream::pair().expect("a pair");
+    let (here, there) = UnixStream::pair().expect("a pair");
+    echo_between(&mut group, "Unix socket pair", here, there);
+    let (here, there) = UnixStream::pair().expect("a pair");
+    let (here, there) = (kernel::Spinning::new(here), kernel::Spinning::new(there));
+    echo_between(&mut group, "Unix socket pair, spinning", here, there);
+    group.finish();
+}
+
+fn echo_between<S: Read + Write + Send + 'static>(
+    group: &mut BenchmarkGroup<'_, WallTime>,
+    name: &str,
+    mut here: S,
+    mut there: S,
+) {
     let echo = std::thread::spawn(move || {
         let mut message = [0; 64];
         while there.read_exact(&mut message).is_ok() {
@@ -145,7 +176,7 @@ fn links(c: &mut Criterion) {
             }
         }
     });
-    group.bench_function("Unix socket pair", |b| {
+    group.bench_function(name, |b| {
         let mut message = [7; 64];
         b.iter(|| {
             here.write_all(black_box(&message)).expect("a peer");
@@ -154,12 +185,105 @@ fn links(c: &mut Criterion) {
     });
     drop(here);
     echo.join().expect("an echo");
+}
+
+/// 64 bytes asked, 64 bytes answered, by another thread.
+fn mailboxes(c: &mut Criterion) {
+    let mut group = c.benchmark_group("a request of 64 bytes and its reply");
+    let directory = scratch();
+    let office = Mailbox::builder_at(directory.path().join("office"));
+    let office = office.create().expect("a mailbox");
+    let options = ConsumerOptions::new().strategy(Strategy::Spin);
+    let mut client = office.client_with("alice", options).expect("a row");
+    let mut desk = office.receiver_with(options).expect("a row");
+    let clerk = std::thread::spawn(move || {
+        while let Ok(letter) = desk.receive() {
+            if letter[0] == 0 {
+                return letter.ack();
+            }
+            let body = <[u8; 64]>::try_from(&*letter).expect("64 bytes");
+            letter.reply(&body).expect("a client");
+        }
+    });
+    group.bench_function("mailbox", |b| {
+        b.iter(|| {
+            let reply = client.request(black_box(&[7; 64]), Deadline::NEVER);
+            black_box(reply.expect("a clerk")[0]);
+        });
+    });
+    client.send(&[0; 64]).expect("room");
+    clerk.join().expect("a clerk");
+    let (here, there) = UnixDatagram::pair().expect("a pair");
+    let (here, there) = (kernel::Spinning::new(here), kernel::Spinning::new(there));
+    echo_between(&mut group, "Unix datagrams, spinning", here, there);
+    group.finish();
+}
+
+slipring::message! {
+    /// A line.
+    pub struct Value {
+        /// The words.
+        pub words: [u64; 8],
+    }
+}
+
+/// What a writer, a reader, somebody under the lock and a sender of signals pay when nobody disturbs
+/// them.
+fn values(c: &mut Criterion) {
+    let directory = scratch();
+    let mut group = c.benchmark_group("a value of 64 bytes");
+    let latest = Latest::<Value>::builder_at(directory.path().join("latest"));
+    let latest = latest.create().expect("a value");
+    let mut writer = latest.writer().expect("nobody else writes");
+    let mut reader = latest.reader().expect("a reader");
+    group.bench_function("newest value, set", |b| {
+        b.iter(|| {
+            writer
+                .set(black_box(&Value { words: [7; 8] }))
+                .expect("ours")
+        });
+    });
+    group.bench_function("newest value, read", |b| {
+        b.iter(|| black_box(reader.get().expect("a value")));
+    });
+    let shared = Shared::<Value>::builder_at(directory.path().join("shared"));
+    let mut shared = shared.create().expect("a value");
+    group.bench_function("shared value, changed under its lock", |b| {
+        b.iter(|| {
+            let mut value = shared.lock().expect("the lock");
+            value.words[0] += 1;
+            value.commit();
+        });
+    });
+    let mut kernel = kernel::Locked::new();
+    group.bench_function("robust mutex around a value", |b| {
+        b.iter(|| kernel.change(|value| value[0] += 1));
+    });
+    group.finish();
+
+    let mut group = c.benchmark_group("a signal sent and noticed");
+    let control = Signals::builder_at(directory.path().join("control"));
+    let control = control.create().expect("a place");
+    let mut listener = control.listener("engine").expect("a row");
+    let mut target = control.target("engine").expect("it listens");
+    group.bench_function("signals", |b| {
+        b.iter(|| {
+            target.send(black_box(5)).expect("it listens");
+            black_box(listener.try_notice(SignalSet::ALL).expect("a signal"));
+        });
+    });
+    group.bench_function("POSIX real-time signal", |b| {
+        let kernel = kernel::RealTimeSignal::block();
+        b.iter(|| kernel.there_and_back());
+    });
     group.finish();
 }
 
 #[allow(unsafe_code, reason = "the kernel's own forms, by their calls")]
 mod kernel {
     use std::ffi::CString;
+    use std::io;
+    use std::os::fd::{AsRawFd, OwnedFd};
 
     pub struct Queue(libc::mqd_t);
 
@@ -190,6 +314,110 @@ mod kernel {
                 assert!(sent == 0 && got == 64);
             }
             out
+        }
+    }
+
+    /// A descriptor that is asked again until it has something to say.
+    pub struct Spinning(OwnedFd);
+
+    impl Spinning {
+        pub fn new(end: impl Into<OwnedFd>) -> Self {
+            let end = end.into();
+            // SAFETY: the descriptor is open.
+            let done = unsafe { libc::fcntl(end.as_raw_fd(), libc::F_SETFL, libc::O_NONBLOCK) };
+            assert_eq!(done, 0);
+            Self(end)
+        }
+    }
+
+    fn until_ready(mut call: impl FnMut() -> isize) -> io::Result<usize> {
+        loop {
+            match usize::try_from(call()) {
+                Ok(n) => return Ok(n),
+                Err(_) => match io::Error::last_os_error() {
+                    error if error.kind() == io::ErrorKind::WouldBlock => std::hint::spin_loop(),
+                    error => return Err(error),
+                },
+            }
+        }
+    }
+
+    impl io::Read for Spinning {
+        fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+            // SAFETY: the buffer is as long as is said.
+            until_ready(|| unsafe {
+                libc::read(self.0.as_raw_fd(), out.as_mut_ptr().cast(), out.len())
+            })
+        }
+    }
+
+    impl io::Write for Spinning {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            // SAFETY: the buffer is as long as is said.
+            until_ready(|| unsafe {
+                libc::write(self.0.as_raw_fd(), bytes.as_ptr().cast(), bytes.len())
+            })
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// A value behind a mutex that survives its holder.
+    pub struct Locked(Box<(libc::pthread_mutex_t, [u64; 8])>);
+
+    impl Locked {
+        pub fn new() -> Self {
+            let mut locked = Box::new((libc::PTHREAD_MUTEX_INITIALIZER, [0; 8]));
+            // SAFETY: the attributes live during the calls; the mutex stays where it is, in its box.
+            unsafe {
+                let mut attributes: libc::pthread_mutexattr_t = core::mem::zeroed();
+                libc::pthread_mutexattr_init(&raw mut attributes);
+                let (shared, robust) = (libc::PTHREAD_PROCESS_SHARED, libc::PTHREAD_MUTEX_ROBUST);
+                libc::pthread_mutexattr_setpshared(&raw mut attributes, shared);
+                libc::pthread_mutexattr_setrobust(&raw mut attributes, robust);
+                let done = libc::pthread_mutex_init(&raw mut locked.0, &raw const attributes);
+                assert_eq!(done, 0);
+            }
+            Self(locked)
+        }
+
+        pub fn change(&mut self, change: impl FnOnce(&mut [u64; 8])) {
+            let (mutex, value) = &mut *self.0;
+            // SAFETY: initialized, and unlocked by whoever locked it.
+            unsafe {
+                assert_eq!(libc::pthread_mutex_lock(mutex), 0);
+                change(value);
+                assert_eq!(libc::pthread_mutex_unlock(mutex), 0);
+            }
+        }
+    }
+
+    /// A signal to this thread, blocked and waited for.
+    pub struct RealTimeSignal(libc::sigset_t);
+
+    impl RealTimeSignal {
+        pub fn block() -> Self {
+            // SAFETY: the set lives during the calls.
+            unsafe {
+                let mut set: libc::sigset_t = core::mem::zeroed();
+                libc::sigemptyset(&raw mut set);
+                libc::sigaddset(&raw mut set, libc::SIGRTMIN());
+                let unused = core::ptr::null_mut();
+                let done = libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, unused);
+                assert_eq!(done, 0);
+                Self(set)
+            }
+        }
+
+        pub fn there_and_back(&self) {
+            // SAFETY: the set lives during the calls; the signal is blocked.
+            unsafe {
+                let sent = libc::pthread_kill(libc::pthread_self(), libc::SIGRTMIN());
+                let got = libc::sigwaitinfo(&raw const self.0, core::ptr::null_mut());
+                assert!(sent == 0 && got == libc::SIGRTMIN());
+            }
         }
     }
 
@@ -228,5 +456,5 @@ mod kernel {
     }
 }
 
-criterion_group!(benches, queue, semaphore, pipes, links);
+criterion_group!(benches, queue, semaphore, pipes, links, mailboxes, values);
 criterion_main!(benches);
