@@ -170,10 +170,8 @@ fn echo_between<S: Read + Write + Send + 'static>(
 ) {
     let echo = std::thread::spawn(move || {
         let mut message = [0; 64];
-        while there.read_exact(&mut message).is_ok() {
-            if there.write_all(&message).is_err() {
-                break;
-            }
+        while there.read_exact(&mut message).is_ok() && message[0] != 0 {
+            there.write_all(&message).expect("a peer");
         }
     });
     group.bench_function(name, |b| {
@@ -183,7 +181,8 @@ fn echo_between<S: Read + Write + Send + 'static>(
             here.read_exact(&mut message).expect("an answer");
         });
     });
-    drop(here);
+    // Datagrams know no end.
+    here.write_all(&[0; 64]).expect("a peer");
     echo.join().expect("an echo");
 }
 

@@ -30,6 +30,8 @@ pub struct MailboxClient {
     name: String,
     request: u64,
     message: Vec<u8>,
+    /// Whether there was a receiver when it last looked, or got a reply. Looking is a system call.
+    answerable: bool,
     /// Freed last.
     member: Member,
 }
@@ -64,6 +66,7 @@ impl MailboxClient {
             name: name.to_string(),
             request: 0,
             message: Vec::new(),
+            answerable: false,
             member,
         })
     }
@@ -101,7 +104,8 @@ impl MailboxClient {
     ///
     /// # Errors
     /// - [`RequestError::PeerGone`] if whoever received the letter is done with it without a reply, or
-    ///   there was a receiver and no one is left. That is noticed within 100 ms.
+    ///   there was a receiver and no one is left. That is noticed within 100 ms; the next request waits
+    ///   for a receiver that is yet to come.
     /// - [`RequestError::TimedOut`]. The letter may still be received; the reply will be late.
     /// - [`RequestError::Send`] if the letter was not sent; [`RequestError::OneWay`].
     pub fn request(
@@ -171,7 +175,10 @@ impl MailboxClient {
         let (generation, request) = (self.member.generation, self.request);
         let replies = self.replies.as_mut().ok_or(RequestError::OneWay)?;
         let mut found = (Kind::Declined, 0);
-        let mut was_answerable = self.mailbox.letters.live_receivers() > 0;
+        let is_answerable = || self.mailbox.letters.live_receivers() > 0;
+        if !self.answerable {
+            self.answerable = is_answerable();
+        }
         loop {
             let ring = &self.mailbox.ring;
             let slice = Deadline::after(LOOK_UP).earlier(deadline);
@@ -189,6 +196,7 @@ impl MailboxClient {
             });
             match taking {
                 Ok(taking) => {
+                    self.answerable = true;
                     let (kind, at) = found;
                     return Ok((kind, Body { taking, at }));
                 }
@@ -198,11 +206,11 @@ impl MailboxClient {
             if deadline.passed() {
                 return Err(RequestError::TimedOut);
             }
-            let answerable = self.mailbox.letters.live_receivers() > 0;
-            if was_answerable && !answerable {
+            let was_answerable = self.answerable;
+            self.answerable = is_answerable();
+            if was_answerable && !self.answerable {
                 return Err(RequestError::PeerGone);
             }
-            was_answerable = answerable;
         }
     }
 }
