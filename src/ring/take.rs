@@ -36,9 +36,12 @@ pub const fn board_words(depth: u32) -> u32 {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct TakeWord(u64);
 
-/// Bytes, and take words, that a taker asks for ahead of its need.
-const LOOK_AHEAD: u64 = 512;
-const WORDS_AHEAD: u64 = 16;
+/// How many messages a taker looks for at once, before it claims the first. A claim is a full fence, so
+/// what is looked for between two claims would wait for its lines one by one.
+/// The most that is asked for ahead, and in which steps.
+const MOST_AHEAD: u64 = 2048;
+const LINE: u64 = 64;
+const AT_ONCE: usize = if cfg!(slipring_loom) { 2 } else { 16 };
 
 const TAKEN: u64 = 1;
 const RETURNED: u64 = 2;
@@ -148,6 +151,18 @@ pub struct Taker {
     sequence: u64,
     /// How many returns it has looked for.
     returns: u64,
+    /// Messages that were seen and not tried, from `next` to `seen`.
+    ahead: [Seen; AT_ONCE],
+    next: usize,
+    seen: usize,
+}
+
+/// A message that was there when it was looked for.
+#[derive(Clone, Copy, Debug, Default)]
+struct Seen {
+    payload: u64,
+    sequence: u64,
+    len: u32,
 }
 
 impl Taker {
@@ -166,6 +181,9 @@ impl Taker {
             position: at.position,
             sequence: at.sequence,
             returns,
+            ahead: [Seen::default(); AT_ONCE],
+            next: 0,
+            seen: 0,
         })
     }
 
@@ -179,7 +197,8 @@ impl Taker {
     #[inline(always)]
     pub fn ready(&self) -> bool {
         let word = self.memory().words().at(self.position).load(Relaxed);
-        CommitWord::from_raw(word).commits(self.sequence)
+        self.next != self.seen
+            || CommitWord::from_raw(word).commits(self.sequence)
             || self.returned()
             || overtaken(self.memory(), self.position)
     }
@@ -199,52 +218,87 @@ impl Taker {
             self.rewind();
         }
         loop {
-            let word = self.memory().words().at(self.position).load(Relaxed);
-            let word = CommitWord::from_raw(word);
-            if !word.commits(self.sequence) {
-                // A whole lap went to others.
-                if overtaken(self.memory(), self.position) && self.catch_up() {
-                    continue;
+            while self.next != self.seen {
+                let message = self.ahead[self.next & (AT_ONCE - 1)];
+                self.next += 1;
+                if let Some(taken) = self.claim(message) {
+                    return Ok(Some(taken));
                 }
-                return Ok(None);
             }
-            edge_fence!(E1 take: Acquire);
-            if overtaken(self.memory(), self.position) {
-                if self.catch_up() {
-                    continue;
-                }
+            if !self.look()? {
                 return Ok(None);
-            }
-            let frame = Frame::decode(self.memory().geometry(), self.position, word)?;
-            self.look_ahead();
-            let taken = if frame.pad { None } else { self.claim(frame) };
-            self.position = frame.end;
-            self.sequence = self.sequence.wrapping_add(u64::from(!frame.pad));
-            if taken.is_some() {
-                return Ok(taken);
             }
         }
     }
 
-    /// Asks for what comes soon, if the producer is certainly far past it. Claiming is a full fence:
-    /// without this, every message would wait for its line by itself.
+    /// Looks for messages from the current position on; whether there is any news. What was seen may be
+    /// done and overwritten when its turn comes, but then it cannot be claimed.
     #[inline(always)]
-    fn look_ahead(&self) {
-        let memory = self.memory();
-        let past = self.position + memory.geometry().block + 2 * LOOK_AHEAD;
-        if memory.producer().reserve.position.load(Relaxed) > past {
-            memory.words().prefetch(self.position + LOOK_AHEAD);
-            if let Some((word, _)) = self.board.word(self.sequence.wrapping_add(WORDS_AHEAD)) {
+    fn look(&mut self) -> Result<bool, Corrupt> {
+        let (first, first_sequence) = (self.position, self.sequence);
+        (self.next, self.seen) = (0, 0);
+        let mut damage = None;
+        while self.seen < AT_ONCE {
+            let word = self.memory().words().at(self.position).load(Relaxed);
+            let word = CommitWord::from_raw(word);
+            if !word.commits(self.sequence) {
+                break;
+            }
+            let frame = match Frame::decode(self.memory().geometry(), self.position, word) {
+                Ok(frame) => frame,
+                Err(corrupt) => {
+                    damage = Some(corrupt);
+                    break;
+                }
+            };
+            if !frame.pad {
+                self.ahead[self.seen & (AT_ONCE - 1)] = Seen {
+                    payload: self.position + WORD,
+                    sequence: self.sequence,
+                    len: frame.len,
+                };
+                self.seen += 1;
+                self.sequence = self.sequence.wrapping_add(1);
+            }
+            self.position = frame.end;
+        }
+        edge_fence!(E1 take: Acquire);
+        if overtaken(self.memory(), first) {
+            // A whole lap went to others.
+            (self.position, self.sequence) = (first, first_sequence);
+            return Ok(self.catch_up());
+        }
+        if self.seen == AT_ONCE {
+            self.prefetch(self.position - first);
+        }
+        match damage {
+            Some(corrupt) if self.position == first => Err(corrupt),
+            _ => Ok(self.position != first),
+        }
+    }
+
+    /// Asks for what the next look will find, if it finds as much as this one: each frame says where the
+    /// next one begins, so nothing else overlaps their misses.
+    #[inline(always)]
+    fn prefetch(&self, bytes: u64) {
+        let words = self.memory().words();
+        let mut at = self.position;
+        while at < self.position + bytes.min(MOST_AHEAD) {
+            words.prefetch(at);
+            at += LINE;
+        }
+        for ahead in [0, AT_ONCE as u64 / 2] {
+            if let Some((word, _)) = self.board.word(self.sequence.wrapping_add(ahead)) {
                 prefetch_for_write(word);
             }
         }
     }
 
-    /// Makes the message at the current position this taker's, unless it is somebody else's. Nobody
-    /// overwrites it from then on, nor since the caller looked: it was not done.
+    /// Makes a message this taker's, unless it is somebody else's. Nobody overwrites it from then on, nor
+    /// since it was seen: it was not done.
     #[inline(always)]
-    fn claim(&self, frame: Frame) -> Option<Taken> {
-        let (word, lap) = self.board.word(self.sequence)?;
+    fn claim(&self, message: Seen) -> Option<Taken> {
+        let (word, lap) = self.board.word(message.sequence)?;
         let seen = word.load(Relaxed);
         let waiting = TakeWord(seen);
         if !waiting.waits(lap) {
@@ -253,9 +307,9 @@ impl Taker {
         let mine = waiting.taken_by(self.number);
         word.compare_exchange(seen, mine.0, Relaxed, Relaxed).ok()?;
         Some(Taken {
-            payload: self.position + WORD,
-            len: frame.len,
-            sequence: self.sequence,
+            payload: message.payload,
+            len: message.len,
+            sequence: message.sequence,
             tries: mine.tries() as u32,
         })
     }
@@ -273,6 +327,7 @@ impl Taker {
     #[cold]
     fn catch_up(&mut self) -> bool {
         let found = place(self.memory(), Start::Oldest, 0);
+        (self.next, self.seen) = (0, 0);
         if let Ok(at) = found {
             (self.position, self.sequence) = (at.position, at.sequence);
         }
