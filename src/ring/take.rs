@@ -38,10 +38,10 @@ struct TakeWord(u64);
 
 /// How many messages a taker looks for at once, before it claims the first. A claim is a full fence, so
 /// what is looked for between two claims would wait for its lines one by one.
-/// The most that is asked for ahead, and in which steps.
+const AT_ONCE: usize = 16;
+/// The most bytes that are asked for ahead, and in which steps.
 const MOST_AHEAD: u64 = 2048;
 const LINE: u64 = 64;
-const AT_ONCE: usize = if cfg!(slipring_loom) { 2 } else { 16 };
 
 const TAKEN: u64 = 1;
 const RETURNED: u64 = 2;
