@@ -5,7 +5,6 @@
 
 use super::error::{PublishError, TryPublishError};
 use super::producer::Producer;
-use crate::ring::producer::Refused;
 use crate::wait::Deadline;
 
 /// Space for one message, written in place. Made by [`Producer::claim`].
@@ -21,11 +20,11 @@ pub struct Claim<'p> {
 }
 
 impl<'p> Claim<'p> {
+    #[inline(always)]
     pub(super) fn new(producer: &'p mut Producer, payload: u64, len: usize) -> Self {
         let in_place = !producer.core.memory().one_address();
         if !in_place {
-            producer.scratch.clear();
-            producer.scratch.resize(len, 0);
+            producer.clear_scratch(len);
         }
         Self {
             producer,
@@ -36,6 +35,7 @@ impl<'p> Claim<'p> {
     }
 
     /// Publishes the message. Returns its sequence.
+    #[inline(always)]
     pub fn commit(self) -> u64 {
         let len = self.len;
         self.commit_first(len)
@@ -43,6 +43,7 @@ impl<'p> Claim<'p> {
 
     /// Publishes the first `len` bytes as the message, at most what was claimed. Returns its
     /// sequence.
+    #[inline(always)]
     pub fn commit_first(self, len: usize) -> u64 {
         let len = len.min(self.len);
         if !self.in_place {
@@ -58,6 +59,7 @@ impl<'p> Claim<'p> {
 impl core::ops::Deref for Claim<'_> {
     type Target = [u8];
 
+    #[inline(always)]
     fn deref(&self) -> &[u8] {
         if self.in_place {
             let words = self.producer.core.memory().words();
@@ -71,6 +73,7 @@ impl core::ops::Deref for Claim<'_> {
 }
 
 impl core::ops::DerefMut for Claim<'_> {
+    #[inline(always)]
     fn deref_mut(&mut self) -> &mut [u8] {
         if self.in_place {
             let words = self.producer.core.memory().words();
@@ -119,26 +122,31 @@ impl<'p> PublishBatch<'p> {
         payload: &[u8],
         deadline: impl Into<Deadline>,
     ) -> Result<u64, PublishError> {
-        self.producer.undisturbed()?;
-        match self.producer.core.try_stage(payload) {
-            Ok(sequence) => Ok(sequence),
-            Err(refused) => self.push_slowly(payload, refused, deadline.into()),
+        match self.push_at_once(payload) {
+            Some(sequence) => Ok(sequence),
+            None => self.push_slowly(payload, deadline.into()),
         }
     }
 
+    /// The short way, as of a single publish.
+    #[inline(always)]
+    fn push_at_once(&mut self, payload: &[u8]) -> Option<u64> {
+        if self.producer.canary.disturbed() {
+            return None;
+        }
+        self.producer.core.stage_near(payload)
+    }
+
     #[cold]
-    fn push_slowly(
-        &mut self,
-        payload: &[u8],
-        mut refused: Refused,
-        deadline: Deadline,
-    ) -> Result<u64, PublishError> {
+    #[inline(never)]
+    fn push_slowly(&mut self, payload: &[u8], deadline: Deadline) -> Result<u64, PublishError> {
+        self.producer.undisturbed()?;
         loop {
-            self.producer
-                .wait_for_room(refused, payload.len(), deadline)?;
             match self.producer.core.try_stage(payload) {
                 Ok(sequence) => return Ok(sequence),
-                Err(again) => refused = again,
+                Err(refused) => self
+                    .producer
+                    .wait_for_room(refused, payload.len(), deadline)?,
             }
         }
     }
@@ -147,8 +155,17 @@ impl<'p> PublishBatch<'p> {
     ///
     /// # Errors
     /// As [`Producer::try_publish`], and [`TryPublishError::BatchFull`]. The batch stays as it was.
-    #[inline]
+    #[inline(always)]
     pub fn try_push(&mut self, payload: &[u8]) -> Result<u64, TryPublishError> {
+        match self.push_at_once(payload) {
+            Some(sequence) => Ok(sequence),
+            None => self.try_push_slowly(payload),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn try_push_slowly(&mut self, payload: &[u8]) -> Result<u64, TryPublishError> {
         self.producer.undisturbed()?;
         loop {
             match self.producer.core.try_stage(payload) {

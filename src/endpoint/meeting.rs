@@ -139,9 +139,7 @@ impl Meeting {
                     }
                 }
                 Progress::Alone | Progress::Waiting => {
-                    if let Some(bell) = bell {
-                        bell::allow(bell);
-                    }
+                    // Who changes the pact always rings, so nobody need say that he may sleep here.
                     let mut slept = self.slept;
                     let mut change = Change {
                         meeting: self,

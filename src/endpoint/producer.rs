@@ -227,6 +227,7 @@ impl Producer {
     ///
     /// # Errors
     /// As [`publish`](Self::publish).
+    #[inline(always)]
     pub fn claim(&mut self, len: usize) -> Result<Claim<'_>, PublishError> {
         self.claim_until(len, Deadline::NEVER)
     }
@@ -235,35 +236,69 @@ impl Producer {
     ///
     /// # Errors
     /// As [`publish_until`](Self::publish_until).
+    #[inline(always)]
     pub fn claim_until(
         &mut self,
         len: usize,
         deadline: impl Into<Deadline>,
     ) -> Result<Claim<'_>, PublishError> {
-        self.undisturbed()?;
-        let deadline = deadline.into();
-        let payload = loop {
-            match self.core.try_claim(len) {
-                Ok(payload) => break payload,
-                Err(refused) => self.wait_for_room(refused, len, deadline)?,
-            }
+        let payload = match self.claim_at_once(len) {
+            Some(payload) => payload,
+            None => self.claim_slowly(len, deadline.into())?,
         };
         Ok(Claim::new(self, payload, len))
+    }
+
+    #[inline(always)]
+    fn claim_at_once(&self, len: usize) -> Option<u64> {
+        if self.canary.disturbed() {
+            return None;
+        }
+        self.core.claim_near(len)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn claim_slowly(&mut self, len: usize, deadline: Deadline) -> Result<u64, PublishError> {
+        self.undisturbed()?;
+        loop {
+            match self.core.try_claim(len) {
+                Ok(payload) => return Ok(payload),
+                Err(refused) => self.wait_for_room(refused, len, deadline)?,
+            }
+        }
     }
 
     /// As [`claim`](Self::claim), if there is room now.
     ///
     /// # Errors
     /// As [`try_publish`](Self::try_publish).
+    #[inline(always)]
     pub fn try_claim(&mut self, len: usize) -> Result<Claim<'_>, TryPublishError> {
-        self.undisturbed()?;
-        let payload = loop {
-            match self.core.try_claim(len) {
-                Ok(payload) => break payload,
-                Err(refused) => self.refuse(refused, len)?,
-            }
+        let payload = match self.claim_at_once(len) {
+            Some(payload) => payload,
+            None => self.try_claim_slowly(len)?,
         };
         Ok(Claim::new(self, payload, len))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn try_claim_slowly(&mut self, len: usize) -> Result<u64, TryPublishError> {
+        self.undisturbed()?;
+        loop {
+            match self.core.try_claim(len) {
+                Ok(payload) => return Ok(payload),
+                Err(refused) => self.refuse(refused, len)?,
+            }
+        }
+    }
+
+    /// Makes the place where a claim is written that cannot be written in place.
+    #[cold]
+    pub(super) fn clear_scratch(&mut self, len: usize) {
+        self.scratch.clear();
+        self.scratch.resize(len, 0);
     }
 
     /// Begins a batch: messages that become visible together, or not at all.

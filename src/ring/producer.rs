@@ -156,6 +156,12 @@ impl Producer {
         sequence
     }
 
+    /// The position of the payload of a message of `len` bytes, if there is room the short way.
+    #[inline(always)]
+    pub fn claim_near(&self, len: usize) -> Option<u64> {
+        self.fits(len).then_some(self.position + WORD)
+    }
+
     /// Makes room for a message of `len` bytes; the position of its payload.
     pub fn try_claim(&mut self, len: usize) -> Result<u64, Refused> {
         self.room(len)?;
@@ -163,6 +169,7 @@ impl Producer {
     }
 
     /// Commits the claimed message with its first `len` bytes, at most what was claimed.
+    #[inline(always)]
     pub fn commit_claim(&mut self, len: u32) -> u64 {
         let rest = u64::from(len) % WORD;
         if rest != 0 {
@@ -175,10 +182,20 @@ impl Producer {
         self.seal(len)
     }
 
-    /// Writes one message behind those already staged, visible to nobody.
+    /// Writes one message behind those already staged, visible to nobody, if that goes the short way.
     #[inline(always)]
+    pub fn stage_near(&mut self, payload: &[u8]) -> Option<u64> {
+        self.fits(payload.len()).then(|| self.stage(payload))
+    }
+
+    /// Writes one message behind those already staged, visible to nobody.
     pub fn try_stage(&mut self, payload: &[u8]) -> Result<u64, Refused> {
         self.room(payload.len())?;
+        Ok(self.stage(payload))
+    }
+
+    #[inline(always)]
+    fn stage(&mut self, payload: &[u8]) -> u64 {
         let len = payload.len() as u32;
         let at = Boundary {
             position: self.position,
@@ -206,7 +223,7 @@ impl Producer {
         }
         words.prefetch_for_write(end + PREFETCH);
         (self.position, self.sequence) = (end, next);
-        Ok(at.sequence)
+        at.sequence
     }
 
     /// Makes everything staged visible at once; how many messages that were.
@@ -243,6 +260,7 @@ impl Producer {
     }
 
     /// Commits the frame whose payload lies in place.
+    #[inline(always)]
     fn seal(&mut self, len: u32) -> u64 {
         let (at, sequence) = (self.position, self.sequence);
         self.advance(len);

@@ -5,8 +5,8 @@
 
 use super::declare::Plain;
 use crate::endpoint::{
-    AttachError, Consumer, Observer, Producer, PublishError, ReceiveError, Received, Ring,
-    TryPublishError, TryReceiveError,
+    AttachError, Consumer, ConsumerOptions, Observer, ObserverOptions, Producer, ProducerOptions,
+    PublishError, ReceiveError, Received, Ring, TryPublishError, TryReceiveError,
 };
 use crate::ring::{Corrupt, Start};
 use crate::segment::OpenError;
@@ -85,12 +85,34 @@ impl<T: Plain> Typed<T> {
         self.ring.producer().map(TypedProducer::from)
     }
 
+    /// As [`Ring::producer_with`].
+    ///
+    /// # Errors
+    /// As [`Ring::producer`].
+    pub fn producer_with(&self, options: ProducerOptions) -> Result<TypedProducer<T>, AttachError> {
+        self.ring.producer_with(options).map(TypedProducer::from)
+    }
+
     /// As [`Ring::consumer`].
     ///
     /// # Errors
     /// As [`Ring::consumer`].
     pub fn consumer(&self, start: Start) -> Result<TypedConsumer<T>, AttachError> {
         self.ring.consumer(start).map(TypedConsumer::from)
+    }
+
+    /// As [`Ring::consumer_with`].
+    ///
+    /// # Errors
+    /// As [`Ring::consumer`].
+    pub fn consumer_with(
+        &self,
+        start: Start,
+        options: ConsumerOptions,
+    ) -> Result<TypedConsumer<T>, AttachError> {
+        self.ring
+            .consumer_with(start, options)
+            .map(TypedConsumer::from)
     }
 
     /// As [`Ring::durable_consumer`].
@@ -113,6 +135,20 @@ impl<T: Plain> Typed<T> {
     /// As [`Ring::observer`].
     pub fn observer(&self, start: Start) -> Result<TypedObserver<T>, AttachError> {
         self.ring.observer(start).map(TypedObserver::from)
+    }
+
+    /// As [`Ring::observer_with`].
+    ///
+    /// # Errors
+    /// As [`Ring::observer`].
+    pub fn observer_with(
+        &self,
+        start: Start,
+        options: ObserverOptions,
+    ) -> Result<TypedObserver<T>, AttachError> {
+        self.ring
+            .observer_with(start, options)
+            .map(TypedObserver::from)
     }
 }
 

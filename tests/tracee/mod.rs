@@ -170,6 +170,20 @@ impl Tracee {
         assert_eq!(result, 0);
     }
 
+    /// The bytes where it stands: the next instruction, and what follows.
+    #[cfg(target_arch = "x86_64")]
+    pub fn instruction(&self) -> [u8; 16] {
+        let at = self.registers().rip;
+        let mut bytes = [0; 16];
+        for (offset, chunk) in (0u64..).step_by(8).zip(bytes.chunks_exact_mut(8)) {
+            // SAFETY: the tracee is stopped and ours; reads its memory, not this process's. Where
+            // nothing is mapped the answer is -1, which is no instruction counted here.
+            let word = unsafe { libc::ptrace(libc::PTRACE_PEEKTEXT, self.pid, at + offset, 0) };
+            chunk.copy_from_slice(&word.to_le_bytes());
+        }
+        bytes
+    }
+
     /// Kills it where it is.
     pub fn kill(&mut self) {
         if !self.reaped {

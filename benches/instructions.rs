@@ -1,0 +1,570 @@
+//! How many instructions each hot operation takes: what noise cannot touch.
+//!
+//! Each operation runs in a process of its own, one instruction at a time, some dozens of times; what is
+//! printed is the mean, less the loop around it. Beside it: locked instructions, full fences, and system
+//! calls. The figures are compared with those in `benches/instructions.txt`, and the run fails if one has
+//! grown by more than a fiftieth, or gained a lock, a fence or a call. `SLIPRING_COUNT=accept` writes them
+//! down instead; say in the commit why they grew.
+//!
+//! Counts depend on the compiler. With another one than that in the file they are shown, not judged.
+#![allow(missing_docs, reason = "a program")]
+
+#[path = "../tests/peers/mod.rs"]
+mod peers;
+#[path = "../tests/tracee/mod.rs"]
+mod tracee;
+
+use slipring::Plain;
+use slipring::{
+    Consumer, ConsumerOptions, Deadline, Latest, Link, Observer, ObserverOptions, Producer,
+    ProducerOptions, Queue, Ring, Semaphore, Shared, Start, Strategy,
+};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::hint::black_box;
+use std::io::{Read, Write};
+use std::path::Path;
+use std::process::{Command, ExitCode};
+use tracee::{begin, end, Step, Tracee};
+
+const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/instructions.txt");
+/// How often each operation runs before it is counted, and while it is.
+const WARM_UP: u64 = 6 * TIMES;
+const TIMES: u64 = 48;
+/// What is forgiven: a fiftieth, and half an instruction for what comes up once in a while.
+const GROWTH: f64 = 1.02;
+const SLACK: f64 = 0.5;
+
+const OPERATIONS: &[&str] = &[
+    "nothing",
+    "publish 32",
+    "publish 64",
+    "publish 1024",
+    "publish 64, 8 observers attached",
+    "publish 64, 1 consumer level",
+    "publish 64, 8 consumers level",
+    "publish 64 in a batch of 1",
+    "publish 8 of 64 in a batch",
+    "claim and commit 64",
+    "typed publish 64",
+    "consumer receives 64",
+    "consumer receives 1024",
+    "consumer finds nothing",
+    "observer receives 64",
+    "observer receives 1024",
+    "observer finds nothing",
+    "typed receive 64",
+    "queue sends 64",
+    "queue receives and acknowledges 64",
+    "link sends 64",
+    "link receives 64",
+    "pipe writes 64",
+    "pipe reads 64",
+    "semaphore takes and gives back",
+    "newest value of 64 is set",
+    "newest value of 64 is read",
+    "shared value of 64 is changed",
+];
+
+slipring::message! {
+    /// A line.
+    pub struct Line {
+        /// Its words.
+        pub words: [u64; 8],
+    }
+}
+
+fn main() -> ExitCode {
+    if let Some(role) = peers::role() {
+        perform(&role);
+        return ExitCode::SUCCESS;
+    }
+    // Whoever asks for a list of benchmarks, or to test them, asks a harness that is not here.
+    let wanted: Vec<String> = std::env::args().skip(1).collect();
+    let wanted: Vec<&String> = wanted
+        .iter()
+        .filter(|word| !word.starts_with('-'))
+        .collect();
+    let chosen =
+        |name: &&&str| wanted.is_empty() || wanted.iter().any(|w| name.contains(w.as_str()));
+    let compiler = compiler();
+    let base = count("nothing");
+    let mut counts = BTreeMap::new();
+    println!(
+        "{:<40} {:>12} {:>7} {:>7} {:>7}",
+        "", "instructions", "locked", "fences", "calls"
+    );
+    for name in OPERATIONS.iter().skip(1).filter(chosen) {
+        let counted = count(name).less(&base);
+        println!("{name:<40} {counted}");
+        counts.insert((*name).to_owned(), counted);
+    }
+    if std::env::var("SLIPRING_COUNT").as_deref() == Ok("accept") {
+        write_down(&compiler, &counts);
+        return ExitCode::SUCCESS;
+    }
+    judge(&compiler, &counts)
+}
+
+// --- Counting.
+
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Count {
+    instructions: f64,
+    locked: f64,
+    fences: f64,
+    calls: f64,
+}
+
+impl Count {
+    /// Per operation, without what is around it.
+    fn less(self, base: &Self) -> Self {
+        let mean = |here: f64, there: f64| (here - there) / TIMES as f64;
+        Self {
+            instructions: mean(self.instructions, base.instructions),
+            locked: mean(self.locked, base.locked),
+            fences: mean(self.fences, base.fences),
+            calls: mean(self.calls, base.calls),
+        }
+    }
+}
+
+impl std::fmt::Display for Count {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "{:>12.1} {:>7.2} {:>7.2} {:>7.2}",
+            self.instructions, self.locked, self.fences, self.calls
+        )
+    }
+}
+
+fn count(name: &str) -> Count {
+    let mut peer = Tracee::start(name, &[]);
+    let mut count = Count::default();
+    loop {
+        match kind(peer.instruction()) {
+            Kind::Locked => count.locked += 1.0,
+            Kind::Fence => count.fences += 1.0,
+            Kind::Call => count.calls += 1.0,
+            Kind::Other => {}
+        }
+        if peer.step() == Step::End {
+            return count;
+        }
+        count.instructions += 1.0;
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Kind {
+    Locked,
+    Fence,
+    Call,
+    Other,
+}
+
+/// What the first bytes of an instruction say (AMD64 Architecture Programmer's Manual, volume 3,
+/// chapter 1).
+fn kind(bytes: [u8; 16]) -> Kind {
+    let mut at = 0;
+    while [0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65, 0x66, 0x67, 0xf2, 0xf3].contains(&bytes[at])
+        && at < 8
+    {
+        at += 1;
+    }
+    if bytes[at] == 0xf0 {
+        return Kind::Locked;
+    }
+    if bytes[at] & 0xf0 == 0x40 {
+        at += 1;
+    }
+    match bytes[at..at + 3] {
+        // An exchange with memory is locked without saying so.
+        [0x86 | 0x87, modrm, _] if modrm < 0xc0 => Kind::Locked,
+        [0x0f, 0xae, 0xf0..=0xf7] => Kind::Fence,
+        [0x0f, 0x05, _] => Kind::Call,
+        _ => Kind::Other,
+    }
+}
+
+// --- Judging.
+
+fn compiler() -> String {
+    let said = Command::new("rustc").arg("--version").output();
+    said.map_or_else(
+        |_| "unknown".into(),
+        |said| String::from_utf8_lossy(&said.stdout).trim().into(),
+    )
+}
+
+fn write_down(compiler: &str, counts: &BTreeMap<String, Count>) {
+    let mut text = format!(
+        "# Instructions, locked instructions, full fences and system calls of each operation.\n# {compiler}, {}\n",
+        std::env::consts::ARCH
+    );
+    for (name, count) in counts {
+        writeln!(text, "{name:<40} {count}").expect("a string takes everything");
+    }
+    std::fs::write(FILE, text).expect("the file can be written");
+}
+
+fn judge(compiler: &str, counts: &BTreeMap<String, Count>) -> ExitCode {
+    let text = std::fs::read_to_string(FILE).unwrap_or_default();
+    let expected = format!("# {compiler}, {}", std::env::consts::ARCH);
+    if !text.lines().any(|line| line == expected) {
+        println!("\nSKIPPED: the counts in {FILE} are of another compiler than {compiler}");
+        return ExitCode::SUCCESS;
+    }
+    let mut grown = 0;
+    for (name, count) in counts {
+        let line = text
+            .lines()
+            .find(|line| line.get(..40).is_some_and(|n| n.trim_end() == name));
+        let Some(before) = line.and_then(|line| parse(&line[40..])) else {
+            println!("{name}: not in {FILE}");
+            grown += 1;
+            continue;
+        };
+        let more = |now: f64, then: f64| now > then * GROWTH + SLACK;
+        if more(count.instructions, before.instructions)
+            || count.locked > before.locked + 0.1
+            || count.fences > before.fences + 0.1
+            || count.calls > before.calls + 0.1
+        {
+            println!("{name}: grown\n  was {before}\n  is  {count}");
+            grown += 1;
+        }
+    }
+    if grown == 0 {
+        println!("\nnothing has grown");
+        return ExitCode::SUCCESS;
+    }
+    println!(
+        "\n{grown} have grown; SLIPRING_COUNT=accept cargo bench --bench instructions accepts that"
+    );
+    ExitCode::FAILURE
+}
+
+fn parse(text: &str) -> Option<Count> {
+    let mut numbers = text.split_whitespace().map(|word| word.parse().ok());
+    Some(Count {
+        instructions: numbers.next()??,
+        locked: numbers.next()??,
+        fences: numbers.next()??,
+        calls: numbers.next()??,
+    })
+}
+
+// --- The operations.
+
+/// Nobody can tell that the result is of no use.
+fn use_up<T>(result: T) {
+    drop(black_box(result));
+}
+
+/// Runs an operation until everything it touches has been touched, and then in view.
+fn times(operation: impl FnMut()) {
+    times_after(WARM_UP, &mut (), |()| (), operation_on_nothing(operation));
+}
+
+fn operation_on_nothing(mut operation: impl FnMut()) -> impl FnMut(&mut ()) {
+    move |()| operation()
+}
+
+/// As [`times`], with something done every so often that does not count.
+#[inline(always)]
+fn times_after<T>(
+    warm_up: u64,
+    state: &mut T,
+    prepare: impl Fn(&mut T),
+    mut operation: impl FnMut(&mut T),
+) {
+    // One loop for both, so that the operation is compiled into it.
+    for round in 0..warm_up + TIMES {
+        if round % TIMES == 0 && round <= warm_up {
+            prepare(state);
+        }
+        if round == warm_up {
+            begin();
+        }
+        operation(state);
+    }
+    end();
+}
+
+/// A ring in a file, which readers map apart from the producer, as in other processes.
+fn ring(scratch: &peers::Scratch) -> Ring {
+    Ring::builder_at(scratch.ring())
+        .create()
+        .expect("room for a ring")
+}
+
+fn spinning() -> ProducerOptions {
+    ProducerOptions::new().strategy(Strategy::Spin)
+}
+
+fn producer(ring: &Ring) -> Producer {
+    ring.producer_with(spinning()).expect("the only producer")
+}
+
+/// Without the distance that a reader keeps, which reads clocks.
+fn at_once() -> ConsumerOptions {
+    ConsumerOptions::new()
+        .strategy(Strategy::Spin)
+        .keep_distance(false)
+}
+
+fn consumer(ring: &Ring) -> Consumer {
+    ring.consumer_with(Start::Latest, at_once())
+        .expect("a free row")
+}
+
+fn observer(ring: &Ring) -> Observer {
+    let options = ObserverOptions::new()
+        .strategy(Strategy::Spin)
+        .keep_distance(false);
+    ring.observer_with(Start::Latest, options).expect("a start")
+}
+
+fn perform(operation: &str) {
+    match operation {
+        "nothing" => times(|| {
+            black_box(());
+        }),
+        publish if publish.contains("publish") || publish.starts_with("claim") => {
+            publishing(publish)
+        }
+        receive if receive.starts_with("consumer") || receive.starts_with("observer") => {
+            receiving(receive);
+        }
+        "typed receive 64" => {
+            let ring = Ring::anonymous()
+                .schema(Line::schema())
+                .create()
+                .expect("memory");
+            let ring = ring.typed::<Line>().expect("its own type");
+            let mut both = (
+                ring.producer_with(spinning()).expect("ours"),
+                ring.consumer_with(Start::Latest, at_once()).expect("a row"),
+            );
+            times_after(
+                WARM_UP,
+                &mut both,
+                |(to, _)| (0..TIMES).for_each(|_| use_up(to.publish(&Line { words: [7; 8] }))),
+                |(_, from)| {
+                    black_box(from.try_receive().expect("it is there").words[0]);
+                },
+            );
+        }
+        form => forms(form),
+    }
+}
+
+fn publishing(operation: &str) {
+    let scratch = peers::Scratch::new();
+    let ring = ring(&scratch);
+    let mut to = producer(&ring);
+    let message = vec![
+        7u8;
+        if operation.contains("1024") {
+            1024
+        } else if operation.contains("32") {
+            32
+        } else {
+            64
+        }
+    ];
+    let attached = |n: usize| (0..n).map(|_| consumer(&ring)).collect::<Vec<_>>();
+    let mut publish = |_consumers: Vec<Consumer>| {
+        // Nobody holds it back in so few messages.
+        times(|| use_up(to.publish(black_box(&message))));
+    };
+    match operation {
+        "publish 64, 8 observers attached" => {
+            let _observers: Vec<Observer> = (0..8).map(|_| observer(&ring)).collect();
+            publish(Vec::new());
+        }
+        "publish 64, 1 consumer level" => publish(attached(1)),
+        "publish 64, 8 consumers level" => publish(attached(8)),
+        "publish 64 in a batch of 1" => times(|| {
+            let mut batch = to.batch();
+            batch.push(black_box(&message)).expect("it fits");
+            black_box(batch.commit());
+        }),
+        "publish 8 of 64 in a batch" => times(|| {
+            let mut batch = to.batch();
+            for _ in 0..8 {
+                batch.push(black_box(&message)).expect("it fits");
+            }
+            black_box(batch.commit());
+        }),
+        "claim and commit 64" => times(|| {
+            let mut claim = to.claim(64).expect("nobody gates");
+            claim.copy_from_slice(black_box(&message));
+            black_box(claim.commit());
+        }),
+        "typed publish 64" => {
+            drop(to);
+            let ring = Ring::anonymous()
+                .schema(Line::schema())
+                .create()
+                .expect("memory");
+            let mut to = ring
+                .typed::<Line>()
+                .expect("its own type")
+                .producer_with(spinning())
+                .expect("ours");
+            times(|| use_up(to.publish(black_box(&Line { words: [7; 8] }))));
+        }
+        _ => publish(Vec::new()),
+    }
+}
+
+fn receiving(operation: &str) {
+    let scratch = peers::Scratch::new();
+    let ring = ring(&scratch);
+    let mut to = producer(&ring);
+    let message = vec![7u8; if operation.contains("1024") { 1024 } else { 64 }];
+    let fill = |to: &mut Producer| (0..TIMES).for_each(|_| use_up(to.publish(&message)));
+    match operation {
+        "consumer finds nothing" => {
+            let mut from = consumer(&ring);
+            times(|| assert!(black_box(from.try_receive()).is_err()));
+        }
+        "observer finds nothing" => {
+            let mut from = observer(&ring);
+            times(|| assert!(black_box(from.try_receive()).is_err()));
+        }
+        consumes if consumes.starts_with("consumer") => {
+            let mut both = (to, consumer(&ring));
+            times_after(
+                WARM_UP,
+                &mut both,
+                |(to, _)| fill(to),
+                |(_, from)| {
+                    black_box(from.try_receive().expect("it is there")[0]);
+                },
+            );
+        }
+        _ => {
+            let from = observer(&ring);
+            let mut both = (&mut to, from);
+            times_after(
+                WARM_UP,
+                &mut both,
+                |(to, _)| fill(to),
+                |(_, from)| {
+                    use_up(from.try_receive().expect("it is there"));
+                },
+            );
+        }
+    }
+}
+
+fn forms(operation: &str) {
+    let scratch = peers::Scratch::new();
+    let at = |name: &str| scratch.0.join(name);
+    let message = [7u8; 64];
+    match operation {
+        "queue sends 64" | "queue receives and acknowledges 64" => {
+            let queue = Queue::builder_at(at("queue")).create().expect("a queue");
+            let mut to = queue.sender_with(spinning()).expect("a lane");
+            if operation == "queue sends 64" {
+                return times(|| use_up(to.send(black_box(&message))));
+            }
+            let mut both = (to, queue.receiver_with(at_once()).expect("a row"));
+            times_after(
+                WARM_UP,
+                &mut both,
+                |(to, _)| (0..TIMES).for_each(|_| use_up(to.send(&message))),
+                |(_, from)| {
+                    let delivery = from.try_receive().expect("it is there");
+                    black_box(delivery[0]);
+                    delivery.ack();
+                },
+            );
+        }
+        "link sends 64" | "link receives 64" => link(operation, &scratch.0, &message),
+        "pipe writes 64" | "pipe reads 64" => {
+            let (reader, mut writer) = slipring::pipe().expect("a pipe");
+            if operation == "pipe writes 64" {
+                return times(|| use_up(writer.write(black_box(&message))));
+            }
+            let mut both = (reader, writer);
+            times_after(
+                WARM_UP,
+                &mut both,
+                |(_, to)| (0..TIMES).for_each(|_| to.write_all(&message).expect("a reader")),
+                |(from, _)| {
+                    let mut out = [0; 64];
+                    from.read_exact(&mut out).expect("it is there");
+                    black_box(out);
+                },
+            );
+        }
+        "semaphore takes and gives back" => {
+            let semaphore = Semaphore::builder_at(at("semaphore"))
+                .create()
+                .expect("a semaphore");
+            times(|| use_up(semaphore.acquire()));
+        }
+        "newest value of 64 is set" | "newest value of 64 is read" => {
+            let latest = Latest::<Line>::builder_at(at("latest"))
+                .create()
+                .expect("a value");
+            let mut writer = latest.writer().expect("ours");
+            let mut reader = latest.reader().expect("a reader");
+            let line = Line { words: [7; 8] };
+            writer.set(&line).expect("ours");
+            if operation.ends_with("set") {
+                times(|| use_up(writer.set(black_box(&line))));
+            } else {
+                times(|| use_up(reader.get()));
+            }
+        }
+        "shared value of 64 is changed" => {
+            let shared = Shared::<Line>::builder_at(at("shared"));
+            let mut shared = shared.create().expect("a value");
+            times(|| {
+                let mut value = shared.lock_until(Deadline::NEVER).expect("the lock");
+                value.words[0] += 1;
+                value.commit();
+            });
+        }
+        operation => panic!("no operation {operation}"),
+    }
+}
+
+fn link(operation: &str, directory: &Path, message: &[u8; 64]) {
+    let side = |me: &str, peer: &str| {
+        Link::builder(me, peer)
+            .directory(directory)
+            .strategy(Strategy::Spin)
+    };
+    let there = side("b", "a");
+    let other = std::thread::spawn(move || there.connect().expect("a link"));
+    let here = side("a", "b").connect().expect("a link");
+    let mut both = (here, other.join().expect("a link"));
+    let fill = |link: &mut Link| (0..TIMES).for_each(|_| use_up(link.send(message)));
+    let empty = |link: &mut Link| while link.try_receive().is_ok() {};
+    if operation == "link sends 64" {
+        times_after(
+            WARM_UP,
+            &mut both,
+            |(_, from)| empty(from),
+            |(to, _)| {
+                use_up(to.send(black_box(message)));
+            },
+        );
+    } else {
+        times_after(
+            WARM_UP,
+            &mut both,
+            |(to, _)| fill(to),
+            |(_, from)| {
+                black_box(from.receive().expect("it is there")[0]);
+            },
+        );
+    }
+}
