@@ -6,7 +6,8 @@
 //! grown by more than a fiftieth, or gained a lock, a fence or a call. `SLIPRING_COUNT=accept` writes them
 //! down instead; say in the commit why they grew.
 //!
-//! Counts depend on the compiler. With another one than that in the file they are shown, not judged.
+//! Counts depend on the compiler, and on which vectors the processor has. With others than those in the
+//! file they are shown, not judged.
 #![allow(missing_docs, reason = "a program")]
 
 #[path = "../tests/peers/mod.rs"]
@@ -87,7 +88,7 @@ fn main() -> ExitCode {
         .collect();
     let chosen =
         |name: &&&str| wanted.is_empty() || wanted.iter().any(|w| name.contains(w.as_str()));
-    let compiler = compiler();
+    let circumstances = circumstances();
     let base = count("nothing");
     let mut counts = BTreeMap::new();
     println!(
@@ -100,10 +101,10 @@ fn main() -> ExitCode {
         counts.insert((*name).to_owned(), counted);
     }
     if std::env::var("SLIPRING_COUNT").as_deref() == Ok("accept") {
-        write_down(&compiler, &counts);
+        write_down(&circumstances, &counts);
         return ExitCode::SUCCESS;
     }
-    judge(&compiler, &counts)
+    judge(&circumstances, &counts)
 }
 
 // --- Counting.
@@ -190,18 +191,30 @@ fn kind(bytes: [u8; 16]) -> Kind {
 
 // --- Judging.
 
-fn compiler() -> String {
+/// What the counts depend on.
+fn circumstances() -> String {
     let said = Command::new("rustc").arg("--version").output();
-    said.map_or_else(
-        |_| "unknown".into(),
-        |said| String::from_utf8_lossy(&said.stdout).trim().into(),
-    )
+    let compiler = said.map_or_else(
+        |_| "unknown compiler".into(),
+        |said| String::from_utf8_lossy(&said.stdout).trim().to_owned(),
+    );
+    let mut vectors = String::new();
+    #[cfg(target_arch = "x86_64")]
+    for (has, name) in [
+        (is_x86_feature_detected!("avx"), " avx"),
+        (is_x86_feature_detected!("avx2"), " avx2"),
+        (is_x86_feature_detected!("avx512f"), " avx512f"),
+    ] {
+        vectors.push_str(if has { name } else { "" });
+    }
+    format!("{compiler}, {}{vectors}", std::env::consts::ARCH)
 }
 
-fn write_down(compiler: &str, counts: &BTreeMap<String, Count>) {
+fn write_down(circumstances: &str, counts: &BTreeMap<String, Count>) {
     let mut text = format!(
-        "# Instructions, locked instructions, full fences and system calls of each operation.\n# {compiler}, {}\n",
-        std::env::consts::ARCH
+        "# Instructions, locked instructions, full fences and system calls of each operation.
+# {circumstances}
+"
     );
     for (name, count) in counts {
         writeln!(text, "{name:<40} {count}").expect("a string takes everything");
@@ -209,11 +222,11 @@ fn write_down(compiler: &str, counts: &BTreeMap<String, Count>) {
     std::fs::write(FILE, text).expect("the file can be written");
 }
 
-fn judge(compiler: &str, counts: &BTreeMap<String, Count>) -> ExitCode {
+fn judge(circumstances: &str, counts: &BTreeMap<String, Count>) -> ExitCode {
     let text = std::fs::read_to_string(FILE).unwrap_or_default();
-    let expected = format!("# {compiler}, {}", std::env::consts::ARCH);
+    let expected = format!("# {circumstances}");
     if !text.lines().any(|line| line == expected) {
-        println!("\nSKIPPED: the counts in {FILE} are of another compiler than {compiler}");
+        println!("\nSKIPPED: the counts in {FILE} are of another compiler or processor than {circumstances}");
         return ExitCode::SUCCESS;
     }
     let mut grown = 0;
