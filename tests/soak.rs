@@ -63,16 +63,63 @@ fn verify(sequence: u64, bytes: &[u8]) {
     }
 }
 
+/// How long each ring runs.
+fn run_time() -> Duration {
+    let wanted = std::env::var("SLIPRING_SOAK_SECONDS").ok();
+    Duration::from_secs_f64(wanted.map_or(2.0, |n| n.parse().unwrap()) / 2.0)
+}
+
+/// What a process holds once it is warm, against what it holds at the end. Each process weighs
+/// itself, between two calls: seen from outside, a reader that is just coming back holds more.
+struct Weight {
+    warm_from: Instant,
+    warm: Option<(u64, usize)>,
+}
+
+impl Weight {
+    fn new() -> Self {
+        Self {
+            warm_from: Instant::now() + run_time() / 4,
+            warm: None,
+        }
+    }
+
+    /// Resident memory in KiB, and open descriptors.
+    fn now() -> (u64, usize) {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let resident = status.lines().find(|line| line.starts_with("RssAnon:"));
+        let kib = resident.and_then(|line| line.split_whitespace().nth(1));
+        let open = std::fs::read_dir("/proc/self/fd").unwrap().count();
+        (kib.unwrap().parse().unwrap(), open)
+    }
+
+    fn note(&mut self) {
+        if self.warm.is_none() && Instant::now() >= self.warm_from {
+            self.warm = Some(Self::now());
+        }
+    }
+
+    fn check(&self) {
+        // Who did not get to run since it was warm has nothing to compare.
+        let Some(was) = self.warm else { return };
+        let is = Self::now();
+        assert!(is.0 <= was.0 + 1024, "grew from {} to {} KiB", was.0, is.0);
+        assert_eq!(is.1, was.1, "descriptors leaked");
+    }
+}
+
 fn peer(role: &str) {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let ring = Ring::open_at(&arguments[0]).unwrap();
     let (mut next, mut received, mut missed) = (0u64, 0u64, 0u64);
+    let mut weight = Weight::new();
     match role {
         "consume" => {
             let options = ConsumerOptions::new().strategy(Strategy::Yield);
             let mut consumer = ring.consumer_with(Start::Oldest, options).unwrap();
             say("ready");
             loop {
+                weight.note();
                 let expelled = match consumer.receive_batch_until(64, PATIENCE) {
                     Ok(Some(mut batch)) => {
                         while let Some(message) = batch.next() {
@@ -108,12 +155,14 @@ fn peer(role: &str) {
                     next = from;
                 }
             }
+            weight.check();
         }
         _ => {
             let options = ObserverOptions::new().strategy(Strategy::Yield);
             let mut observer = ring.observer_with(Start::Oldest, options).unwrap();
             say("ready");
             loop {
+                weight.note();
                 match observer.receive_until(PATIENCE).unwrap() {
                     Received::Message(message) => {
                         assert_eq!(message.sequence(), next);
@@ -128,39 +177,22 @@ fn peer(role: &str) {
                     Received::Closed => break,
                 }
             }
+            weight.check();
         }
     }
     say(&format!("{received} {missed}"));
 }
 
-/// Resident memory in KiB and open descriptors of a process.
-fn size_of(pid: u32) -> (u64, usize) {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let resident = status.lines().find(|line| line.starts_with("RssAnon:"));
-    let kib = resident.and_then(|line| line.split_whitespace().nth(1));
-    let open = std::fs::read_dir(format!("/proc/{pid}/fd"))
-        .unwrap()
-        .count();
-    (kib.unwrap().parse().unwrap(), open)
-}
-
 fn soak(patience: Duration) {
-    let wanted = std::env::var("SLIPRING_SOAK_SECONDS").ok();
-    let time = Duration::from_secs_f64(wanted.map_or(2.0, |n| n.parse().unwrap()) / 2.0);
+    let time = run_time();
     let scratch = Scratch::new();
     let builder = Ring::builder_at(scratch.ring()).capacity_bytes(256 << 10);
     let ring = builder.evict_after(patience).create().unwrap();
     let mut producer = ring.producer().unwrap();
     let readers = ["consume", "consume", "observe", "observe"]
         .map(|role| Peer::start(role, &[text(&scratch.ring())]));
-    let everybody = || {
-        let pids = readers.iter().map(|reader| reader.child.id());
-        pids.chain([std::process::id()])
-            .map(size_of)
-            .collect::<Vec<_>>()
-    };
     let (mut message, started) = (Vec::new(), Instant::now());
-    let mut warm = None;
+    let mut weight = Weight::new();
     let mut batch_of = 1;
     while started.elapsed() < time {
         for _ in 0..1000 {
@@ -178,14 +210,9 @@ fn soak(patience: Duration) {
                 batch.commit();
             }
         }
-        if warm.is_none() && started.elapsed() > time / 4 {
-            warm = Some(everybody());
-        }
+        weight.note();
     }
-    for (was, is) in warm.into_iter().flatten().zip(everybody()) {
-        assert!(is.0 <= was.0 + 1024, "grew from {} to {} KiB", was.0, is.0);
-        assert_eq!(is.1, was.1, "descriptors leaked");
-    }
+    weight.check();
     assert_eq!(producer.violations(), 0);
     let published = producer.next_sequence();
     producer.close();
