@@ -84,6 +84,18 @@ pub fn bytes(text: &str) -> Result<u64, String> {
         .ok_or_else(|| "expected a number of bytes, for example 64K or 1MiB".into())
 }
 
+/// A number of events a second with an optional unit of 1000: `500`, `100k`, `1.5M`.
+pub fn rate(text: &str) -> Result<f64, String> {
+    let (number, scale) = match text.chars().last() {
+        Some('k' | 'K') => (&text[..text.len() - 1], 1e3),
+        Some('m' | 'M') => (&text[..text.len() - 1], 1e6),
+        _ => (text, 1.0),
+    };
+    let rate = number.parse::<f64>().ok().map(|n| n * scale);
+    rate.filter(|rate| (1.0..=1e9).contains(rate))
+        .ok_or_else(|| "expected a rate from 1 to 1000M, for example 100k or 1M".into())
+}
+
 /// A time with a unit: `250us`, `5ms`, `2s`, `1m`; plain numbers are seconds.
 pub fn duration(text: &str) -> Result<Duration, String> {
     let digits = text
@@ -179,6 +191,8 @@ mod tests {
         assert_eq!(duration("250us"), Ok(Duration::from_micros(250)));
         assert_eq!(duration("1.5"), Ok(Duration::from_millis(1500)));
         assert!(duration("fast").is_err() && duration("1e400").is_err());
+        assert_eq!((rate("500"), rate("1.5M")), (Ok(500.0), Ok(1.5e6)));
+        assert!(rate("0").is_err() && rate("M").is_err() && rate("nan").is_err());
         assert_eq!(mode("0640"), Ok(0o640));
         assert!(mode("9").is_err() && mode("7777").is_err());
         assert_eq!(count(1_234_567), "1,234,567");

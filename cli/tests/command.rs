@@ -458,6 +458,103 @@ fn the_bench_measures_everybody_and_checks_what_arrives() {
 }
 
 #[test]
+fn latencies_are_counted_from_when_messages_were_due_and_results_can_be_compared() {
+    let shell = Shell::new();
+    let out = shell.path("results");
+    let arguments = [
+        "bench",
+        "latency",
+        "--rate",
+        "20k",
+        "--duration",
+        "60ms",
+        "--rounds",
+        "2",
+        "--only",
+        "ring,park",
+        "--out",
+        &out,
+        "--json",
+    ];
+    let report: serde_json::Value = serde_json::from_str(&shell.ok(&arguments)).unwrap();
+    let samples = report["samples"].as_array().unwrap();
+    assert_eq!(samples.len(), 4);
+    for sample in samples {
+        let total = |name: &str| -> u64 {
+            let pairs = sample["measured"][name].as_array().unwrap();
+            pairs.iter().map(|pair| pair[1].as_u64().unwrap()).sum()
+        };
+        // All but the first tenth, which is to warm up.
+        assert_eq!(
+            (sample["measured"]["count"].as_u64(), total("response")),
+            (Some(1200), 1080)
+        );
+        assert_eq!(total("service"), 1080);
+        let shown = sample["measured"]["percentiles"].as_array().unwrap();
+        // 99.9 of 1080 messages would rest on one.
+        assert_eq!(shown.last().unwrap()[0], 99.0);
+        assert!(sample["achieved"].as_f64().unwrap() > 0.0);
+    }
+    assert!(report["clock"]["error_ns"].is_u64() && report["alone"]["longest"].is_u64());
+
+    let report_path = format!("{out}/report.json");
+    let files: Vec<String> = std::fs::read_dir(&out)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    for contender in ["ring", "park"] {
+        assert!(
+            files
+                .iter()
+                .any(|f| f.starts_with(contender) && f.ends_with(".hgrm")),
+            "{files:?}"
+        );
+    }
+    assert!(files.iter().any(|f| f.ends_with(".svg")), "{files:?}");
+
+    let same = shell.ok(&[
+        "bench",
+        "diff",
+        &report_path,
+        &report_path,
+        "--tolerance",
+        "0",
+    ]);
+    assert!(same.contains("level") && !same.contains("worse"), "{same}");
+    let mut slower = report.clone();
+    for sample in slower["samples"].as_array_mut().unwrap() {
+        for pair in sample["measured"]["percentiles"].as_array_mut().unwrap() {
+            pair[1] = (pair[1].as_u64().unwrap() + 60_000_000_000).into();
+        }
+    }
+    let slower_path = shell.path("slower.json");
+    std::fs::write(&slower_path, slower.to_string()).unwrap();
+    let worse = [
+        "bench",
+        "diff",
+        &report_path,
+        &slower_path,
+        "--tolerance",
+        "50",
+    ];
+    assert!(shell.fails(6, &worse).contains("worse by more than 50 %"));
+    std::fs::write(&slower_path, "{\"samples\": []}").unwrap();
+    assert!(shell
+        .fails(1, &["bench", "diff", &report_path, &slower_path])
+        .contains("nothing in common"));
+    std::fs::write(&slower_path, "not json").unwrap();
+    assert!(shell
+        .fails(4, &["bench", "diff", &report_path, &slower_path])
+        .contains("slower.json"));
+    assert!(shell
+        .fails(2, &["bench", "latency", "--size", "16"])
+        .contains("from 24"));
+    assert!(shell
+        .fails(2, &["bench", "latency", "--rate", "0"])
+        .contains("rate"));
+}
+
+#[test]
 fn clean_shows_first_and_keeps_what_may_be_wanted() {
     let shell = Shell::new();
     shell.ok(&["create", "idle"]);

@@ -49,7 +49,9 @@ pub trait Channel {
 pub fn takes_part(contender: &str, workload: Workload, size: usize) -> bool {
     match (contender, workload) {
         // A batch of one is a single publish.
-        ("batch", Workload::RoundTrip) => false,
+        ("batch", Workload::RoundTrip | Workload::Paced) => false,
+        // A stream keeps nobody asleep.
+        ("park", Workload::OneWay) => false,
         // POSIX queues take 8 KiB without privileges, slots are for small messages.
         ("mq", _) => size <= 8192,
         _ => true,

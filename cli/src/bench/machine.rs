@@ -64,6 +64,26 @@ impl State {
     }
 }
 
+/// The most telling of [`describe`], on one line.
+pub fn summary(machine: &Value) -> String {
+    let say = |key: &str| match &machine[key] {
+        Value::String(text) => text.clone(),
+        Value::Null => "n/a".into(),
+        other => other.to_string(),
+    };
+    format!(
+        "{}, {} cores, pinned to {}, kernel {}, hypervisor {}, governor {}, isolated {:?}, load {}",
+        say("processor"),
+        say("cores"),
+        say("pinned"),
+        say("kernel"),
+        say("hypervisor"),
+        say("governor"),
+        say("isolated"),
+        say("load"),
+    )
+}
+
 /// Everything that may explain a number, read and not typed; what is missing is `null`.
 pub fn describe(cores: &[usize]) -> Value {
     let read = |path: &str| {

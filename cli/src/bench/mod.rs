@@ -6,9 +6,13 @@
 //! and far are never averaged.
 
 mod channel;
+mod diff;
 mod kernel;
+mod latency;
 mod machine;
+mod paced;
 mod peer;
+mod plot;
 mod queue;
 mod raw;
 mod report;
@@ -22,9 +26,10 @@ use peer::{Peer, Request};
 use report::{Report, Sample};
 use std::path::PathBuf;
 use std::time::Duration;
-use workload::Workload;
+use workload::{Load, Workload};
 
 #[derive(clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 #[command(after_help = "\
 Round trips: median over means of 64, percentiles from a second pass that reads the clock once per
 round trip. One-way: the receiver reads every word and checks the order. Every contender runs in
@@ -35,6 +40,8 @@ EXAMPLES
   slipring bench --sizes 64 --rounds 15 --json > result.json
   slipring bench --only ring,raw")]
 pub struct Arguments {
+    #[command(subcommand)]
+    verb: Option<Verb>,
     /// Message sizes in bytes, multiples of eight
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_values_t = [32, 64, 1024])]
     sizes: Vec<usize>,
@@ -47,7 +54,7 @@ pub struct Arguments {
     /// Capacity of the rings; larger than both cores' private caches is fastest for streams
     #[arg(long, value_name = "BYTES", default_value = "4MiB", value_parser = text::bytes)]
     capacity: u64,
-    /// Contenders to run: any of raw, ring, ring64, batch, pipe, unix, mq
+    /// Contenders to run: any of raw, ring, ring64, batch, park, queue, pipe, unix, mq
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     only: Vec<String>,
     /// Cores to pin the two processes to; the first two by default
@@ -61,12 +68,25 @@ pub struct Arguments {
     peer: Option<PathBuf>,
 }
 
+#[derive(clap::Subcommand)]
+enum Verb {
+    /// What messages take at a given rate, from when each was due
+    Latency(latency::Arguments),
+    /// Compare two results
+    Diff(diff::Arguments),
+}
+
 /// Everybody who takes part, in the order of the tables.
-const CONTENDERS: [&str; 8] = [
-    "raw", "ring", "ring64", "batch", "queue", "pipe", "unix", "mq",
+const CONTENDERS: [&str; 9] = [
+    "raw", "ring", "ring64", "batch", "park", "queue", "pipe", "unix", "mq",
 ];
 
 pub fn run(arguments: &Arguments) -> Outcome {
+    match &arguments.verb {
+        Some(Verb::Latency(arguments)) => return latency::run(arguments),
+        Some(Verb::Diff(arguments)) => return diff::run(arguments),
+        None => {}
+    }
     if let Some(directory) = &arguments.peer {
         return peer::serve(directory, &arguments.pin);
     }
@@ -134,9 +154,12 @@ fn measure(arguments: &Arguments, peer: &mut Peer, report: &mut Report) -> Outco
                     }
                     let request = Request {
                         contender: contender.to_owned(),
-                        workload,
-                        size,
-                        sample: arguments.sample,
+                        load: Load {
+                            workload,
+                            size,
+                            sample: arguments.sample,
+                            rate: 0.0,
+                        },
                         capacity: arguments.capacity,
                     };
                     let before = peer.probe()?;

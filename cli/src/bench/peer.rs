@@ -5,10 +5,12 @@
 
 use super::channel::End;
 use super::machine;
+use super::paced::{hiccups, of_pairs, pairs};
 use super::raw::Shared;
-use super::workload::{Measured, Opened, Workload};
+use super::workload::{Load, Measured, Opened, Workload};
 use crate::failure::{Failure, FAILED};
 use crate::Outcome;
+use hdrhistogram::Histogram;
 use serde_json::{json, Value};
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -22,9 +24,7 @@ const PROBE: u64 = 4096;
 #[derive(Clone, Debug)]
 pub struct Request {
     pub contender: String,
-    pub workload: Workload,
-    pub size: usize,
-    pub sample: Duration,
+    pub load: Load,
     pub capacity: u64,
 }
 
@@ -88,10 +88,30 @@ impl Peer {
         Ok(nanos)
     }
 
+    /// How long the two cores go away by themselves: gaps between readings of the clock on both.
+    pub fn hiccups(&mut self, duration: Duration) -> Result<Histogram<u64>, Failure> {
+        self.tell(&json!({ "hiccups_ns": duration.as_nanos() as u64 }))?;
+        let mut gaps = hiccups(duration)?;
+        let said = self.hear()?;
+        let nonsense = || Failure::new(FAILED, "the second process said something else");
+        let theirs = of_pairs(&said["gaps"]).ok_or_else(nonsense)?;
+        gaps.add(theirs).map_err(io::Error::other)?;
+        Ok(gaps)
+    }
+
+    /// By how much the clock of the second process is ahead, as far as can be told, and how far that
+    /// is: half of the quickest round trip. In nanoseconds.
+    pub fn clock_offset(&mut self) -> Result<(i64, u64), Failure> {
+        self.tell(&json!({ "clock": PROBE }))?;
+        let offset = self.shared.compare_clocks(End::First, PROBE);
+        self.hear()?;
+        Ok(offset)
+    }
+
     /// Takes one sample; the inner error is why this contender cannot take part.
     pub fn run(&mut self, request: &Request) -> Result<Result<Measured, String>, Failure> {
         clear(&self.directory);
-        let (size, workload) = (request.size, request.workload);
+        let Load { workload, size, .. } = request.load;
         let opened = Opened::new(
             &self.directory,
             End::First,
@@ -107,13 +127,14 @@ impl Peer {
             "contender": request.contender,
             "workload": workload.name(),
             "size": size,
-            "sample_ns": request.sample.as_nanos() as u64,
+            "sample_ns": request.load.sample.as_nanos() as u64,
+            "rate": request.load.rate,
         }))?;
         let ready = self.hear()?;
         if let Some(error) = ready["error"].as_str() {
             return Ok(Err(error.to_owned()));
         }
-        let mine = opened.run(End::First, workload, size, request.sample);
+        let mine = opened.run(End::First, request.load);
         let theirs = self.hear()?;
         let mine = mine?;
         if let Some(error) = theirs["error"].as_str() {
@@ -124,7 +145,7 @@ impl Peer {
         }
         let theirs = Measured::from_json(&theirs)
             .ok_or_else(|| Failure::new(FAILED, "the second process said something else"))?;
-        if workload == Workload::OneWay && mine.count != theirs.count {
+        if workload != Workload::RoundTrip && mine.count != theirs.count {
             let text = format!(
                 "{}: {} sent, {} received",
                 request.contender, mine.count, theirs.count
@@ -134,6 +155,12 @@ impl Peer {
         Ok(Ok(match workload {
             Workload::RoundTrip => mine,
             Workload::OneWay => theirs,
+            // One knows how fast it sent and what was late, the other what it came to.
+            Workload::Paced => Measured {
+                nanos: mine.nanos,
+                late: mine.late,
+                ..theirs
+            },
         }))
     }
 
@@ -183,16 +210,32 @@ pub fn serve(directory: &Path, cores: &[usize]) -> Outcome {
             say(json!({ "done": true }))?;
             continue;
         }
+        if let Some(rounds) = told["clock"].as_u64() {
+            shared.compare_clocks(End::Second, rounds);
+            say(json!({ "done": true }))?;
+            continue;
+        }
+        if let Some(duration) = told["hiccups_ns"].as_u64() {
+            let gaps = hiccups(Duration::from_nanos(duration))?;
+            say(json!({ "gaps": pairs(&gaps) }))?;
+            continue;
+        }
         let contender = told["contender"].as_str().unwrap_or_default();
         let workload = Workload::parse(told["workload"].as_str().unwrap_or_default());
         let size = told["size"].as_u64().unwrap_or_default() as usize;
         let sample = Duration::from_nanos(told["sample_ns"].as_u64().unwrap_or_default());
         let Some(workload) = workload else { continue };
+        let load = Load {
+            workload,
+            size,
+            sample,
+            rate: told["rate"].as_f64().unwrap_or_default(),
+        };
         match Opened::new(directory, End::Second, contender, size, 0) {
             Err(error) => say(json!({ "error": error.to_string() }))?,
             Ok(mut opened) => {
                 say(json!({ "ready": true }))?;
-                match opened.run(End::Second, workload, size, sample) {
+                match opened.run(End::Second, load) {
                     Ok(measured) => say(measured.to_json())?,
                     Err(error) => say(json!({ "error": error.to_string() }))?,
                 }

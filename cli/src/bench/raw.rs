@@ -7,6 +7,7 @@
 )]
 
 use super::channel::{Channel, End};
+use super::paced::clock;
 use memmap2::{MmapOptions, MmapRaw};
 use std::fs::OpenOptions;
 use std::hint::spin_loop;
@@ -76,6 +77,40 @@ impl Shared {
             }
         }
         super::workload::median(&mut means)
+    }
+}
+
+impl Shared {
+    /// Asks the other process for its clock, again and again; how far it was ahead, and half the round
+    /// trip, in the quickest one. Cristian's algorithm (F. Cristian, "Probabilistic clock
+    /// synchronization", 1989).
+    pub fn compare_clocks(&self, end: End, rounds: u64) -> (i64, u64) {
+        let (question, answer) = (self.word(512), self.word(768));
+        // The one word that neither may have moved on before the other looks.
+        let start = answer.load(Relaxed);
+        let mut best = (0, u64::MAX);
+        for n in start + 1..=start + rounds {
+            if end == End::Second {
+                while question.load(Acquire) < n {
+                    spin_loop();
+                }
+                self.word(776).store(clock(), Relaxed);
+                answer.store(n, Release);
+                continue;
+            }
+            let asked = clock();
+            question.store(n, Release);
+            while answer.load(Acquire) < n {
+                spin_loop();
+            }
+            let answered = clock();
+            let half = (answered - asked) / 2;
+            if half < best.1 {
+                let theirs = self.word(776).load(Relaxed);
+                best = (theirs as i64 - (asked + half) as i64, half);
+            }
+        }
+        best
     }
 }
 

@@ -1,6 +1,6 @@
 //! From samples to tables, or to JSON with every sample in it.
 
-use super::machine::State;
+use super::machine::{self, State};
 use super::peer::Request;
 use super::workload::{median, Measured, Workload};
 use crate::text::{count, styled, BOLD};
@@ -75,23 +75,11 @@ impl Report {
         if self.json {
             return writeln!(out, "{}", self.to_json());
         }
-        let machine = |key: &str| match &self.machine[key] {
-            Value::String(text) => text.clone(),
-            Value::Null => "n/a".into(),
-            other => other.to_string(),
-        };
         writeln!(
             out,
-            "{}\n{}, {} cores, pinned to {}, kernel {}, hypervisor {}, governor {}, isolated {:?}, load {}\n",
+            "{}\n{}\n",
             styled(BOLD, "machine"),
-            machine("processor"),
-            machine("cores"),
-            machine("pinned"),
-            machine("kernel"),
-            machine("hypervisor"),
-            machine("governor"),
-            machine("isolated"),
-            machine("load"),
+            machine::summary(&self.machine)
         )?;
         writeln!(out, "{}", styled(BOLD, "publish, nobody reading"))?;
         for (size, nanos) in &self.publish {
@@ -121,7 +109,7 @@ impl Report {
         for workload in [Workload::RoundTrip, Workload::OneWay] {
             let unit = match workload {
                 Workload::RoundTrip => "round trip, ns         x bounce      p50      p99    p99.9",
-                Workload::OneWay => "one way, M msg/s          x raw     GB/s",
+                _ => "one way, M msg/s          x raw     GB/s",
             };
             writeln!(out, "  {:<10} {:>7}  {unit}", "", "size")?;
             for group in groups(&here, workload) {
@@ -140,7 +128,7 @@ impl Report {
     ) -> io::Result<()> {
         let request = &group[0].request;
         let (low, mid, high) = spread(group.iter().map(|s| s.measured.nanos));
-        let label = format!("  {:<10} {:>5} B", request.contender, request.size);
+        let label = format!("  {:<10} {:>5} B", request.contender, request.load.size);
         match workload {
             Workload::RoundTrip => {
                 let (_, ratio, _) = spread(group.iter().map(|s| s.measured.nanos / s.bounce()));
@@ -162,12 +150,12 @@ impl Report {
                     percentile(3)
                 )
             }
-            Workload::OneWay => {
+            _ => {
                 let rate = |nanos: f64| 1e3 / nanos;
                 let raw = all.iter().filter(|s| {
                     s.request.contender == "raw"
-                        && s.request.workload == workload
-                        && s.request.size == request.size
+                        && s.request.load.workload == workload
+                        && s.request.load.size == request.load.size
                 });
                 let (_, raw, _) = spread(raw.map(|s| s.measured.nanos));
                 let times = if raw > 0.0 {
@@ -182,7 +170,7 @@ impl Report {
                     rate(low),
                     group.len()
                 );
-                let gigabytes = request.size as f64 / mid;
+                let gigabytes = request.load.size as f64 / mid;
                 writeln!(out, "{label}  {range:<22} {times:>8} {gigabytes:>8.1}")
             }
         }
@@ -195,8 +183,8 @@ impl Report {
             .map(|sample| {
                 json!({
                     "contender": sample.request.contender,
-                    "workload": sample.request.workload.name(),
-                    "size": sample.request.size,
+                    "workload": sample.request.load.workload.name(),
+                    "size": sample.request.load.size,
                     "state": sample.state().name(),
                     "bounce_before_ns": sample.before,
                     "bounce_after_ns": sample.after,
@@ -217,15 +205,18 @@ impl Report {
 fn groups<'s>(samples: &[&'s Sample], workload: Workload) -> Vec<Vec<&'s Sample>> {
     let mut groups: Vec<Vec<&Sample>> = Vec::new();
     let same = |a: &Sample, b: &Sample| {
-        a.request.contender == b.request.contender && a.request.size == b.request.size
+        a.request.contender == b.request.contender && a.request.load.size == b.request.load.size
     };
-    for sample in samples.iter().filter(|s| s.request.workload == workload) {
+    for sample in samples
+        .iter()
+        .filter(|s| s.request.load.workload == workload)
+    {
         match groups.iter_mut().find(|group| same(group[0], sample)) {
             Some(group) => group.push(sample),
             None => groups.push(vec![sample]),
         }
     }
-    groups.sort_by_key(|group| group[0].request.size);
+    groups.sort_by_key(|group| group[0].request.load.size);
     groups
 }
 

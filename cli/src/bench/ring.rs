@@ -17,6 +17,8 @@ pub enum Kind {
     Aligned,
     /// Frames on 8 bytes, batches of 32.
     Batched,
+    /// Frames on 8 bytes, both ends asleep until there is something to do.
+    Parked,
 }
 
 pub struct Rings {
@@ -45,13 +47,14 @@ impl Rings {
             })
         });
         let [outward, inward] = rings;
+        let strategy = match kind {
+            Kind::Parked => Strategy::Park,
+            _ => Strategy::Spin,
+        };
         let open = || -> Result<(Producer, Consumer), Failure> {
-            let producer =
-                outward?.producer_with(ProducerOptions::new().strategy(Strategy::Spin))?;
-            let consumer = inward?.consumer_with(
-                Start::Oldest,
-                ConsumerOptions::new().strategy(Strategy::Spin),
-            )?;
+            let producer = outward?.producer_with(ProducerOptions::new().strategy(strategy))?;
+            let options = ConsumerOptions::new().strategy(strategy);
+            let consumer = inward?.consumer_with(Start::Oldest, options)?;
             Ok((producer, consumer))
         };
         let (producer, consumer) =

@@ -2,6 +2,7 @@
 
 use super::channel::{Channel, End};
 use super::kernel::{Pipe, Queue, Unix};
+use super::paced::{clocked, pace, Latencies};
 use super::queue::Queues;
 use super::raw::Slots;
 use super::ring::{Kind, Rings};
@@ -18,6 +19,8 @@ pub enum Workload {
     RoundTrip,
     /// A stream of messages, as fast as it goes, nothing lost.
     OneWay,
+    /// A stream of messages at a fixed rate.
+    Paced,
 }
 
 impl Workload {
@@ -25,18 +28,31 @@ impl Workload {
         match self {
             Self::RoundTrip => "round-trip",
             Self::OneWay => "one-way",
+            Self::Paced => "paced",
         }
     }
 
     pub fn parse(name: &str) -> Option<Self> {
-        [Self::RoundTrip, Self::OneWay]
+        [Self::RoundTrip, Self::OneWay, Self::Paced]
             .into_iter()
             .find(|w| w.name() == name)
     }
 }
 
+/// What is to be run.
+#[derive(Clone, Copy, Debug)]
+pub struct Load {
+    pub workload: Workload,
+    /// Bytes of a message.
+    pub size: usize,
+    /// For how long.
+    pub sample: Duration,
+    /// Messages a second, where the workload has a rate.
+    pub rate: f64,
+}
+
 /// What one sample gave.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Measured {
     /// Nanoseconds per round trip, or per message.
     pub nanos: f64,
@@ -44,11 +60,24 @@ pub struct Measured {
     pub count: u64,
     /// Percentiles of single round trips, in nanoseconds.
     pub percentiles: Vec<(f64, u64)>,
+    /// How many messages were sent more than their interval late.
+    pub late: u64,
+    /// What each message of a paced stream took.
+    pub latencies: Option<Latencies>,
 }
 
 impl Measured {
     pub fn to_json(&self) -> Value {
-        json!({ "nanos": self.nanos, "count": self.count, "percentiles": self.percentiles })
+        let mut value = json!({
+            "nanos": self.nanos,
+            "count": self.count,
+            "percentiles": self.percentiles,
+            "late": self.late,
+        });
+        if let Some(latencies) = &self.latencies {
+            value["latencies"] = latencies.to_json();
+        }
+        value
     }
 
     pub fn from_json(value: &Value) -> Option<Self> {
@@ -60,6 +89,11 @@ impl Measured {
                 .iter()
                 .map(|pair| Some((pair[0].as_f64()?, pair[1].as_u64()?)))
                 .collect::<Option<_>>()?,
+            late: value["late"].as_u64()?,
+            latencies: match &value["latencies"] {
+                Value::Null => None,
+                pairs => Some(Latencies::from_json(pairs)?),
+            },
         })
     }
 }
@@ -89,6 +123,7 @@ impl Opened {
             "ring" => ring(Kind::Plain),
             "ring64" => ring(Kind::Aligned),
             "batch" => ring(Kind::Batched),
+            "park" => ring(Kind::Parked),
             "queue" => Queues::open(directory, end, size, capacity)
                 .map(|queues| Self::Queues(Box::new(queues))),
             "pipe" => Pipe::open(directory, end, size).map(Self::Pipe),
@@ -98,43 +133,35 @@ impl Opened {
         }
     }
 
-    pub fn run(
-        &mut self,
-        end: End,
-        workload: Workload,
-        size: usize,
-        sample: Duration,
-    ) -> io::Result<Measured> {
+    pub fn run(&mut self, end: End, load: Load) -> io::Result<Measured> {
         match self {
-            Self::Slots(channel) => run(channel, end, workload, size, sample),
-            Self::Rings(channel) => run(&mut **channel, end, workload, size, sample),
-            Self::Queues(channel) => run(&mut **channel, end, workload, size, sample),
-            Self::Pipe(channel) => run(channel, end, workload, size, sample),
-            Self::Unix(channel) => run(channel, end, workload, size, sample),
-            Self::Queue(channel) => run(channel, end, workload, size, sample),
+            Self::Slots(channel) => run(channel, end, load),
+            Self::Rings(channel) => run(&mut **channel, end, load),
+            Self::Queues(channel) => run(&mut **channel, end, load),
+            Self::Pipe(channel) => run(channel, end, load),
+            Self::Unix(channel) => run(channel, end, load),
+            Self::Queue(channel) => run(channel, end, load),
         }
     }
 }
 
 /// The first word of the last message.
-const LAST: u64 = u64::MAX;
+pub const LAST: u64 = u64::MAX;
 
-fn run<C: Channel>(
-    channel: &mut C,
-    end: End,
-    workload: Workload,
-    size: usize,
-    sample: Duration,
-) -> io::Result<Measured> {
-    match (workload, end) {
+fn run<C: Channel>(channel: &mut C, end: End, load: Load) -> io::Result<Measured> {
+    let Load { size, sample, .. } = load;
+    match (load.workload, end) {
         (Workload::RoundTrip, End::First) => ping(channel, size, sample),
         (Workload::RoundTrip, End::Second) => pong(channel),
         (Workload::OneWay, End::First) => stream(channel, size, sample),
         (Workload::OneWay, End::Second) => drain(channel),
+        (Workload::Paced, End::First) => pace(channel, size, sample, load.rate),
+        (Workload::Paced, End::Second) => clocked(channel, sample),
     }
 }
 
-fn first_word(message: &[u8]) -> u64 {
+#[inline(always)]
+pub fn first_word(message: &[u8]) -> u64 {
     let mut bytes = [0; 8];
     bytes.copy_from_slice(&message[..8]);
     u64::from_le_bytes(bytes)
@@ -190,10 +217,11 @@ fn ping<C: Channel>(channel: &mut C, size: usize, sample: Duration) -> io::Resul
         count: means.len() as u64 * 64 + histogram.len(),
         nanos: median(&mut means),
         percentiles,
+        ..Measured::default()
     })
 }
 
-fn message_last<C: Channel>(channel: &mut C, size: usize) -> io::Result<()> {
+pub fn message_last<C: Channel>(channel: &mut C, size: usize) -> io::Result<()> {
     let mut message = vec![0u8; size];
     message[..8].copy_from_slice(&LAST.to_le_bytes());
     channel.send(&message)
@@ -206,9 +234,8 @@ fn pong<C: Channel>(channel: &mut C) -> io::Result<Measured> {
         count += 1;
     }
     Ok(Measured {
-        nanos: 0.0,
         count,
-        percentiles: Vec::new(),
+        ..Measured::default()
     })
 }
 
@@ -226,9 +253,8 @@ fn stream<C: Channel>(channel: &mut C, size: usize, sample: Duration) -> io::Res
         if start.elapsed() >= sample {
             message_last(channel, size)?;
             return Ok(Measured {
-                nanos: 0.0,
                 count: number,
-                percentiles: Vec::new(),
+                ..Measured::default()
             });
         }
     }
@@ -268,7 +294,7 @@ fn drain<C: Channel>(channel: &mut C) -> io::Result<Measured> {
     Ok(Measured {
         nanos: nanos as f64 / count.max(1) as f64,
         count,
-        percentiles: Vec::new(),
+        ..Measured::default()
     })
 }
 
