@@ -1,7 +1,8 @@
-//! What a contender is: a two-way channel of messages of one size.
+//! What a contender is: a two-way channel of messages of one size, and how to open an end of it.
 
-use super::workload::Workload;
+use super::workload::{self, Load, Measured, Workload};
 use std::io;
+use std::path::Path;
 
 /// Which end of a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,17 +44,52 @@ pub trait Channel {
         while !self.receive(&mut show)? {}
         Ok(())
     }
+
+    /// How many messages the receiver was told that it missed, where it is told.
+    fn missed(&self) -> Option<u64> {
+        None
+    }
 }
 
-/// Whether a contender means something for a workload.
-pub fn takes_part(contender: &str, workload: Workload, size: usize) -> bool {
-    match (contender, workload) {
-        // A batch of one is a single publish.
-        ("batch", Workload::RoundTrip | Workload::Paced) => false,
-        // A stream keeps nobody asleep.
-        ("park", Workload::OneWay) => false,
-        // POSIX queues take 8 KiB without privileges, slots are for small messages.
-        ("mq", _) => size <= 8192,
-        _ => true,
+/// One end of a channel, opened and not started. The loops are compiled for each channel by itself;
+/// nothing is looked up while they run.
+pub trait Opened {
+    fn run(&mut self, end: End, load: Load) -> io::Result<Measured>;
+}
+
+impl<C: Channel> Opened for C {
+    fn run(&mut self, end: End, load: Load) -> io::Result<Measured> {
+        workload::run(self, end, load)
     }
+}
+
+/// Which end of what to open.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    /// A directory in memory that both processes share; emptied before each sample.
+    pub directory: &'a Path,
+    pub end: End,
+    pub load: Load,
+    /// Bytes of data that a ring shall hold, a power of two.
+    pub capacity: u64,
+}
+
+impl Place<'_> {
+    /// How many messages of this size, each with a header of eight bytes, the capacity holds; a power
+    /// of two.
+    pub fn slots(&self) -> u64 {
+        let slot = (self.load.size as u64 + 8).next_power_of_two();
+        (self.capacity / slot).clamp(16, 1 << 20)
+    }
+}
+
+/// Who takes part in a benchmark.
+#[derive(Clone, Copy)]
+pub struct Contender {
+    pub name: &'static str,
+    /// What it is and how it is set, in a few words.
+    pub how: &'static str,
+    /// Whether a workload means something for it, at this size.
+    pub suits: fn(Workload, usize) -> bool,
+    pub open: fn(&Place<'_>) -> io::Result<Box<dyn Opened>>,
 }

@@ -3,7 +3,7 @@
 //! Unsafe only for the message queues, which have no safe wrapper here.
 #![allow(unsafe_code, reason = "POSIX message queues through libc")]
 
-use super::channel::{Channel, End};
+use super::channel::{Channel, End, Place};
 use std::ffi::CString;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -18,7 +18,8 @@ pub struct Pipe {
 }
 
 impl Pipe {
-    pub fn open(directory: &Path, end: End, size: usize) -> io::Result<Self> {
+    pub fn open(place: &Place<'_>) -> io::Result<Self> {
+        let (directory, end, size) = (place.directory, place.end, place.load.size);
         let (forth, back) = (directory.join("pipe-forth"), directory.join("pipe-back"));
         if end == End::First {
             for path in [&forth, &back] {
@@ -70,7 +71,8 @@ pub struct Unix {
 }
 
 impl Unix {
-    pub fn open(directory: &Path, end: End, size: usize) -> io::Result<Self> {
+    pub fn open(place: &Place<'_>) -> io::Result<Self> {
+        let (directory, end, size) = (place.directory, place.end, place.load.size);
         let path = directory.join("socket");
         let (listener, stream) = match end {
             End::First => {
@@ -129,7 +131,8 @@ pub struct Queue {
 }
 
 impl Queue {
-    pub fn open(directory: &Path, end: End, size: usize) -> io::Result<Self> {
+    pub fn open(place: &Place<'_>) -> io::Result<Self> {
+        let (directory, end, size) = (place.directory, place.end, place.load.size);
         let tag = directory
             .file_name()
             .and_then(|n| n.to_str())

@@ -1,11 +1,12 @@
 //! `slipring bench latency`: what messages take at a given rate.
 
+use super::channel::Contender;
 use super::machine::{self, State};
 use super::paced::{self, histogram, says_something};
 use super::peer::{Peer, Request};
 use super::plot::{hgrm, svg, Curve};
 use super::workload::{median, Load, Measured, Workload};
-use super::{channel, CONTENDERS};
+use super::Suite;
 use crate::failure::{Failure, FAILED, USAGE};
 use crate::text::{self, count, nanos, styled, BOLD};
 use crate::Outcome;
@@ -87,13 +88,14 @@ struct Clock {
     error: u64,
 }
 
-pub fn run(arguments: &Arguments) -> Outcome {
+pub fn run(arguments: &Arguments, suite: &Suite) -> Outcome {
     check(arguments)?;
+    let contenders = suite.choose(&arguments.only)?;
     let cores = machine::cores(&arguments.pin);
     let machine = machine::describe(&cores);
-    let mut peer = Peer::start(&cores)?;
+    let mut peer = Peer::start(suite, &cores)?;
     machine::pin(cores.first().copied());
-    let result = measure(arguments, &mut peer);
+    let result = measure(arguments, &contenders, &mut peer);
     let stopped = peer.stop();
     let (clock, gaps, samples) = result?;
     stopped?;
@@ -120,11 +122,6 @@ fn check(arguments: &Arguments) -> Outcome {
             "size {size} is not allowed: use multiples of 8 from 24 to 65536"
         ));
     }
-    let known = |name: &&String| CONTENDERS.contains(&name.as_str());
-    if let Some(unknown) = arguments.only.iter().find(|name| !known(name)) {
-        let all = CONTENDERS.join(", ");
-        return refuse(format!("no contender {unknown:?}: use any of {all}"));
-    }
     if !arguments.capacity.is_power_of_two() || arguments.capacity < 64 * arguments.size as u64 {
         return refuse("--capacity must be a power of two that holds at least 64 messages".into());
     }
@@ -136,7 +133,11 @@ fn check(arguments: &Arguments) -> Outcome {
 
 type Seen = (Clock, Histogram<u64>, Vec<Sample>);
 
-fn measure(arguments: &Arguments, peer: &mut Peer) -> Result<Seen, Failure> {
+fn measure(
+    arguments: &Arguments,
+    contenders: &[Contender],
+    peer: &mut Peer,
+) -> Result<Seen, Failure> {
     let (offset, error) = peer.clock_offset()?;
     let clock = Clock {
         cost: cost_of_clock(),
@@ -147,12 +148,12 @@ fn measure(arguments: &Arguments, peer: &mut Peer) -> Result<Seen, Failure> {
     let mut samples = Vec::new();
     for _ in 0..arguments.rounds.max(1) {
         for &rate in &arguments.rate {
-            for contender in &arguments.only {
-                if !channel::takes_part(contender, Workload::Paced, arguments.size) {
+            for &contender in contenders {
+                if !(contender.suits)(Workload::Paced, arguments.size) {
                     continue;
                 }
                 let request = Request {
-                    contender: contender.clone(),
+                    contender,
                     load: Load {
                         workload: Workload::Paced,
                         size: arguments.size,
@@ -165,10 +166,13 @@ fn measure(arguments: &Arguments, peer: &mut Peer) -> Result<Seen, Failure> {
                 let measured = peer.run(&request)?;
                 let after = peer.probe()?;
                 let measured = measured.map_err(|reason| {
-                    Failure::new(FAILED, format!("{contender} did not take part: {reason}"))
+                    Failure::new(
+                        FAILED,
+                        format!("{} did not take part: {reason}", contender.name),
+                    )
                 })?;
                 samples.push(Sample {
-                    contender: contender.clone(),
+                    contender: contender.name.to_owned(),
                     rate,
                     before,
                     after,

@@ -5,7 +5,8 @@
 //! cache line, which tells whether the two cores were near or far at that moment (`machine`). Near
 //! and far are never averaged.
 
-mod channel;
+pub mod channel;
+pub mod contenders;
 mod diff;
 mod kernel;
 mod latency;
@@ -17,13 +18,15 @@ mod queue;
 mod raw;
 mod report;
 mod ring;
-mod workload;
+pub mod workload;
 
-use crate::failure::{Failure, FAILED};
+use crate::failure::{Failure, FAILED, USAGE};
 use crate::text;
 use crate::Outcome;
+use channel::Contender;
 use peer::{Peer, Request};
 use report::{Report, Sample};
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 use workload::{Load, Workload};
@@ -54,12 +57,18 @@ pub struct Arguments {
     /// Capacity of the rings; larger than both cores' private caches is fastest for streams
     #[arg(long, value_name = "BYTES", default_value = "4MiB", value_parser = text::bytes)]
     capacity: u64,
-    /// Contenders to run: any of raw, ring, ring64, batch, park, queue, pipe, unix, mq
+    /// Contenders to run; --list says who there is
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     only: Vec<String>,
     /// Cores to pin the two processes to; the first two by default
     #[arg(long, value_name = "A,B", value_delimiter = ',')]
     pin: Vec<usize>,
+    /// Workloads to run: any of round-trip, one-way, lossy
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_values = ["round-trip", "one-way", "lossy"])]
+    workloads: Vec<String>,
+    /// Say who takes part and how, and do nothing else
+    #[arg(long)]
+    list: bool,
     /// Print JSON instead of tables
     #[arg(long)]
     json: bool,
@@ -76,60 +85,95 @@ enum Verb {
     Diff(diff::Arguments),
 }
 
-/// Everybody who takes part, in the order of the tables.
-const CONTENDERS: [&str; 9] = [
-    "raw", "ring", "ring64", "batch", "park", "queue", "pipe", "unix", "mq",
-];
+/// Who takes part, and how the second process is started.
+pub struct Suite {
+    pub contenders: &'static [Contender],
+    /// The words between the name of the program and its options.
+    pub verb: &'static [&'static str],
+}
 
-pub fn run(arguments: &Arguments) -> Outcome {
+/// What `slipring bench` measures.
+pub const OURS: Suite = Suite {
+    contenders: contenders::CONTENDERS,
+    verb: &["bench"],
+};
+
+impl Suite {
+    fn find(&self, name: &str) -> Option<Contender> {
+        self.contenders.iter().find(|c| c.name == name).copied()
+    }
+
+    /// Those of these names, or all.
+    fn choose(&self, only: &[String]) -> Result<Vec<Contender>, Failure> {
+        if let Some(unknown) = only.iter().find(|name| self.find(name).is_none()) {
+            let all: Vec<&str> = self.contenders.iter().map(|c| c.name).collect();
+            let text = format!("no contender {unknown:?}: use any of {}", all.join(", "));
+            return Err(Failure::new(USAGE, text));
+        }
+        let wanted = |c: &&Contender| only.is_empty() || only.iter().any(|name| name == c.name);
+        Ok(self.contenders.iter().filter(wanted).copied().collect())
+    }
+}
+
+/// The whole of a program that measures.
+pub fn main(suite: &Suite) -> std::process::ExitCode {
+    #[derive(clap::Parser)]
+    #[command(version)]
+    struct Alone {
+        #[command(flatten)]
+        arguments: Arguments,
+    }
+    match run(&<Alone as clap::Parser>::parse().arguments, suite) {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+pub fn run(arguments: &Arguments, suite: &Suite) -> Outcome {
     match &arguments.verb {
-        Some(Verb::Latency(arguments)) => return latency::run(arguments),
+        Some(Verb::Latency(arguments)) => return latency::run(arguments, suite),
         Some(Verb::Diff(arguments)) => return diff::run(arguments),
         None => {}
     }
     if let Some(directory) = &arguments.peer {
-        return peer::serve(directory, &arguments.pin);
+        return peer::serve(suite, directory, &arguments.pin);
     }
+    if arguments.list {
+        let mut out = io::stdout().lock();
+        for contender in suite.contenders {
+            writeln!(out, "{:<10} {}", contender.name, contender.how)?;
+        }
+        return Ok(());
+    }
+    let contenders = suite.choose(&arguments.only)?;
+    let workloads = workloads(&arguments.workloads)?;
     for size in &arguments.sizes {
         if size % 8 != 0 || !(8..=64 << 10).contains(size) {
             return Err(Failure::new(
-                crate::failure::USAGE,
+                USAGE,
                 format!("size {size} is not allowed: use multiples of 8 from 8 to 65536"),
             ));
         }
     }
-    if let Some(unknown) = arguments
-        .only
-        .iter()
-        .find(|name| !CONTENDERS.contains(&name.as_str()))
-    {
-        return Err(Failure::new(
-            crate::failure::USAGE,
-            format!(
-                "no contender {unknown:?}: use any of {}",
-                CONTENDERS.join(", ")
-            ),
-        ));
-    }
     let largest = arguments.sizes.iter().max().copied().unwrap_or(0) as u64;
     if !arguments.capacity.is_power_of_two() || arguments.capacity < 64 * largest.max(64) {
         return Err(Failure::new(
-            crate::failure::USAGE,
+            USAGE,
             "--capacity must be a power of two that holds at least 64 of the largest messages",
         ));
     }
     if !arguments.pin.is_empty() && arguments.pin.len() != 2 {
         return Err(Failure::new(
-            crate::failure::USAGE,
+            USAGE,
             "--pin takes two cores, for example 2,3",
         ));
     }
     let cores = machine::cores(&arguments.pin);
     let machine = machine::describe(&cores);
-    let mut peer = Peer::start(&cores)?;
+    let mut peer = Peer::start(suite, &cores)?;
     machine::pin(cores.first().copied());
     let mut report = Report::new(machine, arguments.json);
-    let result = measure(arguments, &mut peer, &mut report);
+    let result = measure(arguments, &contenders, &workloads, &mut peer, &mut report);
     let stopped = peer.stop();
     result?;
     stopped?;
@@ -137,8 +181,25 @@ pub fn run(arguments: &Arguments) -> Outcome {
     Ok(())
 }
 
-fn measure(arguments: &Arguments, peer: &mut Peer, report: &mut Report) -> Outcome {
-    let wanted = |name: &str| arguments.only.is_empty() || arguments.only.iter().any(|n| n == name);
+fn workloads(names: &[String]) -> Result<Vec<Workload>, Failure> {
+    let known = |name: &String| {
+        Workload::parse(name)
+            .filter(|workload| *workload != Workload::Paced)
+            .ok_or_else(|| {
+                let text = format!("no workload {name:?}: use any of round-trip, one-way, lossy");
+                Failure::new(USAGE, text)
+            })
+    };
+    names.iter().map(known).collect()
+}
+
+fn measure(
+    arguments: &Arguments,
+    contenders: &[Contender],
+    workloads: &[Workload],
+    peer: &mut Peer,
+    report: &mut Report,
+) -> Outcome {
     report.publish_costs(ring::publish_cost(
         peer.directory(),
         &arguments.sizes,
@@ -147,13 +208,13 @@ fn measure(arguments: &Arguments, peer: &mut Peer, report: &mut Report) -> Outco
     let rounds = arguments.rounds.max(1);
     for round in 0..rounds {
         for &size in &arguments.sizes {
-            for workload in [Workload::RoundTrip, Workload::OneWay] {
-                for contender in CONTENDERS {
-                    if !wanted(contender) || !channel::takes_part(contender, workload, size) {
+            for &workload in workloads {
+                for &contender in contenders {
+                    if !(contender.suits)(workload, size) {
                         continue;
                     }
                     let request = Request {
-                        contender: contender.to_owned(),
+                        contender,
                         load: Load {
                             workload,
                             size,
@@ -172,7 +233,7 @@ fn measure(arguments: &Arguments, peer: &mut Peer, report: &mut Report) -> Outco
                             after,
                             measured,
                         }),
-                        Err(reason) => report.absent(contender, &reason),
+                        Err(reason) => report.absent(contender.name, &reason),
                     }
                 }
             }

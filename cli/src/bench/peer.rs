@@ -3,11 +3,12 @@
 //! The first process opens its end of a channel, says so, and waits for the answer before it starts:
 //! nothing is timed while anything is being set up.
 
-use super::channel::End;
+use super::channel::{Contender, End, Place};
 use super::machine;
 use super::paced::{hiccups, of_pairs, pairs};
 use super::raw::Shared;
-use super::workload::{Load, Measured, Opened, Workload};
+use super::workload::{Load, Measured, Workload};
+use super::Suite;
 use crate::failure::{Failure, FAILED};
 use crate::Outcome;
 use hdrhistogram::Histogram;
@@ -21,9 +22,9 @@ use std::time::Duration;
 const PROBE: u64 = 4096;
 
 /// One sample to take.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Request {
-    pub contender: String,
+    pub contender: Contender,
     pub load: Load,
     pub capacity: u64,
 }
@@ -38,12 +39,12 @@ pub struct Peer {
 }
 
 impl Peer {
-    pub fn start(cores: &[usize]) -> Result<Self, Failure> {
+    pub fn start(suite: &Suite, cores: &[usize]) -> Result<Self, Failure> {
         let directory = PathBuf::from(format!("/dev/shm/slipring-bench-{}", std::process::id()));
         std::fs::create_dir(&directory)?;
         let shared = Shared::open(&directory, End::First)?;
         let mut command = Command::new(std::env::current_exe()?);
-        command.arg("bench").arg("--peer").arg(&directory);
+        command.args(suite.verb).arg("--peer").arg(&directory);
         if let [first, second] = cores {
             command.args(["--pin", &format!("{first},{second}")]);
         }
@@ -112,19 +113,19 @@ impl Peer {
     pub fn run(&mut self, request: &Request) -> Result<Result<Measured, String>, Failure> {
         clear(&self.directory);
         let Load { workload, size, .. } = request.load;
-        let opened = Opened::new(
-            &self.directory,
-            End::First,
-            &request.contender,
-            size,
-            request.capacity,
-        );
-        let mut opened = match opened {
+        let place = Place {
+            directory: &self.directory,
+            end: End::First,
+            load: request.load,
+            capacity: request.capacity,
+        };
+        let mut opened = match (request.contender.open)(&place) {
             Ok(opened) => opened,
             Err(error) => return Ok(Err(error.to_string())),
         };
         self.tell(&json!({
-            "contender": request.contender,
+            "contender": request.contender.name,
+            "capacity": request.capacity,
             "workload": workload.name(),
             "size": size,
             "sample_ns": request.load.sample.as_nanos() as u64,
@@ -140,21 +141,31 @@ impl Peer {
         if let Some(error) = theirs["error"].as_str() {
             return Err(Failure::new(
                 FAILED,
-                format!("{}: {error}", request.contender),
+                format!("{}: {error}", request.contender.name),
             ));
         }
         let theirs = Measured::from_json(&theirs)
             .ok_or_else(|| Failure::new(FAILED, "the second process said something else"))?;
-        if workload != Workload::RoundTrip && mine.count != theirs.count {
+        let arrived = theirs.count + theirs.missed;
+        // Who is not told what it missed cannot know what it missed at the end.
+        let exact = workload != Workload::Lossy || theirs.told;
+        if workload != Workload::RoundTrip
+            && (mine.count < arrived || exact && mine.count != arrived)
+        {
             let text = format!(
-                "{}: {} sent, {} received",
-                request.contender, mine.count, theirs.count
+                "{}: {} sent, {} received, {} missed",
+                request.contender.name, mine.count, theirs.count, theirs.missed
             );
             return Err(Failure::new(FAILED, text));
         }
         Ok(Ok(match workload {
             Workload::RoundTrip => mine,
             Workload::OneWay => theirs,
+            // What was missed behind the last message that came is not in the gaps between them.
+            Workload::Lossy => Measured {
+                missed: mine.count - theirs.count,
+                ..theirs
+            },
             // One knows how fast it sent and what was late, the other what it came to.
             Workload::Paced => Measured {
                 nanos: mine.nanos,
@@ -192,7 +203,7 @@ fn clear(directory: &Path) {
 }
 
 /// The second process.
-pub fn serve(directory: &Path, cores: &[usize]) -> Outcome {
+pub fn serve(suite: &Suite, directory: &Path, cores: &[usize]) -> Outcome {
     machine::pin(cores.get(1).copied());
     let shared = Shared::open(directory, End::Second)?;
     let mut out = io::stdout().lock();
@@ -220,18 +231,26 @@ pub fn serve(directory: &Path, cores: &[usize]) -> Outcome {
             say(json!({ "gaps": pairs(&gaps) }))?;
             continue;
         }
-        let contender = told["contender"].as_str().unwrap_or_default();
+        let contender = suite.find(told["contender"].as_str().unwrap_or_default());
         let workload = Workload::parse(told["workload"].as_str().unwrap_or_default());
         let size = told["size"].as_u64().unwrap_or_default() as usize;
         let sample = Duration::from_nanos(told["sample_ns"].as_u64().unwrap_or_default());
-        let Some(workload) = workload else { continue };
+        let (Some(workload), Some(contender)) = (workload, contender) else {
+            continue;
+        };
         let load = Load {
             workload,
             size,
             sample,
             rate: told["rate"].as_f64().unwrap_or_default(),
         };
-        match Opened::new(directory, End::Second, contender, size, 0) {
+        let place = Place {
+            directory,
+            end: End::Second,
+            load,
+            capacity: told["capacity"].as_u64().unwrap_or_default(),
+        };
+        match (contender.open)(&place) {
             Err(error) => say(json!({ "error": error.to_string() }))?,
             Ok(mut opened) => {
                 say(json!({ "ready": true }))?;

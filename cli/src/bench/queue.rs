@@ -1,10 +1,9 @@
 //! A message queue as a contender: two queues, one each way, both ends spinning.
 
-use super::channel::{Channel, End};
+use super::channel::{Channel, End, Place};
 use crate::failure::Failure;
 use slipring::{ConsumerOptions, Delivery, ProducerOptions, Queue, Receiver, Sender, Strategy};
 use std::io;
-use std::path::Path;
 
 pub struct Queues {
     sender: Sender,
@@ -12,12 +11,13 @@ pub struct Queues {
 }
 
 impl Queues {
-    pub fn open(directory: &Path, end: End, size: usize, capacity: u64) -> io::Result<Self> {
+    pub fn open(place: &Place<'_>) -> io::Result<Self> {
+        let (directory, end, size) = (place.directory, place.end, place.load.size);
         let names = match end {
             End::First => ["forth", "back"],
             End::Second => ["back", "forth"],
         };
-        let depth = (capacity / (size as u64 + 8)).clamp(64, 1 << 16) / 2;
+        let depth = (place.capacity / (size as u64 + 8)).clamp(64, 1 << 16) / 2;
         let [outward, inward] = names.map(|name| -> Result<Queue, Failure> {
             let path = directory.join(name);
             Ok(match end {

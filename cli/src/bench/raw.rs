@@ -6,14 +6,15 @@
     reason = "the yardstick is what the machine does with bare atomics"
 )]
 
-use super::channel::{Channel, End};
+use super::channel::{Channel, End, Place};
 use super::paced::clock;
 use memmap2::{MmapOptions, MmapRaw};
+use rustix::thread::futex;
 use std::fs::OpenOptions;
 use std::hint::spin_loop;
 use std::io;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering::*};
+use std::sync::atomic::{fence, AtomicU32, AtomicU64, Ordering::*};
 
 const SLOTS: u64 = 4096;
 /// Offsets of the two bounced lines, the two cursors, and the two directions' slots.
@@ -48,6 +49,14 @@ impl Shared {
         assert!(offset.is_multiple_of(8) && offset + 8 <= FILE_BYTES);
         // SAFETY: inside the mapping and aligned, just checked; only atomics touch the bytes.
         unsafe { &*self.map.as_ptr().add(offset).cast::<AtomicU64>() }
+    }
+
+    /// The lower half of a word, to sleep on.
+    fn half(&self, offset: usize) -> &AtomicU32 {
+        let word: *const AtomicU64 = self.word(offset);
+        // SAFETY: the lower half of a word that `word` has checked, on a little-endian processor; only
+        // the kernel and loads get at it through this reference.
+        unsafe { &*word.cast::<AtomicU32>() }
     }
 
     /// Bounces a number between two lines, the other process doing its half; nanoseconds per round
@@ -125,11 +134,17 @@ pub struct Slots {
     sent: u64,
     received: u64,
     room: u64,
+    /// Whether the receiver sleeps until there is something to do.
+    sleeps: bool,
     buffer: Vec<u64>,
 }
 
+/// Where a receiver says that it is about to sleep, behind the cursor.
+const ARMED: usize = 256;
+
 impl Slots {
-    pub fn open(directory: &Path, end: End, size: usize) -> io::Result<Self> {
+    pub fn open(place: &Place<'_>, sleeps: bool) -> io::Result<Self> {
+        let (directory, end, size) = (place.directory, place.end, place.load.size);
         let stride = (8 + size).div_ceil(64) * 64;
         let slots = SLOTS.min((4 << 20) / stride as u64);
         let (first, second) = (LINES, LINES + (6 << 20));
@@ -152,6 +167,7 @@ impl Slots {
             sent: 0,
             received: 0,
             room: slots,
+            sleeps,
             buffer: vec![0; size / 8],
         })
     }
@@ -174,6 +190,40 @@ impl Slots {
         }
         self.sent += 1;
         self.shared.word(at).store(self.sent, Release);
+        if self.sleeps {
+            self.wake(at);
+        }
+    }
+
+    #[inline(never)]
+    fn wake(&self, at: usize) {
+        let armed = self.shared.word(self.out + ARMED);
+        fence(SeqCst);
+        if armed.load(Relaxed) != 0 {
+            armed.store(0, Relaxed);
+            // Nobody is there to be told of an error, and a bounded sleep ends by itself.
+            let _ = futex::wake(self.shared.half(at), futex::Flags::empty(), 1);
+        }
+    }
+
+    #[inline(never)]
+    fn sleep(&self, at: usize) {
+        let (word, next) = (self.shared.word(at), self.received + 1);
+        let armed = self.shared.word(self.inward + ARMED);
+        while word.load(Acquire) != next {
+            armed.store(1, Relaxed);
+            fence(SeqCst);
+            let seen = word.load(Acquire);
+            if seen != next {
+                let wait = futex::Timespec {
+                    tv_sec: 0,
+                    tv_nsec: 100_000_000,
+                };
+                let flags = futex::Flags::empty();
+                // Whatever ended the sleep, the word says whether it is over.
+                let _ = futex::wait(self.shared.half(at), flags, seen as u32, Some(&wait));
+            }
+        }
     }
 
     #[inline(always)]
@@ -196,6 +246,9 @@ impl Channel for Slots {
     #[inline(always)]
     fn receive<R>(&mut self, show: impl FnOnce(&[u8]) -> R) -> io::Result<R> {
         let at = self.slot(self.inward, self.received);
+        if self.sleeps {
+            self.sleep(at);
+        }
         while self.shared.word(at).load(Acquire) != self.received + 1 {
             spin_loop();
         }

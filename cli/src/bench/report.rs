@@ -106,13 +106,18 @@ impl Report {
             median(&mut bounces)
         );
         writeln!(out, "{}", styled(BOLD, &title))?;
-        for workload in [Workload::RoundTrip, Workload::OneWay] {
+        for workload in [Workload::RoundTrip, Workload::OneWay, Workload::Lossy] {
+            let rows = groups(&here, workload);
+            if rows.is_empty() {
+                continue;
+            }
             let unit = match workload {
                 Workload::RoundTrip => "round trip, ns         x bounce      p50      p99    p99.9",
+                Workload::Lossy => "lossy, M msg/s         missed, %     GB/s",
                 _ => "one way, M msg/s          x raw     GB/s",
             };
             writeln!(out, "  {:<10} {:>7}  {unit}", "", "size")?;
-            for group in groups(&here, workload) {
+            for group in rows {
                 self.print_row(out, &group, &here, workload)?;
             }
         }
@@ -128,7 +133,10 @@ impl Report {
     ) -> io::Result<()> {
         let request = &group[0].request;
         let (low, mid, high) = spread(group.iter().map(|s| s.measured.nanos));
-        let label = format!("  {:<10} {:>5} B", request.contender, request.load.size);
+        let label = format!(
+            "  {:<10} {:>5} B",
+            request.contender.name, request.load.size
+        );
         match workload {
             Workload::RoundTrip => {
                 let (_, ratio, _) = spread(group.iter().map(|s| s.measured.nanos / s.bounce()));
@@ -153,12 +161,17 @@ impl Report {
             _ => {
                 let rate = |nanos: f64| 1e3 / nanos;
                 let raw = all.iter().filter(|s| {
-                    s.request.contender == "raw"
+                    s.request.contender.name == "raw"
                         && s.request.load.workload == workload
                         && s.request.load.size == request.load.size
                 });
                 let (_, raw, _) = spread(raw.map(|s| s.measured.nanos));
-                let times = if raw > 0.0 {
+                let times = if workload == Workload::Lossy {
+                    let missed =
+                        |m: &Measured| 100.0 * m.missed as f64 / (m.missed + m.count).max(1) as f64;
+                    let (_, mid, _) = spread(group.iter().map(|s| missed(&s.measured)));
+                    format!("{mid:.1}")
+                } else if raw > 0.0 {
                     format!("{:.2}", raw / mid)
                 } else {
                     "-".into()
@@ -182,7 +195,7 @@ impl Report {
             .iter()
             .map(|sample| {
                 json!({
-                    "contender": sample.request.contender,
+                    "contender": sample.request.contender.name,
                     "workload": sample.request.load.workload.name(),
                     "size": sample.request.load.size,
                     "state": sample.state().name(),
@@ -205,7 +218,8 @@ impl Report {
 fn groups<'s>(samples: &[&'s Sample], workload: Workload) -> Vec<Vec<&'s Sample>> {
     let mut groups: Vec<Vec<&Sample>> = Vec::new();
     let same = |a: &Sample, b: &Sample| {
-        a.request.contender == b.request.contender && a.request.load.size == b.request.load.size
+        a.request.contender.name == b.request.contender.name
+            && a.request.load.size == b.request.load.size
     };
     for sample in samples
         .iter()

@@ -1,9 +1,12 @@
 //! This library as a contender: two rings, one each way, both ends spinning.
 
-use super::channel::{Channel, End};
+use super::channel::{Channel, End, Place};
 use super::workload::median;
 use crate::failure::Failure;
-use slipring::{Consumer, ConsumerOptions, Producer, ProducerOptions, Ring, Start, Strategy};
+use slipring::{
+    Consumer, ConsumerOptions, Observer, ObserverOptions, Producer, ProducerOptions, Received,
+    Ring, Start, Strategy,
+};
 use std::io;
 use std::path::Path;
 use std::time::Instant;
@@ -30,17 +33,17 @@ pub struct Rings {
 const BATCH: usize = 32;
 
 impl Rings {
-    pub fn open(directory: &Path, end: End, capacity: u64, kind: Kind) -> io::Result<Self> {
-        let names = match end {
+    pub fn open(place: &Place<'_>, kind: Kind) -> io::Result<Self> {
+        let names = match place.end {
             End::First => ["forth", "back"],
             End::Second => ["back", "forth"],
         };
         let align = if kind == Kind::Aligned { 64 } else { 8 };
         let rings = names.map(|name| -> Result<Ring, Failure> {
-            let path = directory.join(name);
-            Ok(match end {
+            let path = place.directory.join(name);
+            Ok(match place.end {
                 End::First => Ring::builder_at(path)
-                    .capacity_bytes(capacity)
+                    .capacity_bytes(place.capacity)
                     .frame_align(align)
                     .create()?,
                 End::Second => Ring::open_at(path)?,
@@ -132,6 +135,75 @@ impl Channel for Rings {
                     return Ok(());
                 }
             }
+        }
+    }
+}
+
+/// One ring, its producer at the first end and an observer at the second.
+pub enum Observed {
+    Producer(Box<Producer>),
+    Observer(Box<Observer>),
+}
+
+impl Observed {
+    pub fn open(place: &Place<'_>) -> io::Result<Self> {
+        let path = place.directory.join("forth");
+        let open = || -> Result<Self, Failure> {
+            Ok(match place.end {
+                End::First => {
+                    let ring = Ring::builder_at(path)
+                        .capacity_bytes(place.capacity)
+                        .create()?;
+                    let options = ProducerOptions::new().strategy(Strategy::Spin);
+                    Self::Producer(Box::new(ring.producer_with(options)?))
+                }
+                End::Second => {
+                    let options = ObserverOptions::new().strategy(Strategy::Spin);
+                    let observer = Ring::open_at(path)?.observer_with(Start::Oldest, options)?;
+                    Self::Observer(Box::new(observer))
+                }
+            })
+        };
+        open().map_err(|failure| io::Error::other(failure.text().to_owned()))
+    }
+}
+
+fn wrong_end() -> io::Error {
+    io::Error::other("an observer sends nothing, and a producer receives nothing")
+}
+
+impl Channel for Observed {
+    #[inline(always)]
+    fn send(&mut self, message: &[u8]) -> io::Result<()> {
+        let Self::Producer(producer) = self else {
+            return Err(wrong_end());
+        };
+        producer.publish(message).map_err(io::Error::other)?;
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn receive<R>(&mut self, show: impl FnOnce(&[u8]) -> R) -> io::Result<R> {
+        let Self::Observer(observer) = self else {
+            return Err(wrong_end());
+        };
+        loop {
+            match observer.receive().map_err(io::Error::other)? {
+                Received::Message(message) => return Ok(show(&message)),
+                Received::Lapped { .. } => {}
+                Received::Closed => return Err(io::ErrorKind::UnexpectedEof.into()),
+            }
+        }
+    }
+
+    fn echo(&mut self, _: impl FnOnce(&[u8]) -> bool) -> io::Result<bool> {
+        Err(wrong_end())
+    }
+
+    fn missed(&self) -> Option<u64> {
+        match self {
+            Self::Producer(_) => None,
+            Self::Observer(observer) => Some(observer.lost_count()),
         }
     }
 }

@@ -1,15 +1,10 @@
 //! The loops that every contender runs, and the numbers they give.
 
 use super::channel::{Channel, End};
-use super::kernel::{Pipe, Queue, Unix};
 use super::paced::{clocked, pace, Latencies};
-use super::queue::Queues;
-use super::raw::Slots;
-use super::ring::{Kind, Rings};
 use hdrhistogram::Histogram;
 use serde_json::{json, Value};
 use std::io;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// What is measured.
@@ -19,6 +14,8 @@ pub enum Workload {
     RoundTrip,
     /// A stream of messages, as fast as it goes, nothing lost.
     OneWay,
+    /// A stream that nothing holds back; the receiver may miss messages.
+    Lossy,
     /// A stream of messages at a fixed rate.
     Paced,
 }
@@ -28,12 +25,13 @@ impl Workload {
         match self {
             Self::RoundTrip => "round-trip",
             Self::OneWay => "one-way",
+            Self::Lossy => "lossy",
             Self::Paced => "paced",
         }
     }
 
     pub fn parse(name: &str) -> Option<Self> {
-        [Self::RoundTrip, Self::OneWay, Self::Paced]
+        [Self::RoundTrip, Self::OneWay, Self::Lossy, Self::Paced]
             .into_iter()
             .find(|w| w.name() == name)
     }
@@ -60,6 +58,10 @@ pub struct Measured {
     pub count: u64,
     /// Percentiles of single round trips, in nanoseconds.
     pub percentiles: Vec<(f64, u64)>,
+    /// How many messages the receiver missed.
+    pub missed: u64,
+    /// Whether the channel said so itself.
+    pub told: bool,
     /// How many messages were sent more than their interval late.
     pub late: u64,
     /// What each message of a paced stream took.
@@ -72,6 +74,8 @@ impl Measured {
             "nanos": self.nanos,
             "count": self.count,
             "percentiles": self.percentiles,
+            "missed": self.missed,
+            "told": self.told,
             "late": self.late,
         });
         if let Some(latencies) = &self.latencies {
@@ -89,6 +93,8 @@ impl Measured {
                 .iter()
                 .map(|pair| Some((pair[0].as_f64()?, pair[1].as_u64()?)))
                 .collect::<Option<_>>()?,
+            missed: value["missed"].as_u64()?,
+            told: value["told"].as_bool()?,
             late: value["late"].as_u64()?,
             latencies: match &value["latencies"] {
                 Value::Null => None,
@@ -98,63 +104,18 @@ impl Measured {
     }
 }
 
-/// One end of one sample, opened and not started.
-pub enum Opened {
-    Slots(Slots),
-    Rings(Box<Rings>),
-    Queues(Box<Queues>),
-    Pipe(Pipe),
-    Unix(Unix),
-    Queue(Queue),
-}
-
-impl Opened {
-    pub fn new(
-        directory: &Path,
-        end: End,
-        contender: &str,
-        size: usize,
-        capacity: u64,
-    ) -> io::Result<Self> {
-        let ring =
-            |kind| Rings::open(directory, end, capacity, kind).map(|r| Self::Rings(Box::new(r)));
-        match contender {
-            "raw" => Slots::open(directory, end, size).map(Self::Slots),
-            "ring" => ring(Kind::Plain),
-            "ring64" => ring(Kind::Aligned),
-            "batch" => ring(Kind::Batched),
-            "park" => ring(Kind::Parked),
-            "queue" => Queues::open(directory, end, size, capacity)
-                .map(|queues| Self::Queues(Box::new(queues))),
-            "pipe" => Pipe::open(directory, end, size).map(Self::Pipe),
-            "unix" => Unix::open(directory, end, size).map(Self::Unix),
-            "mq" => Queue::open(directory, end, size).map(Self::Queue),
-            _ => Err(io::ErrorKind::InvalidInput.into()),
-        }
-    }
-
-    pub fn run(&mut self, end: End, load: Load) -> io::Result<Measured> {
-        match self {
-            Self::Slots(channel) => run(channel, end, load),
-            Self::Rings(channel) => run(&mut **channel, end, load),
-            Self::Queues(channel) => run(&mut **channel, end, load),
-            Self::Pipe(channel) => run(channel, end, load),
-            Self::Unix(channel) => run(channel, end, load),
-            Self::Queue(channel) => run(channel, end, load),
-        }
-    }
-}
-
 /// The first word of the last message.
 pub const LAST: u64 = u64::MAX;
 
-fn run<C: Channel>(channel: &mut C, end: End, load: Load) -> io::Result<Measured> {
+pub fn run<C: Channel>(channel: &mut C, end: End, load: Load) -> io::Result<Measured> {
     let Load { size, sample, .. } = load;
     match (load.workload, end) {
         (Workload::RoundTrip, End::First) => ping(channel, size, sample),
         (Workload::RoundTrip, End::Second) => pong(channel),
         (Workload::OneWay, End::First) => stream(channel, size, sample),
         (Workload::OneWay, End::Second) => drain(channel),
+        (Workload::Lossy, End::First) => flood(channel, size, sample),
+        (Workload::Lossy, End::Second) => catch(channel),
         (Workload::Paced, End::First) => pace(channel, size, sample, load.rate),
         (Workload::Paced, End::Second) => clocked(channel, sample),
     }
@@ -294,6 +255,76 @@ fn drain<C: Channel>(channel: &mut C) -> io::Result<Measured> {
     Ok(Measured {
         nanos: nanos as f64 / count.max(1) as f64,
         count,
+        ..Measured::default()
+    })
+}
+
+/// As [`stream`], every word of a message being its number.
+#[inline(always)]
+fn flood<C: Channel>(channel: &mut C, size: usize, sample: Duration) -> io::Result<Measured> {
+    let mut message = vec![0u8; size];
+    let mut number = 0u64;
+    let start = Instant::now();
+    loop {
+        channel.send_many(1024, &mut message, |message| {
+            for word in message.chunks_exact_mut(8) {
+                word.copy_from_slice(&number.to_le_bytes());
+            }
+            number += 1;
+        })?;
+        if start.elapsed() >= sample {
+            message_last(channel, size)?;
+            return Ok(Measured {
+                count: number,
+                ..Measured::default()
+            });
+        }
+    }
+}
+
+/// Receives what [`flood`] sends. A message of which two words differ was torn; a gap in the numbers
+/// must be what the channel said was missed, if it says.
+#[inline(always)]
+fn catch<C: Channel>(channel: &mut C) -> io::Result<Measured> {
+    let (mut count, mut next, mut gaps) = (0u64, 0u64, 0u64);
+    let (mut differ, mut backwards) = (0u64, false);
+    let mut start = None;
+    channel.receive_many(|message| {
+        let number = first_word(message);
+        if number == LAST {
+            return true;
+        }
+        start.get_or_insert_with(Instant::now);
+        for word in message.chunks_exact(8) {
+            differ |= first_word(word) ^ number;
+        }
+        backwards |= number < next;
+        gaps += number.wrapping_sub(next);
+        next = number.wrapping_add(1);
+        count += 1;
+        false
+    })?;
+    let nanos = start.map_or(0, |start| start.elapsed().as_nanos());
+    if differ != 0 {
+        return Err(io::Error::other("a message was torn"));
+    }
+    if backwards {
+        return Err(io::Error::other("messages came out of order"));
+    }
+    let missed = match channel.missed() {
+        // What was missed behind the last message that came is in no gap.
+        Some(told) if told < gaps => {
+            let text = format!("{gaps} messages are missing, {told} were said to be");
+            return Err(io::Error::other(text));
+        }
+        Some(told) => told,
+        None => gaps,
+    };
+    Ok(Measured {
+        nanos: nanos as f64 / count.max(1) as f64,
+        count,
+        missed,
+        told: channel.missed().is_some(),
         ..Measured::default()
     })
 }

@@ -1,0 +1,90 @@
+//! Everybody who takes part, in the order of the tables: the limits, this library, the kernel.
+
+use super::channel::{Contender, Opened};
+use super::kernel::{Pipe, Queue, Unix};
+use super::queue::Queues;
+use super::raw::Slots;
+use super::ring::{Kind, Observed, Rings};
+use super::workload::Workload;
+use std::io;
+
+fn boxed(channel: io::Result<impl Opened + 'static>) -> io::Result<Box<dyn Opened>> {
+    channel.map(|channel| Box::new(channel) as Box<dyn Opened>)
+}
+
+fn always(workload: Workload, _: usize) -> bool {
+    workload != Workload::Lossy
+}
+
+/// The contenders of `slipring bench`.
+pub const CONTENDERS: &[Contender] = &[
+    Contender {
+        name: "raw",
+        how: "a sequence word and the payload in slots of whole cache lines, nothing else",
+        suits: always,
+        open: |place| boxed(Slots::open(place, false)),
+    },
+    Contender {
+        name: "futex",
+        how: "the same, the receiver asleep until there is something to do",
+        // A stream keeps nobody asleep.
+        suits: |workload, _| matches!(workload, Workload::RoundTrip | Workload::Paced),
+        open: |place| boxed(Slots::open(place, true)),
+    },
+    Contender {
+        name: "ring",
+        how: "a ring, frames on 8 bytes, single publishes, consumer, both ends spin",
+        suits: always,
+        open: |place| boxed(Rings::open(place, Kind::Plain)),
+    },
+    Contender {
+        name: "ring64",
+        how: "the same with frames on 64 bytes",
+        suits: always,
+        open: |place| boxed(Rings::open(place, Kind::Aligned)),
+    },
+    Contender {
+        name: "batch",
+        how: "a ring, frames on 8 bytes, batches of 32",
+        // A batch of one is a single publish.
+        suits: |workload, _| workload == Workload::OneWay,
+        open: |place| boxed(Rings::open(place, Kind::Batched)),
+    },
+    Contender {
+        name: "observer",
+        how: "a ring, frames on 8 bytes, single publishes, observer, both ends spin",
+        suits: |workload, _| workload == Workload::Lossy,
+        open: |place| boxed(Observed::open(place)),
+    },
+    Contender {
+        name: "park",
+        how: "a ring, frames on 8 bytes, both ends asleep until there is something to do",
+        suits: |workload, _| matches!(workload, Workload::RoundTrip | Workload::Paced),
+        open: |place| boxed(Rings::open(place, Kind::Parked)),
+    },
+    Contender {
+        name: "queue",
+        how: "a message queue, each message acknowledged, both ends spin",
+        suits: always,
+        open: |place| boxed(Queues::open(place)),
+    },
+    Contender {
+        name: "pipe",
+        how: "the kernel's FIFO, blocking",
+        suits: always,
+        open: |place| boxed(Pipe::open(place)),
+    },
+    Contender {
+        name: "unix",
+        how: "a Unix stream socket, blocking",
+        suits: always,
+        open: |place| boxed(Unix::open(place)),
+    },
+    Contender {
+        name: "mq",
+        how: "a POSIX message queue of ten messages, blocking",
+        // The kernel allows 8 KiB without privileges.
+        suits: |workload, size| workload != Workload::Lossy && size <= 8192,
+        open: |place| boxed(Queue::open(place)),
+    },
+];

@@ -1,0 +1,264 @@
+//! The `slipring` command. One file per verb; `failure` turns every error into one line and an exit
+//! code, `text` holds what several verbs print and parse.
+//!
+//! A library only so that the benchmark against other projects, which lives in a workspace of its own,
+//! runs exactly the loops of `slipring bench`; nothing here is an interface.
+
+#[doc(hidden)]
+pub mod bench;
+mod clean;
+mod create;
+mod demo;
+mod doctor;
+mod failure;
+mod fifo;
+mod inspect;
+mod latest;
+mod link;
+mod mailbox;
+mod pipe;
+mod publish;
+mod queue;
+mod render;
+mod semaphore;
+mod share;
+mod shared;
+mod signal;
+mod subscribe;
+mod text;
+mod value;
+
+use clap::{Parser, Subcommand};
+use failure::Failure;
+use std::process::ExitCode;
+
+/// Shared-memory rings: one producer, many readers, no daemon.
+#[derive(Parser)]
+#[command(name = "slipring", version, propagate_version = true, after_help = AFTER_HELP)]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+const AFTER_HELP: &str = "\
+Rings live in $SLIPRING_DIR, or in /dev/shm/slipring-UID. Wherever a NAME is expected, a path that
+begins with '/' or '.' works too.
+
+EXIT STATUS
+  0  done                              5  no permission
+  1  failed for another reason         6  a check failed (demo)
+  2  wrong usage                       7  the producer is gone, or nobody replies
+  3  no such ring                    124  timed out
+  4  damaged, foreign, or another    130  ended by Ctrl-C
+     version or schema
+
+EXAMPLES
+  slipring demo                        see it work, with nothing set up
+  slipring create ticks                make a ring
+  seq 1000 | slipring pub ticks        publish each line
+  slipring sub ticks --from oldest     read them, missing nothing
+  slipring stat ticks                  who is attached, how far behind
+  slipring queue --help                message queues; also: mailbox, link, fifo,
+                                       pipe, latest, shared, sem, signal";
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Create a ring and print its path
+    Create(create::Arguments),
+    /// List the rings
+    Ls(inspect::LsArguments),
+    /// Show one ring: positions, producer, readers
+    Stat(inspect::StatArguments),
+    /// Publish what comes in on standard input
+    Pub(publish::Arguments),
+    /// Print what is published
+    Sub(subscribe::Arguments),
+    /// Message queues: each message to one of many receivers
+    Queue(queue::Arguments),
+    /// Mailboxes: letters with senders, and requests with replies
+    Mailbox(mailbox::Arguments),
+    /// The newest value of one writer
+    Latest(latest::Arguments),
+    /// Talk to one other process, in both directions
+    Link(link::Arguments),
+    /// Named pipes: streams of bytes between unrelated processes
+    Fifo(fifo::Arguments),
+    /// Run a command in a child, with pipes to it and back
+    Pipe(pipe::Arguments),
+    /// A value that several processes change
+    Shared(shared::Arguments),
+    /// Semaphores: so many at a time, whoever dies
+    Sem(semaphore::Arguments),
+    /// Signals to a named listener, or to all
+    Signal(signal::Arguments),
+    /// Hand an isolated ring to readers that are not trusted
+    Share(share::Arguments),
+    /// Forget a durable cursor of a ring
+    Forget(inspect::ForgetArguments),
+    /// Remove a ring
+    Rm(inspect::RmArguments),
+    /// Find out what is left over, and whether this machine is fit
+    Doctor(doctor::Arguments),
+    /// Remove what no live process holds, after showing it
+    Clean(clean::Arguments),
+    /// Run a small trading pipeline on real market data, as separate processes
+    Demo(demo::Arguments),
+    /// Measure latency and throughput between two processes, against the kernel's own
+    Bench(bench::Arguments),
+}
+
+/// What the command does.
+#[doc(hidden)]
+pub fn main() -> ExitCode {
+    // Without it a ring cut short ends the command by a signal; with it, by an error that says so.
+    let _ = slipring::guard_against_truncation();
+    let result = match Arguments::parse().verb {
+        Verb::Create(arguments) => create::run(&arguments),
+        Verb::Ls(arguments) => inspect::ls(&arguments),
+        Verb::Stat(arguments) => inspect::stat(&arguments),
+        Verb::Pub(arguments) => publish::run(&arguments),
+        Verb::Sub(arguments) => subscribe::run(&arguments),
+        Verb::Queue(arguments) => queue::run(&arguments),
+        Verb::Mailbox(arguments) => mailbox::run(&arguments),
+        Verb::Link(arguments) => link::run(&arguments),
+        Verb::Fifo(arguments) => fifo::run(&arguments),
+        Verb::Pipe(arguments) => pipe::run(&arguments),
+        Verb::Latest(arguments) => latest::run(&arguments),
+        Verb::Shared(arguments) => shared::run(&arguments),
+        Verb::Sem(arguments) => semaphore::run(&arguments),
+        Verb::Signal(arguments) => signal::run(&arguments),
+        Verb::Share(arguments) => share::run(&arguments),
+        Verb::Forget(arguments) => inspect::forget(&arguments),
+        Verb::Rm(arguments) => inspect::rm(&arguments),
+        Verb::Doctor(arguments) => doctor::run(&arguments),
+        Verb::Clean(arguments) => clean::run(&arguments),
+        Verb::Demo(arguments) => demo::run(&arguments),
+        Verb::Bench(arguments) => bench::run(&arguments, &bench::OURS),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+/// Short for what every verb returns.
+type Outcome = Result<(), Failure>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_described_without_contradiction() {
+        use clap::CommandFactory;
+        Arguments::command().debug_assert();
+    }
+
+    /// Any words in any order are arguments or a message; never a panic.
+    #[test]
+    fn any_words_are_arguments_or_a_message() {
+        const WORDS: &[&str] = &[
+            "create",
+            "ls",
+            "stat",
+            "pub",
+            "sub",
+            "queue",
+            "mailbox",
+            "request",
+            "serve",
+            "sem",
+            "shared",
+            "update",
+            "signal",
+            "listen",
+            "--as",
+            "--to",
+            "set",
+            "get",
+            "watch",
+            "--cell",
+            "run",
+            "--permits",
+            "send",
+            "receive",
+            "share",
+            "forget",
+            "rm",
+            "doctor",
+            "clean",
+            "demo",
+            "bench",
+            "help",
+            "ticks",
+            "/a",
+            "./b",
+            "a/b",
+            "",
+            "-",
+            "--",
+            "--json",
+            "--from",
+            "oldest",
+            "latest",
+            "link",
+            "fifo",
+            "pipe",
+            "write",
+            "connect",
+            "18446744073709551616",
+            "-1",
+            "--capacity",
+            "1T",
+            "0",
+            "99999999999T",
+            "--mode",
+            "0777",
+            "9",
+            "--timeout",
+            "1e400",
+            "5ms",
+            "--via",
+            "--cursor",
+            "--observe",
+            "--format",
+            "hex",
+            "--schema",
+            "a:u8",
+            "{",
+            "--evict-after",
+            "--user",
+            "--sizes",
+            "8",
+            "7",
+            "-n",
+            "-y",
+            "\u{0}",
+            "\u{202e}",
+            "--=",
+            "--count=",
+        ];
+        let mut state = 88_172_645_463_325_252u64;
+        let mut next = |below: usize| {
+            // xorshift64 (Marsaglia, 2003)
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state % below as u64) as usize
+        };
+        let (mut good, mut bad) = (0, 0);
+        for _ in 0..20_000 {
+            let many = next(6);
+            let words = (0..many).map(|_| WORDS[next(WORDS.len())]);
+            let words: Vec<&str> = std::iter::once("slipring").chain(words).collect();
+            match Arguments::try_parse_from(words) {
+                Ok(_) => good += 1,
+                Err(error) => {
+                    assert!(!error.to_string().is_empty());
+                    bad += 1;
+                }
+            }
+        }
+        assert!(good > 100 && bad > 100, "{good} good, {bad} bad");
+    }
+}
