@@ -15,6 +15,11 @@ pub enum End {
 
 /// Sends and receives, both in order, both waiting as long as it takes.
 pub trait Channel {
+    /// What is left to do once the other end is open too; called at the first end only.
+    fn start(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
     /// Sends one message.
     fn send(&mut self, message: &[u8]) -> io::Result<()>;
 
@@ -59,6 +64,9 @@ pub trait Opened {
 
 impl<C: Channel> Opened for C {
     fn run(&mut self, end: End, load: Load) -> io::Result<Measured> {
+        if end == End::First {
+            self.start()?;
+        }
         workload::run(self, end, load)
     }
 }
@@ -89,6 +97,8 @@ pub struct Contender {
     pub name: &'static str,
     /// What it is and how it is set, in a few words.
     pub how: &'static str,
+    /// Whether its ends are two threads of the first process, because it knows no processes.
+    pub threads: bool,
     /// Whether a workload means something for it, at this size.
     pub suits: fn(Workload, usize) -> bool,
     pub open: fn(&Place<'_>) -> io::Result<Box<dyn Opened>>,

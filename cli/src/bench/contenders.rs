@@ -21,12 +21,14 @@ pub const CONTENDERS: &[Contender] = &[
     Contender {
         name: "raw",
         how: "a sequence word and the payload in slots of whole cache lines, nothing else",
+        threads: false,
         suits: always,
         open: |place| boxed(Slots::open(place, false)),
     },
     Contender {
         name: "futex",
         how: "the same, the receiver asleep until there is something to do",
+        threads: false,
         // A stream keeps nobody asleep.
         suits: |workload, _| matches!(workload, Workload::RoundTrip | Workload::Paced),
         open: |place| boxed(Slots::open(place, true)),
@@ -34,18 +36,21 @@ pub const CONTENDERS: &[Contender] = &[
     Contender {
         name: "ring",
         how: "a ring, frames on 8 bytes, single publishes, consumer, both ends spin",
+        threads: false,
         suits: always,
         open: |place| boxed(Rings::open(place, Kind::Plain)),
     },
     Contender {
         name: "ring64",
         how: "the same with frames on 64 bytes",
+        threads: false,
         suits: always,
         open: |place| boxed(Rings::open(place, Kind::Aligned)),
     },
     Contender {
         name: "batch",
         how: "a ring, frames on 8 bytes, batches of 32",
+        threads: false,
         // A batch of one is a single publish.
         suits: |workload, _| workload == Workload::OneWay,
         open: |place| boxed(Rings::open(place, Kind::Batched)),
@@ -53,36 +58,42 @@ pub const CONTENDERS: &[Contender] = &[
     Contender {
         name: "observer",
         how: "a ring, frames on 8 bytes, single publishes, observer, both ends spin",
+        threads: false,
         suits: |workload, _| workload == Workload::Lossy,
         open: |place| boxed(Observed::open(place)),
     },
     Contender {
         name: "park",
         how: "a ring, frames on 8 bytes, both ends asleep until there is something to do",
+        threads: false,
         suits: |workload, _| matches!(workload, Workload::RoundTrip | Workload::Paced),
         open: |place| boxed(Rings::open(place, Kind::Parked)),
     },
     Contender {
         name: "queue",
         how: "a message queue, each message acknowledged, both ends spin",
+        threads: false,
         suits: always,
         open: |place| boxed(Queues::open(place)),
     },
     Contender {
         name: "pipe",
         how: "the kernel's FIFO, blocking",
+        threads: false,
         suits: always,
         open: |place| boxed(Pipe::open(place)),
     },
     Contender {
         name: "unix",
         how: "a Unix stream socket, blocking",
+        threads: false,
         suits: always,
         open: |place| boxed(Unix::open(place)),
     },
     Contender {
         name: "mq",
         how: "a POSIX message queue of ten messages, blocking",
+        threads: false,
         // The kernel allows 8 KiB without privileges.
         suits: |workload, size| workload != Workload::Lossy && size <= 8192,
         open: |place| boxed(Queue::open(place)),

@@ -88,11 +88,7 @@ impl Unix {
         })
     }
 
-    /// The connection; accepted at first use, by when the other side has connected.
     fn stream(&mut self) -> io::Result<&mut UnixStream> {
-        if let (None, Some(listener)) = (&self.stream, &self.listener) {
-            self.stream = Some(listener.accept()?.0);
-        }
         self.stream
             .as_mut()
             .ok_or_else(|| io::ErrorKind::NotConnected.into())
@@ -100,6 +96,14 @@ impl Unix {
 }
 
 impl Channel for Unix {
+    /// By now the other side has connected.
+    fn start(&mut self) -> io::Result<()> {
+        if let Some(listener) = &self.listener {
+            self.stream = Some(listener.accept()?.0);
+        }
+        Ok(())
+    }
+
     fn send(&mut self, message: &[u8]) -> io::Result<()> {
         self.stream()?.write_all(message)
     }

@@ -3,7 +3,7 @@
 //! The first process opens its end of a channel, says so, and waits for the answer before it starts:
 //! nothing is timed while anything is being set up.
 
-use super::channel::{Contender, End, Place};
+use super::channel::{Contender, End, Opened, Place};
 use super::machine;
 use super::paced::{hiccups, of_pairs, pairs};
 use super::raw::Shared;
@@ -36,6 +36,7 @@ pub struct Peer {
     output: BufReader<ChildStdout>,
     shared: Shared,
     directory: PathBuf,
+    cores: Vec<usize>,
 }
 
 impl Peer {
@@ -61,6 +62,7 @@ impl Peer {
             output,
             shared,
             directory,
+            cores: cores.to_vec(),
         })
     }
 
@@ -69,16 +71,11 @@ impl Peer {
     }
 
     fn tell(&mut self, line: &Value) -> io::Result<()> {
-        writeln!(self.input, "{line}")?;
-        self.input.flush()
+        tell(&mut self.input, line)
     }
 
     fn hear(&mut self) -> io::Result<Value> {
-        let mut line = String::new();
-        if self.output.read_line(&mut line)? == 0 {
-            return Err(io::Error::other("the second process ended early"));
-        }
-        serde_json::from_str(&line).map_err(io::Error::other)
+        hear(&mut self.output)
     }
 
     /// Bounces a line between the two processes; nanoseconds per round trip.
@@ -112,7 +109,7 @@ impl Peer {
     /// Takes one sample; the inner error is why this contender cannot take part.
     pub fn run(&mut self, request: &Request) -> Result<Result<Measured, String>, Failure> {
         clear(&self.directory);
-        let Load { workload, size, .. } = request.load;
+        let workload = request.load.workload;
         let place = Place {
             directory: &self.directory,
             end: End::First,
@@ -123,29 +120,15 @@ impl Peer {
             Ok(opened) => opened,
             Err(error) => return Ok(Err(error.to_string())),
         };
-        self.tell(&json!({
-            "contender": request.contender.name,
-            "capacity": request.capacity,
-            "workload": workload.name(),
-            "size": size,
-            "sample_ns": request.load.sample.as_nanos() as u64,
-            "rate": request.load.rate,
-        }))?;
-        let ready = self.hear()?;
-        if let Some(error) = ready["error"].as_str() {
-            return Ok(Err(error.to_owned()));
-        }
-        let mine = opened.run(End::First, request.load);
-        let theirs = self.hear()?;
-        let mine = mine?;
-        if let Some(error) = theirs["error"].as_str() {
-            return Err(Failure::new(
-                FAILED,
-                format!("{}: {error}", request.contender.name),
-            ));
-        }
-        let theirs = Measured::from_json(&theirs)
-            .ok_or_else(|| Failure::new(FAILED, "the second process said something else"))?;
+        let both = if request.contender.threads {
+            run_in_threads(opened.as_mut(), request, &place, self.cores.get(1).copied())
+        } else {
+            run_in_processes(opened.as_mut(), request, &mut self.input, &mut self.output)
+        };
+        let (mine, theirs) = match both? {
+            Ok(both) => both,
+            Err(reason) => return Ok(Err(reason)),
+        };
         let arrived = theirs.count + theirs.missed;
         // Who is not told what it missed cannot know what it missed at the end.
         let exact = workload != Workload::Lossy || theirs.told;
@@ -185,6 +168,97 @@ impl Peer {
         removed?;
         Ok(())
     }
+}
+
+fn tell(input: &mut ChildStdin, line: &Value) -> io::Result<()> {
+    writeln!(input, "{line}")?;
+    input.flush()
+}
+
+fn hear(output: &mut BufReader<ChildStdout>) -> io::Result<Value> {
+    let mut line = String::new();
+    if output.read_line(&mut line)? == 0 {
+        return Err(io::Error::other("the second process ended early"));
+    }
+    serde_json::from_str(&line).map_err(io::Error::other)
+}
+
+/// What both ends measured, or why they cannot take part.
+type Both = Result<Result<(Measured, Measured), String>, Failure>;
+
+fn run_in_processes(
+    mine: &mut dyn Opened,
+    request: &Request,
+    input: &mut ChildStdin,
+    output: &mut BufReader<ChildStdout>,
+) -> Both {
+    let Load { workload, size, .. } = request.load;
+    let told = json!({
+        "contender": request.contender.name,
+        "capacity": request.capacity,
+        "workload": workload.name(),
+        "size": size,
+        "sample_ns": request.load.sample.as_nanos() as u64,
+        "rate": request.load.rate,
+    });
+    tell(input, &told)?;
+    let ready = hear(output)?;
+    if let Some(error) = ready["error"].as_str() {
+        return Ok(Err(error.to_owned()));
+    }
+    let mine = mine.run(End::First, request.load);
+    let theirs = hear(output)?;
+    let named = |error: &dyn std::fmt::Display| {
+        Failure::new(FAILED, format!("{}: {error}", request.contender.name))
+    };
+    let mine = mine.map_err(|error| named(&error))?;
+    if let Some(error) = theirs["error"].as_str() {
+        return Err(named(&error));
+    }
+    let theirs = Measured::from_json(&theirs)
+        .ok_or_else(|| Failure::new(FAILED, "the second process said something else"))?;
+    Ok(Ok((mine, theirs)))
+}
+
+fn run_in_threads(
+    mine: &mut dyn Opened,
+    request: &Request,
+    place: &Place<'_>,
+    core: Option<usize>,
+) -> Both {
+    let theirs = Place {
+        end: End::Second,
+        ..*place
+    };
+    let (ready, opened) = std::sync::mpsc::channel();
+    std::thread::scope(|scope| {
+        let second = scope.spawn(move || -> io::Result<Measured> {
+            machine::pin(core);
+            match (request.contender.open)(&theirs) {
+                Ok(mut end) => {
+                    // Whoever asked has gone only if it failed, and then says so itself.
+                    let _ = ready.send(None);
+                    end.run(End::Second, request.load)
+                }
+                Err(error) => {
+                    let _ = ready.send(Some(error.to_string()));
+                    Err(error)
+                }
+            }
+        });
+        if let Ok(Some(reason)) = opened.recv() {
+            return Ok(Err(reason));
+        }
+        let named = |error: &dyn std::fmt::Display| {
+            Failure::new(FAILED, format!("{}: {error}", request.contender.name))
+        };
+        let mine = mine.run(End::First, request.load);
+        let theirs = second.join().map_err(|_| named(&"its second thread panicked"))?;
+        Ok(Ok((
+            mine.map_err(|error| named(&error))?,
+            theirs.map_err(|error| named(&error))?,
+        )))
+    })
 }
 
 /// Removes what the last sample left, except the shared words.

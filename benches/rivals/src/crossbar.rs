@@ -1,0 +1,93 @@
+//! crossbar: a broadcast ring of typed slots (`PodBus`), bounded or lossy, one each way.
+
+use crate::{sized, words::of_bytes};
+use crossbar::{BusSubscriber, PodBus};
+use slipring_cli::bench::channel::{Channel, Contender, End, Place};
+use slipring_cli::bench::workload::Workload;
+use std::hint::spin_loop;
+use std::io;
+
+pub const CONTENDERS: [Contender; 1] = [Contender {
+    name: "crossbar",
+    how: "PodBus, bounded without headroom (lossy: unbounded), publish, try_recv, busy spin",
+    threads: false,
+    // It passes values by value; what is larger goes through its pool of blocks, which may lose any.
+    suits: |_, size| size <= 1024,
+    open: |place| sized!(place, Buses, 16, 32, 64, 256, 1024),
+}];
+
+struct Buses<const N: usize> {
+    out: PodBus<[u64; N]>,
+    /// The bus of the other end; connected once that exists.
+    inward: Option<BusSubscriber<[u64; N]>>,
+    name: String,
+}
+
+fn other(error: impl std::fmt::Display) -> io::Error {
+    io::Error::other(error.to_string())
+}
+
+impl<const N: usize> Buses<N> {
+    fn open(place: &Place<'_>) -> io::Result<Self> {
+        let tag = place.directory.file_name().unwrap_or_default();
+        let name = |way: &str| format!("{}-{way}", tag.to_string_lossy());
+        let (out, inward) = match place.end {
+            End::First => (name("forth"), name("back")),
+            End::Second => (name("back"), name("forth")),
+        };
+        let slots = place.slots() as usize;
+        let out = match place.load.workload {
+            Workload::Lossy => PodBus::create(&out, slots),
+            _ => PodBus::create_bounded(&out, slots, 0),
+        };
+        let mut buses = Self {
+            out: out.map_err(other)?,
+            inward: None,
+            name: inward,
+        };
+        if place.end == End::Second {
+            buses.start()?;
+        }
+        Ok(buses)
+    }
+
+    #[inline(always)]
+    fn next(&mut self) -> io::Result<[u64; N]> {
+        let inward = self.inward.as_mut().ok_or(io::ErrorKind::NotConnected)?;
+        loop {
+            if let Some(item) = inward.try_recv() {
+                return Ok(item);
+            }
+            spin_loop();
+        }
+    }
+}
+
+impl<const N: usize> Channel for Buses<N> {
+    fn start(&mut self) -> io::Result<()> {
+        self.inward = Some(BusSubscriber::connect(&self.name).map_err(other)?);
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn send(&mut self, message: &[u8]) -> io::Result<()> {
+        self.out.publish(*of_bytes(message)?);
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn receive<R>(&mut self, show: impl FnOnce(&[u8]) -> R) -> io::Result<R> {
+        let item = self.next()?;
+        Ok(show(bytemuck::bytes_of(&item)))
+    }
+
+    #[inline(always)]
+    fn echo(&mut self, last: impl FnOnce(&[u8]) -> bool) -> io::Result<bool> {
+        let item = self.next()?;
+        let goes_on = !last(bytemuck::bytes_of(&item));
+        if goes_on {
+            self.out.publish(item);
+        }
+        Ok(goes_on)
+    }
+}

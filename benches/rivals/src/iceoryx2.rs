@@ -1,0 +1,108 @@
+//! iceoryx2: publish and subscribe, one service each way, payloads in place.
+
+use iceoryx2::port::publisher::Publisher;
+use iceoryx2::port::subscriber::Subscriber;
+use iceoryx2::prelude::*;
+use slipring_cli::bench::channel::{Channel, Contender, End, Place};
+use slipring_cli::bench::workload::Workload;
+use std::hint::spin_loop;
+use std::io;
+
+pub const CONTENDERS: [Contender; 1] = [Contender {
+    name: "iceoryx2",
+    how: "ipc service, one publisher and subscriber, no history, payloads on 64 bytes, retry until delivered (lossy: overflow), busy spin",
+    threads: false,
+    suits: |_, _| true,
+    open: |place| crate::boxed(Services::open(place)),
+}];
+
+struct Services {
+    publisher: Publisher<ipc::Service, [u8], ()>,
+    subscriber: Subscriber<ipc::Service, [u8], ()>,
+    _node: Node<ipc::Service>,
+}
+
+fn other(error: impl std::fmt::Debug) -> io::Error {
+    io::Error::other(format!("{error:?}"))
+}
+
+impl Services {
+    fn open(place: &Place<'_>) -> io::Result<Self> {
+        set_log_level(LogLevel::Fatal);
+        let tag = place
+            .directory
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy();
+        let lossy = place.load.workload == Workload::Lossy;
+        let node = NodeBuilder::new().create::<ipc::Service>().map_err(other)?;
+        let service = |way: &str| {
+            let name = format!("{tag}/{way}");
+            node.service_builder(&name.as_str().try_into().map_err(other)?)
+                .publish_subscribe::<[u8]>()
+                .payload_alignment(Alignment::new(64).ok_or(io::ErrorKind::InvalidInput)?)
+                .history_size(0)
+                .max_publishers(1)
+                .max_subscribers(1)
+                // More is slower here, and a slot is an offset and a payload elsewhere.
+                .subscriber_max_buffer_size(place.slots().min(4096) as usize)
+                .enable_safe_overflow(lossy)
+                .open_or_create()
+                .map_err(other)
+        };
+        let (out, inward) = match place.end {
+            End::First => (service("forth")?, service("back")?),
+            End::Second => (service("back")?, service("forth")?),
+        };
+        let publisher = out
+            .publisher_builder()
+            .initial_max_slice_len(place.load.size)
+            .backpressure_strategy(BackpressureStrategy::RetryUntilDelivered)
+            .create()
+            .map_err(other)?;
+        let subscriber = inward.subscriber_builder().create().map_err(other)?;
+        Ok(Self {
+            publisher,
+            subscriber,
+            _node: node,
+        })
+    }
+}
+
+#[inline(always)]
+fn put(publisher: &Publisher<ipc::Service, [u8], ()>, message: &[u8]) -> io::Result<()> {
+    let sample = publisher.loan_slice_uninit(message.len()).map_err(other)?;
+    sample.write_from_slice(message).send().map_err(other)?;
+    Ok(())
+}
+
+impl Channel for Services {
+    #[inline(always)]
+    fn send(&mut self, message: &[u8]) -> io::Result<()> {
+        put(&self.publisher, message)
+    }
+
+    #[inline(always)]
+    fn receive<R>(&mut self, show: impl FnOnce(&[u8]) -> R) -> io::Result<R> {
+        loop {
+            if let Some(sample) = self.subscriber.receive().map_err(other)? {
+                return Ok(show(sample.payload()));
+            }
+            spin_loop();
+        }
+    }
+
+    #[inline(always)]
+    fn echo(&mut self, last: impl FnOnce(&[u8]) -> bool) -> io::Result<bool> {
+        loop {
+            if let Some(sample) = self.subscriber.receive().map_err(other)? {
+                let goes_on = !last(sample.payload());
+                if goes_on {
+                    put(&self.publisher, sample.payload())?;
+                }
+                return Ok(goes_on);
+            }
+            spin_loop();
+        }
+    }
+}

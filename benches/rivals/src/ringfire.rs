@@ -1,0 +1,111 @@
+//! ringfire: rings of typed slots in shared memory, lossless or lossy, one producer each way.
+
+use crate::{sized, words::of_bytes};
+use ringfire::{FlowControl, RingConsumer, RingProducer, RingProducerBuilder};
+use slipring_cli::bench::channel::{Channel, Contender, End, Place};
+use slipring_cli::bench::workload::Workload;
+use std::hint::spin_loop;
+use std::io;
+
+pub const CONTENDERS: [Contender; 1] = [Contender {
+    name: "ringfire",
+    how: "lossless flow control (lossy: latest wins), push, recv_batch of 32 in streams, busy spin",
+    threads: false,
+    suits: |_, _| true,
+    open: |place| sized!(place, Rings),
+}];
+
+const BATCH: usize = 32;
+
+struct Rings<const N: usize> {
+    producer: RingProducer<[u64; N]>,
+    /// The ring of the other end; attached once that exists.
+    consumer: Option<RingConsumer<[u64; N]>>,
+    inward: std::path::PathBuf,
+    batch: Vec<[u64; N]>,
+}
+
+fn other(error: impl std::fmt::Display) -> io::Error {
+    io::Error::other(error.to_string())
+}
+
+impl<const N: usize> Rings<N> {
+    fn open(place: &Place<'_>) -> io::Result<Self> {
+        let path = |name: &str| place.directory.join(name);
+        let (out, inward) = match place.end {
+            End::First => (path("forth"), path("back")),
+            End::Second => (path("back"), path("forth")),
+        };
+        let flow = match place.load.workload {
+            Workload::Lossy => FlowControl::LossyLatestWins,
+            _ => FlowControl::LosslessBackpressure,
+        };
+        let options = RingProducerBuilder::new(place.slots()).flow_control(flow);
+        let mut rings = Self {
+            producer: options.build(out).map_err(other)?,
+            consumer: None,
+            inward,
+            batch: vec![[0; N]; BATCH],
+        };
+        if place.end == End::Second {
+            rings.start()?;
+        }
+        Ok(rings)
+    }
+
+    #[inline(always)]
+    fn next(&mut self) -> io::Result<[u64; N]> {
+        let consumer = self.consumer.as_mut().ok_or(io::ErrorKind::NotConnected)?;
+        loop {
+            if let Some(item) = consumer.try_recv() {
+                return Ok(item);
+            }
+            spin_loop();
+        }
+    }
+}
+
+impl<const N: usize> Channel for Rings<N> {
+    fn start(&mut self) -> io::Result<()> {
+        self.consumer = Some(RingConsumer::attach(&self.inward).map_err(other)?);
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn send(&mut self, message: &[u8]) -> io::Result<()> {
+        self.producer.push(of_bytes(message)?);
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn receive<R>(&mut self, show: impl FnOnce(&[u8]) -> R) -> io::Result<R> {
+        let item = self.next()?;
+        Ok(show(bytemuck::bytes_of(&item)))
+    }
+
+    #[inline(always)]
+    fn echo(&mut self, last: impl FnOnce(&[u8]) -> bool) -> io::Result<bool> {
+        let item = self.next()?;
+        let goes_on = !last(bytemuck::bytes_of(&item));
+        if goes_on {
+            self.producer.push(&item);
+        }
+        Ok(goes_on)
+    }
+
+    #[inline(always)]
+    fn receive_many(&mut self, mut show: impl FnMut(&[u8]) -> bool) -> io::Result<()> {
+        let consumer = self.consumer.as_mut().ok_or(io::ErrorKind::NotConnected)?;
+        loop {
+            let got = consumer.recv_batch(&mut self.batch);
+            for item in &self.batch[..got] {
+                if show(bytemuck::bytes_of(item)) {
+                    return Ok(());
+                }
+            }
+            if got == 0 {
+                spin_loop();
+            }
+        }
+    }
+}
