@@ -6,7 +6,7 @@
 use libfuzzer_sys::fuzz_target;
 use slipring::layout::geometry::Geometry;
 use slipring::ring::consumer::{Consumer, Joining, Lost};
-use slipring::ring::observer::{Observer, Resume};
+use slipring::ring::observer::{Observed, Observer, Resume};
 use slipring::ring::producer::Producer;
 use slipring::ring::Start;
 use slipring::segment::Memory;
@@ -92,10 +92,14 @@ fuzz_target!(|data: &[u8]| {
         for resume in [Resume::Newest, Resume::Oldest] {
             if let Ok(mut observer) = Observer::attach(memory.clone(), start, resume) {
                 for _ in 0..64 {
-                    if observer.try_next().is_err() {
-                        break;
+                    match observer.try_next() {
+                        Ok(Observed::Message(copied)) => {
+                            assert!(copied.len <= geometry.max_message);
+                            assert_eq!(observer.payload(copied).len(), copied.len as usize);
+                        }
+                        Ok(_) => {}
+                        Err(_) => break,
                     }
-                    assert!(observer.payload().len() <= geometry.max_message as usize / 8 + 1);
                     memory
                         .words()
                         .at(numbers.next())

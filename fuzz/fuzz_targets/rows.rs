@@ -51,9 +51,10 @@ fuzz_target!(|data: &[u8]| {
             }
         }
         match observer.try_next().expect("a sound ring") {
-            Observed::Message { sequence, .. } => {
-                assert_eq!(sequence, seen + lost);
-                assert!(observer.payload().iter().all(|word| *word == sequence));
+            Observed::Message(copied) => {
+                assert_eq!(copied.sequence, seen + lost);
+                let whole = |word: &[u8]| word == copied.sequence.to_le_bytes();
+                assert!(observer.payload(copied).chunks(8).all(whole));
                 seen += 1;
             }
             Observed::Lapped { lost: more, .. } => lost += more,

@@ -111,9 +111,10 @@ pub fn take(consumer: &mut Consumer) -> u64 {
 /// Looks once; checks that a message is whole. The words say what was seen.
 pub fn look(observer: &mut Observer) -> String {
     match observer.try_next().expect("a sound ring") {
-        Observed::Message { sequence, .. } => {
-            let expected = [sequence + 100, sequence + 200];
-            assert_eq!(observer.payload(), expected, "torn");
+        Observed::Message(copied) => {
+            let sequence = copied.sequence;
+            let expected = [sequence + 100, sequence + 200].map(u64::to_le_bytes);
+            assert_eq!(observer.payload(copied), expected.concat(), "torn");
             format!("read {sequence}")
         }
         Observed::Lapped { lost, resumed_at } => format!("lost {lost} at {resumed_at}"),

@@ -98,10 +98,8 @@ pub fn inherit(mut old: Observer, new: &Memory) {
     // A stream holds no more messages than words, whatever it says.
     for _ in 0..new.geometry().words() {
         match old.try_next() {
-            Ok(Observed::Message { sequence, len }) if sequence == producer.sequence() => {
-                let bytes: &[u8] = bytemuck::cast_slice(old.payload());
-                let payload = bytes.get(..len as usize).unwrap_or_default();
-                if producer.try_publish(payload).is_err() {
+            Ok(Observed::Message(copied)) if copied.sequence == producer.sequence() => {
+                if producer.try_publish(old.payload(copied)).is_err() {
                     break;
                 }
             }

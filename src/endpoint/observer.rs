@@ -11,7 +11,7 @@ use super::ring::Ring;
 use super::set::{Sealed, Source};
 use crate::layout::lines::{Bell, ProducerState, RowState};
 use crate::ring::consumer::{epoch, Epoch};
-use crate::ring::observer::{Observed, Observer as Core};
+use crate::ring::observer::{Copied, Observed, Observer as Core};
 use crate::ring::Start;
 use crate::segment::{Canary, Held, Memory};
 use crate::sync::Ordering::Relaxed;
@@ -196,16 +196,10 @@ impl Observer {
         &mut self,
         deadline: impl Into<Deadline>,
     ) -> Result<Received<'_>, ReceiveError> {
-        self.undisturbed()?;
-        let observed = match self.core.try_next()? {
-            Observed::Empty => match self.wait_for_next(deadline.into())? {
-                None => return Ok(Received::Closed),
-                Some(observed) => observed,
-            },
-            observed => observed,
-        };
-        // Zeroes may have taken the place of what was being copied.
-        self.undisturbed()?;
+        if let Some(copied) = self.take() {
+            return Ok(self.message(copied));
+        }
+        let observed = self.next_observed(deadline.into())?;
         Ok(self.received(observed))
     }
 
@@ -215,12 +209,10 @@ impl Observer {
     /// [`TryReceiveError::Empty`] or [`TryReceiveError::Closed`].
     #[inline]
     pub fn try_receive(&mut self) -> Result<Received<'_>, TryReceiveError> {
-        self.undisturbed()?;
-        let observed = match self.core.try_next()? {
-            Observed::Empty => self.try_again()?,
-            observed => observed,
-        };
-        self.undisturbed()?;
+        if let Some(copied) = self.take() {
+            return Ok(self.message(copied));
+        }
+        let observed = self.try_observed()?;
         Ok(self.received(observed))
     }
 
@@ -282,24 +274,60 @@ impl Observer {
         disturbance(self.canary, self.core.memory())
     }
 
+    /// The next message, if it is there and nothing needs a closer look.
     #[inline(always)]
+    fn take(&mut self) -> Option<Copied> {
+        if self.canary.disturbed() {
+            return None;
+        }
+        let copied = self.core.take()?;
+        // Zeroes may have taken the place of what was being copied; then the long way says so.
+        (!self.canary.disturbed()).then_some(copied)
+    }
+
+    #[inline(always)]
+    fn message(&mut self, copied: Copied) -> Received<'_> {
+        self.received += 1;
+        if self.pace.took(1, u64::from(copied.len) + 8) {
+            let ahead = self.core.lag();
+            self.pace.look(ahead);
+        }
+        Received::Message(Payload::new(self.core.payload(copied), copied.sequence))
+    }
+
     fn received(&mut self, observed: Observed) -> Received<'_> {
         match observed {
-            Observed::Message { sequence, len } => {
-                self.received += 1;
-                if self.pace.took(1, u64::from(len) + 8) {
-                    let ahead = self.core.lag();
-                    self.pace.look(ahead);
-                }
-                let bytes = bytemuck::cast_slice(self.core.payload());
-                Received::Message(Payload::new(&bytes[..len as usize], sequence))
-            }
+            Observed::Message(copied) => self.message(copied),
             Observed::Lapped { lost, resumed_at } => {
                 self.lost = self.lost.wrapping_add(lost);
                 Received::Lapped { lost, resumed_at }
             }
             Observed::Empty => Received::Closed,
         }
+    }
+
+    /// What comes next, waiting for it; nothing once the ring is closed.
+    #[inline(never)]
+    fn next_observed(&mut self, deadline: Deadline) -> Result<Observed, ReceiveError> {
+        self.undisturbed()?;
+        let observed = match self.core.try_next()? {
+            Observed::Empty => self.wait_for_next(deadline)?,
+            observed => observed,
+        };
+        self.undisturbed()?;
+        Ok(observed)
+    }
+
+    /// What comes next, if it is there.
+    #[inline(never)]
+    fn try_observed(&mut self) -> Result<Observed, TryReceiveError> {
+        self.undisturbed()?;
+        let observed = match self.core.try_next()? {
+            Observed::Empty => self.try_again()?,
+            observed => observed,
+        };
+        self.undisturbed()?;
+        Ok(observed)
     }
 
     fn try_again(&mut self) -> Result<Observed, TryReceiveError> {
@@ -313,7 +341,7 @@ impl Observer {
     }
 
     #[inline(never)]
-    fn wait_for_next(&mut self, deadline: Deadline) -> Result<Option<Observed>, ReceiveError> {
+    fn wait_for_next(&mut self, deadline: Deadline) -> Result<Observed, ReceiveError> {
         self.pace.empty();
         let memory = self.core.memory().clone();
         let may_sleep = self.row.is_some();
@@ -330,11 +358,11 @@ impl Observer {
             self.slept = slept;
             match self.core.try_next()? {
                 Observed::Empty => {}
-                observed => return Ok(Some(observed)),
+                observed => return Ok(observed),
             }
             match outcome {
                 Outcome::Ready => crate::sync::spin_hint(),
-                Outcome::Over => return Ok(None),
+                Outcome::Over => return Ok(Observed::Empty),
                 Outcome::TimedOut => return Err(ReceiveError::TimedOut),
                 Outcome::Gone if self.ring.is_poisoned() => return Err(ReceiveError::Poisoned),
                 Outcome::Gone => {

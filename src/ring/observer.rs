@@ -1,8 +1,8 @@
 //! The lossy reading side: copies first, then asks whether the copy was overtaken.
 //!
 //! Layer 3, no unsafe code. An observer writes nothing, holds nobody back, and is told exactly what
-//! it missed. It copies up to a batch of frames and validates them with one look at `reserve`; what
-//! it hands out comes from its private copy.
+//! it missed. It copies a message, then looks at `reserve`; what it hands out is its private copy. That
+//! line changes once per block, so looking at it for each message is nearly free.
 
 use super::consumer::producer_state;
 use super::index::{newest, oldest, overtaken, place, Nowhere};
@@ -11,11 +11,6 @@ use crate::layout::frame::{CommitWord, WORD};
 use crate::layout::lines::ProducerState;
 use crate::segment::Memory;
 use crate::sync::{edge_fence, Ordering::Relaxed};
-
-/// The most frames copied before one validation.
-const BATCH: usize = 32;
-/// Words of private buffer for a batch; a single larger message gets what it needs.
-const BUFFER_WORDS: usize = 8192;
 
 /// Where an observer goes on after it was lapped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -28,16 +23,20 @@ pub enum Resume {
     Oldest,
 }
 
+/// A message, copied and intact; its bytes are in [`Observer::payload`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Copied {
+    /// Its number.
+    pub sequence: u64,
+    /// Its length in bytes.
+    pub len: u32,
+}
+
 /// What an observer found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Observed {
-    /// A message; its payload is in [`Observer::payload`].
-    Message {
-        /// Number of the message.
-        sequence: u64,
-        /// Payload bytes.
-        len: u32,
-    },
+    /// A message.
+    Message(Copied),
     /// Messages are gone.
     Lapped {
         /// How many.
@@ -49,28 +48,17 @@ pub enum Observed {
     Empty,
 }
 
-/// A message in the private buffer.
-#[derive(Clone, Copy, Debug, Default)]
-struct Copied {
-    offset: u32,
-    len: u32,
-    sequence: u64,
-}
-
 /// The private state of one observer.
 #[derive(Debug)]
 pub struct Observer {
     memory: Memory,
     resume: Resume,
-    /// Where the next frame that was not copied yet begins.
+    /// Where the next frame begins.
     position: u64,
-    /// Sequence of the next message that was not copied yet.
+    /// Sequence of the next message.
     sequence: u64,
+    /// Room for the largest message.
     buffer: Box<[u64]>,
-    batch: [Copied; BATCH],
-    /// The part of `batch` that was validated and not handed out yet.
-    next: usize,
-    filled: usize,
 }
 
 impl Observer {
@@ -78,16 +66,12 @@ impl Observer {
     pub fn attach(memory: Memory, start: Start, resume: Resume) -> Result<Self, Nowhere> {
         let at = place(&memory, start, 0)?;
         let largest = (memory.geometry().max_message as usize).div_ceil(WORD as usize);
-        let words = largest.max(BUFFER_WORDS.min(memory.geometry().words() as usize));
         Ok(Self {
             memory,
             resume,
             position: at.position,
             sequence: at.sequence,
-            buffer: vec![0; words].into_boxed_slice(),
-            batch: [Copied::default(); BATCH],
-            next: 0,
-            filled: 0,
+            buffer: vec![0; largest].into_boxed_slice(),
         })
     }
 
@@ -96,95 +80,90 @@ impl Observer {
         &self.memory
     }
 
-    /// Sequence of the next message that will be handed out.
+    /// Sequence of the next message.
+    #[inline(always)]
     pub fn sequence(&self) -> u64 {
-        match self.batch.get(self.next) {
-            Some(copied) if self.next < self.filled => copied.sequence,
-            _ => self.sequence,
-        }
+        self.sequence
     }
 
-    /// The bytes the last [`Observed::Message`] was about.
+    /// The bytes of the message that was taken last.
     #[inline(always)]
-    pub fn payload(&self) -> &[u64] {
-        let copied = &self.batch[self.next.saturating_sub(1)];
-        let words = (copied.len as usize).div_ceil(WORD as usize);
-        &self.buffer[copied.offset as usize..copied.offset as usize + words]
+    pub fn payload(&self, copied: Copied) -> &[u8] {
+        let bytes = bytemuck::cast_slice(&self.buffer);
+        bytes.get(..copied.len as usize).unwrap_or_default()
     }
 
     /// Whether something new may be there. May be true for a message that turns out to be gone.
     #[inline(always)]
     pub fn ready(&self) -> bool {
-        if self.next < self.filled {
-            return true;
-        }
         let word = self.memory.words().at(self.position).load(Relaxed);
         CommitWord::from_raw(word).commits(self.sequence) || overtaken(&self.memory, self.position)
     }
 
-    /// Takes the next message, or the news of a loss, if there is any.
+    /// Takes the next message, if it is there and nothing needs a closer look.
     #[inline(always)]
-    pub fn try_next(&mut self) -> Result<Observed, Corrupt> {
-        if self.next == self.filled {
-            let found = self.fill()?;
-            if found != Observed::Empty || self.filled == 0 {
-                return Ok(found);
-            }
+    pub fn take(&mut self) -> Option<Copied> {
+        let word = self.memory.words().at(self.position).load(Relaxed);
+        let word = CommitWord::from_raw(word);
+        if !word.commits(self.sequence) {
+            return None;
         }
-        let copied = self.batch[self.next];
-        self.next += 1;
-        Ok(Observed::Message {
-            sequence: copied.sequence,
-            len: copied.len,
+        edge_fence!(E1 observe: Acquire);
+        let frame = Frame::decode(self.memory.geometry(), self.position, word).ok()?;
+        if frame.pad {
+            return None;
+        }
+        self.copy(frame)
+    }
+
+    /// Copies the message of a frame that begins here and steps over it, if it was intact.
+    #[inline(always)]
+    fn copy(&mut self, frame: Frame) -> Option<Copied> {
+        let words = (frame.len as usize).div_ceil(WORD as usize);
+        let out = self.buffer.get_mut(..words)?;
+        self.memory.words().copy_out(self.position + WORD, out);
+        edge_fence!(E2 observe: Acquire);
+        if overtaken(&self.memory, self.position) {
+            return None;
+        }
+        let sequence = self.sequence;
+        self.position = frame.end;
+        self.sequence = sequence.wrapping_add(1);
+        Some(Copied {
+            sequence,
+            len: frame.len,
         })
     }
 
-    /// Copies what is there, then validates all of it at once.
-    fn fill(&mut self) -> Result<Observed, Corrupt> {
-        (self.next, self.filled) = (0, 0);
-        let (mut position, mut sequence) = (self.position, self.sequence);
-        let (mut used, mut count) = (0, 0);
-        let mut damage = None;
-        while count < BATCH {
-            let word = self.memory.words().at(position).load(Relaxed);
+    /// The next message, or the news of a loss, if there is any.
+    pub fn try_next(&mut self) -> Result<Observed, Corrupt> {
+        loop {
+            let word = self.memory.words().at(self.position).load(Relaxed);
             let word = CommitWord::from_raw(word);
-            if !word.commits(sequence) {
-                break;
-            }
-            edge_fence!(E1 observe: Acquire);
-            let frame = match Frame::decode(self.memory.geometry(), position, word) {
-                Ok(frame) => frame,
-                Err(corrupt) => {
-                    damage = Some(corrupt);
-                    break;
-                }
+            let frame = if word.commits(self.sequence) {
+                edge_fence!(E1 observe: Acquire);
+                Some(Frame::decode(self.memory.geometry(), self.position, word))
+            } else {
+                None
             };
-            if !frame.pad {
-                let words = (frame.len as usize).div_ceil(WORD as usize);
-                let Some(out) = self.buffer.get_mut(used..used + words) else {
-                    break;
-                };
-                self.memory.words().copy_out(position + WORD, out);
-                self.batch[count] = Copied {
-                    offset: used as u32,
-                    len: frame.len,
-                    sequence,
-                };
-                used += words;
-                count += 1;
-                sequence = sequence.wrapping_add(1);
+            if let Some(Ok(frame)) = frame {
+                if !frame.pad {
+                    if let Some(copied) = self.copy(frame) {
+                        return Ok(Observed::Message(copied));
+                    }
+                }
             }
-            position = frame.end;
-        }
-        edge_fence!(E2 observe: Acquire);
-        if overtaken(&self.memory, self.position) {
-            return Ok(self.resynchronise());
-        }
-        (self.position, self.sequence, self.filled) = (position, sequence, count);
-        match damage {
-            // Everything before the damaged frame is good; it is delivered first.
-            Some(corrupt) if count == 0 => Err(corrupt),
-            _ => Ok(Observed::Empty),
+            // Whatever was read counts only if it had not been overwritten by then.
+            edge_fence!(E2 observe: Acquire);
+            if overtaken(&self.memory, self.position) {
+                return Ok(self.resynchronise());
+            }
+            match frame {
+                None => return Ok(Observed::Empty),
+                Some(Err(corrupt)) => return Err(corrupt),
+                // A pad, and no pad follows a pad.
+                Some(Ok(frame)) => self.position = frame.end,
+            }
         }
     }
 
@@ -233,29 +212,64 @@ mod tests {
     use crate::ring::producer::Producer;
 
     #[test]
-    fn the_next_number_counts_what_was_copied_and_not_handed_out() {
+    fn messages_are_copied_one_by_one() {
         let memory = Memory::local(Geometry::new(4096, 8, 1, 0, false).unwrap());
         let mut producer = Producer::attach(memory.clone(), 1).unwrap();
         let mut observer = Observer::attach(memory.clone(), Start::Oldest, Resume::Newest).unwrap();
-        for _ in 0..5 {
-            producer.try_publish(&[0; 100]).unwrap();
+        assert_eq!(
+            (observer.take(), observer.try_next()),
+            (None, Ok(Observed::Empty))
+        );
+        for n in 0..5 {
+            producer.try_publish(&[n; 100]).unwrap();
         }
-        for next in 0..5 {
-            assert_eq!(observer.sequence(), next);
-            let got = observer.try_next().unwrap();
-            assert_eq!(
-                got,
-                Observed::Message {
-                    sequence: next,
-                    len: 100
-                }
-            );
+        for sequence in 0..5 {
+            assert_eq!((observer.sequence(), observer.ready()), (sequence, true));
+            let copied = Copied { sequence, len: 100 };
+            // The long way and the short way.
+            if sequence % 2 == 0 {
+                assert_eq!(observer.try_next(), Ok(Observed::Message(copied)));
+            } else {
+                assert_eq!(observer.take(), Some(copied));
+            }
+            assert_eq!(observer.payload(copied), [sequence as u8; 100]);
         }
         assert_eq!(
-            (observer.sequence(), observer.try_next()),
-            (5, Ok(Observed::Empty))
+            (observer.take(), observer.try_next()),
+            (None, Ok(Observed::Empty))
         );
         let announced = memory.producer().reserve.position.load(Relaxed);
         assert_eq!(observer.lag(), announced - 5 * 112);
+    }
+
+    #[test]
+    fn the_short_way_leaves_pads_and_losses_to_the_long_one() {
+        let memory = Memory::local(Geometry::new(4096, 8, 1, 0, false).unwrap());
+        let mut producer = Producer::attach(memory.clone(), 1).unwrap();
+        let mut observer = Observer::attach(memory.clone(), Start::Oldest, Resume::Newest).unwrap();
+        // Four frames of 1008 bytes leave 64: the fifth message follows a pad.
+        for n in 0..4 {
+            producer.try_publish(&[n; 1000]).unwrap();
+            assert!(observer.take().is_some());
+        }
+        producer.try_publish(&[4; 1000]).unwrap();
+        assert_eq!(observer.take(), None);
+        let fifth = Copied {
+            sequence: 4,
+            len: 1000,
+        };
+        assert_eq!(observer.try_next(), Ok(Observed::Message(fifth)));
+        for n in 5..20 {
+            producer.try_publish(&[n; 1000]).unwrap();
+        }
+        assert_eq!(observer.take(), None);
+        let Ok(Observed::Lapped { lost, resumed_at }) = observer.try_next() else {
+            panic!("the loss went unnoticed");
+        };
+        assert_eq!((lost, observer.sequence()), (resumed_at - 5, resumed_at));
+        assert_eq!(
+            observer.take().map(|copied| copied.sequence),
+            Some(resumed_at)
+        );
     }
 }

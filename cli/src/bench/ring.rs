@@ -200,6 +200,41 @@ impl Channel for Observed {
         Err(wrong_end())
     }
 
+    #[inline(always)]
+    fn receive_many(&mut self, mut show: impl FnMut(&[u8]) -> bool) -> io::Result<()> {
+        let Self::Observer(observer) = self else {
+            return Err(wrong_end());
+        };
+        loop {
+            match observer.receive().map_err(io::Error::other)? {
+                Received::Message(message) => {
+                    if show(&message) {
+                        return Ok(());
+                    }
+                }
+                Received::Lapped { .. } => {}
+                Received::Closed => return Err(io::ErrorKind::UnexpectedEof.into()),
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn send_many(
+        &mut self,
+        count: usize,
+        message: &mut [u8],
+        mut fill: impl FnMut(&mut [u8]),
+    ) -> io::Result<()> {
+        let Self::Producer(producer) = self else {
+            return Err(wrong_end());
+        };
+        for _ in 0..count {
+            fill(message);
+            producer.publish(message).map_err(io::Error::other)?;
+        }
+        Ok(())
+    }
+
     fn missed(&self) -> Option<u64> {
         match self {
             Self::Producer(_) => None,
