@@ -70,6 +70,26 @@ pub unsafe fn copy_words(to: *mut u8, from: *const u8, bytes: usize, wide: Wide)
     }
 }
 
+/// As [`copy_words`], from private memory that has probably been written just now, in words or more at a
+/// time. A load that spans several stores which have not reached the cache must wait for them, while one
+/// that lies within a store gets its value at once: so it loads words, and stores as wide as the other.
+///
+/// # Safety
+/// As [`copy_words`].
+#[inline(always)]
+pub unsafe fn copy_fresh_words(to: *mut u8, from: *const u8, bytes: usize, wide: Wide) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: the caller's promises are exactly those of the callee.
+    unsafe {
+        x86::copy_fresh(to, from, bytes, wide);
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    // SAFETY: the caller's promises are exactly those of the callee.
+    unsafe {
+        copy_words(to, from, bytes, wide);
+    }
+}
+
 #[cfg(not(target_arch = "x86_64"))]
 unsafe fn word_by_word(to: *mut u8, from: *const u8, bytes: usize) {
     use crate::sync::{AtomicU64, Ordering::Relaxed};
@@ -117,6 +137,75 @@ mod x86 {
                     out("zmm16") _, out("zmm17") _, options(nostack, preserves_flags)),
                 Wide::Avx if n <= 64 => avx_33_to_64(to, from, n),
                 _ => long(to, from, n, wide),
+            }
+        }
+    }
+
+    /// Loads words, puts them together in registers, and stores those.
+    #[inline(always)]
+    pub unsafe fn copy_fresh(to: *mut u8, from: *const u8, n: usize, wide: Wide) {
+        // SAFETY: as in `copy`; every load is of eight bytes at an offset of which `n` is at least
+        // eight more.
+        unsafe {
+            if n <= 32 {
+                return fresh_up_to_32(to, from, n);
+            }
+            match wide {
+                Wide::Avx512 if n == 64 => asm!(
+                    "vmovq xmm16, [{f}]", "vmovq xmm17, [{f}+16]",
+                    "vmovq xmm18, [{f}+32]", "vmovq xmm19, [{f}+48]",
+                    "vmovhps xmm16, xmm16, [{f}+8]", "vmovhps xmm17, xmm17, [{f}+24]",
+                    "vmovhps xmm18, xmm18, [{f}+40]", "vmovhps xmm19, xmm19, [{f}+56]",
+                    "vinserti32x4 ymm16, ymm16, xmm17, 1", "vinserti32x4 ymm18, ymm18, xmm19, 1",
+                    "vinserti64x4 zmm16, zmm16, ymm18, 1", "vmovdqu64 [{t}], zmm16",
+                    f = in(reg) from, t = in(reg) to,
+                    out("zmm16") _, out("zmm17") _, out("zmm18") _, out("zmm19") _,
+                    options(nostack, preserves_flags)),
+                Wide::Avx512 if n < 64 => asm!(
+                    "vmovq xmm16, [{f}]", "vmovq xmm17, [{f}+16]",
+                    "vmovq xmm18, [{f}+{n}-32]", "vmovq xmm19, [{f}+{n}-16]",
+                    "vmovhps xmm16, xmm16, [{f}+8]", "vmovhps xmm17, xmm17, [{f}+24]",
+                    "vmovhps xmm18, xmm18, [{f}+{n}-24]", "vmovhps xmm19, xmm19, [{f}+{n}-8]",
+                    "vinserti32x4 ymm16, ymm16, xmm17, 1", "vinserti32x4 ymm18, ymm18, xmm19, 1",
+                    "vmovdqu64 [{t}], ymm16", "vmovdqu64 [{t}+{n}-32], ymm18",
+                    f = in(reg) from, t = in(reg) to, n = in(reg) n,
+                    out("zmm16") _, out("zmm17") _, out("zmm18") _, out("zmm19") _,
+                    options(nostack, preserves_flags)),
+                _ if n <= 128 => fresh_by_32(to, from, n),
+                _ => long(to, from, n, wide),
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn fresh_up_to_32(to: *mut u8, from: *const u8, n: usize) {
+        // SAFETY: as in `copy`; `n` is a multiple of eight, so it is 0, 8, 16, 24 or 32.
+        unsafe {
+            if n >= 16 {
+                asm!("movq {a}, qword ptr [{f}]", "movq {b}, qword ptr [{f}+{n}-16]",
+                    "movhps {a}, qword ptr [{f}+8]", "movhps {b}, qword ptr [{f}+{n}-8]",
+                    "movups [{t}], {a}", "movups [{t}+{n}-16], {b}",
+                    a = out(xmm_reg) _, b = out(xmm_reg) _,
+                    f = in(reg) from, t = in(reg) to, n = in(reg) n,
+                    options(nostack, preserves_flags));
+            } else if n != 0 {
+                asm!("mov {w}, [{f}]", "mov [{t}], {w}", w = out(reg) _,
+                    f = in(reg) from, t = in(reg) to, options(nostack, preserves_flags));
+            }
+        }
+    }
+
+    #[inline(never)]
+    unsafe fn fresh_by_32(to: *mut u8, from: *const u8, n: usize) {
+        // SAFETY: as in `long`, with n > 32 and steps of 32.
+        unsafe {
+            let mut at = 0;
+            loop {
+                fresh_up_to_32(to.add(at), from.add(at), 32);
+                if at + 32 == n {
+                    return;
+                }
+                at = (at + 32).min(n - 32);
             }
         }
     }
@@ -199,21 +288,19 @@ mod tests {
                 let from: Vec<u64> = (1..=words as u64 + 16)
                     .map(|i| i * 0x0101_0101_0101)
                     .collect();
-                let mut to = vec![u64::MAX; words + 16];
-                // SAFETY: both vectors are longer than the range, aligned, and distinct.
-                unsafe {
-                    copy_words(
-                        to[8..].as_mut_ptr().cast(),
-                        from[3..].as_ptr().cast(),
-                        words * 8,
-                        wide,
-                    );
+                for copy in [copy_words, copy_fresh_words] {
+                    let mut to = vec![u64::MAX; words + 16];
+                    let at = to[8..].as_mut_ptr().cast();
+                    // SAFETY: both vectors are longer than the range, aligned, and distinct.
+                    unsafe {
+                        copy(at, from[3..].as_ptr().cast(), words * 8, wide);
+                    }
+                    assert_eq!(to[8..8 + words], from[3..3 + words], "{wide:?} {words}");
+                    assert!(to[..8]
+                        .iter()
+                        .chain(&to[8 + words..])
+                        .all(|w| *w == u64::MAX));
                 }
-                assert_eq!(to[8..8 + words], from[3..3 + words], "{wide:?} {words}");
-                assert!(to[..8]
-                    .iter()
-                    .chain(&to[8 + words..])
-                    .all(|w| *w == u64::MAX));
             }
         }
     }

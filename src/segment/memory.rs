@@ -5,7 +5,7 @@
 //! that the protocol grants exclusive bytes.
 #![allow(unsafe_code, reason = "overlays shared structs on raw memory")]
 
-use super::copy::{copy_words, Wide};
+use super::copy::{copy_fresh_words, copy_words, Wide};
 use super::region::Region;
 use crate::layout::description::Description;
 use crate::layout::frame::WORD;
@@ -363,7 +363,7 @@ impl<'m> Words<'m> {
         // while the producer is borrowed.
         unsafe {
             if payload.len().is_multiple_of(WORD as usize) {
-                copy_words(to.as_ptr(), payload.as_ptr(), payload.len(), self.wide);
+                copy_fresh_words(to.as_ptr(), payload.as_ptr(), payload.len(), self.wide);
             } else {
                 copy_ragged(to, payload, self.wide);
             }
@@ -451,7 +451,7 @@ unsafe fn copy_ragged(to: NonNull<u8>, payload: &[u8], wide: Wide) {
     unsafe {
         let last = to.add(whole).cast::<AtomicU64>();
         last.as_ref().store(last_word(payload), Ordering::Relaxed);
-        copy_words(to.as_ptr(), payload.as_ptr(), whole, wide);
+        copy_fresh_words(to.as_ptr(), payload.as_ptr(), whole, wide);
     }
 }
 

@@ -253,7 +253,9 @@ fn run_in_threads(
             Failure::new(FAILED, format!("{}: {error}", request.contender.name))
         };
         let mine = mine.run(End::First, request.load);
-        let theirs = second.join().map_err(|_| named(&"its second thread panicked"))?;
+        let theirs = second
+            .join()
+            .map_err(|_| named(&"its second thread panicked"))?;
         Ok(Ok((
             mine.map_err(|error| named(&error))?,
             theirs.map_err(|error| named(&error))?,
