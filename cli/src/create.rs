@@ -9,6 +9,7 @@ use slipring::{Ring, Schema};
 EXAMPLES
   slipring create ticks
   slipring create quotes --capacity 4MiB --schema 'time_ns:u64,bid:f64,ask:f64'
+  slipring create timed --stamps          # slipring stat timed shows latencies
   slipring create shared --mode 0660      # the group may consume, not only observe")]
 pub struct Arguments {
     /// Name of the ring, or a path that begins with / or .
@@ -34,6 +35,9 @@ pub struct Arguments {
     /// Go on without consumers that hold one publish back for longer than this
     #[arg(long, value_name = "TIME", value_parser = text::duration)]
     evict_after: Option<std::time::Duration>,
+    /// Stamp each message, and have each consumer keep a histogram of what messages took: see stat
+    #[arg(long)]
+    stamps: bool,
     /// Lay out for huge pages
     #[arg(long)]
     huge: bool,
@@ -50,6 +54,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
         .max_readers(arguments.readers)
         .first_sequence(arguments.first_sequence)
         .mode(arguments.mode)
+        .stamps(arguments.stamps)
         .huge_pages(arguments.huge);
     if let Some(patience) = arguments.evict_after {
         builder = builder.evict_after(patience);

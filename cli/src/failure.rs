@@ -114,9 +114,9 @@ impl From<BrokerError> for Failure {
     fn from(error: BrokerError) -> Self {
         match error {
             BrokerError::Create(error) => error.into(),
-            BrokerError::BadPath { .. } | BrokerError::TooManyReaders { .. } => {
-                Self::new(USAGE, error)
-            }
+            BrokerError::BadPath { .. }
+            | BrokerError::TooManyReaders { .. }
+            | BrokerError::Stamps => Self::new(USAGE, error),
             error => Self::new(FAILED, error),
         }
     }

@@ -4,7 +4,7 @@ use crate::failure::Failure;
 use crate::text::{count, nanos, size, styled, Target, BOLD};
 use crate::Outcome;
 use serde_json::{json, Value};
-use slipring::{Form, ReaderStatus, Ring, RingStatus};
+use slipring::{Form, Latencies, ReaderStatus, Ring, RingStatus};
 use std::io::Write;
 
 #[derive(clap::Args)]
@@ -143,6 +143,9 @@ pub fn stat(arguments: &StatArguments) -> Outcome {
             count,
         )
     };
+    if ring.stamps() {
+        line("stamps", "each message says when it was published".into())?;
+    }
     line("next message", known(status.next_sequence))?;
     line("oldest", known(status.oldest_sequence))?;
     line(
@@ -178,9 +181,32 @@ pub fn stat(arguments: &StatArguments) -> Outcome {
                 if reader.may_park { ", may sleep" } else { "" },
             ),
         )?;
+        if let Some(latencies) = &reader.latencies {
+            line("    latency", took(latencies))?;
+        }
     }
     Ok(())
 }
+
+/// What messages took, on one line. A percentile needs ten messages above it.
+fn took(latencies: &Latencies) -> String {
+    let count_of = latencies.count();
+    let mut text = format!("of {} messages:", count(count_of));
+    for percent in PERCENTILES {
+        if count_of as f64 * (100.0 - percent) / 100.0 >= 10.0 - 1e-6 {
+            if let Some(time) = latencies.percentile(percent) {
+                text += &format!(" p{percent} {},", nanos(time.as_nanos() as f64));
+            }
+        }
+    }
+    text += &format!(" longest {}", nanos(latencies.longest().as_nanos() as f64));
+    if latencies.ahead() > 0 {
+        text += &format!("; {} stamps from the future", count(latencies.ahead()));
+    }
+    text
+}
+
+const PERCENTILES: [f64; 4] = [50.0, 99.0, 99.9, 99.99];
 
 fn kind(reader: &ReaderStatus) -> &'static str {
     match reader {
@@ -232,6 +258,16 @@ fn producer(status: &RingStatus) -> &'static str {
     }
 }
 
+fn measured(latencies: &Latencies) -> Value {
+    let buckets = latencies.buckets();
+    json!({
+        "count": latencies.count(),
+        "longest_ns": latencies.longest().as_nanos() as u64,
+        "ahead": latencies.ahead(),
+        "buckets_ns": buckets.map(|(time, n)| json!([time.as_nanos() as u64, n])).collect::<Vec<_>>(),
+    })
+}
+
 fn describe(name: &str, ring: &Ring) -> Value {
     let status = ring.status();
     let readers: Vec<Value> = status
@@ -247,6 +283,7 @@ fn describe(name: &str, ring: &Ring) -> Value {
                 "next_sequence": reader.next_sequence,
                 "position": reader.position,
                 "may_park": reader.may_park,
+                "latency": reader.latencies.as_ref().map(measured),
             })
         })
         .collect();
@@ -260,6 +297,7 @@ fn describe(name: &str, ring: &Ring) -> Value {
         "max_message_bytes": ring.max_message_bytes(),
         "frame_align": ring.frame_align(),
         "max_readers": ring.max_readers(),
+        "stamps": ring.stamps(),
         "evict_after_ns": ring.evicts_after().map(|time| time.as_nanos() as u64),
         "schema": ring.schema().map(|schema| schema.to_string()),
         "next_sequence": status.next_sequence,

@@ -562,6 +562,42 @@ fn latencies_are_counted_from_when_messages_were_due_and_results_can_be_compared
 }
 
 #[test]
+fn stat_says_what_messages_took() {
+    let shell = Shell::new();
+    shell.ok(&["create", "timed", "--stamps"]);
+    assert!(shell
+        .with_input(
+            &["pub", "timed", "--keep-open"],
+            "a\n".repeat(500).as_bytes()
+        )
+        .status
+        .success());
+    let reader = [
+        "sub", "timed", "--from", "oldest", "--cursor", "c", "--count", "400",
+    ];
+    assert_eq!(shell.ok(&reader), "a\n".repeat(400));
+    let mut child = shell
+        .command(&["sub", "timed", "--cursor", "c"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    for _ in 0..100 {
+        assert_eq!(lines.next().unwrap().unwrap(), "a");
+    }
+    let said = shell.ok(&["stat", "timed"]);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    // A percentile with fewer than ten messages above it is not shown.
+    assert!(
+        said.contains("of 100 messages: p50 ") && !said.contains("p99 "),
+        "{said}"
+    );
+    shell.ok(&["create", "plain"]);
+    assert!(!shell.ok(&["stat", "plain"]).contains("latency"));
+}
+
+#[test]
 fn clean_shows_first_and_keeps_what_may_be_wanted() {
     let shell = Shell::new();
     shell.ok(&["create", "idle"]);

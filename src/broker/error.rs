@@ -28,6 +28,9 @@ pub enum BrokerError {
         /// What is possible.
         max: u32,
     },
+    /// The readers of an isolated ring share no words, so none of them can keep a histogram that others
+    /// read: it cannot have [stamps](crate::Builder::stamps).
+    Stamps,
     /// The files of the ring could not be made.
     Create(CreateError),
     /// The kernel refused something else.
@@ -100,6 +103,7 @@ impl BrokerError {
             Self::InUse { .. } => 700,
             Self::BadPath { .. } => 701,
             Self::TooManyReaders { .. } => 702,
+            Self::Stamps => 703,
             Self::Create(error) => error.code(),
             Self::Io { .. } => 799,
         }
@@ -139,6 +143,9 @@ impl fmt::Display for BrokerError {
             Self::TooManyReaders { rows, max } => {
                 write!(f, "{rows} readers are too many for an isolated ring: at most {max}")
             }
+            Self::Stamps => f.write_str(
+                "an isolated ring cannot have stamps, because its readers share no words for what they measure: create it without",
+            ),
             Self::Create(error) => error.fmt(f),
             Self::Io { what, path, source } => {
                 write!(f, "could not {what} {}: {source}", path.display())

@@ -130,6 +130,9 @@ impl Broker {
                 max: MAX_SEATS,
             });
         }
+        if geometry.stamped {
+            return Err(BrokerError::Stamps);
+        }
         if !geometry.evicts() {
             *geometry = geometry.evicting_after(PATIENCE.as_nanos() as u64);
         }

@@ -5,6 +5,7 @@
 
 use super::conflated::Conflated;
 use super::error::{AttachError, Interrupted, ReceiveError, TryReceiveError};
+use super::latency::{self, STAMP};
 use super::message::{Batch, Message};
 use super::options::ConsumerOptions;
 use super::ring::Ring;
@@ -73,6 +74,8 @@ pub struct Consumer {
     waker: Waker,
     /// Where messages are copied to; empty where they are read in place.
     private: Box<[u64]>,
+    /// Whether messages begin with a stamp; they are copied then.
+    stamped: bool,
     /// What the next call reports before anything else.
     owed: Option<Interrupted>,
     missed: u64,
@@ -113,7 +116,10 @@ impl Consumer {
             bell::allow(&control.data);
         }
         let geometry = *core.memory().geometry();
-        let words = if geometry.evicts() {
+        if geometry.stamped {
+            latency::begin(core.memory(), core.row());
+        }
+        let words = if geometry.evicts() || geometry.stamped {
             (geometry.max_message as usize).div_ceil(8)
         } else {
             0
@@ -129,6 +135,7 @@ impl Consumer {
             pace: Pace::new(options.keep_distance, ring.capacity_bytes()),
             waker: Waker::default(),
             private: vec![0; words].into_boxed_slice(),
+            stamped: geometry.stamped,
             owed,
             missed: 0,
             ring: ring.clone(),
@@ -353,8 +360,12 @@ impl Consumer {
             return Ok(self.core.try_next()?);
         }
         match self.core.try_copy(&mut self.private) {
-            // Zeroes may have taken the place of what was being copied.
-            Ok(Some(arrived)) => self.undisturbed().map(|()| Some(arrived)),
+            Ok(Some(arrived)) => {
+                // Zeroes may have taken the place of what was being copied.
+                self.undisturbed()?;
+                self.time();
+                Ok(Some(arrived))
+            }
             Ok(None) => Ok(None),
             Err(Lost::Corrupt(corrupt)) => Err(corrupt.into()),
             Err(Lost::Evicted) => Err(self.rejoin()),
@@ -470,7 +481,17 @@ impl Consumer {
             return self.core.try_next().ok().flatten();
         }
         let arrived = self.core.try_copy(&mut self.private).ok().flatten()?;
-        self.undisturbed().ok().map(|()| arrived)
+        self.undisturbed().ok()?;
+        self.time();
+        Some(arrived)
+    }
+
+    /// Notes what the message in the private copy took, where it says when it was published.
+    #[inline]
+    fn time(&self) {
+        if self.stamped {
+            latency::record(self.core.memory(), self.core.row(), self.private[0]);
+        }
     }
 
     #[inline(always)]
@@ -491,11 +512,12 @@ impl Consumer {
         unsafe { words.bytes(arrived.payload, len) }
     }
 
-    /// The first bytes of the private copy.
+    /// The first bytes of the private copy, behind the stamp.
     #[cold]
     fn copied(&self, len: usize) -> &[u8] {
+        let from = if self.stamped { STAMP } else { 0 };
         bytemuck::cast_slice(&self.private)
-            .get(..len)
+            .get(from..len)
             .unwrap_or_default()
     }
 }

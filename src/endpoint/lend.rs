@@ -22,9 +22,9 @@ pub struct Claim<'p> {
 impl<'p> Claim<'p> {
     #[inline(always)]
     pub(super) fn new(producer: &'p mut Producer, payload: u64, len: usize) -> Self {
-        let in_place = !producer.core.memory().one_address();
+        let in_place = !producer.core.memory().one_address() && !producer.stamped;
         if !in_place {
-            producer.clear_scratch(len);
+            producer.clear_scratch(len + producer.prefix());
         }
         Self {
             producer,
@@ -45,8 +45,10 @@ impl<'p> Claim<'p> {
     /// sequence.
     #[inline(always)]
     pub fn commit_first(self, len: usize) -> u64 {
-        let len = len.min(self.len);
+        let mut len = len.min(self.len);
         if !self.in_place {
+            len += self.producer.prefix();
+            self.producer.stamp_scratch();
             let words = self.producer.core.memory().words();
             words.copy_in(self.payload, &self.producer.scratch[..len]);
         }
@@ -67,7 +69,7 @@ impl core::ops::Deref for Claim<'_> {
             // `deref_mut` writes it, and that needs `self` exclusively too.
             unsafe { words.bytes(self.payload, self.len) }
         } else {
-            &self.producer.scratch
+            &self.producer.scratch[self.producer.prefix()..]
         }
     }
 }
@@ -81,7 +83,8 @@ impl core::ops::DerefMut for Claim<'_> {
             // (`one_address` is false), so no other reference to these bytes exists.
             unsafe { words.bytes_mut(self.payload, self.len) }
         } else {
-            &mut self.producer.scratch
+            let prefix = self.producer.prefix();
+            &mut self.producer.scratch[prefix..]
         }
     }
 }
@@ -131,7 +134,7 @@ impl<'p> PublishBatch<'p> {
     /// The short way, as of a single publish.
     #[inline(always)]
     fn push_at_once(&mut self, payload: &[u8]) -> Option<u64> {
-        if self.producer.canary.disturbed() {
+        if self.producer.canary.disturbed() || self.producer.stamped {
             return None;
         }
         self.producer.core.stage_near(payload)
@@ -141,14 +144,12 @@ impl<'p> PublishBatch<'p> {
     #[inline(never)]
     fn push_slowly(&mut self, payload: &[u8], deadline: Deadline) -> Result<u64, PublishError> {
         self.producer.undisturbed()?;
-        loop {
-            match self.producer.core.try_stage(payload) {
+        self.producer.stamping(payload, |producer, payload| loop {
+            match producer.core.try_stage(payload) {
                 Ok(sequence) => return Ok(sequence),
-                Err(refused) => self
-                    .producer
-                    .wait_for_room(refused, payload.len(), deadline)?,
+                Err(refused) => producer.wait_for_room(refused, payload.len(), deadline)?,
             }
-        }
+        })
     }
 
     /// Adds a message if there is room now.
@@ -167,12 +168,12 @@ impl<'p> PublishBatch<'p> {
     #[inline(never)]
     fn try_push_slowly(&mut self, payload: &[u8]) -> Result<u64, TryPublishError> {
         self.producer.undisturbed()?;
-        loop {
-            match self.producer.core.try_stage(payload) {
+        self.producer.stamping(payload, |producer, payload| loop {
+            match producer.core.try_stage(payload) {
                 Ok(sequence) => return Ok(sequence),
-                Err(refused) => self.producer.refuse(refused, payload.len())?,
+                Err(refused) => producer.refuse(refused, payload.len())?,
             }
-        }
+        })
     }
 
     /// Publishes the batch. Returns how many messages that were.

@@ -6,6 +6,7 @@
 use super::conflated::Conflated;
 use super::consumer::{disturbance, producer_gone};
 use super::error::{AttachError, Interrupted, ReceiveError, TryReceiveError};
+use super::latency::STAMP;
 use super::options::ObserverOptions;
 use super::ring::Ring;
 use super::set::{Sealed, Source};
@@ -66,6 +67,8 @@ pub struct Observer {
     slept: bool,
     received: u64,
     lost: u64,
+    /// Bytes of a message in front of what is handed out.
+    skip: usize,
     /// The last epoch it told of.
     epoch: u64,
     /// The row it sleeps under, if it may; freed last.
@@ -156,6 +159,7 @@ impl Observer {
             slept: false,
             received: 0,
             lost: 0,
+            skip: if ring.stamps() { STAMP } else { 0 },
             row,
             one_thread: PhantomData,
         };
@@ -292,7 +296,8 @@ impl Observer {
             let ahead = self.core.lag();
             self.pace.look(ahead);
         }
-        Received::Message(Payload::new(self.core.payload(copied), copied.sequence))
+        let bytes = self.core.payload(copied).get(self.skip..);
+        Received::Message(Payload::new(bytes.unwrap_or_default(), copied.sequence))
     }
 
     fn received(&mut self, observed: Observed) -> Received<'_> {

@@ -4,6 +4,7 @@
 
 use super::consumer::disturbance;
 use super::error::{AttachError, Interrupted, PublishError, TryPublishError};
+use super::latency::{now, STAMP};
 use super::lend::{Claim, PublishBatch};
 use super::options::ProducerOptions;
 use super::ring::Ring;
@@ -74,8 +75,11 @@ pub struct Producer {
     stalled: Option<(u64, Instant)>,
     slept: bool,
     left: bool,
-    /// Where a claim is written when readers of this process share the producer's addresses.
+    /// Where a message is put together that does not go straight into the ring: a claim where readers of
+    /// this process share the producer's addresses, and anything with a stamp.
     pub(super) scratch: Vec<u8>,
+    /// Whether messages begin with a stamp.
+    pub(super) stamped: bool,
     /// Freed last.
     _held: Held,
     one_thread: PhantomData<Cell<()>>,
@@ -135,6 +139,7 @@ impl Producer {
             slept: false,
             left: false,
             scratch: Vec::new(),
+            stamped: ring.stamps(),
             _held: held,
             one_thread: PhantomData,
         })
@@ -170,7 +175,7 @@ impl Producer {
     /// The short way, without anything that happens rarely: that would cost registers here.
     #[inline(always)]
     pub(crate) fn publish_at_once(&mut self, payload: &[u8]) -> Option<u64> {
-        if self.canary.disturbed() {
+        if self.canary.disturbed() || self.stamped {
             return None;
         }
         let sequence = self.core.publish_near(payload)?;
@@ -182,14 +187,43 @@ impl Producer {
     #[inline(never)]
     fn publish_slowly(&mut self, payload: &[u8], deadline: Deadline) -> Result<u64, PublishError> {
         self.undisturbed()?;
-        loop {
-            match self.core.try_publish(payload) {
+        self.stamping(payload, |producer, payload| loop {
+            match producer.core.try_publish(payload) {
                 Ok(sequence) => {
-                    self.ring_data();
+                    producer.ring_data();
                     return Ok(sequence);
                 }
-                Err(refused) => self.wait_for_room(refused, payload.len(), deadline)?,
+                Err(refused) => producer.wait_for_room(refused, payload.len(), deadline)?,
             }
+        })
+    }
+
+    /// Calls with the bytes that go into the ring: these, behind a stamp where messages have one.
+    #[inline]
+    pub(super) fn stamping<R>(
+        &mut self,
+        payload: &[u8],
+        publish: impl FnOnce(&mut Self, &[u8]) -> R,
+    ) -> R {
+        if !self.stamped {
+            return publish(self, payload);
+        }
+        let mut whole = core::mem::take(&mut self.scratch);
+        whole.clear();
+        whole.extend_from_slice(&now().to_le_bytes());
+        whole.extend_from_slice(payload);
+        let result = publish(self, &whole);
+        self.scratch = whole;
+        result
+    }
+
+    /// Bytes in front of what a user wrote.
+    #[inline(always)]
+    pub(super) fn prefix(&self) -> usize {
+        if self.stamped {
+            STAMP
+        } else {
+            0
         }
     }
 
@@ -211,15 +245,15 @@ impl Producer {
     #[inline(never)]
     fn try_publish_slowly(&mut self, payload: &[u8]) -> Result<u64, TryPublishError> {
         self.undisturbed()?;
-        loop {
-            match self.core.try_publish(payload) {
+        self.stamping(payload, |producer, payload| loop {
+            match producer.core.try_publish(payload) {
                 Ok(sequence) => {
-                    self.ring_data();
+                    producer.ring_data();
                     return Ok(sequence);
                 }
-                Err(refused) => self.refuse(refused, payload.len())?,
+                Err(refused) => producer.refuse(refused, payload.len())?,
             }
-        }
+        })
     }
 
     /// Lends space for one message of `len` bytes, to be written in place, waiting as
@@ -251,7 +285,7 @@ impl Producer {
 
     #[inline(always)]
     fn claim_at_once(&self, len: usize) -> Option<u64> {
-        if self.canary.disturbed() {
+        if self.canary.disturbed() || self.stamped {
             return None;
         }
         self.core.claim_near(len)
@@ -261,6 +295,7 @@ impl Producer {
     #[inline(never)]
     fn claim_slowly(&mut self, len: usize, deadline: Deadline) -> Result<u64, PublishError> {
         self.undisturbed()?;
+        let len = len.saturating_add(self.prefix());
         loop {
             match self.core.try_claim(len) {
                 Ok(payload) => return Ok(payload),
@@ -286,6 +321,7 @@ impl Producer {
     #[inline(never)]
     fn try_claim_slowly(&mut self, len: usize) -> Result<u64, TryPublishError> {
         self.undisturbed()?;
+        let len = len.saturating_add(self.prefix());
         loop {
             match self.core.try_claim(len) {
                 Ok(payload) => return Ok(payload),
@@ -299,6 +335,12 @@ impl Producer {
     pub(super) fn clear_scratch(&mut self, len: usize) {
         self.scratch.clear();
         self.scratch.resize(len, 0);
+    }
+
+    /// Writes the stamp of what is about to be committed, where messages have one.
+    pub(super) fn stamp_scratch(&mut self) {
+        let prefix = self.prefix();
+        self.scratch[..prefix].copy_from_slice(&now().to_le_bytes()[..prefix]);
     }
 
     /// Begins a batch: messages that become visible together, or not at all.
@@ -397,6 +439,10 @@ impl Producer {
         match refused {
             Refused::Full { row } if self.retire_if_dead(row) => Ok(()),
             Refused::Full { row } if self.evict_if_due(row) => Ok(()),
+            Refused::TooLarge { .. } => Err(TryPublishError::TooLarge {
+                len: len - self.prefix(),
+                max: self.ring.max_message_bytes(),
+            }),
             refused => Err(TryPublishError::from_refused(refused, len)),
         }
     }
@@ -444,7 +490,12 @@ impl Producer {
         deadline: Deadline,
     ) -> Result<(), PublishError> {
         let row = match refused {
-            Refused::TooLarge { max } => return Err(PublishError::TooLarge { len, max }),
+            Refused::TooLarge { .. } => {
+                return Err(PublishError::TooLarge {
+                    len: len - self.prefix(),
+                    max: self.ring.max_message_bytes(),
+                })
+            }
             Refused::BatchFull => return Err(PublishError::BatchFull),
             Refused::Full { row } => row,
         };

@@ -335,7 +335,7 @@ impl Ring {
 
     /// The largest message, in bytes.
     pub fn max_message_bytes(&self) -> u32 {
-        self.description().geometry.max_message
+        self.description().geometry.max_payload()
     }
 
     /// How long one publish may be held back before the producer goes on without whoever holds it;

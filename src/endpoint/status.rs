@@ -2,6 +2,7 @@
 //!
 //! Layer 5. Reads what everybody says, asks the kernel who is alive, and changes nothing.
 
+use super::latency::Latencies;
 use super::ring::Ring;
 use crate::layout::lines::{ProducerState, RowState};
 use crate::ring::consumer::{epoch, producer_state, Epoch};
@@ -55,6 +56,8 @@ pub struct ReaderStatus {
     pub alive: bool,
     /// Process id its owner gave.
     pub pid: u32,
+    /// What messages took to it, if it is a consumer of a ring with [stamps](crate::Builder::stamps).
+    pub latencies: Option<Latencies>,
 }
 
 impl Ring {
@@ -97,6 +100,9 @@ impl Ring {
                 .is_held(Role::Row(at))
                 .unwrap_or(kind != RowState::Away),
             pid: row.pid.load(Relaxed),
+            latencies: (kind == RowState::Consumer)
+                .then(|| Latencies::of_row(self.segment().reader(), at))
+                .flatten(),
         })
     }
 }

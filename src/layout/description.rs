@@ -16,13 +16,16 @@ pub const LAYOUT_VERSION: u32 = 2;
 const BYTE_ORDER: u32 = 0x0102_0304;
 
 /// Features a reader must know to attach at all.
-const INCOMPATIBLE_KNOWN: u64 = INCOMPATIBLE_HUGE | INCOMPATIBLE_EVICTS | INCOMPATIBLE_FORM;
+const INCOMPATIBLE_KNOWN: u64 =
+    INCOMPATIBLE_HUGE | INCOMPATIBLE_EVICTS | INCOMPATIBLE_FORM | INCOMPATIBLE_STAMPS;
 /// Data and files are aligned to 2 MiB.
 const INCOMPATIBLE_HUGE: u64 = 1;
 /// Consumers may be evicted: who does not know must not read in place.
 const INCOMPATIBLE_EVICTS: u64 = 2;
 /// Something else than a plain ring: the form and the size of the board count.
 const INCOMPATIBLE_FORM: u64 = 4;
+/// Messages begin with a stamp.
+const INCOMPATIBLE_STAMPS: u64 = 8;
 /// Features a producer must know; a reader may ignore them.
 const READ_ONLY_COMPATIBLE_KNOWN: u64 = 0;
 
@@ -154,7 +157,10 @@ impl Description {
         if g.evicts() {
             incompatible |= INCOMPATIBLE_EVICTS;
         }
-        if self.form != Form::Ring || g.board != 0 {
+        if g.stamped {
+            incompatible |= INCOMPATIBLE_STAMPS;
+        }
+        if self.form != Form::Ring || g.board != 0 && !g.stamped {
             incompatible |= INCOMPATIBLE_FORM;
         }
         w.put(16, incompatible.to_le_bytes());
@@ -229,9 +235,15 @@ impl Description {
         .evicting_after(u64_at(page, 168))
         .with_board(u32_at(page, 68))
         .map_err(DescriptionError::Geometry)?;
+        let stamped = incompatible & INCOMPATIBLE_STAMPS != 0;
+        let geometry = match geometry.stamping() {
+            Ok(with) if stamped && with.board == geometry.board => with,
+            _ if stamped => return Err(DescriptionError::Inconsistent { what: "stamp" }),
+            _ => geometry,
+        };
         let form = u32_at(page, 164);
         let form = Form::from_raw(form).ok_or(DescriptionError::Form { found: form })?;
-        let plain = form == Form::Ring && geometry.board == 0;
+        let plain = form == Form::Ring && (geometry.board == 0 || stamped);
         if plain == (incompatible & INCOMPATIBLE_FORM != 0) {
             return Err(DescriptionError::Inconsistent { what: "form" });
         }
@@ -321,6 +333,24 @@ mod tests {
     fn decode_is_the_inverse_of_encode() {
         let d = description();
         assert_eq!(Description::decode(&d.encode()), Ok(d));
+        let stamped = Description {
+            geometry: Geometry::new(1 << 16, 8, 32, 7, false)
+                .unwrap()
+                .stamping()
+                .unwrap(),
+            form: Form::Ring,
+            ..description()
+        };
+        assert_eq!(Description::decode(&stamped.encode()), Ok(stamped.clone()));
+        // Histograms need room, and room for them is of no other use.
+        let mut page = stamped.encode();
+        page[68..72].copy_from_slice(&7u32.to_le_bytes());
+        let refused = Err(DescriptionError::Inconsistent { what: "stamp" });
+        assert_eq!(Description::decode(resealed(&mut page)), refused);
+        let mut page = stamped.encode();
+        page[16] &= !(INCOMPATIBLE_STAMPS as u8);
+        let refused = Err(DescriptionError::Inconsistent { what: "form" });
+        assert_eq!(Description::decode(resealed(&mut page)), refused);
     }
 
     #[test]

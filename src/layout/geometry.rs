@@ -4,6 +4,7 @@
 //! bytes of a peer, went through [`Geometry::check`].
 
 use super::frame::{frame_bytes, MAX_LEN, WORD};
+use super::histogram;
 use core::fmt;
 
 /// The page all offsets are multiples of.
@@ -45,6 +46,9 @@ pub struct Geometry {
     /// How long one publish may be held back before the producer evicts whoever holds it, in
     /// nanoseconds; 0 means that nobody is ever evicted, and then consumers read in place.
     pub evict_after_ns: u64,
+    /// Whether each message begins with a word that says when it was published, which readers do not
+    /// hand out. The board then holds a histogram for each row.
+    pub stamped: bool,
     /// Words in `control` behind the rows, for forms that need shared words of their own.
     pub board: u32,
 }
@@ -163,6 +167,7 @@ impl Geometry {
             first_sequence,
             huge,
             evict_after_ns: 0,
+            stamped: false,
             board: 0,
         })
     }
@@ -184,6 +189,24 @@ impl Geometry {
     pub const fn evicting_after(mut self, nanoseconds: u64) -> Self {
         self.evict_after_ns = nanoseconds;
         self
+    }
+
+    /// The same sizes for a ring whose messages carry a stamp.
+    ///
+    /// # Errors
+    /// [`GeometryError::Board`]; never, with as many rows as are allowed.
+    pub const fn stamping(mut self) -> Result<Self, GeometryError> {
+        self.stamped = true;
+        self.with_board(self.rows * histogram::WORDS)
+    }
+
+    /// The largest message that a user may publish, in bytes.
+    pub const fn max_payload(&self) -> u32 {
+        if self.stamped {
+            self.max_message - WORD as u32
+        } else {
+            self.max_message
+        }
     }
 
     /// Whether a consumer may lose its place, and so must copy before it trusts.

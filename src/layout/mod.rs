@@ -8,5 +8,6 @@ pub mod description;
 pub mod form;
 pub mod frame;
 pub mod geometry;
+pub mod histogram;
 pub mod lines;
 pub mod schema;

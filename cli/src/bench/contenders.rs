@@ -56,6 +56,13 @@ pub const CONTENDERS: &[Contender] = &[
         open: |place| boxed(Rings::open(place, Kind::Batched)),
     },
     Contender {
+        name: "stamped",
+        how: "a ring whose messages carry stamps and whose consumer keeps a histogram, otherwise as ring",
+        threads: false,
+        suits: always,
+        open: |place| boxed(Rings::open(place, Kind::Stamped)),
+    },
+    Contender {
         name: "observer",
         how: "a ring, frames on 8 bytes, single publishes, observer, both ends spin",
         threads: false,

@@ -20,6 +20,8 @@ pub enum Kind {
     Aligned,
     /// Frames on 8 bytes, batches of 32.
     Batched,
+    /// Frames on 8 bytes, messages with stamps.
+    Stamped,
     /// Frames on 8 bytes, both ends asleep until there is something to do.
     Parked,
 }
@@ -45,6 +47,7 @@ impl Rings {
                 End::First => Ring::builder_at(path)
                     .capacity_bytes(place.capacity)
                     .frame_align(align)
+                    .stamps(kind == Kind::Stamped)
                     .create()?,
                 End::Second => Ring::open_at(path)?,
             })

@@ -1,0 +1,126 @@
+//! What messages took from the producer to a consumer, in rings whose messages carry a stamp.
+//!
+//! Layer 5. The stamp is the first word of a message, which readers never see. Each consumer keeps a
+//! histogram on the board of its ring, in words that only it writes, so anybody may read it while the
+//! ring is running.
+
+use super::ring::Ring;
+use crate::layout::frame::WORD;
+use crate::layout::histogram::{bucket_of, longest_in, AHEAD, BUCKETS, LONGEST, WORDS};
+use crate::segment::Memory;
+use crate::sync::Ordering::Relaxed;
+use core::time::Duration;
+use rustix::time::{clock_gettime, ClockId};
+
+/// Bytes of a stamp.
+pub(super) const STAMP: usize = WORD as usize;
+
+/// What a stamp is made of: the clock that all processes of a machine share, in nanoseconds.
+#[inline]
+pub(super) fn now() -> u64 {
+    let now = clock_gettime(ClockId::Monotonic);
+    (now.tv_sec as u64)
+        .wrapping_mul(1_000_000_000)
+        .wrapping_add(now.tv_nsec as u64)
+}
+
+/// What the messages of one consumer took, since it attached. Read from the ring while the consumer
+/// goes on, so the numbers belong to slightly different moments.
+///
+/// A time counts from the call that published the message, waiting for room included, to the call that
+/// received it, and is at most a sixteenth too large.
+#[derive(Clone, Debug)]
+pub struct Latencies {
+    counts: Box<[u64]>,
+    longest: u64,
+    ahead: u64,
+}
+
+impl Latencies {
+    /// How many messages were timed.
+    pub fn count(&self) -> u64 {
+        self.counts.iter().fold(0, |sum, n| sum.saturating_add(*n))
+    }
+
+    /// The time that this many percent of the messages did not exceed; `None` if there were none.
+    /// Percentages beyond 0 to 100 count as those.
+    pub fn percentile(&self, percent: f64) -> Option<Duration> {
+        let count = self.count();
+        let rank = (count as f64 * percent.clamp(0.0, 100.0) / 100.0).ceil() as u64;
+        let mut seen = 0u64;
+        for (bucket, n) in self.counts.iter().enumerate() {
+            seen = seen.saturating_add(*n);
+            if seen >= rank.max(1) {
+                let longest = longest_in(bucket as u32).min(self.longest);
+                return Some(Duration::from_nanos(longest));
+            }
+        }
+        None
+    }
+
+    /// The longest time, exactly.
+    pub fn longest(&self) -> Duration {
+        Duration::from_nanos(self.longest)
+    }
+
+    /// How many stamps lay in the future, and were not timed: the clocks of the two processes are not
+    /// the same, as in different time namespaces, or the producer writes nonsense.
+    pub fn ahead(&self) -> u64 {
+        self.ahead
+    }
+
+    /// The buckets that hold anything: the longest time of each, and how many messages.
+    pub fn buckets(&self) -> impl Iterator<Item = (Duration, u64)> + '_ {
+        let buckets = self.counts.iter().enumerate().filter(|(_, n)| **n > 0);
+        buckets.map(|(bucket, n)| (Duration::from_nanos(longest_in(bucket as u32)), *n))
+    }
+
+    /// Reads the histogram of a row; `None` if the ring has none.
+    pub(super) fn of_row(memory: &Memory, row: u32) -> Option<Self> {
+        let word = |at: u32| word(memory, row, at).map(|word| word.load(Relaxed));
+        let counts: Option<Box<[u64]>> = (0..BUCKETS).map(word).collect();
+        Some(Self {
+            counts: counts?,
+            longest: word(LONGEST)?,
+            ahead: word(AHEAD)?,
+        })
+    }
+}
+
+fn word(memory: &Memory, row: u32, at: u32) -> Option<&crate::sync::AtomicU64> {
+    if !memory.geometry().stamped {
+        return None;
+    }
+    memory.board(row * WORDS + at)
+}
+
+/// Forgets what the last owner of a row saw.
+pub(super) fn begin(memory: &Memory, row: u32) {
+    for at in 0..WORDS {
+        if let Some(word) = word(memory, row, at) {
+            word.store(0, Relaxed);
+        }
+    }
+}
+
+/// Notes that a message with this stamp has been received now. Call only as the owner of the row: what
+/// is read is what this process wrote, and nothing else needs to be in step with it.
+#[inline]
+pub(super) fn record(memory: &Memory, row: u32, stamp: u64) {
+    let took = now().checked_sub(stamp);
+    let at = took.map_or(AHEAD, bucket_of);
+    if let Some(word) = word(memory, row, at) {
+        word.store(word.load(Relaxed).wrapping_add(1), Relaxed);
+    }
+    let longest = word(memory, row, LONGEST).zip(took);
+    if let Some((longest, took)) = longest.filter(|(word, took)| word.load(Relaxed) < *took) {
+        longest.store(took, Relaxed);
+    }
+}
+
+impl Ring {
+    /// Whether messages carry a stamp, and consumers keep a histogram of what they took.
+    pub fn stamps(&self) -> bool {
+        self.description().geometry.stamped
+    }
+}
