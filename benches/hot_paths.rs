@@ -1,5 +1,6 @@
 //! What one call costs on one core, nobody on the other: the parts of a latency that are not the
-//! distance between two cores. `slipring bench` measures that distance.
+//! distance between two cores. `slipring bench` measures that distance. Last, what each way of waiting
+//! makes of it between two threads.
 
 use criterion::{criterion_group, criterion_main, BenchmarkId, Criterion, Throughput};
 use slipring::{
@@ -7,6 +8,7 @@ use slipring::{
     Strategy,
 };
 use std::hint::black_box;
+use std::time::{Duration, Instant};
 
 const SIZES: [usize; 4] = [32, 64, 1024, 16 << 10];
 
@@ -92,6 +94,133 @@ fn receive(c: &mut Criterion) {
     group.finish();
 }
 
+fn receive_in_batches(c: &mut Criterion) {
+    let message = [7u8; 64];
+    let ring = ring();
+    let mut to = producer(&ring);
+    let mut from = consumer(&ring);
+    let mut group = c.benchmark_group("publish and receive");
+    group.bench_function("consumer, 64 of 64 bytes in a batch", |b| {
+        b.iter(|| {
+            for _ in 0..64 {
+                to.publish(black_box(&message)).expect("read at once");
+            }
+            let mut batch = from.try_receive_batch(64).expect("just published");
+            while let Some(message) = batch.next() {
+                black_box(message[0]);
+            }
+        });
+    });
+    group.finish();
+}
+
+slipring::message! {
+    /// Three fields, as a feed would have.
+    pub struct Quote { pub time_ns: u64, pub bid: f64, pub ask: f64 }
+}
+
+fn typed(c: &mut Criterion) {
+    let ring = Ring::heap().schema(<Quote as slipring::Plain>::schema());
+    let ring = ring.create().expect("memory for a ring");
+    let ring = ring.typed::<Quote>().expect("its own schema");
+    let options = ProducerOptions::new().strategy(Strategy::Spin);
+    let mut to = ring.producer_with(options).expect("the only producer");
+    let options = ConsumerOptions::new().strategy(Strategy::Spin);
+    let mut from = ring
+        .consumer_with(Start::Latest, options)
+        .expect("a free row");
+    let mut time_ns = 0;
+    c.bench_function("publish and receive/typed, 24", |b| {
+        b.iter(|| {
+            time_ns += 1;
+            let quote = Quote {
+                time_ns,
+                bid: 99.5,
+                ask: 100.5,
+            };
+            to.publish(black_box(&quote)).expect("read at once");
+            from.receive().map(|quote| quote.map(|quote| quote.time_ns))
+        });
+    });
+}
+
+/// What readers that are attached cost the producer. Consumers are level: they have read everything
+/// whenever the producer looks, which it does every eighth of a ring of 4 KiB, 512 bytes.
+fn readers(c: &mut Criterion) {
+    let mut group = c.benchmark_group("publish 64 beside readers");
+    for readers in [0usize, 1, 8, 32] {
+        let ring = ring();
+        let mut to = producer(&ring);
+        let _observers: Vec<Observer> = (0..readers).map(|_| observer(&ring)).collect();
+        group.bench_function(BenchmarkId::new("observers", readers), |b| {
+            b.iter(|| to.publish(black_box(&[7; 64])));
+        });
+    }
+    for readers in [1usize, 8, 32] {
+        let ring = Ring::heap().capacity_bytes(4096).create();
+        let ring = ring.expect("memory for a ring");
+        let mut to = producer(&ring);
+        let mut from: Vec<Consumer> = (0..readers).map(|_| consumer(&ring)).collect();
+        group.bench_function(BenchmarkId::new("consumers, rescans", readers), |b| {
+            b.iter_custom(|messages| {
+                let mut took = Duration::ZERO;
+                for _ in 0..messages.div_ceil(8) {
+                    let start = Instant::now();
+                    for _ in 0..8 {
+                        to.publish(black_box(&[7; 64])).expect("all are level");
+                    }
+                    took += start.elapsed();
+                    for reader in &mut from {
+                        while reader.try_receive().is_ok() {}
+                    }
+                }
+                took
+            });
+        });
+    }
+    group.finish();
+}
+
+/// A round trip between two threads, both of which wait in the same way.
+fn wake(c: &mut Criterion) {
+    let mut group = c.benchmark_group("round trip by strategy");
+    group.sample_size(20);
+    let strategies = [
+        ("spin", Strategy::Spin),
+        ("yield", Strategy::Yield),
+        ("spin, then park", Strategy::default()),
+        ("park", Strategy::Park),
+    ];
+    for (name, strategy) in strategies {
+        let [forth, back] = [ring(), ring()];
+        let producer_options = ProducerOptions::new().strategy(strategy);
+        let consumer_options = ConsumerOptions::new().strategy(strategy);
+        let open = |out: &Ring, inward: &Ring| {
+            let to = out
+                .producer_with(producer_options)
+                .expect("the only producer");
+            let from = inward.consumer_with(Start::Oldest, consumer_options);
+            (to, from.expect("a free row"))
+        };
+        let (mut to, mut from) = open(&forth, &back);
+        let (mut echo, mut heard) = open(&back, &forth);
+        let other = std::thread::spawn(move || {
+            while let Ok(Some(message)) = heard.receive() {
+                echo.publish(&message).expect("read at once");
+            }
+        });
+        group.bench_function(name, |b| {
+            b.iter(|| {
+                to.publish(black_box(&[7; 64])).expect("read at once");
+                from.receive().map(|message| message.is_some())
+            });
+        });
+        drop(to);
+        other.join().expect("the other thread");
+    }
+    group.finish();
+}
+
 fn empty_polls(c: &mut Criterion) {
     let ring = ring();
     let _to = producer(&ring);
@@ -123,5 +252,15 @@ fn attach(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, publish, receive, empty_polls, attach);
+criterion_group!(
+    benches,
+    publish,
+    receive,
+    receive_in_batches,
+    typed,
+    readers,
+    empty_polls,
+    attach,
+    wake
+);
 criterion_main!(benches);

@@ -51,8 +51,8 @@ pub const CONTENDERS: &[Contender] = &[
         name: "batch",
         how: "a ring, frames on 8 bytes, batches of 32",
         threads: false,
-        // A batch of one is a single publish.
-        suits: |workload, _| workload == Workload::OneWay,
+        // A batch of one is a single publish, and 32 must fit into half a ring.
+        suits: |workload, size| workload == Workload::OneWay && size <= 8192,
         open: |place| boxed(Rings::open(place, Kind::Batched)),
     },
     Contender {

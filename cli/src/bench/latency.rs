@@ -96,7 +96,7 @@ pub fn run(arguments: &Arguments, suite: &Suite) -> Outcome {
     let mut peer = Peer::start(suite, &cores)?;
     machine::pin(cores.first().copied());
     let result = measure(arguments, &contenders, &mut peer);
-    let stopped = peer.stop();
+    let stopped = peer.stop(result.is_err());
     let (clock, gaps, samples) = result?;
     stopped?;
     let tables = tables(&samples)?;

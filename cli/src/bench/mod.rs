@@ -72,6 +72,9 @@ pub struct Arguments {
     /// Print JSON instead of tables
     #[arg(long)]
     json: bool,
+    /// Also write the JSON, with every sample, to this file
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
     /// Runs the second process; internal
     #[arg(long, hide = true)]
     peer: Option<PathBuf>,
@@ -174,9 +177,13 @@ pub fn run(arguments: &Arguments, suite: &Suite) -> Outcome {
     machine::pin(cores.first().copied());
     let mut report = Report::new(machine, arguments.json);
     let result = measure(arguments, &contenders, &workloads, &mut peer, &mut report);
-    let stopped = peer.stop();
+    let stopped = peer.stop(result.is_err());
     result?;
     stopped?;
+    if let Some(path) = &arguments.out {
+        let written = std::fs::write(path, format!("{}\n", report.to_json()));
+        written.map_err(|error| Failure::new(FAILED, format!("{}: {error}", path.display())))?;
+    }
     report.print()?;
     Ok(())
 }

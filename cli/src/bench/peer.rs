@@ -158,9 +158,13 @@ impl Peer {
         }))
     }
 
-    /// Ends the second process and removes what the two shared.
-    pub fn stop(mut self) -> Outcome {
-        let told = self.tell(&json!({ "stop": true }));
+    /// Ends the second process, in the middle of whatever it does if something `failed`, and removes
+    /// what the two shared.
+    pub fn stop(mut self, failed: bool) -> Outcome {
+        let told = match failed {
+            true => self.child.kill(),
+            false => self.tell(&json!({ "stop": true })),
+        };
         let ended = self.child.wait();
         let removed = std::fs::remove_dir_all(&self.directory);
         told?;
@@ -206,12 +210,13 @@ fn run_in_processes(
     if let Some(error) = ready["error"].as_str() {
         return Ok(Err(error.to_owned()));
     }
-    let mine = mine.run(End::First, request.load);
-    let theirs = hear(output)?;
     let named = |error: &dyn std::fmt::Display| {
         Failure::new(FAILED, format!("{}: {error}", request.contender.name))
     };
+    // If this end failed, the other one may wait for it for ever.
+    let mine = mine.run(End::First, request.load);
     let mine = mine.map_err(|error| named(&error))?;
+    let theirs = hear(output)?;
     if let Some(error) = theirs["error"].as_str() {
         return Err(named(&error));
     }

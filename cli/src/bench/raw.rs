@@ -134,6 +134,8 @@ pub struct Slots {
     sent: u64,
     received: u64,
     room: u64,
+    /// After how many messages the receiver says how far it is: 64, or half of few slots.
+    say_every: u64,
     /// Whether the receiver sleeps until there is something to do.
     sleeps: bool,
     buffer: Vec<u64>,
@@ -167,6 +169,7 @@ impl Slots {
             sent: 0,
             received: 0,
             room: slots,
+            say_every: (slots / 2).clamp(1, 64),
             sleeps,
             buffer: vec![0; size / 8],
         })
@@ -261,7 +264,7 @@ impl Channel for Slots {
         };
         let result = show(view);
         self.received += 1;
-        if self.received.is_multiple_of(64) {
+        if self.received.is_multiple_of(self.say_every) {
             self.shared.word(self.inward).store(self.received, Release);
         }
         Ok(result)

@@ -189,7 +189,7 @@ impl Report {
         }
     }
 
-    fn to_json(&self) -> Value {
+    pub fn to_json(&self) -> Value {
         let samples: Vec<Value> = self
             .samples
             .iter()
