@@ -114,12 +114,10 @@ fn receive_in_batches(c: &mut Criterion) {
     group.finish();
 }
 
-slipring::message! {
-    /// Three fields, as a feed would have.
-    pub struct Quote { pub time_ns: u64, pub bid: f64, pub ask: f64 }
-}
-
 fn typed(c: &mut Criterion) {
+    slipring::message! {
+        pub struct Quote { pub time_ns: u64, pub bid: f64, pub ask: f64 }
+    }
     let ring = Ring::heap().schema(<Quote as slipring::Plain>::schema());
     let ring = ring.create().expect("memory for a ring");
     let ring = ring.typed::<Quote>().expect("its own schema");
