@@ -104,7 +104,7 @@ enum Verb {
     /// Run a small trading pipeline on real market data, as separate processes
     Demo(demo::Arguments),
     /// Measure latency and throughput between two processes, against the kernel's own
-    Bench(bench::Arguments),
+    Bench(Box<bench::Arguments>),
 }
 
 /// What the command does.

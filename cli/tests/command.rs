@@ -452,6 +452,51 @@ fn the_bench_measures_everybody_and_checks_what_arrives() {
     assert!(shell
         .fails(2, &["bench", "--sizes", "7"])
         .contains("multiples of 8"));
+    let out = shell.path("fans.json");
+    let table = shell.ok(&[
+        "bench",
+        "--rounds",
+        "1",
+        "--sample",
+        "1ms",
+        "--sizes",
+        "64",
+        "--workloads",
+        "burst,fan-out,lossy",
+        "--readers",
+        "0,3",
+        "--only",
+        "ring,observer",
+        "--out",
+        &out,
+    ]);
+    assert!(table.contains("publish beside readers") && table.contains("to each reader"));
+    let text = std::fs::read_to_string(&out).unwrap();
+    let report: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let ran: Vec<(&str, &str, u64)> = report["samples"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|sample| {
+            (
+                sample["contender"].as_str().unwrap(),
+                sample["workload"].as_str().unwrap(),
+                sample["readers"].as_u64().unwrap(),
+            )
+        })
+        .collect();
+    let expected = [
+        ("ring", "burst", 0),
+        ("observer", "burst", 0),
+        ("ring", "burst", 3),
+        ("observer", "burst", 3),
+        ("ring", "fan-out", 3),
+        ("observer", "lossy", 1),
+    ];
+    assert_eq!(ran, expected);
+    assert!(shell
+        .fails(2, &["bench", "--workloads", "magic"])
+        .contains("no workload"));
     assert!(shell
         .fails(2, &["bench", "--only", "magic"])
         .contains("no contender"));

@@ -7,7 +7,7 @@ use rusteron_client::{
 use rusteron_media_driver::{AeronDriver, AeronDriverContext, EmbeddedMediaDriver};
 use rustix::thread::{sched_getaffinity, sched_setaffinity, CpuSet};
 use slipring_cli::bench::channel::{Channel, Contender, End, Place};
-use slipring_cli::bench::workload::Workload;
+use slipring_cli::bench::contenders::pairs;
 use std::ffi::CString;
 use std::hint::spin_loop;
 use std::io;
@@ -18,7 +18,7 @@ pub const CONTENDERS: [Contender; 1] = [Contender {
     how: "IPC, exclusive publication, try_claim, poll of 1 (256 in streams), busy spin; driver in one thread that backs off, on all cores",
     threads: false,
     // A claim takes what fits a frame of the largest unit of transfer.
-    suits: |workload, size| workload != Workload::Lossy && size <= 32 << 10,
+    suits: |workload, size| pairs(workload, size) && size <= 32 << 10,
     open: |place| crate::boxed(Streams::open(place)),
 }];
 

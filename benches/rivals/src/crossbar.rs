@@ -3,6 +3,7 @@
 use crate::{sized, words::of_bytes};
 use crossbar::{BusSubscriber, PodBus};
 use slipring_cli::bench::channel::{Channel, Contender, End, Place};
+use slipring_cli::bench::fan::{Fan, Fanning};
 use slipring_cli::bench::workload::Workload;
 use std::hint::spin_loop;
 use std::io;
@@ -13,7 +14,10 @@ pub const CONTENDERS: [Contender; 1] = [Contender {
     threads: false,
     // It passes values by value; what is larger goes through its pool of blocks, which may lose any.
     suits: |_, size| size <= 1024,
-    open: |place| sized!(place, Buses, 16, 32, 64, 256, 1024),
+    open: |place| match place.load.workload.fans() {
+        true => sized!(place, Readers, 16, 32, 64, 256, 1024),
+        false => sized!(place, Buses, 16, 32, 64, 256, 1024),
+    },
 }];
 
 struct Buses<const N: usize> {
@@ -89,5 +93,55 @@ impl<const N: usize> Channel for Buses<N> {
             self.out.publish(item);
         }
         Ok(goes_on)
+    }
+}
+
+/// One bus: its producer at the first end, subscribers at the second.
+struct Readers<const N: usize> {
+    bus: Option<PodBus<[u64; N]>>,
+    subscribers: Vec<BusSubscriber<[u64; N]>>,
+}
+
+impl<const N: usize> Readers<N> {
+    fn open(place: &Place<'_>) -> io::Result<Fanning<Self>> {
+        let tag = place.directory.file_name().unwrap_or_default();
+        let name = format!("{}-fan", tag.to_string_lossy());
+        let mut readers = Self {
+            bus: None,
+            subscribers: Vec::new(),
+        };
+        match place.end {
+            End::First => {
+                let bus = PodBus::create_bounded(&name, place.slots() as usize, 0);
+                readers.bus = Some(bus.map_err(other)?);
+            }
+            End::Second => {
+                for _ in 0..place.load.readers {
+                    let subscriber = BusSubscriber::connect(&name).map_err(other)?;
+                    readers.subscribers.push(subscriber);
+                }
+            }
+        }
+        Ok(Fanning(readers))
+    }
+}
+
+impl<const N: usize> Fan for Readers<N> {
+    #[inline(always)]
+    fn publish(&mut self, message: &[u8]) -> io::Result<()> {
+        let bus = self.bus.as_mut().ok_or(io::ErrorKind::NotConnected)?;
+        bus.publish(*of_bytes(message)?);
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn poll(&mut self, reader: usize, mut show: impl FnMut(&[u8])) -> io::Result<()> {
+        for _ in 0..256 {
+            match self.subscribers[reader].try_recv() {
+                Some(item) => show(bytemuck::bytes_of(&item)),
+                None => break,
+            }
+        }
+        Ok(())
     }
 }

@@ -4,6 +4,7 @@ use iceoryx2::port::publisher::Publisher;
 use iceoryx2::port::subscriber::Subscriber;
 use iceoryx2::prelude::*;
 use slipring_cli::bench::channel::{Channel, Contender, End, Place};
+use slipring_cli::bench::fan::{Fan, Fanning};
 use slipring_cli::bench::workload::Workload;
 use std::hint::spin_loop;
 use std::io;
@@ -13,7 +14,10 @@ pub const CONTENDERS: [Contender; 1] = [Contender {
     how: "ipc service, one publisher and subscriber, no history, payloads on 64 bytes, retry until delivered (lossy: overflow), busy spin",
     threads: false,
     suits: |_, _| true,
-    open: |place| crate::boxed(Services::open(place)),
+    open: |place| match place.load.workload.fans() {
+        true => crate::boxed(Readers::open(place)),
+        false => crate::boxed(Services::open(place)),
+    },
 }];
 
 struct Services {
@@ -104,5 +108,75 @@ impl Channel for Services {
             }
             spin_loop();
         }
+    }
+}
+
+/// One service: its publisher at the first end, subscribers at the second.
+struct Readers {
+    publisher: Option<Publisher<ipc::Service, [u8], ()>>,
+    subscribers: Vec<Subscriber<ipc::Service, [u8], ()>>,
+    _node: Node<ipc::Service>,
+}
+
+impl Readers {
+    fn open(place: &Place<'_>) -> io::Result<Fanning<Self>> {
+        set_log_level(LogLevel::Fatal);
+        let tag = place
+            .directory
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy();
+        let node = NodeBuilder::new().create::<ipc::Service>().map_err(other)?;
+        let name = format!("{tag}/fan");
+        let service = node
+            .service_builder(&name.as_str().try_into().map_err(other)?)
+            .publish_subscribe::<[u8]>()
+            .payload_alignment(Alignment::new(64).ok_or(io::ErrorKind::InvalidInput)?)
+            .history_size(0)
+            .max_publishers(1)
+            .max_subscribers(place.load.readers.max(1))
+            .subscriber_max_buffer_size(place.slots().min(4096) as usize)
+            .enable_safe_overflow(false)
+            .open_or_create()
+            .map_err(other)?;
+        let (mut publisher, mut subscribers) = (None, Vec::new());
+        match place.end {
+            End::First => {
+                let builder = service
+                    .publisher_builder()
+                    .initial_max_slice_len(place.load.size)
+                    .backpressure_strategy(BackpressureStrategy::RetryUntilDelivered);
+                publisher = Some(builder.create().map_err(other)?);
+            }
+            End::Second => {
+                for _ in 0..place.load.readers {
+                    subscribers.push(service.subscriber_builder().create().map_err(other)?);
+                }
+            }
+        }
+        Ok(Fanning(Self {
+            publisher,
+            subscribers,
+            _node: node,
+        }))
+    }
+}
+
+impl Fan for Readers {
+    #[inline(always)]
+    fn publish(&mut self, message: &[u8]) -> io::Result<()> {
+        let publisher = self.publisher.as_ref().ok_or(io::ErrorKind::NotConnected)?;
+        put(publisher, message)
+    }
+
+    #[inline(always)]
+    fn poll(&mut self, reader: usize, mut show: impl FnMut(&[u8])) -> io::Result<()> {
+        for _ in 0..256 {
+            match self.subscribers[reader].receive().map_err(other)? {
+                Some(sample) => show(sample.payload()),
+                None => break,
+            }
+        }
+        Ok(())
     }
 }

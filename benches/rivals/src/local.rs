@@ -6,7 +6,7 @@ use disruptor::{
     SingleProducerBarrier,
 };
 use slipring_cli::bench::channel::{Channel, Contender, End, Place};
-use slipring_cli::bench::workload::Workload;
+use slipring_cli::bench::contenders::pairs;
 use std::any::Any;
 use std::hint::spin_loop;
 use std::io;
@@ -17,28 +17,24 @@ pub const CONTENDERS: [Contender; 3] = [
         name: "rtrb",
         how: "two threads; push, pop, read_chunk in streams, busy spin",
         threads: true,
-        suits: not_lossy,
+        suits: pairs,
         open: |place| sized!(place, Rtrb),
     },
     Contender {
         name: "disruptor",
         how: "two threads; single producer, publish, event poller in batches, busy spin",
         threads: true,
-        suits: not_lossy,
+        suits: pairs,
         open: |place| sized!(place, Disruptor),
     },
     Contender {
         name: "crossbeam",
         how: "two threads; bounded channel, try_send, try_recv, busy spin",
         threads: true,
-        suits: not_lossy,
+        suits: pairs,
         open: |place| sized!(place, Crossbeam),
     },
 ];
-
-fn not_lossy(workload: Workload, _: usize) -> bool {
-    workload != Workload::Lossy
-}
 
 /// What the first end made for the second.
 static OTHER: Mutex<Option<Box<dyn Any + Send>>> = Mutex::new(None);

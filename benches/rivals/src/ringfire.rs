@@ -3,6 +3,7 @@
 use crate::{sized, words::of_bytes};
 use ringfire::{FlowControl, RingConsumer, RingProducer, RingProducerBuilder};
 use slipring_cli::bench::channel::{Channel, Contender, End, Place};
+use slipring_cli::bench::fan::{Fan, Fanning};
 use slipring_cli::bench::workload::Workload;
 use std::hint::spin_loop;
 use std::io;
@@ -12,7 +13,10 @@ pub const CONTENDERS: [Contender; 1] = [Contender {
     how: "lossless flow control (lossy: latest wins), push, recv_batch of 32 in streams, busy spin",
     threads: false,
     suits: |_, _| true,
-    open: |place| sized!(place, Rings),
+    open: |place| match place.load.workload.fans() {
+        true => sized!(place, Readers),
+        false => sized!(place, Rings),
+    },
 }];
 
 const BATCH: usize = 32;
@@ -107,5 +111,56 @@ impl<const N: usize> Channel for Rings<N> {
                 spin_loop();
             }
         }
+    }
+}
+
+/// One ring: its producer at the first end, consumers at the second.
+struct Readers<const N: usize> {
+    producer: Option<RingProducer<[u64; N]>>,
+    consumers: Vec<RingConsumer<[u64; N]>>,
+    batch: Vec<[u64; N]>,
+}
+
+impl<const N: usize> Readers<N> {
+    fn open(place: &Place<'_>) -> io::Result<Fanning<Self>> {
+        let path = place.directory.join("forth");
+        let mut readers = Self {
+            producer: None,
+            consumers: Vec::new(),
+            batch: vec![[0; N]; BATCH],
+        };
+        match place.end {
+            End::First => {
+                let options = RingProducerBuilder::new(place.slots())
+                    .flow_control(FlowControl::LosslessBackpressure);
+                readers.producer = Some(options.build(path).map_err(other)?);
+            }
+            End::Second => {
+                for _ in 0..place.load.readers {
+                    readers
+                        .consumers
+                        .push(RingConsumer::attach(&path).map_err(other)?);
+                }
+            }
+        }
+        Ok(Fanning(readers))
+    }
+}
+
+impl<const N: usize> Fan for Readers<N> {
+    #[inline(always)]
+    fn publish(&mut self, message: &[u8]) -> io::Result<()> {
+        let producer = self.producer.as_mut().ok_or(io::ErrorKind::NotConnected)?;
+        producer.push(of_bytes(message)?);
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn poll(&mut self, reader: usize, mut show: impl FnMut(&[u8])) -> io::Result<()> {
+        let got = self.consumers[reader].recv_batch(&mut self.batch);
+        for item in &self.batch[..got] {
+            show(bytemuck::bytes_of(item));
+        }
+        Ok(())
     }
 }

@@ -1,6 +1,7 @@
 //! tachyon-ipc: a ring of bytes between two processes that meet at a socket, one each way.
 
 use slipring_cli::bench::channel::{Channel, Contender, End, Place};
+use slipring_cli::bench::contenders::pairs;
 use slipring_cli::bench::workload::Workload;
 use std::hint::spin_loop;
 use std::io;
@@ -14,7 +15,7 @@ pub const CONTENDERS: [Contender; 2] = [
         name: "tachyon",
         how: "acquire, write, commit; drain_batch of 256 in streams, polling mode",
         threads: false,
-        suits: |workload, _| workload != Workload::Lossy,
+        suits: pairs,
         open: |place| crate::boxed(Buses::open(place, 1)),
     },
     Contender {

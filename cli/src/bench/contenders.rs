@@ -4,7 +4,7 @@ use super::channel::{Contender, Opened};
 use super::kernel::{Pipe, Queue, Unix};
 use super::queue::Queues;
 use super::raw::Slots;
-use super::ring::{Kind, Observed, Rings};
+use super::ring::{Fanned, Kind, Observed, Rings};
 use super::workload::Workload;
 use std::io;
 
@@ -12,8 +12,9 @@ fn boxed(channel: io::Result<impl Opened + 'static>) -> io::Result<Box<dyn Opene
     channel.map(|channel| Box::new(channel) as Box<dyn Opened>)
 }
 
-fn always(workload: Workload, _: usize) -> bool {
-    workload != Workload::Lossy
+/// Whatever two ends can do with each other, and nothing that loses.
+pub fn pairs(workload: Workload, _: usize) -> bool {
+    workload != Workload::Lossy && !workload.fans()
 }
 
 /// The contenders of `slipring bench`.
@@ -22,7 +23,7 @@ pub const CONTENDERS: &[Contender] = &[
         name: "raw",
         how: "a sequence word and the payload in slots of whole cache lines, nothing else",
         threads: false,
-        suits: always,
+        suits: pairs,
         open: |place| boxed(Slots::open(place, false)),
     },
     Contender {
@@ -37,14 +38,17 @@ pub const CONTENDERS: &[Contender] = &[
         name: "ring",
         how: "a ring, frames on 8 bytes, single publishes, consumer, both ends spin",
         threads: false,
-        suits: always,
-        open: |place| boxed(Rings::open(place, Kind::Plain)),
+        suits: |workload, size| workload.fans() || pairs(workload, size),
+        open: |place| match place.load.workload.fans() {
+            true => boxed(Fanned::open(place, false)),
+            false => boxed(Rings::open(place, Kind::Plain)),
+        },
     },
     Contender {
         name: "ring64",
         how: "the same with frames on 64 bytes",
         threads: false,
-        suits: always,
+        suits: pairs,
         open: |place| boxed(Rings::open(place, Kind::Aligned)),
     },
     Contender {
@@ -59,15 +63,19 @@ pub const CONTENDERS: &[Contender] = &[
         name: "stamped",
         how: "a ring whose messages carry stamps and whose consumer keeps a histogram, otherwise as ring",
         threads: false,
-        suits: always,
+        suits: pairs,
         open: |place| boxed(Rings::open(place, Kind::Stamped)),
     },
     Contender {
         name: "observer",
         how: "a ring, frames on 8 bytes, single publishes, observer, both ends spin",
         threads: false,
-        suits: |workload, _| workload == Workload::Lossy,
-        open: |place| boxed(Observed::open(place)),
+        // A stream that nothing holds back would lose some.
+        suits: |workload, _| matches!(workload, Workload::Lossy | Workload::Burst),
+        open: |place| match place.load.workload.fans() {
+            true => boxed(Fanned::open(place, true)),
+            false => boxed(Observed::open(place)),
+        },
     },
     Contender {
         name: "park",
@@ -80,21 +88,21 @@ pub const CONTENDERS: &[Contender] = &[
         name: "queue",
         how: "a message queue, each message acknowledged, both ends spin",
         threads: false,
-        suits: always,
+        suits: pairs,
         open: |place| boxed(Queues::open(place)),
     },
     Contender {
         name: "pipe",
         how: "the kernel's FIFO, blocking",
         threads: false,
-        suits: always,
+        suits: pairs,
         open: |place| boxed(Pipe::open(place)),
     },
     Contender {
         name: "unix",
         how: "a Unix stream socket, blocking",
         threads: false,
-        suits: always,
+        suits: pairs,
         open: |place| boxed(Unix::open(place)),
     },
     Contender {
@@ -102,7 +110,7 @@ pub const CONTENDERS: &[Contender] = &[
         how: "a POSIX message queue of ten messages, blocking",
         threads: false,
         // The kernel allows 8 KiB without privileges.
-        suits: |workload, size| workload != Workload::Lossy && size <= 8192,
+        suits: |workload, size| pairs(workload, size) && size <= 8192,
         open: |place| boxed(Queue::open(place)),
     },
 ];

@@ -159,6 +159,7 @@ fn measure(
                         size: arguments.size,
                         sample: arguments.duration,
                         rate,
+                        readers: 1,
                     },
                     capacity: arguments.capacity,
                 };

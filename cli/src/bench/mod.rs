@@ -8,6 +8,7 @@
 pub mod channel;
 pub mod contenders;
 mod diff;
+pub mod fan;
 mod kernel;
 mod latency;
 mod machine;
@@ -63,9 +64,13 @@ pub struct Arguments {
     /// Cores to pin the two processes to; the first two by default
     #[arg(long, value_name = "A,B", value_delimiter = ',')]
     pin: Vec<usize>,
-    /// Workloads to run: any of round-trip, one-way, lossy
+    /// Workloads to run: any of round-trip, one-way, lossy; burst (what a publish costs beside readers) and
+    /// fan-out (a stream to all of them), which take --readers
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_values = ["round-trip", "one-way", "lossy"])]
     workloads: Vec<String>,
+    /// How many readers there are in bursts and when fanning out; they share the second core
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_values_t = [0, 1, 2, 4, 8])]
+    readers: Vec<usize>,
     /// Say who takes part and how, and do nothing else
     #[arg(long)]
     list: bool,
@@ -193,7 +198,9 @@ fn workloads(names: &[String]) -> Result<Vec<Workload>, Failure> {
         Workload::parse(name)
             .filter(|workload| *workload != Workload::Paced)
             .ok_or_else(|| {
-                let text = format!("no workload {name:?}: use any of round-trip, one-way, lossy");
+                let text = format!(
+                    "no workload {name:?}: use any of round-trip, one-way, lossy, burst, fan-out"
+                );
                 Failure::new(USAGE, text)
             })
     };
@@ -216,31 +223,41 @@ fn measure(
     for round in 0..rounds {
         for &size in &arguments.sizes {
             for &workload in workloads {
-                for &contender in contenders {
-                    if !(contender.suits)(workload, size) {
-                        continue;
-                    }
-                    let request = Request {
-                        contender,
-                        load: Load {
-                            workload,
-                            size,
-                            sample: arguments.sample,
-                            rate: 0.0,
-                        },
-                        capacity: arguments.capacity,
+                let readers: &[usize] = match workload {
+                    Workload::Burst | Workload::FanOut => &arguments.readers,
+                    _ => &[1],
+                };
+                for &readers in readers {
+                    let load = Load {
+                        workload,
+                        size,
+                        sample: arguments.sample,
+                        rate: 0.0,
+                        readers,
                     };
-                    let before = peer.probe()?;
-                    let outcome = peer.run(&request)?;
-                    let after = peer.probe()?;
-                    match outcome {
-                        Ok(measured) => report.add(Sample {
-                            request,
-                            before,
-                            after,
-                            measured,
-                        }),
-                        Err(reason) => report.absent(contender.name, &reason),
+                    for &contender in contenders {
+                        // A stream to nobody is a burst.
+                        let means_nothing = workload == Workload::FanOut && readers == 0;
+                        if means_nothing || !(contender.suits)(workload, size) {
+                            continue;
+                        }
+                        let request = Request {
+                            contender,
+                            load,
+                            capacity: arguments.capacity,
+                        };
+                        let before = peer.probe()?;
+                        let outcome = peer.run(&request)?;
+                        let after = peer.probe()?;
+                        match outcome {
+                            Ok(measured) => report.add(Sample {
+                                request,
+                                before,
+                                after,
+                                measured,
+                            }),
+                            Err(reason) => report.absent(contender.name, &reason),
+                        }
                     }
                 }
             }

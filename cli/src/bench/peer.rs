@@ -132,7 +132,9 @@ impl Peer {
         let arrived = theirs.count + theirs.missed;
         // Who is not told what it missed cannot know what it missed at the end.
         let exact = workload != Workload::Lossy || theirs.told;
+        let nobody = workload.fans() && request.load.readers == 0;
         if workload != Workload::RoundTrip
+            && !nobody
             && (mine.count < arrived || exact && mine.count != arrived)
         {
             let text = format!(
@@ -142,8 +144,8 @@ impl Peer {
             return Err(Failure::new(FAILED, text));
         }
         Ok(Ok(match workload {
-            Workload::RoundTrip => mine,
-            Workload::OneWay => theirs,
+            Workload::RoundTrip | Workload::Burst => mine,
+            Workload::OneWay | Workload::FanOut => theirs,
             // What was missed behind the last message that came is not in the gaps between them.
             Workload::Lossy => Measured {
                 missed: mine.count - theirs.count,
@@ -204,6 +206,7 @@ fn run_in_processes(
         "size": size,
         "sample_ns": request.load.sample.as_nanos() as u64,
         "rate": request.load.rate,
+        "readers": request.load.readers,
     });
     tell(input, &told)?;
     let ready = hear(output)?;
@@ -324,6 +327,7 @@ pub fn serve(suite: &Suite, directory: &Path, cores: &[usize]) -> Outcome {
             size,
             sample,
             rate: told["rate"].as_f64().unwrap_or_default(),
+            readers: told["readers"].as_u64().unwrap_or_default() as usize,
         };
         let place = Place {
             directory,

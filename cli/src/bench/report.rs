@@ -106,7 +106,7 @@ impl Report {
             median(&mut bounces)
         );
         writeln!(out, "{}", styled(BOLD, &title))?;
-        for workload in [Workload::RoundTrip, Workload::OneWay, Workload::Lossy] {
+        for workload in Workload::ALL {
             let rows = groups(&here, workload);
             if rows.is_empty() {
                 continue;
@@ -114,6 +114,8 @@ impl Report {
             let unit = match workload {
                 Workload::RoundTrip => "round trip, ns         x bounce      p50      p99    p99.9",
                 Workload::Lossy => "lossy, M msg/s         missed, %     GB/s",
+                Workload::Burst => "publish beside readers, ns",
+                Workload::FanOut => "to each reader, M msg/s",
                 _ => "one way, M msg/s          x raw     GB/s",
             };
             writeln!(out, "  {:<10} {:>7}  {unit}", "", "size")?;
@@ -158,6 +160,25 @@ impl Report {
                     percentile(3)
                 )
             }
+            Workload::Burst => {
+                let readers = request.load.readers;
+                writeln!(
+                    out,
+                    "{label} x{readers:<3} {mid:.1} ({low:.1}..{high:.1}) R{}",
+                    group.len()
+                )
+            }
+            Workload::FanOut => {
+                let (readers, rate) = (request.load.readers, |nanos: f64| 1e3 / nanos);
+                writeln!(
+                    out,
+                    "{label} x{readers:<3} {:.1} ({:.1}..{:.1}) R{}",
+                    rate(mid),
+                    rate(high),
+                    rate(low),
+                    group.len()
+                )
+            }
             _ => {
                 let rate = |nanos: f64| 1e3 / nanos;
                 let raw = all.iter().filter(|s| {
@@ -198,6 +219,7 @@ impl Report {
                     "contender": sample.request.contender.name,
                     "workload": sample.request.load.workload.name(),
                     "size": sample.request.load.size,
+                    "readers": sample.request.load.readers,
                     "state": sample.state().name(),
                     "bounce_before_ns": sample.before,
                     "bounce_after_ns": sample.after,
@@ -218,7 +240,8 @@ impl Report {
 fn groups<'s>(samples: &[&'s Sample], workload: Workload) -> Vec<Vec<&'s Sample>> {
     let mut groups: Vec<Vec<&Sample>> = Vec::new();
     let same = |a: &Sample, b: &Sample| {
-        a.request.contender.name == b.request.contender.name
+        a.request.load.readers == b.request.load.readers
+            && a.request.contender.name == b.request.contender.name
             && a.request.load.size == b.request.load.size
     };
     for sample in samples
@@ -230,7 +253,7 @@ fn groups<'s>(samples: &[&'s Sample], workload: Workload) -> Vec<Vec<&'s Sample>
             None => groups.push(vec![sample]),
         }
     }
-    groups.sort_by_key(|group| group[0].request.load.size);
+    groups.sort_by_key(|group| (group[0].request.load.size, group[0].request.load.readers));
     groups
 }
 

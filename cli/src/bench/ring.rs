@@ -1,11 +1,12 @@
 //! This library as a contender: two rings, one each way, both ends spinning.
 
 use super::channel::{Channel, End, Place};
+use super::fan::{Fan, Fanning};
 use super::workload::median;
 use crate::failure::Failure;
 use slipring::{
     Consumer, ConsumerOptions, Observer, ObserverOptions, Producer, ProducerOptions, Received,
-    Ring, Start, Strategy,
+    Ring, Start, Strategy, TryReceiveError,
 };
 use std::io;
 use std::path::Path;
@@ -242,6 +243,78 @@ impl Channel for Observed {
         match self {
             Self::Producer(_) => None,
             Self::Observer(observer) => Some(observer.lost_count()),
+        }
+    }
+}
+
+/// One ring with its producer at the first end and consumers, or observers, at the second.
+pub enum Fanned {
+    Producer(Box<Producer>),
+    Consumers(Vec<Consumer>),
+    Observers(Vec<Observer>),
+}
+
+impl Fanned {
+    pub fn open(place: &Place<'_>, observed: bool) -> io::Result<Fanning<Self>> {
+        let path = place.directory.join("forth");
+        let readers = place.load.readers;
+        let open = || -> Result<Self, Failure> {
+            if place.end == End::First {
+                let builder = Ring::builder_at(path).capacity_bytes(place.capacity);
+                let options = ProducerOptions::new().strategy(Strategy::Spin);
+                let producer = builder.create()?.producer_with(options)?;
+                return Ok(Self::Producer(Box::new(producer)));
+            }
+            let ring = Ring::open_at(path)?;
+            if observed {
+                let options = ObserverOptions::new().strategy(Strategy::Spin);
+                let observers = (0..readers).map(|_| ring.observer_with(Start::Oldest, options));
+                return Ok(Self::Observers(observers.collect::<Result<_, _>>()?));
+            }
+            let options = ConsumerOptions::new().strategy(Strategy::Spin);
+            let consumers = (0..readers).map(|_| ring.consumer_with(Start::Oldest, options));
+            Ok(Self::Consumers(consumers.collect::<Result<_, _>>()?))
+        };
+        let opened = open().map_err(|failure| io::Error::other(failure.text().to_owned()))?;
+        Ok(Fanning(opened))
+    }
+}
+
+impl Fan for Fanned {
+    #[inline(always)]
+    fn publish(&mut self, message: &[u8]) -> io::Result<()> {
+        let Self::Producer(producer) = self else {
+            return Err(wrong_end());
+        };
+        producer.publish(message).map_err(io::Error::other)?;
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn poll(&mut self, reader: usize, mut show: impl FnMut(&[u8])) -> io::Result<()> {
+        match self {
+            Self::Producer(_) => Err(wrong_end()),
+            Self::Consumers(consumers) => match consumers[reader].try_receive_batch(256) {
+                Ok(mut batch) => {
+                    while let Some(message) = batch.next() {
+                        show(&message);
+                    }
+                    Ok(())
+                }
+                Err(TryReceiveError::Empty | TryReceiveError::Closed) => Ok(()),
+                Err(error) => Err(io::Error::other(error)),
+            },
+            Self::Observers(observers) => {
+                for _ in 0..256 {
+                    match observers[reader].try_receive() {
+                        Ok(Received::Message(message)) => show(&message),
+                        Ok(_) => {}
+                        Err(TryReceiveError::Empty | TryReceiveError::Closed) => break,
+                        Err(error) => return Err(io::Error::other(error)),
+                    }
+                }
+                Ok(())
+            }
         }
     }
 }

@@ -16,24 +16,42 @@ pub enum Workload {
     OneWay,
     /// A stream that nothing holds back; the receiver may miss messages.
     Lossy,
+    /// Bursts of messages to many readers: what one publish costs.
+    Burst,
+    /// A stream of messages to many readers, nothing lost.
+    FanOut,
     /// A stream of messages at a fixed rate.
     Paced,
 }
 
 impl Workload {
+    pub const ALL: [Self; 6] = [
+        Self::RoundTrip,
+        Self::OneWay,
+        Self::Lossy,
+        Self::Burst,
+        Self::FanOut,
+        Self::Paced,
+    ];
+
+    /// Whether it has one producer and as many readers as are asked for.
+    pub fn fans(self) -> bool {
+        matches!(self, Self::Burst | Self::FanOut)
+    }
+
     pub fn name(self) -> &'static str {
         match self {
             Self::RoundTrip => "round-trip",
             Self::OneWay => "one-way",
             Self::Lossy => "lossy",
+            Self::Burst => "burst",
+            Self::FanOut => "fan-out",
             Self::Paced => "paced",
         }
     }
 
     pub fn parse(name: &str) -> Option<Self> {
-        [Self::RoundTrip, Self::OneWay, Self::Lossy, Self::Paced]
-            .into_iter()
-            .find(|w| w.name() == name)
+        Self::ALL.into_iter().find(|w| w.name() == name)
     }
 }
 
@@ -47,6 +65,8 @@ pub struct Load {
     pub sample: Duration,
     /// Messages a second, where the workload has a rate.
     pub rate: f64,
+    /// Readers, where the workload has many.
+    pub readers: usize,
 }
 
 /// What one sample gave.
@@ -118,6 +138,8 @@ pub fn run<C: Channel>(channel: &mut C, end: End, load: Load) -> io::Result<Meas
         (Workload::Lossy, End::Second) => catch(channel),
         (Workload::Paced, End::First) => pace(channel, size, sample, load.rate),
         (Workload::Paced, End::Second) => clocked(channel, sample),
+        // Those are run by what can have many readers.
+        (Workload::Burst | Workload::FanOut, _) => Err(io::ErrorKind::Unsupported.into()),
     }
 }
 
