@@ -120,3 +120,42 @@ impl Cells {
         (now.wrapping_sub(version) < PLACES - 1).then_some(version)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layout::geometry::Geometry;
+
+    #[test]
+    fn the_last_values_of_a_cell_and_its_neighbour_share_no_byte() {
+        let memory = Memory::local(Geometry::new(1 << 16, 8, 1, 0, false).unwrap());
+        let cells = Cells::new(&memory, 2, 500).unwrap();
+        let bytes = 504;
+        let ranges: Vec<u64> = (0..2)
+            .flat_map(|at| {
+                let cell = cells.cell(at).unwrap();
+                (0..PLACES).map(move |version| (cell, version))
+            })
+            .map(|(cell, version)| cells.place(cell, version))
+            .collect();
+        for (n, from) in ranges.iter().enumerate() {
+            assert!(from.is_multiple_of(ALIGN) && from + bytes <= table_bytes(2, 500));
+            for other in &ranges[n + 1..] {
+                assert!(from + bytes <= *other || other + bytes <= *from);
+            }
+        }
+        // The newest stands, and those before it are untouched until their place comes round.
+        for version in 1..=PLACES {
+            assert_eq!(cells.set(1, &[version as u8; 500]), Some(version));
+        }
+        for version in 1..=PLACES {
+            let mut out = [0u64; 63];
+            let at = cells.place(cells.cell(1).unwrap(), version);
+            memory.words().copy_out(at, &mut out);
+            assert_eq!(
+                bytemuck::cast_slice::<u64, u8>(&out)[..500],
+                [version as u8; 500]
+            );
+        }
+    }
+}

@@ -131,3 +131,35 @@ impl Counted {
         count
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layout::geometry::Geometry;
+
+    #[test]
+    fn no_two_signals_share_a_counter() {
+        const ROWS: u32 = 3;
+        let geometry = Geometry::new(4096, 8, ROWS, 0, false).unwrap();
+        let geometry = geometry.with_board(board_words(ROWS)).unwrap();
+        let memory = Memory::local(geometry);
+        let listen = || (0..ROWS).map(|row| Counted::begin(&memory, row, 1));
+        for row in 0..ROWS {
+            for signal in 0..SIGNALS {
+                let mut listeners: Vec<Counted> = listen().collect();
+                assert!(send(&memory, row, 1, signal));
+                for (at, listener) in listeners.iter_mut().enumerate() {
+                    let expected = (at as u32 == row).then_some((signal, 1));
+                    assert_eq!(listener.notice(&memory, u64::MAX), expected);
+                }
+            }
+        }
+        let mut listeners: Vec<Counted> = listen().collect();
+        broadcast(&memory, SIGNALS - 1);
+        for listener in &mut listeners {
+            assert_eq!(listener.notice(&memory, u64::MAX), Some((SIGNALS - 1, 1)));
+            assert_eq!(listener.notice(&memory, u64::MAX), None);
+        }
+        assert!(!send(&memory, 0, 2, 0) && !send(&memory, ROWS, 1, 0));
+    }
+}

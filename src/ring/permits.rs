@@ -232,3 +232,38 @@ impl Permits {
         count
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layout::geometry::Geometry;
+
+    #[test]
+    fn who_was_passed_over_has_the_turn_and_nobody_else_takes() {
+        let geometry = Geometry::new(4096, 8, 3, 0, false).unwrap();
+        let memory = Memory::local(geometry.with_board(board_words(1)).unwrap());
+        for row in 0..3 {
+            let row = memory.row(row).unwrap();
+            row.state.store(RowState::Consumer as u32, Relaxed);
+        }
+        let [first, second, third] = [0, 1, 2].map(|row| Permits::new(memory.clone(), row, 1));
+        let permit = first.try_take(0).unwrap();
+        assert_eq!((second.try_take(0), first.turn()), (None, None));
+        second.queue_up();
+        third.queue_up();
+        // The lower ticket comes first, whoever asks first.
+        third.claim_turn();
+        assert_eq!(first.turn(), None);
+        second.claim_turn();
+        assert_eq!(first.turn(), Some(1));
+        first.give(permit);
+        assert_eq!((first.try_take(0), third.try_take(0)), (None, None));
+        assert_eq!(second.try_take(0), Some(permit));
+        assert!(second.leave_queue() && !second.leave_queue());
+        third.claim_turn();
+        assert_eq!(first.turn(), Some(2));
+        // The turn of the dead goes back, and what they hold.
+        assert_eq!((third.return_all(2), first.turn()), (0, None));
+        assert_eq!((third.return_all(1), first.try_take(0)), (1, Some(permit)));
+    }
+}

@@ -292,6 +292,28 @@ mod tests {
     }
 
     #[test]
+    fn who_stands_back_comes_close_again_now_and_then() {
+        let mut pace = Pace::new(true, 1 << 20);
+        pace.state = State::Back { windows: 2 };
+        let mut states = Vec::new();
+        for _ in 0..3 {
+            // Each pause collects a lot, so it is worth it, and may grow no more.
+            (pace.window_pauses, pace.pause) = (1, LONGEST);
+            window(&mut pace, 4096, 256 << 10, 10_000);
+            states.push(pace.state);
+        }
+        let back = |windows| State::Back { windows };
+        assert_eq!(states, [back(1), back(0), State::Close { windows: 1 }]);
+        assert_eq!(pace.pause, SHORTEST);
+        // A pause that collects next to nothing is the last one for a while.
+        pace.state = State::Back { windows: 100 };
+        pace.window_pauses = 64;
+        window(&mut pace, 64, 4608, 1_000_000);
+        let later = pace.probe_every;
+        assert_eq!(pace.state, State::Close { windows: later });
+    }
+
+    #[test]
     fn a_paced_stream_is_probed_rarely_and_never_kept_waiting() {
         let mut pace = Pace::new(true, 1 << 20);
         let mut probes = 0;
