@@ -109,7 +109,7 @@ fn random_words_in_a_ring_give_errors_and_not_panics() {
                     match observer.try_next() {
                         Ok(Observed::Message(copied)) => {
                             assert!(copied.len <= geometry.max_message);
-                            assert_eq!(observer.payload(copied).len(), copied.len as usize);
+                            assert_eq!(observer.payload(copied, 0).len(), copied.len as usize);
                         }
                         Ok(_) => {}
                         Err(_) => break,

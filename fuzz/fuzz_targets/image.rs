@@ -95,7 +95,7 @@ fuzz_target!(|data: &[u8]| {
                     match observer.try_next() {
                         Ok(Observed::Message(copied)) => {
                             assert!(copied.len <= geometry.max_message);
-                            assert_eq!(observer.payload(copied).len(), copied.len as usize);
+                            assert_eq!(observer.payload(copied, 0).len(), copied.len as usize);
                         }
                         Ok(_) => {}
                         Err(_) => break,

@@ -114,7 +114,7 @@ pub fn look(observer: &mut Observer) -> String {
         Observed::Message(copied) => {
             let sequence = copied.sequence;
             let expected = [sequence + 100, sequence + 200].map(u64::to_le_bytes);
-            assert_eq!(observer.payload(copied), expected.concat(), "torn");
+            assert_eq!(observer.payload(copied, 0), expected.concat(), "torn");
             format!("read {sequence}")
         }
         Observed::Lapped { lost, resumed_at } => format!("lost {lost} at {resumed_at}"),

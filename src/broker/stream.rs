@@ -99,7 +99,7 @@ pub fn inherit(mut old: Observer, new: &Memory) {
     for _ in 0..new.geometry().words() {
         match old.try_next() {
             Ok(Observed::Message(copied)) if copied.sequence == producer.sequence() => {
-                if producer.try_publish(old.payload(copied)).is_err() {
+                if producer.try_publish(old.payload(copied, 0)).is_err() {
                     break;
                 }
             }

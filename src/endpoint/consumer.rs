@@ -304,8 +304,7 @@ impl Consumer {
         if self.special || self.canary.disturbed() {
             return None;
         }
-        let word = self.core.peek()?;
-        self.core.accept(word).ok().flatten()
+        self.core.take()
     }
 
     /// As [`take`](Self::take), for a message that is there or comes within about a microsecond.
@@ -316,10 +315,10 @@ impl Consumer {
         if self.special || self.canary.disturbed() {
             return None;
         }
-        let word = match self.core.peek() {
-            Some(word) => word,
-            None => self.spin()?,
-        };
+        if let Some(arrived) = self.core.take() {
+            return Some(arrived);
+        }
+        let word = self.spin()?;
         self.core.accept(word).ok().flatten()
     }
 

@@ -281,12 +281,9 @@ impl Observer {
     /// The next message, if it is there and nothing needs a closer look.
     #[inline(always)]
     fn take(&mut self) -> Option<Copied> {
-        if self.canary.disturbed() {
-            return None;
-        }
-        let copied = self.core.take()?;
+        let canary = self.canary;
         // Zeroes may have taken the place of what was being copied; then the long way says so.
-        (!self.canary.disturbed()).then_some(copied)
+        self.core.take(|| !canary.disturbed())
     }
 
     #[inline(always)]
@@ -296,8 +293,8 @@ impl Observer {
             let ahead = self.core.lag();
             self.pace.look(ahead);
         }
-        let bytes = self.core.payload(copied).get(self.skip..);
-        Received::Message(Payload::new(bytes.unwrap_or_default(), copied.sequence))
+        let bytes = self.core.payload(copied, self.skip);
+        Received::Message(Payload::new(bytes, copied.sequence))
     }
 
     fn received(&mut self, observed: Observed) -> Received<'_> {

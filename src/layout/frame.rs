@@ -48,6 +48,12 @@ impl CommitWord {
         self.0
     }
 
+    /// The commit word of a message as long as this one and right behind it.
+    #[inline]
+    pub const fn successor(self) -> Self {
+        Self(self.0.wrapping_add(1 << 32))
+    }
+
     /// Whether a reader that expects `sequence` would take this word for its next frame.
     #[inline]
     pub const fn commits(self, sequence: u64) -> bool {
@@ -100,7 +106,9 @@ mod tests {
             for len in [0, 1, 8, 4096, MAX_LEN] {
                 let word = CommitWord::message(len, sequence);
                 assert!(word.commits(sequence) && !word.is_pad() && word.payload_bytes() == len);
-                assert!(!word.commits(sequence.wrapping_add(1)));
+                let next = sequence.wrapping_add(1);
+                assert!(!word.commits(next));
+                assert_eq!(word.successor(), CommitWord::message(len, next));
             }
             let pad = CommitWord::pad(WORD, sequence);
             assert!(pad.commits(sequence) && pad.is_pad() && pad.payload_bytes() == 0);

@@ -4,9 +4,10 @@
 //! the producer passes no consumer's row by more than one capacity. Where the ring evicts, that is
 //! no longer so, and the consumer copies first and then asks whether it was evicted meanwhile.
 
+use super::cursor::Cursor;
 use super::gate::{is_evicted, EXPELLED};
 use super::index::{overtaken, place, Nowhere};
-use super::{Boundary, Corrupt, Frame, Start};
+use super::{Boundary, Corrupt, Start};
 use crate::layout::frame::{CommitWord, WORD};
 use crate::layout::lines::{ProducerState, Row, RowState, NAME_WORDS};
 use crate::segment::Memory;
@@ -56,10 +57,7 @@ pub struct Consumer {
     row: u32,
     /// Which tenure of the row is this consumer's.
     generation: u64,
-    /// Where the next frame begins.
-    position: u64,
-    /// Sequence of the next message.
-    sequence: u64,
+    cursor: Cursor,
     named: bool,
     /// How many messages behind its durable cursor were gone when it joined.
     missed: u64,
@@ -94,8 +92,7 @@ impl Consumer {
             memory,
             row: joining.row,
             generation: 0,
-            position: candidate.position,
-            sequence: candidate.sequence,
+            cursor: Cursor::new(candidate),
             // So that failing below leaves no cursor behind where there was none.
             named: joining.resumes,
             missed: 0,
@@ -109,7 +106,7 @@ impl Consumer {
                     consumer.sign(&joining);
                 }
                 if let Start::Sequence(from) = start {
-                    consumer.missed = consumer.sequence.wrapping_sub(from);
+                    consumer.missed = consumer.sequence().wrapping_sub(from);
                 }
                 Ok(consumer)
             }
@@ -135,7 +132,7 @@ impl Consumer {
     /// makes a name a name, so it comes last: a process that dies here leaves a cursor or none.
     fn sign(&self, joining: &Joining) {
         let Some(row) = self.own_row() else { return };
-        row.sequence.store(self.sequence, Relaxed);
+        row.sequence.store(self.sequence(), Relaxed);
         for (word, name) in row.name.iter().zip(joining.name).skip(1) {
             word.store(name, Relaxed);
         }
@@ -147,7 +144,7 @@ impl Consumer {
     fn settle(&mut self, start: Start, or_oldest: bool) -> Result<(), Nowhere> {
         if let Some(row) = self.own_row() {
             let generation = row.generation.load(Relaxed).wrapping_add(1);
-            row.position.store(self.position, Relaxed);
+            row.position.store(self.position(), Relaxed);
             // Whoever sees the new tenure sees its position, not the last one's.
             row.generation.store(generation, ord!(E10: Release));
             row.state.store(RowState::Consumer as u32, Relaxed);
@@ -156,12 +153,12 @@ impl Consumer {
         edge_fence!(E5 attach: SeqCst);
         let limit = self.memory.producer().limit.position.load(Relaxed);
         let floor = limit.saturating_sub(self.memory.geometry().capacity);
-        if self.position < floor {
+        if self.position() < floor {
             let found = seek(&self.memory, start, or_oldest, floor)?;
-            (self.position, self.sequence) = (found.position, found.sequence);
+            self.cursor.go_to(found);
         }
         if let Some(row) = self.own_row() {
-            row.position.store(self.position, ord!(E4: Release));
+            row.position.store(self.position(), ord!(E4: Release));
         }
         Ok(())
     }
@@ -172,15 +169,15 @@ impl Consumer {
     /// # Errors
     /// [`Nowhere`]; the consumer stays evicted then, and may try again.
     pub fn rejoin(&mut self) -> Result<u64, Nowhere> {
-        let before = (self.position, self.sequence, self.generation);
-        let from = Start::Sequence(self.sequence);
+        let before = (self.cursor, self.generation);
+        let from = Start::Sequence(self.sequence());
         let found = seek(&self.memory, from, true, 0)?;
-        (self.position, self.sequence) = (found.position, found.sequence);
+        self.cursor.go_to(found);
         match self.settle(from, true) {
-            Ok(()) => Ok(self.sequence.wrapping_sub(before.1)),
+            Ok(()) => Ok(self.sequence().wrapping_sub(before.0.sequence())),
             Err(nowhere) => {
                 self.leave();
-                (self.position, self.sequence, self.generation) = before;
+                (self.cursor, self.generation) = before;
                 Err(nowhere)
             }
         }
@@ -196,7 +193,7 @@ impl Consumer {
 
     /// Whether the consumer lost its place: it was evicted, or overtaken all the same.
     pub fn displaced(&self) -> bool {
-        self.evicted() || overtaken(&self.memory, self.position)
+        self.evicted() || overtaken(&self.memory, self.position())
     }
 
     /// Whether the producer will wait for no later tenure of the row either.
@@ -228,48 +225,93 @@ impl Consumer {
     /// Sequence of the next message.
     #[inline(always)]
     pub fn sequence(&self) -> u64 {
-        self.sequence
+        self.cursor.sequence()
     }
 
     /// Where the next frame begins.
     #[inline(always)]
     pub fn position(&self) -> u64 {
-        self.position
+        self.cursor.position()
     }
 
     /// The commit word of the next frame, if that is there. One load and one compare.
     #[inline(always)]
     pub fn peek(&self) -> Option<CommitWord> {
-        let word = self.memory.words().at(self.position).load(Relaxed);
-        let word = CommitWord::from_raw(word);
-        word.commits(self.sequence).then_some(word)
+        let word = self.word();
+        word.commits(self.sequence()).then_some(word)
+    }
+
+    /// What lies where the next frame begins.
+    #[inline(always)]
+    fn word(&self) -> CommitWord {
+        let word = self.memory.words().at(self.position());
+        CommitWord::from_raw(word.load(Relaxed))
     }
 
     /// Steps over the frame whose commit word [`peek`](Self::peek) just saw; its message, unless it
     /// only fills a lap. It stays intact until [`release`](Self::release).
     #[inline(always)]
     pub fn accept(&mut self, word: CommitWord) -> Result<Option<Arrived>, Corrupt> {
-        edge_fence!(E1 consume: Acquire);
-        let frame = Frame::decode(self.memory.geometry(), self.position, word)?;
-        let payload = self.position + WORD;
-        self.position = frame.end;
-        if frame.pad {
-            return Ok(None);
+        if self.cursor.expects(word) {
+            Ok(Some(self.accept_expected()))
+        } else {
+            self.accept_other(word)
         }
-        let sequence = self.sequence;
-        self.sequence = sequence.wrapping_add(1);
-        Ok(Some(Arrived {
-            payload,
+    }
+
+    #[inline(always)]
+    fn accept_expected(&mut self) -> Arrived {
+        edge_fence!(E1 consume: Acquire);
+        let arrived = Arrived {
+            payload: self.position() + WORD,
+            len: self.cursor.expected_len(),
+            sequence: self.sequence(),
+        };
+        self.cursor.step();
+        arrived
+    }
+
+    #[inline(always)]
+    fn accept_other(&mut self, word: CommitWord) -> Result<Option<Arrived>, Corrupt> {
+        edge_fence!(E1 consume: Acquire);
+        let geometry = self.memory.geometry();
+        let frame = self.cursor.decode(geometry, word)?;
+        let arrived = Arrived {
+            payload: self.position() + WORD,
             len: frame.len,
-            sequence,
-        }))
+            sequence: self.sequence(),
+        };
+        self.cursor.pass(geometry, frame);
+        Ok((!frame.pad).then_some(arrived))
+    }
+
+    /// Takes the next message, if it is there and nothing needs a closer look. It stays intact until
+    /// [`release`](Self::release).
+    #[inline(always)]
+    pub fn take(&mut self) -> Option<Arrived> {
+        let word = self.word();
+        if self.cursor.expects(word) {
+            Some(self.accept_expected())
+        } else if word.commits(self.sequence()) {
+            self.accept_other(word).ok().flatten()
+        } else {
+            None
+        }
     }
 
     /// Takes the next message, if there is one. It stays intact until [`release`](Self::release).
     #[inline(always)]
     pub fn try_next(&mut self) -> Result<Option<Arrived>, Corrupt> {
+        if let Some(arrived) = self.take() {
+            return Ok(Some(arrived));
+        }
+        self.try_next_slowly()
+    }
+
+    #[inline(never)]
+    fn try_next_slowly(&mut self) -> Result<Option<Arrived>, Corrupt> {
         while let Some(word) = self.peek() {
-            if let Some(arrived) = self.accept(word)? {
+            if let Some(arrived) = self.accept_other(word)? {
                 return Ok(Some(arrived));
             }
         }
@@ -280,7 +322,7 @@ impl Consumer {
     /// holds the largest message, and takes it only if it was intact.
     #[inline(always)]
     pub fn try_copy(&mut self, out: &mut [u64]) -> Result<Option<Arrived>, Lost> {
-        let before = (self.position, self.sequence);
+        let before = self.cursor;
         let taken = match self.try_next() {
             Ok(Some(arrived)) => {
                 let words = (arrived.len as usize).div_ceil(WORD as usize);
@@ -289,12 +331,12 @@ impl Consumer {
                 }
                 Ok(Some(arrived))
             }
-            Ok(None) if before.0 == self.position => return Ok(None),
+            Ok(None) if before.position() == self.position() => return Ok(None),
             other => other,
         };
         // Overtaken without having been evicted is who was robbed of its row by somebody else.
-        if self.evicted() || overtaken(&self.memory, before.0) {
-            (self.position, self.sequence) = before;
+        if self.evicted() || overtaken(&self.memory, before.position()) {
+            self.cursor = before;
             return Err(Lost::Evicted);
         }
         taken.map_err(Lost::Corrupt)
@@ -303,27 +345,29 @@ impl Consumer {
     /// Moves the durable cursor to here: everything before was handed back, or reported as missed.
     pub fn acknowledge(&mut self) {
         if let Some(row) = self.own_row() {
-            row.sequence.store(self.sequence, Relaxed);
+            row.sequence.store(self.sequence(), Relaxed);
         }
     }
 
     /// Takes back a message that was just taken and not released.
     pub fn untake(&mut self, arrived: Arrived) {
-        self.position = arrived.payload - WORD;
-        self.sequence = arrived.sequence;
+        self.cursor.go_to(Boundary {
+            position: arrived.payload - WORD,
+            sequence: arrived.sequence,
+        });
     }
 
     /// Goes on at a boundary that is known to be one.
     pub fn skip_to(&mut self, at: Boundary) {
-        (self.position, self.sequence) = (at.position, at.sequence);
+        self.cursor.go_to(at);
     }
 
     /// Gives back everything taken so far.
     #[inline(always)]
     pub fn release(&mut self) {
         if let Some(row) = self.own_row() {
-            row.sequence.store(self.sequence, Relaxed);
-            row.position.store(self.position, ord!(E4: Release));
+            row.sequence.store(self.sequence(), Relaxed);
+            row.position.store(self.position(), ord!(E4: Release));
         }
     }
 
@@ -331,7 +375,7 @@ impl Consumer {
     #[inline(always)]
     pub fn lag(&self) -> u64 {
         let reserve = self.memory.producer().reserve.position.load(Relaxed);
-        reserve.saturating_sub(self.position)
+        reserve.saturating_sub(self.position())
     }
 
     /// What the producer says about itself. After [`ProducerState::Closed`], one more

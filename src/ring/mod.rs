@@ -5,14 +5,15 @@
 //! private memory, and is checked there before it becomes a position, a length or an index.
 //!
 //! The life of a message: the producer makes room ([`producer`], which consults the [`gate`] and
-//! keeps the [`index`]), writes the payload, and stores the commit word. A [`consumer`] polls the
-//! commit word of its own next frame and gives the space back through its row. An [`observer`]
-//! copies, then asks whether the copy was overtaken. A new producer finds the end of the stream
-//! in [`recover`].
+//! keeps the [`index`]), writes the payload, and stores the commit word. A reader's [`cursor`] knows where
+//! its next frame begins. A [`consumer`] polls the commit word there and gives the space back through its
+//! row. An [`observer`] copies, then asks whether the copy was overtaken. A new producer finds the end of
+//! the stream in [`recover`].
 #![forbid(unsafe_code)]
 
 pub mod cell;
 pub mod consumer;
+pub mod cursor;
 pub mod gate;
 pub mod index;
 pub mod observer;

@@ -5,8 +5,9 @@
 //! line changes once per block, so looking at it for each message is nearly free.
 
 use super::consumer::producer_state;
+use super::cursor::Cursor;
 use super::index::{newest, oldest, overtaken, place, Nowhere};
-use super::{ahead, Corrupt, Frame, Start};
+use super::{ahead, Corrupt, Start};
 use crate::layout::frame::{CommitWord, WORD};
 use crate::layout::lines::ProducerState;
 use crate::segment::Memory;
@@ -53,10 +54,7 @@ pub enum Observed {
 pub struct Observer {
     memory: Memory,
     resume: Resume,
-    /// Where the next frame begins.
-    position: u64,
-    /// Sequence of the next message.
-    sequence: u64,
+    cursor: Cursor,
     /// Room for the largest message.
     buffer: Box<[u64]>,
 }
@@ -69,8 +67,7 @@ impl Observer {
         Ok(Self {
             memory,
             resume,
-            position: at.position,
-            sequence: at.sequence,
+            cursor: Cursor::new(at),
             buffer: vec![0; largest].into_boxed_slice(),
         })
     }
@@ -83,86 +80,117 @@ impl Observer {
     /// Sequence of the next message.
     #[inline(always)]
     pub fn sequence(&self) -> u64 {
-        self.sequence
+        self.cursor.sequence()
     }
 
-    /// The bytes of the message that was taken last.
+    /// Where the next frame begins.
     #[inline(always)]
-    pub fn payload(&self, copied: Copied) -> &[u8] {
-        let bytes = bytemuck::cast_slice(&self.buffer);
-        bytes.get(..copied.len as usize).unwrap_or_default()
+    pub fn position(&self) -> u64 {
+        self.cursor.position()
+    }
+
+    /// The bytes of the message that was taken last, but the first `skip`.
+    #[inline(always)]
+    pub fn payload(&self, copied: Copied, skip: usize) -> &[u8] {
+        let bytes: &[u8] = bytemuck::cast_slice(&self.buffer);
+        bytes.get(skip..copied.len as usize).unwrap_or_default()
+    }
+
+    /// What lies where the next frame begins.
+    #[inline(always)]
+    fn word(&self) -> CommitWord {
+        let word = self.memory.words().at(self.position());
+        CommitWord::from_raw(word.load(Relaxed))
     }
 
     /// Whether something new may be there. May be true for a message that turns out to be gone.
     #[inline(always)]
     pub fn ready(&self) -> bool {
-        let word = self.memory.words().at(self.position).load(Relaxed);
-        CommitWord::from_raw(word).commits(self.sequence) || overtaken(&self.memory, self.position)
+        self.word().commits(self.sequence()) || overtaken(&self.memory, self.position())
     }
 
-    /// Takes the next message, if it is there and nothing needs a closer look.
+    /// Takes the next message, if it is there, nothing needs a closer look, and `sound` still says so
+    /// once it was copied.
     #[inline(always)]
-    pub fn take(&mut self) -> Option<Copied> {
-        let word = self.memory.words().at(self.position).load(Relaxed);
-        let word = CommitWord::from_raw(word);
-        if !word.commits(self.sequence) {
+    pub fn take(&mut self, sound: impl FnOnce() -> bool) -> Option<Copied> {
+        let word = self.word();
+        if !self.cursor.expects(word) {
+            return self.take_other(word, sound);
+        }
+        edge_fence!(E1 observe: Acquire);
+        let copied = self.copy(self.cursor.expected_len())?;
+        if !sound() {
+            return None;
+        }
+        self.cursor.step();
+        Some(copied)
+    }
+
+    /// As [`take`](Self::take), of a length that was not expected.
+    #[inline(always)]
+    fn take_other(&mut self, word: CommitWord, sound: impl FnOnce() -> bool) -> Option<Copied> {
+        if !word.commits(self.sequence()) {
             return None;
         }
         edge_fence!(E1 observe: Acquire);
-        let frame = Frame::decode(self.memory.geometry(), self.position, word).ok()?;
+        let geometry = self.memory.geometry();
+        let frame = self.cursor.decode(geometry, word).ok()?;
         if frame.pad {
             return None;
         }
-        self.copy(frame)
-    }
-
-    /// Copies the message of a frame that begins here and steps over it, if it was intact.
-    #[inline(always)]
-    fn copy(&mut self, frame: Frame) -> Option<Copied> {
-        let words = (frame.len as usize).div_ceil(WORD as usize);
-        let out = self.buffer.get_mut(..words)?;
-        self.memory.words().copy_out(self.position + WORD, out);
-        edge_fence!(E2 observe: Acquire);
-        if overtaken(&self.memory, self.position) {
+        let copied = self.copy(frame.len)?;
+        if !sound() {
             return None;
         }
-        let sequence = self.sequence;
-        self.position = frame.end;
-        self.sequence = sequence.wrapping_add(1);
+        self.cursor.pass(self.memory.geometry(), frame);
+        Some(copied)
+    }
+
+    /// Copies the message of a frame that begins here, if it was intact until then.
+    #[inline(always)]
+    fn copy(&mut self, len: u32) -> Option<Copied> {
+        let words = (len as usize).div_ceil(WORD as usize);
+        let out = self.buffer.get_mut(..words)?;
+        let position = self.cursor.position();
+        self.memory.words().copy_out(position + WORD, out);
+        edge_fence!(E2 observe: Acquire);
+        if overtaken(&self.memory, position) {
+            return None;
+        }
         Some(Copied {
-            sequence,
-            len: frame.len,
+            sequence: self.cursor.sequence(),
+            len,
         })
     }
 
     /// The next message, or the news of a loss, if there is any.
     pub fn try_next(&mut self) -> Result<Observed, Corrupt> {
         loop {
-            let word = self.memory.words().at(self.position).load(Relaxed);
-            let word = CommitWord::from_raw(word);
-            let frame = if word.commits(self.sequence) {
+            let word = self.word();
+            let frame = if word.commits(self.sequence()) {
                 edge_fence!(E1 observe: Acquire);
-                Some(Frame::decode(self.memory.geometry(), self.position, word))
+                Some(self.cursor.decode(self.memory.geometry(), word))
             } else {
                 None
             };
             if let Some(Ok(frame)) = frame {
                 if !frame.pad {
-                    if let Some(copied) = self.copy(frame) {
+                    if let Some(copied) = self.copy(frame.len) {
+                        self.cursor.pass(self.memory.geometry(), frame);
                         return Ok(Observed::Message(copied));
                     }
                 }
             }
             // Whatever was read counts only if it had not been overwritten by then.
             edge_fence!(E2 observe: Acquire);
-            if overtaken(&self.memory, self.position) {
+            if overtaken(&self.memory, self.position()) {
                 return Ok(self.resynchronise());
             }
             match frame {
                 None => return Ok(Observed::Empty),
                 Some(Err(corrupt)) => return Err(corrupt),
                 // A pad, and no pad follows a pad.
-                Some(Ok(frame)) => self.position = frame.end,
+                Some(Ok(frame)) => self.cursor.pass(self.memory.geometry(), frame),
             }
         }
     }
@@ -178,11 +206,11 @@ impl Observer {
         let Some(at) = found else {
             return Observed::Empty;
         };
-        let lost = ahead(at.sequence, self.sequence);
+        let lost = ahead(at.sequence, self.sequence());
         if lost < 0 {
             return Observed::Empty;
         }
-        (self.position, self.sequence) = (at.position, at.sequence);
+        self.cursor.go_to(at);
         if lost == 0 {
             return Observed::Empty;
         }
@@ -196,7 +224,7 @@ impl Observer {
     #[inline(always)]
     pub fn lag(&self) -> u64 {
         let reserve = self.memory.producer().reserve.position.load(Relaxed);
-        reserve.saturating_sub(self.position)
+        reserve.saturating_sub(self.position())
     }
 
     /// What the producer says about itself.
@@ -217,7 +245,7 @@ mod tests {
         let mut producer = Producer::attach(memory.clone(), 1).unwrap();
         let mut observer = Observer::attach(memory.clone(), Start::Oldest, Resume::Newest).unwrap();
         assert_eq!(
-            (observer.take(), observer.try_next()),
+            (observer.take(|| true), observer.try_next()),
             (None, Ok(Observed::Empty))
         );
         for n in 0..5 {
@@ -230,12 +258,12 @@ mod tests {
             if sequence % 2 == 0 {
                 assert_eq!(observer.try_next(), Ok(Observed::Message(copied)));
             } else {
-                assert_eq!(observer.take(), Some(copied));
+                assert_eq!(observer.take(|| true), Some(copied));
             }
-            assert_eq!(observer.payload(copied), [sequence as u8; 100]);
+            assert_eq!(observer.payload(copied, 0), [sequence as u8; 100]);
         }
         assert_eq!(
-            (observer.take(), observer.try_next()),
+            (observer.take(|| true), observer.try_next()),
             (None, Ok(Observed::Empty))
         );
         let announced = memory.producer().reserve.position.load(Relaxed);
@@ -250,10 +278,10 @@ mod tests {
         // Four frames of 1008 bytes leave 64: the fifth message follows a pad.
         for n in 0..4 {
             producer.try_publish(&[n; 1000]).unwrap();
-            assert!(observer.take().is_some());
+            assert!(observer.take(|| true).is_some());
         }
         producer.try_publish(&[4; 1000]).unwrap();
-        assert_eq!(observer.take(), None);
+        assert_eq!(observer.take(|| true), None);
         let fifth = Copied {
             sequence: 4,
             len: 1000,
@@ -262,13 +290,13 @@ mod tests {
         for n in 5..20 {
             producer.try_publish(&[n; 1000]).unwrap();
         }
-        assert_eq!(observer.take(), None);
+        assert_eq!(observer.take(|| true), None);
         let Ok(Observed::Lapped { lost, resumed_at }) = observer.try_next() else {
             panic!("the loss went unnoticed");
         };
         assert_eq!((lost, observer.sequence()), (resumed_at - 5, resumed_at));
         assert_eq!(
-            observer.take().map(|copied| copied.sequence),
+            observer.take(|| true).map(|copied| copied.sequence),
             Some(resumed_at)
         );
     }
