@@ -17,7 +17,7 @@ use crate::ring::consumer::{Arrived, Consumer as Core, Epoch, Joining, Lost};
 use crate::ring::index::Nowhere;
 use crate::ring::{Corrupt, Start};
 use crate::segment::{Canary, CursorName, Held, Memory, Role};
-use crate::wait::{bell, until, Deadline, Outcome, Pace, Waited, Waker};
+use crate::wait::{bell, until, Deadline, Outcome, Pace, Read, Waited, Waker};
 use core::hash::Hash;
 use core::marker::PhantomData;
 use std::cell::Cell;
@@ -130,9 +130,9 @@ impl Consumer {
         });
         Ok(Self {
             special: words > 0 || owed.is_some(),
+            pace: Pace::new(options.keep_distance, ring.capacity_bytes(), read(&core)),
             core,
             canary: ring.canary(),
-            pace: Pace::new(options.keep_distance, ring.capacity_bytes()),
             waker: Waker::default(),
             private: vec![0; words].into_boxed_slice(),
             stamped: geometry.stamped,
@@ -325,7 +325,7 @@ impl Consumer {
     /// Polls for about a microsecond: nothing but a load and a compare in between.
     #[inline(never)]
     fn spin(&mut self) -> Option<CommitWord> {
-        self.pace.empty();
+        self.pace.empty(read(&self.core));
         for _ in 0..FAST_POLLS {
             if let Some(word) = self.core.peek() {
                 return Some(word);
@@ -386,6 +386,7 @@ impl Consumer {
         match self.core.rejoin() {
             Ok(missed) => {
                 self.missed += missed;
+                self.pace.moved(read(&self.core));
                 self.core.acknowledge();
                 Interrupted::Evicted {
                     missed,
@@ -408,7 +409,7 @@ impl Consumer {
         if let Some(arrived) = self.poll()? {
             return Ok(arrived);
         }
-        self.pace.empty();
+        self.pace.empty(read(&self.core));
         let closed = self.core.producer_state() == ProducerState::Closed;
         match self.poll()? {
             Some(arrived) => Ok(arrived),
@@ -425,7 +426,7 @@ impl Consumer {
         }
         if self.special {
             // Whoever is not special has been through `spin`.
-            self.pace.empty();
+            self.pace.empty(read(&self.core));
         }
         let memory = self.core.memory().clone();
         loop {
@@ -456,15 +457,20 @@ impl Consumer {
 
     /// Gives back everything read, and rings a producer that sleeps for space.
     #[inline(always)]
-    pub(super) fn release(&mut self, messages: u64, bytes: u64) {
+    pub(super) fn release(&mut self) {
         self.core.release();
         if let Some(control) = self.core.memory().control() {
             self.waker.ring(&control.space);
         }
-        if self.pace.took(messages, bytes) {
-            let ahead = self.core.lag();
-            self.pace.look(ahead);
+        if self.pace.is_due(self.core.position()) {
+            self.keep_distance();
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn keep_distance(&mut self) {
+        self.pace.look(read(&self.core), self.core.lag());
     }
 
     /// Takes back a message that nobody looked at.
@@ -491,11 +497,6 @@ impl Consumer {
         if self.stamped {
             latency::record(self.core.memory(), self.core.row(), self.private[0]);
         }
-    }
-
-    #[inline(always)]
-    pub(super) fn frame_bytes(&self, arrived: Arrived) -> u64 {
-        u64::from(arrived.len) + 8
     }
 
     #[inline(always)]
@@ -534,6 +535,14 @@ pub(super) fn disturbance(canary: Canary, memory: &Memory) -> Result<(), Interru
 
 /// Polls before the general wait is set up: about a microsecond.
 const FAST_POLLS: u32 = 64;
+
+#[inline(always)]
+fn read(core: &Core) -> Read {
+    Read {
+        bytes: core.position(),
+        messages: core.sequence(),
+    }
+}
 
 impl Waited for Consumer {
     #[inline(always)]

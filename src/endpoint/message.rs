@@ -45,8 +45,7 @@ impl AsRef<[u8]> for Message<'_> {
 impl Drop for Message<'_> {
     #[inline(always)]
     fn drop(&mut self) {
-        let bytes = self.consumer.frame_bytes(self.arrived);
-        self.consumer.release(1, bytes);
+        self.consumer.release();
     }
 }
 
@@ -74,8 +73,6 @@ pub struct Batch<'c> {
     consumer: &'c mut Consumer,
     first: Option<Arrived>,
     left: usize,
-    bytes: u64,
-    messages: u64,
 }
 
 impl<'c> Batch<'c> {
@@ -86,8 +83,6 @@ impl<'c> Batch<'c> {
             first: Some(first),
             // The first one is taken already and cannot be put back.
             left: max.max(1),
-            bytes: 0,
-            messages: 0,
         }
     }
 
@@ -106,8 +101,6 @@ impl<'c> Batch<'c> {
             None => self.consumer.poll_quietly()?,
         };
         self.left -= 1;
-        self.messages += 1;
-        self.bytes += self.consumer.frame_bytes(arrived);
         Some(Payload::new(self.consumer.bytes(arrived), arrived.sequence))
     }
 }
@@ -120,6 +113,6 @@ impl Drop for Batch<'_> {
             self.consumer.untake(first);
             return;
         }
-        self.consumer.release(self.messages, self.bytes);
+        self.consumer.release();
     }
 }

@@ -16,7 +16,7 @@ use crate::ring::observer::{Copied, Observed, Observer as Core};
 use crate::ring::Start;
 use crate::segment::{Canary, Held, Memory};
 use crate::sync::Ordering::Relaxed;
-use crate::wait::{bell, until, Deadline, Outcome, Pace, Waited};
+use crate::wait::{bell, until, Deadline, Outcome, Pace, Read, Waited};
 use core::hash::Hash;
 use core::marker::PhantomData;
 use core::ops::Deref;
@@ -65,7 +65,8 @@ pub struct Observer {
     ring: Ring,
     options: ObserverOptions,
     slept: bool,
-    received: u64,
+    /// Sequence of the first message there was for it.
+    began: u64,
     lost: u64,
     /// Bytes of a message in front of what is handed out.
     skip: usize,
@@ -151,13 +152,13 @@ impl Observer {
             .map_err(|nowhere| AttachError::nowhere(nowhere, start))?;
         let observer = Self {
             epoch: epoch(core.memory()).number,
+            pace: Pace::new(options.keep_distance, ring.capacity_bytes(), read(&core)),
+            began: core.sequence(),
             core,
             canary: ring.canary(),
-            pace: Pace::new(options.keep_distance, ring.capacity_bytes()),
             ring: ring.clone(),
             options,
             slept: false,
-            received: 0,
             lost: 0,
             skip: if ring.stamps() { STAMP } else { 0 },
             row,
@@ -241,7 +242,8 @@ impl Observer {
 
     /// How many messages have been received.
     pub fn received_count(&self) -> u64 {
-        self.received
+        let passed = self.core.sequence().wrapping_sub(self.began);
+        passed.wrapping_sub(self.lost)
     }
 
     /// How many messages have been lost.
@@ -288,13 +290,17 @@ impl Observer {
 
     #[inline(always)]
     fn message(&mut self, copied: Copied) -> Received<'_> {
-        self.received += 1;
-        if self.pace.took(1, u64::from(copied.len) + 8) {
-            let ahead = self.core.lag();
-            self.pace.look(ahead);
+        if self.pace.is_due(self.core.position()) {
+            self.keep_distance();
         }
         let bytes = self.core.payload(copied, self.skip);
         Received::Message(Payload::new(bytes, copied.sequence))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn keep_distance(&mut self) {
+        self.pace.look(read(&self.core), self.core.lag());
     }
 
     fn received(&mut self, observed: Observed) -> Received<'_> {
@@ -302,6 +308,7 @@ impl Observer {
             Observed::Message(copied) => self.message(copied),
             Observed::Lapped { lost, resumed_at } => {
                 self.lost = self.lost.wrapping_add(lost);
+                self.pace.moved(read(&self.core));
                 Received::Lapped { lost, resumed_at }
             }
             Observed::Empty => Received::Closed,
@@ -333,7 +340,7 @@ impl Observer {
     }
 
     fn try_again(&mut self) -> Result<Observed, TryReceiveError> {
-        self.pace.empty();
+        self.pace.empty(read(&self.core));
         let closed = self.core.producer_state() == ProducerState::Closed;
         match self.core.try_next()? {
             Observed::Empty if closed => Err(TryReceiveError::Closed),
@@ -344,7 +351,7 @@ impl Observer {
 
     #[inline(never)]
     fn wait_for_next(&mut self, deadline: Deadline) -> Result<Observed, ReceiveError> {
-        self.pace.empty();
+        self.pace.empty(read(&self.core));
         let memory = self.core.memory().clone();
         let may_sleep = self.row.is_some();
         let control = memory.control().filter(|_| may_sleep);
@@ -374,6 +381,14 @@ impl Observer {
                 }
             }
         }
+    }
+}
+
+#[inline(always)]
+fn read(core: &Core) -> Read {
+    Read {
+        bytes: core.position(),
+        messages: core.sequence(),
     }
 }
 

@@ -7,12 +7,13 @@ use super::delivery::{Delivery, Taking};
 use super::error::TakeError;
 use super::{lanes, Queue, PRIORITIES};
 use crate::endpoint::{AttachError, ConsumerOptions, Ring};
+use crate::layout::frame::WORD;
 use crate::layout::lines::{Bell, RowState};
 use crate::ring::take::{return_all, Taken, Taker};
 use crate::ring::{Corrupt, Start};
 use crate::segment::{Canary, Held, Role};
 use crate::sync::Ordering::Relaxed;
-use crate::wait::{bell, until, Deadline, Outcome, Pace, Waited, Waker};
+use crate::wait::{bell, until, Deadline, Outcome, Pace, Read, Waited, Waker};
 use std::marker::PhantomData;
 
 /// Takes messages out of a queue.
@@ -31,6 +32,8 @@ pub struct Receiver {
     version: u64,
     pub(super) row: u32,
     pace: Pace,
+    /// What it finished, of all lanes.
+    read: Read,
     canary: Canary,
     pub(super) queue: Queue,
     options: ConsumerOptions,
@@ -86,7 +89,12 @@ impl Receiver {
             version: 0,
             row,
             // One lane's capacity stands for all.
-            pace: Pace::new(options.keep_distance, u64::from(queue.depth()) * 64),
+            pace: Pace::new(
+                options.keep_distance,
+                u64::from(queue.depth()) * 64,
+                Read::default(),
+            ),
+            read: Read::default(),
             canary: queue.ring.canary(),
             queue: queue.clone(),
             options,
@@ -170,7 +178,7 @@ impl Receiver {
         if self.poll()? {
             return Ok(());
         }
-        self.pace.empty();
+        self.pace.empty(self.read);
         Err(TakeError::Empty)
     }
 
@@ -326,7 +334,7 @@ impl Receiver {
         if self.poll()? {
             return Ok(());
         }
-        self.pace.empty();
+        self.pace.empty(self.read);
         loop {
             let outcome = self.wait(deadline);
             if self.poll()? {
@@ -367,9 +375,11 @@ impl Receiver {
         if let Some(control) = lane.taker.memory().control() {
             lane.space.ring(&control.space);
         }
-        if self.pace.took(1, u64::from(found.taken.len) + 8) {
+        self.read.messages += 1;
+        self.read.bytes += u64::from(found.taken.len) + WORD;
+        if self.pace.is_due(self.read.bytes) {
             let ahead = lane.taker.lag();
-            self.pace.look(ahead);
+            self.pace.look(self.read, ahead);
         }
     }
 }

@@ -10,6 +10,6 @@ mod strategy;
 mod waker;
 
 pub use deadline::Deadline;
-pub use pace::Pace;
+pub use pace::{Pace, Read};
 pub use strategy::{until, Outcome, Strategy, Waited};
 pub use waker::Waker;

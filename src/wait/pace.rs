@@ -55,18 +55,35 @@ enum State {
     Back { windows: u32 },
 }
 
+/// How much a reader has read: bytes of frames and messages, from wherever it began to count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Read {
+    /// Bytes.
+    pub bytes: u64,
+    /// Messages.
+    pub messages: u64,
+}
+
+impl Read {
+    fn since(self, before: Self) -> Self {
+        Self {
+            bytes: self.bytes.wrapping_sub(before.bytes),
+            messages: self.messages.wrapping_sub(before.messages),
+        }
+    }
+}
+
 /// The state of one reader's rule. All private.
 #[derive(Debug)]
 pub struct Pace {
     enabled: bool,
     capacity: u64,
     state: State,
-    /// Bytes and messages since the last look, and where the next one is due.
-    bytes: u64,
-    messages: u64,
+    /// Up to where everything has been counted, and where the next look is due.
+    counted: Read,
     look_at: u64,
-    /// Messages since the last empty poll.
-    run: u64,
+    /// Messages read up to the last empty poll.
+    run_began: u64,
     /// The current window: every second look ends one.
     window_bytes: u64,
     window_messages: u64,
@@ -81,18 +98,22 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// The rule for a ring of this capacity, or one that never pauses.
-    pub fn new(enabled: bool, capacity: u64) -> Self {
+    /// The rule for a ring of this capacity and a reader that begins at `read`, or one that never
+    /// pauses.
+    pub fn new(enabled: bool, capacity: u64, read: Read) -> Self {
         Self {
             enabled,
             capacity,
             state: State::Close {
                 windows: FIRST_PROBE,
             },
-            bytes: 0,
-            messages: 0,
-            look_at: if enabled { LOOK_EVERY } else { u64::MAX },
-            run: 0,
+            counted: read,
+            look_at: if enabled {
+                read.bytes.saturating_add(LOOK_EVERY)
+            } else {
+                u64::MAX
+            },
+            run_began: read.messages,
             window_bytes: 0,
             window_messages: 0,
             window_pauses: 0,
@@ -105,65 +126,82 @@ impl Pace {
         }
     }
 
-    /// Counts messages; `true` when a [`look`](Self::look) is due.
+    /// Whether a [`look`](Self::look) is due once so many bytes have been read. One comparison.
     #[inline(always)]
     #[must_use]
-    pub fn took(&mut self, messages: u64, bytes: u64) -> bool {
-        self.bytes += bytes;
-        self.messages += messages;
-        self.run += messages;
-        self.bytes >= self.look_at
+    pub fn is_due(&self, bytes: u64) -> bool {
+        bytes >= self.look_at
+    }
+
+    /// Notes that the reader went elsewhere without reading what lies between.
+    pub fn moved(&mut self, to: Read) {
+        self.counted = to;
+        self.run_began = to.messages;
+        if self.enabled {
+            self.look_at = to.bytes.saturating_add(LOOK_EVERY);
+        }
     }
 
     /// Measures, and pauses where that is due and the producer is less than the target `ahead`.
     /// Call with everything read so far released.
     #[cold]
-    pub fn look(&mut self, ahead: u64) {
+    pub fn look(&mut self, read: Read, ahead: u64) {
         if !self.enabled {
-            self.bytes = 0;
             return;
         }
-        let frame = self.bytes / self.messages.max(1);
-        self.window_bytes += self.bytes;
-        self.window_messages += self.messages;
-        self.look_at = LOOK_EVERY.max(32 * frame);
+        let new = self.count(read);
+        let frame = new.bytes / new.messages.max(1);
+        self.look_at = read.bytes.saturating_add(LOOK_EVERY.max(32 * frame));
         self.lag = LAG.max(64 * frame).min(self.capacity / 4);
-        if let State::Counting { bytes, messages } = &mut self.state {
-            *bytes += self.bytes;
-            *messages += self.messages;
-            if *messages >= 64 {
+        if let State::Counting { messages, .. } = self.state {
+            if messages >= 64 {
                 self.count_probe();
             }
         }
-        (self.bytes, self.messages) = (0, 0);
         self.second_look = !self.second_look;
         if !self.second_look {
             self.end_window();
         }
         // Only without an empty poll for a while: a reader that follows right behind never has one.
-        if self.run >= LONG_RUN && ahead < self.lag {
+        if read.messages.wrapping_sub(self.run_began) >= LONG_RUN && ahead < self.lag {
             self.stand_back();
         }
     }
 
+    /// Adds what was read since the last time to whatever is being counted.
+    fn count(&mut self, read: Read) -> Read {
+        let new = read.since(self.counted);
+        self.counted = read;
+        self.window_bytes += new.bytes;
+        self.window_messages += new.messages;
+        if let State::Counting { bytes, messages } = &mut self.state {
+            *bytes += new.bytes;
+            *messages += new.messages;
+        }
+        new
+    }
+
     /// Notes an empty poll; pauses once after a run of messages where that is due.
     #[inline(always)]
-    pub fn empty(&mut self) {
+    pub fn empty(&mut self, read: Read) {
         if !matches!(self.state, State::Close { .. }) {
-            self.empty_while_looking();
+            self.empty_while_looking(read);
         }
-        self.run = 0;
+        self.run_began = read.messages;
     }
 
     #[cold]
-    fn empty_while_looking(&mut self) {
-        if let State::Counting { bytes, messages } = &mut self.state {
+    fn empty_while_looking(&mut self, read: Read) {
+        if matches!(self.state, State::Counting { .. }) {
             // What had arrived meanwhile has been read.
-            *bytes += self.bytes;
-            *messages += self.messages;
+            self.count(read);
             self.count_probe();
         }
-        if self.run >= 2 {
+        if read.messages.wrapping_sub(self.run_began) >= 2 {
+            if self.state == State::Due {
+                // What comes from now on is counted apart.
+                self.count(read);
+            }
             self.stand_back();
         }
     }
@@ -175,9 +213,6 @@ impl Pace {
                 self.pause
             }
             State::Due => {
-                self.window_bytes += self.bytes;
-                self.window_messages += self.messages;
-                (self.bytes, self.messages) = (0, 0);
                 self.state = State::Counting {
                     bytes: 0,
                     messages: 0,
@@ -263,11 +298,45 @@ impl Pace {
 mod tests {
     use super::*;
 
-    fn feed(pace: &mut Pace, messages: u64, bytes: u64, ahead: u64) {
-        for _ in 0..messages {
-            if pace.took(1, bytes) {
-                pace.look(ahead);
+    /// A reader with its rule.
+    struct Reader {
+        pace: Pace,
+        read: Read,
+    }
+
+    impl Reader {
+        fn new(enabled: bool) -> Self {
+            // Where it began must not matter.
+            let read = Read {
+                bytes: 1 << 40,
+                messages: u64::MAX - 100,
+            };
+            let pace = Pace::new(enabled, 1 << 20, read);
+            Self { pace, read }
+        }
+
+        fn take(&mut self, bytes: u64, ahead: u64) {
+            self.read.bytes += bytes;
+            self.read.messages = self.read.messages.wrapping_add(1);
+            if self.pace.is_due(self.read.bytes) {
+                self.pace.look(self.read, ahead);
             }
+        }
+
+        fn empty(&mut self) {
+            self.pace.empty(self.read);
+        }
+
+        /// An empty poll after two messages in a row.
+        fn empty_after_two(&mut self) {
+            self.pace.run_began = self.read.messages.wrapping_sub(2);
+            self.empty();
+        }
+    }
+
+    fn feed(reader: &mut Reader, messages: u64, bytes: u64, ahead: u64) {
+        for _ in 0..messages {
+            reader.take(bytes, ahead);
         }
     }
 
@@ -277,10 +346,10 @@ mod tests {
 
     #[test]
     fn a_flat_out_stream_is_kept_at_a_distance() {
-        let mut pace = Pace::new(true, 1 << 20);
+        let mut reader = Reader::new(true);
         // Counting is far faster than 38 ns a message on any machine that can run this.
-        feed(&mut pace, 1_000, 4096, u64::MAX);
-        assert!(stands_back(&pace));
+        feed(&mut reader, 1_000, 4096, u64::MAX);
+        assert!(stands_back(&reader.pace));
     }
 
     /// Ends a window as if it had taken `nanos`.
@@ -293,7 +362,7 @@ mod tests {
 
     #[test]
     fn who_stands_back_comes_close_again_now_and_then() {
-        let mut pace = Pace::new(true, 1 << 20);
+        let mut pace = Reader::new(true).pace;
         pace.state = State::Back { windows: 2 };
         let mut states = Vec::new();
         for _ in 0..3 {
@@ -315,65 +384,74 @@ mod tests {
 
     #[test]
     fn a_paced_stream_is_probed_rarely_and_never_kept_waiting() {
-        let mut pace = Pace::new(true, 1 << 20);
+        let mut reader = Reader::new(true);
         let mut probes = 0;
         for _ in 0..4096 {
-            window(&mut pace, 64, 4608, 1_000_000);
-            if pace.state == State::Due {
+            window(&mut reader.pace, 64, 4608, 1_000_000);
+            if reader.pace.state == State::Due {
                 probes += 1;
-                pace.run = 2;
-                pace.empty();
+                reader.empty_after_two();
                 // What a stream of this rate delivers in a microsecond: nothing or one.
-                let _ = pace.took(1, 72);
-                pace.run = 2;
-                pace.empty();
+                reader.take(72, u64::MAX);
+                reader.empty_after_two();
             }
-            assert!(!stands_back(&pace));
+            assert!(!stands_back(&reader.pace));
         }
         assert!((1..=10).contains(&probes), "{probes}");
     }
 
     #[test]
     fn a_hindered_stream_is_found_out() {
-        let mut pace = Pace::new(true, 1 << 20);
-        while pace.state != State::Due {
+        let mut reader = Reader::new(true);
+        while reader.pace.state != State::Due {
             // 230 ns a message: slow, but only because the reader is in the way.
-            window(&mut pace, 64, 4608, 64 * 230);
+            window(&mut reader.pace, 64, 4608, 64 * 230);
         }
-        pace.run = 2;
-        pace.empty();
-        feed(&mut pace, 100, 72, u64::MAX);
-        assert!(stands_back(&pace));
+        reader.empty_after_two();
+        feed(&mut reader, 100, 72, u64::MAX);
+        assert!(stands_back(&reader.pace));
         // Pauses that collect next to nothing end it.
-        pace.window_pauses = 60;
-        window(&mut pace, 64, 4608, 1_000_000);
-        assert!(!stands_back(&pace));
+        reader.pace.window_pauses = 60;
+        window(&mut reader.pace, 64, 4608, 1_000_000);
+        assert!(!stands_back(&reader.pace));
     }
 
     #[test]
     fn round_trips_never_pause_however_many() {
-        let mut pace = Pace::new(true, 1 << 20);
+        let mut reader = Reader::new(true);
         for _ in 0..1_000_000 {
-            if pace.took(1, 72) {
-                // The producer is never ahead of a reader it waits for.
-                pace.look(0);
-            }
-            pace.empty();
+            // The producer is never ahead of a reader it waits for.
+            reader.take(72, 0);
+            reader.empty();
             // Whatever the state became, nothing is collected by pausing.
-            assert_eq!(pace.window_pauses, 0);
-            assert!(!matches!(pace.state, State::Counting { .. }), "stood back");
+            assert_eq!(reader.pace.window_pauses, 0);
+            let counting = matches!(reader.pace.state, State::Counting { .. });
+            assert!(!counting, "stood back");
         }
     }
 
     #[test]
     fn messages_one_at_a_time_and_a_disabled_rule_never_pause() {
-        let mut pace = Pace::new(true, 1 << 20);
-        pace.state = State::Due;
-        let _ = pace.took(1, 72);
-        pace.empty();
-        assert_eq!(pace.state, State::Due, "nothing was tried");
-        let mut off = Pace::new(false, 1 << 20);
+        let mut reader = Reader::new(true);
+        reader.pace.state = State::Due;
+        reader.take(72, u64::MAX);
+        reader.empty();
+        assert_eq!(reader.pace.state, State::Due, "nothing was tried");
+        let mut off = Reader::new(false);
         feed(&mut off, 10_000, 4096, 0);
-        assert!(!stands_back(&off));
+        assert!(!stands_back(&off.pace));
+    }
+
+    #[test]
+    fn what_was_skipped_is_not_counted_as_read() {
+        let mut reader = Reader::new(true);
+        feed(&mut reader, 20, 72, u64::MAX);
+        let before = reader.pace.window_bytes;
+        reader.read.bytes += 1 << 20;
+        reader.read.messages = reader.read.messages.wrapping_add(1 << 14);
+        reader.pace.moved(reader.read);
+        assert!(!reader.pace.is_due(reader.read.bytes));
+        feed(&mut reader, 29, 72, u64::MAX);
+        assert!(reader.pace.window_bytes - before <= 30 * 72);
     }
 }
