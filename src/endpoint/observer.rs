@@ -187,7 +187,7 @@ impl Observer {
     ///
     /// # Errors
     /// [`ReceiveError::ProducerGone`] once everything a dead producer committed has been read.
-    #[inline]
+    #[inline(always)]
     pub fn receive(&mut self) -> Result<Received<'_>, ReceiveError> {
         self.receive_until(Deadline::NEVER)
     }
@@ -196,7 +196,7 @@ impl Observer {
     ///
     /// # Errors
     /// As [`receive`](Self::receive), and [`ReceiveError::TimedOut`].
-    #[inline]
+    #[inline(always)]
     pub fn receive_until(
         &mut self,
         deadline: impl Into<Deadline>,
@@ -212,7 +212,7 @@ impl Observer {
     ///
     /// # Errors
     /// [`TryReceiveError::Empty`] or [`TryReceiveError::Closed`].
-    #[inline]
+    #[inline(always)]
     pub fn try_receive(&mut self) -> Result<Received<'_>, TryReceiveError> {
         if let Some(copied) = self.take() {
             return Ok(self.message(copied));
@@ -285,7 +285,17 @@ impl Observer {
     fn take(&mut self) -> Option<Copied> {
         let canary = self.canary;
         // Zeroes may have taken the place of what was being copied; then the long way says so.
-        self.core.take(|| !canary.disturbed())
+        match self.core.take(|| !canary.disturbed()) {
+            Some(copied) => Some(copied),
+            None => self.take_any(),
+        }
+    }
+
+    /// Out of line: what is in line is for messages of one length.
+    #[inline(never)]
+    fn take_any(&mut self) -> Option<Copied> {
+        let canary = self.canary;
+        self.core.take_any(|| !canary.disturbed())
     }
 
     #[inline(always)]

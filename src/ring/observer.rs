@@ -109,13 +109,12 @@ impl Observer {
         self.word().commits(self.sequence()) || overtaken(&self.memory, self.position())
     }
 
-    /// Takes the next message, if it is there, nothing needs a closer look, and `sound` still says so
+    /// Takes the next message if it is there and as long as the last ones, and `sound` still says so
     /// once it was copied.
     #[inline(always)]
     pub fn take(&mut self, sound: impl FnOnce() -> bool) -> Option<Copied> {
-        let word = self.word();
-        if !self.cursor.expects(word) {
-            return self.take_other(word, sound);
+        if !self.cursor.expects(self.word()) {
+            return None;
         }
         edge_fence!(E1 observe: Acquire);
         let copied = self.copy(self.cursor.expected_len())?;
@@ -126,15 +125,15 @@ impl Observer {
         Some(copied)
     }
 
-    /// As [`take`](Self::take), of a length that was not expected.
+    /// As [`take`](Self::take), whatever its length, unless something else needs a closer look.
     #[inline(always)]
-    fn take_other(&mut self, word: CommitWord, sound: impl FnOnce() -> bool) -> Option<Copied> {
+    pub fn take_any(&mut self, sound: impl FnOnce() -> bool) -> Option<Copied> {
+        let word = self.word();
         if !word.commits(self.sequence()) {
             return None;
         }
         edge_fence!(E1 observe: Acquire);
-        let geometry = self.memory.geometry();
-        let frame = self.cursor.decode(geometry, word).ok()?;
+        let frame = self.cursor.decode(self.memory.geometry(), word).ok()?;
         if frame.pad {
             return None;
         }
@@ -245,7 +244,7 @@ mod tests {
         let mut producer = Producer::attach(memory.clone(), 1).unwrap();
         let mut observer = Observer::attach(memory.clone(), Start::Oldest, Resume::Newest).unwrap();
         assert_eq!(
-            (observer.take(|| true), observer.try_next()),
+            (observer.take_any(|| true), observer.try_next()),
             (None, Ok(Observed::Empty))
         );
         for n in 0..5 {
@@ -258,12 +257,12 @@ mod tests {
             if sequence % 2 == 0 {
                 assert_eq!(observer.try_next(), Ok(Observed::Message(copied)));
             } else {
-                assert_eq!(observer.take(|| true), Some(copied));
+                assert_eq!(observer.take_any(|| true), Some(copied));
             }
             assert_eq!(observer.payload(copied, 0), [sequence as u8; 100]);
         }
         assert_eq!(
-            (observer.take(|| true), observer.try_next()),
+            (observer.take_any(|| true), observer.try_next()),
             (None, Ok(Observed::Empty))
         );
         let announced = memory.producer().reserve.position.load(Relaxed);
@@ -278,10 +277,10 @@ mod tests {
         // Four frames of 1008 bytes leave 64: the fifth message follows a pad.
         for n in 0..4 {
             producer.try_publish(&[n; 1000]).unwrap();
-            assert!(observer.take(|| true).is_some());
+            assert!(observer.take_any(|| true).is_some());
         }
         producer.try_publish(&[4; 1000]).unwrap();
-        assert_eq!(observer.take(|| true), None);
+        assert_eq!(observer.take_any(|| true), None);
         let fifth = Copied {
             sequence: 4,
             len: 1000,
@@ -290,13 +289,13 @@ mod tests {
         for n in 5..20 {
             producer.try_publish(&[n; 1000]).unwrap();
         }
-        assert_eq!(observer.take(|| true), None);
+        assert_eq!(observer.take_any(|| true), None);
         let Ok(Observed::Lapped { lost, resumed_at }) = observer.try_next() else {
             panic!("the loss went unnoticed");
         };
         assert_eq!((lost, observer.sequence()), (resumed_at - 5, resumed_at));
         assert_eq!(
-            observer.take(|| true).map(|copied| copied.sequence),
+            observer.take_any(|| true).map(|copied| copied.sequence),
             Some(resumed_at)
         );
     }
