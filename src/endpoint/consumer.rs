@@ -406,8 +406,10 @@ impl Consumer {
     /// What follows a take that found nothing: a closer look, a pause if the stream runs flat out,
     /// then the last word on whether it is over.
     fn try_again(&mut self) -> Result<Arrived, TryReceiveError> {
-        if let Some(arrived) = self.poll()? {
-            return Ok(arrived);
+        if self.special || self.core.peek().is_some() {
+            if let Some(arrived) = self.poll()? {
+                return Ok(arrived);
+            }
         }
         self.pace.empty(read(&self.core));
         let closed = self.core.producer_state() == ProducerState::Closed;
@@ -483,12 +485,21 @@ impl Consumer {
     #[inline(always)]
     pub(super) fn poll_quietly(&mut self) -> Option<Arrived> {
         if self.private.is_empty() {
-            return self.core.try_next().ok().flatten();
+            return match self.core.take() {
+                Some(arrived) => Some(arrived),
+                None => self.step_quietly(),
+            };
         }
         let arrived = self.core.try_copy(&mut self.private).ok().flatten()?;
         self.undisturbed().ok()?;
         self.time();
         Some(arrived)
+    }
+
+    /// Over a pad, if that is what ended the batch.
+    #[inline(never)]
+    fn step_quietly(&mut self) -> Option<Arrived> {
+        self.core.try_next().ok().flatten()
     }
 
     /// Notes what the message in the private copy took, where it says when it was published.

@@ -177,10 +177,12 @@ impl<'p> PublishBatch<'p> {
     }
 
     /// Publishes the batch. Returns how many messages that were.
-    #[inline]
+    #[inline(always)]
     pub fn commit(self) -> u64 {
         let messages = self.producer.core.commit_staged();
         self.producer.ring_data();
+        // There is nothing left to abort.
+        core::mem::forget(self);
         messages
     }
 }

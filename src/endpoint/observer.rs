@@ -287,7 +287,8 @@ impl Observer {
         // Zeroes may have taken the place of what was being copied; then the long way says so.
         match self.core.take(|| !canary.disturbed()) {
             Some(copied) => Some(copied),
-            None => self.take_any(),
+            None if self.core.committed() => self.take_any(),
+            None => None,
         }
     }
 
@@ -341,10 +342,13 @@ impl Observer {
     #[inline(never)]
     fn try_observed(&mut self) -> Result<Observed, TryReceiveError> {
         self.undisturbed()?;
-        let observed = match self.core.try_next()? {
-            Observed::Empty => self.try_again()?,
-            observed => observed,
-        };
+        let mut observed = Observed::Empty;
+        if self.core.ready() {
+            observed = self.core.try_next()?;
+        }
+        if observed == Observed::Empty {
+            observed = self.try_again()?;
+        }
         self.undisturbed()?;
         Ok(observed)
     }

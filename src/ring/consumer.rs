@@ -300,16 +300,7 @@ impl Consumer {
     }
 
     /// Takes the next message, if there is one. It stays intact until [`release`](Self::release).
-    #[inline(always)]
     pub fn try_next(&mut self) -> Result<Option<Arrived>, Corrupt> {
-        if let Some(arrived) = self.take() {
-            return Ok(Some(arrived));
-        }
-        self.try_next_slowly()
-    }
-
-    #[inline(never)]
-    fn try_next_slowly(&mut self) -> Result<Option<Arrived>, Corrupt> {
         while let Some(word) = self.peek() {
             if let Some(arrived) = self.accept_other(word)? {
                 return Ok(Some(arrived));

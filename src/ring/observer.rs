@@ -103,10 +103,16 @@ impl Observer {
         CommitWord::from_raw(word.load(Relaxed))
     }
 
+    /// Whether the next frame is there, as far as its commit word says.
+    #[inline(always)]
+    pub fn committed(&self) -> bool {
+        self.word().commits(self.sequence())
+    }
+
     /// Whether something new may be there. May be true for a message that turns out to be gone.
     #[inline(always)]
     pub fn ready(&self) -> bool {
-        self.word().commits(self.sequence()) || overtaken(&self.memory, self.position())
+        self.committed() || overtaken(&self.memory, self.position())
     }
 
     /// Takes the next message if it is there and as long as the last ones, and `sound` still says so

@@ -34,12 +34,19 @@ pub enum Refused {
 }
 
 /// Frames written but not yet visible: everything hangs on the first one's commit word.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 struct Staged {
+    /// That word; 0, which is no frame's, where nothing is staged.
+    word: u64,
+    /// Where it belongs. Meaningless where nothing is staged.
     first: Boundary,
-    word: CommitWord,
-    indexed: u64,
-    messages: u64,
+}
+
+impl Staged {
+    #[inline(always)]
+    fn is_empty(&self) -> bool {
+        self.word == 0
+    }
 }
 
 /// The private state of the one producer.
@@ -57,7 +64,7 @@ pub struct Producer {
     /// One more than the number of the last block whose first frame is known.
     indexed: u64,
     gate: Gate,
-    staged: Option<Staged>,
+    staged: Staged,
     /// Index entries of blocks entered by the staged batch; recorded once it is committed.
     pending: Vec<Boundary>,
 }
@@ -93,7 +100,7 @@ impl Producer {
             // An entry is written once a lap: its two words cannot change together.
             indexed: geometry.block_of(left.indexed.position) + 1,
             gate: Gate::new(&memory, at.position),
-            staged: None,
+            staged: Staged { word: 0, first: at },
             pending: Vec::with_capacity(geometry.blocks() as usize + 1),
             memory,
         })
@@ -207,19 +214,11 @@ impl Producer {
         words.copy_in(at.position + WORD, payload);
         disarm(words, end, next);
         let word = CommitWord::message(len, at.sequence);
-        match &mut self.staged {
-            Some(staged) => {
-                staged.messages += 1;
-                words.at(at.position).store(word.raw(), Relaxed);
-            }
-            None => {
-                self.staged = Some(Staged {
-                    first: at,
-                    word,
-                    indexed: self.indexed,
-                    messages: 1,
-                });
-            }
+        if self.staged.is_empty() {
+            self.staged.word = word.raw();
+            self.staged.first = at;
+        } else {
+            words.at(at.position).store(word.raw(), Relaxed);
         }
         words.prefetch_for_write(end + PREFETCH);
         (self.position, self.sequence) = (end, next);
@@ -229,24 +228,33 @@ impl Producer {
     /// Makes everything staged visible at once; how many messages that were.
     #[inline(always)]
     pub fn commit_staged(&mut self) -> u64 {
-        let Some(staged) = self.staged.take() else {
+        if self.staged.is_empty() {
             return 0;
-        };
-        let first = self.memory.words().at(staged.first.position);
-        first.store(staged.word.raw(), ord!(E1: Release));
+        }
+        let first = self.staged.first;
+        self.memory
+            .words()
+            .at(first.position)
+            .store(self.staged.word, ord!(E1: Release));
+        self.staged.word = 0;
         if !self.pending.is_empty() {
             self.record_pending();
         }
-        staged.messages
+        self.sequence.wrapping_sub(first.sequence)
     }
 
     /// Forgets everything staged, as if it had never been written.
     pub fn abort_staged(&mut self) {
-        if let Some(staged) = self.staged.take() {
-            self.position = staged.first.position;
-            self.sequence = staged.first.sequence;
-            self.indexed = staged.indexed;
-            self.soft_limit = self.position;
+        if self.staged.is_empty() {
+            return;
+        }
+        let first = self.staged.first;
+        (self.position, self.sequence) = (first.position, first.sequence);
+        self.staged.word = 0;
+        self.soft_limit = self.position;
+        // The block of the first frame had its entry before anything was staged.
+        if let Some(entered) = self.pending.first() {
+            self.indexed = self.memory.geometry().block_of(entered.position);
             self.pending.clear();
         }
     }
@@ -312,11 +320,9 @@ impl Producer {
         let wraps = self.position + frame + WORD > lap_end;
         let start = if wraps { lap_end } else { self.position };
         let need = start + frame + WORD;
-        if let Some(staged) = self.staged {
-            // Keeps the newest index entry intact, whatever happens to this process.
-            if need - staged.first.position > geometry.capacity / 2 {
-                return Err(Refused::BatchFull);
-            }
+        // Keeps the newest index entry intact, whatever happens to this process.
+        if !self.staged.is_empty() && need - self.staged.first.position > geometry.capacity / 2 {
+            return Err(Refused::BatchFull);
         }
         // Before anything more is announced as overwritten, so that at every instant an indexed
         // frame is intact. The block was announced when the frame before secured the word here.
@@ -339,9 +345,11 @@ impl Producer {
     /// Makes sure that every byte before `need` may be overwritten, and that observers know.
     fn secure(&mut self, need: u64) -> Result<(), Refused> {
         if need > self.gate.limit() {
-            let head = self
-                .staged
-                .map_or(self.position, |staged| staged.first.position);
+            let head = if self.staged.is_empty() {
+                self.position
+            } else {
+                self.staged.first.position
+            };
             self.gate
                 .look(&self.memory, need, head)
                 .map_err(|row| Refused::Full { row })?;
@@ -372,10 +380,10 @@ impl Producer {
             sequence: self.sequence,
         };
         self.indexed = block + 1;
-        if self.staged.is_some() {
-            self.pending.push(here);
-        } else {
+        if self.staged.is_empty() {
             record(&self.memory, here);
+        } else {
+            self.pending.push(here);
         }
     }
 
@@ -385,10 +393,10 @@ impl Producer {
         let word = CommitWord::pad(lap_end - at, self.sequence);
         self.position = lap_end;
         disarm(self.memory.words(), lap_end, self.sequence);
-        let order = if self.staged.is_some() {
-            Relaxed
-        } else {
+        let order = if self.staged.is_empty() {
             ord!(E1: Release)
+        } else {
+            Relaxed
         };
         self.memory.words().at(at).store(word.raw(), order);
     }
