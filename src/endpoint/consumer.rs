@@ -11,12 +11,13 @@ use super::options::ConsumerOptions;
 use super::ring::Ring;
 use super::seat::Seat;
 use super::set::{Sealed, Source};
+use super::trouble::{disturbance, producer_gone};
 use crate::layout::frame::CommitWord;
 use crate::layout::lines::{Bell, ProducerState};
 use crate::ring::consumer::{Arrived, Consumer as Core, Epoch, Joining, Lost};
 use crate::ring::index::Nowhere;
 use crate::ring::{Corrupt, Start};
-use crate::segment::{Canary, CursorName, Held, Memory, Role};
+use crate::segment::{can_flush, Canary, CursorName, Held, Memory};
 use crate::wait::{bell, until, Deadline, Outcome, Pace, Read, Waited, Waker};
 use core::hash::Hash;
 use core::marker::PhantomData;
@@ -130,7 +131,12 @@ impl Consumer {
         });
         Ok(Self {
             special: words > 0 || owed.is_some(),
-            pace: Pace::new(options.keep_distance, ring.capacity_bytes(), read(&core)),
+            pace: Pace::new(
+                options.keep_distance,
+                ring.capacity_bytes(),
+                read(&core),
+                can_flush(),
+            ),
             core,
             canary: ring.canary(),
             waker: Waker::default(),
@@ -472,7 +478,9 @@ impl Consumer {
     #[cold]
     #[inline(never)]
     fn keep_distance(&mut self) {
-        self.pace.look(read(&self.core), self.core.lag());
+        let read = read(&self.core);
+        self.core.flush(self.pace.to_flush(read));
+        self.pace.look(read, self.core.lag());
     }
 
     /// Takes back a message that nobody looked at.
@@ -485,10 +493,11 @@ impl Consumer {
     #[inline(always)]
     pub(super) fn poll_quietly(&mut self) -> Option<Arrived> {
         if self.private.is_empty() {
-            return match self.core.take() {
-                Some(arrived) => Some(arrived),
-                None => self.step_quietly(),
-            };
+            let arrived = self.core.take();
+            if arrived.is_none() && self.something_follows() {
+                return self.core.take();
+            }
+            return arrived;
         }
         let arrived = self.core.try_copy(&mut self.private).ok().flatten()?;
         self.undisturbed().ok()?;
@@ -496,10 +505,11 @@ impl Consumer {
         Some(arrived)
     }
 
-    /// Over a pad, if that is what ended the batch.
+    /// Whether something is there after all, once per lap behind a pad. Out of line, and telling no more
+    /// than that: the loop around it keeps its values in registers.
     #[inline(never)]
-    fn step_quietly(&mut self) -> Option<Arrived> {
-        self.core.try_next().ok().flatten()
+    fn something_follows(&self) -> bool {
+        self.core.peek().is_some()
     }
 
     /// Notes what the message in the private copy took, where it says when it was published.
@@ -530,17 +540,6 @@ impl Consumer {
         bytemuck::cast_slice(&self.private)
             .get(from..len)
             .unwrap_or_default()
-    }
-}
-
-/// What happened to a process whose canary is disturbed, as far as one memory is concerned.
-pub(super) fn disturbance(canary: Canary, memory: &Memory) -> Result<(), Interrupted> {
-    if canary.forked() {
-        Err(Interrupted::Forked)
-    } else if memory.poisoned() {
-        Err(Interrupted::Poisoned)
-    } else {
-        Ok(())
     }
 }
 
@@ -580,23 +579,6 @@ impl Source for Consumer {
     fn parks(&self) -> bool {
         self.options.strategy.parks()
     }
-}
-
-/// Whether no producer will go on with this stream: it died, never having said goodbye, and its lock
-/// is free; or it left, and nobody else could ever write the stream. The state is read again last, in
-/// case it said goodbye in between.
-pub(super) fn producer_gone(ring: &Ring, state: ProducerState) -> bool {
-    let lost = |state| match state {
-        ProducerState::Attached => true,
-        ProducerState::Absent => ring.segment().has_one_producer(),
-        ProducerState::Closed => false,
-    };
-    lost(state)
-        && ring.is_held(Role::Producer) == Some(false)
-        && lost(crate::ring::consumer::producer_state(
-            ring.segment().reader(),
-        ))
-        && ring.is_held(Role::Producer) == Some(false)
 }
 
 impl Drop for Consumer {

@@ -20,6 +20,7 @@ mod ring;
 mod seat;
 mod set;
 mod status;
+mod trouble;
 
 pub use builder::Builder;
 pub use conflated::{Conflatable, Conflated, ConflatedMessage, Conflation};

@@ -4,17 +4,17 @@
 //! to read.
 
 use super::conflated::Conflated;
-use super::consumer::{disturbance, producer_gone};
 use super::error::{AttachError, Interrupted, ReceiveError, TryReceiveError};
 use super::latency::STAMP;
 use super::options::ObserverOptions;
 use super::ring::Ring;
 use super::set::{Sealed, Source};
+use super::trouble::{disturbance, producer_gone};
 use crate::layout::lines::{Bell, ProducerState, RowState};
 use crate::ring::consumer::{epoch, Epoch};
 use crate::ring::observer::{Copied, Observed, Observer as Core};
 use crate::ring::Start;
-use crate::segment::{Canary, Held, Memory};
+use crate::segment::{can_flush, Canary, Held, Memory};
 use crate::sync::Ordering::Relaxed;
 use crate::wait::{bell, until, Deadline, Outcome, Pace, Read, Waited};
 use core::hash::Hash;
@@ -152,7 +152,12 @@ impl Observer {
             .map_err(|nowhere| AttachError::nowhere(nowhere, start))?;
         let observer = Self {
             epoch: epoch(core.memory()).number,
-            pace: Pace::new(options.keep_distance, ring.capacity_bytes(), read(&core)),
+            pace: Pace::new(
+                options.keep_distance,
+                ring.capacity_bytes(),
+                read(&core),
+                can_flush(),
+            ),
             began: core.sequence(),
             core,
             canary: ring.canary(),
@@ -311,7 +316,9 @@ impl Observer {
     #[cold]
     #[inline(never)]
     fn keep_distance(&mut self) {
-        self.pace.look(read(&self.core), self.core.lag());
+        let read = read(&self.core);
+        self.core.flush(self.pace.to_flush(read));
+        self.pace.look(read, self.core.lag());
     }
 
     fn received(&mut self, observed: Observed) -> Received<'_> {

@@ -2,12 +2,12 @@
 //!
 //! Layer 5. What it lends (claims, batches) is in `lend`.
 
-use super::consumer::disturbance;
 use super::error::{AttachError, Interrupted, PublishError, TryPublishError};
 use super::latency::{now, STAMP};
 use super::lend::{Claim, PublishBatch};
 use super::options::ProducerOptions;
 use super::ring::Ring;
+use super::trouble::disturbance;
 use crate::layout::lines::Bell;
 use crate::ring::producer::{Producer as Core, Refused};
 use crate::segment::{Canary, Held, Role};

@@ -93,6 +93,7 @@ impl Receiver {
                 options.keep_distance,
                 u64::from(queue.depth()) * 64,
                 Read::default(),
+                false,
             ),
             read: Read::default(),
             canary: queue.ring.canary(),

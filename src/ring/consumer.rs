@@ -286,7 +286,7 @@ impl Consumer {
     }
 
     /// Takes the next message, if it is there and nothing needs a closer look. It stays intact until
-    /// [`release`](Self::release).
+    /// [`release`](Self::release). Steps over a frame that only fills the lap, and takes nothing then.
     #[inline(always)]
     pub fn take(&mut self) -> Option<Arrived> {
         let word = self.word();
@@ -300,6 +300,7 @@ impl Consumer {
     }
 
     /// Takes the next message, if there is one. It stays intact until [`release`](Self::release).
+    #[inline(never)]
     pub fn try_next(&mut self) -> Result<Option<Arrived>, Corrupt> {
         while let Some(word) = self.peek() {
             if let Some(arrived) = self.accept_other(word)? {
@@ -367,6 +368,11 @@ impl Consumer {
     pub fn lag(&self) -> u64 {
         let reserve = self.memory.producer().reserve.position.load(Relaxed);
         reserve.saturating_sub(self.position())
+    }
+
+    /// Takes what lies at these positions, all of it read, out of the caches.
+    pub fn flush(&self, positions: core::ops::Range<u64>) {
+        self.memory.words().flush(positions);
     }
 
     /// What the producer says about itself. After [`ProducerState::Closed`], one more

@@ -9,13 +9,11 @@
 use super::{Boundary, Corrupt, Frame};
 use crate::layout::frame::{CommitWord, WORD};
 use crate::layout::geometry::Geometry;
+use crate::sync::MODELLED;
 
 /// So many messages of one length in a row make it expected: few enough to begin at once, and enough
-/// that where lengths are random the branch is hardly ever taken, and so predicted.
-#[cfg(not(slipring_loom))]
-const STEADY: u32 = 8;
-#[cfg(slipring_loom)]
-const STEADY: u32 = 1;
+/// that where lengths are random the branch is hardly ever taken, and so predicted. Models have few.
+const STEADY: u32 = if MODELLED { 1 } else { 8 };
 
 /// The place of one reader in the stream. All private.
 #[derive(Clone, Copy, Debug)]

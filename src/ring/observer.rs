@@ -232,6 +232,11 @@ impl Observer {
         reserve.saturating_sub(self.position())
     }
 
+    /// Takes what lies at these positions, all of it read, out of the caches.
+    pub fn flush(&self, positions: core::ops::Range<u64>) {
+        self.memory.words().flush(positions);
+    }
+
     /// What the producer says about itself.
     pub fn producer_state(&self) -> ProducerState {
         producer_state(&self.memory)

@@ -13,9 +13,12 @@ use crate::layout::geometry::{Geometry, LINE, PAGE};
 use crate::layout::lines::{ControlPage, IndexEntry, ProducerPage, Row};
 use crate::sync::{AtomicU64, Ordering};
 use core::marker::PhantomData;
+use core::ops::Range;
 use std::io;
 use std::ptr::NonNull;
 use std::sync::Arc;
+#[cfg(target_arch = "x86_64")]
+use std::sync::OnceLock;
 
 /// The memory of one ring as one attachment sees it. Clones share it.
 #[derive(Clone)]
@@ -399,6 +402,22 @@ impl<'m> Words<'m> {
         let _ = position;
     }
 
+    /// Takes the lines that end in these positions out of every cache. Only where [`can_flush`] says so.
+    pub fn flush(self, positions: Range<u64>) {
+        // The first part of the first line was read before.
+        let mut at = positions.start & !(FLUSHED - 1);
+        while at < positions.end & !(FLUSHED - 1) {
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: a flush changes no value, the address is inside the data, and whoever asks has
+            // asked whether the processor knows the instruction.
+            unsafe {
+                core::arch::asm!("clflushopt [{0}]", in(reg) core::ptr::from_ref(self.at(at)),
+                    options(nostack, preserves_flags));
+            }
+            at += FLUSHED;
+        }
+    }
+
     /// The `len` bytes at `position` as a slice; empty where they would wrap.
     ///
     /// # Safety
@@ -425,6 +444,25 @@ impl<'m> Words<'m> {
             None => &mut [],
         }
     }
+}
+
+/// Bytes that one flush takes out of the caches; unlike [`LINE`], not the pair that may be fetched
+/// together.
+const FLUSHED: u64 = 64;
+
+/// Whether this processor has an instruction that takes lines out of caches without waiting for each.
+pub fn can_flush() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    {
+        // Asking can take a virtual machine some microseconds.
+        static KNOWN: OnceLock<bool> = OnceLock::new();
+        *KNOWN.get_or_init(|| {
+            let leaves = core::arch::x86_64::__cpuid(0).eax;
+            leaves >= 7 && core::arch::x86_64::__cpuid_count(7, 0).ebx & 1 << 23 != 0
+        })
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    false
 }
 
 /// Asks for the line of a shared word in a state that can be written.
@@ -466,4 +504,33 @@ fn last_word(payload: &[u8]) -> u64 {
         .iter()
         .rev()
         .fold(0, |word, byte| word << 8 | u64::from(*byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flushing_changes_no_value_and_wraps() {
+        if !can_flush() {
+            return;
+        }
+        let memory = Memory::local(Geometry::new(4096, 8, 1, 0, false).unwrap());
+        let words = memory.words();
+        for at in (0..4096).step_by(8) {
+            words.at(at).store(at + 1, Ordering::Relaxed);
+        }
+        for (start, end) in [
+            (0, 0),
+            (100, 100),
+            (4000, 4200),
+            (5, 1 << 20),
+            (u64::MAX - 200, u64::MAX),
+        ] {
+            words.flush(start..end);
+        }
+        for at in (0..4096).step_by(8) {
+            assert_eq!(words.at(at).load(Ordering::Relaxed), at + 1);
+        }
+    }
 }

@@ -46,7 +46,7 @@ pub use {
     guard::install as guard_against_truncation,
     half::{halves, Half},
     lock::{Held, Locks, Role},
-    memory::{identify, prefetch_for_write, Memory, Words},
+    memory::{can_flush, identify, prefetch_for_write, Memory, Words},
     name::{CursorName, Location, NameError},
 };
 

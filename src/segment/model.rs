@@ -138,4 +138,7 @@ impl<'m> Words<'m> {
 
     /// A hint that means nothing to the model.
     pub fn prefetch(self, _position: u64) {}
+
+    /// What no model of caches is needed for: it changes no value.
+    pub fn flush(self, _positions: core::ops::Range<u64>) {}
 }

@@ -5,6 +5,7 @@
 
 pub mod bell;
 mod deadline;
+mod flush;
 mod pace;
 mod strategy;
 mod waker;

@@ -14,7 +14,9 @@
 //!
 //! A reader whose messages come one at a time never pauses: it takes two in a row to begin.
 
+use super::flush::Flush;
 use crate::sync::spin_hint;
+use core::ops::Range;
 use core::time::Duration;
 use std::time::Instant;
 
@@ -95,12 +97,13 @@ pub struct Pace {
     probe_every: u32,
     pause: Duration,
     lag: u64,
+    flush: Flush,
 }
 
 impl Pace {
     /// The rule for a ring of this capacity and a reader that begins at `read`, or one that never
-    /// pauses.
-    pub fn new(enabled: bool, capacity: u64, read: Read) -> Self {
+    /// pauses; and whether that reader can flush what it has read.
+    pub fn new(enabled: bool, capacity: u64, read: Read, flushes: bool) -> Self {
         Self {
             enabled,
             capacity,
@@ -123,6 +126,7 @@ impl Pace {
             probe_every: FIRST_PROBE,
             pause: SHORTEST,
             lag: LAG.min(capacity / 4),
+            flush: Flush::new(enabled && flushes, capacity, read),
         }
     }
 
@@ -137,9 +141,17 @@ impl Pace {
     pub fn moved(&mut self, to: Read) {
         self.counted = to;
         self.run_began = to.messages;
+        self.flush.moved(to);
         if self.enabled {
             self.look_at = to.bytes.saturating_add(LOOK_EVERY);
         }
+    }
+
+    /// What of the bytes read is better out of the caches. Ask before each [`look`](Self::look), which
+    /// is to know how far the producer is ahead once they are gone: that takes as long as a pause.
+    pub fn to_flush(&mut self, read: Read) -> Range<u64> {
+        let flat_out = matches!(self.state, State::Back { .. });
+        self.flush.look(read, flat_out)
     }
 
     /// Measures, and pauses where that is due and the producer is less than the target `ahead`.
@@ -311,7 +323,7 @@ mod tests {
                 bytes: 1 << 40,
                 messages: u64::MAX - 100,
             };
-            let pace = Pace::new(enabled, 1 << 20, read);
+            let pace = Pace::new(enabled, 1 << 20, read, true);
             Self { pace, read }
         }
 
@@ -319,6 +331,7 @@ mod tests {
             self.read.bytes += bytes;
             self.read.messages = self.read.messages.wrapping_add(1);
             if self.pace.is_due(self.read.bytes) {
+                let _ = self.pace.to_flush(self.read);
                 self.pace.look(self.read, ahead);
             }
         }

@@ -1,0 +1,36 @@
+//! What can have happened to this process, or to the producer, meanwhile.
+//!
+//! Layer 5. What consumers and observers ask when nothing comes.
+
+use super::error::Interrupted;
+use super::ring::Ring;
+use crate::layout::lines::ProducerState;
+use crate::segment::{Canary, Memory, Role};
+
+/// What happened to a process whose canary is disturbed, as far as one memory is concerned.
+pub(super) fn disturbance(canary: Canary, memory: &Memory) -> Result<(), Interrupted> {
+    if canary.forked() {
+        Err(Interrupted::Forked)
+    } else if memory.poisoned() {
+        Err(Interrupted::Poisoned)
+    } else {
+        Ok(())
+    }
+}
+
+/// Whether no producer will go on with this stream: it died, never having said goodbye, and its lock
+/// is free; or it left, and nobody else could ever write the stream. The state is read again last, in
+/// case it said goodbye in between.
+pub(super) fn producer_gone(ring: &Ring, state: ProducerState) -> bool {
+    let lost = |state| match state {
+        ProducerState::Attached => true,
+        ProducerState::Absent => ring.segment().has_one_producer(),
+        ProducerState::Closed => false,
+    };
+    lost(state)
+        && ring.is_held(Role::Producer) == Some(false)
+        && lost(crate::ring::consumer::producer_state(
+            ring.segment().reader(),
+        ))
+        && ring.is_held(Role::Producer) == Some(false)
+}
