@@ -126,6 +126,47 @@ fn receive_in_batches(c: &mut Criterion) {
     group.finish();
 }
 
+/// Messages of lengths in no order: 16 to 128 bytes, so that nothing about the next one can be foreseen.
+fn lengths_at_random(c: &mut Criterion) {
+    let message = [7u8; 128];
+    let mut state = 1u64;
+    let lengths: Vec<usize> = std::iter::repeat_with(|| {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        8 * (2 + (state >> 60) as usize % 15)
+    })
+    .take(1 << 16)
+    .collect();
+    let mut group = c.benchmark_group("publish and receive, lengths at random");
+    group.throughput(Throughput::Elements(64));
+    let ring = ring();
+    let mut to = producer(&ring);
+    let mut from = consumer(&ring);
+    let mut turns = lengths.chunks_exact(64).cycle();
+    group.bench_function("consumer", |b| {
+        b.iter(|| {
+            for &len in turns.next().expect("endless") {
+                to.publish(&message[..len]).expect("read at once");
+            }
+            while let Ok(message) = from.try_receive() {
+                black_box(message[0]);
+            }
+        });
+    });
+    drop(from);
+    let mut from = observer(&ring);
+    group.bench_function("observer", |b| {
+        b.iter(|| {
+            for &len in turns.next().expect("endless") {
+                to.publish(&message[..len]).expect("nobody gates");
+            }
+            while from.try_receive().is_ok() {}
+        });
+    });
+    group.finish();
+}
+
 fn typed(c: &mut Criterion) {
     slipring::message! {
         pub struct Quote { pub time_ns: u64, pub bid: f64, pub ask: f64 }
@@ -267,6 +308,7 @@ criterion_group!(
     publish,
     receive,
     receive_in_batches,
+    lengths_at_random,
     typed,
     readers,
     empty_polls,
