@@ -1,7 +1,7 @@
 //! Everybody who takes part, in the order of the tables: the limits, this library, the kernel.
 
 use super::channel::{Contender, Opened};
-use super::kernel::{Pipe, Queue, Unix};
+use super::kernel::{Datagrams, Pipe, Queue, Unix};
 use super::queue::Queues;
 use super::raw::Slots;
 use super::ring::{Fanned, Kind, Observed, Rings};
@@ -104,6 +104,13 @@ pub const CONTENDERS: &[Contender] = &[
         threads: false,
         suits: pairs,
         open: |place| boxed(Unix::open(place)),
+    },
+    Contender {
+        name: "dgram",
+        how: "a Unix datagram socket each way, blocking",
+        threads: false,
+        suits: pairs,
+        open: |place| boxed(Datagrams::open(place)),
     },
     Contender {
         name: "mq",

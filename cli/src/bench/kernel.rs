@@ -1,4 +1,4 @@
-//! What the kernel offers: pipes, Unix sockets, POSIX message queues, all blocking.
+//! What the kernel offers: pipes, Unix sockets of both kinds, POSIX message queues, all blocking.
 //!
 //! Unsafe only for the message queues, which have no safe wrapper here.
 #![allow(unsafe_code, reason = "POSIX message queues through libc")]
@@ -7,8 +7,8 @@ use super::channel::{Channel, End, Place};
 use std::ffi::CString;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::Path;
+use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
 
 /// Two FIFOs.
 pub struct Pipe {
@@ -121,6 +121,63 @@ impl Channel for Unix {
         }
         let buffer = std::mem::take(&mut self.buffer);
         let sent = self.stream().and_then(|stream| stream.write_all(&buffer));
+        self.buffer = buffer;
+        sent.map(|()| true)
+    }
+}
+
+/// Two datagram sockets.
+pub struct Datagrams {
+    socket: UnixDatagram,
+    other: PathBuf,
+    buffer: Vec<u8>,
+}
+
+impl Datagrams {
+    pub fn open(place: &Place<'_>) -> io::Result<Self> {
+        let names = ["datagrams-first", "datagrams-second"];
+        let [mine, other] = match place.end {
+            End::First => names,
+            End::Second => [names[1], names[0]],
+        }
+        .map(|name| place.directory.join(name));
+        let _ = std::fs::remove_file(&mine);
+        let socket = UnixDatagram::bind(mine)?;
+        if place.end == End::Second {
+            socket.connect(&other)?;
+        }
+        Ok(Self {
+            socket,
+            other,
+            buffer: vec![0; place.load.size],
+        })
+    }
+}
+
+impl Channel for Datagrams {
+    /// At the first end, by now the other one has a name.
+    fn start(&mut self) -> io::Result<()> {
+        self.socket.connect(&self.other)
+    }
+
+    fn send(&mut self, message: &[u8]) -> io::Result<()> {
+        match self.socket.send(message)? {
+            sent if sent == message.len() => Ok(()),
+            _ => Err(io::ErrorKind::WriteZero.into()),
+        }
+    }
+
+    fn receive<R>(&mut self, show: impl FnOnce(&[u8]) -> R) -> io::Result<R> {
+        let got = self.socket.recv(&mut self.buffer)?;
+        Ok(show(&self.buffer[..got]))
+    }
+
+    fn echo(&mut self, last: impl FnOnce(&[u8]) -> bool) -> io::Result<bool> {
+        if self.receive(last)? {
+            return Ok(false);
+        }
+        let buffer = std::mem::take(&mut self.buffer);
+        let sent = self.send(&buffer);
         self.buffer = buffer;
         sent.map(|()| true)
     }

@@ -19,6 +19,7 @@ mod queue;
 mod raw;
 mod report;
 mod ring;
+mod watch;
 pub mod workload;
 
 use crate::failure::{Failure, FAILED, USAGE};

@@ -7,11 +7,13 @@ use super::channel::{Contender, End, Opened, Place};
 use super::machine;
 use super::paced::{hiccups, of_pairs, pairs};
 use super::raw::Shared;
+use super::watch::Watch;
 use super::workload::{Load, Measured, Workload};
 use super::Suite;
 use crate::failure::{Failure, FAILED};
 use crate::Outcome;
 use hdrhistogram::Histogram;
+use rustix::process::{kill_process, Pid, Signal};
 use serde_json::{json, Value};
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -20,6 +22,8 @@ use std::time::Duration;
 
 /// Round trips of one bounce.
 const PROBE: u64 = 4096;
+/// A sample may take so much longer than it was to last: some begin slowly, and hosts are busy.
+const GRACE: Duration = Duration::from_secs(60);
 
 /// One sample to take.
 #[derive(Clone)]
@@ -116,6 +120,7 @@ impl Peer {
             load: request.load,
             capacity: request.capacity,
         };
+        let _watch = self.watch(request);
         let mut opened = match (request.contender.open)(&place) {
             Ok(opened) => opened,
             Err(error) => return Ok(Err(error.to_string())),
@@ -158,6 +163,22 @@ impl Peer {
                 ..theirs
             },
         }))
+    }
+
+    /// Ends both processes if this sample does not end by itself.
+    fn watch(&self, request: &Request) -> Watch {
+        let limit = request.load.sample * 4 + GRACE;
+        let (name, workload) = (request.contender.name, request.load.workload.name());
+        let (second, directory) = (self.child.id(), self.directory.clone());
+        Watch::over(limit, move || {
+            eprintln!("slipring: {name} hangs: {workload} did not end within {limit:?}");
+            if let Some(second) = Pid::from_raw(second as i32) {
+                // It is a child that nobody has waited for, so that is still who this is.
+                let _ = kill_process(second, Signal::KILL);
+            }
+            let _ = std::fs::remove_dir_all(directory);
+            std::process::exit(FAILED.into());
+        })
     }
 
     /// Ends the second process, in the middle of whatever it does if something `failed`, and removes
