@@ -281,6 +281,25 @@ mod tests {
     }
 
     #[test]
+    fn a_copy_that_cannot_be_trusted_is_not_stepped_over() {
+        let memory = Memory::local(Geometry::new(4096, 8, 1, 0, false).unwrap());
+        let mut producer = Producer::attach(memory.clone(), 1).unwrap();
+        let mut observer = Observer::attach(memory, Start::Oldest, Resume::Newest).unwrap();
+        for n in 0..20 {
+            producer.try_publish(&[n; 24]).unwrap();
+            let copied = Copied {
+                sequence: n.into(),
+                len: 24,
+            };
+            // At first of any length, then of the expected one.
+            assert_eq!(observer.take_any(|| false), None);
+            assert_eq!(observer.take(|| false), None);
+            let taken = observer.take(|| true);
+            assert_eq!(taken.or_else(|| observer.take_any(|| true)), Some(copied));
+        }
+    }
+
+    #[test]
     fn the_short_way_leaves_pads_and_losses_to_the_long_one() {
         let memory = Memory::local(Geometry::new(4096, 8, 1, 0, false).unwrap());
         let mut producer = Producer::attach(memory.clone(), 1).unwrap();

@@ -104,7 +104,9 @@ impl Flush {
             return 0..0;
         }
         let from = self.done.max(read.bytes.saturating_sub(self.reach));
-        self.done = read.bytes.min(from + CATCH_UP * new);
+        self.done = read
+            .bytes
+            .min(from.saturating_add(new.saturating_mul(CATCH_UP)));
         from..self.done
     }
 
@@ -161,7 +163,9 @@ impl Flush {
             self.rest = (self.rest * 2).min(LAST_REST);
         }
         self.phase = Phase::Resting;
-        self.until = read.bytes.saturating_add(self.rest * self.lap);
+        self.until = read
+            .bytes
+            .saturating_add(self.rest.saturating_mul(self.lap));
     }
 
     fn settle(&mut self, read: Read) {
@@ -323,6 +327,18 @@ mod tests {
         assert_eq!(reader.flush.until - reader.read.bytes, left);
         // Also `look` itself checks that it flushes no more than was read.
         reader.look(true);
+    }
+
+    #[test]
+    fn whoever_is_led_astray_flushes_no_more_than_a_lap() {
+        let mut reader = Reader::new();
+        reader.laps(8, SLOW, FAST);
+        assert!(reader.flush.on);
+        // A stream that lies about positions can lead a reader anywhere.
+        for bytes in [1 << 62, u64::MAX, 0, 1 << 63] {
+            let range = reader.flush.look(Read { bytes, messages: 0 }, true);
+            assert!(range.end.saturating_sub(range.start) <= CAPACITY, "{bytes}");
+        }
     }
 
     #[test]

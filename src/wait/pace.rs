@@ -163,8 +163,10 @@ impl Pace {
         }
         let new = self.count(read);
         let frame = new.bytes / new.messages.max(1);
-        self.look_at = read.bytes.saturating_add(LOOK_EVERY.max(32 * frame));
-        self.lag = LAG.max(64 * frame).min(self.capacity / 4);
+        self.look_at = read
+            .bytes
+            .saturating_add(LOOK_EVERY.max(frame.saturating_mul(32)));
+        self.lag = LAG.max(frame.saturating_mul(64)).min(self.capacity / 4);
         if let State::Counting { messages, .. } = self.state {
             if messages >= 64 {
                 self.count_probe();
@@ -184,11 +186,12 @@ impl Pace {
     fn count(&mut self, read: Read) -> Read {
         let new = read.since(self.counted);
         self.counted = read;
-        self.window_bytes += new.bytes;
-        self.window_messages += new.messages;
+        // A stream that lies about positions can lead a reader anywhere.
+        self.window_bytes = self.window_bytes.saturating_add(new.bytes);
+        self.window_messages = self.window_messages.saturating_add(new.messages);
         if let State::Counting { bytes, messages } = &mut self.state {
-            *bytes += new.bytes;
-            *messages += new.messages;
+            *bytes = bytes.saturating_add(new.bytes);
+            *messages = messages.saturating_add(new.messages);
         }
         new
     }
@@ -453,6 +456,21 @@ mod tests {
         let mut off = Reader::new(false);
         feed(&mut off, 10_000, 4096, 0);
         assert!(!stands_back(&off.pace));
+    }
+
+    #[test]
+    fn a_reader_that_is_led_astray_goes_on() {
+        let mut reader = Reader::new(true);
+        for bytes in [1 << 62, u64::MAX, 0, 1 << 63] {
+            for messages in [0, 1, u64::MAX] {
+                reader.pace.state = State::Counting { bytes, messages };
+                let read = Read { bytes, messages };
+                let _ = reader.pace.to_flush(read);
+                reader.pace.look(read, u64::MAX);
+                reader.pace.empty(read);
+                reader.pace.moved(read);
+            }
+        }
     }
 
     #[test]
