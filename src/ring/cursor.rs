@@ -126,8 +126,7 @@ impl Cursor {
     }
 
     /// Expects that the next message is like this one, whose frame begins here.
-    #[cold]
-    #[inline(never)]
+    #[inline(always)]
     fn expect(&mut self, geometry: &Geometry, frame: Frame) {
         self.frame = frame.end - self.position;
         self.expected = CommitWord::message(frame.len, self.sequence).raw();
