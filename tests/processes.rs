@@ -5,7 +5,7 @@
 
 use slipring::{
     AttachError, ConsumerOptions, Observer, ObserverOptions, Producer, ProducerOptions,
-    PublishError, ReceiveError, Received, Ring, Start, Strategy,
+    PublishError, ReceiveError, Received, Ring, Start, Strategy, TryReceiveError,
 };
 mod peers;
 
@@ -456,6 +456,9 @@ fn fork() {
             && matches!(producer.claim(8), Err(PublishError::Forked))
             && matches!(consumer.receive(), Err(ReceiveError::Forked))
             && matches!(observer.receive(), Err(ReceiveError::Forked))
+            && matches!(consumer.try_receive(), Err(TryReceiveError::Forked))
+            && matches!(consumer.try_receive_batch(8), Err(TryReceiveError::Forked))
+            && matches!(observer.try_receive(), Err(TryReceiveError::Forked))
             && matches!(ring.producer(), Err(AttachError::Forked))
             && matches!(ring.consumer(Start::Latest), Err(AttachError::Forked));
         drop((producer, consumer, observer));

@@ -412,6 +412,7 @@ impl Consumer {
     /// What follows a take that found nothing: a closer look, a pause if the stream runs flat out,
     /// then the last word on whether it is over.
     fn try_again(&mut self) -> Result<Arrived, TryReceiveError> {
+        self.undisturbed()?;
         if self.special || self.core.peek().is_some() {
             if let Some(arrived) = self.poll()? {
                 return Ok(arrived);

@@ -289,6 +289,10 @@ impl Observer {
     #[inline(always)]
     fn take(&mut self) -> Option<Copied> {
         let canary = self.canary;
+        // In a fork the ring is not mapped.
+        if canary.disturbed() {
+            return None;
+        }
         // Zeroes may have taken the place of what was being copied; then the long way says so.
         match self.core.take(|| !canary.disturbed()) {
             Some(copied) => Some(copied),
