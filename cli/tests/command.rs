@@ -500,6 +500,14 @@ fn the_bench_measures_everybody_and_checks_what_arrives() {
     assert!(shell
         .fails(2, &["bench", "--only", "magic"])
         .contains("no contender"));
+    for command in [&["bench"][..], &["bench", "latency"]] {
+        let pinned = |cores| shell.fails(2, &[command, &["--pin", cores]].concat());
+        assert!(pinned("0,99999").contains("--pin 99999 is not possible: this process may run on"));
+        assert!(pinned("0").contains("takes two cores"));
+    }
+    assert!(shell
+        .fails(1, &["bench", "--only", "ring", "--workloads", "lossy"])
+        .contains("none of the contenders takes part"));
 }
 
 #[test]

@@ -12,7 +12,8 @@
 //! - While standing back, each pause must collect enough messages to have been worth it, and from
 //!   time to time the reader comes close again and measures afresh.
 //!
-//! A reader whose messages come one at a time never pauses: it takes two in a row to begin.
+//! A reader whose messages come one at a time never pauses: it takes two in a row to begin. Whether what
+//! was read is better out of the caches is the matter of [`Flush`], for streams that run flat out.
 
 use super::flush::Flush;
 use crate::sync::spin_hint;

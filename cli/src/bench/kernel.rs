@@ -10,6 +10,21 @@ use std::io::{self, Read, Write};
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
+/// Sends back what was received into a channel's own buffer, unless it was the last message.
+fn echo<C: Channel>(
+    channel: &mut C,
+    buffer: fn(&mut C) -> &mut Vec<u8>,
+    last: impl FnOnce(&[u8]) -> bool,
+) -> io::Result<bool> {
+    if channel.receive(last)? {
+        return Ok(false);
+    }
+    let message = std::mem::take(buffer(channel));
+    let sent = channel.send(&message);
+    *buffer(channel) = message;
+    sent.map(|()| true)
+}
+
 /// Two FIFOs.
 pub struct Pipe {
     out: File,
@@ -53,13 +68,7 @@ impl Channel for Pipe {
     }
 
     fn echo(&mut self, last: impl FnOnce(&[u8]) -> bool) -> io::Result<bool> {
-        if self.receive(last)? {
-            return Ok(false);
-        }
-        let buffer = std::mem::take(&mut self.buffer);
-        let sent = self.out.write_all(&buffer);
-        self.buffer = buffer;
-        sent.map(|()| true)
+        echo(self, |channel| &mut channel.buffer, last)
     }
 }
 
@@ -116,13 +125,7 @@ impl Channel for Unix {
     }
 
     fn echo(&mut self, last: impl FnOnce(&[u8]) -> bool) -> io::Result<bool> {
-        if self.receive(last)? {
-            return Ok(false);
-        }
-        let buffer = std::mem::take(&mut self.buffer);
-        let sent = self.stream().and_then(|stream| stream.write_all(&buffer));
-        self.buffer = buffer;
-        sent.map(|()| true)
+        echo(self, |channel| &mut channel.buffer, last)
     }
 }
 
@@ -173,13 +176,7 @@ impl Channel for Datagrams {
     }
 
     fn echo(&mut self, last: impl FnOnce(&[u8]) -> bool) -> io::Result<bool> {
-        if self.receive(last)? {
-            return Ok(false);
-        }
-        let buffer = std::mem::take(&mut self.buffer);
-        let sent = self.send(&buffer);
-        self.buffer = buffer;
-        sent.map(|()| true)
+        echo(self, |channel| &mut channel.buffer, last)
     }
 }
 
@@ -268,13 +265,7 @@ impl Channel for Queue {
     }
 
     fn echo(&mut self, last: impl FnOnce(&[u8]) -> bool) -> io::Result<bool> {
-        if self.receive(last)? {
-            return Ok(false);
-        }
-        let buffer = std::mem::take(&mut self.buffer);
-        let sent = self.send(&buffer);
-        self.buffer = buffer;
-        sent.map(|()| true)
+        echo(self, |channel| &mut channel.buffer, last)
     }
 }
 

@@ -91,7 +91,7 @@ struct Clock {
 pub fn run(arguments: &Arguments, suite: &Suite) -> Outcome {
     check(arguments)?;
     let contenders = suite.choose(&arguments.only)?;
-    let cores = machine::cores(&arguments.pin);
+    let cores = machine::cores(&arguments.pin)?;
     let machine = machine::describe(&cores);
     let mut peer = Peer::start(suite, &cores)?;
     machine::pin(cores.first().copied());
@@ -124,9 +124,6 @@ fn check(arguments: &Arguments) -> Outcome {
     }
     if !arguments.capacity.is_power_of_two() || arguments.capacity < 64 * arguments.size as u64 {
         return refuse("--capacity must be a power of two that holds at least 64 messages".into());
-    }
-    if !arguments.pin.is_empty() && arguments.pin.len() != 2 {
-        return refuse("--pin takes two cores, for example 2,3".into());
     }
     Ok(())
 }

@@ -1,26 +1,30 @@
 //! The machine under the numbers: what it is, and where the two processes run on it.
 
+use crate::failure::{Failure, USAGE};
 use rustix::thread::{sched_getaffinity, sched_setaffinity, CpuSet};
 use serde_json::{json, Map, Value};
-use std::fs;
+use std::{fs, io};
 
-/// The cores to use: those asked for, else the first two this process may run on.
-pub fn cores(asked: &[usize]) -> Vec<usize> {
-    if !asked.is_empty() {
-        return asked.to_vec();
-    }
-    let Ok(allowed) = sched_getaffinity(None) else {
-        return Vec::new();
-    };
-    let cores: Vec<usize> = (0..CpuSet::MAX_CPU)
+/// The cores to use: the two asked for, else the first two this process may run on; none if that is one.
+pub fn cores(asked: &[usize]) -> Result<Vec<usize>, Failure> {
+    let allowed = sched_getaffinity(None).map_err(io::Error::from)?;
+    let allowed: Vec<usize> = (0..CpuSet::MAX_CPU)
         .filter(|core| allowed.is_set(*core))
-        .take(2)
         .collect();
-    // On a single core the two processes must take turns; pinning would change nothing.
-    if cores.len() == 2 {
-        cores
-    } else {
-        Vec::new()
+    let refuse = |text: String| Err(Failure::new(USAGE, text));
+    if let Some(core) = asked.iter().find(|core| !allowed.contains(core)) {
+        let allowed: Vec<String> = allowed.iter().map(usize::to_string).collect();
+        let allowed = allowed.join(",");
+        return refuse(format!(
+            "--pin {core} is not possible: this process may run on {allowed}"
+        ));
+    }
+    match asked {
+        // On a single core the two processes must take turns; pinning would change nothing.
+        [] if allowed.len() < 2 => Ok(Vec::new()),
+        [] => Ok(allowed[..2].to_vec()),
+        [_, _] => Ok(asked.to_vec()),
+        _ => refuse("--pin takes two cores, for example 2,3".into()),
     }
 }
 

@@ -171,13 +171,7 @@ pub fn run(arguments: &Arguments, suite: &Suite) -> Outcome {
             "--capacity must be a power of two that holds at least 64 of the largest messages",
         ));
     }
-    if !arguments.pin.is_empty() && arguments.pin.len() != 2 {
-        return Err(Failure::new(
-            USAGE,
-            "--pin takes two cores, for example 2,3",
-        ));
-    }
-    let cores = machine::cores(&arguments.pin);
+    let cores = machine::cores(&arguments.pin)?;
     let machine = machine::describe(&cores);
     let mut peer = Peer::start(suite, &cores)?;
     machine::pin(cores.first().copied());
@@ -266,7 +260,9 @@ fn measure(
         report.progress(round + 1, rounds);
     }
     if report.is_empty() {
-        return Err(Failure::new(FAILED, "nothing was measured"));
+        let text =
+            "nothing was measured: none of the contenders takes part in these workloads and sizes";
+        return Err(Failure::new(FAILED, text));
     }
     Ok(())
 }
