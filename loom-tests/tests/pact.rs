@@ -72,6 +72,51 @@ fn without_the_order_it_may_not_be() {
     }
 }
 
+/// One side speaks as soon as it knows of the pact, and leaves at once. Whether it spoke, and whether the
+/// other one had noticed by then.
+fn parting() -> String {
+    let memory = board();
+    let (one, other) = (memory.clone(), memory.clone());
+    let first = thread::spawn(move || {
+        let pact = meet(&one, Side::First, 3);
+        let spoke = pact.is_some();
+        if let Some(mut pact) = pact {
+            one.words().at(heard(Side::Second)).store(7, Relaxed);
+            pact.restart();
+        }
+        spoke
+    });
+    let second = thread::spawn(move || {
+        let mut pact = Pact::begin(other.clone(), Side::Second, 1);
+        let mut progress = pact.progress();
+        for _ in 0..2 {
+            match progress {
+                Progress::Offered => {
+                    other.words().at(heard(Side::Second)).store(0, Relaxed);
+                    pact.agree();
+                }
+                Progress::Agreed => break,
+                Progress::Alone | Progress::Waiting => thread::yield_now(),
+            }
+            progress = pact.progress();
+        }
+        (pact, progress)
+    });
+    let spoke = first.join().unwrap();
+    let (mut pact, noticed) = second.join().unwrap();
+    if spoke {
+        assert_eq!(pact.progress(), Progress::Agreed, "it missed what was said");
+        assert_eq!(memory.words().at(heard(Side::Second)).load(Relaxed), 7);
+        assert!(pact.broken());
+    }
+    format!("{spoke} {}", noticed == Progress::Agreed)
+}
+
+#[test]
+fn whoever_speaks_and_leaves_is_heard() {
+    assert_outcomes(Some(3), BOTH, parting);
+}
+
 /// One side in a pact begins anew, as another process would after its death, while the other one
 /// talks to it: never are both in a pact, and one of them in an older one.
 fn again() -> String {

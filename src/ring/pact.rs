@@ -4,7 +4,9 @@
 //! begins anew, and the token of the other side that it has agreed to, or 0. A side agrees to another
 //! only while that one is in no pact or has agreed to this very token, so nobody who is in an older
 //! pact can be mistaken for a partner; and it speaks only once it sees that the other has agreed too.
-//! What is said in a pact is therefore heard in that pact or never.
+//! What is said in a pact is therefore heard in that pact or never. A side that speaks may have left before
+//! the other one notices that both had agreed; so before it speaks it notes whom it met, and whoever finds
+//! itself noted was in that pact.
 
 use crate::segment::Memory;
 use crate::sync::{ord, AtomicU64, Ordering::Relaxed};
@@ -144,16 +146,32 @@ impl Pact {
         }
     }
 
-    /// How far it is. Whatever the other side did before it said so is visible.
+    /// Where a side notes the token of the last one it met.
+    fn met(&self, side: Side) -> Option<&AtomicU64> {
+        self.memory.board(side.base() + 2)
+    }
+
+    /// How far it is. Whatever the other side did before it said so is visible. Both had agreed even if
+    /// the other one has left since; then the pact is [`broken`](Self::broken) already.
     pub fn progress(&mut self) -> Progress {
         let said = self.said(self.side.other());
         if self.other != 0 && said.token != self.other {
-            // It began anew: so does this side.
+            // Visible: it was noted before the other side left, which was seen just now.
+            let met = self.met(self.side.other());
+            if met.is_some_and(|met| met.load(Relaxed) == u64::from(self.token)) {
+                return Progress::Agreed;
+            }
+            // It began anew, and never knew of this side: so does this one.
             self.restart();
+        }
+        if self.other != 0 && said.agreed == self.token {
+            if let Some(met) = self.met(self.side) {
+                met.store(u64::from(self.other), Relaxed);
+            }
+            return Progress::Agreed;
         }
         let available = said.token != 0 && (said.agreed == 0 || said.agreed == self.token);
         match (self.other != 0, available) {
-            (true, _) if said.agreed == self.token => Progress::Agreed,
             (true, _) => Progress::Waiting,
             (false, true) => Progress::Offered,
             (false, false) => Progress::Alone,
@@ -189,5 +207,50 @@ impl Pact {
     pub fn engaged(memory: &Memory, side: Side) -> bool {
         let word = memory.board(side.base());
         word.is_some_and(|word| Said::from_raw(word.load(Relaxed)).agreed != 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layout::geometry::Geometry;
+
+    fn sides() -> [Pact; 2] {
+        let geometry = Geometry::new(4096, 8, 1, 0, false).unwrap();
+        let memory = Memory::local(geometry.with_board(BOARD_WORDS).unwrap());
+        [Side::First, Side::Second].map(|side| Pact::begin(memory.clone(), side, 1))
+    }
+
+    #[test]
+    fn who_speaks_and_leaves_before_the_other_notices_was_in_the_pact() {
+        for rounds in 1..4 {
+            let [mut first, mut second] = sides();
+            for _ in 0..rounds {
+                assert_eq!(second.progress(), Progress::Offered);
+                assert!(second.agree());
+                assert_eq!(first.progress(), Progress::Offered);
+                assert!(first.agree());
+                assert_eq!(first.progress(), Progress::Agreed);
+                // Here it speaks, and leaves; somebody else may even have come in its place.
+                for _ in 0..rounds {
+                    first.restart();
+                }
+                assert_eq!(second.progress(), Progress::Agreed);
+                assert!(second.broken());
+                second.restart();
+            }
+        }
+    }
+
+    #[test]
+    fn who_leaves_without_having_noticed_was_in_no_pact() {
+        let [mut first, mut second] = sides();
+        assert_eq!(first.progress(), Progress::Offered);
+        assert!(first.agree());
+        assert_eq!(second.progress(), Progress::Offered);
+        assert!(second.agree());
+        // Both have agreed, and the first one leaves before it knows.
+        first.restart();
+        assert_eq!(second.progress(), Progress::Offered);
     }
 }
