@@ -11,6 +11,10 @@ use crate::segment::{Held, Role};
 use crate::wait::{bell, until, Deadline, Outcome, Strategy, Waited};
 use std::io;
 use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+/// How long a process may take to lose all its locks once it has lost one: far longer than any does.
+const LAST_BREATH: Duration = Duration::from_secs(1);
 
 /// A side of a pact that this process owns.
 #[derive(Debug)]
@@ -71,6 +75,28 @@ impl Meeting {
         Ok(Some(meeting))
     }
 
+    /// What the owner of a side attaches to besides. Whoever owned the side last may be dying, and the
+    /// kernel takes the locks of a process away one after the other, the side's first.
+    ///
+    /// # Errors
+    /// What `attach` says, if that is something else or does not pass.
+    pub(crate) fn inherit<T>(
+        &self,
+        mut attach: impl FnMut() -> Result<T, AttachError>,
+    ) -> Result<T, AttachError> {
+        let started = Instant::now();
+        loop {
+            match attach() {
+                Err(AttachError::AlreadyOwned { .. } | AttachError::NoRow { .. })
+                    if started.elapsed() < LAST_BREATH =>
+                {
+                    std::thread::yield_now();
+                }
+                attached => return attached,
+            }
+        }
+    }
+
     /// Both sides of a pact on a new board. Each can be handed on.
     pub(crate) fn both(ring: &Ring) -> io::Result<[Self; 2]> {
         let locks = ring.segment().locks();
@@ -124,7 +150,7 @@ impl Meeting {
         &mut self,
         strategy: Strategy,
         deadline: Deadline,
-        mut get_ready: impl FnMut() -> Result<(), E>,
+        mut get_ready: impl FnMut(&Self) -> Result<(), E>,
     ) -> Result<Met, E> {
         let memory = self.ring.segment().reader().clone();
         let bell: Option<&Bell> = memory.control().map(|control| &control.data);
@@ -133,7 +159,7 @@ impl Meeting {
             match before {
                 Progress::Agreed => return Ok(Met::Yes),
                 Progress::Offered => {
-                    get_ready()?;
+                    get_ready(self)?;
                     if self.pact.agree() {
                         self.announce();
                     }

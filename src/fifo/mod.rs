@@ -179,8 +179,8 @@ impl Fifo {
     pub fn writer_until(&self, deadline: impl Into<Deadline>) -> io::Result<PipeWriter> {
         self.expect_ways(1)?;
         let mut meeting = self.begin(Side::First)?;
-        let outgoing = outgoing(&self.ring)?;
-        meet(&mut meeting, deadline.into(), || Ok(()))?;
+        let outgoing = outgoing(&meeting, &self.ring)?;
+        meet(&mut meeting, deadline.into(), |_| Ok(()))?;
         let ring = self.ring.clone();
         Ok(PipeWriter::new(ring, Arc::new(meeting), Some(outgoing)))
     }
@@ -234,7 +234,7 @@ impl Fifo {
             Side::First => (self.ring.clone(), back),
             Side::Second => (back, self.ring.clone()),
         };
-        let outgoing = outgoing(&out)?;
+        let outgoing = outgoing(&meeting, &out)?;
         let incoming = meet_to_read(&mut meeting, &back, deadline.into())?;
         let meeting = Arc::new(meeting);
         Ok(Duplex {
@@ -287,18 +287,20 @@ impl Fifo {
     }
 }
 
-fn outgoing(ring: &Ring) -> io::Result<Outgoing> {
-    let producer = ring.producer().map_err(io::Error::other)?;
+fn outgoing(meeting: &Meeting, ring: &Ring) -> io::Result<Outgoing> {
+    let producer = meeting.inherit(|| ring.producer());
+    let producer = producer.map_err(io::Error::other)?;
     Ok(Outgoing::new(producer, ring.capacity_bytes()))
 }
 
 /// Waits for the other side, ready to read what it writes.
 fn meet_to_read(meeting: &mut Meeting, ring: &Ring, deadline: Deadline) -> io::Result<Incoming> {
     let mut consumer = None;
-    meet(meeting, deadline, || {
+    meet(meeting, deadline, |meeting| {
         // There is room for one only.
         drop(consumer.take());
-        consumer = Some(ring.consumer(Start::Latest).map_err(io::Error::other)?);
+        let attached = meeting.inherit(|| ring.consumer(Start::Latest));
+        consumer = Some(attached.map_err(io::Error::other)?);
         Ok(())
     })?;
     let consumer = consumer.ok_or(io::ErrorKind::NotConnected)?;
@@ -308,7 +310,7 @@ fn meet_to_read(meeting: &mut Meeting, ring: &Ring, deadline: Deadline) -> io::R
 fn meet(
     meeting: &mut Meeting,
     deadline: Deadline,
-    get_ready: impl FnMut() -> io::Result<()>,
+    get_ready: impl FnMut(&Meeting) -> io::Result<()>,
 ) -> io::Result<()> {
     match meeting.meet(Strategy::default(), deadline, get_ready)? {
         Met::Yes => Ok(()),

@@ -135,7 +135,7 @@ impl LinkBuilder {
             Side::Second => (inner, outer.clone()),
         };
         let options = ProducerOptions::default().strategy(self.strategy);
-        let producer = outgoing.producer_with(options)?;
+        let producer = meeting.inherit(|| outgoing.producer_with(options))?;
         let incoming = meet(&mut meeting, &incoming, self.strategy, deadline.into())?;
         Ok(Link {
             outgoing: Outgoing::new(producer, outgoing.capacity_bytes()),
@@ -180,11 +180,12 @@ fn meet(
     deadline: Deadline,
 ) -> Result<Incoming, LinkError> {
     let mut consumer = None;
-    let met = meeting.meet(strategy, deadline, || {
+    let met = meeting.meet(strategy, deadline, |meeting| {
         // There is room for one only.
         drop(consumer.take());
         let options = ConsumerOptions::default().strategy(strategy);
-        consumer = Some(incoming.consumer_with(Start::Latest, options)?);
+        let attached = meeting.inherit(|| incoming.consumer_with(Start::Latest, options));
+        consumer = Some(attached?);
         Ok::<(), LinkError>(())
     })?;
     match (met, consumer) {
@@ -303,7 +304,7 @@ impl Link {
     pub fn reconnect_until(&mut self, deadline: impl Into<Deadline>) -> Result<(), LinkError> {
         self.meeting.restart();
         let incoming = &mut self.incoming;
-        let met = self.meeting.meet(self.strategy, deadline.into(), || {
+        let met = self.meeting.meet(self.strategy, deadline.into(), |_| {
             // Nobody speaks while a pact is offered: whatever is there is of an older one.
             incoming.discard();
             Ok::<(), LinkError>(())
