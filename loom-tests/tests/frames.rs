@@ -171,9 +171,10 @@ fn batch() -> String {
     let mut to = producer(&memory);
     let mut from = consumer(&memory, 0, Start::Oldest);
     let writer = thread::spawn(move || {
-        to.try_stage(&message(0)).unwrap();
-        to.try_stage(&message(1)).unwrap();
-        to.commit_staged();
+        let mut batch = to.batch();
+        to.try_stage(&mut batch, &message(0)).unwrap();
+        to.try_stage(&mut batch, &message(1)).unwrap();
+        to.commit(&batch);
     });
     let first = try_take(&mut from);
     let second = try_take(&mut from);

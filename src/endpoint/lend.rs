@@ -5,6 +5,7 @@
 
 use super::error::{PublishError, TryPublishError};
 use super::producer::Producer;
+use crate::ring::producer::Batch;
 use crate::wait::Deadline;
 
 /// Space for one message, written in place. Made by [`Producer::claim`].
@@ -97,12 +98,14 @@ impl core::ops::DerefMut for Claim<'_> {
 #[must_use = "a batch that is dropped publishes nothing"]
 pub struct PublishBatch<'p> {
     producer: &'p mut Producer,
+    batch: Batch,
 }
 
 impl<'p> PublishBatch<'p> {
     #[inline(always)]
     pub(super) fn new(producer: &'p mut Producer) -> Self {
-        Self { producer }
+        let batch = producer.core.batch();
+        Self { producer, batch }
     }
 
     /// Adds a message, waiting for room as [`Producer::publish`] does. Returns the sequence it will
@@ -125,10 +128,16 @@ impl<'p> PublishBatch<'p> {
         payload: &[u8],
         deadline: impl Into<Deadline>,
     ) -> Result<u64, PublishError> {
-        match self.push_at_once(payload) {
-            Some(sequence) => Ok(sequence),
-            None => self.push_slowly(payload, deadline.into()),
+        if let Some(sequence) = self.push_at_once(payload) {
+            return Ok(sequence);
         }
+        // A copy goes there and back, so that the batch has no address and stays in registers.
+        let mut batch = self.batch;
+        let pushed = self
+            .producer
+            .push_slowly(&mut batch, payload, deadline.into());
+        self.batch = batch;
+        pushed
     }
 
     /// The short way, as of a single publish.
@@ -137,19 +146,7 @@ impl<'p> PublishBatch<'p> {
         if self.producer.canary.disturbed() || self.producer.stamped {
             return None;
         }
-        self.producer.core.stage_near(payload)
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn push_slowly(&mut self, payload: &[u8], deadline: Deadline) -> Result<u64, PublishError> {
-        self.producer.undisturbed()?;
-        self.producer.stamping(payload, |producer, payload| loop {
-            match producer.core.try_stage(payload) {
-                Ok(sequence) => return Ok(sequence),
-                Err(refused) => producer.wait_for_room(refused, payload.len(), deadline)?,
-            }
-        })
+        self.producer.core.stage_near(&mut self.batch, payload)
     }
 
     /// Adds a message if there is room now.
@@ -158,39 +155,20 @@ impl<'p> PublishBatch<'p> {
     /// As [`Producer::try_publish`], and [`TryPublishError::BatchFull`]. The batch stays as it was.
     #[inline(always)]
     pub fn try_push(&mut self, payload: &[u8]) -> Result<u64, TryPublishError> {
-        match self.push_at_once(payload) {
-            Some(sequence) => Ok(sequence),
-            None => self.try_push_slowly(payload),
+        if let Some(sequence) = self.push_at_once(payload) {
+            return Ok(sequence);
         }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn try_push_slowly(&mut self, payload: &[u8]) -> Result<u64, TryPublishError> {
-        self.producer.undisturbed()?;
-        self.producer.stamping(payload, |producer, payload| loop {
-            match producer.core.try_stage(payload) {
-                Ok(sequence) => return Ok(sequence),
-                Err(refused) => producer.refuse(refused, payload.len())?,
-            }
-        })
+        let mut batch = self.batch;
+        let pushed = self.producer.try_push_slowly(&mut batch, payload);
+        self.batch = batch;
+        pushed
     }
 
     /// Publishes the batch. Returns how many messages that were.
     #[inline(always)]
     pub fn commit(self) -> u64 {
-        let messages = self.producer.core.commit_staged();
+        let messages = self.producer.core.commit(&self.batch);
         self.producer.ring_data();
-        // There is nothing left to abort.
-        core::mem::forget(self);
         messages
-    }
-}
-
-impl Drop for PublishBatch<'_> {
-    fn drop(&mut self) {
-        if !self.producer.canary.forked() {
-            self.producer.core.abort_staged();
-        }
     }
 }

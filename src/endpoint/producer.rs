@@ -9,7 +9,7 @@ use super::options::ProducerOptions;
 use super::ring::Ring;
 use super::trouble::disturbance;
 use crate::layout::lines::Bell;
-use crate::ring::producer::{Producer as Core, Refused};
+use crate::ring::producer::{Batch, Producer as Core, Refused};
 use crate::segment::{Canary, Held, Role};
 use crate::sync::Ordering::Relaxed;
 use crate::wait::{bell, until, Deadline, Outcome, Waited, Waker};
@@ -193,7 +193,27 @@ impl Producer {
                     producer.ring_data();
                     return Ok(sequence);
                 }
-                Err(refused) => producer.wait_for_room(refused, payload.len(), deadline)?,
+                Err(refused) => {
+                    let mut batch = producer.core.batch();
+                    producer.wait_for_room(&mut batch, refused, payload.len(), deadline)?;
+                }
+            }
+        })
+    }
+
+    #[cold]
+    #[inline(never)]
+    pub(super) fn push_slowly(
+        &mut self,
+        batch: &mut Batch,
+        payload: &[u8],
+        deadline: Deadline,
+    ) -> Result<u64, PublishError> {
+        self.undisturbed()?;
+        self.stamping(payload, |producer, payload| loop {
+            match producer.core.try_stage(batch, payload) {
+                Ok(sequence) => return Ok(sequence),
+                Err(refused) => producer.wait_for_room(batch, refused, payload.len(), deadline)?,
             }
         })
     }
@@ -251,7 +271,23 @@ impl Producer {
                     producer.ring_data();
                     return Ok(sequence);
                 }
-                Err(refused) => producer.refuse(refused, payload.len())?,
+                Err(refused) => producer.refuse(&producer.core.batch(), refused, payload.len())?,
+            }
+        })
+    }
+
+    #[cold]
+    #[inline(never)]
+    pub(super) fn try_push_slowly(
+        &mut self,
+        batch: &mut Batch,
+        payload: &[u8],
+    ) -> Result<u64, TryPublishError> {
+        self.undisturbed()?;
+        self.stamping(payload, |producer, payload| loop {
+            match producer.core.try_stage(batch, payload) {
+                Ok(sequence) => return Ok(sequence),
+                Err(refused) => producer.refuse(batch, refused, payload.len())?,
             }
         })
     }
@@ -299,7 +335,10 @@ impl Producer {
         loop {
             match self.core.try_claim(len) {
                 Ok(payload) => return Ok(payload),
-                Err(refused) => self.wait_for_room(refused, len, deadline)?,
+                Err(refused) => {
+                    let mut batch = self.core.batch();
+                    self.wait_for_room(&mut batch, refused, len, deadline)?;
+                }
             }
         }
     }
@@ -325,7 +364,7 @@ impl Producer {
         loop {
             match self.core.try_claim(len) {
                 Ok(payload) => return Ok(payload),
-                Err(refused) => self.refuse(refused, len)?,
+                Err(refused) => self.refuse(&self.core.batch(), refused, len)?,
             }
         }
     }
@@ -435,10 +474,15 @@ impl Producer {
 
     /// Turns a refusal into an error, unless whoever caused it is out of the way now.
     #[cold]
-    pub(super) fn refuse(&mut self, refused: Refused, len: usize) -> Result<(), TryPublishError> {
+    fn refuse(
+        &mut self,
+        batch: &Batch,
+        refused: Refused,
+        len: usize,
+    ) -> Result<(), TryPublishError> {
         match refused {
             Refused::Full { row } if self.retire_if_dead(row) => Ok(()),
-            Refused::Full { row } if self.evict_if_due(row) => Ok(()),
+            Refused::Full { row } if self.evict_if_due(batch, row) => Ok(()),
             Refused::TooLarge { .. } => Err(TryPublishError::TooLarge {
                 len: len - self.prefix(),
                 max: self.ring.max_message_bytes(),
@@ -461,9 +505,9 @@ impl Producer {
 
     /// When the consumer in `row` has held back this publish for long enough; `None` where the ring
     /// does not evict.
-    fn due(&mut self, row: u32) -> Option<Instant> {
+    fn due(&mut self, batch: &Batch, row: u32) -> Option<Instant> {
         let patience = self.evict_after?;
-        let next = self.core.sequence();
+        let next = batch.sequence();
         let since = match self.stalled {
             Some((sequence, since)) if sequence == next => since,
             _ => Instant::now(),
@@ -474,8 +518,10 @@ impl Producer {
     }
 
     /// Goes on without the consumer in `row` if it has had its time.
-    fn evict_if_due(&mut self, row: u32) -> bool {
-        let due = self.due(row).is_some_and(|due| Instant::now() >= due);
+    fn evict_if_due(&mut self, batch: &Batch, row: u32) -> bool {
+        let due = self
+            .due(batch, row)
+            .is_some_and(|due| Instant::now() >= due);
         if due {
             self.core.evict(row);
         }
@@ -483,8 +529,9 @@ impl Producer {
     }
 
     #[cold]
-    pub(super) fn wait_for_room(
+    fn wait_for_room(
         &mut self,
+        batch: &mut Batch,
         refused: Refused,
         len: usize,
         deadline: Deadline,
@@ -499,16 +546,17 @@ impl Producer {
             Refused::BatchFull => return Err(PublishError::BatchFull),
             Refused::Full { row } => row,
         };
-        if self.retire_if_dead(row) || self.evict_if_due(row) {
+        if self.retire_if_dead(row) || self.evict_if_due(batch, row) {
             return Ok(());
         }
-        let due = self.due(row).map(Deadline::at);
+        let due = self.due(batch, row).map(Deadline::at);
         let until_when = due.map_or(deadline, |due| due.earlier(deadline));
         let memory = self.core.memory().clone();
         let bell: Option<&Bell> = memory.control().map(|control| &control.space);
         let (strategy, mut slept) = (self.options.strategy, self.slept);
         let mut room = Room {
             producer: self,
+            batch,
             len,
             row,
         };
@@ -541,13 +589,14 @@ const ASK_AFTER: Duration = Duration::from_millis(2);
 /// Waiting for room for one message.
 struct Room<'p> {
     producer: &'p mut Producer,
+    batch: &'p mut Batch,
     len: usize,
     row: u32,
 }
 
 impl Waited for Room<'_> {
     fn ready(&mut self) -> bool {
-        match self.producer.core.try_claim(self.len) {
+        match self.producer.core.try_room(self.batch, self.len) {
             Err(Refused::Full { row }) => {
                 self.row = row;
                 false

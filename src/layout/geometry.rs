@@ -72,7 +72,7 @@ pub enum GeometryError {
         /// What was asked for.
         rows: u32,
     },
-    /// The block is not a power of two that divides the capacity.
+    /// The block is not a power of two up to a quarter of the capacity.
     Block {
         /// What was asked for, in bytes.
         bytes: u64,
@@ -99,7 +99,7 @@ impl fmt::Display for GeometryError {
             }
             Self::Block { bytes } => write!(
                 f,
-                "block of {bytes} bytes is not allowed: use a power of two up to the capacity"
+                "block of {bytes} bytes is not allowed: use a power of two up to a quarter of the capacity"
             ),
             Self::Board { words } => write!(
                 f,
@@ -150,7 +150,8 @@ impl Geometry {
         if align != 8 && align != 64 || capacity < 8 * align {
             return Err(GeometryError::Align { bytes: align });
         }
-        if !block.is_power_of_two() || block > capacity || block < 2 * WORD {
+        // A quarter of the ring is the largest message, so what lies within a block is never too large.
+        if !block.is_power_of_two() || block > capacity / 4 || block < 2 * WORD {
             return Err(GeometryError::Block { bytes: block });
         }
         if rows == 0 || rows > MAX_ROWS {

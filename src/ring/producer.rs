@@ -1,17 +1,19 @@
 //! The writing side: the only place where payload visibility is decided.
 //!
 //! Layer 3, no unsafe code. One comparison guards the hot path: the *soft limit*, the nearest of
-//! gate, end of block and end of lap. Everything that happens rarely (looking at the rows,
-//! announcing what will be overwritten, the index, padding a lap) happens in `make_room`.
+//! gate, announcement and end of block. What happens rarely is in `room`. Everything but a claim is a
+//! batch, if only of one.
+
+mod room;
 
 use super::gate::Gate;
-use super::index::record;
 use super::recover::left;
 use super::{Boundary, Corrupt};
 use crate::layout::frame::{CommitWord, WORD};
 use crate::layout::lines::{ProducerState, RowState};
 use crate::segment::{Memory, Words};
-use crate::sync::{edge_fence, ord, Ordering::Relaxed};
+use crate::sync::{ord, Ordering::Relaxed};
+use std::collections::VecDeque;
 
 /// How far ahead of the next frame the producer asks for its line.
 const PREFETCH: u64 = 1024;
@@ -33,19 +35,33 @@ pub enum Refused {
     BatchFull,
 }
 
-/// Frames written but not yet visible: everything hangs on the first one's commit word.
-#[derive(Debug)]
-struct Staged {
-    /// That word; 0, which is no frame's, where nothing is staged.
-    word: u64,
-    /// Where it belongs. Meaningless where nothing is staged.
+/// Messages written behind the end of the stream, visible to nobody: everything hangs on the first one's
+/// commit word, which is kept here. Made by [`Producer::batch`]; the producer learns of it only when it is
+/// committed, so that one that is dropped, or leaked, has never been.
+///
+/// A value, not a part of the producer: the compiler keeps it in registers, and folds a batch of one into
+/// what a single publish needs.
+#[derive(Clone, Copy, Debug)]
+pub struct Batch {
+    /// The end of the stream, where its first frame begins.
     first: Boundary,
+    /// Where its next frame begins.
+    next: Boundary,
+    /// A frame, and the word behind it, that end here or before go the short way.
+    soft_limit: u64,
+    /// The commit word of the first frame. Meaningless while `empty`.
+    word: u64,
+    /// Whether nothing was written yet.
+    empty: bool,
+    /// Whether room was made: there may be blocks to record, and the soft limit is another.
+    long: bool,
 }
 
-impl Staged {
+impl Batch {
+    /// Sequence of the next message.
     #[inline(always)]
-    fn is_empty(&self) -> bool {
-        self.word == 0
+    pub fn sequence(&self) -> u64 {
+        self.next.sequence
     }
 }
 
@@ -57,16 +73,17 @@ pub struct Producer {
     position: u64,
     /// Sequence of the next message.
     sequence: u64,
-    /// A frame, and the word behind it, that end here or before go the short way.
+    /// A frame, and the word behind it, that end here or before go the short way: nobody needs the space,
+    /// its being overwritten has been announced, and it does not leave the block.
     soft_limit: u64,
     /// Everything up to here has been announced as overwritten.
     reserved: u64,
     /// One more than the number of the last block whose first frame is known.
     indexed: u64,
     gate: Gate,
-    staged: Staged,
-    /// Index entries of blocks entered by the staged batch; recorded once it is committed.
-    pending: Vec<Boundary>,
+    /// Index entries to be: of blocks entered by a batch that is not committed, and of the block that the
+    /// next message begins, which nobody who looks for the newest one should be led to already.
+    pending: VecDeque<Boundary>,
 }
 
 impl Producer {
@@ -100,8 +117,7 @@ impl Producer {
             // An entry is written once a lap: its two words cannot change together.
             indexed: geometry.block_of(left.indexed.position) + 1,
             gate: Gate::new(&memory, at.position),
-            staged: Staged { word: 0, first: at },
-            pending: Vec::with_capacity(geometry.blocks() as usize + 1),
+            pending: VecDeque::with_capacity(geometry.blocks() as usize + 1),
             memory,
         })
     }
@@ -136,43 +152,47 @@ impl Producer {
     /// Writes and commits one message, if that goes the short way; its sequence.
     #[inline(always)]
     pub fn publish_near(&mut self, payload: &[u8]) -> Option<u64> {
-        self.fits(payload.len()).then(|| self.write(payload))
+        let mut batch = self.batch();
+        let end = self.end_near(&batch, payload.len())?;
+        let words = self.memory.words();
+        let sequence = stage(words, &mut batch, payload, end);
+        reveal(words, &batch);
+        (self.position, self.sequence) = (batch.next.position, batch.next.sequence);
+        Some(sequence)
     }
 
     /// Writes and commits one message; its sequence on success.
+    #[inline(never)]
     pub fn try_publish(&mut self, payload: &[u8]) -> Result<u64, Refused> {
-        self.room(payload.len())?;
-        Ok(self.write(payload))
-    }
-
-    /// Writes and commits a message for which there is room. Works on copies of the fields: the
-    /// stores to shared memory would make the compiler read each of them again.
-    #[inline(always)]
-    fn write(&mut self, payload: &[u8]) -> u64 {
-        let (at, sequence) = (self.position, self.sequence);
-        let len = payload.len() as u32;
-        let end = at + self.memory.geometry().frame(u64::from(len));
-        let words = self.memory.words();
-        words.copy_in(at + WORD, payload);
-        let next = sequence.wrapping_add(1);
-        disarm(words, end, next);
-        let word = CommitWord::message(len, sequence);
-        words.at(at).store(word.raw(), ord!(E1: Release));
-        words.prefetch_for_write(end + PREFETCH);
-        (self.position, self.sequence) = (end, next);
-        sequence
+        let mut batch = self.batch();
+        let sequence = self.try_stage(&mut batch, payload)?;
+        self.finish(&batch);
+        self.settle(batch.soft_limit);
+        Ok(sequence)
     }
 
     /// The position of the payload of a message of `len` bytes, if there is room the short way.
     #[inline(always)]
     pub fn claim_near(&self, len: usize) -> Option<u64> {
-        self.fits(len).then_some(self.position + WORD)
+        let geometry = self.memory.geometry();
+        let end = self.position + geometry.frame(len as u64);
+        // Not every length is one of memory that there is, and that of its frame may overflow.
+        let fits = len <= geometry.max_message as usize && end + WORD <= self.soft_limit;
+        fits.then_some(self.position + WORD)
     }
 
     /// Makes room for a message of `len` bytes; the position of its payload.
     pub fn try_claim(&mut self, len: usize) -> Result<u64, Refused> {
-        self.room(len)?;
+        let mut batch = self.batch();
+        self.try_room(&mut batch, len)?;
+        self.soft_limit = self.soft_limit_at(self.position);
         Ok(self.position + WORD)
+    }
+
+    /// Makes sure that a message of `len` bytes can be added to a batch.
+    #[inline(never)]
+    pub fn try_room(&mut self, batch: &mut Batch, len: usize) -> Result<(), Refused> {
+        self.make_room(batch, len).map(|_end| ())
     }
 
     /// Commits the claimed message with its first `len` bytes, at most what was claimed.
@@ -189,82 +209,85 @@ impl Producer {
         self.seal(len)
     }
 
-    /// Writes one message behind those already staged, visible to nobody, if that goes the short way.
+    /// Begins a batch. One at a time: committing a second one, or anything else meanwhile, leaves nothing
+    /// of the first.
     #[inline(always)]
-    pub fn stage_near(&mut self, payload: &[u8]) -> Option<u64> {
-        self.fits(payload.len()).then(|| self.stage(payload))
-    }
-
-    /// Writes one message behind those already staged, visible to nobody.
-    pub fn try_stage(&mut self, payload: &[u8]) -> Result<u64, Refused> {
-        self.room(payload.len())?;
-        Ok(self.stage(payload))
-    }
-
-    #[inline(always)]
-    fn stage(&mut self, payload: &[u8]) -> u64 {
-        let len = payload.len() as u32;
-        let at = Boundary {
+    pub fn batch(&self) -> Batch {
+        let end = Boundary {
             position: self.position,
             sequence: self.sequence,
         };
-        let end = at.position + self.memory.geometry().frame(u64::from(len));
-        let next = at.sequence.wrapping_add(1);
-        let words = self.memory.words();
-        words.copy_in(at.position + WORD, payload);
-        disarm(words, end, next);
-        let word = CommitWord::message(len, at.sequence);
-        if self.staged.is_empty() {
-            self.staged.word = word.raw();
-            self.staged.first = at;
-        } else {
-            words.at(at.position).store(word.raw(), Relaxed);
+        Batch {
+            first: end,
+            next: end,
+            soft_limit: self.soft_limit,
+            word: 0,
+            empty: true,
+            long: false,
         }
-        words.prefetch_for_write(end + PREFETCH);
-        (self.position, self.sequence) = (end, next);
-        at.sequence
     }
 
-    /// Makes everything staged visible at once; how many messages that were.
+    /// Adds a message to a batch, if that goes the short way; its sequence.
     #[inline(always)]
-    pub fn commit_staged(&mut self) -> u64 {
-        if self.staged.is_empty() {
+    pub fn stage_near(&self, batch: &mut Batch, payload: &[u8]) -> Option<u64> {
+        let end = self.end_near(batch, payload.len())?;
+        Some(stage(self.memory.words(), batch, payload, end))
+    }
+
+    /// Adds a message to a batch; its sequence.
+    #[inline(always)]
+    pub fn try_stage(&mut self, batch: &mut Batch, payload: &[u8]) -> Result<u64, Refused> {
+        let end = match self.end_near(batch, payload.len()) {
+            Some(end) => end,
+            None => self.make_room(batch, payload.len())?,
+        };
+        let sequence = stage(self.memory.words(), batch, payload, end);
+        if batch.long {
+            // The block that it reaches into is entered now, not only by the next message.
+            self.enter(batch);
+            batch.soft_limit = self.soft_limit_at(end);
+        }
+        Ok(sequence)
+    }
+
+    /// Where a message of `len` bytes, that is in memory somewhere, ends, if it goes the short way. What
+    /// lies within a block is never larger than a message may be.
+    #[inline(always)]
+    fn end_near(&self, batch: &Batch, len: usize) -> Option<u64> {
+        let end = batch.next.position + self.memory.geometry().frame(len as u64);
+        (end + WORD <= batch.soft_limit).then_some(end)
+    }
+
+    /// Makes a batch visible at once; how many messages that were.
+    #[inline(always)]
+    pub fn commit(&mut self, batch: &Batch) -> u64 {
+        if batch.empty {
             return 0;
         }
-        let first = self.staged.first;
-        self.memory
-            .words()
-            .at(first.position)
-            .store(self.staged.word, ord!(E1: Release));
-        self.staged.word = 0;
-        if !self.pending.is_empty() {
-            self.record_pending();
+        self.finish(batch);
+        if batch.long {
+            self.settle_slowly(batch.soft_limit);
         }
-        self.sequence.wrapping_sub(first.sequence)
+        batch.next.sequence.wrapping_sub(batch.first.sequence)
     }
 
-    /// Forgets everything staged, as if it had never been written.
-    pub fn abort_staged(&mut self) {
-        if self.staged.is_empty() {
-            return;
-        }
-        let first = self.staged.first;
-        (self.position, self.sequence) = (first.position, first.sequence);
-        self.staged.word = 0;
-        self.soft_limit = self.position;
-        // The block of the first frame had its entry before anything was staged.
-        if let Some(entered) = self.pending.first() {
-            self.indexed = self.memory.geometry().block_of(entered.position);
-            self.pending.clear();
-        }
+    #[inline(always)]
+    fn finish(&mut self, batch: &Batch) {
+        reveal(self.memory.words(), batch);
+        (self.position, self.sequence) = (batch.next.position, batch.next.sequence);
     }
 
     #[cold]
-    fn record_pending(&mut self) {
-        for at in 0..self.pending.len() {
-            record(&self.memory, self.pending[at]);
-        }
-        self.pending.clear();
+    #[inline(never)]
+    fn settle_slowly(&mut self, soft_limit: u64) {
+        self.settle(soft_limit);
+    }
+
+    /// Keeps what was found out when room was made for what is now committed.
+    #[inline(always)]
+    fn settle(&mut self, soft_limit: u64) {
+        self.soft_limit = soft_limit;
+        self.record_before(self.position);
     }
 
     /// Commits the frame whose payload lies in place.
@@ -286,119 +309,6 @@ impl Producer {
         self.position += self.memory.geometry().frame(u64::from(len));
         self.sequence = self.sequence.wrapping_add(1);
         disarm(self.memory.words(), self.position, self.sequence);
-    }
-
-    /// Whether a message of `len` bytes goes the short way. The soft limit can lie as far ahead as
-    /// the largest frame (behind an aborted claim), so it does not imply that the length is allowed.
-    #[inline(always)]
-    fn fits(&self, len: usize) -> bool {
-        let geometry = self.memory.geometry();
-        let end = self.position + geometry.frame(len as u64);
-        end + WORD <= self.soft_limit && len <= geometry.max_message as usize
-    }
-
-    /// Makes sure that a message of `len` bytes can be written at the current position.
-    #[inline(always)]
-    fn room(&mut self, len: usize) -> Result<(), Refused> {
-        if self.fits(len) {
-            Ok(())
-        } else {
-            self.make_room(len)
-        }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn make_room(&mut self, len: usize) -> Result<(), Refused> {
-        let geometry = *self.memory.geometry();
-        let max = geometry.max_message;
-        if len as u64 > u64::from(max) {
-            return Err(Refused::TooLarge { max });
-        }
-        let frame = geometry.frame(len as u64);
-        let lap_end = geometry.lap_end(self.position);
-        let wraps = self.position + frame + WORD > lap_end;
-        let start = if wraps { lap_end } else { self.position };
-        let need = start + frame + WORD;
-        // Keeps the newest index entry intact, whatever happens to this process.
-        if !self.staged.is_empty() && need - self.staged.first.position > geometry.capacity / 2 {
-            return Err(Refused::BatchFull);
-        }
-        // Before anything more is announced as overwritten, so that at every instant an indexed
-        // frame is intact. The block was announced when the frame before secured the word here.
-        self.index_here();
-        self.secure(need)?;
-        if wraps {
-            self.pad(lap_end);
-            self.index_here();
-        }
-        // Exactly this frame where it leaves the block, so that the next one comes here again and
-        // the block it begins in gets its entry.
-        let block_end = (geometry.block_of(self.position) + 1) * geometry.block;
-        self.soft_limit = need
-            .max(block_end)
-            .min(self.gate.limit())
-            .min(self.reserved);
-        Ok(())
-    }
-
-    /// Makes sure that every byte before `need` may be overwritten, and that observers know.
-    fn secure(&mut self, need: u64) -> Result<(), Refused> {
-        if need > self.gate.limit() {
-            let head = if self.staged.is_empty() {
-                self.position
-            } else {
-                self.staged.first.position
-            };
-            self.gate
-                .look(&self.memory, need, head)
-                .map_err(|row| Refused::Full { row })?;
-        }
-        if need > self.reserved {
-            let block = self.memory.geometry().block;
-            // Never past the gate, so that to a consumer too a byte that is announced is lost.
-            self.reserved = ((need + block - 1) & !(block - 1)).min(self.gate.limit());
-            self.memory
-                .producer()
-                .reserve
-                .position
-                .store(self.reserved, Relaxed);
-            edge_fence!(E2 reserve: Release);
-        }
-        Ok(())
-    }
-
-    /// Records the current position if it is the first frame of its block; behind an uncommitted
-    /// batch only once that is committed.
-    fn index_here(&mut self) {
-        let block = self.memory.geometry().block_of(self.position);
-        if block < self.indexed {
-            return;
-        }
-        let here = Boundary {
-            position: self.position,
-            sequence: self.sequence,
-        };
-        self.indexed = block + 1;
-        if self.staged.is_empty() {
-            record(&self.memory, here);
-        } else {
-            self.pending.push(here);
-        }
-    }
-
-    /// Fills the rest of the lap.
-    fn pad(&mut self, lap_end: u64) {
-        let at = self.position;
-        let word = CommitWord::pad(lap_end - at, self.sequence);
-        self.position = lap_end;
-        disarm(self.memory.words(), lap_end, self.sequence);
-        let order = if self.staged.is_empty() {
-            ord!(E1: Release)
-        } else {
-            Relaxed
-        };
-        self.memory.words().at(at).store(word.raw(), order);
     }
 
     /// Takes a row away from its owner. Call with the row's lock held, so that the owner is dead. A
@@ -425,7 +335,7 @@ impl Producer {
 
     /// Says what became of this producer: it closed the ring, or left it open.
     pub fn leave(&mut self, closed: bool) {
-        self.abort_staged();
+        self.record_before(self.position);
         let state = if closed {
             ProducerState::Closed
         } else {
@@ -437,6 +347,35 @@ impl Producer {
             .state
             .store(state as u32, ord!(E7: Release));
     }
+}
+
+/// Writes a message for which there is room up to `end`, and the word behind it.
+#[inline(always)]
+fn stage(words: Words<'_>, batch: &mut Batch, payload: &[u8], end: u64) -> u64 {
+    let at = batch.next;
+    let next = at.sequence.wrapping_add(1);
+    words.copy_in(at.position + WORD, payload);
+    disarm(words, end, next);
+    let word = CommitWord::message(payload.len() as u32, at.sequence);
+    if batch.empty {
+        (batch.word, batch.empty) = (word.raw(), false);
+    } else {
+        words.at(at.position).store(word.raw(), Relaxed);
+    }
+    words.prefetch_for_write(end + PREFETCH);
+    batch.next = Boundary {
+        position: end,
+        sequence: next,
+    };
+    at.sequence
+}
+
+/// The one store that makes everything in a batch visible.
+#[inline(always)]
+fn reveal(words: Words<'_>, batch: &Batch) {
+    words
+        .at(batch.first.position)
+        .store(batch.word, ord!(E1: Release));
 }
 
 /// Makes sure that what lies at `position` does not pass for the frame with `sequence`, which will
@@ -457,50 +396,6 @@ mod tests {
     use super::*;
     use crate::layout::geometry::Geometry;
 
-    /// Payload lengths that end at, before and behind every kind of boundary, in no pattern.
-    fn lengths() -> impl Iterator<Item = usize> {
-        (0..2000u64).map(|n| (n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 54) as usize)
-    }
-
-    /// Announced is what may be touched, to the end of its block and never further; and every block
-    /// of the last lap that a frame begins in has the first such frame for its entry.
-    #[test]
-    fn announcements_and_entries_are_exact() {
-        for align in [8, 64] {
-            let geometry = Geometry::new(4096, align, 1, 0, false).unwrap();
-            let memory = Memory::local(geometry);
-            let mut producer = Producer::attach(memory.clone(), 1).unwrap();
-            let mut first = vec![None; geometry.blocks() as usize];
-            let mut last_block = None;
-            for len in lengths() {
-                let before = producer.position();
-                let sequence = producer.try_publish(&vec![7; len]).unwrap();
-                let end = producer.position();
-                let start = end - geometry.frame(len as u64);
-                // A pad, where there is one, begins in a block too.
-                for (position, sequence) in [(before, sequence), (start, sequence)] {
-                    let block = geometry.block_of(position);
-                    if last_block < Some(block) {
-                        first[(block % geometry.blocks()) as usize] = Some((position, sequence));
-                        last_block = Some(block);
-                    }
-                }
-                let announced = memory.producer().reserve.position.load(Relaxed);
-                let needed = (end + WORD).next_multiple_of(geometry.block);
-                assert!(announced >= end + WORD);
-                assert!(
-                    announced <= needed.max(end + geometry.block),
-                    "{announced} for {end}"
-                );
-                for (block, expected) in first.iter().enumerate() {
-                    let entry = memory.index_entry(block as u64);
-                    let found = (entry.position.load(Relaxed), entry.sequence.load(Relaxed));
-                    assert_eq!(found, expected.unwrap_or((0, 0)), "block {block}");
-                }
-            }
-        }
-    }
-
     #[test]
     fn most_messages_go_the_short_way() {
         let geometry = Geometry::new(1 << 16, 8, 1, 0, false).unwrap();
@@ -514,8 +409,8 @@ mod tests {
                 long += 1;
             }
         }
-        // Two in each block of 64 frames, and what looks at the rows and the end of a lap add.
-        assert!(long * 20 < short, "{short} short, {long} long");
+        // One in each block of 64 frames, and what looks at the rows adds.
+        assert!(long * 40 < short, "{short} short, {long} long");
     }
 
     #[test]
@@ -539,18 +434,5 @@ mod tests {
                 "{len}: {bytes:?}"
             );
         }
-    }
-
-    #[test]
-    fn a_batch_of_half_a_ring_is_the_largest() {
-        let geometry = Geometry::new(4096, 8, 1, 0, false).unwrap();
-        let mut producer = Producer::attach(Memory::local(geometry), 1).unwrap();
-        // The word behind the last frame counts: 2048 bytes are 2040 of frames.
-        for _ in 0..254 {
-            producer.try_stage(&[]).unwrap();
-        }
-        producer.try_stage(&[]).unwrap();
-        assert_eq!(producer.try_stage(&[]), Err(Refused::BatchFull));
-        assert_eq!(producer.commit_staged(), 255);
     }
 }
