@@ -1,8 +1,10 @@
 //! Waiting in one process: deadlines, wait sets, ends.
 
+use slipring::sync::AtomicU32;
+use slipring::sync::Ordering::{Acquire, Relaxed, Release};
 use slipring::{
-    ConsumerOptions, Deadline, ObserverOptions, ProducerOptions, PublishError, ReceiveError, Ring,
-    Start, Strategy, TryReceiveError, WaitSet,
+    AttachError, ConsumerOptions, Deadline, ObserverOptions, ProducerOptions, PublishError,
+    ReceiveError, Ring, Start, Strategy, TryReceiveError, WaitSet,
 };
 use std::time::{Duration, Instant};
 
@@ -48,28 +50,111 @@ fn deadlines_are_kept_by_every_strategy() {
     }
 }
 
+/// Says so where the kernel, or a sandbox, refuses `membarrier`.
+fn has_membarrier() -> bool {
+    let refused = slipring::sync::accept_fences().err();
+    if let Some(refused) = &refused {
+        eprintln!("SKIPPED: membarrier: {refused}");
+        let options = ProducerOptions::new().membarrier(true);
+        let ring = Ring::heap().create().unwrap();
+        let error = ring.producer_with(options).unwrap_err();
+        assert!(matches!(error, AttachError::Membarrier { .. }), "{error}");
+    }
+    refused.is_none()
+}
+
 #[test]
 fn every_strategy_is_woken_by_messages_by_space_and_by_the_end() {
     for strategy in STRATEGIES {
-        let ring = Ring::heap().capacity_bytes(4096).create().unwrap();
-        let options = ProducerOptions::new().strategy(strategy);
-        let mut producer = ring.producer_with(options).unwrap();
-        let options = ConsumerOptions::new().strategy(strategy);
-        let mut consumer = ring.consumer_with(Start::Oldest, options).unwrap();
-        let reader = std::thread::spawn(move || {
-            let mut count = 0u64;
-            while let Some(message) = consumer.receive().unwrap() {
-                assert_eq!(message.sequence(), count);
-                count += 1;
-            }
-            count
-        });
-        for n in 0..5_000u64 {
-            producer.publish(&n.to_le_bytes()).unwrap();
-        }
-        producer.close();
-        assert_eq!(reader.join().unwrap(), 5_000);
+        woken_by_everything(strategy, false);
     }
+}
+
+#[test]
+fn nobody_needs_a_fence_of_whoever_leaves_it_to_sleepers() {
+    if has_membarrier() {
+        for strategy in STRATEGIES {
+            woken_by_everything(strategy, true);
+        }
+    }
+}
+
+/// Now a little earlier, now a little later than the other.
+fn delay(round: u32) {
+    for step in 0..round % 512 {
+        std::hint::black_box(step);
+    }
+}
+
+/// Store buffering: of two threads that each store and then look at what the other stores, one sees the
+/// other, though only one of them has a fence.
+#[test]
+fn a_fence_of_one_is_enough_for_both() {
+    if !has_membarrier() {
+        return;
+    }
+    const ROUNDS: u32 = 5_000;
+    // Each on a line of its own, which the other has when it is stored to.
+    let lines: [crossbeam_utils::CachePadded<AtomicU32>; 4] = Default::default();
+    let [turn, woken, armed, news] = &lines;
+    std::thread::scope(|scope| {
+        // The one who publishes.
+        let seen = scope.spawn(|| {
+            let mut seen = Vec::new();
+            for round in 1..=ROUNDS {
+                while turn.load(Acquire) != round {
+                    std::hint::spin_loop();
+                }
+                delay(round);
+                news.store(round, Relaxed);
+                slipring::sync::fence_by_others();
+                seen.push(armed.load(Relaxed) == round);
+                woken.store(round, Release);
+            }
+            seen
+        });
+        // The one who goes to sleep.
+        let mut found = Vec::new();
+        for round in 1..=ROUNDS {
+            turn.store(round, Release);
+            delay(round.wrapping_mul(0x9e37_79b9) >> 16);
+            armed.store(round, Relaxed);
+            assert!(slipring::sync::fence_everywhere());
+            found.push(news.load(Relaxed) == round);
+            while woken.load(Acquire) != round {
+                std::hint::spin_loop();
+            }
+        }
+        let seen = seen.join().unwrap();
+        for (round, (found, seen)) in found.iter().zip(&seen).enumerate() {
+            assert!(found | seen, "both missed the other in round {round}");
+        }
+    });
+}
+
+fn woken_by_everything(strategy: Strategy, membarrier: bool) {
+    let ring = Ring::heap().capacity_bytes(4096).create().unwrap();
+    let options = ProducerOptions::new()
+        .strategy(strategy)
+        .membarrier(membarrier);
+    let mut producer = ring.producer_with(options).unwrap();
+    let options = ConsumerOptions::new()
+        .strategy(strategy)
+        .membarrier(membarrier);
+    let mut consumer = ring.consumer_with(Start::Oldest, options).unwrap();
+    let reader = std::thread::spawn(move || {
+        let mut count = 0u64;
+        while let Some(message) = consumer.receive().unwrap() {
+            assert_eq!(message.sequence(), count);
+            count += 1;
+        }
+        count
+    });
+    for n in 0..5_000u64 {
+        producer.publish(&n.to_le_bytes()).unwrap();
+    }
+    producer.close();
+    assert_eq!(reader.join().unwrap(), 5_000);
 }
 
 #[test]

@@ -102,6 +102,11 @@ impl Consumer {
             Some(name) => Seat::of_cursor(ring, name)?,
         };
         let memory = ring.segment().reader().clone();
+        let waker = match memory.control() {
+            Some(control) if options.membarrier => Waker::unfenced(&control.space)
+                .map_err(|source| AttachError::Membarrier { source })?,
+            _ => Waker::default(),
+        };
         let parks = options.strategy.parks();
         let joining = Joining {
             row: seat.row,
@@ -139,7 +144,7 @@ impl Consumer {
             ),
             core,
             canary: ring.canary(),
-            waker: Waker::default(),
+            waker,
             private: vec![0; words].into_boxed_slice(),
             stamped: geometry.stamped,
             owed,

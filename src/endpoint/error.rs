@@ -74,6 +74,11 @@ pub enum AttachError {
     Create(CreateError),
     /// This process is a fork of the one that opened the ring; open it again.
     Forked,
+    /// The kernel, or a sandbox, refused `membarrier`, which an option asked for.
+    Membarrier {
+        /// Its reason.
+        source: io::Error,
+    },
     /// The kernel refused a lock.
     Io {
         /// The ring.
@@ -225,6 +230,7 @@ impl AttachError {
             Self::Name(_) => 409,
             Self::CursorInUse { .. } => 410,
             Self::Poisoned { .. } => 411,
+            Self::Membarrier { .. } => 412,
             Self::Io { .. } => 499,
         }
     }
@@ -341,6 +347,10 @@ impl fmt::Display for AttachError {
             Self::Open(error) => error.fmt(f),
             Self::Create(error) => error.fmt(f),
             Self::Forked => f.write_str(FORKED),
+            Self::Membarrier { source } => write!(
+                f,
+                "membarrier is refused here: {source}; leave the option out, or have the sandbox allow the call"
+            ),
             Self::Io { path, source } => write!(f, "could not lock {}: {source}", path.display()),
         }
     }
@@ -437,7 +447,7 @@ impl fmt::Display for ReceiveError {
 impl std::error::Error for AttachError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Io { source, .. } => Some(source),
+            Self::Io { source, .. } | Self::Membarrier { source } => Some(source),
             Self::Corrupt(corrupt) => Some(corrupt),
             _ => None,
         }

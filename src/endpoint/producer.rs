@@ -105,6 +105,16 @@ impl Producer {
             });
         };
         let memory = ring.segment().writer()?;
+        let waker = match memory.control() {
+            Some(control) if options.membarrier => Waker::unfenced(&control.data)
+                .map_err(|source| AttachError::Membarrier { source })?,
+            Some(control) => {
+                // The last producer's is of no use any more, and this one fences.
+                control.data.unfenced.store(0, Relaxed);
+                Waker::default()
+            }
+            None => Waker::default(),
+        };
         let mut core = Core::attach(memory, std::process::id()).map_err(AttachError::Corrupt)?;
         let evict_after = ring.evicts_after();
         for row in ring.taken_rows() {
@@ -132,7 +142,7 @@ impl Producer {
             canary: ring.canary(),
             ring: ring.clone(),
             options,
-            waker: Waker::default(),
+            waker,
             seat_wakers,
             evict_after,
             stalled: None,

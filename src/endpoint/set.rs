@@ -5,7 +5,7 @@
 use crate::layout::lines::Bell;
 use crate::segment::Memory;
 use crate::sync::{edge_fence, ord, spin_hint, FutexWord, Ordering::Relaxed};
-use crate::wait::bell::{FIRST_SLEEP, LONGEST_SLEEP};
+use crate::wait::bell::{fence_for_wakers, FIRST_SLEEP, LONGEST_SLEEP};
 use crate::wait::{Deadline, Waited};
 use core::time::Duration;
 use std::time::Instant;
@@ -142,11 +142,12 @@ impl WaitSet {
             return None;
         }
         let mut seen = Vec::with_capacity(bells.len());
-        for bell in bells {
+        for bell in &bells {
             seen.push((&bell.word, bell.word.load(ord!(E6: Acquire))));
             bell.armed.store(1, Relaxed);
         }
         edge_fence!(E6 sleep: SeqCst);
+        let left = fence_for_wakers(bells, left);
         if let Some(at) = self.poll(sources) {
             return Some(at);
         }

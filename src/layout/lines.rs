@@ -125,6 +125,8 @@ pub struct Bell {
     /// 1 while somebody attached may ever sleep here. A ring of spinners never leaves 0, and then
     /// the waking side pays neither fence nor call.
     pub may_park: AtomicU32,
+    /// 1 if somebody who rings leaves its fence to the sleepers (`membarrier`).
+    pub unfenced: AtomicU32,
 }
 
 /// One row of `control`. Written by the consumer or parked observer that holds lock byte 16 + i,
@@ -200,7 +202,7 @@ mod layout_is_exact {
     const _: () = assert!(size_of::<IndexEntry>() == INDEX_ENTRY as usize);
     const _: () = assert!(offset_of!(IndexEntry, sequence) == 8);
     const _: () = assert!(size_of::<Bell>() == LINE_BYTES && offset_of!(Bell, armed) == 4);
-    const _: () = assert!(offset_of!(Bell, may_park) == 8);
+    const _: () = assert!(offset_of!(Bell, may_park) == 8 && offset_of!(Bell, unfenced) == 12);
     const _: () = assert!(offset_of!(ControlPage, data) == LINE_BYTES);
     const _: () = assert!(offset_of!(ControlPage, space) == 2 * LINE_BYTES);
     const _: () = assert!(size_of::<ControlPage>() <= PAGE as usize);

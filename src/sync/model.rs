@@ -50,6 +50,23 @@ pub fn tagged_fence(tag: &str, order: Ordering) {
     }
 }
 
+/// Never: the model has no fence that one thread executes for another, so nobody can ask for it here.
+///
+/// # Errors
+/// Always.
+pub fn accept_fences() -> std::io::Result<()> {
+    Err(std::io::ErrorKind::Unsupported.into())
+}
+
+/// A fence of the caller alone. Nobody relies on more, as nobody accepts fences.
+pub fn fence_everywhere() -> bool {
+    fence(Ordering::SeqCst);
+    true
+}
+
+/// Reached by nobody.
+pub fn fence_by_others() {}
+
 /// Lets another modelled thread run: every retry loop must call it.
 pub fn spin_hint() {
     loom::thread::yield_now();

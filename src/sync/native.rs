@@ -2,6 +2,8 @@
 //!
 //! Layer 0. Never: a private futex (waiters are other processes), a wait without a way to end it.
 use core::time::Duration;
+use rustix::thread::{membarrier, MembarrierCommand};
+use std::io;
 
 pub use core::sync::atomic::{fence, AtomicU32, AtomicU64};
 
@@ -17,6 +19,27 @@ pub const fn order(_tag: &str, order: Ordering) -> Ordering {
 #[inline(always)]
 pub fn tagged_fence(_tag: &str, order: Ordering) {
     fence(order);
+}
+
+/// Lets [`fence_everywhere`], called by any process, reach the threads of this one.
+///
+/// # Errors
+/// What the kernel, or a sandbox, says: `ENOSYS`, `EPERM`, `EINVAL`.
+pub fn accept_fences() -> io::Result<()> {
+    Ok(membarrier(MembarrierCommand::RegisterGlobalExpedited)?)
+}
+
+/// A full fence here and in every running thread of every process that accepts fences, somewhere between
+/// call and return; whether the kernel did it.
+pub fn fence_everywhere() -> bool {
+    membarrier(MembarrierCommand::GlobalExpedited).is_ok()
+}
+
+/// Where a [`fence_everywhere`] has to be able to come in between; costs nothing. Only after
+/// [`accept_fences`].
+#[inline(always)]
+pub fn fence_by_others() {
+    core::sync::atomic::compiler_fence(Ordering::SeqCst);
 }
 
 /// One turn of a polite spin loop.

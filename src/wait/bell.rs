@@ -5,7 +5,7 @@
 //! flag is a flag: a killed sleeper leaves it set, which costs one useless wake and then nothing.
 
 use crate::layout::lines::Bell;
-use crate::sync::{edge_fence, ord, Ordering::Relaxed};
+use crate::sync::{edge_fence, fence_everywhere, ord, Ordering::Relaxed};
 use core::time::Duration;
 
 /// The longest sleep. Bounds how late the death of a peer is noticed, and covers what no fence
@@ -44,9 +44,25 @@ pub fn sleep(bell: &Bell, limit: Duration, ready: impl FnOnce() -> bool) {
     let seen = bell.word.load(ord!(E6: Acquire));
     bell.armed.store(1, Relaxed);
     edge_fence!(E6 sleep: SeqCst);
+    let limit = fence_for_wakers([bell], limit);
     if !ready() {
         bell.word.wait(seen, limit);
     }
+}
+
+/// Makes up for the fences of wakers that leave them to sleepers. Call between arming bells and looking
+/// once more; for how long to sleep then, at most `limit`.
+pub fn fence_for_wakers<'b>(
+    bells: impl IntoIterator<Item = &'b Bell>,
+    limit: Duration,
+) -> Duration {
+    let mut bells = bells.into_iter();
+    let needed = bells.any(|bell| bell.unfenced.load(Relaxed) != 0);
+    if needed && !fence_everywhere() {
+        // What may be missed is found after this long.
+        return limit.min(FIRST_SLEEP);
+    }
+    limit
 }
 
 /// Wakes sleepers, whether or not they are known; how many the kernel found.

@@ -7,8 +7,9 @@
 
 use super::bell::ring_now;
 use crate::layout::lines::Bell;
-use crate::sync::{edge_fence, Ordering::Relaxed};
+use crate::sync::{accept_fences, edge_fence, fence, fence_by_others, Ordering, Ordering::Relaxed};
 use core::time::Duration;
+use std::io;
 use std::time::Instant;
 
 /// How many useless wakes may come at once.
@@ -26,6 +27,8 @@ pub struct Waker {
     budget: u32,
     earned: Option<Instant>,
     deaf: u32,
+    /// Whether sleepers make up for the fence.
+    unfenced: bool,
 }
 
 impl Default for Waker {
@@ -36,11 +39,30 @@ impl Default for Waker {
             budget: BURST,
             earned: None,
             deaf: 0,
+            unfenced: false,
         }
     }
 }
 
 impl Waker {
+    /// One that leaves its fence to whoever sleeps at this bell.
+    ///
+    /// Only while sleepers know can the fence be left out. The one here comes before the first ring: a
+    /// sleeper whose own fence comes before it has armed the bell visibly, any other reads that it has to
+    /// fence for both.
+    ///
+    /// # Errors
+    /// The kernel, or a sandbox, refuses `membarrier`.
+    pub fn unfenced(bell: &Bell) -> io::Result<Self> {
+        accept_fences()?;
+        bell.unfenced.store(1, Relaxed);
+        fence(Ordering::SeqCst);
+        Ok(Self {
+            unfenced: true,
+            ..Self::default()
+        })
+    }
+
     /// How many wakes were made.
     pub fn wakes(&self) -> u64 {
         self.wakes
@@ -56,6 +78,12 @@ impl Waker {
     #[inline(always)]
     pub fn ring(&mut self, bell: &Bell) {
         if bell.may_park.load(Relaxed) != 0 {
+            if self.unfenced {
+                fence_by_others();
+                if bell.armed.load(Relaxed) == 0 {
+                    return;
+                }
+            }
             self.ring_if_armed(bell);
         }
     }
@@ -124,6 +152,30 @@ mod tests {
             waker.ring(&bell);
         }
         assert_eq!((waker.wakes(), waker.useless()), (0, 0));
+    }
+
+    #[test]
+    fn who_leaves_its_fence_to_sleepers_says_so_and_rings_as_everybody_does() {
+        let bell = Bell::default();
+        let Ok(mut waker) = Waker::unfenced(&bell) else {
+            // Where membarrier is refused, nobody may be told that it is used.
+            assert_eq!(bell.unfenced.load(Relaxed), 0);
+            return;
+        };
+        assert_eq!(bell.unfenced.load(Relaxed), 1);
+        bell.may_park.store(1, Relaxed);
+        waker.ring(&bell);
+        assert_eq!(waker.wakes(), 0);
+        std::thread::scope(|scope| {
+            let sleeper = scope.spawn(|| {
+                super::super::bell::sleep(&bell, Duration::from_secs(3600), || false);
+            });
+            while !sleeper.is_finished() {
+                waker.ring(&bell);
+                std::thread::yield_now();
+            }
+        });
+        assert!(waker.wakes() > 0);
     }
 
     #[test]

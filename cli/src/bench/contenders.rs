@@ -78,6 +78,20 @@ pub const CONTENDERS: &[Contender] = &[
         },
     },
     Contender {
+        name: "default",
+        how: "a ring as it is by default: frames on 8 bytes, both ends spin for 20 us and then sleep",
+        threads: false,
+        suits: pairs,
+        open: |place| boxed(Rings::open(place, Kind::Default)),
+    },
+    Contender {
+        name: "membarrier",
+        how: "the same, with the fences of those who wake left to those who sleep",
+        threads: false,
+        suits: pairs,
+        open: |place| boxed(Rings::open(place, Kind::Unfenced)),
+    },
+    Contender {
         name: "park",
         how: "a ring, frames on 8 bytes, both ends asleep until there is something to do",
         threads: false,

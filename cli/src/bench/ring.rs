@@ -23,6 +23,10 @@ pub enum Kind {
     Batched,
     /// Frames on 8 bytes, messages with stamps.
     Stamped,
+    /// Frames on 8 bytes, both ends spin for a while and then sleep.
+    Default,
+    /// The same, with `membarrier` in the place of fences.
+    Unfenced,
     /// Frames on 8 bytes, both ends asleep until there is something to do.
     Parked,
 }
@@ -56,12 +60,15 @@ impl Rings {
         let [outward, inward] = rings;
         let strategy = match kind {
             Kind::Parked => Strategy::Park,
+            Kind::Default | Kind::Unfenced => Strategy::default(),
             _ => Strategy::Spin,
         };
         let open = || -> Result<(Producer, Consumer), Failure> {
-            let producer = outward?.producer_with(ProducerOptions::new().strategy(strategy))?;
+            let unfenced = kind == Kind::Unfenced;
+            let options = ProducerOptions::new().strategy(strategy);
+            let producer = outward?.producer_with(options.membarrier(unfenced))?;
             let options = ConsumerOptions::new().strategy(strategy);
-            let consumer = inward?.consumer_with(Start::Oldest, options)?;
+            let consumer = inward?.consumer_with(Start::Oldest, options.membarrier(unfenced))?;
             Ok((producer, consumer))
         };
         let (producer, consumer) =
