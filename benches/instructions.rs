@@ -44,6 +44,8 @@ const OPERATIONS: &[&str] = &[
     "publish 64, 8 observers attached",
     "publish 64, 1 consumer level",
     "publish 64, 8 consumers level",
+    "publish 64, 1 consumer may sleep",
+    "publish 64, the same, membarrier",
     "publish 64 in a batch of 1",
     "publish 8 of 64 in a batch",
     "claim and commit 64",
@@ -96,6 +98,10 @@ fn main() -> ExitCode {
         "", "instructions", "locked", "fences", "calls"
     );
     for name in OPERATIONS.iter().skip(1).filter(chosen) {
+        if name.contains("membarrier") && slipring::sync::accept_fences().is_err() {
+            println!("{name:<40} SKIPPED: membarrier is refused here");
+            continue;
+        }
         let counted = count(name).less(&base);
         println!("{name:<40} {counted}");
         counts.insert((*name).to_owned(), counted);
@@ -377,7 +383,8 @@ fn perform(operation: &str) {
 fn publishing(operation: &str) {
     let scratch = peers::Scratch::new();
     let ring = ring(&scratch);
-    let mut to = producer(&ring);
+    let options = spinning().membarrier(operation.contains("membarrier"));
+    let mut to = ring.producer_with(options).expect("the only producer");
     let message = vec![
         7u8;
         if operation.contains("1024") {
@@ -400,6 +407,10 @@ fn publishing(operation: &str) {
         }
         "publish 64, 1 consumer level" => publish(attached(1)),
         "publish 64, 8 consumers level" => publish(attached(8)),
+        "publish 64, 1 consumer may sleep" | "publish 64, the same, membarrier" => {
+            // It does not: it waits for nothing.
+            publish(vec![ring.consumer(Start::Oldest).expect("a row")]);
+        }
         "publish 64 in a batch of 1" => times(|| {
             let mut batch = to.batch();
             batch.push(black_box(&message)).expect("it fits");

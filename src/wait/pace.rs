@@ -5,7 +5,7 @@
 //! misses, at the price of latency, so it is done only where nothing but throughput is at stake.
 //! What is measured, per window of at least 64 messages, decides:
 //!
-//! - A stream above [`FAST`] runs flat out.
+//! - A stream above [`FAST`] runs flat out, if its messages come in runs: a round trip of large messages is as fast.
 //! - A slower one may be slow *because* the reader stands too close. So, rarely, the reader stands
 //!   back once, for [`PROBE`], and counts what arrives meanwhile: a paced producer delivers at the
 //!   rate measured before, a hindered one at a multiple of it.
@@ -39,6 +39,8 @@ const FIRST_PROBE: u32 = 16;
 const LAST_PROBE: u32 = 1024;
 /// Windows after which a reader that stands back comes close again to measure.
 const RECHECK: u32 = 1024;
+/// Messages without an empty poll between them that are not just one answer after another.
+const RUN: u64 = 2;
 /// Messages without an empty poll after which a reader that is close counts as following.
 const LONG_RUN: u64 = 32;
 /// Bytes between two looks at the lag, and the lag target, for small messages.
@@ -174,11 +176,13 @@ impl Pace {
             }
         }
         self.second_look = !self.second_look;
+        // Messages without an empty poll between them.
+        let run = read.messages.wrapping_sub(self.run_began);
         if !self.second_look {
-            self.end_window();
+            self.end_window(run);
         }
         // Only without an empty poll for a while: a reader that follows right behind never has one.
-        if read.messages.wrapping_sub(self.run_began) >= LONG_RUN && ahead < self.lag {
+        if run >= LONG_RUN && ahead < self.lag {
             self.stand_back();
         }
     }
@@ -213,7 +217,7 @@ impl Pace {
             self.count(read);
             self.count_probe();
         }
-        if read.messages.wrapping_sub(self.run_began) >= 2 {
+        if read.messages.wrapping_sub(self.run_began) >= RUN {
             if self.state == State::Due {
                 // What comes from now on is counted apart.
                 self.count(read);
@@ -260,21 +264,21 @@ impl Pace {
         };
     }
 
-    fn end_window(&mut self) {
+    fn end_window(&mut self, run: u64) {
         let now = Instant::now();
         if let Some(since) = self.since {
             let rate = self.window_bytes as f64 / (now - since).as_nanos().max(1) as f64;
-            self.state = self.after_window(rate);
+            self.state = self.after_window(rate, run);
         }
         self.since = Some(now);
         (self.window_bytes, self.window_messages, self.window_pauses) = (0, 0, 0);
     }
 
-    fn after_window(&mut self, rate: f64) -> State {
+    fn after_window(&mut self, rate: f64, run: u64) -> State {
         match self.state {
             State::Close { windows } => {
                 self.rate = rate;
-                if rate >= FAST {
+                if rate >= FAST && run >= RUN {
                     State::Back { windows: RECHECK }
                 } else if windows == 0 {
                     State::Due
@@ -287,8 +291,11 @@ impl Pace {
             State::Back { windows } => {
                 let pauses = self.window_pauses.max(1);
                 let (messages, bytes) = (self.window_messages / pauses, self.window_bytes / pauses);
-                let worth =
-                    self.window_pauses == 0 || messages >= WORTH_MESSAGES || bytes >= WORTH_BYTES;
+                let worth = match self.window_pauses {
+                    // The reader is the slower side, or what comes, comes one at a time.
+                    0 => run >= RUN,
+                    _ => messages >= WORTH_MESSAGES || bytes >= WORTH_BYTES,
+                };
                 if !worth || windows == 0 {
                     self.pause = SHORTEST;
                 } else if bytes < ENOUGH_BYTES {
@@ -374,7 +381,7 @@ mod tests {
         pace.window_messages = messages;
         pace.window_bytes = bytes;
         pace.since = Instant::now().checked_sub(Duration::from_nanos(nanos));
-        pace.end_window();
+        pace.end_window(LONG_RUN);
     }
 
     #[test]
@@ -434,16 +441,25 @@ mod tests {
     }
 
     #[test]
-    fn round_trips_never_pause_however_many() {
-        let mut reader = Reader::new(true);
-        for _ in 0..1_000_000 {
-            // The producer is never ahead of a reader it waits for.
-            reader.take(72, 0);
-            reader.empty();
-            // Whatever the state became, nothing is collected by pausing.
-            assert_eq!(reader.pace.window_pauses, 0);
-            let counting = matches!(reader.pace.state, State::Counting { .. });
-            assert!(!counting, "stood back");
+    fn round_trips_never_pause_however_many_and_however_large() {
+        for bytes in [72, 4096] {
+            let mut reader = Reader::new(true);
+            for _ in 0..1_000_000 {
+                // The producer is never ahead of a reader it waits for.
+                reader.take(bytes, 0);
+                reader.empty();
+                // Nothing is collected by pausing, and nothing gets faster by flushing.
+                assert_eq!(reader.pace.window_pauses, 0);
+                let close = matches!(reader.pace.state, State::Close { .. } | State::Due);
+                assert!(close, "stood back");
+            }
+            // A reader that took them for a stream, because of a few that came together, sees through it.
+            reader.pace.state = State::Back { windows: 100 };
+            for _ in 0..256 {
+                reader.take(bytes, 0);
+                reader.empty();
+            }
+            assert!(!stands_back(&reader.pace));
         }
     }
 
