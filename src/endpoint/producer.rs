@@ -1,6 +1,8 @@
 //! The handle of the one writer.
 //!
-//! Layer 5. What it lends (claims, batches) is in `lend`.
+//! Layer 5. What it lends (claims, batches) is in `lend`; waiting for room is in `room`.
+
+mod room;
 
 use super::error::{AttachError, Interrupted, PublishError, TryPublishError};
 use super::latency::{now, STAMP};
@@ -8,11 +10,10 @@ use super::lend::{Claim, PublishBatch};
 use super::options::ProducerOptions;
 use super::ring::Ring;
 use super::trouble::disturbance;
-use crate::layout::lines::Bell;
-use crate::ring::producer::{Batch, Producer as Core, Refused};
+use crate::ring::producer::{Batch, Producer as Core};
 use crate::segment::{Canary, Held, Role};
 use crate::sync::Ordering::Relaxed;
-use crate::wait::{bell, until, Deadline, Outcome, Waited, Waker};
+use crate::wait::{bell, Deadline, Waker};
 use core::marker::PhantomData;
 use core::time::Duration;
 use std::cell::Cell;
@@ -481,107 +482,6 @@ impl Producer {
             waker.ring(&seat.data);
         }
     }
-
-    /// Turns a refusal into an error, unless whoever caused it is out of the way now.
-    #[cold]
-    fn refuse(
-        &mut self,
-        batch: &Batch,
-        refused: Refused,
-        len: usize,
-    ) -> Result<(), TryPublishError> {
-        match refused {
-            Refused::Full { row } if self.retire_if_dead(row) => Ok(()),
-            Refused::Full { row } if self.evict_if_due(batch, row) => Ok(()),
-            Refused::TooLarge { .. } => Err(TryPublishError::TooLarge {
-                len: len - self.prefix(),
-                max: self.ring.max_message_bytes(),
-            }),
-            refused => Err(TryPublishError::from_refused(refused, len)),
-        }
-    }
-
-    /// Frees the row of a consumer whose lock is free. The lock is held meanwhile, so that nobody
-    /// takes the row at the same moment.
-    fn retire_if_dead(&mut self, row: u32) -> bool {
-        match self.ring.acquire(Role::Row(row)) {
-            Ok(Some(_held)) => {
-                self.core.retire(row);
-                true
-            }
-            _ => false,
-        }
-    }
-
-    /// When the consumer in `row` has held back this publish for long enough; `None` where the ring
-    /// does not evict.
-    fn due(&mut self, batch: &Batch, row: u32) -> Option<Instant> {
-        let patience = self.evict_after?;
-        let next = batch.sequence();
-        let since = match self.stalled {
-            Some((sequence, since)) if sequence == next => since,
-            _ => Instant::now(),
-        };
-        self.stalled = Some((next, since));
-        let halvings = self.core.patience(row).min(31);
-        Some(since + patience / (1 << halvings))
-    }
-
-    /// Goes on without the consumer in `row` if it has had its time.
-    fn evict_if_due(&mut self, batch: &Batch, row: u32) -> bool {
-        let due = self
-            .due(batch, row)
-            .is_some_and(|due| Instant::now() >= due);
-        if due {
-            self.core.evict(row);
-        }
-        due
-    }
-
-    #[cold]
-    fn wait_for_room(
-        &mut self,
-        batch: &mut Batch,
-        refused: Refused,
-        len: usize,
-        deadline: Deadline,
-    ) -> Result<(), PublishError> {
-        let row = match refused {
-            Refused::TooLarge { .. } => {
-                return Err(PublishError::TooLarge {
-                    len: len - self.prefix(),
-                    max: self.ring.max_message_bytes(),
-                })
-            }
-            Refused::BatchFull => return Err(PublishError::BatchFull),
-            Refused::Full { row } => row,
-        };
-        if self.retire_if_dead(row) || self.evict_if_due(batch, row) {
-            return Ok(());
-        }
-        let due = self.due(batch, row).map(Deadline::at);
-        let until_when = due.map_or(deadline, |due| due.earlier(deadline));
-        let memory = self.core.memory().clone();
-        let bell: Option<&Bell> = memory.control().map(|control| &control.space);
-        let (strategy, mut slept) = (self.options.strategy, self.slept);
-        let mut room = Room {
-            producer: self,
-            batch,
-            len,
-            row,
-        };
-        let outcome = until(&mut room, strategy, bell, until_when, &mut slept);
-        let row = room.row;
-        self.slept = slept;
-        if outcome == Outcome::Gone && self.ring.is_poisoned() {
-            return Err(PublishError::Poisoned);
-        }
-        // What ran out may have been the consumer's time, not the caller's.
-        if outcome == Outcome::TimedOut && deadline.passed() {
-            return Err(PublishError::TimedOut { row });
-        }
-        Ok(())
-    }
 }
 
 impl Drop for Producer {
@@ -589,41 +489,5 @@ impl Drop for Producer {
         if !self.left && !self.canary.forked() && !std::thread::panicking() {
             self.leave(true);
         }
-    }
-}
-
-/// How often a producer that is held back asks whether the consumer in its way is alive, and whether
-/// its time is up.
-const ASK_AFTER: Duration = Duration::from_millis(2);
-
-/// Waiting for room for one message.
-struct Room<'p> {
-    producer: &'p mut Producer,
-    batch: &'p mut Batch,
-    len: usize,
-    row: u32,
-}
-
-impl Waited for Room<'_> {
-    fn ready(&mut self) -> bool {
-        match self.producer.core.try_room(self.batch, self.len) {
-            Err(Refused::Full { row }) => {
-                self.row = row;
-                false
-            }
-            _ => true,
-        }
-    }
-
-    fn over(&mut self) -> bool {
-        false
-    }
-
-    fn gone(&mut self) -> bool {
-        self.producer.ring.is_poisoned() || self.producer.retire_if_dead(self.row)
-    }
-
-    fn longest_sleep(&self) -> Duration {
-        ASK_AFTER
     }
 }
