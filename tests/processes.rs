@@ -469,6 +469,22 @@ fn fork() {
     // SAFETY: waits for the child just made.
     unsafe { libc::waitpid(child, &raw mut status, 0) };
     assert_eq!(status, 0, "the child was not told, or died");
+    // What a batch holds when its process forks is published once, by whoever began it.
+    let mut batch = producer.batch();
+    batch.push(b"from a batch").unwrap();
+    // SAFETY: as above.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        let told = batch.push(b"x") == Err(PublishError::Forked);
+        drop(batch);
+        // SAFETY: as above.
+        unsafe { libc::_exit(i32::from(!told)) }
+    }
+    // SAFETY: as above.
+    unsafe { libc::waitpid(child, &raw mut status, 0) };
+    assert_eq!(status, 0, "the child was not told, or died");
+    assert_eq!(batch.commit(), 1);
+    assert_eq!(&*consumer.receive().unwrap().unwrap(), b"from a batch");
     // The child's exit took nothing with it.
     producer.publish(b"still here").unwrap();
     assert_eq!(&*consumer.receive().unwrap().unwrap(), b"still here");

@@ -10,7 +10,9 @@ use crate::wait::Deadline;
 
 /// Space for one message, written in place. Made by [`Producer::claim`].
 ///
-/// Dropping it without a commit gives the space back, as if it had never been asked for.
+/// Dropping it without a commit gives the space back, as if it had never been asked for. Its bytes are the
+/// ring's: a fork of the process does not have them, and touching or committing a claim there is a segmentation
+/// fault.
 #[derive(Debug)]
 #[must_use = "a claim that is dropped publishes nothing"]
 pub struct Claim<'p> {
@@ -92,8 +94,9 @@ impl core::ops::DerefMut for Claim<'_> {
 
 /// Messages that become visible together. Made by [`Producer::batch`].
 ///
-/// One release store and one wake check for all of them. Dropping the batch without a commit
-/// publishes none. A batch takes at most half the ring.
+/// One release store and one wake check for all of them. Dropping the batch without a commit, or leaking
+/// it, publishes none. A fork of the process does not have the ring's memory: pushing is refused there,
+/// committing what was pushed before is a segmentation fault. A batch takes at most half the ring.
 #[derive(Debug)]
 #[must_use = "a batch that is dropped publishes nothing"]
 pub struct PublishBatch<'p> {
@@ -170,5 +173,31 @@ impl<'p> PublishBatch<'p> {
         let messages = self.producer.core.commit(&self.batch);
         self.producer.ring_data();
         messages
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{PublishError, Ring, Start};
+
+    /// Forgetting a batch, which is safe, does not leave a hole that nobody can read past.
+    #[test]
+    fn a_batch_that_is_leaked_has_never_been() {
+        let ring = Ring::heap().capacity_bytes(4096).create().unwrap();
+        let mut producer = ring.producer().unwrap();
+        let mut consumer = ring.consumer(Start::Oldest).unwrap();
+        for round in 0..50u64 {
+            let mut batch = producer.batch();
+            for _ in 0..round {
+                if batch.push(&[0xff; 60]) == Err(PublishError::BatchFull) {
+                    break;
+                }
+            }
+            core::mem::forget(batch);
+            assert_eq!(producer.publish(&round.to_le_bytes()), Ok(round));
+            let message = consumer.try_receive().unwrap();
+            assert_eq!(message.sequence(), round);
+            assert_eq!(&*message, &round.to_le_bytes());
+        }
     }
 }
