@@ -180,9 +180,9 @@ impl<'p> PublishBatch<'p> {
 mod tests {
     use crate::{PublishError, Ring, Start};
 
-    /// Forgetting a batch, which is safe, does not leave a hole that nobody can read past.
+    /// A batch that is given up, or leaked, does not leave a hole that nobody can read past.
     #[test]
-    fn a_batch_that_is_leaked_has_never_been() {
+    fn a_batch_that_is_given_up_has_never_been() {
         let ring = Ring::heap().capacity_bytes(4096).create().unwrap();
         let mut producer = ring.producer().unwrap();
         let mut consumer = ring.consumer(Start::Oldest).unwrap();
@@ -193,7 +193,8 @@ mod tests {
                     break;
                 }
             }
-            core::mem::forget(batch);
+            // Given up. There is nothing to run then, so leaking it is the same.
+            assert!(!core::mem::needs_drop::<super::PublishBatch<'_>>());
             assert_eq!(producer.publish(&round.to_le_bytes()), Ok(round));
             let message = consumer.try_receive().unwrap();
             assert_eq!(message.sequence(), round);
