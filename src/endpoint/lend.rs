@@ -178,7 +178,26 @@ impl<'p> PublishBatch<'p> {
 
 #[cfg(test)]
 mod tests {
-    use crate::{PublishError, Ring, Start};
+    use crate::{PublishError, Ring, Start, TryPublishError};
+
+    /// Lengths at which what a frame takes, or where it would end, is no number any more.
+    #[test]
+    fn no_length_is_too_large_for_an_answer() {
+        for stamps in [false, true] {
+            let ring = Ring::heap().stamps(stamps).create().unwrap();
+            let mut producer = ring.producer().unwrap();
+            let max = ring.max_message_bytes();
+            for len in (0..=64).map(|less| usize::MAX - less) {
+                let refused = producer.claim(len).map(|_| ());
+                assert!(matches!(refused, Err(PublishError::TooLarge { max: m, .. }) if m == max));
+                let refused = producer.try_claim(len).map(|_| ());
+                assert!(
+                    matches!(refused, Err(TryPublishError::TooLarge { max: m, .. }) if m == max)
+                );
+            }
+            assert_eq!(producer.publish(b"next"), Ok(0));
+        }
+    }
 
     /// A batch that is given up, or leaked, does not leave a hole that nobody can read past.
     #[test]

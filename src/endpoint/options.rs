@@ -94,8 +94,28 @@ macro_rules! rings {
             /// pinned, busy threads whose peers sleep now and then. Makes no difference while nobody
             /// attached may sleep, and none in an isolated ring, whose readers have bells of their own.
             ///
+            /// # Guarantees
+            /// Nobody sleeps through a change, as without it.
+            ///
+            /// # Errors
             /// Attaching fails with [`AttachError::Membarrier`](crate::AttachError::Membarrier) where the
             /// kernel or a sandbox refuses the call.
+            ///
+            /// ```
+            /// use slipring::{AttachError, ProducerOptions, Ring, Start};
+            ///
+            /// let ring = Ring::heap().create()?;
+            /// let mut producer = match ring.producer_with(ProducerOptions::new().membarrier(true)) {
+            ///     // It works without, only slower.
+            ///     Err(AttachError::Membarrier { .. }) => ring.producer()?,
+            ///     attached => attached?,
+            /// };
+            /// // This one sleeps if it has to wait for long, and fences for both then.
+            /// let mut consumer = ring.consumer(Start::Oldest)?;
+            /// producer.publish(b"news")?;
+            /// assert_eq!(consumer.receive()?.as_deref(), Some(&b"news"[..]));
+            /// # Ok::<(), Box<dyn std::error::Error>>(())
+            /// ```
             #[must_use]
             pub fn membarrier(mut self, membarrier: bool) -> Self {
                 self.membarrier = membarrier;

@@ -154,6 +154,8 @@ impl Producer {
     pub fn publish_near(&mut self, payload: &[u8]) -> Option<u64> {
         let mut batch = self.batch();
         let end = self.end_near(&batch, payload.len())?;
+        // `stage_near` and `commit` with one look for where the words are: behind the copy the compiler
+        // would look again.
         let words = self.memory.words();
         let sequence = stage(words, &mut batch, payload, end);
         reveal(words, &batch);
@@ -166,6 +168,7 @@ impl Producer {
     pub fn try_publish(&mut self, payload: &[u8]) -> Result<u64, Refused> {
         let mut batch = self.batch();
         let sequence = self.try_stage(&mut batch, payload)?;
+        // `commit`, in line: this is out of line already.
         self.finish(&batch);
         self.settle(batch.soft_limit);
         Ok(sequence)
@@ -174,11 +177,12 @@ impl Producer {
     /// The position of the payload of a message of `len` bytes, if there is room the short way.
     #[inline(always)]
     pub fn claim_near(&self, len: usize) -> Option<u64> {
-        let geometry = self.memory.geometry();
-        let end = self.position + geometry.frame(len as u64);
         // Not every length is one of memory that there is, and that of its frame may overflow.
-        let fits = len <= geometry.max_message as usize && end + WORD <= self.soft_limit;
-        fits.then_some(self.position + WORD)
+        if len > self.memory.geometry().max_message as usize {
+            return None;
+        }
+        self.end_near(&self.batch(), len)?;
+        Some(self.position + WORD)
     }
 
     /// Makes room for a message of `len` bytes; the position of its payload.
