@@ -3,6 +3,10 @@
 //! Without a harness: `main` is both the test runner and, with a role in the environment, a peer.
 //! Every payload is checked word by word.
 
+use crossbeam_utils::CachePadded;
+use rustix::mm::{mmap_anonymous, MapFlags, ProtFlags};
+use slipring::sync::Ordering::{Acquire, Relaxed, Release};
+use slipring::sync::{accept_fences, fence_by_others, fence_everywhere, AtomicU32};
 use slipring::{
     AttachError, ConsumerOptions, Observer, ObserverOptions, Producer, ProducerOptions,
     PublishError, ReceiveError, Received, Ring, Start, Strategy, TryReceiveError,
@@ -21,7 +25,7 @@ fn main() -> ExitCode {
         peer(&role);
         return ExitCode::SUCCESS;
     }
-    let tests: [(&str, fn()); 12] = [
+    let tests: [(&str, fn()); 13] = [
         (
             "everybody_gets_what_they_should_at_every_size",
             everybody_gets_what_they_should,
@@ -43,6 +47,7 @@ fn main() -> ExitCode {
         ("a_killed_sleeper_costs_nobody_anything", killed_sleeper),
         ("a_ring_is_handed_on_by_descriptor", by_descriptor),
         ("a_fork_is_told_that_it_owns_nothing", fork),
+        ("a_fence_of_one_process_is_enough_for_both", fences),
     ];
     peers::run(&tests)
 }
@@ -493,4 +498,78 @@ fn fork() {
     ));
     drop(producer);
     ring.producer().expect("no child kept the lock");
+}
+
+/// What two processes share in [`fences`], each word on a line of its own.
+#[repr(C)]
+struct Shared {
+    turn: CachePadded<AtomicU32>,
+    done: CachePadded<AtomicU32>,
+    armed: CachePadded<AtomicU32>,
+    news: CachePadded<AtomicU32>,
+}
+
+/// Store buffering: of two processes that each store and then look at what the other stores, one sees the
+/// other, though only the one that goes to sleep has a fence.
+#[allow(unsafe_code, reason = "shares memory with a fork")]
+fn fences() {
+    const ROUNDS: u32 = 5_000;
+    // SAFETY: an anonymous mapping at an address the kernel chooses, never unmapped; a page of zeroes is a
+    // valid `Shared`, and words are all that is in it.
+    let shared: &Shared = unsafe {
+        let (protection, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED);
+        let page = mmap_anonymous(std::ptr::null_mut(), 4096, protection, flags);
+        &*page.expect("a page").cast()
+    };
+    // SAFETY: as for the fork above.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        // Goes to sleep. Accepts no fences itself: the other has done so since.
+        let mut missed = 0;
+        for round in 1..=ROUNDS {
+            shared.turn.store(round, Release);
+            delay(round.wrapping_mul(0x9e37_79b9) >> 16);
+            shared.armed.store(round, Relaxed);
+            let fenced = fence_everywhere();
+            missed += u32::from(!fenced);
+            let found = shared.news.load(Relaxed) == round;
+            while shared.done.load(Acquire) & !SAW != round {
+                std::hint::spin_loop();
+            }
+            missed += u32::from(!found && shared.done.load(Relaxed) & SAW == 0);
+        }
+        // SAFETY: as above.
+        unsafe { libc::_exit(missed.min(100) as i32) }
+    }
+    // Publishes. Takes part even where fences are refused, so that the other ends.
+    let refused = accept_fences().err();
+    for round in 1..=ROUNDS {
+        while shared.turn.load(Acquire) != round {
+            std::hint::spin_loop();
+        }
+        delay(round);
+        shared.news.store(round, Relaxed);
+        fence_by_others();
+        let saw = shared.armed.load(Relaxed) == round;
+        shared
+            .done
+            .store(round | if saw { SAW } else { 0 }, Release);
+    }
+    let mut status = 0;
+    // SAFETY: waits for the child just made.
+    unsafe { libc::waitpid(child, &raw mut status, 0) };
+    match refused {
+        Some(refused) => eprintln!("SKIPPED: membarrier: {refused}"),
+        None => assert_eq!(status, 0, "both missed the other"),
+    }
+}
+
+/// Marks a round in which the one who publishes saw the other armed.
+const SAW: u32 = 1 << 31;
+
+/// Now a little earlier, now a little later than the other.
+fn delay(round: u32) {
+    for step in 0..round % 512 {
+        std::hint::black_box(step);
+    }
 }

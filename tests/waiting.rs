@@ -1,7 +1,5 @@
 //! Waiting in one process: deadlines, wait sets, ends.
 
-use slipring::sync::AtomicU32;
-use slipring::sync::Ordering::{Acquire, Relaxed, Release};
 use slipring::{
     AttachError, ConsumerOptions, Deadline, ObserverOptions, ProducerOptions, PublishError,
     ReceiveError, Ring, Start, Strategy, TryReceiveError, WaitSet,
@@ -77,59 +75,6 @@ fn nobody_needs_a_fence_of_whoever_leaves_it_to_sleepers() {
             woken_by_everything(strategy, true);
         }
     }
-}
-
-/// Now a little earlier, now a little later than the other.
-fn delay(round: u32) {
-    for step in 0..round % 512 {
-        std::hint::black_box(step);
-    }
-}
-
-/// Store buffering: of two threads that each store and then look at what the other stores, one sees the
-/// other, though only one of them has a fence.
-#[test]
-fn a_fence_of_one_is_enough_for_both() {
-    if !has_membarrier() {
-        return;
-    }
-    const ROUNDS: u32 = 5_000;
-    // Each on a line of its own, which the other has when it is stored to.
-    let lines: [crossbeam_utils::CachePadded<AtomicU32>; 4] = Default::default();
-    let [turn, woken, armed, news] = &lines;
-    std::thread::scope(|scope| {
-        // The one who publishes.
-        let seen = scope.spawn(|| {
-            let mut seen = Vec::new();
-            for round in 1..=ROUNDS {
-                while turn.load(Acquire) != round {
-                    std::hint::spin_loop();
-                }
-                delay(round);
-                news.store(round, Relaxed);
-                slipring::sync::fence_by_others();
-                seen.push(armed.load(Relaxed) == round);
-                woken.store(round, Release);
-            }
-            seen
-        });
-        // The one who goes to sleep.
-        let mut found = Vec::new();
-        for round in 1..=ROUNDS {
-            turn.store(round, Release);
-            delay(round.wrapping_mul(0x9e37_79b9) >> 16);
-            armed.store(round, Relaxed);
-            assert!(slipring::sync::fence_everywhere());
-            found.push(news.load(Relaxed) == round);
-            while woken.load(Acquire) != round {
-                std::hint::spin_loop();
-            }
-        }
-        let seen = seen.join().unwrap();
-        for (round, (found, seen)) in found.iter().zip(&seen).enumerate() {
-            assert!(found | seen, "both missed the other in round {round}");
-        }
-    });
 }
 
 fn woken_by_everything(strategy: Strategy, membarrier: bool) {
