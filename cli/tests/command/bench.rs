@@ -1,0 +1,240 @@
+//! Measuring: the demo, the benchmarks and what they store, and what a ring says of its messages.
+
+use super::shell::Shell;
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
+#[test]
+fn the_demo_accounts_for_every_tick() {
+    let shell = Shell::new();
+    let output = shell.ok(&["demo", "--ticks", "40000", "--rate", "0", "--json"]);
+    let report: serde_json::Value = serde_json::from_str(&output).unwrap();
+    assert_eq!(report["feed"]["published"], 40000);
+    for part in ["strategy", "risk"] {
+        assert_eq!(report["parts"][part]["received"], 40000);
+    }
+    let dashboard = &report["parts"]["dashboard"];
+    let sum = dashboard["received"].as_u64().unwrap() + dashboard["lost"].as_u64().unwrap();
+    assert_eq!(sum, 40000);
+}
+
+#[test]
+fn the_bench_measures_everybody_and_checks_what_arrives() {
+    let shell = Shell::new();
+    let arguments = [
+        "bench", "--rounds", "1", "--sample", "1ms", "--sizes", "64", "--json",
+    ];
+    let report: serde_json::Value = serde_json::from_str(&shell.ok(&arguments)).unwrap();
+    let samples = report["samples"].as_array().unwrap();
+    for contender in ["raw", "ring", "ring64", "batch", "pipe", "unix"] {
+        assert!(
+            samples
+                .iter()
+                .any(|sample| sample["contender"] == contender),
+            "{contender}"
+        );
+    }
+    assert!(samples
+        .iter()
+        .all(|sample| sample["measured"]["nanos"].as_f64().unwrap() > 0.0));
+    assert!(report["machine"]["kernel"].is_string());
+    assert!(shell
+        .fails(2, &["bench", "--sizes", "7"])
+        .contains("multiples of 8"));
+    let out = shell.path("fans.json");
+    let table = shell.ok(&[
+        "bench",
+        "--rounds",
+        "1",
+        "--sample",
+        "1ms",
+        "--sizes",
+        "64",
+        "--workloads",
+        "burst,fan-out,lossy",
+        "--readers",
+        "0,3",
+        "--only",
+        "ring,observer",
+        "--out",
+        &out,
+    ]);
+    assert!(table.contains("publish beside readers") && table.contains("to each reader"));
+    let text = std::fs::read_to_string(&out).unwrap();
+    let report: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let ran: Vec<(&str, &str, u64)> = report["samples"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|sample| {
+            (
+                sample["contender"].as_str().unwrap(),
+                sample["workload"].as_str().unwrap(),
+                sample["readers"].as_u64().unwrap(),
+            )
+        })
+        .collect();
+    let expected = [
+        ("ring", "burst", 0),
+        ("observer", "burst", 0),
+        ("ring", "burst", 3),
+        ("observer", "burst", 3),
+        ("ring", "fan-out", 3),
+        ("observer", "lossy", 1),
+    ];
+    assert_eq!(ran, expected);
+    assert!(shell
+        .fails(2, &["bench", "--workloads", "magic"])
+        .contains("no workload"));
+    assert!(shell
+        .fails(2, &["bench", "--only", "magic"])
+        .contains("no contender"));
+    for command in [&["bench"][..], &["bench", "latency"]] {
+        let pinned = |cores| shell.fails(2, &[command, &["--pin", cores]].concat());
+        assert!(pinned("0,99999").contains("--pin 99999 is not possible: this process may run on"));
+        assert!(pinned("0").contains("takes two cores"));
+    }
+    assert!(shell
+        .fails(1, &["bench", "--only", "ring", "--workloads", "lossy"])
+        .contains("none of the contenders takes part"));
+}
+
+#[test]
+fn latencies_are_counted_from_when_messages_were_due_and_results_can_be_compared() {
+    let shell = Shell::new();
+    let out = shell.path("results");
+    let arguments = [
+        "bench",
+        "latency",
+        "--rate",
+        "20k",
+        "--duration",
+        "60ms",
+        "--rounds",
+        "2",
+        "--only",
+        "ring,park",
+        "--out",
+        &out,
+        "--json",
+    ];
+    let report: serde_json::Value = serde_json::from_str(&shell.ok(&arguments)).unwrap();
+    let samples = report["samples"].as_array().unwrap();
+    assert_eq!(samples.len(), 4);
+    for sample in samples {
+        let total = |name: &str| -> u64 {
+            let pairs = sample["measured"][name].as_array().unwrap();
+            pairs.iter().map(|pair| pair[1].as_u64().unwrap()).sum()
+        };
+        // All but the first tenth, which is to warm up.
+        assert_eq!(
+            (sample["measured"]["count"].as_u64(), total("response")),
+            (Some(1200), 1080)
+        );
+        assert_eq!(total("service"), 1080);
+        let shown = sample["measured"]["percentiles"].as_array().unwrap();
+        // 99.9 of 1080 messages would rest on one.
+        assert_eq!(shown.last().unwrap()[0], 99.0);
+        assert!(sample["achieved"].as_f64().unwrap() > 0.0);
+    }
+    assert!(report["clock"]["error_ns"].is_u64() && report["alone"]["longest"].is_u64());
+
+    let report_path = format!("{out}/report.json");
+    let files: Vec<String> = std::fs::read_dir(&out)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    for contender in ["ring", "park"] {
+        assert!(
+            files
+                .iter()
+                .any(|f| f.starts_with(contender) && f.ends_with(".hgrm")),
+            "{files:?}"
+        );
+    }
+    assert!(files.iter().any(|f| f.ends_with(".svg")), "{files:?}");
+
+    let same = shell.ok(&[
+        "bench",
+        "diff",
+        &report_path,
+        &report_path,
+        "--tolerance",
+        "0",
+    ]);
+    assert!(same.contains("level") && !same.contains("worse"), "{same}");
+    let mut slower = report.clone();
+    for sample in slower["samples"].as_array_mut().unwrap() {
+        for pair in sample["measured"]["percentiles"].as_array_mut().unwrap() {
+            pair[1] = (pair[1].as_u64().unwrap() + 60_000_000_000).into();
+        }
+    }
+    let slower_path = shell.path("slower.json");
+    std::fs::write(&slower_path, slower.to_string()).unwrap();
+    let worse = [
+        "bench",
+        "diff",
+        &report_path,
+        &slower_path,
+        "--tolerance",
+        "50",
+    ];
+    // The table is data; that it does not pass is an error behind it.
+    let output = shell.run(&worse);
+    assert_eq!(output.status.code(), Some(6));
+    assert!(String::from_utf8(output.stdout).unwrap().contains("worse"));
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert!(errors.contains("worse by more than 50 %"), "{errors}");
+    std::fs::write(&slower_path, "{\"samples\": []}").unwrap();
+    assert!(shell
+        .fails(1, &["bench", "diff", &report_path, &slower_path])
+        .contains("nothing in common"));
+    std::fs::write(&slower_path, "not json").unwrap();
+    assert!(shell
+        .fails(4, &["bench", "diff", &report_path, &slower_path])
+        .contains("slower.json"));
+    assert!(shell
+        .fails(2, &["bench", "latency", "--size", "16"])
+        .contains("from 24"));
+    let output = shell.run(&["bench", "latency", "--rate", "0"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8(output.stderr)
+        .unwrap()
+        .contains("expected a rate"));
+}
+
+#[test]
+fn stat_says_what_messages_took() {
+    let shell = Shell::new();
+    shell.ok(&["create", "timed", "--stamps"]);
+    assert!(shell
+        .with_input(
+            &["pub", "timed", "--keep-open"],
+            "a\n".repeat(500).as_bytes()
+        )
+        .status
+        .success());
+    let reader = [
+        "sub", "timed", "--from", "oldest", "--cursor", "c", "--count", "400",
+    ];
+    assert_eq!(shell.ok(&reader), "a\n".repeat(400));
+    let mut child = shell
+        .command(&["sub", "timed", "--cursor", "c"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    for _ in 0..100 {
+        assert_eq!(lines.next().unwrap().unwrap(), "a");
+    }
+    let said = shell.ok(&["stat", "timed"]);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    // A percentile with fewer than ten messages above it is not shown.
+    assert!(
+        said.contains("of 100 messages: p50 ") && !said.contains("p99 "),
+        "{said}"
+    );
+    shell.ok(&["create", "plain"]);
+    assert!(!shell.ok(&["stat", "plain"]).contains("latency"));
+}

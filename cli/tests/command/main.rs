@@ -1,0 +1,6 @@
+//! The command as a user runs it: what it prints, where, and how it ends.
+
+mod bench;
+mod forms;
+mod rings;
+mod shell;

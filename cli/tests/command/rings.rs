@@ -1,0 +1,416 @@
+//! Rings: messages in and out, ends, errors, cursors, and keeping house.
+
+use super::shell::Shell;
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+#[test]
+fn lines_go_in_and_come_out() {
+    let shell = Shell::new();
+    assert_eq!(shell.ok(&["create", "ticks"]).trim(), shell.path("ticks"));
+    let published = shell.with_input(&["pub", "ticks"], b"one\ntwo\n\nlast without end");
+    assert!(published.status.success() && published.stdout.is_empty());
+    let expected = "one\ntwo\n\nlast without end\n";
+    assert_eq!(shell.ok(&["sub", "ticks", "--from", "oldest"]), expected);
+    assert_eq!(
+        shell.ok(&["sub", "ticks", "--from", "1", "--count", "1"]),
+        "two\n"
+    );
+    assert_eq!(
+        shell.ok(&["sub", "ticks", "--from", "0", "-n", "1", "-f", "hex"]),
+        "6f6e65\n"
+    );
+    let observed = shell.run(&["sub", "ticks", "--from", "oldest", "--observe"]);
+    assert_eq!(String::from_utf8(observed.stdout).unwrap(), expected);
+    assert_eq!(
+        String::from_utf8(observed.stderr).unwrap(),
+        "slipring: received 4, lost 0\n"
+    );
+    shell.ok(&["rm", "ticks"]);
+    assert_eq!(
+        std::fs::read_dir(shell.directory.path()).unwrap().count(),
+        0
+    );
+}
+
+#[test]
+fn a_subscriber_prints_at_once_and_ends_with_the_producer() {
+    let shell = Shell::new();
+    shell.ok(&["create", "live"]);
+    let mut reader = shell.start(&["sub", "live"]);
+    shell.attached("live");
+    let mut writer = shell.start(&["pub", "live"]);
+    let mut output = BufReader::new(reader.stdout.take().unwrap());
+    for word in ["first", "second"] {
+        writeln!(writer.stdin.as_mut().unwrap(), "{word}").unwrap();
+        let mut line = String::new();
+        output.read_line(&mut line).unwrap();
+        assert_eq!(
+            line.trim(),
+            word,
+            "through a pipe, without waiting for more"
+        );
+    }
+    drop(writer.stdin.take());
+    assert!(writer.wait().unwrap().success());
+    assert!(reader.wait().unwrap().success());
+}
+
+#[test]
+fn a_subscriber_outlives_a_producer_that_keeps_the_ring_open() {
+    let shell = Shell::new();
+    shell.ok(&["create", "log"]);
+    let reader = shell.start(&["sub", "log", "--count", "2"]);
+    shell.attached("log");
+    for line in ["a\n", "b\n"] {
+        assert!(shell
+            .with_input(&["pub", "log", "--keep-open"], line.as_bytes())
+            .status
+            .success());
+    }
+    assert_eq!(reader.wait_with_output().unwrap().stdout, b"a\nb\n");
+}
+
+#[test]
+fn records_prefixes_and_json_are_messages_too() {
+    let shell = Shell::new();
+    let published = shell.with_input(&["pub", "raw", "--create", "--record-size", "3"], b"abcdef");
+    assert!(published.status.success());
+    assert_eq!(
+        shell.ok(&["sub", "raw", "--from", "oldest", "-f", "raw"]),
+        "abcdef"
+    );
+    assert_eq!(shell.ok(&["sub", "raw", "--from", "oldest"]), "abc\ndef\n");
+    let framed = [
+        &3u32.to_le_bytes()[..],
+        b"xyz",
+        &0u32.to_le_bytes(),
+        &1u32.to_le_bytes(),
+        b"!",
+    ]
+    .concat();
+    assert!(shell
+        .with_input(&["pub", "raw", "--length-prefixed"], &framed)
+        .status
+        .success());
+    assert_eq!(shell.ok(&["sub", "raw", "--from", "2"]), "xyz\n\n!\n");
+
+    shell.ok(&["create", "typed", "--schema", "Quote{time_ns:u64,bid:f64}"]);
+    let line = r#"{"time_ns":5,"bid":99.5}"#;
+    assert!(shell
+        .with_input(&["pub", "typed", "--json"], line.as_bytes())
+        .status
+        .success());
+    let printed = shell.ok(&["sub", "typed", "--from", "oldest"]);
+    assert_eq!(printed, "{\"sequence\":0,\"time_ns\":5,\"bid\":99.5}\n");
+    let text = shell.ok(&["sub", "raw", "--from", "2", "-n", "1", "-f", "json"]);
+    assert_eq!(text, "{\"sequence\":2,\"text\":\"xyz\"}\n");
+}
+
+#[test]
+fn input_that_is_not_a_message_says_which_one() {
+    let shell = Shell::new();
+    shell.ok(&["create", "small", "--capacity", "4K"]);
+    let cases: [(&[&str], &[u8], &str); 6] = [
+        (
+            &[],
+            &[b'x'; 2000],
+            "message 1: the line is longer than the 1024 bytes",
+        ),
+        (
+            &["--record-size", "4"],
+            b"abcdef",
+            "message 2: the input ends after 2 of its 4 bytes",
+        ),
+        (
+            &["--record-size", "9999"],
+            b"",
+            "message 1: --record-size must be from 1 to 1024",
+        ),
+        (
+            &["--length-prefixed"],
+            &[255; 4],
+            "message 1: its prefix says 4294967295 bytes",
+        ),
+        (
+            &["--length-prefixed"],
+            &[5, 0, 0, 0],
+            "message 1: the input ends behind its prefix",
+        ),
+        (&["--json"], b"{}", "message 1: the ring has no schema"),
+    ];
+    for (flags, input, expected) in cases {
+        let arguments = [&["pub", "small"], flags].concat();
+        let output = shell.with_input(&arguments, input);
+        let errors = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{errors}");
+        assert!(
+            errors.starts_with(&format!("slipring: {expected}")),
+            "{errors}"
+        );
+    }
+}
+
+#[test]
+fn what_is_wrong_is_named_with_the_remedy() {
+    let shell = Shell::new();
+    let path = shell.path("none");
+    let missing = format!("no ring at {path}: create it first, or check SLIPRING_DIR");
+    for verb in ["stat", "sub", "pub", "rm"] {
+        assert_eq!(shell.fails(3, &[verb, "none"]), missing);
+    }
+    assert!(shell.fails(2, &["stat", "a/b"]).contains("is not a name"));
+    assert!(shell
+        .fails(2, &["create", "x", "--capacity", "5000"])
+        .contains("power of two"));
+    assert!(shell
+        .fails(2, &["create", "x", "--schema", "a:text"])
+        .contains("unknown type"));
+    assert!(shell
+        .fails(1, &["create", "x", "--capacity", "1T"])
+        .contains("no space"));
+    shell.ok(&["create", "x"]);
+    assert!(shell.fails(1, &["create", "x"]).contains("already exists"));
+    shell.ok(&["create", "x", "--if-missing"]);
+    assert!(shell
+        .fails(1, &["sub", "x", "--from", "7"])
+        .contains("has not been published"));
+    assert!(shell
+        .fails(124, &["sub", "x", "--timeout", "10ms"])
+        .contains("in time"));
+
+    let holder = slipring::Ring::open_at(shell.path("x")).unwrap();
+    let producer = holder.producer().unwrap();
+    let refused = shell.fails(1, &["pub", "x"]);
+    assert!(refused.contains(&format!(
+        "already has a producer (process {})",
+        std::process::id()
+    )));
+    assert!(shell.fails(1, &["rm", "x"]).contains("--force"));
+    drop(producer);
+
+    let stream = Path::new(&shell.path("x")).join("stream");
+    std::fs::OpenOptions::new()
+        .write(true)
+        .open(&stream)
+        .unwrap()
+        .set_len(100)
+        .unwrap();
+    assert!(shell.fails(4, &["stat", "x"]).contains("was cut short"));
+    std::fs::write(&stream, vec![b'x'; 5000]).unwrap();
+    assert!(shell
+        .fails(4, &["stat", "x"])
+        .contains("not a slipring stream"));
+    shell.ok(&["rm", "--force", "x"]);
+}
+
+#[test]
+fn json_says_what_the_tables_say() {
+    let shell = Shell::new();
+    shell.ok(&["create", "a", "--capacity", "64K", "--schema", "n:u64"]);
+    std::fs::create_dir(shell.path("broken")).unwrap();
+    let ring = slipring::Ring::open_at(shell.path("a")).unwrap();
+    let mut producer = ring.producer().unwrap();
+    let consumer = ring.consumer(slipring::Start::Latest).unwrap();
+    producer.publish(&[0; 8]).unwrap();
+    let stat: serde_json::Value =
+        serde_json::from_str(&shell.ok(&["stat", "a", "--json"])).unwrap();
+    assert_eq!(stat["next_sequence"], 1);
+    assert_eq!(stat["capacity_bytes"], 65536);
+    assert_eq!(stat["schema"], "Message{n:u64}");
+    assert_eq!(stat["producer"], "alive");
+    assert_eq!(stat["readers"][0]["pid"], std::process::id());
+    let list: serde_json::Value = serde_json::from_str(&shell.ok(&["ls", "--json"])).unwrap();
+    assert_eq!(
+        (&list[0]["name"], &list[1]["name"]),
+        (&"a".into(), &"broken".into())
+    );
+    assert!(list[1]["error"].as_str().unwrap().contains("missing"));
+    drop(consumer);
+    drop(producer);
+    let table = shell.ok(&["ls"]);
+    assert!(table.lines().nth(1).unwrap().contains("closed"), "{table}");
+    assert!(
+        shell.ok(&["stat", "a"]).contains("1 behind")
+            || shell.ok(&["stat", "a"]).contains("0 of 32")
+    );
+}
+
+#[test]
+fn ctrl_c_ends_in_order() {
+    let shell = Shell::new();
+    shell.ok(&["create", "x"]);
+    let interrupt = |child: &Child| {
+        let pid = rustix::process::Pid::from_raw(child.id() as i32).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    };
+    let reader = shell.start(&["sub", "x"]);
+    shell.attached("x");
+    interrupt(&reader);
+    let output = reader.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130));
+    assert_eq!(
+        String::from_utf8(output.stderr).unwrap(),
+        "slipring: received 0, lost 0\n"
+    );
+
+    let mut writer = shell.start(&["pub", "x"]);
+    writer.stdin.as_mut().unwrap().write_all(b"said\n").unwrap();
+    let ring = slipring::Ring::open_at(shell.path("x")).unwrap();
+    while ring.status().next_sequence != Some(1) {
+        std::thread::yield_now();
+    }
+    interrupt(&writer);
+    let output = writer.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130));
+    assert!(ring.status().closed);
+}
+
+#[test]
+fn a_closed_pipe_ends_a_subscriber_quietly() {
+    let shell = Shell::new();
+    let lines: Vec<u8> = (0..50_000)
+        .flat_map(|n| format!("{n}\n").into_bytes())
+        .collect();
+    shell.ok(&["create", "x", "--capacity", "2M"]);
+    assert!(shell.with_input(&["pub", "x"], &lines).status.success());
+    let mut reader = shell.start(&["sub", "x", "--from", "oldest"]);
+    let mut line = String::new();
+    let mut output = BufReader::new(reader.stdout.take().unwrap());
+    output.read_line(&mut line).unwrap();
+    drop(output);
+    let output = reader.wait_with_output().unwrap();
+    assert!(output.status.success());
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
+}
+
+#[test]
+fn without_permission_to_write_one_can_still_observe() {
+    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::process::CommandExt;
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("skipped: only root can become somebody else");
+        return;
+    }
+    let shell = Shell::new();
+    let open = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(shell.directory.path(), open).unwrap();
+    // The binary may lie where the other user cannot reach it.
+    let binary = shell.directory.path().join("bin");
+    std::fs::copy(env!("CARGO_BIN_EXE_slipring"), &binary).unwrap();
+    shell.ok(&["create", "private"]);
+    shell.ok(&["create", "public", "--mode", "0644"]);
+    shell.with_input(&["pub", "public"], b"for all\n");
+    let nobody = |arguments: &[&str]| {
+        let mut command = Command::new(&binary);
+        command
+            .args(arguments)
+            .env("SLIPRING_DIR", shell.directory.path())
+            .uid(65534)
+            .gid(65534);
+        command.stdin(Stdio::null()).output().unwrap()
+    };
+    let refused = nobody(&["stat", "private"]);
+    assert_eq!(refused.status.code(), Some(5));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("no permission to open"));
+    let refused = nobody(&["sub", "public", "--from", "oldest"]);
+    assert_eq!(refused.status.code(), Some(5));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("--observe"));
+    let refused = nobody(&["pub", "public"]);
+    assert_eq!(refused.status.code(), Some(5));
+    let observed = nobody(&["sub", "public", "--from", "oldest", "--observe"]);
+    assert_eq!(String::from_utf8_lossy(&observed.stdout), "for all\n");
+}
+
+#[test]
+fn clean_shows_first_and_keeps_what_may_be_wanted() {
+    let shell = Shell::new();
+    shell.ok(&["create", "idle"]);
+    shell.ok(&["create", "over"]);
+    assert!(shell.with_input(&["pub", "over"], b"x\n").status.success());
+    let shown = shell.ok(&["clean"]);
+    assert!(shown.contains(&shell.path("over")) && shown.contains("kept"));
+    assert!(shown.contains("nothing was removed"));
+    assert!(shell.ok(&["ls"]).contains("over"));
+    assert!(shell.ok(&["doctor"]).contains(&shell.path("idle")));
+    assert!(shell.ok(&["clean", "--yes"]).contains("freed"));
+    let left = shell.ok(&["ls"]);
+    assert!(left.contains("idle") && !left.contains("over"));
+    shell.ok(&["clean", "--all", "--yes"]);
+    assert!(!shell.ok(&["ls"]).contains("idle"));
+    assert!(shell.ok(&["clean"]).contains("nothing to remove"));
+}
+
+#[test]
+fn doctor_says_what_things_cost_and_how_to_fix_them() {
+    let shell = Shell::new();
+    let text = shell.ok(&["doctor", "--json"]);
+    let report: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let checks = report["checks"].as_array().unwrap();
+    assert!(checks.len() > 10);
+    for check in checks {
+        assert!(!check["found"].as_str().unwrap().is_empty(), "{check}");
+        if check["verdict"] == "poor" {
+            assert!(!check["cost"].as_str().unwrap().is_empty(), "{check}");
+        }
+    }
+    assert!(shell.ok(&["doctor"]).contains("left over"));
+}
+
+#[test]
+fn a_cursor_goes_on_where_the_command_left() {
+    let shell = Shell::new();
+    shell.ok(&["create", "log"]);
+    let input = (1..=6).map(|n| format!("{n}\n")).collect::<String>();
+    assert!(shell
+        .with_input(&["pub", "log"], input.as_bytes())
+        .status
+        .success());
+    let next = |count: &str| {
+        shell.ok(&[
+            "sub", "log", "--cursor", "me", "--from", "oldest", "-n", count,
+        ])
+    };
+    assert_eq!(
+        (next("2").as_str(), next("3").as_str()),
+        ("1\n2\n", "3\n4\n5\n")
+    );
+    assert!(shell.ok(&["stat", "log"]).contains("cursor me"));
+    shell.ok(&["forget", "log", "me"]);
+    assert_eq!(
+        shell
+            .fails(3, &["forget", "log", "me"])
+            .find("no cursor me"),
+        Some(0)
+    );
+    assert_eq!(next("1"), "1\n");
+}
+
+#[test]
+fn an_isolated_ring_is_shared_over_a_socket() {
+    let shell = Shell::new();
+    let socket = shell.path("socket");
+    assert!(shell
+        .fails(3, &["sub", "--via", &socket])
+        .contains("slipring share"));
+    let mut broker = shell.start(&["share", &socket]);
+    let mut said = String::new();
+    BufReader::new(broker.stdout.take().unwrap())
+        .read_line(&mut said)
+        .unwrap();
+    assert_eq!(said.trim(), socket);
+    let reader = shell.start(&["sub", "--via", &socket, "--from", "oldest"]);
+    let publish = |input: &[u8], more: &[&str]| {
+        let arguments = [&["pub", "--via", &socket], more].concat();
+        assert!(shell.with_input(&arguments, input).status.success());
+    };
+    // The reader follows from one producer's stream to the next one's, and ends with it.
+    publish(b"1\n2\n", &["--keep-open"]);
+    publish(b"3\n", &[]);
+    let output = reader.wait_with_output().unwrap();
+    assert!(output.status.success());
+    assert_eq!(output.stdout, b"1\n2\n3\n");
+    broker.kill().unwrap();
+    broker.wait().unwrap();
+}

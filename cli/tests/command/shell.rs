@@ -1,0 +1,98 @@
+//! The command in a directory of its own: run to success, to failure, with input, beside others.
+
+use std::io::Write;
+use std::process::{Child, Command, Output, Stdio};
+
+/// A directory for rings, and the command in it.
+pub struct Shell {
+    pub directory: tempfile::TempDir,
+}
+
+impl Shell {
+    pub fn new() -> Self {
+        let directory = tempfile::tempdir_in("/dev/shm").unwrap();
+        Self { directory }
+    }
+
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_slipring"));
+        command
+            .args(arguments)
+            .env("SLIPRING_DIR", self.directory.path());
+        command.stdin(Stdio::null());
+        command
+    }
+
+    pub fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    /// Runs to success; what it printed.
+    pub fn ok(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{arguments:?}: {errors}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Runs to failure with this status; its one line.
+    pub fn fails(&self, status: i32, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        let errors = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(
+            output.status.code(),
+            Some(status),
+            "{arguments:?}: {errors}"
+        );
+        assert!(output.stdout.is_empty());
+        assert_eq!(errors.lines().count(), 1, "one line: {errors}");
+        errors.trim().strip_prefix("slipring: ").unwrap().to_owned()
+    }
+
+    pub fn with_input(&self, arguments: &[&str], input: &[u8]) -> Output {
+        let mut child = self
+            .command(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut feed = child.stdin.take().unwrap();
+        std::thread::scope(|scope| {
+            // Beside reading, for there may be more of both than the pipes hold.
+            scope.spawn(move || {
+                // A command need not read everything.
+                if let Err(error) = feed.write_all(input) {
+                    assert_eq!(error.kind(), std::io::ErrorKind::BrokenPipe);
+                }
+            });
+            child.wait_with_output().unwrap()
+        })
+    }
+
+    pub fn start(&self, arguments: &[&str]) -> Child {
+        self.command(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    }
+
+    /// Waits until a reader is attached.
+    pub fn attached(&self, name: &str) {
+        let ring = slipring::Ring::open_at(self.directory.path().join(name)).unwrap();
+        while ring.status().readers.is_empty() {
+            std::thread::yield_now();
+        }
+    }
+
+    pub fn path(&self, name: &str) -> String {
+        self.directory
+            .path()
+            .join(name)
+            .to_str()
+            .unwrap()
+            .to_owned()
+    }
+}
