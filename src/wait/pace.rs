@@ -1,27 +1,33 @@
-//! The reader's distance: a little behind the producer while a stream runs flat out, none else.
+//! The reader's distance: a little behind the producer while that makes a stream faster, none else.
 //!
 //! Layer 4. A reader that catches up polls the very line the producer is writing, and every message
 //! then costs both of them a transfer of that line. Standing back lets both sides overlap their
-//! misses, at the price of latency, so it is done only where nothing but throughput is at stake.
-//! What is measured, per window of at least 64 messages, decides:
+//! misses, at the price of latency, so it is done only where the stream gets faster by it: one that is
+//! paced by its producer arrives no faster for being waited for. What is measured, per window of at
+//! least 64 messages, decides:
 //!
-//! - A stream above [`FAST`] runs flat out, if its messages come in runs: a round trip of large messages is as fast.
-//! - A slower one may be slow *because* the reader stands too close. So, rarely, the reader stands
-//!   back once, for [`PROBE`], and counts what arrives meanwhile: a paced producer delivers at the
-//!   rate measured before, a hindered one at a multiple of it.
-//! - While standing back, each pause must collect enough messages to have been worth it, and from
-//!   time to time the reader comes close again and measures afresh.
+//! - What arrives while the reader is close is remembered: the rate that standing back has to beat.
+//! - Rarely, the reader stands back once, for [`PROBE`], and counts what arrives meanwhile: a paced
+//!   producer delivers at the rate measured before, a hindered one at a multiple of it.
+//! - A stream above [`FAST`] may gain too little, or bring too few messages, to show that within a probe. It
+//!   is tried at once.
+//! - While standing back, each pause must collect enough messages to have been worth it, and all that
+//!   arrives must come faster than close by. From time to time the reader comes close again and measures
+//!   afresh.
 //!
 //! A reader whose messages come one at a time never pauses: it takes two in a row to begin. Whether what
 //! was read is better out of the caches is the matter of [`Flush`], for streams that run flat out.
 
+mod block;
+
 use super::flush::Flush;
 use crate::sync::spin_hint;
+use block::{Block, CloseBy, Window};
 use core::ops::Range;
 use core::time::Duration;
 use std::time::Instant;
 
-/// Bytes per nanosecond above which a stream certainly runs flat out: 72 bytes in 38 ns.
+/// Bytes per nanosecond above which a stream may run flat out whatever a probe says: 72 bytes in 38 ns.
 const FAST: f64 = 72.0 / 38.0;
 /// How long a pause is at first, and at most; also what the end of a fast stream can be late by.
 const SHORTEST: Duration = Duration::from_nanos(1500);
@@ -34,11 +40,15 @@ const PROBE: Duration = Duration::from_nanos(1000);
 /// A pause is worth it if it collects so many messages, or so many bytes.
 const WORTH_MESSAGES: u64 = 8;
 const WORTH_BYTES: u64 = 2048;
-/// Windows between two probes, doubled while they find nothing.
+/// How much faster a stream has to be in a probe than close by.
+const PROMISING: f64 = 1.5;
+/// Windows close by between two probes, doubled while they find nothing.
 const FIRST_PROBE: u32 = 16;
-const LAST_PROBE: u32 = 1024;
-/// Windows after which a reader that stands back comes close again to measure.
-const RECHECK: u32 = 1024;
+const LAST_PROBE: u32 = 4096;
+/// Windows after which a reader that stands back comes close again to measure, and for how many: it has
+/// to work off its lag first.
+const RECHECK: u32 = 2048;
+const CLOSE_BY: u32 = 11;
 /// Messages without an empty poll between them that are not just one answer after another.
 const RUN: u64 = 2;
 /// Messages without an empty poll after which a reader that is close counts as following.
@@ -57,7 +67,7 @@ enum State {
     /// Stood back, and counts what had arrived.
     Counting { bytes: u64, messages: u64 },
     /// Stands back; comes close again after so many windows.
-    Back { windows: u32 },
+    Back { windows: u32, block: Block },
 }
 
 /// How much a reader has read: bytes of frames and messages, from wherever it began to count.
@@ -89,14 +99,12 @@ pub struct Pace {
     look_at: u64,
     /// Messages read up to the last empty poll.
     run_began: u64,
-    /// The current window: every second look ends one.
-    window_bytes: u64,
-    window_messages: u64,
-    window_pauses: u64,
+    window: Window,
     second_look: bool,
     since: Option<Instant>,
-    /// Bytes per nanosecond of the last window without a pause.
-    rate: f64,
+    close: CloseBy,
+    /// Whether the last window came as only a stream does that runs flat out.
+    fast: bool,
     probe_every: u32,
     pause: Duration,
     lag: u64,
@@ -120,12 +128,11 @@ impl Pace {
                 u64::MAX
             },
             run_began: read.messages,
-            window_bytes: 0,
-            window_messages: 0,
-            window_pauses: 0,
+            window: Window::default(),
             second_look: false,
             since: None,
-            rate: 0.0,
+            close: CloseBy::default(),
+            fast: false,
             probe_every: FIRST_PROBE,
             pause: SHORTEST,
             lag: LAG.min(capacity / 4),
@@ -153,7 +160,7 @@ impl Pace {
     /// What of the bytes read is better out of the caches. Ask before each [`look`](Self::look), which
     /// is to know how far the producer is ahead once they are gone: that takes as long as a pause.
     pub fn to_flush(&mut self, read: Read) -> Range<u64> {
-        let flat_out = matches!(self.state, State::Back { .. });
+        let flat_out = self.fast || matches!(self.state, State::Back { .. });
         self.flush.look(read, flat_out)
     }
 
@@ -179,7 +186,7 @@ impl Pace {
         // Messages without an empty poll between them.
         let run = read.messages.wrapping_sub(self.run_began);
         if !self.second_look {
-            self.end_window(run);
+            self.end_window(run, ahead);
         }
         // Only without an empty poll for a while: a reader that follows right behind never has one.
         if run >= LONG_RUN && ahead < self.lag {
@@ -192,8 +199,8 @@ impl Pace {
         let new = read.since(self.counted);
         self.counted = read;
         // A stream that lies about positions can lead a reader anywhere.
-        self.window_bytes = self.window_bytes.saturating_add(new.bytes);
-        self.window_messages = self.window_messages.saturating_add(new.messages);
+        self.window.bytes = self.window.bytes.saturating_add(new.bytes);
+        self.window.messages = self.window.messages.saturating_add(new.messages);
         if let State::Counting { bytes, messages } = &mut self.state {
             *bytes = bytes.saturating_add(new.bytes);
             *messages = messages.saturating_add(new.messages);
@@ -229,7 +236,7 @@ impl Pace {
     fn stand_back(&mut self) {
         let pause = match self.state {
             State::Back { .. } => {
-                self.window_pauses += 1;
+                self.window.pauses += 1;
                 self.pause
             }
             State::Due => {
@@ -242,9 +249,14 @@ impl Pace {
             State::Close { .. } | State::Counting { .. } => return,
         };
         let start = Instant::now();
-        while start.elapsed() < pause {
+        let paused = loop {
+            let paused = start.elapsed();
+            if paused >= pause {
+                break paused;
+            }
             spin_hint();
-        }
+        };
+        self.window.paused += paused.as_nanos() as u64;
     }
 
     /// Compares what arrived while the reader stood back with what came before.
@@ -253,69 +265,94 @@ impl Pace {
             return;
         };
         let rate = bytes as f64 / PROBE.as_nanos() as f64;
-        self.state = if messages >= WORTH_MESSAGES && rate >= 2.0 * self.rate {
-            self.probe_every = FIRST_PROBE;
-            State::Back { windows: RECHECK }
+        self.state = if messages >= WORTH_MESSAGES && rate >= PROMISING * self.close.rate() {
+            BACK
         } else {
-            self.probe_every = (self.probe_every * 2).min(LAST_PROBE);
-            State::Close {
-                windows: self.probe_every,
-            }
+            self.give_up()
         };
     }
 
-    fn end_window(&mut self, run: u64) {
-        let now = Instant::now();
-        if let Some(since) = self.since {
-            let rate = self.window_bytes as f64 / (now - since).as_nanos().max(1) as f64;
-            self.state = self.after_window(rate, run);
-        }
-        self.since = Some(now);
-        (self.window_bytes, self.window_messages, self.window_pauses) = (0, 0, 0);
+    /// Standing back has not helped: comes close, and tries again later than the last time.
+    fn give_up(&mut self) -> State {
+        self.probe_every = (self.probe_every * 2).min(LAST_PROBE);
+        self.come_close(self.probe_every)
     }
 
-    fn after_window(&mut self, rate: f64, run: u64) -> State {
-        match self.state {
-            State::Close { windows } => {
-                self.rate = rate;
-                if rate >= FAST && run >= RUN {
-                    State::Back { windows: RECHECK }
-                } else if windows == 0 {
-                    State::Due
-                } else {
-                    State::Close {
-                        windows: windows - 1,
-                    }
-                }
-            }
-            State::Back { windows } => {
-                let pauses = self.window_pauses.max(1);
-                let (messages, bytes) = (self.window_messages / pauses, self.window_bytes / pauses);
-                let worth = match self.window_pauses {
-                    // The reader is the slower side, or what comes, comes one at a time.
-                    0 => run >= RUN,
-                    _ => messages >= WORTH_MESSAGES || bytes >= WORTH_BYTES,
-                };
-                if !worth || windows == 0 {
-                    self.pause = SHORTEST;
-                } else if bytes < ENOUGH_BYTES {
-                    self.pause = (self.pause * 2).min(LONGEST);
-                }
-                match windows {
-                    // One window close by, then find out at once.
-                    0 => State::Close { windows: 1 },
-                    _ if !worth => State::Close {
-                        windows: self.probe_every,
-                    },
-                    _ => State::Back {
-                        windows: windows - 1,
-                    },
-                }
-            }
+    fn come_close(&mut self, windows: u32) -> State {
+        self.pause = SHORTEST;
+        self.close.begin();
+        State::Close { windows }
+    }
+
+    fn end_window(&mut self, run: u64, ahead: u64) {
+        let now = Instant::now();
+        if let Some(since) = self.since {
+            self.judge((now - since).as_nanos() as u64, run, ahead);
+        }
+        self.since = Some(now);
+        self.window = Window::default();
+    }
+
+    /// Decides what a window that took so long leads to.
+    fn judge(&mut self, nanos: u64, run: u64, ahead: u64) {
+        self.window.nanos = nanos;
+        self.fast = self.window.rate() >= FAST && run >= RUN;
+        self.state = match self.state {
+            State::Close { windows } => self.after_close(windows, run, ahead),
+            State::Back { windows, block } => self.after_back(windows, block, run),
             other => other,
+        };
+    }
+
+    fn after_close(&mut self, windows: u32, run: u64, ahead: u64) -> State {
+        let idle = run < self.window.messages;
+        if !self.close.add(self.window, idle, ahead < self.lag) {
+            return State::Close { windows };
+        }
+        match windows {
+            0 if self.fast => BACK,
+            0 => State::Due,
+            _ => State::Close {
+                windows: windows - 1,
+            },
         }
     }
+
+    fn after_back(&mut self, windows: u32, mut block: Block, run: u64) -> State {
+        let pauses = self.window.pauses.max(1);
+        let (messages, bytes) = (self.window.messages / pauses, self.window.bytes / pauses);
+        let worth = match self.window.pauses {
+            // The reader is the slower side, or what comes, comes one at a time.
+            0 => run >= RUN,
+            _ => messages >= WORTH_MESSAGES || bytes >= WORTH_BYTES,
+        };
+        if !worth {
+            // What came, came in a burst, and may come again.
+            return self.come_close(self.probe_every);
+        }
+        if !block.add(self.window, &self.close) {
+            return self.give_up();
+        }
+        if block.is_trial() {
+            return State::Back { windows, block };
+        }
+        self.probe_every = FIRST_PROBE;
+        if windows == 0 {
+            return self.come_close(CLOSE_BY);
+        }
+        if bytes < ENOUGH_BYTES {
+            self.pause = (self.pause * 2).min(LONGEST);
+        }
+        let windows = windows - 1;
+        State::Back { windows, block }
+    }
 }
+
+/// Begins to stand back, for as long as that helps.
+const BACK: State = State::Back {
+    windows: RECHECK,
+    block: Block::TRIAL,
+};
 
 #[cfg(test)]
 mod tests {
@@ -368,76 +405,148 @@ mod tests {
         matches!(pace.state, State::Back { .. })
     }
 
+    /// Messages of 72 bytes in a window.
+    const MESSAGES: u64 = 64;
+
+    /// Ends a window in which so many messages arrived in so many nanoseconds.
+    fn window(pace: &mut Pace, messages: u64, nanos: u64, run: u64, ahead: u64) {
+        pace.window.messages = messages;
+        pace.window.bytes = messages * 72;
+        pace.judge(nanos, run, ahead);
+        pace.window = Window::default();
+    }
+
+    /// A window of a stream that comes at so many nanoseconds a message whatever the reader does, and lasts as
+    /// long as its pauses if they are longer.
+    fn paced(pace: &mut Pace, nanos: u64) {
+        let mut messages = MESSAGES;
+        if stands_back(pace) {
+            let pause = pace.pause.as_nanos() as u64;
+            (pace.window.pauses, pace.window.paused) = (1, pause);
+            messages = messages.max(pause / nanos);
+        }
+        window(pace, messages, messages * nanos, RUN, 0);
+    }
+
+    /// A window of a stream that is slow only while the reader is close.
+    fn hindered(pace: &mut Pace) {
+        if stands_back(pace) {
+            (pace.window.pauses, pace.window.paused) = (1, 1500);
+            window(pace, 4 * MESSAGES, 3000, LONG_RUN, 0);
+        } else {
+            window(pace, MESSAGES, MESSAGES * 230, 0, 0);
+        }
+    }
+
+    /// Does what is due: a probe in which so many messages arrive.
+    fn probe(reader: &mut Reader, messages: u64) -> bool {
+        let due = reader.pace.state == State::Due;
+        if due {
+            reader.empty_after_two();
+            for _ in 0..messages {
+                reader.take(72, u64::MAX);
+            }
+            reader.empty_after_two();
+        }
+        due
+    }
+
     #[test]
     fn a_flat_out_stream_is_kept_at_a_distance() {
         let mut reader = Reader::new(true);
-        // Counting is far faster than 38 ns a message on any machine that can run this.
-        feed(&mut reader, 1_000, 4096, u64::MAX);
-        assert!(stands_back(&reader.pace));
-    }
-
-    /// Ends a window as if it had taken `nanos`.
-    fn window(pace: &mut Pace, messages: u64, bytes: u64, nanos: u64) {
-        pace.window_messages = messages;
-        pace.window_bytes = bytes;
-        pace.since = Instant::now().checked_sub(Duration::from_nanos(nanos));
-        pace.end_window(LONG_RUN);
-    }
-
-    #[test]
-    fn who_stands_back_comes_close_again_now_and_then() {
-        let mut pace = Reader::new(true).pace;
-        pace.state = State::Back { windows: 2 };
-        let mut states = Vec::new();
-        for _ in 0..3 {
-            // Each pause collects a lot, so it is worth it, and may grow no more.
-            (pace.window_pauses, pace.pause) = (1, LONGEST);
-            window(&mut pace, 4096, 256 << 10, 10_000);
-            states.push(pace.state);
+        // Counting is far faster than 38 ns a message on any machine that can run this, and what is never
+        // far ahead and never polled for in vain has to come no faster than it does.
+        for _ in 0..1_000 {
+            feed(&mut reader, 64, 4096, 0);
+            if stands_back(&reader.pace) {
+                return;
+            }
         }
-        let back = |windows| State::Back { windows };
-        assert_eq!(states, [back(1), back(0), State::Close { windows: 1 }]);
-        assert_eq!(pace.pause, SHORTEST);
-        // A pause that collects next to nothing is the last one for a while.
-        pace.state = State::Back { windows: 100 };
-        pace.window_pauses = 64;
-        window(&mut pace, 64, 4608, 1_000_000);
-        let later = pace.probe_every;
-        assert_eq!(pace.state, State::Close { windows: later });
+        panic!("stayed close");
     }
 
     #[test]
     fn a_paced_stream_is_probed_rarely_and_never_kept_waiting() {
-        let mut reader = Reader::new(true);
-        let mut probes = 0;
-        for _ in 0..4096 {
-            window(&mut reader.pace, 64, 4608, 1_000_000);
-            if reader.pace.state == State::Due {
-                probes += 1;
-                reader.empty_after_two();
-                // What a stream of this rate delivers in a microsecond: nothing or one.
-                reader.take(72, u64::MAX);
-                reader.empty_after_two();
+        // A message in 15 us, and one in 200, 100 and 50 ns, of which a probe finds so many.
+        for (nanos, found) in [(15_000, 1), (200, 5), (100, 10), (50, 21)] {
+            let mut reader = Reader::new(true);
+            let mut probes = 0;
+            for _ in 0..16_384 {
+                paced(&mut reader.pace, nanos);
+                probes += u32::from(probe(&mut reader, found));
+                assert!(!stands_back(&reader.pace), "{nanos}");
             }
-            assert!(!stands_back(&reader.pace));
+            assert!((1..=12).contains(&probes), "{nanos}: {probes}");
         }
-        assert!((1..=10).contains(&probes), "{probes}");
     }
 
     #[test]
-    fn a_hindered_stream_is_found_out() {
-        let mut reader = Reader::new(true);
-        while reader.pace.state != State::Due {
-            // 230 ns a message: slow, but only because the reader is in the way.
-            window(&mut reader.pace, 64, 4608, 64 * 230);
+    fn a_paced_stream_that_was_held_up_is_not_kept_waiting_for_long() {
+        // Up to 40 million a second, which is above what counts as fast.
+        for nanos in [500, 200, 100, 25] {
+            let mut reader = Reader::new(true);
+            let mut waited = 0;
+            for n in 1..=20_000 {
+                if n % 1000 == 0 {
+                    // The reader was away for a while, and works off what has come meanwhile, the last of it
+                    // within its lag.
+                    for ahead in [u64::MAX, u64::MAX, 0, 0, 0, 0, 0, 0] {
+                        window(&mut reader.pace, MESSAGES, MESSAGES * 4, LONG_RUN, ahead);
+                    }
+                    // Now and then it took that for a stream that it hinders.
+                    if n % 5000 == 0 {
+                        reader.pace.state = BACK;
+                    }
+                }
+                paced(&mut reader.pace, nanos);
+                probe(&mut reader, 1000 / nanos);
+                waited += u32::from(stands_back(&reader.pace));
+            }
+            assert!(waited <= 20_000 / 40, "{nanos}: {waited} windows");
         }
-        reader.empty_after_two();
-        feed(&mut reader, 100, 72, u64::MAX);
-        assert!(stands_back(&reader.pace));
+    }
+
+    #[test]
+    fn a_hindered_stream_is_found_out_and_kept_at_a_distance() {
+        let mut reader = Reader::new(true);
+        let mut close = 0;
+        for n in 0..20_000 {
+            hindered(&mut reader.pace);
+            probe(&mut reader, 100);
+            close += u32::from(!stands_back(&reader.pace));
+            if n % 500 == 499 {
+                // An interrupt, in whatever window.
+                reader.pace.window.pauses = 1;
+                window(&mut reader.pace, MESSAGES, 1_000_000, RUN, 0);
+            }
+        }
+        // All but the first windows, and a few every now and then to measure afresh.
+        assert!(close <= 20_000 / 50, "{close}");
         // Pauses that collect next to nothing end it.
-        reader.pace.window_pauses = 60;
-        window(&mut reader.pace, 64, 4608, 1_000_000);
+        while !stands_back(&reader.pace) {
+            hindered(&mut reader.pace);
+            probe(&mut reader, 100);
+        }
+        reader.pace.window.pauses = 60;
+        window(&mut reader.pace, MESSAGES, 1_000_000, RUN, 0);
         assert!(!stands_back(&reader.pace));
+    }
+
+    #[test]
+    fn who_stands_back_comes_close_again_now_and_then() {
+        let mut reader = Reader::new(true);
+        while !stands_back(&reader.pace) {
+            hindered(&mut reader.pace);
+            probe(&mut reader, 100);
+        }
+        let mut windows = 0;
+        while stands_back(&reader.pace) {
+            hindered(&mut reader.pace);
+            windows += 1;
+        }
+        assert!((RECHECK..RECHECK + 64).contains(&windows), "{windows}");
+        let again = State::Close { windows: CLOSE_BY };
+        assert_eq!((reader.pace.state, reader.pace.pause), (again, SHORTEST));
     }
 
     #[test]
@@ -449,12 +558,12 @@ mod tests {
                 reader.take(bytes, 0);
                 reader.empty();
                 // Nothing is collected by pausing, and nothing gets faster by flushing.
-                assert_eq!(reader.pace.window_pauses, 0);
+                assert_eq!(reader.pace.window.pauses, 0);
                 let close = matches!(reader.pace.state, State::Close { .. } | State::Due);
                 assert!(close, "stood back");
             }
             // A reader that took them for a stream, because of a few that came together, sees through it.
-            reader.pace.state = State::Back { windows: 100 };
+            reader.pace.state = BACK;
             for _ in 0..256 {
                 reader.take(bytes, 0);
                 reader.empty();
@@ -494,12 +603,12 @@ mod tests {
     fn what_was_skipped_is_not_counted_as_read() {
         let mut reader = Reader::new(true);
         feed(&mut reader, 20, 72, u64::MAX);
-        let before = reader.pace.window_bytes;
+        let before = reader.pace.window.bytes;
         reader.read.bytes += 1 << 20;
         reader.read.messages = reader.read.messages.wrapping_add(1 << 14);
         reader.pace.moved(reader.read);
         assert!(!reader.pace.is_due(reader.read.bytes));
         feed(&mut reader, 29, 72, u64::MAX);
-        assert!(reader.pace.window_bytes - before <= 30 * 72);
+        assert!(reader.pace.window.bytes - before <= 30 * 72);
     }
 }
