@@ -41,6 +41,7 @@ const OPERATIONS: &[&str] = &[
     "publish 32",
     "publish 64",
     "publish 1024",
+    "publish 1024, awaited",
     "publish 64, 8 observers attached",
     "publish 64, 1 consumer level",
     "publish 64, 8 consumers level",
@@ -404,6 +405,21 @@ fn publishing(operation: &str) {
         "publish 64, 8 observers attached" => {
             let _observers: Vec<Observer> = (0..8).map(|_| observer(&ring)).collect();
             publish(Vec::new());
+        }
+        "publish 1024, awaited" => {
+            let from = consumer(&ring);
+            times_after(
+                0,
+                &mut (&mut to, from),
+                |(to, from)| {
+                    // So many that the producer has looked several times.
+                    for _ in 0..4096 {
+                        use_up(to.publish(&message));
+                        use_up(from.try_receive());
+                    }
+                },
+                |(to, _)| use_up(to.publish(black_box(&message))),
+            );
         }
         "publish 64, 1 consumer level" => publish(attached(1)),
         "publish 64, 8 consumers level" => publish(attached(8)),

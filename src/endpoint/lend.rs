@@ -6,6 +6,7 @@
 use super::error::{PublishError, TryPublishError};
 use super::producer::Producer;
 use crate::ring::producer::Batch;
+use crate::segment::Order;
 use crate::wait::Deadline;
 
 /// Space for one message, written in place. Made by [`Producer::claim`].
@@ -53,7 +54,7 @@ impl<'p> Claim<'p> {
             len += self.producer.prefix();
             self.producer.stamp_scratch();
             let words = self.producer.core.memory().words();
-            words.copy_in(self.payload, &self.producer.scratch[..len]);
+            words.copy_in(self.payload, &self.producer.scratch[..len], Order::Up);
         }
         let sequence = self.producer.core.commit_claim(len as u32);
         self.producer.ring_data();

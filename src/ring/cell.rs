@@ -5,7 +5,7 @@
 //! whether the writer came round to it meanwhile, which takes three more values. After H. Kopetz and
 //! J. Reisinger, "The Non-Blocking Write Protocol NBW" (1993), with several buffers.
 
-use crate::segment::Memory;
+use crate::segment::{Memory, Order};
 use crate::sync::{edge_fence, ord, Ordering::Relaxed};
 
 /// How many values a cell keeps.
@@ -89,7 +89,7 @@ impl Cells {
         let version = words.at(cell).load(Relaxed).wrapping_add(1);
         // Whoever sees a word of this value also sees the version before it.
         edge_fence!(E14 set: Release);
-        words.copy_in(self.place(cell, version), value);
+        words.copy_in(self.place(cell, version), value, Order::Up);
         words.at(cell).store(version, ord!(E14: Release));
         self.touch();
         Some(version)

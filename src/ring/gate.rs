@@ -27,6 +27,9 @@ pub struct Gate {
     published: u64,
     /// No row that the next look finds for the first time lies before this.
     floor: u64,
+    /// How many looks in a row found that every consumer had read all that there is, but for what it may not
+    /// have given back yet: twice as much as is to be written.
+    level: u32,
     shadows: Vec<Shadow>,
     violations: u64,
 }
@@ -63,6 +66,7 @@ impl Gate {
                 .load(Relaxed)
                 .min(head + memory.geometry().capacity),
             floor: head.saturating_sub(memory.geometry().capacity),
+            level: 0,
             shadows: vec![nobody; memory.geometry().rows as usize],
             violations: 0,
         }
@@ -72,6 +76,13 @@ impl Gate {
     #[inline(always)]
     pub fn limit(&self) -> u64 {
         self.limit
+    }
+
+    /// Whether there are consumers that wait for each message as it comes, as far as is known. A hint: a reader
+    /// that keeps up with a stream looks the same now and then, but seldom twice.
+    #[inline(always)]
+    pub fn is_awaited(&self) -> bool {
+        self.level >= 2
     }
 
     /// How often a row said something it may not say.
@@ -128,6 +139,12 @@ impl Gate {
         }
         self.limit = self.published.min(lowest.saturating_add(capacity));
         self.floor = self.limit.saturating_sub(capacity);
+        let level = head.saturating_sub(lowest) <= 2 * need.saturating_sub(head);
+        self.level = if level && lowest != u64::MAX {
+            self.level.saturating_add(1)
+        } else {
+            0
+        };
         if need > self.limit {
             Err(holder)
         } else {
@@ -286,6 +303,38 @@ mod tests {
             consumer.rejoin().unwrap();
         }
         assert!(!consumer.expelled());
+    }
+
+    #[test]
+    fn messages_are_awaited_while_every_consumer_keeps_up() {
+        let memory = memory();
+        let mut gate = Gate::new(&memory, 0);
+        for head in [0, 64, 128] {
+            gate.look(&memory, head + 64, head).unwrap();
+            assert!(!gate.is_awaited(), "nobody is there");
+        }
+        let _consumers = [consumer(&memory), consumer(&memory)];
+        // Where the consumers are, the message before the last being the least they may have given back.
+        for (rows, awaited) in [
+            ([256, 256], false),
+            ([256, 256], true),
+            ([256, 128], true),
+            ([256, 120], false),
+            ([256, 256], false),
+            ([128, 128], true),
+        ] {
+            for (row, position) in rows.into_iter().enumerate() {
+                memory
+                    .row(row as u32)
+                    .unwrap()
+                    .position
+                    .store(position, Relaxed);
+                // Not to be held against what it said before.
+                gate.shadows[row].position = 0;
+            }
+            gate.look(&memory, 320, 256).unwrap();
+            assert_eq!(gate.is_awaited(), awaited, "{rows:?}");
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::recover::left;
 use super::{Boundary, Corrupt};
 use crate::layout::frame::{CommitWord, WORD};
 use crate::layout::lines::{ProducerState, RowState};
-use crate::segment::{Memory, Words};
+use crate::segment::{Memory, Order, Words};
 use crate::sync::{ord, Ordering::Relaxed};
 use std::collections::VecDeque;
 
@@ -81,6 +81,8 @@ pub struct Producer {
     /// One more than the number of the last block whose first frame is known.
     indexed: u64,
     gate: Gate,
+    /// How large messages are written: for readers that wait for them, or for a stream.
+    order: Order,
     /// Index entries to be: of blocks entered by a batch that is not committed, and of the block that the
     /// next message begins, which nobody who looks for the newest one should be led to already.
     pending: VecDeque<Boundary>,
@@ -117,6 +119,7 @@ impl Producer {
             // An entry is written once a lap: its two words cannot change together.
             indexed: geometry.block_of(left.indexed.position) + 1,
             gate: Gate::new(&memory, at.position),
+            order: Order::Up,
             pending: VecDeque::with_capacity(geometry.blocks() as usize + 1),
             memory,
         })
@@ -157,7 +160,7 @@ impl Producer {
         // `stage_near` and `commit` with one look for where the words are: behind the copy the compiler
         // would look again.
         let words = self.memory.words();
-        let sequence = stage(words, &mut batch, payload, end);
+        let sequence = stage(words, &mut batch, payload, end, self.order);
         reveal(words, &batch);
         (self.position, self.sequence) = (batch.next.position, batch.next.sequence);
         Some(sequence)
@@ -235,7 +238,7 @@ impl Producer {
     #[inline(always)]
     pub fn stage_near(&self, batch: &mut Batch, payload: &[u8]) -> Option<u64> {
         let end = self.end_near(batch, payload.len())?;
-        Some(stage(self.memory.words(), batch, payload, end))
+        Some(stage(self.memory.words(), batch, payload, end, self.order))
     }
 
     /// Adds a message to a batch; its sequence.
@@ -245,7 +248,7 @@ impl Producer {
             Some(end) => end,
             None => self.make_room(batch, payload.len())?,
         };
-        let sequence = stage(self.memory.words(), batch, payload, end);
+        let sequence = stage(self.memory.words(), batch, payload, end, self.order);
         if batch.long {
             // The block that it reaches into is entered now, not only by the next message.
             self.enter(batch);
@@ -355,10 +358,10 @@ impl Producer {
 
 /// Writes a message for which there is room up to `end`, and the word behind it.
 #[inline(always)]
-fn stage(words: Words<'_>, batch: &mut Batch, payload: &[u8], end: u64) -> u64 {
+fn stage(words: Words<'_>, batch: &mut Batch, payload: &[u8], end: u64, order: Order) -> u64 {
     let at = batch.next;
     let next = at.sequence.wrapping_add(1);
-    words.copy_in(at.position + WORD, payload);
+    words.copy_in(at.position + WORD, payload, order);
     disarm(words, end, next);
     let word = CommitWord::message(payload.len() as u32, at.sequence);
     if batch.empty {

@@ -6,6 +6,8 @@
 //! loop that the model checker runs.
 #![allow(unsafe_code, reason = "copies to and from shared bytes")]
 
+use super::order::Order;
+
 /// Which moves this processor has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wide {
@@ -72,20 +74,28 @@ pub unsafe fn copy_words(to: *mut u8, from: *const u8, bytes: usize, wide: Wide)
 
 /// As [`copy_words`], from private memory that has probably been written just now, in words or more at a
 /// time. A load that spans several stores which have not reached the cache must wait for them, while one
-/// that lies within a store gets its value at once: so it loads words, and stores as wide as the other.
+/// that lies within a store gets its value at once: so it loads words, and stores as wide as the other. More
+/// than two lines are loaded wide all the same, and stored in the order asked for.
 ///
 /// # Safety
 /// As [`copy_words`].
 #[inline(always)]
-pub unsafe fn copy_fresh_words(to: *mut u8, from: *const u8, bytes: usize, wide: Wide) {
+pub unsafe fn copy_fresh_words(
+    to: *mut u8,
+    from: *const u8,
+    bytes: usize,
+    wide: Wide,
+    order: Order,
+) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: the caller's promises are exactly those of the callee.
     unsafe {
-        x86::copy_fresh(to, from, bytes, wide);
+        x86::copy_fresh(to, from, bytes, wide, order);
     }
     #[cfg(not(target_arch = "x86_64"))]
     // SAFETY: the caller's promises are exactly those of the callee.
     unsafe {
+        let _ = order;
         copy_words(to, from, bytes, wide);
     }
 }
@@ -104,11 +114,13 @@ unsafe fn word_by_word(to: *mut u8, from: *const u8, bytes: usize) {
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use super::Wide;
+    use super::{Order, Wide};
     use core::arch::asm;
 
     /// Above this, the processor's own string move.
     const STRING_MOVE: usize = 2048;
+    /// Above this, a copy downwards takes longer than it saves.
+    const LONGEST_DOWN: usize = 2048;
 
     // The three sizes most messages have come first. Two moves that overlap cover every length
     // between one and two of their widths without a loop.
@@ -143,7 +155,7 @@ mod x86 {
 
     /// Loads words, puts them together in registers, and stores those.
     #[inline(always)]
-    pub unsafe fn copy_fresh(to: *mut u8, from: *const u8, n: usize, wide: Wide) {
+    pub unsafe fn copy_fresh(to: *mut u8, from: *const u8, n: usize, wide: Wide, order: Order) {
         // SAFETY: as in `copy`; every load is of eight bytes at an offset of which `n` is at least
         // eight more.
         unsafe {
@@ -172,6 +184,7 @@ mod x86 {
                     out("zmm16") _, out("zmm17") _, out("zmm18") _, out("zmm19") _,
                     options(nostack, preserves_flags)),
                 _ if n <= 128 => fresh_by_32(to, from, n),
+                _ if order == Order::Down && n <= LONGEST_DOWN => long_down(to, from, n, wide),
                 _ => long(to, from, n, wide),
             }
         }
@@ -275,6 +288,35 @@ mod x86 {
             }
         }
     }
+
+    /// As `long`, from the end to the beginning. All lines but the first are asked for at once: stores
+    /// reach the cache one after the other, and would wait for one line after the other.
+    #[inline(never)]
+    unsafe fn long_down(to: *mut u8, from: *const u8, n: usize, wide: Wide) {
+        // SAFETY: as in `long`, with n > 128; a prefetch touches nothing.
+        unsafe {
+            for at in (64..n).step_by(64) {
+                asm!("prefetchw [{t}]", t = in(reg) to.add(at),
+                    options(nostack, preserves_flags, readonly));
+            }
+            let step = if wide == Wide::Avx512 { 64 } else { 32 };
+            let mut at = n;
+            while at != 0 {
+                at = at.saturating_sub(step);
+                let (t, f) = (to.add(at), from.add(at));
+                if wide == Wide::Avx512 {
+                    asm!("vmovdqu64 zmm16, [{f}]", "vmovdqu64 [{t}], zmm16",
+                        f = in(reg) f, t = in(reg) t, out("zmm16") _,
+                        options(nostack, preserves_flags));
+                } else {
+                    asm!("movups {a}, [{f}+16]", "movups {b}, [{f}]",
+                        "movups [{t}+16], {a}", "movups [{t}], {b}",
+                        a = out(xmm_reg) _, b = out(xmm_reg) _, f = in(reg) f, t = in(reg) t,
+                        options(nostack, preserves_flags));
+                }
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -288,12 +330,16 @@ mod tests {
                 let from: Vec<u64> = (1..=words as u64 + 16)
                     .map(|i| i * 0x0101_0101_0101)
                     .collect();
-                for copy in [copy_words, copy_fresh_words] {
+                for order in [None, Some(Order::Up), Some(Order::Down)] {
                     let mut to = vec![u64::MAX; words + 16];
                     let at = to[8..].as_mut_ptr().cast();
+                    let (from_at, bytes) = (from[3..].as_ptr().cast(), words * 8);
                     // SAFETY: both vectors are longer than the range, aligned, and distinct.
                     unsafe {
-                        copy(at, from[3..].as_ptr().cast(), words * 8, wide);
+                        match order {
+                            None => copy_words(at, from_at, bytes, wide),
+                            Some(order) => copy_fresh_words(at, from_at, bytes, wide, order),
+                        }
                     }
                     assert_eq!(to[8..8 + words], from[3..3 + words], "{wide:?} {words}");
                     assert!(to[..8]

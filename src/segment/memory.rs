@@ -6,6 +6,7 @@
 #![allow(unsafe_code, reason = "overlays shared structs on raw memory")]
 
 use super::copy::{copy_fresh_words, copy_words, Wide};
+use super::order::Order;
 use super::region::Region;
 use crate::layout::description::Description;
 use crate::layout::frame::WORD;
@@ -356,7 +357,7 @@ impl<'m> Words<'m> {
     /// Writes `payload` at `position`, the last word filled up with zero bytes. Does nothing where
     /// the payload would wrap; no frame does.
     #[inline(always)]
-    pub fn copy_in(self, position: u64, payload: &[u8]) {
+    pub fn copy_in(self, position: u64, payload: &[u8], order: Order) {
         let Some(to) = self.range(position, payload.len()) else {
             return;
         };
@@ -366,9 +367,15 @@ impl<'m> Words<'m> {
         // while the producer is borrowed.
         unsafe {
             if payload.len().is_multiple_of(WORD as usize) {
-                copy_fresh_words(to.as_ptr(), payload.as_ptr(), payload.len(), self.wide);
+                copy_fresh_words(
+                    to.as_ptr(),
+                    payload.as_ptr(),
+                    payload.len(),
+                    self.wide,
+                    order,
+                );
             } else {
-                copy_ragged(to, payload, self.wide);
+                copy_ragged(to, payload, self.wide, order);
             }
         }
     }
@@ -483,13 +490,13 @@ pub fn prefetch_for_write(word: &AtomicU64) {
 /// # Safety
 /// As for [`copy_words`], with room for the whole of the last word at `to`.
 #[inline(never)]
-unsafe fn copy_ragged(to: NonNull<u8>, payload: &[u8], wide: Wide) {
+unsafe fn copy_ragged(to: NonNull<u8>, payload: &[u8], wide: Wide, order: Order) {
     let whole = payload.len() & !(WORD as usize - 1);
     // SAFETY: the caller's promise.
     unsafe {
         let last = to.add(whole).cast::<AtomicU64>();
         last.as_ref().store(last_word(payload), Ordering::Relaxed);
-        copy_fresh_words(to.as_ptr(), payload.as_ptr(), whole, wide);
+        copy_fresh_words(to.as_ptr(), payload.as_ptr(), whole, wide, order);
     }
 }
 

@@ -50,6 +50,9 @@ pub use {
     name::{CursorName, Location, NameError},
 };
 
+mod order;
+pub use order::Order;
+
 #[cfg(slipring_loom)]
 mod model;
 #[cfg(slipring_loom)]

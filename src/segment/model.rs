@@ -2,6 +2,7 @@
 //!
 //! Layer 2. No bytes to overlay, no files, no unsafe code: copies are word by word, always.
 
+use super::Order;
 use crate::layout::geometry::Geometry;
 use crate::layout::lines::{ControlPage, IndexEntry, ProducerPage, Row};
 use crate::sync::{AtomicU64, Ordering};
@@ -116,8 +117,9 @@ impl<'m> Words<'m> {
         &self.words[(position / 8) as usize % self.words.len()]
     }
 
-    /// Writes `payload` at `position`, the last word filled up with zero bytes.
-    pub fn copy_in(self, position: u64, payload: &[u8]) {
+    /// Writes `payload` at `position`, the last word filled up with zero bytes. To the model one order is as
+    /// good as another.
+    pub fn copy_in(self, position: u64, payload: &[u8], _order: Order) {
         for (at, bytes) in payload.chunks(8).enumerate() {
             let mut word = [0; 8];
             word[..bytes.len()].copy_from_slice(bytes);

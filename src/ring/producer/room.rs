@@ -6,6 +6,7 @@
 use super::{disarm, Batch, Producer, Refused};
 use crate::layout::frame::{CommitWord, WORD};
 use crate::ring::index::record;
+use crate::segment::Order;
 use crate::sync::{edge_fence, ord, Ordering::Relaxed};
 
 impl Producer {
@@ -52,6 +53,11 @@ impl Producer {
             self.gate
                 .look(&self.memory, need, self.position)
                 .map_err(|row| Refused::Full { row })?;
+            self.order = if self.gate.is_awaited() {
+                Order::Down
+            } else {
+                Order::Up
+            };
         }
         if need > self.reserved {
             let block = self.memory.geometry().block;
