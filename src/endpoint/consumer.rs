@@ -334,10 +334,27 @@ impl Consumer {
     }
 
     /// Polls for about a microsecond: nothing but a load and a compare in between.
+    ///
+    /// Each of the first polls is a branch of its own. Where answers take about as long as the last ones did, the
+    /// processor then knows at which poll one comes, and goes on before it has seen it; of a loop it only knows
+    /// that it mostly goes on.
     #[inline(never)]
     fn spin(&mut self) -> Option<CommitWord> {
+        macro_rules! poll {
+            ($($pause:literal)*) => { $(
+                // Once more before the pause, which is as long as a line takes to come from a near core.
+                let _ = $pause;
+                for _ in 0..2 {
+                    if let Some(word) = self.core.peek() {
+                        return Some(word);
+                    }
+                }
+                crate::sync::spin_hint();
+            )* };
+        }
         self.pace.empty(read(&self.core));
-        for _ in 0..FAST_POLLS {
+        poll!(1 2 3 4 5 6 7 8 9 10 11 12);
+        for _ in 12..FAST_POLLS {
             if let Some(word) = self.core.peek() {
                 return Some(word);
             }
@@ -549,7 +566,7 @@ impl Consumer {
     }
 }
 
-/// Polls before the general wait is set up: about a microsecond.
+/// Pauses before the general wait is set up: about a microsecond.
 const FAST_POLLS: u32 = 64;
 
 #[inline(always)]
