@@ -3,6 +3,8 @@
 //! Layer 5. Unsafe only to lend out messages behind the consumer's own gate.
 #![allow(unsafe_code, reason = "lends out bytes that the gate keeps unwritten")]
 
+mod wait;
+
 use super::conflated::Conflated;
 use super::error::{AttachError, Interrupted, ReceiveError, TryReceiveError};
 use super::latency::{self, STAMP};
@@ -11,14 +13,13 @@ use super::options::ConsumerOptions;
 use super::ring::Ring;
 use super::seat::Seat;
 use super::set::{Sealed, Source};
-use super::trouble::{disturbance, producer_gone};
-use crate::layout::frame::CommitWord;
-use crate::layout::lines::{Bell, ProducerState};
+use super::trouble::disturbance;
+use crate::layout::lines::ProducerState;
 use crate::ring::consumer::{Arrived, Consumer as Core, Epoch, Joining, Lost};
 use crate::ring::index::Nowhere;
 use crate::ring::{Corrupt, Start};
 use crate::segment::{can_flush, Canary, CursorName, Held, Memory};
-use crate::wait::{bell, until, Deadline, Outcome, Pace, Read, Waited, Waker};
+use crate::wait::{bell, Deadline, Pace, Read, Waker};
 use core::hash::Hash;
 use core::marker::PhantomData;
 use std::cell::Cell;
@@ -333,36 +334,6 @@ impl Consumer {
         self.core.accept(word).ok().flatten()
     }
 
-    /// Polls for about a microsecond: nothing but a load and a compare in between.
-    ///
-    /// Each of the first polls is a branch of its own. Where answers take about as long as the last ones did, the
-    /// processor then knows at which poll one comes, and goes on before it has seen it; of a loop it only knows
-    /// that it mostly goes on.
-    #[inline(never)]
-    fn spin(&mut self) -> Option<CommitWord> {
-        macro_rules! poll {
-            ($($pause:literal)*) => { $(
-                // Once more before the pause, which is as long as a line takes to come from a near core.
-                let _ = $pause;
-                for _ in 0..2 {
-                    if let Some(word) = self.core.peek() {
-                        return Some(word);
-                    }
-                }
-                crate::sync::spin_hint();
-            )* };
-        }
-        self.pace.empty(read(&self.core));
-        poll!(1 2 3 4 5 6 7 8 9 10 11 12);
-        for _ in 12..FAST_POLLS {
-            if let Some(word) = self.core.peek() {
-                return Some(word);
-            }
-            crate::sync::spin_hint();
-        }
-        None
-    }
-
     /// The next message, if it is there.
     fn poll(&mut self) -> Result<Option<Arrived>, Interrupted> {
         self.undisturbed()?;
@@ -450,42 +421,6 @@ impl Consumer {
         }
     }
 
-    #[inline(never)]
-    fn wait_for_next(&mut self, deadline: Deadline) -> Result<Option<Arrived>, ReceiveError> {
-        if let Some(arrived) = self.poll()? {
-            return Ok(Some(arrived));
-        }
-        if self.special {
-            // Whoever is not special has been through `spin`.
-            self.pace.empty(read(&self.core));
-        }
-        let memory = self.core.memory().clone();
-        loop {
-            let bell: Option<&Bell> = memory.control().map(|control| &control.data);
-            let (strategy, mut slept) = (self.options.strategy, self.slept);
-            let outcome = until(self, strategy, bell, deadline, &mut slept);
-            self.slept = slept;
-            // Whatever the outcome, what was committed before it comes first.
-            if let Some(arrived) = self.poll()? {
-                return Ok(Some(arrived));
-            }
-            if self.is_evicted() {
-                return Err(self.rejoin().into());
-            }
-            match outcome {
-                Outcome::Ready => {}
-                Outcome::Over => return Ok(None),
-                Outcome::TimedOut => return Err(ReceiveError::TimedOut),
-                Outcome::Gone if self.ring.is_poisoned() => return Err(ReceiveError::Poisoned),
-                Outcome::Gone => {
-                    return Err(ReceiveError::ProducerGone {
-                        next: self.core.sequence(),
-                    })
-                }
-            }
-        }
-    }
-
     /// Gives back everything read, and rings a producer that sleeps for space.
     #[inline(always)]
     pub(super) fn release(&mut self) {
@@ -566,29 +501,11 @@ impl Consumer {
     }
 }
 
-/// Pauses before the general wait is set up: about a microsecond.
-const FAST_POLLS: u32 = 64;
-
 #[inline(always)]
 fn read(core: &Core) -> Read {
     Read {
         bytes: core.position(),
         messages: core.sequence(),
-    }
-}
-
-impl Waited for Consumer {
-    #[inline(always)]
-    fn ready(&mut self) -> bool {
-        self.core.peek().is_some()
-    }
-
-    fn over(&mut self) -> bool {
-        self.core.producer_state() == ProducerState::Closed || self.is_evicted()
-    }
-
-    fn gone(&mut self) -> bool {
-        self.ring.is_poisoned() || producer_gone(&self.ring, self.core.producer_state())
     }
 }
 
