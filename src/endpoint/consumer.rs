@@ -84,6 +84,8 @@ pub struct Consumer {
     ring: Ring,
     options: ConsumerOptions,
     slept: bool,
+    /// Whether the last message that was waited for came within a few polls.
+    answered_soon: bool,
     /// Freed last.
     _held: Held,
     _cursor: Option<Held>,
@@ -153,6 +155,7 @@ impl Consumer {
             ring: ring.clone(),
             options,
             slept: false,
+            answered_soon: false,
             _held: seat.held,
             _cursor: seat.cursor,
             one_thread: PhantomData,

@@ -8,29 +8,64 @@ use crate::endpoint::trouble::producer_gone;
 use crate::layout::frame::CommitWord;
 use crate::layout::lines::{Bell, ProducerState};
 use crate::ring::consumer::Arrived;
+use crate::sync::spin_hint;
 use crate::wait::{until, Deadline, Outcome, Waited};
 
 /// Pauses before the general wait is set up: about a microsecond.
 const FAST_POLLS: u32 = 64;
+/// An answer within fewer pauses comes from a near core.
+const SOON: u32 = 6;
 
 impl Consumer {
-    /// Polls for about a microsecond: nothing but a load and a compare in between.
+    /// Polls for about a microsecond: nothing but loads and compares, two to a pause, which is half as long as a
+    /// line takes from a near core and back.
     ///
-    /// Each of the first polls is a branch of its own. Where answers take about as long as the last ones did, the
-    /// processor then knows at which poll one comes, and goes on before it has seen it; of a loop it only knows
-    /// that it mostly goes on.
+    /// What decides how soon an answer is found is what the processor makes of the branches, so there are two
+    /// shapes, for answers that take as long as the last one did.
     #[inline(never)]
     pub(super) fn spin(&mut self) -> Option<CommitWord> {
+        if self.answered_soon {
+            self.poll_in_a_loop()
+        } else {
+            self.poll_in_a_row()
+        }
+    }
+
+    /// For answers that come within a few pauses. In a loop the processor mostly expects to go on, and where it
+    /// expected otherwise, round trips fell into step with the pauses: a pause more each, for a thousand in a row.
+    #[inline(always)]
+    fn poll_in_a_loop(&mut self) -> Option<CommitWord> {
+        self.pace.empty(read(&self.core));
+        for pause in 0..FAST_POLLS {
+            for _ in 0..2 {
+                if let Some(word) = self.core.peek() {
+                    if pause >= SOON {
+                        self.answered_soon = false;
+                    }
+                    return Some(word);
+                }
+            }
+            spin_hint();
+        }
+        self.answered_soon = false;
+        None
+    }
+
+    /// For answers that come later. Where each poll is a branch of its own, the processor learns at which one an
+    /// answer comes, and goes on before it has seen it.
+    #[inline(always)]
+    fn poll_in_a_row(&mut self) -> Option<CommitWord> {
         macro_rules! poll {
             ($($pause:literal)*) => { $(
-                // Once more before the pause, which is as long as a line takes to come from a near core.
-                let _ = $pause;
                 for _ in 0..2 {
                     if let Some(word) = self.core.peek() {
+                        if $pause < SOON {
+                            self.answered_soon = true;
+                        }
                         return Some(word);
                     }
                 }
-                crate::sync::spin_hint();
+                spin_hint();
             )* };
         }
         self.pace.empty(read(&self.core));
@@ -39,7 +74,7 @@ impl Consumer {
             if let Some(word) = self.core.peek() {
                 return Some(word);
             }
-            crate::sync::spin_hint();
+            spin_hint();
         }
         None
     }
