@@ -155,7 +155,9 @@ impl Builder {
     }
 
     /// Lays the ring out in units of 2 MiB and asks the kernel for huge pages; off by default. The
-    /// kernel grants them where the file system allows (tmpfs mounted with `huge=`, hugetlbfs).
+    /// kernel grants them where the file system does so by itself (tmpfs mounted with `huge=always` or
+    /// `huge=within_size`, hugetlbfs). `huge=advise` grants none: all space is reserved before anything is
+    /// mapped, so that a full disk is an error and not a signal.
     pub fn huge_pages(mut self, huge: bool) -> Self {
         self.huge = huge;
         self
