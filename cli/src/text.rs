@@ -118,6 +118,15 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "expected a time, for example 250us or 2s".into())
 }
 
+/// As [`duration`], but not none at all.
+pub fn some_time(text: &str) -> Result<Duration, String> {
+    let time = duration(text)?;
+    if time.is_zero() {
+        return Err("expected a time of more than nothing, for example 100ms".into());
+    }
+    Ok(time)
+}
+
 /// Permission bits in octal.
 pub fn mode(text: &str) -> Result<u32, String> {
     u32::from_str_radix(text.trim_start_matches("0o"), 8)

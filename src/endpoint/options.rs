@@ -66,8 +66,9 @@ macro_rules! common {
             $(
                 /// Whether to stay some KiB behind a producer that runs flat out, which makes both
                 /// faster; on by default. It pauses for 1.5 to 6 microseconds at a time, only where
-                /// it has measured that the stream comes faster for it; round trips and paced streams do not
-                /// pause, but for a probe of a microsecond once in thousands of messages. Such a reader also tries
+                /// it has measured that the stream comes faster for it. Round trips never pause, and paced
+                /// streams only to find that out: for a microsecond, or some pauses where they are fast, once
+                /// in thousands of messages and behind an interruption. Such a reader also tries
                 /// whether the stream gets faster when it takes what it has read out of the caches, and
                 /// does so while that pays.
                 #[must_use]

@@ -3,7 +3,8 @@
 //! Layer 3, no unsafe code. The producer keeps the lowest consumer position privately and looks at
 //! the rows only when it runs into it. Rows are clamped against private shadows, never believed. A
 //! row that held the gate shut for too long is evicted: its number is entered in a table that only
-//! the producer can write, and from then on the producer no longer waits for it.
+//! the producer can write, and from then on the producer no longer waits for it. What a look finds out
+//! by the way is whether everybody keeps up.
 
 use crate::layout::lines::{Row, RowState};
 use crate::segment::Memory;

@@ -276,10 +276,7 @@ mod x86 {
                         f = in(reg) f, t = in(reg) t, out("zmm16") _, out("zmm17") _,
                         options(nostack, preserves_flags));
                 } else {
-                    asm!("movups {a}, [{f}]", "movups {b}, [{f}+16]",
-                        "movups [{t}], {a}", "movups [{t}+16], {b}",
-                        a = out(xmm_reg) _, b = out(xmm_reg) _, f = in(reg) f, t = in(reg) t,
-                        options(nostack, preserves_flags));
+                    up_to_32(t, f, 32);
                 }
                 if at + step == n {
                     return;
@@ -309,10 +306,7 @@ mod x86 {
                         f = in(reg) f, t = in(reg) t, out("zmm16") _,
                         options(nostack, preserves_flags));
                 } else {
-                    asm!("movups {a}, [{f}+16]", "movups {b}, [{f}]",
-                        "movups [{t}+16], {a}", "movups [{t}], {b}",
-                        a = out(xmm_reg) _, b = out(xmm_reg) _, f = in(reg) f, t = in(reg) t,
-                        options(nostack, preserves_flags));
+                    up_to_32(t, f, 32);
                 }
             }
         }

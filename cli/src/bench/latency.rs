@@ -35,7 +35,7 @@ pub struct Arguments {
     #[arg(long, value_name = "BYTES", default_value_t = 64)]
     size: usize,
     /// How long each contender runs in each round
-    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = text::duration)]
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = text::some_time)]
     duration: Duration,
     /// How often each contender runs
     #[arg(long, value_name = "N", default_value_t = 3)]

@@ -54,7 +54,7 @@ pub struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 5)]
     rounds: usize,
     /// How long one throughput sample runs
-    #[arg(long, value_name = "TIME", default_value = "100ms", value_parser = text::duration)]
+    #[arg(long, value_name = "TIME", default_value = "100ms", value_parser = text::some_time)]
     sample: Duration,
     /// Capacity of the rings; larger than both cores' private caches is fastest for streams
     #[arg(long, value_name = "BYTES", default_value = "4MiB", value_parser = text::bytes)]

@@ -196,11 +196,18 @@ fn latencies_are_counted_from_when_messages_were_due_and_results_can_be_compared
     assert!(shell
         .fails(2, &["bench", "latency", "--size", "16"])
         .contains("from 24"));
-    let output = shell.run(&["bench", "latency", "--rate", "0"]);
-    assert_eq!(output.status.code(), Some(2));
-    assert!(String::from_utf8(output.stderr)
-        .unwrap()
-        .contains("expected a rate"));
+    for (arguments, answer) in [
+        (&["bench", "latency", "--rate", "0"][..], "expected a rate"),
+        (
+            &["bench", "latency", "--duration", "0s"],
+            "more than nothing",
+        ),
+        (&["bench", "--sample", "0ms"], "more than nothing"),
+    ] {
+        let output = shell.run(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(String::from_utf8(output.stderr).unwrap().contains(answer));
+    }
 }
 
 #[test]

@@ -11,19 +11,20 @@ use crate::ring::consumer::Arrived;
 use crate::sync::spin_hint;
 use crate::wait::{until, Deadline, Outcome, Waited};
 
-/// Pauses before the general wait is set up: about a microsecond.
-const FAST_POLLS: u32 = 64;
+/// Pauses before the general wait is set up: one or two microseconds.
+const PAUSES: u32 = 64;
 /// An answer within fewer pauses comes from a near core.
 const SOON: u32 = 6;
 
 impl Consumer {
-    /// Polls for about a microsecond: nothing but loads and compares, two to a pause, which is half as long as a
-    /// line takes from a near core and back.
+    /// Polls for a microsecond or two: nothing but loads and compares, and pauses, of which about four make a
+    /// round trip between near cores. Where answers are likely there are two polls to a pause.
     ///
     /// What decides how soon an answer is found is what the processor makes of the branches, so there are two
     /// shapes, for answers that take as long as the last one did.
     #[inline(never)]
     pub(super) fn spin(&mut self) -> Option<CommitWord> {
+        self.pace.empty(read(&self.core));
         if self.answered_soon {
             self.poll_in_a_loop()
         } else {
@@ -35,8 +36,7 @@ impl Consumer {
     /// expected otherwise, round trips fell into step with the pauses: a pause more each, for a thousand in a row.
     #[inline(always)]
     fn poll_in_a_loop(&mut self) -> Option<CommitWord> {
-        self.pace.empty(read(&self.core));
-        for pause in 0..FAST_POLLS {
+        for pause in 0..PAUSES {
             for _ in 0..2 {
                 if let Some(word) = self.core.peek() {
                     if pause >= SOON {
@@ -68,9 +68,8 @@ impl Consumer {
                 spin_hint();
             )* };
         }
-        self.pace.empty(read(&self.core));
         poll!(1 2 3 4 5 6 7 8 9 10 11 12);
-        for _ in 12..FAST_POLLS {
+        for _ in 12..PAUSES {
             if let Some(word) = self.core.peek() {
                 return Some(word);
             }
