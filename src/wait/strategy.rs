@@ -4,7 +4,7 @@
 //! compare; clocks, the state of the peer and the kernel are asked only between bursts of polls.
 
 use super::bell::{self, FIRST_SLEEP, LONGEST_SLEEP};
-use super::Deadline;
+use super::{Deadline, ASK_EVERY};
 use crate::layout::lines::Bell;
 use crate::sync::spin_hint;
 use core::time::Duration;
@@ -12,8 +12,6 @@ use std::time::Instant;
 
 /// Polls between two looks at anything else.
 const BURST: u32 = 64;
-/// How often a spinning waiter asks whether its peer is still alive.
-const ALIVE_EVERY: Duration = Duration::from_millis(10);
 /// The longest nap of a waiter that may not write the bell, and so cannot be woken.
 const LONGEST_NAP: Duration = Duration::from_millis(1);
 
@@ -108,7 +106,7 @@ pub fn until<W: Waited>(
         let now = Instant::now();
         // Before the deadline, so that many short waits notice a death as one long one does.
         let since_asked = now - *asked.get_or_insert(now);
-        if since_asked >= ALIVE_EVERY.min(waited.longest_sleep()) {
+        if since_asked >= ASK_EVERY.min(waited.longest_sleep()) {
             asked = Some(now);
             if waited.gone() {
                 return Outcome::Gone;
