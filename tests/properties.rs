@@ -2,7 +2,7 @@
 
 mod oracle;
 
-use oracle::{From, Operation, Subject};
+use oracle::{queue, From, Operation, Subject};
 use proptest::prelude::*;
 
 fn from() -> impl Strategy<Value = From> {
@@ -96,4 +96,51 @@ fn the_operations_reach_delivery_and_loss() {
         delivered > 1000 && lost > 100 && missed > 100,
         "{delivered} delivered, {lost} lost, {missed} missed"
     );
+}
+
+/// Depths and sizes of which the longest messages fill from half to all of a lane, and often nearly all.
+fn lane() -> impl Strategy<Value = (u32, u32)> {
+    let fill = prop_oneof![0.5..1.0f64, 0.9..1.0f64, Just(1.0)];
+    (1..8u32, 12..17u32, fill).prop_map(|(depth, capacity, fill)| {
+        let (depth, capacity) = (1 << depth, 1u64 << capacity);
+        let frame = (capacity as f64 * fill) as u64 / (u64::from(depth) + 2);
+        let longest = (frame & !7).saturating_sub(8).min(capacity / 4);
+        (depth, longest.max(4) as u32)
+    })
+}
+
+fn queue_operation() -> impl Strategy<Value = queue::Operation> {
+    use queue::Operation;
+    prop_oneof![
+        6 => (any::<u8>(), prop_oneof![3 => Just(0), 1 => 0..64u32, 1 => any::<u32>()])
+            .prop_map(|(slot, shorter)| Operation::Send { slot, shorter }),
+        2 => any::<u8>().prop_map(Operation::Fill),
+        8 => (any::<u8>(), prop::bool::weighted(0.6))
+            .prop_map(|(receiver, ack)| Operation::Receive { receiver, ack }),
+        3 => (any::<u8>(), 0..40u8)
+            .prop_map(|(receiver, count)| Operation::Drain { receiver, count }),
+        1 => any::<u8>().prop_map(Operation::ReplaceReceiver),
+        1 => any::<u8>().prop_map(Operation::ReplaceSender),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 1_500,
+        // A shorter failing case is worth some minutes of a person's, not of everybody's.
+        max_shrink_iters: 2_000,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn a_queue_does_what_the_oracle_says(
+        (depth, longest) in lane(),
+        operations in prop::collection::vec(queue_operation(), 1..150)
+    ) {
+        let mut subject = queue::Subject::new(depth, longest);
+        for operation in &operations {
+            subject.apply(operation);
+        }
+        subject.finish();
+    }
 }

@@ -34,7 +34,7 @@ fn show(taken: Option<Taken>) -> String {
 fn rivals() -> String {
     let memory = lane(2);
     let mut to = producer(&memory);
-    let _keeper = Keeper::attach(memory.clone(), 0).expect("a lane");
+    let _keeper = Keeper::attach(memory.clone()).expect("a lane");
     publish(&mut to);
     let mut first = Taker::attach(&memory, 1).expect("a lane");
     let mut second = Taker::attach(&memory, 2).expect("a lane");
@@ -62,7 +62,7 @@ fn without_the_fence_behind_the_commit_word_it_may_be_torn() {
 fn reused() -> String {
     let memory = lane(2);
     let mut to = producer(&memory);
-    let mut keeper = Keeper::attach(memory.clone(), 0).expect("a lane");
+    let mut keeper = Keeper::attach(memory.clone()).expect("a lane");
     for _ in 0..2 {
         publish(&mut to);
         keeper.sent(to.sequence() - 1, to.position());
@@ -102,7 +102,7 @@ fn a_word_is_used_again_only_when_its_message_is_done() {
 fn returned() -> String {
     let memory = lane(2);
     let mut to = producer(&memory);
-    let _keeper = Keeper::attach(memory.clone(), 0).expect("a lane");
+    let _keeper = Keeper::attach(memory.clone()).expect("a lane");
     publish(&mut to);
     let mut dead = Taker::attach(&memory, 1).expect("a lane");
     assert!(grab(&mut dead).is_some());
@@ -127,7 +127,7 @@ fn what_comes_back_is_found() {
 fn swept_twice() -> String {
     let memory = lane(2);
     let mut to = producer(&memory);
-    let _keeper = Keeper::attach(memory.clone(), 0).expect("a lane");
+    let _keeper = Keeper::attach(memory.clone()).expect("a lane");
     publish(&mut to);
     let mut dead = Taker::attach(&memory, 1).expect("a lane");
     assert!(grab(&mut dead).is_some());
@@ -149,7 +149,7 @@ fn a_message_is_returned_once() {
 fn announced() -> String {
     let memory = lane(2);
     let mut to = producer(&memory);
-    let _keeper = Keeper::attach(memory.clone(), 0).expect("a lane");
+    let _keeper = Keeper::attach(memory.clone()).expect("a lane");
     publish(&mut to);
     let mut dead = Taker::attach(&memory, 1).expect("a lane");
     assert!(grab(&mut dead).is_some());

@@ -18,7 +18,7 @@ use crate::layout::lines::ProducerState;
 use crate::ring::consumer::{Arrived, Consumer as Core, Epoch, Joining, Lost};
 use crate::ring::index::Nowhere;
 use crate::ring::{Corrupt, Start};
-use crate::segment::{can_flush, Canary, CursorName, Held, Memory};
+use crate::segment::{can_flush, Canary, CursorName, Held, Memory, Role};
 use crate::wait::{bell, Deadline, Pace, Read, Waker};
 use core::hash::Hash;
 use core::marker::PhantomData;
@@ -119,7 +119,8 @@ impl Consumer {
             name: cursor.map_or([0; 8], CursorName::words),
             resumes: seat.resumes,
         };
-        let core = Core::attach(memory, joining)
+        let abandoned = || ring.is_held(Role::Producer) == Some(false);
+        let core = Core::attach_beside(memory, joining, abandoned)
             .map_err(|nowhere| AttachError::nowhere(nowhere, start))?;
         if let (true, Some(control)) = (parks, core.memory().control()) {
             bell::allow(&control.data);

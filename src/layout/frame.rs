@@ -67,6 +67,13 @@ impl CommitWord {
         (self.0 >> 32) as u32 == sequence as u32
     }
 
+    /// The sequence that is nearest to `near` and has the half that this word carries.
+    #[inline]
+    pub const fn sequence_near(self, near: u64) -> u64 {
+        let ahead = ((self.0 >> 32) as u32).wrapping_sub(near as u32) as i32;
+        near.wrapping_add(ahead as i64 as u64)
+    }
+
     /// Whether this is a pad frame. Meaningful only where [`commits`](Self::commits) holds.
     #[inline]
     pub const fn is_pad(self) -> bool {
@@ -112,6 +119,21 @@ mod tests {
             }
             let pad = CommitWord::pad(WORD, sequence);
             assert!(pad.commits(sequence) && pad.is_pad() && pad.payload_bytes() == 0);
+        }
+    }
+
+    #[test]
+    fn half_a_sequence_and_one_nearby_make_a_whole_one() {
+        for sequence in [0, 7, u64::from(u32::MAX), 1 << 32, 1 << 63, u64::MAX] {
+            for distance in [0, 1, (1 << 31) - 1] {
+                let word = CommitWord::message(3, sequence);
+                for near in [
+                    sequence.wrapping_sub(distance),
+                    sequence.wrapping_add(distance),
+                ] {
+                    assert_eq!(word.sequence_near(near), sequence);
+                }
+            }
         }
     }
 

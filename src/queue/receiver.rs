@@ -10,7 +10,7 @@ use crate::endpoint::{AttachError, ConsumerOptions, Ring};
 use crate::layout::frame::WORD;
 use crate::layout::lines::{Bell, RowState};
 use crate::ring::take::{return_all, Taken, Taker};
-use crate::ring::{Corrupt, Start};
+use crate::ring::Corrupt;
 use crate::segment::{Canary, Held, Role};
 use crate::sync::Ordering::Relaxed;
 use crate::wait::{bell, until, Deadline, Outcome, Pace, Read, Waited, Waker};
@@ -268,12 +268,7 @@ impl Receiver {
                 continue;
             }
             let ring = self.queue.open_lane(number)?;
-            let taker = Taker::attach(ring.segment().reader(), self.row)
-                .map_err(|nowhere| AttachError::nowhere(nowhere, Start::Oldest));
-            let taker = taker.map_err(|error| match error {
-                AttachError::Corrupt(corrupt) => TakeError::Corrupt(corrupt),
-                _ => TakeError::Corrupt(Corrupt::Index),
-            })?;
+            let taker = Taker::attach(ring.segment().reader(), self.row)?;
             let lane = Lane {
                 number,
                 taker,

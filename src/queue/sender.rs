@@ -8,9 +8,8 @@ use super::error::SendError;
 use super::{lanes, Queue, PRIORITIES};
 use crate::endpoint::{AttachError, Producer, ProducerOptions, Ring, TryPublishError};
 use crate::layout::lines::Bell;
-use crate::ring::index::Nowhere;
-use crate::ring::take::{return_all, Keeper};
-use crate::ring::{Corrupt, Start};
+use crate::ring::take::{return_all, Keeper, KEEPER_ROW};
+use crate::ring::Corrupt;
 use crate::segment::{Canary, Held, Role};
 use crate::wait::{until, Deadline, Outcome, Waited, Waker};
 use std::marker::PhantomData;
@@ -258,9 +257,13 @@ impl Lane {
             Err(AttachError::AlreadyOwned { .. }) => return Ok(None),
             Err(error) => return Err(error),
         };
-        let (row, held) = ring.acquire_row()?;
-        let keeper = Keeper::attach(ring.segment().reader().clone(), row)
-            .map_err(|nowhere: Nowhere| AttachError::nowhere(nowhere, Start::Oldest))?;
+        // Whose process had both may be going just now, and lets go of one after the other.
+        let Some(held) = ring.acquire(Role::Row(KEEPER_ROW))? else {
+            producer.detach();
+            return Ok(None);
+        };
+        let keeper = Keeper::attach(ring.segment().reader().clone());
+        let keeper = keeper.map_err(AttachError::Corrupt)?;
         Ok(Some(Box::new(Self {
             producer,
             keeper,

@@ -6,6 +6,7 @@
 //! the producer can write, and from then on the producer no longer waits for it. What a look finds out
 //! by the way is whether everybody keeps up.
 
+use crate::layout::frame::WORD;
 use crate::layout::lines::{Row, RowState};
 use crate::segment::Memory;
 use crate::sync::{edge_fence, ord, Ordering::Relaxed};
@@ -49,7 +50,8 @@ struct Shadow {
 impl Gate {
     /// A gate that has looked at nothing yet, for a producer that begins at `head`. Allocates once.
     ///
-    /// Whatever the last producer wrote beyond `head`, it stayed within one capacity of every row.
+    /// What the last producer published beyond `head` is taken back: it writes no more, and this one looks
+    /// at the rows before it makes room for anything.
     pub fn new(memory: &Memory, head: u64) -> Self {
         let nobody = Shadow {
             generation: 0,
@@ -59,13 +61,7 @@ impl Gate {
         };
         Self {
             limit: 0,
-            // No producer that follows the protocol leaves more than this.
-            published: memory
-                .producer()
-                .limit
-                .position
-                .load(Relaxed)
-                .min(head + memory.geometry().capacity),
+            published: retract(memory, head),
             floor: head.saturating_sub(memory.geometry().capacity),
             level: 0,
             shadows: vec![nobody; memory.geometry().rows as usize],
@@ -96,11 +92,14 @@ impl Gate {
     /// The error is the row that holds the gate shut.
     ///
     /// Attaching has no window: the producer publishes its new limit, full fence, then looks; a
-    /// consumer takes its row, full fence, then reads the limit (E5). Whoever is second sees the
+    /// consumer takes its row, full fence, then reads the limit (E5). The second of the two sees the
     /// other. A consumer that this look misses therefore read the limit published here, or a later
     /// one, and starts no more than one capacity before it; the next look, which finds it, may not
-    /// believe less. What was published can be more than the limit that came of it, so the floor is
-    /// taken from the limit.
+    /// believe less.
+    ///
+    /// A look that finds less room than it published takes the rest back, so that no consumer gives up
+    /// messages which the producer cannot overwrite. That needs no fence: until the next look, which
+    /// publishes again and fences again, the producer stays before the limit that it found.
     #[cold]
     pub fn look(&mut self, memory: &Memory, need: u64, head: u64) -> Result<(), u32> {
         let capacity = memory.geometry().capacity;
@@ -139,6 +138,10 @@ impl Gate {
             }
         }
         self.limit = self.published.min(lowest.saturating_add(capacity));
+        if self.limit < self.published {
+            self.published = self.limit;
+            memory.producer().limit.position.store(self.limit, Relaxed);
+        }
         self.floor = self.limit.saturating_sub(capacity);
         let level = head.saturating_sub(lowest) <= 2 * need.saturating_sub(head);
         self.level = if level && lowest != u64::MAX {
@@ -186,6 +189,16 @@ impl Gate {
             _ => 0,
         }
     }
+}
+
+/// Publishes that nothing is written behind the word at `head` and what has been announced: by a producer that
+/// leaves, or that has not begun. The new limit.
+pub fn retract(memory: &Memory, head: u64) -> u64 {
+    let page = memory.producer();
+    // What was claimed and given up may have been written all the same.
+    let limit = page.reserve.position.load(Relaxed).max(head + WORD);
+    page.limit.position.store(limit, Relaxed);
+    limit
 }
 
 /// Whether the producer no longer waits for this generation of a row. Without ordering of its own.

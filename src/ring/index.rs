@@ -170,6 +170,68 @@ fn walk(
     Ok(None)
 }
 
+/// The boundary at `position`, if one is there and nothing behind it is gone.
+///
+/// The position is somebody's word, so the stream has to agree: the walk from the nearest indexed frame
+/// before it arrives exactly there, or, where that frame is gone, the walk from there arrives exactly at
+/// the next indexed frame. Only then are the frames of the oldest block found whose first frame is gone.
+///
+/// `None` if the producer overtook the position, moved the index under the search, or if no frame
+/// begins there.
+pub fn boundary_at(memory: &Memory, position: u64) -> Option<Boundary> {
+    let geometry = memory.geometry();
+    if !position.is_multiple_of(geometry.align) || overtaken(memory, position) {
+        return None;
+    }
+    let block = geometry.block_of(position);
+    let indexed = |block| entry(memory, block);
+    let before = blocks(memory)
+        .rev()
+        .skip_while(|at| *at > block)
+        .find_map(|at| indexed(at).filter(|found| found.position <= position));
+    if let Some(from) = before {
+        return advance(memory, from, position);
+    }
+    let to = blocks(memory)
+        .skip_while(|at| *at < block)
+        .find_map(|at| indexed(at).filter(|found| found.position > position))?;
+    let word = CommitWord::from_raw(memory.words().at(position).load(Relaxed));
+    let from = Boundary {
+        position,
+        sequence: word.sequence_near(to.sequence),
+    };
+    (advance(memory, from, to.position)? == to).then_some(from)
+}
+
+/// Walks from a boundary to the one at `position`, if there is one.
+fn advance(memory: &Memory, from: Boundary, position: u64) -> Option<Boundary> {
+    first_behind(memory, from, position).filter(|at| at.position == position)
+}
+
+/// The first boundary at or behind `floor` that follows `from`, if what lies between is intact.
+pub fn first_behind(memory: &Memory, from: Boundary, floor: u64) -> Option<Boundary> {
+    let mut at = from;
+    while at.position < floor {
+        match step(memory, at) {
+            Ok(Step::Next(next)) => at = next,
+            Ok(Step::End | Step::Overtaken) | Err(_) => return None,
+        }
+    }
+    Some(at)
+}
+
+/// The boundary of the message `sequence` that follows `from`, if what lies between is intact.
+pub fn message_behind(memory: &Memory, from: Boundary, sequence: u64) -> Option<Boundary> {
+    let mut at = from;
+    while at.sequence != sequence {
+        match step(memory, at) {
+            Ok(Step::Next(next)) if ahead(next.sequence, sequence) <= 0 => at = next,
+            _ => return None,
+        }
+    }
+    Some(at)
+}
+
 /// The indexed frame nearest before `sequence`; `None` if the index moved under the search.
 fn before(memory: &Memory, sequence: u64, floor: u64) -> Result<Option<Boundary>, Nowhere> {
     let Some(first) = oldest(memory, floor) else {

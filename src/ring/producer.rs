@@ -6,7 +6,7 @@
 
 mod room;
 
-use super::gate::Gate;
+use super::gate::{retract, Gate};
 use super::recover::left;
 use super::{Boundary, Corrupt};
 use crate::layout::frame::{CommitWord, WORD};
@@ -343,6 +343,7 @@ impl Producer {
     /// Says what became of this producer: it closed the ring, or left it open.
     pub fn leave(&mut self, closed: bool) {
         self.record_before(self.position);
+        retract(&self.memory, self.position);
         let state = if closed {
             ProducerState::Closed
         } else {

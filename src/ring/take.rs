@@ -5,15 +5,19 @@
 //! that one word: open, taken by a certain taker, returned, or done. Takers follow the stream like
 //! observers and compete for a message by one compare-and-swap of its word; a word changes hands only
 //! that way, so whoever dies leaves behind exactly the words that name it, and whoever holds its row
-//! returns them. The producer's process keeps a consumer that stands before the oldest message that
-//! is not done, so nothing is overwritten that is open, held, or returned.
+//! returns them.
+//!
+//! The producer's process keeps a consumer that stands before the oldest message that is not done, so
+//! nothing is overwritten that is open, held, or returned. Its row is where the oldest message is looked
+//! for, by takers and by the next keeper, who takes the row over as it is: the index knows only the first
+//! frame of each block, and in a full ring that of the oldest block is gone.
 
-use super::consumer::{Consumer, Joining};
-use super::index::{overtaken, place, Nowhere};
-use super::{Boundary, Corrupt, Frame, Start};
+use super::consumer::Consumer;
+use super::index::{boundary_at, overtaken, place, step, Step};
+use super::{ahead, Boundary, Corrupt, Frame, Start};
 use crate::layout::frame::{CommitWord, WORD};
 use crate::segment::{prefetch_for_write, Memory};
-use crate::sync::{edge_fence, ord, AtomicU64, Ordering::Relaxed};
+use crate::sync::{edge_fence, ord, AtomicU64, Ordering::Relaxed, MODELLED};
 
 /// Word 0 counts returned messages; the take words begin on a line of their own.
 const FIRST_WORD: u32 = 16;
@@ -39,6 +43,10 @@ struct TakeWord(u64);
 /// How many messages a taker looks for at once, before it claims the first. A claim is a full fence, so
 /// what is looked for between two claims would wait for its lines one by one.
 const AT_ONCE: usize = 16;
+/// The row of the keeper, whose lock it holds.
+pub const KEEPER_ROW: u32 = 0;
+/// How often a search starts again because the keeper moved on meanwhile.
+const ATTEMPTS: u32 = if MODELLED { 2 } else { 8 };
 /// The most bytes that are asked for ahead, and in which steps.
 const MOST_AHEAD: u64 = 2048;
 const LINE: u64 = 64;
@@ -166,21 +174,22 @@ struct Seen {
 }
 
 impl Taker {
-    /// Joins with a number of which the caller holds the lock, at the oldest message there is.
+    /// Joins with a number of which the caller holds the lock. Begins, at its first try, at the oldest
+    /// message that is not done.
     ///
     /// # Errors
-    /// [`Nowhere`], also for a ring without take words.
-    pub fn attach(memory: &Memory, number: u32) -> Result<Self, Nowhere> {
+    /// [`Corrupt`] for a ring without take words.
+    pub fn attach(memory: &Memory, number: u32) -> Result<Self, Corrupt> {
         let board = Board::new(memory).filter(|_| number < MAX_TAKERS);
-        let board = board.ok_or(Nowhere::Corrupt(Corrupt::Index))?;
+        let board = board.ok_or(Corrupt::Index)?;
         let returns = board.returns().map_or(0, |returns| returns.load(Relaxed));
-        let at = place(memory, Start::Oldest, 0)?;
         Ok(Self {
             board,
             number,
-            position: at.position,
-            sequence: at.sequence,
-            returns,
+            position: 0,
+            sequence: 0,
+            // As if something had come back: the first try looks for its place.
+            returns: returns.wrapping_sub(1),
             ahead: [Seen::default(); AT_ONCE],
             next: 0,
             seen: 0,
@@ -214,9 +223,10 @@ impl Taker {
     /// [`finish`](Self::finish) or [`give_back`](Self::give_back).
     #[inline(always)]
     pub fn try_take(&mut self) -> Result<Option<Taken>, Corrupt> {
-        if self.returned() {
-            self.rewind();
+        if self.returned() && !self.rewind()? {
+            return Ok(None);
         }
+        let mut vain = 0;
         loop {
             while self.next != self.seen {
                 let message = self.ahead[self.next & (AT_ONCE - 1)];
@@ -226,6 +236,11 @@ impl Taker {
                 }
             }
             if !self.look()? {
+                return Ok(None);
+            }
+            // Lapped, or a pad. A producer that laps this taker again and again does not keep it here.
+            vain += u32::from(self.seen == 0);
+            if vain > ATTEMPTS {
                 return Ok(None);
             }
         }
@@ -266,7 +281,7 @@ impl Taker {
         if overtaken(self.memory(), first) {
             // A whole lap went to others.
             (self.position, self.sequence) = (first, first_sequence);
-            return Ok(self.catch_up());
+            return self.catch_up();
         }
         if self.seen == AT_ONCE {
             self.prefetch(self.position - first);
@@ -314,24 +329,27 @@ impl Taker {
         })
     }
 
-    /// Looks at everything there is once more.
+    /// Looks at everything there is once more; whether that has a beginning.
     #[cold]
-    fn rewind(&mut self) {
-        if let Some(returns) = self.board.returns() {
-            self.returns = returns.load(ord!(E11: Acquire));
+    fn rewind(&mut self) -> Result<bool, Corrupt> {
+        let returns = self.board.returns();
+        let returns = returns.map_or(0, |returns| returns.load(ord!(E11: Acquire)));
+        let found = self.catch_up()?;
+        if found {
+            self.returns = returns;
         }
-        self.catch_up();
+        Ok(found)
     }
 
-    /// Goes to the oldest message there is; everything before is done.
+    /// Goes to the oldest message that is not done; `false` if the keeper moved too fast.
     #[cold]
-    fn catch_up(&mut self) -> bool {
-        let found = place(self.memory(), Start::Oldest, 0);
+    fn catch_up(&mut self) -> Result<bool, Corrupt> {
         (self.next, self.seen) = (0, 0);
-        if let Ok(at) = found {
+        let found = oldest(&self.board.memory)?;
+        if let Some(at) = found {
             (self.position, self.sequence) = (at.position, at.sequence);
         }
-        found.is_ok()
+        Ok(found.is_some())
     }
 
     /// How many bytes the producer is ahead, rounded up to a block. May be out of date.
@@ -361,6 +379,31 @@ impl Taker {
     }
 }
 
+/// Where the oldest message that is not done begins: where the keeper's row says, if the stream agrees.
+/// `None` if the keeper moved on too fast.
+///
+/// The row gates, whether or not a keeper lives: nothing behind it is overwritten. Whoever sees that announced
+/// of a place in the row sees the place to which the row had moved before (E5, look), so a row that stays
+/// where nothing is intact is damaged.
+fn oldest(memory: &Memory) -> Result<Option<Boundary>, Corrupt> {
+    let row = memory.row(KEEPER_ROW).ok_or(Corrupt::Index)?;
+    let (mut moved, mut before) = (false, None);
+    for _ in 0..ATTEMPTS {
+        let position = row.position.load(ord!(E4: Acquire));
+        if let Some(at) = boundary_at(memory, position) {
+            return Ok(Some(at));
+        }
+        moved |= before.is_some_and(|before| before != position);
+        before = Some(position);
+        edge_fence!(E5 oldest: Acquire);
+    }
+    if moved {
+        Ok(None)
+    } else {
+        Err(Corrupt::Index)
+    }
+}
+
 /// Makes takers look for a message that came back.
 fn announce(board: &Board) {
     if let Some(returns) = board.returns() {
@@ -370,6 +413,8 @@ fn announce(board: &Board) {
 
 /// Returns everything that a taker holds, who is dead or about to begin: the caller holds its lock.
 /// How many messages those are.
+///
+/// Always makes takers look: the one who had the number may have died between returning and saying so.
 pub fn return_all(memory: &Memory, taker: u32) -> u32 {
     let Some(board) = Board::new(memory) else {
         return 0;
@@ -386,9 +431,7 @@ pub fn return_all(memory: &Memory, taker: u32) -> u32 {
             count += u32::from(done.is_ok());
         }
     }
-    if count > 0 {
-        announce(&board);
-    }
+    announce(&board);
     count
 }
 
@@ -397,11 +440,7 @@ pub fn census(memory: &Memory) -> (u64, u64) {
     let Some(board) = Board::new(memory) else {
         return (0, 0);
     };
-    let (oldest, latest) = (
-        place(memory, Start::Oldest, 0),
-        place(memory, Start::Latest, 0),
-    );
-    let (Ok(oldest), Ok(latest)) = (oldest, latest) else {
+    let (Ok(Some(oldest)), Ok(latest)) = (oldest(memory), place(memory, Start::Latest, 0)) else {
         return (0, 0);
     };
     let (mut waiting, mut held) = (0, 0);
@@ -430,46 +469,38 @@ pub struct Keeper {
 }
 
 impl Keeper {
-    /// Takes a row and stands before the oldest message that is not done. Call as the producer,
-    /// before anything is published, with the row's lock held. Allocates once.
+    /// Takes over the keeper's row and stands before the oldest message that is not done. Call as the
+    /// producer, before anything is published, with the lock of [`KEEPER_ROW`] held. Allocates once.
     ///
     /// # Errors
-    /// [`Nowhere`], also for a ring without take words.
-    pub fn attach(memory: Memory, row: u32) -> Result<Self, Nowhere> {
-        let board = Board::new(&memory).ok_or(Nowhere::Corrupt(Corrupt::Index))?;
-        let consumer = Consumer::attach(memory, Joining::at(row, Start::Oldest))?;
-        let ends = vec![0; board.depth as usize].into_boxed_slice();
-        let oldest = Boundary {
-            position: consumer.position(),
-            sequence: consumer.sequence(),
-        };
-        let mut keeper = Self {
-            board,
-            consumer,
-            ends,
-        };
-        // There may be more than there are words: whatever lost its word is done.
+    /// [`Corrupt`], also for a ring without take words. The row is left as it was.
+    pub fn attach(memory: Memory) -> Result<Self, Corrupt> {
+        let board = Board::new(&memory).ok_or(Corrupt::Index)?;
+        let oldest = oldest(&memory)?.ok_or(Corrupt::Index)?;
+        let mut ends = vec![0; board.depth as usize].into_boxed_slice();
+        let mut at = oldest;
         loop {
-            match keeper.consumer.try_next() {
-                Ok(Some(arrived)) => {
-                    let end = keeper.consumer.position();
-                    keeper.sent(arrived.sequence, end);
+            match step(&memory, at)? {
+                Step::Next(next) => {
+                    if next.sequence != at.sequence {
+                        ends[board.at(at.sequence)] = next.position;
+                    }
+                    at = next;
                 }
-                Ok(None) => break,
-                Err(corrupt) => {
-                    keeper.consumer.leave();
-                    return Err(Nowhere::Corrupt(corrupt));
-                }
+                Step::End => break,
+                Step::Overtaken => return Err(Corrupt::Index),
+            }
+            // No keeper lets its producer send more than there are words for.
+            if ahead(at.sequence, oldest.sequence) > i64::from(board.depth) {
+                return Err(Corrupt::Index);
             }
         }
-        let next = keeper.consumer.sequence();
-        let first_with_word = next.saturating_sub(u64::from(keeper.board.depth));
-        keeper.consumer.skip_to(oldest);
-        while keeper.consumer.sequence() < first_with_word {
-            let stepped = keeper.consumer.try_next();
-            stepped.map_err(Nowhere::Corrupt)?;
-        }
-        keeper.reclaim(next);
+        let mut keeper = Self {
+            board,
+            consumer: Consumer::inherit(memory, KEEPER_ROW, oldest),
+            ends,
+        };
+        keeper.reclaim(at.sequence);
         Ok(keeper)
     }
 
@@ -517,11 +548,6 @@ impl Keeper {
         let word = self.board.word(sequence);
         let holder = word.and_then(|(word, _)| TakeWord(word.load(Relaxed)).taker());
         (sequence, holder)
-    }
-
-    /// The row it stands in.
-    pub fn row(&self) -> u32 {
-        self.consumer.row()
     }
 
     /// Gives the row back.

@@ -5,6 +5,8 @@
 //! says. Observers may have been lapped, and then by exactly as many messages as they report; which
 //! message they resume at is the ring's choice, within bounds the oracle checks.
 
+pub mod queue;
+
 use slipring::{
     AttachError, Consumer, Observer, ObserverOptions, Producer, Received, Resume, Ring, Start,
     Strategy, TryPublishError, TryReceiveError,
