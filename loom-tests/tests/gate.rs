@@ -109,3 +109,49 @@ fn without_either_fence_of_the_attach_it_has() {
         assert_notices(tag, Some(2), ATTACH, attach);
     }
 }
+
+/// A second consumer attaches while looks find less room than they published, because of the first one, and
+/// take the rest back: what the second one does not get was overwritten, and behind its start it has no gap.
+fn attach_beside() -> String {
+    let memory = tiny(2);
+    let mut to = producer(&memory);
+    let mut first = consumer(&memory, 0, Start::Oldest);
+    for _ in 0..2 {
+        publish(&mut to);
+        take(&mut first);
+    }
+    let writer = thread::spawn(move || {
+        let mut published = 2;
+        // The second is one too many for the first consumer, whose look takes its limit back.
+        for _ in 0..2 {
+            published += u64::from(try_publish(&mut to).is_ok());
+            spin_hint();
+        }
+        published
+    });
+    let mut second = consumer(&memory, 1, Start::Oldest);
+    let mut next = second.sequence();
+    while let Some(sequence) = try_take(&mut second) {
+        assert_eq!(sequence, next, "a gap");
+        next += 1;
+    }
+    let published = writer.join().unwrap();
+    while let Some(sequence) = try_take(&mut second) {
+        assert_eq!(sequence, next, "a gap");
+        next += 1;
+    }
+    assert_eq!(next, published, "a message went missing");
+    "no gap".into()
+}
+
+#[test]
+fn a_limit_that_is_taken_back_leaves_no_gap() {
+    assert_outcomes(Some(2), ATTACH, attach_beside);
+}
+
+#[test]
+fn without_either_fence_a_limit_that_is_taken_back_leaves_one() {
+    for tag in ["E5 look:SeqCst", "E5 attach:SeqCst"] {
+        assert_notices(tag, Some(2), ATTACH, attach_beside);
+    }
+}

@@ -181,5 +181,45 @@ fn without_the_release_it_may_not_be() {
     assert_notices("E11:Release", Some(3), ANNOUNCED, announced);
 }
 
+/// A taker looks for its place while the keeper gives back the space of what was done and the producer
+/// overwrites it: it finds the oldest message that is not done, or the next time, and takes no haste of the
+/// keeper for damage.
+fn hurried() -> String {
+    let memory = lane(8);
+    let mut to = producer(&memory);
+    let mut keeper = Keeper::attach(memory.clone()).expect("a lane");
+    let mut first = Taker::attach(&memory, 1).expect("a lane");
+    for _ in 0..5 {
+        publish(&mut to);
+        keeper.sent(to.sequence() - 1, to.position());
+    }
+    for _ in 0..2 {
+        let taken = grab(&mut first).expect("it was published");
+        first.finish(taken);
+    }
+    let mut second = Taker::attach(&memory, 2).expect("a lane");
+    let writer = thread::spawn(move || {
+        assert_eq!(keeper.reclaim(to.sequence()), 2);
+        publish(&mut to);
+        keeper
+    });
+    let found = grab(&mut second);
+    let _keeper = writer.join().unwrap();
+    let found = found.or_else(|| grab(&mut second));
+    show(found)
+}
+
+const HURRIED: &[&str] = &["2"];
+
+#[test]
+fn the_oldest_message_is_found_behind_a_keeper_that_moves() {
+    assert_outcomes(Some(3), HURRIED, hurried);
+}
+
+#[test]
+fn without_the_fence_behind_the_announcement_haste_is_taken_for_damage() {
+    assert_notices("E5 oldest:Acquire", Some(3), HURRIED, hurried);
+}
+
 // The acquire of E11 has no mutant: the walk that follows it begins with the acquire fence of the
 // index (E3), which does the same.

@@ -4,10 +4,14 @@
 //! the producer passes no consumer's row by more than one capacity. Where the ring evicts, that is
 //! no longer so, and the consumer copies first and then asks whether it was evicted meanwhile.
 
+mod join;
+
+pub use join::renew;
+
 use super::cursor::Cursor;
 use super::gate::{is_evicted, EXPELLED};
-use super::index::{boundary_at, first_behind, message_behind, overtaken, place, Nowhere};
-use super::{ahead, Boundary, Corrupt, Start};
+use super::index::overtaken;
+use super::{Boundary, Corrupt, Start};
 use crate::layout::frame::{CommitWord, WORD};
 use crate::layout::lines::{ProducerState, Row, RowState, NAME_WORDS};
 use crate::segment::Memory;
@@ -78,178 +82,6 @@ impl Joining {
 }
 
 impl Consumer {
-    /// Takes a row and finds the start. Call with the row's lock held.
-    ///
-    /// # Errors
-    /// [`Nowhere`]; the row is free again then, or still holds its cursor.
-    pub fn attach(memory: Memory, joining: Joining) -> Result<Self, Nowhere> {
-        Self::attach_beside(memory, joining, || false)
-    }
-
-    /// As [`attach`](Self::attach). `abandoned` says, if it can, that no process holds the producer's lock:
-    /// what lies in the ring then stays there, however far the last producer had looked.
-    ///
-    /// # Errors
-    /// As [`attach`](Self::attach).
-    pub fn attach_beside(
-        memory: Memory,
-        joining: Joining,
-        abandoned: impl Fn() -> bool,
-    ) -> Result<Self, Nowhere> {
-        let (start, candidate) = match memory.row(joining.row) {
-            Some(row) if joining.resumes => {
-                let start = Start::Sequence(row.sequence.load(Relaxed));
-                (start, resume(&memory, row)?)
-            }
-            _ => (joining.start, place(&memory, joining.start, 0)?),
-        };
-        let mut consumer = Self {
-            memory,
-            row: joining.row,
-            generation: 0,
-            cursor: Cursor::new(candidate),
-            // So that failing below leaves no cursor behind where there was none.
-            named: joining.resumes,
-            missed: 0,
-        };
-        consumer.introduce(&joining);
-        match consumer.settle(start, joining.resumes, abandoned) {
-            Ok(()) => {
-                consumer.named = joining.name[0] != 0;
-                // An old cursor stands until something more was acknowledged.
-                if !joining.resumes {
-                    consumer.sign(&joining);
-                }
-                if let Start::Sequence(from) = start {
-                    consumer.missed = consumer.sequence().wrapping_sub(from);
-                }
-                Ok(consumer)
-            }
-            Err(nowhere) => {
-                consumer.leave();
-                Err(nowhere)
-            }
-        }
-    }
-
-    /// Takes over the row of the last producer's own consumer, at `at`, where that one stood. Call as the next
-    /// producer, before it makes room for anything, with the row's lock held: nothing behind that place can
-    /// have been overwritten, whatever limit is published, and the producer's first look sees the row.
-    pub fn inherit(memory: Memory, row: u32, at: Boundary) -> Self {
-        let mut consumer = Self {
-            memory,
-            row,
-            generation: 0,
-            cursor: Cursor::new(at),
-            named: false,
-            missed: 0,
-        };
-        consumer.introduce(&Joining::at(row, Start::Oldest));
-        consumer.begin_tenure();
-        consumer
-    }
-
-    /// Fills in the row but for what [`settle`](Self::settle) does.
-    fn introduce(&self, joining: &Joining) {
-        let Some(row) = self.own_row() else { return };
-        if !joining.resumes {
-            row.name[0].store(0, Relaxed);
-            row.epoch.store(epoch(&self.memory).number, Relaxed);
-        }
-        row.pid.store(joining.pid, Relaxed);
-        row.may_park.store(u32::from(joining.may_park), Relaxed);
-    }
-
-    /// Turns the row into a durable cursor, now that it is known where it stands. Its first word
-    /// makes a name a name, so it comes last: a process that dies here leaves a cursor or none.
-    fn sign(&self, joining: &Joining) {
-        let Some(row) = self.own_row() else { return };
-        row.sequence.store(self.sequence(), Relaxed);
-        for (word, name) in row.name.iter().zip(joining.name).skip(1) {
-            word.store(name, Relaxed);
-        }
-        row.name[0].store(joining.name[0], ord!(E10: Release));
-    }
-
-    /// Begins a tenure of the row with a candidate position, then makes sure that the start lies
-    /// behind what the producer may overwrite without having seen the row.
-    fn settle(
-        &mut self,
-        start: Start,
-        or_oldest: bool,
-        abandoned: impl Fn() -> bool,
-    ) -> Result<(), Nowhere> {
-        self.begin_tenure();
-        edge_fence!(E5 attach: SeqCst);
-        let page = self.memory.producer();
-        // A producer that comes after this looks at the rows before it makes room, and sees this one.
-        let limit = match abandoned() {
-            true => page.reserve.position.load(Relaxed),
-            false => page.limit.position.load(Relaxed),
-        };
-        let floor = limit.saturating_sub(self.memory.geometry().capacity);
-        if self.position() < floor {
-            let found = self.first_from(floor, start, or_oldest)?;
-            self.cursor.go_to(found);
-        }
-        if let Some(row) = self.own_row() {
-            row.position.store(self.position(), ord!(E4: Release));
-        }
-        Ok(())
-    }
-
-    /// Makes the row this consumer's, at its position.
-    fn begin_tenure(&mut self) {
-        if let Some(row) = self.own_row() {
-            let generation = row.generation.load(Relaxed).wrapping_add(1);
-            row.position.store(self.position(), Relaxed);
-            // A producer that sees the new tenure sees its position, not the last one's.
-            row.generation.store(generation, ord!(E10: Release));
-            row.state.store(RowState::Consumer as u32, Relaxed);
-            self.generation = generation;
-        }
-    }
-
-    /// The first message at or behind `floor`, from here on: by walking, which finds it to the byte, or, if
-    /// that was overtaken, by the index.
-    fn first_from(&self, floor: u64, start: Start, or_oldest: bool) -> Result<Boundary, Nowhere> {
-        let here = Boundary {
-            position: self.position(),
-            sequence: self.sequence(),
-        };
-        match (first_behind(&self.memory, here, floor), start) {
-            (Some(at), Start::Sequence(wanted)) if at.sequence != wanted && !or_oldest => {
-                Err(Nowhere::Gone {
-                    oldest: at.sequence,
-                })
-            }
-            (Some(at), _) => Ok(at),
-            (None, _) => seek(&self.memory, start, or_oldest, floor),
-        }
-    }
-
-    /// After an eviction: takes the row anew and goes on with the first message that is still
-    /// there. How many are not.
-    ///
-    /// # Errors
-    /// [`Nowhere`]; the consumer stays evicted then, and may try again.
-    pub fn rejoin(&mut self) -> Result<u64, Nowhere> {
-        let before = (self.cursor, self.generation);
-        let from = Start::Sequence(self.sequence());
-        if overtaken(&self.memory, self.position()) {
-            let found = seek(&self.memory, from, true, 0)?;
-            self.cursor.go_to(found);
-        }
-        match self.settle(from, true, || false) {
-            Ok(()) => Ok(self.sequence().wrapping_sub(before.0.sequence())),
-            Err(nowhere) => {
-                self.leave();
-                (self.cursor, self.generation) = before;
-                Err(nowhere)
-            }
-        }
-    }
-
     /// Whether the producer no longer waits for this consumer. Whatever was read before this said
     /// no was intact when it was read (E9), unless the row says what the consumer did not write.
     #[inline(always)]
@@ -470,57 +302,6 @@ impl Consumer {
         }
         row.epoch.store(now.number, Relaxed);
         Some(now)
-    }
-}
-
-/// Makes a row that nobody holds as good as new, whatever its last owner wrote there: free, or with a
-/// durable cursor at a sequence. The generation is one that no producer has seen.
-pub fn renew(row: &Row, generation: u64, cursor: Option<([u64; NAME_WORDS], u64, u64)>) {
-    let (name, sequence, epoch) = cursor.unwrap_or_default();
-    let state = match name[0] {
-        0 => RowState::Free,
-        _ => RowState::Away,
-    };
-    row.state.store(RowState::Free as u32, Relaxed);
-    row.may_park.store(0, Relaxed);
-    row.position.store(0, Relaxed);
-    row.sequence.store(sequence, Relaxed);
-    row.epoch.store(epoch, Relaxed);
-    row.pid.store(0, Relaxed);
-    for (word, name) in row.name.iter().zip(name) {
-        word.store(name, Relaxed);
-    }
-    row.generation.store(generation, ord!(E10: Release));
-    row.state.store(state as u32, Relaxed);
-}
-
-/// Where the owner of a durable cursor goes on: at the message that was not acknowledged, or at the oldest
-/// that is still there. The index leads to the first frames of blocks only, so where it falls short, the
-/// position in the row is followed if the stream agrees that a frame begins there. The two words of a row
-/// cannot change together: the position may be behind the sequence.
-fn resume(memory: &Memory, row: &Row) -> Result<Boundary, Nowhere> {
-    let wanted = row.sequence.load(Relaxed);
-    let indexed = place(memory, Start::Sequence(wanted), 0);
-    let Err(Nowhere::Gone { .. }) = indexed else {
-        return indexed;
-    };
-    let held = boundary_at(memory, row.position.load(Relaxed));
-    let exact = held.and_then(|at| match ahead(at.sequence, wanted) {
-        ..=0 => message_behind(memory, at, wanted),
-        _ => Some(at),
-    });
-    match (exact, seek(memory, Start::Oldest, true, 0)) {
-        (Some(exact), Ok(oldest)) if ahead(exact.sequence, oldest.sequence) <= 0 => Ok(exact),
-        (Some(exact), Err(_)) => Ok(exact),
-        (_, oldest) => oldest,
-    }
-}
-
-/// The place where `start` is, or the oldest message if it is gone and that will do.
-fn seek(memory: &Memory, start: Start, or_oldest: bool, floor: u64) -> Result<Boundary, Nowhere> {
-    match place(memory, start, floor) {
-        Err(Nowhere::Gone { .. }) if or_oldest => place(memory, Start::Oldest, floor),
-        found => found,
     }
 }
 

@@ -7,7 +7,7 @@
 mod room;
 
 use super::gate::{retract, Gate};
-use super::recover::left;
+use super::recover::{index_rest, left};
 use super::{Boundary, Corrupt};
 use crate::layout::frame::{CommitWord, WORD};
 use crate::layout::lines::{ProducerState, RowState};
@@ -65,6 +65,15 @@ impl Batch {
     }
 }
 
+/// A block that was entered, and whose entry is not written yet.
+#[derive(Clone, Copy, Debug)]
+struct Entered {
+    /// Its first frame.
+    at: Boundary,
+    /// What [`Producer::indexed`] was before: other frames may begin there once this one is given up.
+    indexed: u64,
+}
+
 /// The private state of the one producer.
 #[derive(Debug)]
 pub struct Producer {
@@ -85,7 +94,7 @@ pub struct Producer {
     order: Order,
     /// Index entries to be: of blocks entered by a batch that is not committed, and of the block that the
     /// next message begins, which nobody who looks for the newest one should be led to already.
-    pending: VecDeque<Boundary>,
+    pending: VecDeque<Entered>,
 }
 
 impl Producer {
@@ -97,6 +106,7 @@ impl Producer {
         let left = left(&memory)?;
         let at = left.head;
         let geometry = *memory.geometry();
+        let indexed = index_rest(&memory, left.indexed, at)?;
         let state = &memory.producer().state;
         let epoch = state.epoch.load(Relaxed).wrapping_add(1);
         state.since[(epoch % 2) as usize].store(at.sequence, Relaxed);
@@ -117,7 +127,7 @@ impl Producer {
                 .load(Relaxed)
                 .min(at.position + geometry.capacity),
             // An entry is written once a lap: its two words cannot change together.
-            indexed: geometry.block_of(left.indexed.position) + 1,
+            indexed,
             gate: Gate::new(&memory, at.position),
             order: Order::Up,
             pending: VecDeque::with_capacity(geometry.blocks() as usize + 1),

@@ -4,7 +4,7 @@
 //! ring behind the last commit. From there the walk goes over committed frames only, so a frame or
 //! batch whose commit did not happen is as if it had never been begun.
 
-use super::index::{newest, step, Step};
+use super::index::{newest, record, step, Step};
 use super::{Boundary, Corrupt};
 use crate::segment::Memory;
 
@@ -30,4 +30,25 @@ pub fn left(memory: &Memory) -> Result<Left, Corrupt> {
         }
     }
     Err(Corrupt::Index)
+}
+
+/// Writes the index entries that a dead producer had no more time for, of the blocks between the newest
+/// indexed frame and the head; one more than the number of the last block that has its entry. Call with the
+/// producer's lock held.
+pub fn index_rest(memory: &Memory, indexed: Boundary, head: Boundary) -> Result<u64, Corrupt> {
+    let mut at = indexed;
+    let mut next = memory.geometry().block_of(at.position) + 1;
+    while at.position < head.position {
+        let Step::Next(behind) = step(memory, at)? else {
+            return Err(Corrupt::Index);
+        };
+        at = behind;
+        let block = memory.geometry().block_of(at.position);
+        // That of the head is written by the producer, when it is announced.
+        if block >= next && at.position < head.position {
+            record(memory, at);
+            next = block + 1;
+        }
+    }
+    Ok(next)
 }

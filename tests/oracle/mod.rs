@@ -60,10 +60,11 @@ pub struct Subject {
     producer: Option<Producer>,
     evicts: bool,
     consumers: Vec<Gating>,
-    /// Where durable cursors stand that nobody uses.
-    cursors: BTreeMap<u8, u64>,
+    /// Durable cursors that no consumer uses.
+    cursors: BTreeMap<u8, Away>,
     observers: Vec<(Observer, u64)>,
     published: Vec<Vec<u8>>,
+    places: Places,
     first: u64,
     closed: bool,
     /// Everything delivered or reported lost, for statistics.
@@ -77,8 +78,75 @@ struct Gating {
     consumer: Consumer,
     at: u64,
     cursor: Option<u8>,
-    /// Whether it went on from its cursor and has not received anything yet.
-    resumed: bool,
+    /// Whether it went on from its cursor and has not received anything yet; then, where the producer could
+    /// write meanwhile.
+    resumed: Option<u64>,
+}
+
+/// A durable cursor that no consumer uses.
+#[derive(Clone, Copy)]
+struct Away {
+    /// The index of the message it goes on at.
+    at: u64,
+    /// Position before which the producer could write since the consumer left: everything it gated is there
+    /// until then.
+    allowed: u64,
+}
+
+#[derive(Debug)]
+/// Where every message lies in the endless stream: what must still be there follows from it.
+struct Places {
+    capacity: u64,
+    align: u64,
+    /// Of each message, its frame's position.
+    starts: Vec<u64>,
+    /// Where the next frame begins, if it fits in the lap.
+    head: u64,
+    /// Position before which the producer may write without another look at the rows, at most.
+    allowed: u64,
+    /// Position before which it may have written, at most.
+    touched: u64,
+}
+
+impl Places {
+    fn block(&self) -> u64 {
+        (self.capacity / 8).min(4096)
+    }
+
+    fn frame(&self, len: u64) -> u64 {
+        (len + 8).next_multiple_of(self.align)
+    }
+
+    /// Where a frame of a message begins, if the one before it ends at `end`.
+    fn start(&self, end: u64, len: u64) -> u64 {
+        let lap_end = (end / self.capacity + 1) * self.capacity;
+        if end + self.frame(len) + 8 > lap_end {
+            lap_end
+        } else {
+            end
+        }
+    }
+
+    /// The producer looked for room for a message behind `end`. How far it may write now, at most.
+    fn look(&mut self, end: u64, len: u64) -> u64 {
+        let need = self.start(end, len) + self.frame(len) + 8;
+        let allowed = need.max(self.head + self.capacity / 8);
+        self.allowed = self.allowed.max(allowed);
+        self.touched = self.touched.max(need.next_multiple_of(self.block()));
+        allowed
+    }
+
+    /// The producer is another one, or about to be: what the last one had looked for and not touched is not
+    /// its to write any more.
+    fn retract(&mut self) {
+        self.allowed = self.touched.max(self.head + 8);
+    }
+
+    /// Whether a message may be gone, or, in a block of which the first frame is gone, not be found.
+    fn may_be_lost(&self, message: u64) -> bool {
+        let found = self.allowed + self.block() + self.capacity / 4 + self.align;
+        self.starts[message as usize] + self.capacity < found
+    }
 }
 
 impl Subject {
@@ -101,6 +169,14 @@ impl Subject {
             cursors: BTreeMap::new(),
             observers: Vec::new(),
             published: Vec::new(),
+            places: Places {
+                capacity,
+                align,
+                starts: Vec::new(),
+                head: 0,
+                allowed: 0,
+                touched: 0,
+            },
             first,
             closed: false,
             delivered: 0,
@@ -156,9 +232,7 @@ impl Subject {
             Operation::Leave(which) => {
                 if let Some(which) = pick(*which, self.consumers.len()) {
                     let left = self.consumers.swap_remove(which);
-                    if let Some(name) = left.cursor {
-                        self.cursors.insert(name, left.at);
-                    }
+                    self.went_away(&left);
                 }
             }
             Operation::Durable { name, from } => self.durable(name % 3, *from),
@@ -169,6 +243,24 @@ impl Subject {
                 }
             }
             Operation::Takeover { close } => self.takeover(*close),
+        }
+    }
+
+    fn went_away(&mut self, left: &Gating) {
+        let Some(name) = left.cursor else { return };
+        // Where the producer could write before counts if the consumer has received nothing since.
+        let away = Away {
+            at: left.at,
+            allowed: left.resumed.unwrap_or(0),
+        };
+        self.cursors.insert(name, away);
+    }
+
+    /// The producer looked for room.
+    fn looked(&mut self, end: u64, len: u64) {
+        let allowed = self.places.look(end, len);
+        for away in self.cursors.values_mut() {
+            away.allowed = away.allowed.max(allowed);
         }
     }
 
@@ -189,10 +281,21 @@ impl Subject {
         match self.producer.as_mut().unwrap().try_publish(&payload) {
             Ok(sequence) => {
                 assert_eq!(sequence, expected);
+                self.looked(self.places.head, u64::from(len));
+                let start = self.places.start(self.places.head, u64::from(len));
+                self.places.starts.push(start);
+                self.places.head = start + self.places.frame(u64::from(len));
                 self.published.push(payload);
             }
-            Err(error) => self.check_refusal(error, len),
+            Err(error) => self.check_refused(error, len),
         }
+    }
+
+    fn check_refused(&mut self, error: TryPublishError, len: u32) {
+        if matches!(error, TryPublishError::Full { .. }) {
+            self.looked(self.places.head, u64::from(len));
+        }
+        self.check_refusal(error, len);
     }
 
     fn batch(&mut self, lens: &[u32], commit: bool) {
@@ -228,7 +331,30 @@ impl Subject {
             Some((error, len)) => self.check_refusal(error, len as u32),
             None => {}
         }
+        let mut end = self.places.head;
+        for (at, payload) in payloads.iter().enumerate() {
+            let len = payload.len() as u64;
+            let tried = (at as u64) < staged;
+            if tried || at as u64 == staged && len <= self.ring.capacity_bytes() / 4 {
+                self.looked(end, len);
+            }
+            if !tried {
+                break;
+            }
+            let start = self.places.start(end, len);
+            if at == 0 {
+                // The rest of the lap is left, even if the batch is given up.
+                self.places.head = start;
+            }
+            end = start + self.places.frame(len);
+            if commit {
+                self.places.starts.push(start);
+            }
+        }
         if commit {
+            if staged > 0 {
+                self.places.head = end;
+            }
             self.published
                 .extend(payloads.into_iter().take(staged as usize));
         }
@@ -240,13 +366,19 @@ impl Subject {
         match self.producer.as_mut().unwrap().try_claim(len as usize) {
             Ok(mut claim) => {
                 claim.copy_from_slice(&payload);
-                if let Some(first) = commit {
-                    let first = first.min(len) as usize;
+                let first = commit.map(|first| first.min(len) as usize);
+                if let Some(first) = first {
                     assert_eq!(claim.commit_first(first), expected);
+                }
+                self.looked(self.places.head, u64::from(len));
+                self.places.head = self.places.start(self.places.head, u64::from(len));
+                if let Some(first) = first {
+                    self.places.starts.push(self.places.head);
+                    self.places.head += self.places.frame(first as u64);
                     self.published.push(payload[..first].to_vec());
                 }
             }
-            Err(error) => self.check_refusal(error, len),
+            Err(error) => self.check_refused(error, len),
         }
     }
 
@@ -265,7 +397,14 @@ impl Subject {
         let index = self.index(next);
         match from {
             From::Latest => assert_eq!(index, self.next()),
-            From::Oldest => assert!(index <= self.next()),
+            From::Oldest => {
+                assert!(index <= self.next());
+                assert!(
+                    index == 0 || self.places.may_be_lost(index - 1),
+                    "began at {index}, behind messages that are there: {:?}",
+                    self.places
+                );
+            }
             From::Back(n) => assert_eq!(index as i64, self.next() as i64 - i64::from(n)),
         }
         index
@@ -279,6 +418,12 @@ impl Subject {
             (From::Back(n), AttachError::Gone { oldest, requested }) => {
                 assert!(n > 0);
                 assert!(oldest.wrapping_sub(*requested) as i64 > 0);
+                let found = self.index(*oldest);
+                assert!(
+                    found == 0 || self.places.may_be_lost(found - 1),
+                    "said to be gone, and there; the oldest found is {found}: {:?}",
+                    self.places
+                );
             }
             (_, AttachError::NoRow { rows }) => {
                 assert_eq!((*rows, self.consumers.len() + self.cursors.len()), (4, 4));
@@ -295,7 +440,7 @@ impl Subject {
                     consumer,
                     at,
                     cursor: None,
-                    resumed: false,
+                    resumed: None,
                 });
             }
             Err(error) => self.check_attach_error(from, &error),
@@ -319,9 +464,9 @@ impl Subject {
                 self.cursors.remove(&name);
                 let at = match saved {
                     // Goes on behind what was acknowledged, or says what is gone.
-                    Some(at) => {
-                        assert!(self.index(consumer.next_sequence()) >= at);
-                        at
+                    Some(away) => {
+                        assert!(self.index(consumer.next_sequence()) >= away.at);
+                        away.at
                     }
                     None => self.check_start(from, consumer.next_sequence()),
                 };
@@ -329,12 +474,12 @@ impl Subject {
                     consumer,
                     at,
                     cursor: Some(name),
-                    resumed: saved.is_some(),
+                    resumed: saved.map(|away| away.allowed),
                 });
             }
             (Err(AttachError::CursorInUse { .. }), _) => assert!(self.in_use(name)),
             (Err(error), None) => self.check_attach_error(from, &error),
-            (Err(error), Some(at)) => panic!("cursor {name} at {at}: {error}"),
+            (Err(error), Some(away)) => panic!("cursor {name} at {}: {error}", away.at),
         }
     }
 
@@ -383,13 +528,26 @@ impl Subject {
         &self,
         error: TryReceiveError,
         at: u64,
-        resumed: bool,
+        resumed: Option<u64>,
     ) -> Result<u64, Expelled> {
         match error {
             TryReceiveError::Evicted { missed, resumed_at } => {
-                assert!(self.evicts || resumed, "evicted from a patient ring");
+                assert!(
+                    self.evicts || resumed.is_some(),
+                    "evicted from a patient ring"
+                );
                 assert_eq!(resumed_at, self.sequence(at + missed));
                 assert!(at + missed <= self.next());
+                if missed > 0 {
+                    let start = self.places.starts[at as usize];
+                    let away = |allowed| start + self.places.capacity < allowed;
+                    let gone = self.evicts || resumed.is_some_and(away);
+                    assert!(
+                        gone && self.places.may_be_lost(at + missed - 1),
+                        "{missed} messages from {at} on are there, and not given: {:?}",
+                        self.places
+                    );
+                }
                 Ok(missed)
             }
             TryReceiveError::Expelled { next } => {
@@ -408,14 +566,12 @@ impl Subject {
         match outcome {
             Ok(missed) => {
                 self.consumers[which].at += missed;
-                self.consumers[which].resumed = false;
+                self.consumers[which].resumed = None;
                 self.missed += missed;
             }
             Err(Expelled) => {
                 let left = self.consumers.swap_remove(which);
-                if let Some(name) = left.cursor {
-                    self.cursors.insert(name, left.at);
-                }
+                self.went_away(&left);
             }
         }
     }
@@ -444,7 +600,7 @@ impl Subject {
             }
             None => {
                 self.consumers[which].at += 1;
-                self.consumers[which].resumed = false;
+                self.consumers[which].resumed = None;
                 self.delivered += 1;
             }
         }
@@ -470,7 +626,7 @@ impl Subject {
                 }
                 let left = self.next() - at;
                 assert_eq!(got, left.min(u64::from(max).max(1)));
-                gating.resumed = false;
+                gating.resumed = None;
             }
             Err(error) => {
                 outcome = self.check_interruption(error, at, gating.resumed);
@@ -536,6 +692,7 @@ impl Subject {
             producer.detach();
         }
         self.closed = close;
+        self.places.retract();
         for which in 0..self.consumers.len() as u8 {
             self.receive(which);
         }

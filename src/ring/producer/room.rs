@@ -3,7 +3,7 @@
 //! Layer 3, no unsafe code. Looks at the rows, announces what will be overwritten, keeps the index, ends
 //! laps; and finds out how far the short way then goes.
 
-use super::{disarm, Batch, Producer, Refused};
+use super::{disarm, Batch, Entered, Producer, Refused};
 use crate::layout::frame::{CommitWord, WORD};
 use crate::ring::index::record;
 use crate::segment::Order;
@@ -81,11 +81,12 @@ impl Producer {
         if block < self.indexed {
             return;
         }
-        self.indexed = block + 1;
+        let indexed = core::mem::replace(&mut self.indexed, block + 1);
         if batch.empty {
             record(&self.memory, batch.next);
         } else {
-            self.pending.push_back(batch.next);
+            let at = batch.next;
+            self.pending.push_back(Entered { at, indexed });
         }
     }
 
@@ -101,7 +102,7 @@ impl Producer {
     /// Records what is pending of before a position.
     #[inline(always)]
     pub(super) fn record_before(&mut self, position: u64) {
-        while let Some(&at) = self.pending.front() {
+        while let Some(&Entered { at, .. }) = self.pending.front() {
             if at.position >= position {
                 return;
             }
@@ -115,10 +116,10 @@ impl Producer {
     #[inline(always)]
     fn forget_what_was_given_up(&mut self) {
         while let Some(entered) = self.pending.back() {
-            if entered.position <= self.position {
+            if entered.at.position <= self.position {
                 return;
             }
-            self.indexed = self.memory.geometry().block_of(entered.position);
+            self.indexed = entered.indexed;
             self.pending.pop_back();
         }
     }
