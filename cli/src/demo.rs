@@ -4,7 +4,9 @@
 //! consume every tick; a dashboard observes and may be lapped. In the end every part reports what it
 //! received and lost, and the command fails if a lossless part missed anything.
 
+use crate::child;
 use crate::failure::{Failure, CHECK, FAILED};
+use crate::stop::Stop;
 use crate::text::{count, nanos, styled, BOLD, GREEN, RED};
 use crate::Outcome;
 use hdrhistogram::Histogram;
@@ -94,6 +96,9 @@ impl Drop for Cleanup {
 fn conduct(arguments: &Arguments) -> Outcome {
     let directory = PathBuf::from(format!("/dev/shm/slipring-demo-{}", std::process::id()));
     std::fs::create_dir(&directory)?;
+    let left = directory.clone();
+    // The parts die with this process.
+    let _stop = Stop::begin(Duration::ZERO, move || drop(Cleanup(left)))?;
     let _cleanup = Cleanup(directory.clone());
     let path = directory.join("ticks");
     // Small enough for the dashboard to be lapped while it draws.
@@ -106,6 +111,7 @@ fn conduct(arguments: &Arguments) -> Outcome {
         command.args(["demo", "--part", name, "--ring"]).arg(&path);
         command.args(["--ticks", &arguments.ticks.to_string()]);
         command.args(["--rate", &arguments.rate.to_string()]);
+        child::tie(&mut command);
         let child = command.stdout(Stdio::piped()).spawn()?;
         Ok(Part { name, child })
     };

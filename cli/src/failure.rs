@@ -6,8 +6,7 @@ use slipring::{
 };
 use std::fmt::Display;
 use std::io;
-use std::os::unix::process::ExitStatusExt;
-use std::process::{ExitCode, ExitStatus};
+use std::process::ExitCode;
 
 pub const FAILED: u8 = 1;
 pub const USAGE: u8 = 2;
@@ -17,13 +16,13 @@ pub const PERMISSION: u8 = 5;
 pub const CHECK: u8 = 6;
 pub const PRODUCER_GONE: u8 = 7;
 pub const TIMED_OUT: u8 = 124;
-pub const INTERRUPTED: u8 = 130;
 
 /// Why the command ends early.
 #[derive(Debug)]
 pub struct Failure {
     code: u8,
     message: Option<String>,
+    signal: Option<i32>,
 }
 
 impl Failure {
@@ -31,6 +30,7 @@ impl Failure {
         Self {
             code,
             message: Some(message.to_string()),
+            signal: None,
         }
     }
 
@@ -39,7 +39,21 @@ impl Failure {
         Self {
             code,
             message: None,
+            signal: None,
         }
+    }
+
+    /// Ends by a signal that came.
+    pub fn signal(signal: i32) -> Self {
+        Self {
+            signal: Some(signal),
+            ..Self::silent(FAILED)
+        }
+    }
+
+    /// Whether this is an end by a signal.
+    pub fn is_signal(&self) -> bool {
+        self.signal.is_some()
     }
 
     /// The message, for embedding in another.
@@ -52,20 +66,12 @@ impl Failure {
         self.code == code
     }
 
-    /// What the end of a command that was run means for us: its status, as a shell says it.
-    pub fn of_command(status: ExitStatus) -> Result<(), Self> {
-        match (status.code(), status.signal()) {
-            (Some(0), _) => Ok(()),
-            (Some(code), _) => Err(Self::silent(u8::try_from(code).unwrap_or(FAILED))),
-            (None, signal) => Err(Self::silent(
-                u8::try_from(128 + signal.unwrap_or(0)).unwrap_or(FAILED),
-            )),
-        }
-    }
-
     pub fn report(self) -> ExitCode {
         if let Some(message) = self.message {
             eprintln!("slipring: {message}");
+        }
+        if let Some(signal) = self.signal {
+            crate::stop::end_by(signal);
         }
         ExitCode::from(self.code)
     }

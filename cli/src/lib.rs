@@ -6,6 +6,7 @@
 
 #[doc(hidden)]
 pub mod bench;
+mod child;
 mod clean;
 mod create;
 mod demo;
@@ -24,6 +25,7 @@ mod semaphore;
 mod share;
 mod shared;
 mod signal;
+mod stop;
 mod subscribe;
 mod text;
 mod value;
@@ -49,8 +51,8 @@ EXIT STATUS
   1  failed for another reason         6  a check failed (demo)
   2  wrong usage                       7  the producer is gone, or nobody replies
   3  no such ring                    124  timed out
-  4  damaged, foreign, or another    130  ended by Ctrl-C
-     version or schema
+  4  damaged, foreign, or another    128  and the number of the signal that ended it:
+     version or schema                    130 INT (Ctrl-C), 143 TERM, 129 HUP
 
 EXAMPLES
   slipring demo                        see it work, with nothing set up
@@ -112,6 +114,7 @@ enum Verb {
 pub fn main() -> ExitCode {
     // Without it a ring cut short ends the command by a signal; with it, by an error that says so.
     let _ = slipring::guard_against_truncation();
+    stop::heed();
     let result = match Arguments::parse().verb {
         Verb::Create(arguments) => create::run(&arguments),
         Verb::Ls(arguments) => inspect::ls(&arguments),

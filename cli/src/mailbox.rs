@@ -1,5 +1,6 @@
 //! `slipring mailbox`: letters and requests from a shell.
 
+use crate::child;
 use crate::failure::{Failure, FAILED, PRODUCER_GONE, TIMED_OUT, USAGE};
 use crate::text::{self, styled, Target, BOLD};
 use crate::Outcome;
@@ -8,7 +9,6 @@ use slipring::{
     Deadline, Letter, Mailbox, MailboxBuilder, MailboxReceiver, ReplyError, RequestError, TakeError,
 };
 use std::io::{self, BufRead, Write};
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 #[derive(clap::Args)]
@@ -262,40 +262,29 @@ fn serve(arguments: &Serve) -> Outcome {
     let mut receiver = open(&arguments.name)?.receiver()?;
     for _ in 0..arguments.count.unwrap_or(u64::MAX) {
         let letter = next(&mut receiver, arguments.timeout)?;
-        let answer = answer(&arguments.command, &letter)?;
-        match answer {
-            Some(answer) if letter.wants_reply() => match letter.reply(&answer) {
+        let mut command = child::command(&arguments.command)?;
+        command.env("SLIPRING_SENDER", letter.sender());
+        let (ended, answer) = child::filter(&mut command, letter.to_vec())?;
+        match ended.signal {
+            // Not answered, and given back: another receiver gets it.
+            Some(signal) if !ended.status.success() => return Err(Failure::signal(signal)),
+            _ => {}
+        }
+        if ended.status.success() && letter.wants_reply() {
+            match letter.reply(&answer) {
                 Ok(_) => {}
                 Err(ReplyError::Open(error)) => return Err(error.into()),
                 Err(ReplyError::Send(error)) => return Err(error.into()),
                 Err(error) => return Err(Failure::new(FAILED, error)),
-            },
-            _ => letter.ack(),
+            }
+        } else {
+            letter.ack();
+        }
+        if let Some(signal) = ended.signal {
+            return Err(Failure::signal(signal));
         }
     }
     Ok(())
-}
-
-/// What the command prints; nothing if it fails.
-fn answer(command: &[String], letter: &Letter<'_>) -> Result<Option<Vec<u8>>, Failure> {
-    let (program, rest) = command
-        .split_first()
-        .ok_or_else(|| Failure::new(USAGE, "a command is needed"))?;
-    let failed = |error: io::Error| Failure::new(FAILED, format!("{program}: {error}"));
-    let mut running = Command::new(program)
-        .args(rest)
-        .env("SLIPRING_SENDER", letter.sender())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .map_err(failed)?;
-    let feed = running.stdin.take();
-    let body = letter.to_vec();
-    let feeding = std::thread::spawn(move || feed.map(|mut feed| feed.write_all(&body)));
-    let output = running.wait_with_output().map_err(failed)?;
-    // A command need not read what it gets.
-    let _ = feeding.join();
-    Ok(output.status.success().then_some(output.stdout))
 }
 
 /// What `slipring stat` prints of a mailbox.

@@ -1,11 +1,12 @@
 //! `slipring pipe`: a command in a child process, with a pipe to it and one back.
 
-use crate::failure::{Failure, FAILED, USAGE};
+use crate::child::{self, Ended, Running, REST};
 use crate::fifo::{print_all, write_all};
 use crate::Outcome;
 use slipring::{PipeReader, PipeWriter};
 use std::io::{self, BufRead, Read, Write};
 use std::process::{Command, Stdio};
+use std::sync::mpsc;
 
 /// The names under which the child inherits its ends.
 const INPUT: &str = "input";
@@ -14,7 +15,8 @@ const OUTPUT: &str = "output";
 #[derive(clap::Args)]
 #[command(after_help = "\
 Standard input goes through one pipe to a child of this process, which runs the command and feeds it; what
-the command prints comes back through another. The pipes have no name: the child inherits them.
+the command prints comes back through another. The pipes have no name: the child inherits them. INT, TERM
+and HUP go on to the command, and this one ends after it.
 
 EXAMPLES
   seq 1000000 | slipring pipe -- wc -l")]
@@ -44,18 +46,21 @@ fn be_the_parent(command: &[String]) -> Outcome {
     child.stdin(Stdio::null());
     their_input.hand_to(&mut child, INPUT)?;
     their_output.hand_to(&mut child, OUTPUT)?;
-    let mut running = child.spawn()?;
+    let running = Running::start(&mut child)?;
     // With it go this process's copies of the ends.
     drop(child);
-    let (done, sent) = std::sync::mpsc::channel();
+    let (done, sent) = mpsc::channel();
     // Not joined: it may wait for input that nobody needs any more.
     std::thread::spawn(move || {
         let _ = done.send(write_all(to_them));
     });
-    let printed = print_all(&mut from_them);
-    drop(from_them);
-    let status = running.wait()?;
-    Failure::of_command(status)?;
+    let (done, printed) = mpsc::channel();
+    std::thread::spawn(move || {
+        let _ = done.send(print_all(&mut from_them));
+    });
+    let ended = running.wait()?;
+    let printed = rest(&ended, &printed);
+    ended.outcome()?;
     printed?;
     match sent.try_recv() {
         // A command need not read everything.
@@ -64,20 +69,22 @@ fn be_the_parent(command: &[String]) -> Outcome {
     }
 }
 
-fn be_the_child(command: &[String]) -> Outcome {
+/// What became of the last output. After a signal it is not waited for longer than a moment: it may go
+/// to where nobody reads.
+fn rest(ended: &Ended, done: &mpsc::Receiver<io::Result<()>>) -> io::Result<()> {
+    match ended.signal {
+        Some(_) => done.recv_timeout(REST).unwrap_or(Ok(())),
+        None => done.recv().unwrap_or(Ok(())),
+    }
+}
+
+fn be_the_child(words: &[String]) -> Outcome {
     let mut input = PipeReader::inherited(INPUT)?;
     let mut output = PipeWriter::inherited(OUTPUT)?;
-    let (program, rest) = command
-        .split_first()
-        .ok_or_else(|| Failure::new(USAGE, "a command is needed"))?;
-    let failed = |error: io::Error| Failure::new(FAILED, format!("{program}: {error}"));
-    let mut running = Command::new(program)
-        .args(rest)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .map_err(failed)?;
-    if let Some(mut feed) = running.stdin.take() {
+    let mut command = child::command(words)?;
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut running = Running::start(&mut command)?;
+    if let Some(mut feed) = running.child.stdin.take() {
         std::thread::spawn(move || -> io::Result<()> {
             loop {
                 let there = input.fill_buf()?;
@@ -90,16 +97,27 @@ fn be_the_child(command: &[String]) -> Outcome {
             }
         });
     }
-    if let Some(mut result) = running.stdout.take() {
-        let mut buffer = vec![0; 1 << 16];
-        loop {
-            let n = result.read(&mut buffer)?;
-            if n == 0 {
-                break;
-            }
-            output.write_all(&buffer[..n])?;
-        }
+    let (done, written) = mpsc::channel();
+    if let Some(mut result) = running.child.stdout.take() {
+        std::thread::spawn(move || {
+            let mut copy = || -> io::Result<()> {
+                let mut buffer = vec![0; 1 << 16];
+                loop {
+                    let n = result.read(&mut buffer)?;
+                    if n == 0 {
+                        return Ok(());
+                    }
+                    output.write_all(&buffer[..n])?;
+                }
+            };
+            let copied = copy();
+            // The end of the output, before anybody hears of it.
+            drop(output);
+            let _ = done.send(copied);
+        });
     }
-    drop(output);
-    Failure::of_command(running.wait().map_err(failed)?)
+    let ended = running.wait()?;
+    let written = rest(&ended, &written);
+    ended.outcome()?;
+    Ok(written?)
 }

@@ -1,14 +1,13 @@
 //! `slipring pub`.
 
-use crate::failure::{Failure, FAILED, INTERRUPTED};
+use crate::failure::{Failure, FAILED};
 use crate::render;
+use crate::stop::{Stop, GRACE};
 use crate::text::{self, Target};
 use crate::Outcome;
 use slipring::{Deadline, Producer, PublishError, Ring};
 use std::io::{self, BufRead, Read};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 #[derive(clap::Args)]
@@ -59,18 +58,9 @@ pub fn run(arguments: &Arguments) -> Outcome {
     } else {
         target.open()?
     };
-    let interrupted = Arc::new(AtomicBool::new(false));
-    // A second Ctrl-C ends the process at once; the kernel then frees the ring.
-    signal_hook::flag::register_conditional_shutdown(
-        libc::SIGINT,
-        i32::from(INTERRUPTED),
-        interrupted.clone(),
-    )?;
-    for signal in [libc::SIGINT, libc::SIGTERM] {
-        signal_hook::flag::register(signal, interrupted.clone())?;
-    }
+    let stop = Stop::begin(GRACE, || {})?;
     let mut producer = ring.producer()?;
-    let result = feed(arguments, &ring, &mut producer, &interrupted);
+    let result = feed(arguments, &ring, &mut producer, &stop);
     if arguments.keep_open {
         producer.detach();
     } else {
@@ -79,47 +69,41 @@ pub fn run(arguments: &Arguments) -> Outcome {
     result
 }
 
-/// Standard input that notices Ctrl-C while it waits for bytes.
-struct Input<'f> {
-    interrupted: &'f AtomicBool,
+/// Standard input that ends when a signal comes.
+struct Input<'s> {
+    stop: &'s Stop,
 }
 
 impl Read for Input<'_> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        use rustix::event::{poll, PollFd, PollFlags, Timespec};
+        use rustix::event::{poll, PollFd, PollFlags};
         let stdin = rustix::stdio::stdin();
         loop {
-            if self.interrupted.load(Ordering::Relaxed) {
-                return Err(io::Error::other("interrupted"));
-            }
-            let second = Timespec {
-                tv_sec: 1,
-                tv_nsec: 0,
-            };
-            match poll(&mut [PollFd::new(&stdin, PollFlags::IN)], Some(&second)) {
-                Ok(0) | Err(rustix::io::Errno::INTR) => {}
+            let mut both = [
+                PollFd::new(&stdin, PollFlags::IN),
+                PollFd::from_borrowed_fd(self.stop.wake(), PollFlags::IN),
+            ];
+            match poll(&mut both, None) {
+                _ if self.stop.came() => return Err(io::Error::other("a signal came")),
                 Ok(_) => return Ok(rustix::io::read(stdin, out)?),
+                Err(rustix::io::Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
             }
         }
     }
 }
 
-fn feed(
-    arguments: &Arguments,
-    ring: &Ring,
-    producer: &mut Producer,
-    interrupted: &AtomicBool,
-) -> Outcome {
-    let mut input = io::BufReader::with_capacity(64 << 10, Input { interrupted });
+fn feed(arguments: &Arguments, ring: &Ring, producer: &mut Producer, stop: &Stop) -> Outcome {
+    let mut input = io::BufReader::with_capacity(64 << 10, Input { stop });
     let mut message = Vec::new();
     let mut number = 0u64;
     loop {
         message.clear();
-        match read(arguments, ring, &mut input, &mut message) {
+        let there = read(arguments, ring, &mut input, &mut message);
+        // Once per message: what was read ahead is not published any more.
+        stop.check()?;
+        match there {
             Ok(true) => number += 1,
-            Ok(false) if !interrupted.load(Ordering::Relaxed) => return Ok(()),
-            _ if interrupted.load(Ordering::Relaxed) => return Err(Failure::silent(INTERRUPTED)),
             Ok(false) => return Ok(()),
             Err(error) => {
                 return Err(Failure::new(
@@ -132,12 +116,11 @@ fn feed(
             message = json(ring, &message)
                 .map_err(|error| Failure::new(FAILED, format!("message {number}: {error}")))?;
         }
-        publish(arguments, producer, &message, interrupted).map_err(|error| match error {
-            None => Failure::silent(INTERRUPTED),
-            Some(error @ PublishError::TooLarge { .. }) => {
+        publish(arguments, producer, &message, stop).map_err(|error| match error {
+            PublishError::TooLarge { .. } => {
                 Failure::new(FAILED, format!("message {number}: {error}"))
             }
-            Some(error) => error.into(),
+            error => error.into(),
         })?;
     }
 }
@@ -150,13 +133,13 @@ fn json(ring: &Ring, line: &[u8]) -> Result<Vec<u8>, String> {
     render::encode(schema, text)
 }
 
-/// Publishes in steps short enough for Ctrl-C to be noticed; the error is `None` if it was.
+/// Publishes in steps short enough for a signal to be noticed; not published if one was.
 fn publish(
     arguments: &Arguments,
     producer: &mut Producer,
     message: &[u8],
-    interrupted: &AtomicBool,
-) -> Result<(), Option<PublishError>> {
+    stop: &Stop,
+) -> Result<(), PublishError> {
     let give_up = arguments.timeout.map(|timeout| Instant::now() + timeout);
     loop {
         let step = Duration::from_millis(100);
@@ -165,11 +148,10 @@ fn publish(
         });
         match producer.publish_until(message, Deadline::after(left)) {
             Ok(_) => return Ok(()),
-            Err(PublishError::TimedOut { .. }) if interrupted.load(Ordering::Relaxed) => {
-                return Err(None)
-            }
+            // The caller asks before the next one.
+            Err(PublishError::TimedOut { .. }) if stop.came() => return Ok(()),
             Err(PublishError::TimedOut { .. }) if give_up.is_none_or(|at| Instant::now() < at) => {}
-            Err(error) => return Err(Some(error)),
+            Err(error) => return Err(error),
         }
     }
 }

@@ -1,18 +1,19 @@
 //! `slipring sem`: semaphores from a shell.
 
-use crate::failure::{Failure, FAILED, USAGE};
+use crate::child::{self, Running};
+use crate::failure::Failure;
 use crate::text::{self, styled, Target, BOLD};
 use crate::Outcome;
 use serde_json::json;
 use slipring::{Deadline, Semaphore};
 use std::io::Write;
-use std::process::Command;
 use std::time::Duration;
 
 #[derive(clap::Args)]
 #[command(after_help = "\
-A permit belongs to a process, so 'run' holds it for as long as a command runs. If this command is killed,
-the permit comes back.
+'run' holds permits until the command has ended: INT, TERM and HUP go on to the command, and 'run' ends
+after it. If 'run' itself is killed, the permits come back at once and the kernel kills the command with
+it, but not the command's own children, nor a program that changes its user.
 
 EXAMPLES
   slipring sem create gpu --permits 2
@@ -138,14 +139,9 @@ fn hold(arguments: &Run) -> Outcome {
     };
     let deadline = arguments.timeout.map_or(Deadline::NEVER, Deadline::after);
     let permits = semaphore.acquire_many_until(arguments.permits, deadline)?;
-    let (program, rest) = arguments
-        .command
-        .split_first()
-        .ok_or_else(|| Failure::new(USAGE, "a command is needed"))?;
-    let status = Command::new(program).args(rest).status();
+    let ended = Running::start(&mut child::command(&arguments.command)?)?.wait()?;
     drop(permits);
-    let status = status.map_err(|error| Failure::new(FAILED, format!("{program}: {error}")))?;
-    Failure::of_command(status)
+    ended.outcome()
 }
 
 /// What `slipring stat` prints of a semaphore.

@@ -1,19 +1,19 @@
 //! `slipring share`: a broker for an isolated ring.
 
 use crate::failure::Failure;
+use crate::stop::{Stop, GRACE};
 use crate::text;
 use crate::Outcome;
 use slipring::{Access, Broker, Ring, Schema};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::Arc;
 use std::time::Duration;
 
 #[derive(clap::Args)]
 #[command(after_help = "\
 Makes a ring without a name, and hands it to those it lets in, by descriptors over the socket. A reader
 can neither write the stream, nor resize it, nor touch another reader, nor hold the producer back for
-longer than --evict-after. Runs until Ctrl-C; whoever was let in goes on.
+longer than --evict-after. Runs until a signal ends it; readers that
+were let in go on.
 
 EXAMPLES
   slipring share /run/user/1000/ticks.sock &
@@ -62,14 +62,11 @@ pub fn run(arguments: &Arguments) -> Outcome {
         access = access.group(*gid);
     }
     let mut broker = Broker::bind(&arguments.socket, builder, access)?;
-    let interrupted = Arc::new(AtomicBool::new(false));
-    for signal in [libc::SIGINT, libc::SIGTERM] {
-        signal_hook::flag::register(signal, interrupted.clone())?;
-    }
+    let stop = Stop::begin(GRACE, || {})?;
     println!("{}", broker.path().display());
-    while !interrupted.load(Ordering::Relaxed) {
-        // A signal ends the wait at once.
-        broker.serve(Duration::from_secs(1))?;
+    loop {
+        stop.check()?;
+        // Short enough for a signal to be noticed.
+        broker.serve(Duration::from_millis(200))?;
     }
-    Ok(())
 }

@@ -1,5 +1,6 @@
 //! `slipring shared`: values that several processes change, from a shell.
 
+use crate::child;
 use crate::failure::{Failure, FAILED, USAGE};
 use crate::text::{self, styled, Target, BOLD};
 use crate::value::Text;
@@ -7,14 +8,14 @@ use crate::Outcome;
 use serde_json::json;
 use slipring::{Deadline, Shared, SharedBuilder};
 use std::io::{self, Write};
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 #[derive(clap::Args)]
 #[command(after_help = "\
 A value is a text of at most 256 bytes. 'update' runs a command that gets the value on its standard
-input, and whose standard output is the new value; meanwhile nobody else can change it. If the command
-fails or is killed, the value stays.
+input, and whose standard output is the new value; until it has ended nobody else can change the value.
+INT, TERM and HUP go on to the command. If the command fails or is killed, the value stays. If 'update'
+itself is killed, the value stays too, and the kernel kills the command, but not its own children.
 
 EXAMPLES
   slipring shared create counter
@@ -172,26 +173,10 @@ fn update(arguments: &Update) -> Outcome {
             "slipring: the last to change it died before it was done; its change may be missing"
         );
     }
-    let (program, rest) = arguments
-        .command
-        .split_first()
-        .ok_or_else(|| Failure::new(USAGE, "a command is needed"))?;
-    let failed = |error: io::Error| Failure::new(FAILED, format!("{program}: {error}"));
-    let mut child = Command::new(program)
-        .args(rest)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .map_err(failed)?;
-    if let Some(mut input) = child.stdin.take() {
-        // A command that does not read its input is no failure. At most 257 bytes: never blocks.
-        let _ = input
-            .write_all(guard.bytes())
-            .and_then(|()| input.write_all(b"\n"));
-    }
-    let output = child.wait_with_output().map_err(failed)?;
-    Failure::of_command(output.status)?;
-    let value = output.stdout.strip_suffix(b"\n").unwrap_or(&output.stdout);
+    let input = [guard.bytes(), b"\n"].concat();
+    let (ended, printed) = child::filter(&mut child::command(&arguments.command)?, input)?;
+    ended.outcome()?;
+    let value = printed.strip_suffix(b"\n").unwrap_or(&printed);
     *guard = as_text(value)?;
     Ok(())
 }

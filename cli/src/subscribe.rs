@@ -1,21 +1,21 @@
 //! `slipring sub`.
 
-use crate::failure::{Failure, INTERRUPTED, PRODUCER_GONE, TIMED_OUT};
+use crate::failure::{Failure, PRODUCER_GONE, TIMED_OUT};
 use crate::render::{self, Format};
+use crate::stop::{Stop, GRACE};
 use crate::text::{self, count, Target};
 use crate::Outcome;
 use slipring::{Deadline, Epoch, ReceiveError, Received, Ring, Schema, Start, TryReceiveError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 #[derive(clap::Args)]
 #[command(after_help = "\
-By default a consumer: it misses nothing and holds the producer back when it is a whole ring behind.
-With --observe it never holds anybody back; what it misses is reported on standard error, and with
---format json as an object with the key \"lapped\". Ends when the producer closes the ring.
+By default a consumer: it misses nothing and holds the producer back when it is a whole ring behind, as
+it is when it is stopped or its output is in a pager. To look at a ring in production use --observe: it
+never holds the producer back; what it misses is reported on standard error, and with --format json as an
+object with the key \"lapped\". Ends when the producer closes the ring.
 
 With --cursor NAME the place in the ring outlives this command: run again with the same name, it goes on
 behind the last message that was printed, or says how many are gone. --from then matters only the first
@@ -246,10 +246,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
         Some(socket) => connect(socket, arguments)?,
         None => Target::parse(arguments.name.as_deref().unwrap_or_default()).open()?,
     };
-    let interrupted = Arc::new(AtomicBool::new(false));
-    for signal in [libc::SIGINT, libc::SIGTERM] {
-        signal_hook::flag::register(signal, interrupted.clone())?;
-    }
+    let stop = Stop::begin(GRACE, || {})?;
     let mut reader = Reader::attach(&ring, arguments, arguments.from)?;
     let by_schema = if ring.schema().is_some() {
         Format::Json
@@ -264,7 +261,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
         received: 0,
         lost: 0,
     };
-    let mut result = follow(arguments, &mut reader, &mut printer, &interrupted);
+    let mut result = follow(arguments, &mut reader, &mut printer, &stop);
     // The producer of an isolated ring that left it open makes room for one with a stream of its own.
     while let (Some(_), Err(failure)) = (&arguments.via, &result) {
         if !failure.is(PRODUCER_GONE) || ring.status().abandoned {
@@ -274,10 +271,10 @@ pub fn run(arguments: &Arguments) -> Outcome {
         drop(reader);
         ring = ring.reconnect(patience(arguments))?;
         reader = Reader::attach(&ring, arguments, next)?;
-        result = follow(arguments, &mut reader, &mut printer, &interrupted);
+        result = follow(arguments, &mut reader, &mut printer, &stop);
     }
     printer.flush()?;
-    if arguments.observe || matches!(result, Err(ref f) if f.is(INTERRUPTED)) {
+    if arguments.observe || matches!(result, Err(ref f) if f.is_signal()) {
         eprintln!(
             "slipring: received {}, lost {}",
             count(printer.received),
@@ -291,16 +288,14 @@ fn follow(
     arguments: &Arguments,
     reader: &mut Reader,
     printer: &mut Printer,
-    interrupted: &AtomicBool,
+    stop: &Stop,
 ) -> Outcome {
     let mut last = Instant::now();
     while arguments
         .count
         .is_none_or(|wanted| printer.received < wanted)
     {
-        if interrupted.load(Ordering::Relaxed) {
-            return Err(Failure::silent(INTERRUPTED));
-        }
+        stop.check()?;
         let mut got = reader.poll(printer)?;
         if let Got::Nothing = got {
             printer.flush()?;
@@ -310,7 +305,7 @@ fn follow(
                     epoch.number, epoch.first_sequence
                 );
             }
-            // Short enough for Ctrl-C to be noticed.
+            // Short enough for a signal to be noticed.
             got = reader.wait(printer, Duration::from_millis(100))?;
         }
         match got {

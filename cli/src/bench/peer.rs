@@ -10,7 +10,9 @@ use super::raw::Shared;
 use super::watch::Watch;
 use super::workload::{Load, Measured, Workload};
 use super::Suite;
+use crate::child;
 use crate::failure::{Failure, FAILED};
+use crate::stop::Stop;
 use crate::Outcome;
 use hdrhistogram::Histogram;
 use rustix::process::{kill_process, Pid, Signal};
@@ -53,6 +55,12 @@ impl Peer {
         if let [first, second] = cores {
             command.args(["--pin", &format!("{first},{second}")]);
         }
+        let left = directory.clone();
+        Stop::begin(Duration::ZERO, move || {
+            let _ = std::fs::remove_dir_all(left);
+        })?;
+        // It spins, waiting for a first process that may be gone.
+        child::tie(&mut command);
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -4,3 +4,4 @@ mod bench;
 mod forms;
 mod rings;
 mod shell;
+mod signals;

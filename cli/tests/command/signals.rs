@@ -1,0 +1,451 @@
+//! Signals that end the command: whatever a verb waits for, and what it holds while a command runs.
+
+use super::shell::Shell;
+use rustix::process::{kill_process, Pid, Signal};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::ops::{Deref, DerefMut};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, ChildStdin, ChildStdout, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+const ENDING: [Signal; 3] = [Signal::INT, Signal::TERM, Signal::HUP];
+/// Ends a test that hangs.
+const HANG: Duration = Duration::from_secs(60);
+
+fn send(pid: u32, signal: Signal) {
+    kill_process(Pid::from_raw(pid as i32).unwrap(), signal).unwrap();
+}
+
+/// How a process ends, within any time but for ever.
+fn end(child: &mut Child, what: &str) -> ExitStatus {
+    let began = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status;
+        }
+        if began.elapsed() > HANG {
+            child.kill().unwrap();
+            panic!("{what}: did not end");
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// The state of each thread of a process, as the kernel's letters.
+fn states(pid: u32) -> Vec<char> {
+    let Ok(tasks) = std::fs::read_dir(format!("/proc/{pid}/task")) else {
+        return Vec::new();
+    };
+    let letter = |stat: String| {
+        stat.rsplit_once(") ")
+            .and_then(|(_, rest)| rest.chars().next())
+    };
+    tasks
+        .flatten()
+        .filter_map(|task| std::fs::read_to_string(task.path().join("stat")).ok())
+        .filter_map(letter)
+        .collect()
+}
+
+/// Waits until a process has looked asleep for a while, as one does that waits. What is tested holds at
+/// every other moment too.
+fn settled(pid: u32) {
+    let mut calm = 0;
+    let began = Instant::now();
+    while calm < 20 && began.elapsed() < HANG {
+        let states = states(pid);
+        let asleep = states.iter().all(|state| matches!(state, 'S' | 'Z' | 'X'));
+        calm = if asleep { calm + 1 } else { 0 };
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Whether a process is gone, or only waited for.
+fn dead(pid: u32) -> bool {
+    states(pid)
+        .iter()
+        .all(|state| *state == 'Z' || *state == 'X')
+}
+
+fn number_of(line: &str) -> u32 {
+    line.trim().parse().unwrap()
+}
+
+/// A process that does not outlive its test.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Deref for Killed {
+    type Target = Child;
+    fn deref(&self) -> &Child {
+        &self.0
+    }
+}
+
+impl DerefMut for Killed {
+    fn deref_mut(&mut self) -> &mut Child {
+        &mut self.0
+    }
+}
+
+fn start(shell: &Shell, arguments: &[&str]) -> Killed {
+    Killed(shell.start(arguments))
+}
+
+struct Lines {
+    child: Killed,
+    input: Option<ChildStdin>,
+    output: BufReader<ChildStdout>,
+}
+
+impl Lines {
+    fn start(shell: &Shell, arguments: &[&str]) -> Self {
+        let mut child = start(shell, arguments);
+        let output = BufReader::new(child.stdout.take().unwrap());
+        let input = child.stdin.take();
+        Self {
+            child,
+            input,
+            output,
+        }
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.output.read_line(&mut line).unwrap();
+        line.trim().to_owned()
+    }
+
+    fn tell(&mut self, line: &str) {
+        writeln!(self.input.as_mut().unwrap(), "{line}").unwrap();
+    }
+}
+
+/// A command that says when it runs and when a signal comes, and ends when it is told to.
+const STUBBORN: &str = "trap 'echo heard' INT TERM HUP; echo on
+while :; do read line && echo \"$line\" && exit 5; done";
+
+#[test]
+fn a_permit_is_held_until_the_command_has_ended() {
+    let shell = Shell::new();
+    shell.ok(&["sem", "create", "gpu"]);
+    for signal in ENDING {
+        let mut holder = Lines::start(&shell, &["sem", "run", "gpu", "--", "sh", "-c", STUBBORN]);
+        assert_eq!(holder.line(), "on");
+        for _ in 0..2 {
+            send(holder.child.id(), signal);
+            assert_eq!(holder.line(), "heard", "{signal:?} goes on to the command");
+            shell.fails(
+                124,
+                &["sem", "run", "gpu", "--timeout", "20ms", "--", "true"],
+            );
+        }
+        holder.tell("done");
+        assert_eq!(holder.line(), "done");
+        assert_eq!(end(&mut holder.child, "sem run").code(), Some(5));
+        shell.ok(&["sem", "run", "gpu", "--timeout", "60s", "--", "true"]);
+    }
+}
+
+#[test]
+fn a_command_ends_by_the_signal_and_what_ran_it_too() {
+    let shell = Shell::new();
+    shell.ok(&["sem", "create", "gpu"]);
+    shell.ok(&["shared", "create", "value"]);
+    shell.ok(&["shared", "set", "value", "old"]);
+    shell.ok(&["mailbox", "create", "office"]);
+    let cases: [&[&str]; 4] = [
+        &["sem", "run", "gpu"],
+        &["shared", "update", "value"],
+        &["pipe"],
+        &["mailbox", "serve", "office"],
+    ];
+    for case in cases {
+        for signal in ENDING {
+            if case[0] == "mailbox" {
+                shell.ok(&["mailbox", "send", "office", "--from", "test", "letter"]);
+            }
+            let run = ["--", "sh", "-c", "echo $$ >&2; exec sleep 600"];
+            let mut child = start(&shell, &[case, &run].concat());
+            let mut errors = BufReader::new(child.stderr.take().unwrap());
+            let mut line = String::new();
+            errors.read_line(&mut line).unwrap();
+            send(child.id(), signal);
+            let status = end(&mut child, &format!("{case:?} {signal:?}"));
+            assert_eq!(
+                status.signal(),
+                Some(signal.as_raw()),
+                "{case:?} {signal:?}: {status}"
+            );
+            assert!(dead(number_of(&line)), "{case:?} {signal:?}");
+            if case[0] == "mailbox" {
+                let again = shell.ok(&["mailbox", "receive", "office", "-n", "1"]);
+                assert_eq!(again, "test: letter\n", "not answered, so not gone");
+            }
+        }
+    }
+    assert_eq!(shell.ok(&["shared", "get", "value"]), "old\n");
+    shell.ok(&["shared", "set", "value", "new", "--timeout", "60s"]);
+}
+
+#[test]
+fn a_command_dies_with_what_ran_it() {
+    let shell = Shell::new();
+    shell.ok(&["sem", "create", "gpu"]);
+    shell.ok(&["shared", "create", "value"]);
+    shell.ok(&["mailbox", "create", "office"]);
+    shell.ok(&["mailbox", "send", "office", "letter"]);
+    let cases: [&[&str]; 4] = [
+        &["sem", "run", "gpu"],
+        &["shared", "update", "value"],
+        &["pipe"],
+        &["mailbox", "serve", "office"],
+    ];
+    for case in cases {
+        let run = [
+            "--",
+            "sh",
+            "-c",
+            "trap '' INT TERM HUP; echo $$ >&2; exec sleep 600",
+        ];
+        let mut child = start(&shell, &[case, &run].concat());
+        let mut errors = BufReader::new(child.stderr.take().unwrap());
+        let mut line = String::new();
+        errors.read_line(&mut line).unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let began = Instant::now();
+        while !dead(number_of(&line)) {
+            assert!(began.elapsed() < HANG, "{case:?}: its command lives on");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+#[test]
+fn the_demo_leaves_nothing_behind() {
+    let shell = Shell::new();
+    for signal in ENDING {
+        let mut demo = start(&shell, &["demo", "--ticks", "1000000000", "--rate", "1000"]);
+        let directory = format!("/dev/shm/slipring-demo-{}", demo.id());
+        // The feed is the last part to come.
+        let began = Instant::now();
+        let ring = loop {
+            if let Ok(ring) = slipring::Ring::open_at(format!("{directory}/ticks")) {
+                if ring.status().producer_alive == Some(true) {
+                    break ring;
+                }
+            }
+            assert!(began.elapsed() < HANG);
+            std::thread::sleep(Duration::from_millis(1));
+        };
+        send(demo.id(), signal);
+        let status = end(&mut demo, "demo");
+        assert_eq!(status.signal(), Some(signal.as_raw()), "{status}");
+        assert!(!std::path::Path::new(&directory).exists());
+        while ring.status().producer_alive == Some(true) {
+            assert!(began.elapsed() < HANG, "the feed lives on");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+/// Every verb that waits for something that never comes.
+#[test]
+fn the_first_signal_ends_whatever_waits() {
+    let shell = Shell::new();
+    shell.ok(&["create", "quiet"]);
+    shell.ok(&["create", "closed"]);
+    shell.ok(&["create", "full", "--capacity", "4K"]);
+    let ring = slipring::Ring::open_at(shell.path("full")).unwrap();
+    // It never reads.
+    let _consumer = ring.consumer(slipring::Start::Latest).unwrap();
+    shell.ok(&["queue", "create", "empty"]);
+    shell.ok(&["queue", "create", "crowded", "--depth", "1"]);
+    shell.ok(&["queue", "send", "crowded", "x"]);
+    shell.ok(&["mailbox", "create", "office"]);
+    shell.ok(&["mailbox", "create", "stuffed", "--depth", "1"]);
+    shell.ok(&["mailbox", "create", "unread"]);
+    let asks = Lines::start(&shell, &["mailbox", "request", "stuffed", "x"]);
+    settled(asks.child.id());
+    shell.ok(&["sem", "create", "taken"]);
+    let mut holder = Lines::start(
+        &shell,
+        &["sem", "run", "taken", "--", "sh", "-c", "echo on; read x"],
+    );
+    assert_eq!(holder.line(), "on");
+    shell.ok(&["latest", "create", "config"]);
+    shell.ok(&["shared", "create", "value"]);
+    shell.ok(&["shared", "create", "locked"]);
+    let update = ["shared", "update", "locked", "--", "sh", "-c"];
+    let mut locker = start(
+        &shell,
+        &[&update[..], &["echo on >&2; exec sleep 600"]].concat(),
+    );
+    let mut line = String::new();
+    let mut errors = BufReader::new(locker.stderr.take().unwrap());
+    errors.read_line(&mut line).unwrap();
+    shell.ok(&["signal", "create", "control"]);
+    for fifo in ["in", "out"] {
+        shell.ok(&["fifo", "create", fifo]);
+    }
+    shell.ok(&["fifo", "create", "chat", "--both-ways"]);
+    let socket = shell.path("socket");
+    let other = shell.path("other");
+    let mut broker = Lines::start(&shell, &["share", &other]);
+    broker.line();
+
+    let many = b"0123456789\n".repeat(100_000);
+    let cases: &[(&[&str], &[u8])] = &[
+        (&["pub", "closed"], b""),
+        (&["pub", "full"], &many),
+        (&["sub", "quiet"], b""),
+        (&["sub", "quiet", "--observe"], b""),
+        (&["sub", "quiet", "--cursor", "me"], b""),
+        (&["sub", "--via", &other], b""),
+        (&["pub", "--via", &other], b""),
+        (&["queue", "receive", "empty"], b""),
+        (&["queue", "send", "crowded", "--", "y", "z"], b""),
+        (&["queue", "send", "empty"], b""),
+        (&["mailbox", "receive", "office"], b""),
+        (&["mailbox", "request", "unread", "anyone?"], b""),
+        (&["mailbox", "send", "unread"], b""),
+        (&["mailbox", "serve", "office", "--", "cat"], b""),
+        (&["sem", "run", "taken", "--", "true"], b""),
+        (&["latest", "watch", "config"], b""),
+        (&["latest", "set", "config", "-"], b""),
+        (&["shared", "watch", "value", "-n", "9"], b""),
+        (&["shared", "set", "locked", "x"], b""),
+        (&["shared", "update", "locked", "--", "true"], b""),
+        (&["signal", "listen", "control", "--as", "me"], b""),
+        (&["link", "alice", "bob"], b""),
+        (&["fifo", "read", "in"], b""),
+        (&["fifo", "write", "out"], b""),
+        (&["fifo", "connect", "chat"], b""),
+        (&["share", &socket], b""),
+        (&["pipe", "--", "cat"], b""),
+        (&["bench", "--sizes", "8", "--time", "600s"], b""),
+    ];
+    for (arguments, input) in cases {
+        for signal in ENDING {
+            let mut child = start(&shell, arguments);
+            let mut feed = child.stdin.take().unwrap();
+            let input = input.to_vec();
+            let feeding = std::thread::spawn(move || {
+                let _ = feed.write_all(&input);
+                feed
+            });
+            if arguments[0] != "bench" {
+                settled(child.id());
+            }
+            send(child.id(), signal);
+            let what = format!("{arguments:?} {signal:?}");
+            let status = end(&mut child, &what);
+            let mut errors = String::new();
+            let _ = child.stderr.take().unwrap().read_to_string(&mut errors);
+            assert_eq!(
+                status.signal(),
+                Some(signal.as_raw()),
+                "{what}: {status}: {errors}"
+            );
+            drop(feeding.join().unwrap());
+        }
+    }
+}
+
+#[test]
+fn a_publisher_that_a_slow_consumer_holds_back_closes_the_ring_and_ends() {
+    let shell = Shell::new();
+    for signal in ENDING {
+        shell.ok(&["create", "slow", "--capacity", "4K"]);
+        let ring = slipring::Ring::open_at(shell.path("slow")).unwrap();
+        let mut consumer = ring.consumer(slipring::Start::Latest).unwrap();
+        let mut child = start(&shell, &["pub", "slow"]);
+        let mut feed = child.stdin.take().unwrap();
+        let feeding = std::thread::spawn(move || {
+            let _ = feed.write_all(&b"0123456789\n".repeat(200_000));
+            feed
+        });
+        // Every publish waits, but none for long.
+        for n in 0..300 {
+            assert!(consumer.receive().unwrap().is_some());
+            if n == 250 {
+                send(child.id(), signal);
+            }
+        }
+        let status = loop {
+            let step = Duration::from_millis(20);
+            let _ = consumer.receive_until(step).map(drop);
+            std::thread::sleep(step);
+            if let Some(status) = child.try_wait().unwrap() {
+                break status;
+            }
+            assert!(
+                ring.status().next_sequence.unwrap_or(0) < 5000,
+                "{signal:?}"
+            );
+        };
+        assert_eq!(status.signal(), Some(signal.as_raw()), "{status}");
+        assert!(ring.status().closed, "in order");
+        drop(feeding.join().unwrap());
+        drop(consumer);
+        drop(ring);
+        shell.ok(&["rm", "slow"]);
+    }
+}
+
+#[test]
+fn a_subscriber_whose_output_is_stuck_ends() {
+    let shell = Shell::new();
+    shell.ok(&["create", "log"]);
+    let lines = b"0123456789\n".repeat(10_000);
+    assert!(shell.with_input(&["pub", "log"], &lines).status.success());
+    for signal in ENDING {
+        let cursor = format!("of-{}", signal.as_raw());
+        let flags: [&[&str]; 3] = [&[], &["--observe"], &["--cursor", &cursor]];
+        for flags in flags {
+            let arguments = [&["sub", "log", "--from", "oldest"], flags].concat();
+            let mut child = start(&shell, &arguments);
+            // Nobody reads what it prints, and it is more than a pipe holds.
+            settled(child.id());
+            send(child.id(), signal);
+            let status = end(&mut child, &format!("{arguments:?} {signal:?}"));
+            assert_eq!(status.signal(), Some(signal.as_raw()), "{status}");
+        }
+    }
+}
+
+#[test]
+fn a_script_may_start_it_in_the_background_and_end_it() {
+    let shell = Shell::new();
+    shell.ok(&["create", "x"]);
+    // A shell without job control has what it starts in the background ignore INT.
+    let script = format!(
+        "{} sub x & echo $!; wait $!; echo $?",
+        env!("CARGO_BIN_EXE_slipring")
+    );
+    let run = std::process::Command::new("sh")
+        .args(["-c", &script])
+        .env("SLIPRING_DIR", shell.directory.path())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut run = Killed(run);
+    let mut output = BufReader::new(run.stdout.take().unwrap());
+    let mut line = String::new();
+    output.read_line(&mut line).unwrap();
+    shell.attached("x");
+    send(number_of(&line), Signal::INT);
+    line.clear();
+    output.read_line(&mut line).unwrap();
+    assert_eq!(line.trim(), "130", "as a shell says it");
+    run.wait().unwrap();
+}
