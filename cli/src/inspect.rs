@@ -6,6 +6,8 @@ use crate::Outcome;
 use serde_json::{json, Value};
 use slipring::{Form, Latencies, ReaderStatus, Ring, RingStatus};
 use std::io::Write;
+use std::path::PathBuf;
+use std::time::Duration;
 
 #[derive(clap::Args)]
 pub struct LsArguments {
@@ -25,11 +27,21 @@ pub struct StatArguments {
 
 #[derive(clap::Args)]
 pub struct ForgetArguments {
-    /// Name of the ring, or a path that begins with / or .
+    /// Name of the ring, or a path that begins with / or .; with --via, name of the durable cursor
     name: String,
     /// Name of the durable cursor
-    cursor: String,
+    #[arg(required_unless_present = "via", conflicts_with = "via")]
+    cursor: Option<String>,
+    /// Ask the broker at this socket
+    #[arg(long, value_name = "SOCKET")]
+    via: Option<PathBuf>,
+    /// The cursor of this user, not of this process's own; for the broker's user and root
+    #[arg(long, value_name = "UID", requires = "via")]
+    user: Option<u32>,
 }
+
+/// How long a broker may take to answer.
+const BROKER_ANSWERS: Duration = Duration::from_secs(5);
 
 #[derive(clap::Args)]
 pub struct RmArguments {
@@ -220,17 +232,25 @@ fn kind(reader: &ReaderStatus) -> &'static str {
 }
 
 pub fn forget(arguments: &ForgetArguments) -> Outcome {
-    let ring = Target::parse(&arguments.name).open()?;
-    if ring.forget_cursor(&arguments.cursor)? {
+    let (existed, cursor, place) = match (&arguments.via, &arguments.cursor) {
+        (Some(socket), _) => {
+            let (name, user) = (&arguments.name, arguments.user);
+            let existed = Ring::forget_cursor_via(socket, name, user, BROKER_ANSWERS)?;
+            (existed, name, socket.clone())
+        }
+        (None, cursor) => {
+            let ring = Target::parse(&arguments.name).open()?;
+            let cursor = cursor.as_ref().unwrap_or(&arguments.name);
+            let place = ring.path().to_owned();
+            (ring.forget_cursor(cursor)?, cursor, place)
+        }
+    };
+    if existed {
         Ok(())
     } else {
         Err(Failure::new(
             crate::failure::NOT_FOUND,
-            format!(
-                "no cursor {} in {}",
-                arguments.cursor,
-                ring.path().display()
-            ),
+            format!("no cursor {cursor} in {}", place.display()),
         ))
     }
 }

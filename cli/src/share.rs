@@ -32,7 +32,8 @@ pub struct Arguments {
     /// Bytes of data, a power of two
     #[arg(long, value_name = "BYTES", default_value = "1MiB", value_parser = text::bytes)]
     capacity: u64,
-    /// How many readers can be connected at once
+    /// How many readers can be connected at once, shared out evenly: the broker's own user and root
+    /// together, each --user and each --group have the same part
     #[arg(long, value_name = "N", default_value_t = 32)]
     readers: u32,
     /// Go on without readers that hold one publish back for longer than this

@@ -267,10 +267,17 @@ pub fn run(arguments: &Arguments) -> Outcome {
         if !failure.is(PRODUCER_GONE) || ring.status().abandoned {
             break;
         }
-        let next = Start::Sequence(reader.next_sequence());
+        let (before, next) = (ring.id(), reader.next_sequence());
         drop(reader);
         ring = ring.reconnect(patience(arguments))?;
-        reader = Reader::attach(&ring, arguments, next)?;
+        // A broker that was started again has another ring, which counts anew.
+        let start = if ring.id() == before {
+            Start::Sequence(next)
+        } else {
+            eprintln!("slipring: the broker was started again: a new ring from its oldest message");
+            Start::Oldest
+        };
+        reader = Reader::attach(&ring, arguments, start)?;
         result = follow(arguments, &mut reader, &mut printer, &stop);
     }
     printer.flush()?;

@@ -4,7 +4,7 @@
 //! in use.
 
 use super::error::ConnectError;
-use super::wire::{ask, confirm, learn, Reply, Request};
+use super::wire::{ask, confirm, learn, Learned, Reply, Request};
 use crate::endpoint::{Origin, Ring};
 use crate::segment::{isolated, NameError, OpenError};
 use crate::wait::Deadline;
@@ -13,6 +13,7 @@ use rustix::io::Errno;
 use rustix::net::{connect, socket_with, AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::time::Duration;
 
 impl Ring {
     /// Asks the broker at a socket for an isolated ring to read: one consumer or observer, which
@@ -23,20 +24,25 @@ impl Ring {
     /// which goes on with the same sequences, is got by [`reconnect`](Self::reconnect).
     ///
     /// # Errors
-    /// [`ConnectError`]: nobody listens, not this user, no row, no producer in time; or what was
-    /// handed over is not sealed as it should be.
+    /// [`ConnectError`]: no broker, not this user, no row, no producer in time; or what was handed over
+    /// is not sealed as it should be.
     pub fn connect(
         socket: impl AsRef<Path>,
         deadline: impl Into<Deadline>,
     ) -> Result<Self, ConnectError> {
-        Self::join(socket.as_ref(), "", 0, deadline.into())
+        let path = socket.as_ref().to_owned();
+        Self::join(Origin::new(path, ""), deadline.into())
     }
 
-    /// As [`connect`](Self::connect), for the row that holds this durable cursor. Let go of a ring
-    /// that was connected under the same name first.
+    /// As [`connect`](Self::connect), for a row that holds this durable cursor. Let go of a ring that was
+    /// connected under the same name first. Each user has names of its own.
+    ///
+    /// The broker keeps the cursor while no reader uses it, over all producers and until
+    /// [`forget_cursor_via`](Self::forget_cursor_via); a broker that is started again has none.
     ///
     /// # Errors
-    /// As [`connect`](Self::connect), and [`ConnectError::CursorInUse`].
+    /// As [`connect`](Self::connect), [`ConnectError::CursorInUse`], and [`ConnectError::CursorLimit`]: a
+    /// user can have 64.
     pub fn connect_cursor(
         socket: impl AsRef<Path>,
         name: &str,
@@ -44,11 +50,42 @@ impl Ring {
     ) -> Result<Self, ConnectError> {
         crate::segment::CursorName::new(name)
             .map_err(|error: NameError| ConnectError::Open(OpenError::Name(error)))?;
-        Self::join(socket.as_ref(), name, 0, deadline.into())
+        let path = socket.as_ref().to_owned();
+        Self::join(Origin::new(path, name), deadline.into())
+    }
+
+    /// Asks the broker at a socket to forget a durable cursor: this user's, or that of another user, which
+    /// is for the broker's own user and root. Returns `true` if there was one.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect), and [`ConnectError::CursorInUse`] while a reader uses it.
+    pub fn forget_cursor_via(
+        socket: impl AsRef<Path>,
+        name: &str,
+        user: Option<u32>,
+        deadline: impl Into<Deadline>,
+    ) -> Result<bool, ConnectError> {
+        crate::segment::CursorName::new(name)
+            .map_err(|error: NameError| ConnectError::Open(OpenError::Name(error)))?;
+        let wanted = Request::Forget {
+            name: name.to_owned(),
+            user,
+        };
+        let path = socket.as_ref();
+        match request(path, &wanted, deadline.into())? {
+            (Reply::Forgotten { existed }, ..) => Ok(existed),
+            _ => Err(ConnectError::Nonsense {
+                path: path.to_owned(),
+            }),
+        }
     }
 
     /// Gives the ring back to its broker and waits for that of the next producer, under the same
     /// cursor if there was one. Let go of its handles, and of clones of the ring, first.
+    ///
+    /// If the broker was started again meanwhile, this is the new broker's ring: its [`id`](Self::id) is
+    /// another, its sequences are counted anew, and it knows no cursor of the old one. Begin at
+    /// [`Start::Oldest`](crate::Start::Oldest) then.
     ///
     /// # Errors
     /// As [`connect`](Self::connect); [`ConnectError::NoBroker`] if this ring came from none.
@@ -59,12 +96,7 @@ impl Ring {
             });
         };
         drop(self);
-        Self::join(
-            &origin.socket,
-            &origin.cursor,
-            origin.stream,
-            deadline.into(),
-        )
+        Self::join(origin, deadline.into())
     }
 
     /// Asks the broker at a socket to be the producer of its isolated ring. From then on no other
@@ -77,42 +109,42 @@ impl Ring {
         deadline: impl Into<Deadline>,
     ) -> Result<Self, ConnectError> {
         let path = socket.as_ref();
-        let granted = request(path, &Request::Produce, deadline.into())?;
-        let Granted {
-            connection, files, ..
-        } = granted;
+        let deadline = deadline.into();
+        let (Reply::Granted { .. }, connection, files) =
+            request(path, &Request::Produce, deadline)?
+        else {
+            return Err(nonsense(path));
+        };
         let again = connection.try_clone().map_err(|source| ConnectError::Io {
             what: "keep the connection to",
             path: path.to_owned(),
             source,
         })?;
         let segment = isolated::write(files, Some(connection))?;
-        confirm(&again).map_err(|e| io("answer", path, e))?;
+        confirm(&again).map_err(|e| match e {
+            Errno::PIPE | Errno::CONNRESET => gone(path),
+            e => io("answer", path, e),
+        })?;
         Ok(Self::from_segment(segment))
     }
 
-    fn join(path: &Path, name: &str, after: u32, deadline: Deadline) -> Result<Self, ConnectError> {
+    /// Joins a later stream than that of an origin.
+    fn join(mut origin: Origin, deadline: Deadline) -> Result<Self, ConnectError> {
         let wanted = Request::Read {
-            name: name.to_owned(),
-            after,
+            name: origin.cursor.clone(),
+            after: origin.stream,
+            ring: origin.ring,
         };
-        let granted = request(path, &wanted, deadline)?;
-        let origin = Origin {
-            socket: path.to_owned(),
-            cursor: name.to_owned(),
-            stream: granted.stream,
+        let path = &origin.socket;
+        let (Reply::Granted { row, stream, ring }, connection, files) =
+            request(path, &wanted, deadline)?
+        else {
+            return Err(nonsense(path));
         };
-        let segment = isolated::join(granted.files, granted.row, granted.connection)?;
+        let segment = isolated::join(files, row, connection)?;
+        (origin.stream, origin.ring) = (stream, ring);
         Ok(Self::from_segment(segment).with_origin(origin))
     }
-}
-
-/// What a broker handed out.
-struct Granted {
-    connection: OwnedFd,
-    row: u32,
-    stream: u32,
-    files: Vec<OwnedFd>,
 }
 
 fn io(what: &'static str, path: &Path, error: Errno) -> ConnectError {
@@ -123,46 +155,98 @@ fn io(what: &'static str, path: &Path, error: Errno) -> ConnectError {
     }
 }
 
-/// Sends a request and waits for what it brings.
-fn request(path: &Path, request: &Request, deadline: Deadline) -> Result<Granted, ConnectError> {
-    let own = || path.to_owned();
-    let socket = socket_with(
-        AddressFamily::UNIX,
-        SocketType::SEQPACKET,
-        SocketFlags::CLOEXEC,
-        None,
-    )
-    .map_err(|e| io("make a socket for", path, e))?;
-    let address = SocketAddrUnix::new(path).map_err(|_| ConnectError::NoBroker { path: own() })?;
-    match connect(&socket, &address) {
-        Ok(()) => {}
-        Err(Errno::NOENT | Errno::CONNREFUSED | Errno::NOTSOCK | Errno::PROTOTYPE) => {
-            return Err(ConnectError::NoBroker { path: own() })
-        }
-        Err(Errno::ACCESS | Errno::PERM) => return Err(ConnectError::Forbidden { path: own() }),
-        Err(error) => return Err(io("connect to", path, error)),
+fn nonsense(path: &Path) -> ConnectError {
+    ConnectError::Nonsense {
+        path: path.to_owned(),
     }
-    ask(&socket, request).map_err(|e| io("ask", path, e))?;
-    wait(&socket, path, deadline)?;
-    match learn(&socket).map_err(|e| io("hear from", path, e))? {
-        None => Err(ConnectError::Nonsense { path: own() }),
-        Some((Reply::Granted { row, stream }, files)) => Ok(Granted {
-            connection: socket,
-            row,
-            stream,
-            files,
-        }),
-        Some((Reply::Forbidden, _)) => Err(ConnectError::Forbidden { path: own() }),
-        Some((Reply::ProducerExists, _)) => Err(ConnectError::ProducerExists { path: own() }),
-        Some((Reply::NoRow, _)) => Err(ConnectError::NoRow { path: own() }),
-        Some((Reply::CursorInUse, _)) => Err(ConnectError::CursorInUse {
+}
+
+fn gone(path: &Path) -> ConnectError {
+    ConnectError::NoBroker {
+        path: path.to_owned(),
+    }
+}
+
+/// How often a broker is tried again that has no room for another connection now.
+const AGAIN: Duration = Duration::from_millis(1);
+
+/// Connects to a broker. A broker that accepts nothing, because it is stopped or flooded, is tried until
+/// the deadline.
+fn dial(path: &Path, deadline: Deadline) -> Result<OwnedFd, ConnectError> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)
+        .map_err(|e| io("make a socket for", path, e))?;
+    let address = SocketAddrUnix::new(path).map_err(|_| gone(path))?;
+    loop {
+        return match connect(&socket, &address) {
+            Ok(()) => Ok(socket),
+            Err(Errno::AGAIN) if deadline.passed() => Err(ConnectError::TimedOut {
+                path: path.to_owned(),
+            }),
+            Err(Errno::AGAIN) => {
+                std::thread::sleep(AGAIN);
+                continue;
+            }
+            Err(Errno::INTR) => continue,
+            Err(Errno::NOENT | Errno::CONNREFUSED | Errno::NOTSOCK | Errno::PROTOTYPE) => {
+                Err(gone(path))
+            }
+            Err(Errno::ACCESS | Errno::PERM) => Err(ConnectError::Forbidden {
+                path: path.to_owned(),
+            }),
+            Err(error) => Err(io("connect to", path, error)),
+        };
+    }
+}
+
+/// Sends a request and waits for what it brings: a reply that is no refusal, the connection, and the
+/// descriptors that came with the reply.
+fn request(
+    path: &Path,
+    request: &Request,
+    deadline: Deadline,
+) -> Result<(Reply, OwnedFd, Vec<OwnedFd>), ConnectError> {
+    let socket = dial(path, deadline)?;
+    match ask(&socket, request) {
+        // A broker that refused without having read the request has answered all the same.
+        Ok(()) | Err(Errno::PIPE | Errno::CONNRESET) => {}
+        Err(error) => return Err(io("ask", path, error)),
+    }
+    let (reply, files) = loop {
+        wait(&socket, path, deadline)?;
+        match learn(&socket) {
+            Ok(Learned::Reply(reply, files)) => break (reply, files),
+            Ok(Learned::Nothing) => return Err(gone(path)),
+            Ok(Learned::Nonsense) => return Err(nonsense(path)),
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            Err(error) => return Err(io("hear from", path, error)),
+        }
+    };
+    let own = || path.to_owned();
+    Err(match reply {
+        Reply::Granted { .. } | Reply::Forgotten { .. } => return Ok((reply, socket, files)),
+        Reply::Forbidden => ConnectError::Forbidden { path: own() },
+        Reply::ProducerExists => ConnectError::ProducerExists { path: own() },
+        Reply::NoRow => ConnectError::NoRow { path: own() },
+        Reply::RowLimit { rows } => ConnectError::RowLimit { path: own(), rows },
+        Reply::CursorInUse => ConnectError::CursorInUse {
             name: match request {
-                Request::Read { name, .. } => name.clone(),
+                Request::Read { name, .. } | Request::Forget { name, .. } => name.clone(),
                 Request::Produce => String::new(),
             },
-        }),
-        Some((Reply::BadRequest, _)) => Err(ConnectError::Nonsense { path: own() }),
-    }
+        },
+        Reply::CursorLimit { cursors, oldest } => ConnectError::CursorLimit {
+            path: own(),
+            cursors,
+            oldest: oldest.map_or(String::new(), |name| name.to_string()),
+        },
+        Reply::Busy => ConnectError::Busy { path: own() },
+        Reply::Exhausted { errno } => ConnectError::Exhausted {
+            path: own(),
+            source: std::io::Error::from_raw_os_error(errno),
+        },
+        Reply::BadRequest => nonsense(path),
+    })
 }
 
 fn wait(socket: &OwnedFd, path: &Path, deadline: Deadline) -> Result<(), ConnectError> {

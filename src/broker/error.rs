@@ -2,7 +2,7 @@
 //!
 //! Layer 8.
 
-use crate::segment::{CreateError, OpenError};
+use crate::segment::{CreateError, NameError, OpenError};
 use core::fmt;
 use std::io;
 use std::path::PathBuf;
@@ -31,7 +31,14 @@ pub enum BrokerError {
     /// The readers of an isolated ring share no words, so none of them can keep a histogram that others
     /// read: it cannot have [stamps](crate::Builder::stamps).
     Stamps,
-    /// The files of the ring could not be made.
+    /// A process that lives uses the cursor that was to be forgotten.
+    CursorInUse {
+        /// Its name.
+        name: String,
+    },
+    /// No cursor can have this name.
+    Name(NameError),
+    /// What the builder describes cannot be made.
     Create(CreateError),
     /// The kernel refused something else.
     Io {
@@ -48,7 +55,7 @@ pub enum BrokerError {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ConnectError {
-    /// Nobody listens there.
+    /// No broker listens there, or it went away before it answered.
     NoBroker {
         /// The socket.
         path: PathBuf,
@@ -63,22 +70,52 @@ pub enum ConnectError {
         /// The socket.
         path: PathBuf,
     },
-    /// Every row is taken.
+    /// Every row is in use, or was another user's: until the next producer comes a row is given to one
+    /// user only, because a reader can keep what it was given.
     NoRow {
         /// The socket.
         path: PathBuf,
     },
-    /// Somebody alive uses the cursor.
+    /// This user has as many rows as one user can have.
+    RowLimit {
+        /// The socket.
+        path: PathBuf,
+        /// How many.
+        rows: u32,
+    },
+    /// A process that lives uses the cursor.
     CursorInUse {
         /// Its name.
         name: String,
+    },
+    /// This user has as many durable cursors as one user can have.
+    CursorLimit {
+        /// The socket.
+        path: PathBuf,
+        /// How many.
+        cursors: u32,
+        /// The one that has been away for the longest time; empty if none is away.
+        oldest: String,
+    },
+    /// The broker has as many connections of this user as it serves at once, or waited for the request for
+    /// more than a second.
+    Busy {
+        /// The socket.
+        path: PathBuf,
+    },
+    /// The kernel refused the broker the descriptors or the memory that this takes.
+    Exhausted {
+        /// The socket.
+        path: PathBuf,
+        /// The kernel's reason.
+        source: io::Error,
     },
     /// No producer came in time, or the broker did not answer.
     TimedOut {
         /// The socket.
         path: PathBuf,
     },
-    /// Whoever listens there is no broker of this version.
+    /// What listens there is no broker of this version.
     Nonsense {
         /// The socket.
         path: PathBuf,
@@ -104,6 +141,8 @@ impl BrokerError {
             Self::BadPath { .. } => 701,
             Self::TooManyReaders { .. } => 702,
             Self::Stamps => 703,
+            Self::CursorInUse { .. } => 410,
+            Self::Name(_) => 704,
             Self::Create(error) => error.code(),
             Self::Io { .. } => 799,
         }
@@ -121,6 +160,10 @@ impl ConnectError {
             Self::CursorInUse { .. } => 410,
             Self::TimedOut { .. } => 714,
             Self::Nonsense { .. } => 715,
+            Self::RowLimit { .. } => 716,
+            Self::CursorLimit { .. } => 717,
+            Self::Busy { .. } => 718,
+            Self::Exhausted { .. } => 719,
             Self::Open(error) => error.code(),
             Self::Io { .. } => 799,
         }
@@ -146,6 +189,10 @@ impl fmt::Display for BrokerError {
             Self::Stamps => f.write_str(
                 "an isolated ring cannot have stamps, because its readers share no words for what they measure: create it without",
             ),
+            Self::CursorInUse { name } => {
+                write!(f, "the cursor {name} is in use: stop its user first")
+            }
+            Self::Name(error) => error.fmt(f),
             Self::Create(error) => error.fmt(f),
             Self::Io { what, path, source } => {
                 write!(f, "could not {what} {}: {source}", path.display())
@@ -159,7 +206,7 @@ impl fmt::Display for ConnectError {
         match self {
             Self::NoBroker { path } => write!(
                 f,
-                "no broker listens at {}: start one with 'slipring share'",
+                "no broker listens at {}, or it went away: start one with 'slipring share'",
                 path.display()
             ),
             Self::Forbidden { path } => write!(
@@ -174,7 +221,37 @@ impl fmt::Display for ConnectError {
             ),
             Self::NoRow { path } => write!(
                 f,
-                "all rows of the ring at {} are taken: stop a reader, or start the broker with more",
+                "no row is left in the ring at {}: each is in use or was another user's; stop a reader, start the broker with more, or wait for the next producer",
+                path.display()
+            ),
+            Self::RowLimit { path, rows } => write!(
+                f,
+                "this user has the {rows} rows that one user can have of the ring at {}: stop one of its readers, or start the broker with more rows",
+                path.display()
+            ),
+            Self::CursorLimit { path, cursors, oldest } => {
+                write!(
+                    f,
+                    "this user has {cursors} cursors at {}, as many as one user can have: forget one",
+                    path.display()
+                )?;
+                match oldest.as_str() {
+                    "" => Ok(()),
+                    oldest => write!(
+                        f,
+                        "; {oldest} has been away the longest ('slipring forget --via {} {oldest}')",
+                        path.display()
+                    ),
+                }
+            }
+            Self::Busy { path } => write!(
+                f,
+                "the broker at {} has as many connections of this user as it serves, or got no request for a second: stop one, or try again",
+                path.display()
+            ),
+            Self::Exhausted { path, source } => write!(
+                f,
+                "the broker at {} could not do it: {source}; raise its limits, or start it with fewer rows",
                 path.display()
             ),
             Self::CursorInUse { name } => write!(
@@ -183,7 +260,7 @@ impl fmt::Display for ConnectError {
             ),
             Self::TimedOut { path } => write!(
                 f,
-                "no producer came to the ring at {} in time",
+                "no producer came to the ring at {} in time, or its broker does not answer",
                 path.display()
             ),
             Self::Nonsense { path } => write!(

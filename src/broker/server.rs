@@ -1,48 +1,60 @@
-//! The broker: who is connected, what they hold, and who gets what.
+//! The broker: who is connected, what they hold, and when they are served.
 //!
 //! Layer 8. One thread, one `poll`. Nothing a client does can make it wait, grow without bound, or
 //! hand out what is not that client's: a request has a fixed size, a client that says nothing useful
-//! is dropped after a second, and there are at most as many as there are rows and a few.
+//! is dropped after a second, and each user has so many connections and no more. What may be missing
+//! for a moment (a lock that a dying process holds, a descriptor) is waited for no longer than two
+//! seconds; then the client is told.
 
+use super::access::{Access, Owner};
+use super::admit::{is_shortage, Outcome};
+use super::cursors::{Cursors, Whereabouts};
 use super::error::BrokerError;
-use super::listen::{io, listen_at};
-use super::stream::{carry, inherit, Cursor, Stream};
+use super::listen::{io, Listener};
+use super::stream::Stream;
 use super::wire::{answer, hear, is_confirmation, Reply, Request};
-use super::Access;
 use crate::endpoint::Builder;
 use crate::layout::description::Description;
-use crate::layout::lines::RowState;
-use crate::ring::gate::{is_evicted, EXPELLED};
-use crate::ring::observer::{Observer, Resume};
-use crate::ring::Start;
-use crate::segment::isolated::{Isolated, MAX_SEATS};
-use crate::segment::{CreateError, CursorName, Role};
-use crate::sync::Ordering::Relaxed;
+use crate::segment::isolated::MAX_SEATS;
+use crate::segment::CursorName;
 use rustix::event::{poll, PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::net::{accept_with, sockopt, SocketFlags};
-use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// How long a client may take to say what it wants.
+/// How long a client may take to say what it wants, and to read why it does not get it.
 const MANNERS: Duration = Duration::from_secs(1);
 /// How often to ask whether the kernel has freed what a dead process held.
 const KERNEL: Duration = Duration::from_millis(1);
-/// How many clients may be connected beyond those that hold rows.
-const WAITING: usize = 64;
-/// How long publishes of an isolated ring are held back if nobody said otherwise.
+/// How long to wait for that.
+const BURIAL: Duration = Duration::from_secs(2);
+/// How long nothing is accepted when descriptors have run out and no client can be spared.
+const REST: Duration = Duration::from_millis(100);
+/// How many clients of a user may be connected, and say what they want, beside those that hold or wait for
+/// something. One that does not wait always finds room.
+const SPARE: usize = 4;
+/// How many clients are accepted at a time.
+const WELCOMES: usize = 16;
+/// How many that were refused are kept until they have said what they wanted. The kernel would tell
+/// them of a broken connection instead of the reason.
+const FAREWELLS: usize = 32;
+/// How long publishes of an isolated ring are held back unless the builder says otherwise.
 const PATIENCE: Duration = Duration::from_millis(100);
 
 /// Hands an isolated ring to those it may have it.
 ///
 /// # Guarantees
 /// - A reader gets the stream read-only, sealed against every other writer, and a row of its own.
-/// - A row is given to one client at a time, and again only when its lock is free.
+/// - A row is given to one client at a time, and for the life of a stream to clients of one user only.
+/// - Rows, connections and cursors are shared out among the users that are let in ([`Access`]): no user
+///   can take what another one needs.
 /// - When a producer is gone the next one gets a new stream, with the messages of the old one that
 ///   are still there, the same sequences, and the cursors.
 ///
-/// Dropping it removes the socket; whoever was let in goes on.
+/// Dropping it removes the socket; readers and the producer that were let in go on. Its cursors are gone
+/// then, and a broker that is bound there later makes a new ring.
 ///
 /// ```
 /// use slipring::{Access, Broker, Ring, Start};
@@ -66,39 +78,40 @@ const PATIENCE: Duration = Duration::from_millis(100);
 /// ```
 #[derive(Debug)]
 pub struct Broker {
-    path: PathBuf,
-    listener: OwnedFd,
-    description: Description,
-    access: Access,
-    clients: Vec<Client>,
-    /// The stream of the present or last producer, and before it those that somebody still reads.
-    streams: Vec<Stream>,
-    next_stream: u32,
-    /// Whether somebody waits for the kernel to free what a dead process held.
+    listener: Listener,
+    pub(super) description: Description,
+    pub(super) access: Access,
+    /// In the order in which they came.
+    pub(super) clients: Vec<Client>,
+    /// Those that were refused, and since when.
+    farewells: Vec<(OwnedFd, Instant)>,
+    /// The stream of the present or last producer, and before it those that are still read.
+    pub(super) streams: Vec<Stream>,
+    pub(super) next_stream: u32,
+    pub(super) cursors: Cursors,
+    /// Whether a client waits for the kernel to free what a dead process held.
     waits_for_kernel: bool,
-}
-
-/// What becomes of a request.
-enum Outcome {
-    Granted,
-    Refused(Reply),
-    /// A dead process still holds what is needed, for as long as the kernel takes to bury it.
-    Later,
+    /// Whether a request could not be served for want of descriptors.
+    pub(super) lacks_descriptors: bool,
+    /// Nothing is accepted before.
+    rests_until: Option<Instant>,
 }
 
 #[derive(Debug)]
-struct Client {
-    socket: OwnedFd,
-    uid: u32,
+pub(super) struct Client {
+    pub(super) socket: OwnedFd,
+    pub(super) owner: Owner,
     since: Instant,
-    holds: Holds,
+    pub(super) holds: Holds,
+    /// Since when it waits for what should be there in a moment.
+    delayed: Option<Instant>,
 }
 
 /// What a client has, or waits for.
 #[derive(Debug, PartialEq, Eq)]
-enum Holds {
+pub(super) enum Holds {
     Nothing,
-    /// Waits for a producer.
+    /// Waits for its request to be served.
     Waits(Request),
     Reader {
         stream: u32,
@@ -109,13 +122,20 @@ enum Holds {
     },
 }
 
+/// What a wait brought.
+struct Heard {
+    knocks: bool,
+    clients: Vec<usize>,
+    farewells: Vec<usize>,
+}
+
 impl Broker {
     /// Listens at a socket for those who want the ring that a builder describes. Where the builder
     /// lies does not matter; unless it evicts after a time of its own, it does so after 100
     /// milliseconds.
     ///
     /// # Errors
-    /// [`BrokerError`]: somebody listens there, the path cannot be a socket, bad sizes.
+    /// [`BrokerError`]: another broker listens there, the path cannot be a socket, bad sizes.
     pub fn bind(
         socket: impl AsRef<Path>,
         builder: Builder,
@@ -136,22 +156,25 @@ impl Broker {
         if !geometry.evicts() {
             *geometry = geometry.evicting_after(PATIENCE.as_nanos() as u64);
         }
-        let listener = listen_at(&path, &access)?;
+        let listener = Listener::at(&path, &access)?;
         Ok(Self {
-            path,
             listener,
             description,
             access,
             clients: Vec::new(),
+            farewells: Vec::new(),
             streams: Vec::new(),
             next_stream: 1,
+            cursors: Cursors::default(),
             waits_for_kernel: false,
+            lacks_descriptors: false,
+            rests_until: None,
         })
     }
 
     /// Where it listens.
     pub fn path(&self) -> &Path {
-        &self.path
+        self.listener.path()
     }
 
     /// How many readers and producers hold something now.
@@ -160,74 +183,192 @@ impl Broker {
         self.clients.iter().filter(holds).count()
     }
 
-    /// Serves whoever comes within this time, and returns after it, or after something happened.
+    /// Forgets a durable cursor of a user. Returns `true` if there was one.
+    ///
+    /// # Errors
+    /// [`BrokerError::CursorInUse`] while a reader uses it, [`BrokerError::Name`].
+    pub fn forget_cursor(&mut self, user: u32, name: &str) -> Result<bool, BrokerError> {
+        let checked = CursorName::new(name).map_err(BrokerError::Name)?;
+        self.take_back();
+        let owner = self.cursors.owner(user);
+        match self.cursors.find(owner, checked) {
+            Some(Whereabouts::Lent { .. }) => Err(BrokerError::CursorInUse {
+                name: name.to_owned(),
+            }),
+            _ => Ok(self.cursors.forget(owner, checked)),
+        }
+    }
+
+    /// Serves the clients that come within this time, and returns after it, or after something happened.
     /// Call it in a loop.
     ///
     /// # Errors
     /// [`BrokerError::Io`] if it cannot wait any more. What one client does is never an error.
     pub fn serve(&mut self, limit: Duration) -> Result<(), BrokerError> {
-        let (listens, heard) = self.wait(limit)?;
-        for at in heard.into_iter().rev() {
+        let heard = self.wait(limit)?;
+        for at in heard.clients.into_iter().rev() {
             if !self.attend(at) {
-                self.clients.remove(at);
+                self.dismiss(at);
             }
         }
-        self.clients
-            .retain(|client| client.holds != Holds::Nothing || client.since.elapsed() < MANNERS);
-        if listens {
+        for at in heard.farewells.into_iter().rev() {
+            // What it wanted is read, so closing breaks nothing.
+            let (socket, _) = self.farewells.remove(at);
+            let _ = hear(&socket, &mut [0; 128]);
+        }
+        self.farewells
+            .retain(|(_, since)| since.elapsed() < MANNERS);
+        let silent =
+            |client: &Client| client.holds == Holds::Nothing && client.since.elapsed() >= MANNERS;
+        while let Some(at) = self.clients.iter().position(silent) {
+            self.refuse(at, Reply::Busy);
+        }
+        if heard.knocks {
             self.welcome();
         }
+        self.take_back();
         self.serve_waiting();
+        if std::mem::take(&mut self.lacks_descriptors) {
+            self.spare_one();
+        }
         Ok(())
     }
 
-    /// Whether somebody knocks, and which clients said something or left.
-    fn wait(&self, limit: Duration) -> Result<(bool, Vec<usize>), BrokerError> {
-        let sockets = self.clients.iter().map(|client| &client.socket);
-        let mut fds: Vec<PollFd<'_>> = std::iter::once(&self.listener)
-            .chain(sockets)
+    /// Waits for clients that come, say something, or leave.
+    fn wait(&mut self, limit: Duration) -> Result<Heard, BrokerError> {
+        let now = Instant::now();
+        self.rests_until = self.rests_until.filter(|until| *until > now);
+        let mut limit = limit;
+        let unsettled = |client: &Client| client.holds == Holds::Nothing;
+        if self.clients.iter().any(unsettled) || !self.farewells.is_empty() {
+            limit = limit.min(MANNERS);
+        }
+        if let Some(until) = self.rests_until {
+            limit = limit.min(until - now);
+        }
+        if self.waits_for_kernel {
+            limit = limit.min(KERNEL);
+        }
+        let clients = self.clients.iter().map(|client| client.socket.as_fd());
+        let farewells = self.farewells.iter().map(|(socket, _)| socket.as_fd());
+        // A socket that is not accepted from would end every wait at once.
+        let listener = self.rests_until.is_none().then(|| self.listener.as_fd());
+        let sockets: Vec<_> = clients.chain(farewells).chain(listener).collect();
+        let mut fds: Vec<PollFd<'_>> = sockets
+            .iter()
             .map(|socket| PollFd::new(socket, PollFlags::IN))
             .collect();
-        let unsettled = |client: &Client| client.holds == Holds::Nothing;
-        let limit = match self.clients.iter().any(unsettled) {
-            true => limit.min(MANNERS),
-            false => limit,
-        };
-        let limit = match self.waits_for_kernel {
-            true => limit.min(KERNEL),
-            false => limit,
-        };
         match poll(&mut fds, Timespec::try_from(limit).ok().as_ref()) {
             Ok(_) | Err(Errno::INTR) => {}
-            Err(error) => return Err(io("wait at", &self.path, error)),
+            Err(error) => return Err(io("wait at", self.path(), error)),
         }
-        let said = |fd: &PollFd<'_>| !fd.revents().is_empty();
-        let heard = (0..self.clients.len()).filter(|at| said(&fds[at + 1]));
-        Ok((said(&fds[0]), heard.collect()))
+        let said = |at: &usize| fds.get(*at).is_some_and(|fd| !fd.revents().is_empty());
+        let (clients, farewells) = (self.clients.len(), self.farewells.len());
+        Ok(Heard {
+            knocks: said(&(clients + farewells)),
+            clients: (0..clients).filter(said).collect(),
+            farewells: (0..farewells).filter(|at| said(&(clients + at))).collect(),
+        })
     }
 
-    /// Accepts one client.
+    /// Accepts clients.
     fn welcome(&mut self) {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let Ok(socket) = accept_with(&self.listener, flags) else {
-            return;
-        };
-        let most = self.description.geometry.rows as usize + WAITING;
-        let Ok(who) = sockopt::socket_peercred(&socket) else {
-            return;
-        };
-        if !self.access.may_read(who.uid.as_raw(), who.gid.as_raw()) {
-            let _ = answer(&socket, Reply::Forbidden, &[]);
-            return;
+        for _ in 0..WELCOMES {
+            let socket = match accept_with(&self.listener, flags) {
+                Ok(socket) => socket,
+                Err(error) => {
+                    let shortage =
+                        is_shortage(error) || matches!(error, Errno::NOMEM | Errno::NOBUFS);
+                    if shortage && !self.spare_one() {
+                        self.rests_until = Some(Instant::now() + REST);
+                    }
+                    return;
+                }
+            };
+            let Ok(who) = sockopt::socket_peercred(&socket) else {
+                continue;
+            };
+            match self.access.owner(who.uid.as_raw(), who.gid.as_raw()) {
+                None => self.say_farewell(socket, Reply::Forbidden),
+                Some(owner) if self.has_room(owner) => self.clients.push(Client {
+                    socket,
+                    owner,
+                    since: Instant::now(),
+                    holds: Holds::Nothing,
+                    delayed: None,
+                }),
+                Some(_) => self.say_farewell(socket, Reply::Busy),
+            }
         }
-        if self.clients.len() < most {
-            self.clients.push(Client {
-                socket,
-                uid: who.uid.as_raw(),
-                since: Instant::now(),
-                holds: Holds::Nothing,
-            });
+    }
+
+    /// Whether there is room for one more client of an owner. If need be, the one goes that has been
+    /// silent for the longest time: those who speak at once, as a producer does, always find room.
+    fn has_room(&mut self, owner: Owner) -> bool {
+        let rows = self.description.geometry.rows;
+        let any = |_: &Client| true;
+        if self.count(owner, any) >= self.access.connections(owner, rows) + SPARE {
+            return self.replace_silent(&|other| other == owner);
         }
+        let members = self.access.connections_of_members(rows) + SPARE;
+        if owner.is_member() && self.count_members(any) >= members {
+            return self.replace_silent(&Owner::is_member);
+        }
+        true
+    }
+
+    /// Whether one more client of an owner may wait for a row.
+    fn has_room_to_wait(&self, owner: Owner) -> bool {
+        let rows = self.description.geometry.rows;
+        let settled = |client: &Client| client.holds != Holds::Nothing;
+        self.count(owner, settled) < self.access.connections(owner, rows)
+            && (!owner.is_member()
+                || self.count_members(settled) < self.access.connections_of_members(rows))
+    }
+
+    fn count(&self, owner: Owner, which: impl Fn(&Client) -> bool) -> usize {
+        let clients = self.clients.iter();
+        clients.filter(|c| c.owner == owner && which(c)).count()
+    }
+
+    fn count_members(&self, which: impl Fn(&Client) -> bool) -> usize {
+        let clients = self.clients.iter();
+        clients.filter(|c| c.owner.is_member() && which(c)).count()
+    }
+
+    fn replace_silent(&mut self, who: &dyn Fn(Owner) -> bool) -> bool {
+        let silent = |client: &Client| client.holds == Holds::Nothing && who(client.owner);
+        let found = self.clients.iter().position(silent);
+        if let Some(at) = found {
+            self.refuse(at, Reply::Busy);
+        }
+        found.is_some()
+    }
+
+    /// Ends the connection of the last client that waits of the owner who has most of them, if that one
+    /// has several.
+    fn spare_one(&mut self) -> bool {
+        let waits = |client: &Client| matches!(client.holds, Holds::Nothing | Holds::Waits(_));
+        let count = |owner: Owner| self.count(owner, waits);
+        let waiting = self.clients.iter().enumerate().filter(|(_, c)| waits(c));
+        let most = waiting.max_by_key(|(at, client)| (count(client.owner), *at));
+        match most.map(|(at, client)| (at, count(client.owner))) {
+            Some((at, many)) if many > 1 => {
+                self.refuse(at, Reply::Busy);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Tells a client that is not let in why, and keeps the connection until it has said what it wanted.
+    fn say_farewell(&mut self, socket: OwnedFd, reply: Reply) {
+        let _ = answer(&socket, reply, &[]);
+        if self.farewells.len() >= FAREWELLS {
+            self.farewells.remove(0);
+        }
+        self.farewells.push((socket, Instant::now()));
     }
 
     /// Hears what a client says; whether it stays.
@@ -241,11 +382,18 @@ impl Broker {
         };
         match &self.clients[at].holds {
             Holds::Nothing => match Request::decode(said) {
+                Some(Request::Read { .. }) if !self.has_room_to_wait(self.clients[at].owner) => {
+                    let _ = answer(&self.clients[at].socket, Reply::Busy, &[]);
+                    false
+                }
                 Some(request) => {
                     self.clients[at].holds = Holds::Waits(request);
                     true
                 }
-                None => self.refuse(at, Reply::BadRequest),
+                None => {
+                    let _ = answer(&self.clients[at].socket, Reply::BadRequest, &[]);
+                    false
+                }
             },
             Holds::Producer { stream } if is_confirmation(said) => {
                 let number = *stream;
@@ -255,237 +403,94 @@ impl Broker {
                     stream.ready
                 })
             }
-            // Nobody else has anything to say.
+            // No other client has anything to say.
             _ => false,
         }
     }
 
-    fn refuse(&self, at: usize, reply: Reply) -> bool {
+    /// Answers a client and ends its connection.
+    fn refuse(&mut self, at: usize, reply: Reply) {
         let _ = answer(&self.clients[at].socket, reply, &[]);
-        false
+        self.dismiss(at);
     }
 
-    fn admit_producer(&mut self, at: usize) -> Outcome {
-        if !Access::may_produce(self.clients[at].uid) {
-            return Outcome::Refused(Reply::Forbidden);
+    /// Ends the connection of a client, and takes note of what it had.
+    fn dismiss(&mut self, at: usize) {
+        let client = self.clients.remove(at);
+        if let Holds::Reader { stream, row } = client.holds {
+            let stream = self.streams.iter_mut().find(|s| s.number == stream);
+            if let Some(stream) = stream {
+                stream.left(row);
+            }
         }
-        if let Some(current) = self.streams.last() {
-            let holds = Holds::Producer {
-                stream: current.number,
+    }
+
+    /// Takes back the rows of clients that left, and the cursors in them, once their processes are dead
+    /// or let go of them, or after a time all the same: they are the same user's to the end of the
+    /// stream. Lets go of older streams that are not read any more.
+    fn take_back(&mut self) {
+        for stream in &mut self.streams {
+            let done = |(row, since): (u32, Instant)| {
+                let gone = since.elapsed() >= BURIAL || !stream.held(row);
+                gone.then_some(row)
             };
-            if self.clients.iter().any(|client| client.holds == holds) {
-                return Outcome::Refused(Reply::ProducerExists);
-            }
-            if current.files.is_held(Role::Producer).unwrap_or(true) {
-                return Outcome::Later;
-            }
-        }
-        let Ok(stream) = self.succeed() else {
-            return Outcome::Refused(Reply::BadRequest);
-        };
-        let number = stream.number;
-        let reply = Reply::Granted {
-            row: 0,
-            stream: number,
-        };
-        let files = stream.files.for_producer().map_err(|_| Errno::MFILE);
-        let handed = files.and_then(|files| answer(&self.clients[at].socket, reply, &files));
-        if handed.is_err() {
-            return Outcome::Refused(Reply::BadRequest);
-        }
-        self.next_stream += 1;
-        // One that was never sealed was never read.
-        self.streams.retain(|stream| stream.ready);
-        self.streams.push(stream);
-        self.clients[at].holds = Holds::Producer { stream: number };
-        Outcome::Granted
-    }
-
-    /// The stream for the next producer: what the last one left, or an empty one.
-    fn succeed(&self) -> Result<Stream, CreateError> {
-        let stream = |files| Stream {
-            number: self.next_stream,
-            files,
-            ready: false,
-            cursors: vec![None; self.description.geometry.rows as usize],
-        };
-        let Some(last) = self.streams.iter().rev().find(|stream| stream.ready) else {
-            return Isolated::create(&self.description, |_| ()).map(stream);
-        };
-        let old = last.files.memory();
-        let mut description = self.description.clone();
-        let heir = Observer::attach(old.clone(), Start::Oldest, Resume::Oldest);
-        if let Ok(heir) = &heir {
-            description.geometry.first_sequence = heir.sequence();
-        }
-        let files = Isolated::create(&description, |new| {
-            if let Ok(heir) = heir {
-                inherit(heir, new);
-            }
-            let epoch = old.producer().state.epoch.load(Relaxed);
-            new.producer().state.epoch.store(epoch, Relaxed);
-        })?;
-        // Its cursors come once it is sealed: until then it may be given up again.
-        Ok(stream(files))
-    }
-
-    /// Answers those whose time has come: a producer when the last one is gone, readers when there
-    /// is a producer.
-    fn serve_waiting(&mut self) {
-        self.move_cursors();
-        self.waits_for_kernel = false;
-        for at in (0..self.clients.len()).rev() {
-            let Holds::Waits(request) = &self.clients[at].holds else {
-                continue;
-            };
-            let current = self.streams.last().filter(|stream| stream.ready);
-            let outcome = match request.clone() {
-                Request::Produce => self.admit_producer(at),
-                Request::Read { name, after } => match current {
-                    Some(stream) if stream.number > after => self.admit_reader(at, &name),
-                    _ => continue,
-                },
-            };
-            match outcome {
-                Outcome::Granted => {}
-                Outcome::Later => self.waits_for_kernel = true,
-                Outcome::Refused(reply) => {
-                    let _ = answer(&self.clients[at].socket, reply, &[]);
-                    self.clients.remove(at);
+            let rows: Vec<u32> = stream.returning().filter_map(done).collect();
+            for row in rows {
+                if let Some(words) = stream.files.memory().row(row) {
+                    self.cursors.take_back(stream.number, row, words);
                 }
-            }
-        }
-    }
-
-    fn admit_reader(&mut self, at: usize, name: &str) -> Outcome {
-        let name = match name {
-            "" => None,
-            name => match CursorName::new(name) {
-                Ok(name) => Some(name),
-                Err(_) => return Outcome::Refused(Reply::BadRequest),
-            },
-        };
-        let uid = self.clients[at].uid;
-        let row = match self.row_for(name, uid) {
-            Ok(row) => row,
-            Err(outcome) => return outcome,
-        };
-        let Some(stream) = self.streams.last_mut() else {
-            return Outcome::Refused(Reply::NoRow);
-        };
-        if stream.cursor(row).is_none() {
-            stream.cursors[row as usize] = name.map(|name| Cursor { name, uid });
-            // Not a cursor before its owner says where it stands.
-            if let Some(words) = stream.files.memory().row(row) {
-                words.state.store(RowState::Free as u32, Relaxed);
-            }
-        }
-        stream.prepare(row, self.description.ring_id);
-        let number = stream.number;
-        let reply = Reply::Granted {
-            row,
-            stream: number,
-        };
-        let files = stream.files.for_reader(row).map_err(|_| Errno::MFILE);
-        let handed = files.and_then(|files| answer(&self.clients[at].socket, reply, &files));
-        self.clients[at].holds = Holds::Reader {
-            stream: number,
-            row,
-        };
-        match handed {
-            Ok(()) => Outcome::Granted,
-            Err(_) => Outcome::Refused(Reply::BadRequest),
-        }
-    }
-
-    /// The row that holds a cursor, or one that is free, of the present stream.
-    fn row_for(&self, name: Option<CursorName>, uid: u32) -> Result<u32, Outcome> {
-        let Some(stream) = self.streams.last() else {
-            return Err(Outcome::Refused(Reply::NoRow));
-        };
-        let in_use = Outcome::Refused(Reply::CursorInUse);
-        if let Some(name) = name {
-            for other in &self.streams {
-                let theirs = |row: &u32| {
-                    other.cursors[*row as usize].is_some_and(|cursor| cursor.name == name)
-                };
-                for row in other.rows().filter(theirs) {
-                    // Handed out, though perhaps not used yet.
-                    if self.is_handed_out(other.number, row) {
-                        return Err(in_use);
-                    }
-                    if other.cursor(row).is_some() && other.held(row) {
-                        return Err(Outcome::Later);
-                    }
-                }
-            }
-            let found = stream
-                .rows()
-                .filter_map(|row| stream.cursor(row).map(|cursor| (row, cursor)))
-                .find(|(_, cursor)| cursor.name == name);
-            if let Some((row, cursor)) = found {
-                return if cursor.uid == uid {
-                    Ok(row)
-                } else {
-                    Err(in_use)
-                };
-            }
-        }
-        let memory = stream.files.memory();
-        let free = |row: &u32| {
-            stream.cursor(*row).is_none()
-                && !is_evicted(memory, *row, EXPELLED)
-                && !self.is_handed_out(stream.number, *row)
-        };
-        // One that a dead process still holds may do in a moment.
-        let mut rows = stream.rows().filter(free).peekable();
-        match (rows.peek().is_some(), rows.find(|row| !stream.held(*row))) {
-            (_, Some(row)) => Ok(row),
-            (true, None) => Err(Outcome::Later),
-            (false, None) => Err(Outcome::Refused(Reply::NoRow)),
-        }
-    }
-
-    /// Whether a connected client has a row.
-    fn is_handed_out(&self, stream: u32, row: u32) -> bool {
-        let holds = Holds::Reader { stream, row };
-        self.clients.iter().any(|client| client.holds == holds)
-    }
-
-    /// Moves the cursors that nobody holds to the present stream, and lets go of older streams that
-    /// nobody reads and that hold no cursor any more.
-    fn move_cursors(&mut self) {
-        let handed_out: Vec<u32> = self
-            .streams
-            .last()
-            .filter(|current| current.ready)
-            .map(|current| {
-                let taken = |row: &u32| self.is_handed_out(current.number, *row);
-                current.rows().filter(taken).collect()
-            })
-            .unwrap_or_default();
-        if let Some((current, older)) = self.streams.split_last_mut() {
-            let older = if current.ready { older } else { &mut [] };
-            for old in older {
-                for row in old.rows() {
-                    carry(old, row, current, &handed_out);
-                }
+                stream.take_back(row);
             }
         }
         let last = self.streams.last().map(|stream| stream.number);
-        let clients = &self.clients;
-        self.streams.retain(|stream| {
-            Some(stream.number) == last
-                || stream.rows().any(|row| stream.cursor(row).is_some())
-                || clients.iter().any(|client| {
-                    matches!(client.holds, Holds::Reader { stream: s, .. } if s == stream.number)
-                })
-        });
+        // What a producer left goes to the next one that seals its stream.
+        let ready = self.streams.iter().rev().find(|stream| stream.ready);
+        let kept = [last, ready.map(|stream| stream.number)];
+        self.streams
+            .retain(|stream| kept.contains(&Some(stream.number)) || stream.is_read());
     }
-}
 
-impl Drop for Broker {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.path);
+    /// Answers those whose time has come, the oldest first: a producer when the last one is gone, readers
+    /// when there is a producer.
+    fn serve_waiting(&mut self) {
+        self.waits_for_kernel = false;
+        let mut at = 0;
+        while let Some(client) = self.clients.get(at) {
+            let Holds::Waits(request) = &client.holds else {
+                at += 1;
+                continue;
+            };
+            match self.admit(at, request.clone()) {
+                Outcome::Answered(reply) => self.refuse(at, reply),
+                Outcome::Later(reply) => {
+                    let client = &mut self.clients[at];
+                    let since = *client.delayed.get_or_insert_with(Instant::now);
+                    if since.elapsed() >= BURIAL {
+                        self.refuse(at, reply);
+                    } else {
+                        self.waits_for_kernel = true;
+                        at += 1;
+                    }
+                }
+                Outcome::Granted | Outcome::Waits => {
+                    self.clients[at].delayed = None;
+                    at += 1;
+                }
+            }
+        }
+    }
+
+    fn admit(&mut self, at: usize, request: Request) -> Outcome {
+        let current = self.streams.last().filter(|stream| stream.ready);
+        match request {
+            Request::Produce => self.admit_producer(at),
+            Request::Forget { name, user } => self.admit_forgetting(at, &name, user),
+            Request::Read { name, after, ring } => match current {
+                Some(stream) if stream.number > after || ring != self.description.ring_id => {
+                    self.admit_reader(at, &name)
+                }
+                _ => Outcome::Waits,
+            },
+        }
     }
 }

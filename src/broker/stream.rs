@@ -1,15 +1,21 @@
-//! What a broker keeps of one stream: its files, whose cursors its rows hold, and what the next stream
-//! takes over from it.
+//! What a broker keeps of one stream: its files, whose its rows are, and what the next stream takes over
+//! from it.
 //!
-//! Layer 8.
+//! Layer 8. A reader can write the file of its row for as long as it keeps the descriptor, so the file of
+//! a row goes to one owner only for the life of the stream.
 
+use super::access::{Access, Owner};
+use super::cursors::Mark;
+use super::wire::Reply;
 use crate::layout::lines::RowState;
 use crate::ring::consumer::renew;
+use crate::ring::gate::{is_evicted, EXPELLED};
 use crate::ring::observer::{Observed, Observer};
 use crate::ring::producer::Producer;
 use crate::segment::isolated::Isolated;
 use crate::segment::{identify, random, CursorName, Memory, Role};
 use crate::sync::Ordering::Relaxed;
+use std::time::Instant;
 
 /// One stream and its rows.
 #[derive(Debug)]
@@ -20,73 +26,161 @@ pub struct Stream {
     pub files: Isolated,
     /// Whether its producer confirmed that it is sealed.
     pub ready: bool,
-    /// The durable cursor of each row, and whose it is. Kept here: a reader may write anything in
-    /// its row.
-    pub cursors: Vec<Option<Cursor>>,
+    places: Vec<Place>,
 }
 
-/// A durable cursor.
+/// What a broker knows of a row. Kept here: a reader may write anything in its row.
 #[derive(Clone, Copy, Debug)]
-pub struct Cursor {
-    /// Its name.
-    pub name: CursorName,
-    /// Whose it is.
-    pub uid: u32,
+struct Place {
+    /// Who has had its file.
+    owner: Option<Owner>,
+    usage: Usage,
+}
+
+/// Whether a row is in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Usage {
+    /// By no connected client.
+    Free,
+    /// By a connected client.
+    Out,
+    /// Its client left at this time; the process may not be dead yet.
+    Returning(Instant),
+}
+
+/// Why there is no row for a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoRow {
+    /// There will be none: say so.
+    Never(Reply),
+    /// There may be one in a moment; if not, say so.
+    NotYet(Reply),
 }
 
 impl Stream {
-    /// The cursor in a row, unless its owner gave it up.
-    pub fn cursor(&self, row: u32) -> Option<Cursor> {
-        let state = self.files.memory().row(row)?.state.load(Relaxed);
-        match RowState::from_raw(state) {
-            RowState::Consumer | RowState::Away => {}
-            RowState::Free | RowState::Observer => return None,
+    /// A stream that no client has had anything of.
+    pub fn new(number: u32, files: Isolated) -> Self {
+        let place = Place {
+            owner: None,
+            usage: Usage::Free,
+        };
+        let places = vec![place; files.memory().geometry().rows as usize];
+        Self {
+            number,
+            files,
+            ready: false,
+            places,
         }
-        *self.cursors.get(row as usize)?
     }
 
-    /// Whether somebody alive holds a row.
+    /// Whether a process that lives holds a row.
     pub fn held(&self, row: u32) -> bool {
         self.files.is_held(Role::Row(row)).unwrap_or(true)
     }
 
-    pub fn rows(&self) -> std::ops::Range<u32> {
-        0..self.files.memory().geometry().rows
+    fn rows(&self) -> std::ops::Range<u32> {
+        0..self.places.len() as u32
     }
 
-    /// Makes a row that nobody holds ready for its next owner.
-    pub fn prepare(&self, row: u32, ring_id: u128) {
+    /// Whether a row is in use.
+    pub fn usage(&self, row: u32) -> Usage {
+        let place = self.places.get(row as usize);
+        place.map_or(Usage::Free, |place| place.usage)
+    }
+
+    /// Whether any row is in use.
+    pub fn is_read(&self) -> bool {
+        self.places.iter().any(|place| place.usage != Usage::Free)
+    }
+
+    /// The rows whose clients left, and when.
+    pub fn returning(&self) -> impl Iterator<Item = (u32, Instant)> + '_ {
+        self.rows().filter_map(|row| match self.usage(row) {
+            Usage::Returning(since) => Some((row, since)),
+            Usage::Free | Usage::Out => None,
+        })
+    }
+
+    /// Notes that the client of a row left.
+    pub fn left(&mut self, row: u32) {
+        if let Some(place) = self.places.get_mut(row as usize) {
+            place.usage = Usage::Returning(Instant::now());
+        }
+    }
+
+    /// Notes that a row is in use no more.
+    pub fn take_back(&mut self, row: u32) {
+        if let Some(place) = self.places.get_mut(row as usize) {
+            place.usage = Usage::Free;
+        }
+        if let Some(words) = self.files.memory().row(row) {
+            // Its owner may have died as a consumer. The producer lets an expelled row in again when it
+            // sees this.
+            words.state.store(RowState::Free as u32, Relaxed);
+        }
+    }
+
+    /// A row for a client: one that it had before, or one that no client has had.
+    ///
+    /// # Errors
+    /// [`NoRow`] says what to tell the client, and whether to try again first.
+    pub fn row_for(&self, owner: Owner, access: &Access) -> Result<u32, NoRow> {
+        let memory = self.files.memory();
+        let had_by = |who: fn(Owner, Owner) -> bool| {
+            let had = move |row: &u32| {
+                let before = self.places[*row as usize].owner;
+                before.is_some_and(|before| who(before, owner))
+            };
+            self.rows().filter(had)
+        };
+        let own = || had_by(|before, owner| before == owner);
+        let ready = |row: &u32| {
+            self.usage(*row) == Usage::Free
+                && !is_evicted(memory, *row, EXPELLED)
+                && !self.held(*row)
+        };
+        if let Some(row) = own().find(ready) {
+            return Ok(row);
+        }
+        let all = self.places.len() as u32;
+        let most = access.rows(owner, all);
+        let has_all = own().count() as u32 >= most;
+        let members = had_by(|before, _| before.is_member()).count() as u32;
+        let crowded = owner.is_member() && members >= access.rows_of_members(all);
+        let unused = |row: &u32| self.places[*row as usize].owner.is_none();
+        if let (false, false, Some(row)) = (has_all, crowded, self.rows().find(unused)) {
+            return Ok(row);
+        }
+        let reply = match has_all && most < all {
+            true => Reply::RowLimit { rows: most },
+            false => Reply::NoRow,
+        };
+        // What a dead process still holds may do in a moment.
+        match own().any(|row| self.usage(row) != Usage::Out) {
+            true => Err(NoRow::NotYet(reply)),
+            false => Err(NoRow::Never(reply)),
+        }
+    }
+
+    /// Makes a row ready for its next client.
+    pub fn prepare(&self, row: u32, ring_id: u128, cursor: Option<(CursorName, Mark)>) {
         let memory = self.files.memory();
         let (Some(words), Some(page)) = (memory.row(row), memory.seats().nth(row as usize)) else {
             return;
         };
-        let cursor = self.cursor(row).map(|cursor| {
-            let (sequence, epoch) = (words.sequence.load(Relaxed), words.epoch.load(Relaxed));
-            (cursor.name.words(), sequence, epoch)
-        });
         identify(page, ring_id);
+        let cursor = cursor.map(|(name, mark)| (name.words(), mark.sequence, mark.epoch));
         renew(words, random() as u64 >> 1, cursor);
     }
-}
 
-/// Moves the cursor in a row that nobody holds to a free row of another stream.
-pub fn carry(from: &mut Stream, row: u32, to: &mut Stream, handed_out: &[u32]) {
-    let (Some(cursor), Some(old)) = (from.cursor(row), from.files.memory().row(row)) else {
-        return;
-    };
-    if from.held(row) {
-        return;
-    }
-    let free = to
-        .rows()
-        .find(|at| to.cursor(*at).is_none() && !handed_out.contains(at) && !to.held(*at));
-    let new = free.and_then(|at| to.files.memory().row(at).map(|new| (at, new)));
-    if let Some((at, new)) = new {
-        let (sequence, epoch) = (old.sequence.load(Relaxed), old.epoch.load(Relaxed));
-        let words = cursor.name.words();
-        renew(new, random() as u64 >> 1, Some((words, sequence, epoch)));
-        to.cursors[at as usize] = Some(cursor);
-        from.cursors[row as usize] = None;
+    /// Notes that a client has a row.
+    pub fn hand_out(&mut self, row: u32, owner: Owner) {
+        if let Some(place) = self.places.get_mut(row as usize) {
+            *place = Place {
+                owner: Some(owner),
+                usage: Usage::Out,
+            };
+        }
     }
 }
 

@@ -55,8 +55,22 @@ pub struct Origin {
     pub socket: PathBuf,
     /// The cursor it was asked for; empty for none.
     pub cursor: String,
-    /// Which of its streams this is.
+    /// Which of its streams this is; zero for none yet.
     pub stream: u32,
+    /// The identity of the broker's ring; zero for none yet.
+    pub ring: u128,
+}
+
+impl Origin {
+    /// A broker that has not been asked yet.
+    pub fn new(socket: PathBuf, cursor: &str) -> Self {
+        Self {
+            socket,
+            cursor: cursor.to_owned(),
+            stream: 0,
+            ring: 0,
+        }
+    }
 }
 
 /// The descriptors of a ring in anonymous memory, to be handed to another process.

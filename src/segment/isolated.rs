@@ -2,10 +2,11 @@
 //!
 //! Layer 2. The stream is an anonymous memory file that is sealed against every writer but the one
 //! that has it mapped already. Each row lies in a file of its own, which only its reader and the
-//! producer ever get. Nothing can be resized, and nothing has a name.
+//! producer get. A reader can keep the file for as long as it likes and write it after it gave the row
+//! back, so a row's file must never go to a second user. Nothing can be resized, and nothing has a name.
 
 use super::attach::Segment;
-use super::error::{CreateError, OpenError};
+use super::error::OpenError;
 use super::lock::{reopen, Locks, Role};
 use super::memory::{Controls, Memory};
 use super::region::Region;
@@ -26,8 +27,8 @@ pub const MAX_SEATS: u32 = 250;
 /// One stream and its rows, as whoever hands them out keeps them.
 #[derive(Debug)]
 pub struct Isolated {
-    stream: OwnedFd,
-    seats: Vec<OwnedFd>,
+    stream: Arc<OwnedFd>,
+    seats: Arc<[Option<OwnedFd>]>,
     /// What a look from outside needs: read-only for the stream, the rows writable.
     memory: Memory,
 }
@@ -41,17 +42,8 @@ fn sealed_file(name: &str, bytes: u64, mode: u32) -> io::Result<OwnedFd> {
 }
 
 impl Isolated {
-    /// Makes the files. `fill` may write the stream, once, before anybody has it.
-    pub fn create(
-        description: &Description,
-        fill: impl FnOnce(&Memory),
-    ) -> Result<Self, CreateError> {
-        let path = Path::new("memfd");
-        let bytes = description.geometry.stream_bytes();
-        Self::make(description, fill).map_err(|e| CreateError::io("create", path, bytes, e))
-    }
-
-    fn make(description: &Description, fill: impl FnOnce(&Memory)) -> io::Result<Self> {
+    /// Makes the files. `fill` may write the stream, once, before any other process has it.
+    pub fn create(description: &Description, fill: impl FnOnce(&Memory)) -> io::Result<Self> {
         let geometry = description.geometry;
         // Only its own user may open the stream again; a row's file, whoever was given it.
         let stream = sealed_file("slipring-stream", geometry.stream_bytes(), 0o600)?;
@@ -60,7 +52,7 @@ impl Isolated {
             let seat = sealed_file("slipring-row", Geometry::SEAT_BYTES, 0o666)?;
             fcntl_add_seals(&seat, SealFlags::SEAL)?;
             regions.push(Region::map(&seat, Geometry::SEAT_BYTES, true)?);
-            seats.push(seat);
+            seats.push(Some(seat));
         }
         let controls = Controls::Apart(regions.into());
         let map = |writable| -> io::Result<Memory> {
@@ -74,8 +66,8 @@ impl Isolated {
         drop(writable);
         let memory = map(false)?;
         Ok(Self {
-            stream,
-            seats,
+            stream: Arc::new(stream),
+            seats: seats.into(),
             memory,
         })
     }
@@ -92,26 +84,24 @@ impl Isolated {
 
     /// Whether somebody alive holds a role.
     pub fn is_held(&self, role: Role) -> io::Result<bool> {
-        let own = |file: &OwnedFd| file.try_clone();
-        let seats: io::Result<Vec<_>> = self.seats.iter().map(|seat| own(seat).map(Some)).collect();
         let locks = Locks::Apart {
-            stream: Arc::new(own(&self.stream)?),
-            seats: seats?.into(),
+            stream: self.stream.clone(),
+            seats: self.seats.clone(),
         };
         locks.is_held(role)
     }
 
     /// Descriptors for the producer: the stream, writable, and every row.
     pub fn for_producer(&self) -> io::Result<Vec<OwnedFd>> {
-        std::iter::once(&self.stream)
-            .chain(&self.seats)
+        std::iter::once(&*self.stream)
+            .chain(self.seats.iter().flatten())
             .map(|file| reopen(file, OFlags::RDWR))
             .collect()
     }
 
     /// Descriptors for the reader in a row: the stream, read-only, and that row.
     pub fn for_reader(&self, row: u32) -> io::Result<Vec<OwnedFd>> {
-        let seat = self.seats.get(row as usize);
+        let seat = self.seats.get(row as usize).and_then(Option::as_ref);
         let seat = seat.ok_or(io::ErrorKind::NotFound)?;
         Ok(vec![
             reopen(&self.stream, OFlags::RDONLY)?,

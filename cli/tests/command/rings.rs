@@ -412,6 +412,21 @@ fn an_isolated_ring_is_shared_over_a_socket() {
     let output = reader.wait_with_output().unwrap();
     assert!(output.status.success());
     assert_eq!(output.stdout, b"1\n2\n3\n");
+    // A cursor of the broker, and forgetting it.
+    let next = |cursor| {
+        let arguments = [
+            "sub", "--via", &socket, "--cursor", cursor, "--from", "oldest",
+        ];
+        let output = shell.run(&[&arguments[..], &["--count", "1"]].concat());
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert_eq!((next("c"), next("c")), ("1\n".into(), "2\n".into()));
+    let forget = ["forget", "--via", &socket, "c"];
+    assert_eq!(shell.run(&forget).status.code(), Some(0));
+    assert!(shell.fails(3, &forget).contains("no cursor c"));
+    assert_eq!(next("c"), "1\n");
+    shell.fails(2, &["forget", "--via", &socket, "c", "d"]);
+    shell.fails(2, &["forget", "c"]);
     broker.kill().unwrap();
     broker.wait().unwrap();
 }
