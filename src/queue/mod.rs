@@ -8,7 +8,6 @@
 
 mod delivery;
 mod error;
-mod lanes;
 mod receiver;
 mod sender;
 
@@ -21,12 +20,12 @@ pub use sender::Sender;
 use crate::endpoint::{AttachError, Builder, ConsumerOptions, ProducerOptions, Ring};
 use crate::layout::form::Form;
 use crate::layout::frame::frame_bytes;
+use crate::ring::lanes::{self, board_words, MAX_LANES};
 use crate::ring::take;
 use crate::segment::{CreateError, Location, MappingOptions, NameError, OpenError, RemoveError};
 use std::path::Path;
 
-/// How many priorities there are: 0, the default, to 7, the highest.
-pub const PRIORITIES: u8 = 8;
+pub use crate::ring::lanes::PRIORITIES;
 
 /// A message queue this process has open. Cheap to clone.
 ///
@@ -168,8 +167,13 @@ impl QueueBuilder {
             .inner
             .capacity_bytes(4096)
             .max_readers(self.receivers)
-            .form(Form::Queue, lanes::BOARD_WORDS, parameters))
+            .form(Form::Queue, board_words(MAX_LANES), parameters))
     }
+}
+
+/// The name of a lane's directory.
+fn name_of_lane(number: u32) -> String {
+    format!("lane-{number}")
 }
 
 /// A lane for a queue with these parameters: it holds `depth` messages of the largest size, and a
@@ -319,8 +323,22 @@ impl Queue {
         self.ring.segment().description().parameters
     }
 
+    /// Makes a new lane of this priority, or takes one that its maker did not live to list. The caller
+    /// becomes its producer before another sender is likely to; if not, it asks again.
+    fn add_lane(&self, priority: u8) -> Result<Option<Ring>, CreateError> {
+        let memory = self.ring.segment().reader();
+        for number in lanes::unlisted(memory) {
+            let builder = Builder::inside(&self.location, &name_of_lane(number));
+            let lane = lane_builder(builder, self.parameters()).create_or_open()?;
+            if lanes::list(memory, number, priority) {
+                return Ok(Some(lane));
+            }
+        }
+        Ok(None)
+    }
+
     fn open_lane(&self, number: u32) -> Result<Ring, OpenError> {
-        let location = self.location.child(&lanes::name(number));
+        let location = self.location.child(&name_of_lane(number));
         Ring::open_form(&location, MappingOptions::default(), Form::Lane)
     }
 }

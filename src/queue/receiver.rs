@@ -5,10 +5,11 @@
 
 use super::delivery::{Delivery, Taking};
 use super::error::TakeError;
-use super::{lanes, Queue, PRIORITIES};
+use super::{Queue, PRIORITIES};
 use crate::endpoint::{AttachError, ConsumerOptions, Ring};
 use crate::layout::frame::WORD;
 use crate::layout::lines::{Bell, RowState};
+use crate::ring::lanes;
 use crate::ring::take::{return_all, Taken, Taker};
 use crate::ring::Corrupt;
 use crate::segment::{Canary, Held, Role};
@@ -262,7 +263,7 @@ impl Receiver {
     #[cold]
     fn refresh(&mut self) -> Result<(), TakeError> {
         let memory = self.queue.ring.segment().reader().clone();
-        let version = lanes::version(&memory);
+        let version = lanes::version_before(&memory);
         for (number, priority) in lanes::listed(&memory) {
             if self.lanes().any(|lane| lane.number == number) {
                 continue;

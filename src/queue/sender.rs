@@ -5,9 +5,10 @@
 //! comparison.
 
 use super::error::SendError;
-use super::{lanes, Queue, PRIORITIES};
+use super::{Queue, PRIORITIES};
 use crate::endpoint::{AttachError, Producer, ProducerOptions, Ring, TryPublishError};
 use crate::layout::lines::Bell;
+use crate::ring::lanes;
 use crate::ring::take::{return_all, Keeper, KEEPER_ROW};
 use crate::ring::Corrupt;
 use crate::segment::{Canary, Held, Role};
@@ -232,20 +233,28 @@ impl Sender {
             if of == priority {
                 let ring = self.queue.open_lane(number)?;
                 if let Some(lane) = Lane::own(ring, self.options)? {
-                    return Ok(self.lanes[usize::from(priority)].insert(lane));
+                    return Ok(self.begin(lane, priority));
                 }
             }
         }
-        while let Some((_, ring)) = lanes::add(&self.queue, priority)? {
-            if let Some(control) = memory.control() {
-                crate::wait::bell::ring_now(&control.data);
-            }
-            // Somebody who looked for a lane may have been faster.
+        while let Some(ring) = self.queue.add_lane(priority)? {
+            // A sender that looked for a lane may have been faster.
             if let Some(lane) = Lane::own(ring, self.options)? {
-                return Ok(self.lanes[usize::from(priority)].insert(lane));
+                return Ok(self.begin(lane, priority));
             }
         }
         Err(SendError::NoLane)
+    }
+
+    /// Tells receivers of a lane before it is used. A lane that was listed before is announced too: its
+    /// last owner may have died before it came to that.
+    fn begin(&mut self, lane: Box<Lane>, priority: u8) -> &mut Lane {
+        let memory = self.queue.ring.segment().reader();
+        lanes::raise(memory);
+        if let Some(control) = memory.control() {
+            crate::wait::bell::ring_now(&control.data);
+        }
+        self.lanes[usize::from(priority)].insert(lane)
     }
 }
 

@@ -16,6 +16,7 @@ pub mod consumer;
 pub mod cursor;
 pub mod gate;
 pub mod index;
+pub mod lanes;
 pub mod observer;
 pub mod pact;
 pub mod pending;

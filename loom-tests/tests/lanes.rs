@@ -1,0 +1,88 @@
+//! The list of lanes: E17. A receiver that remembers a version has every lane that was listed before.
+
+use slipring::layout::geometry::Geometry;
+use slipring::ring::lanes::{board_words, list, listed, raise, version, version_before};
+use slipring::segment::Memory;
+use slipring_loom_tests::*;
+
+fn queue() -> Memory {
+    let geometry = Geometry::check(64, 16, 8, 1, 0, false).expect("a valid geometry");
+    Memory::local(geometry.with_board(board_words(2)).expect("a valid board"))
+}
+
+/// What a receiver has read of the list.
+#[derive(Default)]
+struct Known {
+    version: u64,
+    lanes: Vec<(u32, u8)>,
+}
+
+impl Known {
+    /// As receivers do before each search.
+    fn look(&mut self, memory: &Memory) {
+        if version(memory) != self.version {
+            self.version = version_before(memory);
+            self.lanes = listed(memory).collect();
+        }
+    }
+}
+
+/// A sender lists a lane, another one follows it; a receiver looks meanwhile, and once more when both are
+/// done. It then has both lanes: it never remembers the new version with the old list.
+fn found() -> String {
+    let memory = queue();
+    let senders = [(0, 3), (1, 7)].map(|(number, priority)| {
+        let memory = memory.clone();
+        thread::spawn(move || {
+            assert!(list(&memory, number, priority));
+            raise(&memory);
+        })
+    });
+    let seen = memory.clone();
+    let receiver = thread::spawn(move || {
+        let mut known = Known::default();
+        known.look(&seen);
+        known
+    });
+    let mut known = receiver.join().unwrap();
+    for sender in senders {
+        sender.join().unwrap();
+    }
+    let meanwhile = known.lanes.len();
+    known.look(&memory);
+    format!("{meanwhile}, then {}", known.lanes.len())
+}
+
+const FOUND: &[&str] = &["0, then 2", "1, then 2", "2, then 2"];
+
+#[test]
+fn a_lane_is_found_by_who_remembers_the_version() {
+    assert_outcomes(Some(2), FOUND, found);
+}
+
+#[test]
+fn without_the_release_it_may_be_missed_for_good() {
+    assert_notices("E17:Release", Some(2), FOUND, found);
+}
+
+#[test]
+fn without_the_acquire_it_may_be_missed_for_good() {
+    assert_notices("E17:Acquire", Some(2), FOUND, found);
+}
+
+/// A sender takes a number that another one wants too.
+fn one_owner() -> String {
+    let memory = queue();
+    let other = memory.clone();
+    let rival = thread::spawn(move || list(&other, 0, 1));
+    let mine = list(&memory, 0, 2);
+    let theirs = rival.join().unwrap();
+    let first = listed(&memory).next();
+    assert_eq!(first, Some((0, if mine { 2 } else { 1 })));
+    format!("{}", u8::from(mine) + u8::from(theirs))
+}
+
+#[test]
+fn a_number_is_given_once() {
+    assert_outcomes(None, &["1"], one_owner);
+}
