@@ -9,7 +9,7 @@ use crate::endpoint::{AttachError, ConsumerOptions, ProducerOptions};
 use crate::queue::{Delivery, Receiver, SendError, Sender, TakeError};
 use crate::segment::CursorName;
 use crate::sync::Ordering::Relaxed;
-use crate::wait::Deadline;
+use crate::wait::{Deadline, Since};
 use core::ops::Deref;
 use std::time::Duration;
 
@@ -32,6 +32,8 @@ pub struct MailboxClient {
     message: Vec<u8>,
     /// Whether there was a receiver when it last looked, or got a reply. Looking is a system call.
     answerable: bool,
+    /// When it last looked.
+    asked: Since,
     /// Freed last.
     member: Member,
 }
@@ -57,7 +59,8 @@ impl MailboxClient {
             None
         } else {
             let replies = parameters.replies(&mailbox.location, member.row);
-            Some(replies.create_or_open()?.receiver_with(options)?)
+            let replies = replies.like(ring)?.open_or_create()?;
+            Some(replies.receiver_with(options)?)
         };
         Ok(Self {
             letters: mailbox.letters.sender_with(strategy)?,
@@ -67,6 +70,7 @@ impl MailboxClient {
             request: 0,
             message: Vec::new(),
             answerable: false,
+            asked: Since::default(),
             member,
         })
     }
@@ -119,8 +123,16 @@ impl MailboxClient {
         let deadline = deadline.into();
         self.request += 1;
         self.await_reply_to(self.request);
+        // Before the letter is sent: its receiver may be gone a moment later.
+        if !self.answerable {
+            self.answerable = self.mailbox.letters.live_receivers() > 0;
+        }
         let sent = self.post(body, self.request, deadline);
-        let result = sent.map_err(RequestError::from);
+        let result = match sent {
+            // Letters that nobody receives leave no room.
+            Err(SendError::TimedOut { .. }) if self.nobody_is_left() => Err(RequestError::PeerGone),
+            sent => sent.map_err(RequestError::from),
+        };
         let result = result.and_then(|()| self.wait_for_reply(deadline));
         self.await_reply_to(0);
         let (kind, body) = result?;
@@ -171,23 +183,30 @@ impl MailboxClient {
         wait_for(&self.mailbox, self.member.row, request);
     }
 
+    /// Whether there was a receiver and none is left. Looks now and then only.
+    fn nobody_is_left(&mut self) -> bool {
+        if !self.asked.due() {
+            return false;
+        }
+        let was_answerable = self.answerable;
+        self.answerable = self.mailbox.letters.live_receivers() > 0;
+        was_answerable && !self.answerable
+    }
+
     fn wait_for_reply(&mut self, deadline: Deadline) -> Result<(Kind, Body), RequestError> {
         let (generation, request) = (self.member.generation, self.request);
-        let replies = self.replies.as_mut().ok_or(RequestError::OneWay)?;
         let mut found = (Kind::Declined, 0);
-        let is_answerable = || self.mailbox.letters.live_receivers() > 0;
-        if !self.answerable {
-            self.answerable = is_answerable();
-        }
         loop {
             let ring = &self.mailbox.ring;
+            let replies = self.replies.as_mut().ok_or(RequestError::OneWay)?;
             let slice = Deadline::after(LOOK_UP).earlier(deadline);
-            let taking = replies.take_wanted(slice, |message| match decode(message) {
+            let taking = replies.take_wanted(slice, |delivery| match decode(delivery) {
                 Some((header, body)) if header.kind != Kind::Letter => {
-                    found = (header.kind, message.len() - body.len());
+                    found = (header.kind, delivery.len() - body.len());
                     let ours = (header.from.generation, header.from.request);
                     let wanted = ours == (generation, request);
-                    if !wanted && header.kind == Kind::Reply {
+                    // One that comes again was leaked by the caller.
+                    if !wanted && header.kind == Kind::Reply && !delivery.redelivered() {
                         count_late(ring);
                     }
                     wanted
@@ -203,13 +222,12 @@ impl MailboxClient {
                 Err(TakeError::TimedOut) => {}
                 Err(error) => return Err(error.into()),
             }
+            // Also of a client whose requests are all short.
+            if self.nobody_is_left() {
+                return Err(RequestError::PeerGone);
+            }
             if deadline.passed() {
                 return Err(RequestError::TimedOut);
-            }
-            let was_answerable = self.answerable;
-            self.answerable = is_answerable();
-            if was_answerable && !self.answerable {
-                return Err(RequestError::PeerGone);
             }
         }
     }

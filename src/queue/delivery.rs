@@ -91,11 +91,7 @@ impl Drop for Delivery<'_> {
     #[inline(always)]
     fn drop(&mut self) {
         if !self.done {
-            self.receiver
-                .lane()
-                .taker
-                .give_back(self.receiver.found.taken);
-            self.receiver.wake_receivers();
+            self.receiver.give_back();
         }
     }
 }

@@ -6,7 +6,7 @@
 use super::delivery::{Delivery, Taking};
 use super::error::TakeError;
 use super::{Queue, PRIORITIES};
-use crate::endpoint::{AttachError, ConsumerOptions, Ring};
+use crate::endpoint::{AttachError, ConsumerOptions};
 use crate::layout::frame::WORD;
 use crate::layout::lines::{Bell, RowState};
 use crate::ring::lanes;
@@ -14,7 +14,8 @@ use crate::ring::take::{return_all, Taken, Taker};
 use crate::ring::Corrupt;
 use crate::segment::{Canary, Held, Role};
 use crate::sync::Ordering::Relaxed;
-use crate::wait::{bell, until, Deadline, Outcome, Pace, Read, Waited, Waker};
+use crate::wait::{bell, until, Deadline, Outcome, Pace, Read, Since, Waited, Waker};
+use std::collections::BTreeSet;
 use std::marker::PhantomData;
 
 /// Takes messages out of a queue.
@@ -31,6 +32,11 @@ pub struct Receiver {
     /// By priority, highest first.
     groups: Vec<Group>,
     version: u64,
+    /// Lanes that are damaged, and lanes that could not be opened yet. Each is reported once, and stops no
+    /// other.
+    damaged: BTreeSet<u32>,
+    unopened: BTreeSet<u32>,
+    report: Option<TakeError>,
     pub(super) row: u32,
     pace: Pace,
     /// What it finished, of all lanes.
@@ -41,6 +47,10 @@ pub struct Receiver {
     slept: bool,
     /// What the delivery that is out is about.
     pub(super) found: Found,
+    /// Whether one is out. At the next call it can only have been leaked.
+    pub(super) out: bool,
+    /// When it last looked for what the dead hold.
+    asked: Since,
     /// Freed last.
     held: Option<Held>,
     one_thread: PhantomData<std::cell::Cell<()>>,
@@ -60,7 +70,15 @@ pub(super) struct Lane {
     pub(super) number: u32,
     pub(super) taker: Taker,
     space: Waker,
-    _ring: Ring,
+}
+
+/// After how many turns in a row that found nothing a lane that is still a lap behind counts as damaged.
+const FRUITLESS: u32 = 1000;
+
+/// Whether a lane says that a whole lap went by unseen. Of a sound one that is true for no longer than a
+/// search takes.
+fn is_overtaken(lane: &Lane) -> bool {
+    lane.taker.lag() > lane.taker.memory().geometry().capacity
 }
 
 /// Where a message was found.
@@ -88,6 +106,9 @@ impl Receiver {
         let mut receiver = Self {
             groups: Vec::new(),
             version: 0,
+            damaged: BTreeSet::new(),
+            unopened: BTreeSet::new(),
+            report: None,
             row,
             // One lane's capacity stands for all.
             pace: Pace::new(
@@ -102,14 +123,12 @@ impl Receiver {
             options,
             slept: false,
             found: Found::default(),
+            out: false,
+            asked: Since::default(),
             held: Some(held),
             one_thread: PhantomData,
         };
-        receiver.refresh().map_err(|error| match error {
-            TakeError::Open(error) => AttachError::from(error),
-            TakeError::Corrupt(corrupt) => AttachError::Corrupt(corrupt),
-            _ => AttachError::Forked,
-        })?;
+        receiver.refresh();
         // Whoever had the row before may have died holding something.
         receiver.return_what_is_held_by(row);
         receiver.sweep();
@@ -156,7 +175,7 @@ impl Receiver {
     pub(crate) fn take_wanted(
         &mut self,
         deadline: Deadline,
-        mut wanted: impl FnMut(&[u8]) -> bool,
+        mut wanted: impl FnMut(&Delivery<'_>) -> bool,
     ) -> Result<Taking, TakeError> {
         loop {
             if !self.take_at_once() {
@@ -167,6 +186,10 @@ impl Receiver {
                 return Ok(delivery.keep());
             }
             delivery.ack();
+            // A peer that sends without end keeps nobody beyond the deadline.
+            if deadline.passed() {
+                return Err(TakeError::TimedOut);
+            }
         }
     }
 
@@ -177,7 +200,7 @@ impl Receiver {
 
     #[inline(never)]
     fn look_again(&mut self) -> Result<(), TakeError> {
-        if self.poll()? {
+        if self.poll()? || self.look_after_the_dead()? {
             return Ok(());
         }
         self.pace.empty(self.read);
@@ -206,8 +229,9 @@ impl Receiver {
     #[inline(always)]
     fn take_at_once(&mut self) -> bool {
         !self.canary.disturbed()
+            && !self.out
             && lanes::version(self.queue.ring.segment().reader()) == self.version
-            && self.search() == Ok(true)
+            && self.search()
     }
 
     /// Takes a message if there is one.
@@ -215,42 +239,106 @@ impl Receiver {
         if self.canary.disturbed() {
             self.look_into_it()?;
         }
-        if lanes::version(self.queue.ring.segment().reader()) != self.version {
-            self.refresh()?;
+        if self.out {
+            self.give_back();
         }
-        Ok(self.search()?)
+        if lanes::version(self.queue.ring.segment().reader()) != self.version {
+            self.refresh();
+        }
+        if self.report.is_none() && self.search() {
+            return Ok(true);
+        }
+        self.report.take().map_or(Ok(false), Err)
+    }
+
+    /// What a wait does now and then, for callers that never wait long enough: asks whether what others
+    /// hold can come back. Whether it then took a message.
+    #[inline(never)]
+    fn look_after_the_dead(&mut self) -> Result<bool, TakeError> {
+        if !self.asked.due() {
+            return Ok(false);
+        }
+        if self.gone() {
+            return Err(TakeError::Poisoned);
+        }
+        self.poll()
     }
 
     /// Goes through the lanes. What it takes is in `found`, not returned, so that nothing is copied
-    /// about.
+    /// about. A lane that turns out to be damaged is set aside.
     #[inline(always)]
-    fn search(&mut self) -> Result<bool, Corrupt> {
-        for (at, group) in self.groups.iter_mut().enumerate() {
+    fn search(&mut self) -> bool {
+        let mut damaged = None;
+        'lanes: for (at, group) in self.groups.iter_mut().enumerate() {
             for _ in 0..group.lanes.len() {
                 let lane = group.turn;
                 group.turn += 1;
                 if group.turn == group.lanes.len() {
                     group.turn = 0;
                 }
-                if let Some(taken) = group.lanes[lane].taker.try_take()? {
-                    self.found.group = at;
-                    self.found.lane = lane;
-                    self.found.taken = taken;
-                    return Ok(true);
+                match group.lanes[lane].taker.try_take() {
+                    Ok(Some(taken)) => {
+                        self.found.group = at;
+                        self.found.lane = lane;
+                        self.found.taken = taken;
+                        self.out = true;
+                        return true;
+                    }
+                    Ok(None) => {}
+                    Err(corrupt) => {
+                        damaged = Some((at, lane, corrupt));
+                        break 'lanes;
+                    }
                 }
             }
         }
-        Ok(false)
+        if let Some((group, lane, corrupt)) = damaged {
+            self.set_aside(group, lane, corrupt.into());
+        }
+        false
+    }
+
+    /// Goes on without a lane, and reports why once.
+    #[cold]
+    fn set_aside(&mut self, group: usize, lane: usize, why: TakeError) {
+        let group = &mut self.groups[group];
+        self.damaged.insert(group.lanes.remove(lane).number);
+        group.turn = 0;
+        self.groups.retain(|group| !group.lanes.is_empty());
+        self.report.get_or_insert(why);
+    }
+
+    /// Sets aside lanes of which this is true.
+    fn set_aside_if(
+        &mut self,
+        is_bad: impl Fn(&Lane) -> bool,
+        why: impl Fn() -> TakeError,
+    ) -> bool {
+        let mut any = false;
+        while let Some((group, lane)) = self.find_lane(&is_bad) {
+            self.set_aside(group, lane, why());
+            any = true;
+        }
+        any
+    }
+
+    fn find_lane(&self, is_it: impl Fn(&Lane) -> bool) -> Option<(usize, usize)> {
+        let groups = self.groups.iter().enumerate();
+        let mut found = groups.map(|(at, group)| (at, group.lanes.iter().position(&is_it)));
+        found.find_map(|(group, lane)| Some((group, lane?)))
     }
 
     #[cold]
-    fn look_into_it(&self) -> Result<(), TakeError> {
+    fn look_into_it(&mut self) -> Result<(), TakeError> {
         if self.canary.forked() {
             Err(TakeError::Forked)
-        } else if self.queue.ring.is_poisoned() || self.lanes().any(|lane| lane._ring.is_poisoned())
-        {
+        } else if self.queue.ring.is_poisoned() {
             Err(TakeError::Poisoned)
         } else {
+            self.set_aside_if(
+                |lane| lane.taker.memory().poisoned(),
+                || TakeError::Poisoned,
+            );
             Ok(())
         }
     }
@@ -259,42 +347,60 @@ impl Receiver {
         self.groups.iter().flat_map(|group| &group.lanes)
     }
 
-    /// Opens lanes that were added.
+    /// Opens lanes that were added, and those that could not be opened before. One that cannot be opened
+    /// is reported once and stops no other.
     #[cold]
-    fn refresh(&mut self) -> Result<(), TakeError> {
+    fn refresh(&mut self) {
         let memory = self.queue.ring.segment().reader().clone();
-        let version = lanes::version_before(&memory);
+        self.version = lanes::version_before(&memory);
+        let known: BTreeSet<u32> = self.lanes().map(|lane| lane.number).collect();
         for (number, priority) in lanes::listed(&memory) {
-            if self.lanes().any(|lane| lane.number == number) {
+            if known.contains(&number) || self.damaged.contains(&number) {
                 continue;
             }
-            let ring = self.queue.open_lane(number)?;
-            let taker = Taker::attach(ring.segment().reader(), self.row)?;
-            let lane = Lane {
-                number,
-                taker,
-                space: Waker::default(),
-                _ring: ring,
-            };
-            match self.groups.iter_mut().find(|g| g.priority == priority) {
-                Some(group) => group.lanes.push(lane),
-                None => self.groups.push(Group {
-                    lanes: vec![lane],
-                    turn: 0,
-                    priority,
-                }),
+            match self.open(number) {
+                Ok(lane) => {
+                    self.unopened.remove(&number);
+                    self.insert(lane, priority);
+                }
+                Err(error) => {
+                    if self.unopened.insert(number) {
+                        self.report.get_or_insert(error);
+                    }
+                }
             }
         }
+    }
+
+    /// Opens a lane, of which only the memory is kept: it costs no descriptor.
+    fn open(&self, number: u32) -> Result<Lane, TakeError> {
+        let ring = self.queue.open_lane(number)?;
+        let taker = Taker::attach(ring.segment().reader(), self.row)?;
+        Ok(Lane {
+            number,
+            taker,
+            space: Waker::default(),
+        })
+    }
+
+    fn insert(&mut self, lane: Lane, priority: u8) {
+        match self.groups.iter_mut().find(|g| g.priority == priority) {
+            Some(group) => group.lanes.push(lane),
+            None => self.groups.push(Group {
+                lanes: vec![lane],
+                turn: 0,
+                priority,
+            }),
+        }
         self.groups.sort_by_key(|group| PRIORITIES - group.priority);
-        self.version = version;
-        Ok(())
     }
 
     /// Returns what receivers hold that are no longer alive.
     fn sweep(&mut self) {
-        if lanes::version(self.queue.ring.segment().reader()) != self.version {
+        let version = lanes::version(self.queue.ring.segment().reader());
+        if version != self.version || !self.unopened.is_empty() {
             // A lane that cannot be opened is reported by the next receive.
-            let _ = self.refresh();
+            self.refresh();
         }
         let dead =
             |row: &u32| *row != self.row && self.queue.ring.is_held(Role::Row(*row)) == Some(false);
@@ -332,15 +438,28 @@ impl Receiver {
             return Ok(());
         }
         self.pace.empty(self.read);
+        let mut fruitless = 0;
         loop {
             let outcome = self.wait(deadline);
             if self.poll()? {
                 return Ok(());
             }
             match outcome {
-                Outcome::TimedOut => return Err(TakeError::TimedOut),
                 Outcome::Gone => return Err(TakeError::Poisoned),
-                Outcome::Ready | Outcome::Over => crate::sync::spin_hint(),
+                Outcome::Ready | Outcome::Over if !deadline.passed() => {
+                    // Others were faster, or a lane promises what it does not hold.
+                    let stuck = self.lanes().any(is_overtaken);
+                    fruitless = if stuck { fruitless + 1 } else { 0 };
+                    if fruitless == FRUITLESS {
+                        self.set_aside_if(is_overtaken, || Corrupt::Index.into());
+                    }
+                    if self.look_after_the_dead()? {
+                        return Ok(());
+                    }
+                    crate::sync::spin_hint();
+                }
+                _ if self.look_after_the_dead()? => return Ok(()),
+                _ => return Err(TakeError::TimedOut),
             }
         }
     }
@@ -363,9 +482,18 @@ impl Receiver {
         self.groups[self.found.group].priority
     }
 
+    /// The message goes back to the queue.
+    #[inline(always)]
+    pub(super) fn give_back(&mut self) {
+        self.out = false;
+        self.lane().taker.give_back(self.found.taken);
+        self.wake_receivers();
+    }
+
     /// The message is done: its space may be used.
     #[inline(always)]
     pub(super) fn finish(&mut self) {
+        self.out = false;
         let found = &self.found;
         let lane = &mut self.groups[found.group].lanes[found.lane];
         lane.taker.finish(found.taken);
@@ -384,6 +512,7 @@ impl Receiver {
 impl Waited for Receiver {
     fn ready(&mut self) -> bool {
         self.lanes().any(|lane| lane.taker.ready())
+            || self.report.is_some()
             || lanes::version(self.queue.ring.segment().reader()) != self.version
     }
 
@@ -401,6 +530,9 @@ impl Drop for Receiver {
     fn drop(&mut self) {
         if self.canary.forked() {
             return;
+        }
+        if self.out {
+            self.give_back();
         }
         let memory = self.queue.ring.segment().reader();
         if let Some(row) = memory.row(self.row) {

@@ -12,7 +12,7 @@ use crate::ring::lanes;
 use crate::ring::take::{return_all, Keeper, KEEPER_ROW};
 use crate::ring::Corrupt;
 use crate::segment::{Canary, Held, Role};
-use crate::wait::{until, Deadline, Outcome, Waited, Waker};
+use crate::wait::{until, Deadline, Outcome, Since, Waited, Waker};
 use std::marker::PhantomData;
 
 /// Puts messages into a queue.
@@ -46,6 +46,8 @@ pub struct Sender {
     canary: Canary,
     queue: Queue,
     options: ProducerOptions,
+    /// When it last looked for what the dead hold.
+    asked: Since,
     one_thread: PhantomData<std::cell::Cell<()>>,
 }
 
@@ -74,6 +76,7 @@ impl Sender {
             canary: queue.ring.canary(),
             queue: queue.clone(),
             options,
+            asked: Since::default(),
             one_thread: PhantomData,
         })
     }
@@ -164,11 +167,21 @@ impl Sender {
                 max: self.max,
             });
         }
-        let lane = match self.lanes.get_mut(usize::from(priority)) {
-            Some(Some(lane)) => lane,
-            _ => self.open(priority)?,
+        if !matches!(self.lanes.get(usize::from(priority)), Some(Some(_))) {
+            self.open(priority)?;
+        }
+        let Some(Some(lane)) = self.lanes.get_mut(usize::from(priority)) else {
+            return Err(SendError::NoLane);
         };
-        let sequence = lane.try_send(message)?;
+        let mut sent = lane.try_send(message);
+        // What a wait does now and then, for callers that never wait long enough.
+        if matches!(sent, Err(SendError::Full { .. })) && self.asked.due() {
+            if lane.look_after_the_dead(&self.queue) {
+                return Err(SendError::Poisoned);
+            }
+            sent = lane.try_send(message);
+        }
+        let sequence = sent?;
         if let Some(control) = self.queue.ring.segment().reader().control() {
             self.waker.ring(&control.data);
         }
@@ -210,7 +223,11 @@ impl Sender {
             crate::sync::spin_hint();
         }
         let mut slept = lane.slept;
-        let mut room = Room { queue, lane };
+        let mut room = Room {
+            queue,
+            lane,
+            again: false,
+        };
         let outcome = until(&mut room, strategy, bell, deadline, &mut slept);
         room.lane.slept = slept;
         match outcome {
@@ -301,36 +318,45 @@ impl Lane {
             }
         }
     }
+
+    /// Returns what the receiver holds that has the oldest message, if it is dead. Returns `true` if a file
+    /// went away.
+    fn look_after_the_dead(&mut self, queue: &Queue) -> bool {
+        if let (_, Some(holder)) = self.keeper.oldest() {
+            // As long as this is held, no receiver takes the row.
+            if let Ok(Some(_held)) = queue.ring.acquire(Role::Row(holder)) {
+                let returned = return_all(self.ring.segment().reader(), holder);
+                let control = queue.ring.segment().reader().control();
+                if let (true, Some(control)) = (returned > 0, control) {
+                    crate::wait::bell::ring_now(&control.data);
+                }
+            }
+        }
+        queue.ring.is_poisoned() || self.ring.is_poisoned()
+    }
 }
 
 /// Waiting for a message to be done.
 struct Room<'l> {
     queue: Queue,
     lane: &'l mut Lane,
+    /// Whether to try once more: room may have come from elsewhere, as from the row of an owner that died.
+    again: bool,
 }
 
 impl Waited for Room<'_> {
     fn ready(&mut self) -> bool {
         let next = self.lane.producer.next_sequence();
-        self.lane.keeper.reclaim(next) > 0
+        self.lane.keeper.reclaim(next) > 0 || self.again
     }
 
     fn over(&mut self) -> bool {
         false
     }
 
-    /// Also returns what a dead receiver holds.
     fn gone(&mut self) -> bool {
-        if let (_, Some(holder)) = self.lane.keeper.oldest() {
-            if let Ok(Some(_held)) = self.queue.ring.acquire(Role::Row(holder)) {
-                let returned = return_all(self.lane.ring.segment().reader(), holder);
-                let control = self.queue.ring.segment().reader().control();
-                if let (true, Some(control)) = (returned > 0, control) {
-                    crate::wait::bell::ring_now(&control.data);
-                }
-            }
-        }
-        self.queue.ring.is_poisoned() || self.lane.ring.is_poisoned()
+        self.again = true;
+        self.lane.look_after_the_dead(&self.queue)
     }
 }
 
