@@ -7,7 +7,9 @@ use crate::layout::description::Description;
 use crate::layout::form::Form;
 use crate::layout::geometry::Geometry;
 use crate::layout::schema::Schema;
-use crate::segment::{self, CreateError, Creation, Location, MappingOptions, NameError, Segment};
+use crate::segment::{
+    self, Access, CreateError, Creation, Location, MappingOptions, NameError, Segment,
+};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Where the ring will live.
@@ -36,6 +38,7 @@ pub struct Builder {
     rows: u32,
     first_sequence: u64,
     mode: u32,
+    access: Option<Access>,
     huge: bool,
     evict_after: Duration,
     stamps: bool,
@@ -55,6 +58,7 @@ impl Builder {
             rows: 32,
             first_sequence: 0,
             mode: 0o600,
+            access: None,
             huge: false,
             evict_after: Duration::ZERO,
             stamps: false,
@@ -121,6 +125,15 @@ impl Builder {
     pub fn mode(mut self, mode: u32) -> Self {
         self.mode = mode;
         self
+    }
+
+    /// For the same users as another ring, inside which it will lie.
+    pub(crate) fn like(mut self, outer: &Ring) -> Result<Self, CreateError> {
+        self.access = outer.segment().access()?;
+        if let Some(access) = self.access {
+            self.mode = access.mode;
+        }
+        Ok(self)
     }
 
     /// What the messages consist of. Readers and producers of typed rings check it.
@@ -225,6 +238,7 @@ impl Builder {
                 location: location?,
                 description,
                 mode: self.mode,
+                access: self.access,
                 mapping: self.mapping,
             })?,
         };

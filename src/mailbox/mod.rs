@@ -148,6 +148,14 @@ impl MailboxBuilder {
         self
     }
 
+    /// Who may receive letters, as the permission bits of a file; `0o600` by default. For group and others
+    /// writing means receiving. Only the owner, and root, can be a client, and can answer: an answer of
+    /// another user is an error, and the letter is not lost.
+    pub fn mode(mut self, mode: u32) -> Self {
+        self.inner = self.inner.mode(mode);
+        self
+    }
+
     /// Letters only: requests are refused.
     pub fn one_way(mut self) -> Self {
         self.one_way = true;
@@ -291,7 +299,8 @@ impl Mailbox {
 
     /// Whoever made the mailbox may have died before it made the queue.
     fn of(ring: Ring, location: Location) -> Result<Self, CreateError> {
-        let letters = Parameters::of(&ring).letters(&location).create_or_open()?;
+        let letters = Parameters::of(&ring).letters(&location).like(&ring)?;
+        let letters = letters.open_or_create()?;
         Ok(Self {
             ring,
             location,

@@ -131,7 +131,8 @@ impl QueueBuilder {
     }
 
     /// Who may receive, as the permission bits of a file; `0o600` by default. For group and others
-    /// writing means receiving. Only the owner sends.
+    /// writing means receiving. Only the owner, and root, sends. Holds for every lane, whenever it is
+    /// made, as do the owner and the group of the queue.
     pub fn mode(mut self, mode: u32) -> Self {
         self.inner = self.inner.mode(mode);
         self
@@ -193,6 +194,20 @@ impl QueueBuilder {
     /// Describes a new queue inside another form.
     pub(crate) fn inside(parent: &Location, name: &str) -> Self {
         Self::new(Builder::inside(parent, name), Ok(parent.child(name)))
+    }
+
+    /// For the same users as the form inside which it will lie.
+    pub(crate) fn like(mut self, outer: &Ring) -> Result<Self, CreateError> {
+        self.inner = self.inner.like(outer)?;
+        Ok(self)
+    }
+
+    /// Opens the queue, or creates it if it does not exist yet.
+    pub(crate) fn open_or_create(self) -> Result<Queue, CreateError> {
+        match Queue::open_location(self.location.clone()?) {
+            Err(OpenError::NotFound { .. }) => self.create_or_open(),
+            opened => Ok(opened?),
+        }
     }
 
     /// Whether such a queue can be.
@@ -297,8 +312,9 @@ impl Queue {
     /// The attributes, and what is in the queue at some moment during the call.
     ///
     /// # Errors
-    /// [`OpenError`] if a lane cannot be opened.
+    /// [`OpenError`] if a lane cannot be opened; [`OpenError::Permission`] for users who may not receive.
     pub fn status(&self) -> Result<QueueStatus, OpenError> {
+        self.expect_rows()?;
         let mut status = QueueStatus {
             depth: self.depth(),
             message_bytes: self.message_bytes(),
@@ -319,6 +335,16 @@ impl Queue {
         Ok(status)
     }
 
+    /// That this user may use what receivers share.
+    fn expect_rows(&self) -> Result<(), OpenError> {
+        match self.ring.may_consume() {
+            true => Ok(()),
+            false => Err(OpenError::Permission {
+                path: self.path().join("control"),
+            }),
+        }
+    }
+
     fn parameters(&self) -> [u64; 2] {
         self.ring.segment().description().parameters
     }
@@ -328,7 +354,8 @@ impl Queue {
     fn add_lane(&self, priority: u8) -> Result<Option<Ring>, CreateError> {
         let memory = self.ring.segment().reader();
         for number in lanes::unlisted(memory) {
-            let builder = Builder::inside(&self.location, &name_of_lane(number));
+            let builder =
+                Builder::inside(&self.location, &name_of_lane(number)).like(&self.ring)?;
             let lane = lane_builder(builder, self.parameters()).create_or_open()?;
             if lanes::list(memory, number, priority) {
                 return Ok(Some(lane));

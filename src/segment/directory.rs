@@ -4,6 +4,7 @@
 //! nothing may be in the way. Opening never follows a link and trusts no file that a stranger could
 //! have put there. Removal takes the ring out of sight in one step before it deletes.
 
+use super::access::Access;
 use super::attach::{Files, MappingOptions, Segment};
 use super::error::{CreateError, OpenError, RemoveError};
 use super::lock::Role;
@@ -32,6 +33,8 @@ pub struct Creation {
     /// Who may attach: read bits let a class observe, write bits let it consume; only the owner
     /// ever produces.
     pub mode: u32,
+    /// Whose it will be, if not simply the creator's.
+    pub access: Option<Access>,
     /// How the creator maps it.
     pub mapping: MappingOptions,
 }
@@ -100,13 +103,21 @@ fn build(
     let lock = file(LOCK, 0).map_err(|e| io("create", e))?;
     format(&stream, &control, &creation.description).map_err(|e| io("map", e))?;
     let modes = Modes::of(creation.mode);
+    // What is made inside it later gets its group, where that was inherited.
+    let inherits = fs::fstat(&directory)
+        .map_err(|e| io("inspect", e.into()))?
+        .st_mode
+        & 0o2000;
     let targets: [(&OwnedFd, u32); 4] = [
         (&stream, modes.stream),
         (&control, modes.control),
         (&lock, modes.control),
-        (&directory, modes.directory),
+        (&directory, modes.directory | inherits),
     ];
     for (file, mode) in targets {
+        if let Some(access) = creation.access {
+            access.give(file).map_err(|e| io("set the owner of", e))?;
+        }
         // Explicitly, so that the umask has no say.
         fs::fchmod(file, Mode::from_raw_mode(mode)).map_err(|e| io("set the mode of", e.into()))?;
     }

@@ -6,6 +6,8 @@
 //! the same in both.
 
 #[cfg(not(slipring_loom))]
+mod access;
+#[cfg(not(slipring_loom))]
 mod adopted;
 #[cfg(not(slipring_loom))]
 mod attach;
@@ -39,6 +41,7 @@ pub use adopted::{adopt, format};
 pub use memfd::{anonymous, from_files};
 #[cfg(not(slipring_loom))]
 pub use {
+    access::Access,
     attach::{Files, MappingOptions, Segment},
     directory::{children, create, list, open, random, remove, Creation, Listing},
     error::{CreateError, OpenError, RemoveError},
