@@ -104,16 +104,31 @@ fn random_words_in_a_ring_give_errors_and_not_panics() {
                 }
                 consumer.leave();
             }
-            if let Ok(mut observer) = Observer::attach(memory.clone(), start, Resume::Oldest) {
+            for resume in [Resume::Oldest, Resume::Newest] {
+                let Ok(mut observer) = Observer::attach(memory.clone(), start, resume) else {
+                    continue;
+                };
+                // As if all had been overwritten since.
+                if round % 3 == 0 {
+                    let reserve = &memory.producer().reserve.position;
+                    reserve.store(word(8192), Relaxed);
+                }
+                // Nothing moves here, so what is said to be there is there, or is an error: who waits
+                // for it does not go in circles.
+                let mut in_vain = 0;
                 for _ in 0..600 {
+                    let ready = observer.ready();
                     match observer.try_next() {
                         Ok(Observed::Message(copied)) => {
                             assert!(copied.len <= geometry.max_message);
                             assert_eq!(observer.payload(copied, 0).len(), copied.len as usize);
+                            in_vain = 0;
                         }
-                        Ok(_) => {}
-                        Err(_) => break,
+                        Ok(Observed::Lapped { .. }) => in_vain = 0,
+                        Ok(Observed::Empty) if ready => in_vain += 1,
+                        Ok(Observed::Empty) | Err(_) => break,
                     }
+                    assert!(in_vain < 3, "round {round}: always ready, never there");
                 }
             }
         }

@@ -10,8 +10,9 @@ mod tracee;
 use memmap2::MmapMut;
 use peers::{check, payload, say, text, Peer, Scratch, PATIENCE};
 use slipring::{
-    Consumer, ConsumerOptions, CreateError, Observer, ObserverOptions, Producer, ReceiveError,
-    Received, Ring, Start, Strategy, TryReceiveError,
+    Consumer, ConsumerOptions, Corrupt, CreateError, Observer, ObserverOptions, Plain, Producer,
+    ReceiveError, Received, Resume, Ring, Start, Strategy, TryReceiveError, TypedConsumer,
+    TypedObserver, WaitSet,
 };
 use std::fs::OpenOptions;
 use std::os::fd::AsRawFd;
@@ -29,6 +30,15 @@ fn main() -> ExitCode {
     peers::run(&[
         ("lies_in_control_tear_nothing", lies_in_control),
         ("lies_in_the_stream_end_in_errors", lies_in_the_stream),
+        ("no_damage_keeps_a_wait_beyond_its_deadline", damaged_waits),
+        (
+            "a_producer_that_says_the_ring_was_overwritten_holds_no_reader",
+            endless_reserve,
+        ),
+        (
+            "a_row_that_comes_back_from_the_dead_holds_no_publish",
+            undead_row,
+        ),
         ("locks_nobody_needs_stop_no_publish", needless_locks),
         ("a_storm_of_wakes_changes_nothing", wake_storm),
         ("a_bell_that_is_always_armed_costs_little", armed_bell),
@@ -291,16 +301,268 @@ fn lies_in_the_stream() {
                 }
                 calls += 1;
             }
-            let _ = ring.status();
+            let waits = ring.clone();
+            in_time("waiting for a liar", move || {
+                Readers::of(&waits).wait(&mut Random(calls | 1));
+            });
             if let Ok(mut producer) = ring.producer() {
                 for _ in 0..20 {
                     let _ = producer.try_publish(&[1; 100]);
+                    let _ = producer.publish_until(&[1; 100], Duration::from_micros(100));
                 }
                 producer.detach();
             }
         }
-        assert!(calls > 10);
+        assert!(calls > 1);
     }
+}
+
+/// What `work` returns. Fails if it has not returned after a minute: then it never will.
+fn in_time<T: Send + 'static>(what: &str, work: impl FnOnce() -> T + Send + 'static) -> T {
+    let (done, came) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let _ = done.send(work());
+    });
+    let came = came.recv_timeout(PATIENCE);
+    came.unwrap_or_else(|error| panic!("{what}: {error}"))
+}
+
+const STRATEGIES: [Strategy; 3] = [
+    Strategy::Spin,
+    Strategy::Park,
+    Strategy::SpinThenPark {
+        spin: Duration::from_micros(5),
+    },
+];
+
+/// A reader of each kind, at each start, waiting in each way.
+struct Readers {
+    observers: Vec<Observer>,
+    consumers: Vec<Consumer>,
+    typed: Vec<(TypedObserver<Numbers>, TypedConsumer<Numbers>)>,
+    max: usize,
+}
+
+impl Readers {
+    fn of(ring: &Ring) -> Self {
+        let mut readers = Self {
+            observers: Vec::new(),
+            consumers: Vec::new(),
+            typed: Vec::new(),
+            max: ring.max_message_bytes() as usize,
+        };
+        for start in [Start::Oldest, Start::Latest, Start::Sequence(20)] {
+            for strategy in STRATEGIES {
+                let options = ObserverOptions::new().strategy(strategy);
+                for resume in [Resume::Newest, Resume::Oldest] {
+                    let observer = ring.observer_with(start, options.resume(resume));
+                    readers.observers.extend(observer);
+                }
+                let options = ConsumerOptions::new().strategy(strategy);
+                let consumer = ring.consumer_with(start, options);
+                readers.consumers.extend(consumer);
+            }
+            if let Ok(typed) = ring.typed::<Numbers>() {
+                if let (Ok(observer), Ok(consumer)) = (typed.observer(start), typed.consumer(start))
+                {
+                    readers.typed.push((observer, consumer));
+                }
+            }
+        }
+        readers
+    }
+
+    /// Calls every form that waits. How each ends does not matter, that it ends does: a message is never
+    /// longer than one may be.
+    fn wait(mut self, random: &mut Random) {
+        let mut patience = || Duration::from_micros(random.next() % 1000);
+        for (observer, consumer) in self.observers.iter_mut().zip(&mut self.consumers) {
+            let mut set = WaitSet::with_spin(Duration::ZERO);
+            for _ in 0..3 {
+                let _ = set.wait(&mut [&mut *observer, &mut *consumer], patience());
+            }
+        }
+        for (observer, consumer) in &mut self.typed {
+            let _ = (observer.receive_until(patience()), observer.try_receive());
+            let _ = consumer.receive_until(patience()).map(|_| ());
+            let _ = consumer.try_receive().map(|_| ());
+        }
+        for mut observer in self.observers {
+            for _ in 0..3 {
+                if let Ok(Received::Message(message)) = observer.receive_until(patience()) {
+                    assert!(message.len() <= self.max);
+                }
+                let _ = observer.try_receive();
+            }
+            let mut screen = observer.conflated(|message| message.first().copied());
+            for _ in 0..2 {
+                let _ = screen.receive_until(patience());
+                let _ = screen.try_receive();
+            }
+        }
+        for mut consumer in self.consumers {
+            for _ in 0..3 {
+                if let Ok(Some(message)) = consumer.receive_until(patience()) {
+                    assert!(message.len() <= self.max);
+                }
+                if let Ok(Some(mut batch)) = consumer.receive_batch_until(4, patience()) {
+                    while let Some(message) = batch.next() {
+                        assert!(message.len() <= self.max);
+                    }
+                }
+                let _ = consumer.try_receive().map(|_| ());
+            }
+            let mut screen = consumer.conflated(|message| message.first().copied());
+            let _ = screen.receive_until(patience());
+        }
+    }
+}
+
+slipring::message! {
+    pub struct Numbers { pub numbers: [u64; 4] }
+}
+
+/// Each shape of a ring, with messages in it, left by a producer that is alive no more.
+fn shapes(scratch: &Scratch, round: u64) -> Ring {
+    let mut builder = Ring::builder_at(scratch.ring())
+        .capacity_bytes(4096 << (round % 3))
+        .max_readers(64);
+    match round % 4 {
+        0 => {}
+        1 => builder = builder.evict_after(Duration::from_millis(1)),
+        2 => builder = builder.stamps(true),
+        _ => builder = builder.schema(Numbers::schema()),
+    }
+    let ring = builder.create().unwrap();
+    let mut producer = ring.producer().unwrap();
+    for n in 0..round % 100 {
+        let len = if round % 4 == 3 { 32 } else { n * 29 % 300 };
+        producer.publish(&payload(n, len as usize)).unwrap();
+    }
+    match round % 5 {
+        0 => producer.close(),
+        1 => std::mem::forget(producer),
+        _ => producer.detach(),
+    }
+    ring
+}
+
+/// One to four random words of the stream or of `control` changed, and every call that waits on it.
+fn damaged_waits() {
+    let mut random = Random(0x9e37_79b9_7f4a_7c15 ^ u64::from(std::process::id()));
+    let mut damaged = 0;
+    let started = Instant::now();
+    for round in 0.. {
+        if started.elapsed() > 4 * seconds() && round >= 40 {
+            break;
+        }
+        let scratch = Scratch::new();
+        let ring = shapes(&scratch, round);
+        // Those that are there already, and those that come later.
+        let (readers, later) = (Readers::of(&ring), scratch.ring());
+        let (file, from) = [("stream", 512), ("control", 16)][usize::from(round % 8 == 7)];
+        {
+            let map = open_for_writing(&scratch.ring().join(file));
+            let base = map.as_ptr().cast_mut().cast::<u64>();
+            let words = map.len() as u64 / 8;
+            for _ in 0..1 + random.next() % 4 {
+                // As often what the producer says of itself as all the rest.
+                let at = match random.next() % 4 {
+                    0 => 512 + 16 * (random.next() % 3),
+                    1 => 512 + random.next() % 64,
+                    _ => from + random.next() % (words - from),
+                };
+                // SAFETY: within the mapping.
+                unsafe { base.add((at % words) as usize).write_volatile(random.lie()) };
+            }
+        }
+        let mut random = Random(random.next() | 1);
+        damaged += in_time(&format!("round {round}, {file}"), move || {
+            readers.wait(&mut random);
+            let ring = Ring::open_at(later);
+            if let Ok(ring) = &ring {
+                Readers::of(ring).wait(&mut random);
+                let _ = ring.status();
+            }
+            u32::from(ring.is_ok())
+        });
+    }
+    assert!(damaged > 20, "{damaged}");
+}
+
+/// The producer says that all of the ring was overwritten: on and on, back and forth, and once for all.
+fn endless_reserve() {
+    for (round, moves) in [false, true].into_iter().enumerate() {
+        let scratch = Scratch::new();
+        let ring = shapes(&scratch, 64 + 5 * round as u64);
+        let readers = Readers::of(&ring);
+        let mut observer = ring.observer(Start::Oldest).unwrap();
+        let stop = std::sync::Arc::new(AtomicBool::new(false));
+        let map = open_for_writing(&scratch.ring().join("stream"));
+        let lie = {
+            let stop = stop.clone();
+            move || {
+                let reserve = map.as_ptr().cast_mut().wrapping_add(4096).cast::<u64>();
+                let mut far = 1u64 << 60;
+                loop {
+                    // SAFETY: within the mapping.
+                    unsafe { reserve.write_volatile(far) };
+                    if !moves || stop.load(Relaxed) {
+                        return;
+                    }
+                    far = far.wrapping_add(4096) ^ (far & 1 << 20);
+                }
+            }
+        };
+        let liar = std::thread::spawn(lie);
+        if !moves {
+            liar.join().unwrap();
+            in_time("one reader", move || {
+                let damaged = observer.receive_until(PATIENCE).map(|_| ());
+                assert_eq!(damaged, Err(ReceiveError::Corrupt(Corrupt::Index)));
+                let damaged = observer.try_receive().map(|_| ());
+                assert_eq!(damaged, Err(TryReceiveError::Corrupt(Corrupt::Index)));
+            });
+        }
+        in_time("a ring that is said to be overwritten", move || {
+            readers.wait(&mut Random(7));
+            Readers::of(&ring).wait(&mut Random(8));
+        });
+        stop.store(true, Relaxed);
+    }
+}
+
+/// A process that has given back the lock of a row, and writes the row on and on: a consumer that stands
+/// at the beginning. The producer frees it each time it looks.
+fn undead_row() {
+    let scratch = Scratch::new();
+    let ring = Ring::builder_at(scratch.ring())
+        .capacity_bytes(4096)
+        .max_readers(2)
+        .create()
+        .unwrap();
+    let mut producer = ring.producer().unwrap();
+    let map = open_for_writing(&scratch.ring().join("control"));
+    let stop = std::sync::Arc::new(AtomicBool::new(false));
+    let stopped = stop.clone();
+    std::thread::spawn(move || {
+        let row = map.as_ptr().cast_mut().wrapping_add(4096 + 128);
+        while !stopped.load(Relaxed) {
+            // SAFETY: within the mapping, of the state and the position of row 1.
+            unsafe {
+                row.cast::<u32>().write_volatile(1);
+                row.wrapping_add(8).cast::<u64>().write_volatile(0);
+            }
+        }
+    });
+    in_time("publishing to a row that is written on and on", move || {
+        for _ in 0..200 {
+            let _ = producer.try_publish(&[0; 100]);
+            let _ = producer.try_claim(100).map(|_| ());
+            let _ = producer.publish_until(&[0; 100], Duration::from_millis(1));
+        }
+    });
+    stop.store(true, Relaxed);
 }
 
 fn needless_locks() {

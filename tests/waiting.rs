@@ -1,8 +1,9 @@
 //! Waiting in one process: deadlines, wait sets, ends.
 
 use slipring::{
-    AttachError, ConsumerOptions, Deadline, ObserverOptions, ProducerOptions, PublishError,
-    ReceiveError, Ring, Start, Strategy, TryReceiveError, WaitSet,
+    AttachError, Conflation, Consumer, ConsumerOptions, Deadline, Observer, ObserverOptions, Plain,
+    Producer, ProducerOptions, PublishError, ReceiveError, Received, Ring, Start, Strategy,
+    TryReceiveError, TypedConsumer, TypedObserver, TypedReceived, WaitSet,
 };
 use std::time::{Duration, Instant};
 
@@ -206,4 +207,272 @@ fn a_set_of_spinners_still_waits() {
     });
     assert_eq!(set.wait(&mut [&mut consumer], Deadline::NEVER), Some(0));
     publisher.join().unwrap();
+}
+
+slipring::message! {
+    /// A number.
+    pub struct Number {
+        /// It.
+        pub number: u64
+    }
+}
+
+/// Leaves a ring as a crash does: nothing is said, and the lock is free.
+fn crash(producer: Producer) {
+    let crashed = std::thread::spawn(move || {
+        let _producer = producer;
+        std::panic::resume_unwind(Box::new("a crash"));
+    });
+    assert!(crashed.join().is_err());
+}
+
+/// Long enough for anything on a loaded machine; ends what hangs.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+type Key = fn(&[u8]) -> u8;
+
+/// Every kind of reader.
+enum Any {
+    Consumer(Consumer),
+    Observer(Observer),
+    Typed(TypedConsumer<Number>),
+    TypedObserver(TypedObserver<Number>),
+    ConflatedConsumer(slipring::Conflated<Consumer, u8, Key>),
+    ConflatedObserver(slipring::Conflated<Observer, u8, Key>),
+}
+
+/// What it said: a message, that the producer closed the ring, or something else.
+#[derive(Debug, PartialEq)]
+enum Said {
+    Message,
+    Closed,
+    Waiting(ReceiveError),
+    Trying(TryReceiveError),
+}
+
+impl Any {
+    fn all(ring: &Ring) -> Vec<Self> {
+        let typed = ring.typed::<Number>().unwrap();
+        let key: Key = |message| message[0];
+        let consumer = || ring.consumer(Start::Oldest).unwrap();
+        let observer = || ring.observer(Start::Oldest).unwrap();
+        vec![
+            Self::Consumer(consumer()),
+            Self::Observer(observer()),
+            Self::Typed(typed.consumer(Start::Oldest).unwrap()),
+            Self::TypedObserver(typed.observer(Start::Oldest).unwrap()),
+            Self::ConflatedConsumer(consumer().conflated(key)),
+            Self::ConflatedObserver(observer().conflated(key)),
+        ]
+    }
+
+    fn receive_until(&mut self, deadline: Deadline) -> Said {
+        let said = match self {
+            Self::Consumer(reader) => reader.receive_until(deadline).map(|m| m.is_some()),
+            Self::Typed(reader) => reader.receive_until(deadline).map(|m| m.is_some()),
+            Self::Observer(reader) => reader
+                .receive_until(deadline)
+                .map(|received| matches!(received, Received::Message(_))),
+            Self::TypedObserver(reader) => reader
+                .receive_until(deadline)
+                .map(|received| matches!(received, TypedReceived::Message(..))),
+            Self::ConflatedConsumer(reader) => reader
+                .receive_until(deadline)
+                .map(|received| matches!(received, Conflation::Message(_))),
+            Self::ConflatedObserver(reader) => reader
+                .receive_until(deadline)
+                .map(|received| matches!(received, Conflation::Message(_))),
+        };
+        match said {
+            Ok(true) => Said::Message,
+            Ok(false) => Said::Closed,
+            Err(error) => Said::Waiting(error),
+        }
+    }
+
+    fn try_receive(&mut self) -> Said {
+        let said = match self {
+            Self::Consumer(reader) => reader.try_receive().map(|_| true),
+            Self::Typed(reader) => reader.try_receive().map(|_| true),
+            Self::Observer(reader) => reader
+                .try_receive()
+                .map(|received| matches!(received, Received::Message(_))),
+            Self::TypedObserver(reader) => reader
+                .try_receive()
+                .map(|received| matches!(received, TypedReceived::Message(..))),
+            Self::ConflatedConsumer(reader) => reader
+                .try_receive()
+                .map(|received| matches!(received, Conflation::Message(_))),
+            Self::ConflatedObserver(reader) => reader
+                .try_receive()
+                .map(|received| matches!(received, Conflation::Message(_))),
+        };
+        match said {
+            Ok(true) => Said::Message,
+            Ok(false) | Err(TryReceiveError::Closed) => Said::Closed,
+            Err(error) => Said::Trying(error),
+        }
+    }
+}
+
+fn numbers() -> Ring {
+    Ring::heap().schema(Number::schema()).create().unwrap()
+}
+
+/// A caller that never waits learns of a dead producer all the same, behind the messages that are there;
+/// and of the next producer.
+#[test]
+fn whoever_only_polls_learns_of_a_death() {
+    let ring = numbers();
+    let mut all = Any::all(&ring);
+    for n in 0..3u64 {
+        let mut producer = ring.producer().unwrap();
+        for reader in &mut all {
+            assert_eq!(reader.try_receive(), Said::Trying(TryReceiveError::Empty));
+        }
+        producer.publish(&n.to_le_bytes()).unwrap();
+        crash(producer);
+        for reader in &mut all {
+            assert_eq!(reader.try_receive(), Said::Message);
+            let gone = Said::Trying(TryReceiveError::ProducerGone { next: n + 1 });
+            let started = Instant::now();
+            while reader.try_receive() != gone {
+                assert!(started.elapsed() < PATIENCE, "never told");
+            }
+            // It stays so, without a question each time.
+            for _ in 0..100 {
+                assert_eq!(reader.try_receive(), gone);
+            }
+        }
+    }
+}
+
+/// A deadline does not pass without one question.
+#[test]
+fn a_wait_of_no_time_learns_of_a_death_at_once() {
+    let ring = numbers();
+    let mut all = Any::all(&ring);
+    let producer = ring.producer().unwrap();
+    let now = || Deadline::after(Duration::ZERO);
+    for reader in &mut all {
+        let nothing = Said::Waiting(ReceiveError::TimedOut);
+        assert_eq!(reader.receive_until(now()), nothing);
+    }
+    crash(producer);
+    for reader in &mut all {
+        let gone = Said::Waiting(ReceiveError::ProducerGone { next: 0 });
+        assert_eq!(reader.receive_until(now()), gone);
+        assert_eq!(reader.receive_until(now()), gone);
+    }
+}
+
+/// The end is told at once; then a wait takes its time, until the next producer publishes.
+#[test]
+fn whoever_waits_behind_the_end_sleeps_until_the_next_producer() {
+    let ring = numbers();
+    let mut all = Any::all(&ring);
+    for _ in 0..2 {
+        ring.producer().unwrap().close();
+        for reader in &mut all {
+            // Told at once, however long the caller would wait.
+            assert_eq!(reader.receive_until(Deadline::NEVER), Said::Closed);
+            for wait in [Duration::ZERO, SHORT] {
+                let started = Instant::now();
+                assert_eq!(reader.receive_until(wait.into()), Said::Closed);
+                assert!(started.elapsed() >= wait);
+            }
+            assert_eq!(reader.try_receive(), Said::Closed);
+        }
+    }
+    let other = ring.clone();
+    std::thread::scope(|scope| {
+        let waiting = all.iter_mut().map(|reader| {
+            scope.spawn(|| assert_eq!(reader.receive_until(PATIENCE.into()), Said::Message))
+        });
+        let waiting: Vec<_> = waiting.collect();
+        std::thread::sleep(SHORT);
+        let mut producer = other.producer().unwrap();
+        std::thread::sleep(SHORT);
+        producer.publish(&[0; 8]).unwrap();
+        producer.close();
+        for reader in waiting {
+            reader.join().unwrap();
+        }
+    });
+}
+
+#[test]
+fn a_wait_set_reports_each_death_once_however_busy_it_is() {
+    for spin in [Duration::ZERO, Duration::from_micros(20)] {
+        let rings: Vec<Ring> = (0..4).map(|_| Ring::heap().create().unwrap()).collect();
+        let mut busy = rings[0].producer().unwrap();
+        let mut from_busy = rings[0].consumer(Start::Latest).unwrap();
+        let mut dying: Vec<Producer> = rings[1..].iter().map(|r| r.producer().unwrap()).collect();
+        let mut first = rings[1].consumer(Start::Latest).unwrap();
+        let mut second = rings[2].observer(Start::Latest).unwrap();
+        let mut third = rings[3].consumer(Start::Latest).unwrap();
+        // The third one has a message to read first.
+        dying[2].publish(b"last words").unwrap();
+        dying.into_iter().for_each(crash);
+        let mut set = WaitSet::with_spin(spin);
+        let (mut reported, started) = ([0u32; 4], Instant::now());
+        let mut told = 0;
+        let mut turns_after = 0;
+        while turns_after < 200 {
+            assert!(started.elapsed() < PATIENCE, "{reported:?}");
+            busy.publish(b"x").unwrap();
+            let mut sources: [&mut dyn slipring::Source; 4] =
+                [&mut from_busy, &mut first, &mut second, &mut third];
+            let at = set.wait(&mut sources, PATIENCE).unwrap();
+            reported[at] += 1;
+            let next = match at {
+                0 => {
+                    while from_busy.try_receive().is_ok() {}
+                    None
+                }
+                1 => first.try_receive().err(),
+                2 => second.try_receive().err(),
+                _ => third.try_receive().err(),
+            };
+            // What the set reported, the next call says.
+            if at > 0 {
+                match next {
+                    Some(TryReceiveError::ProducerGone { .. }) => told += 1,
+                    None => assert_eq!((at, reported[3]), (3, 1)),
+                    other => panic!("{other:?} from {at}"),
+                }
+            }
+            turns_after += u32::from(told == 3);
+        }
+        assert_eq!(reported[1..], [1, 1, 2], "with {spin:?}");
+    }
+}
+
+#[test]
+fn a_wait_set_reports_each_closing_once() {
+    let rings = [(); 2].map(|()| Ring::heap().create().unwrap());
+    let mut quiet = rings[0].producer().unwrap();
+    let mut first = rings[0].consumer(Start::Latest).unwrap();
+    let mut second = rings[1].observer(Start::Latest).unwrap();
+    let mut set = WaitSet::new();
+    for round in 0..3 {
+        let mut producer = rings[1].producer().unwrap();
+        if round > 0 {
+            producer.publish(b"x").unwrap();
+        }
+        producer.close();
+        if round > 0 {
+            assert_eq!(set.wait(&mut [&mut first, &mut second], PATIENCE), Some(1));
+            assert!(matches!(second.try_receive(), Ok(Received::Message(_))));
+        }
+        assert_eq!(set.wait(&mut [&mut first, &mut second], PATIENCE), Some(1));
+        // It stays in the list, and sleeps.
+        let started = Instant::now();
+        assert_eq!(set.wait(&mut [&mut first, &mut second], SHORT), None);
+        assert!(started.elapsed() >= SHORT);
+        assert!(matches!(second.try_receive(), Err(TryReceiveError::Closed)));
+        quiet.publish(b"y").unwrap();
+        assert_eq!(set.wait(&mut [&mut first, &mut second], PATIENCE), Some(0));
+        drop(first.try_receive().unwrap());
+    }
 }

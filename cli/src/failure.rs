@@ -237,6 +237,7 @@ impl From<TakeError> for Failure {
 impl From<TryReceiveError> for Failure {
     fn from(error: TryReceiveError) -> Self {
         let code = match error {
+            TryReceiveError::ProducerGone { .. } => PRODUCER_GONE,
             TryReceiveError::Corrupt(_) | TryReceiveError::Poisoned => INCOMPATIBLE,
             _ => FAILED,
         };

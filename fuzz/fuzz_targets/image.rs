@@ -104,6 +104,20 @@ fuzz_target!(|data: &[u8]| {
                         .words()
                         .at(numbers.next())
                         .store(numbers.word(first), Relaxed);
+                    let reserve = &memory.producer().reserve.position;
+                    reserve.store(reserve.load(Relaxed) + numbers.word(0) % 1024, Relaxed);
+                }
+                // Once nothing moves, what is said to be there is there, or is an error: who waits for it
+                // does not go in circles.
+                let mut in_vain = 0;
+                for _ in 0..4096 {
+                    let ready = observer.ready();
+                    match observer.try_next() {
+                        Ok(Observed::Empty) if ready => in_vain += 1,
+                        Ok(Observed::Empty) | Err(_) => break,
+                        Ok(_) => in_vain = 0,
+                    }
+                    assert!(in_vain < 3, "always ready, never there");
                 }
             }
         }

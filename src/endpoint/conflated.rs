@@ -159,6 +159,7 @@ fn not_waiting(error: TryReceiveError) -> Result<Next<'static>, ReceiveError> {
         TryReceiveError::Evicted { missed, resumed_at } => {
             return Ok(Next::Lapped(missed, resumed_at))
         }
+        TryReceiveError::ProducerGone { next } => ReceiveError::ProducerGone { next },
         TryReceiveError::Expelled { next } => ReceiveError::Expelled { next },
         TryReceiveError::Poisoned => ReceiveError::Poisoned,
         TryReceiveError::Corrupt(corrupt) => ReceiveError::Corrupt(corrupt),
@@ -272,7 +273,8 @@ impl<R: Conflatable, K: Hash + Eq + Clone, F: FnMut(&[u8]) -> K> Conflated<R, K,
         deadline: impl Into<Deadline>,
     ) -> Result<Conflation<'_>, ReceiveError> {
         let deadline = deadline.into();
-        let mut over = self.gather();
+        // Only a wait says that it is over: it tells of an end once, and then waits for what follows.
+        let mut over = self.gather().map(|_| Found::Something);
         loop {
             if self.pop() {
                 return Ok(Conflation::Message(ConflatedMessage { kept: &self.out }));
@@ -283,8 +285,8 @@ impl<R: Conflatable, K: Hash + Eq + Clone, F: FnMut(&[u8]) -> K> Conflated<R, K,
             }
             match over? {
                 Found::Closed => return Ok(Conflation::Closed),
-                Found::Nothing if deadline.passed() => return Err(ReceiveError::TimedOut),
-                Found::Something | Found::Nothing => over = self.take(Some(deadline)),
+                Found::Nothing => return Err(ReceiveError::TimedOut),
+                Found::Something => over = self.take(Some(deadline)),
             }
         }
     }
@@ -305,6 +307,7 @@ impl<R: Conflatable, K: Hash + Eq + Clone, F: FnMut(&[u8]) -> K> Conflated<R, K,
             Ok(Found::Closed) => Ok(Conflation::Closed),
             Ok(Found::Something | Found::Nothing) => Err(TryReceiveError::Empty),
             Err(error) => Err(match error {
+                ReceiveError::ProducerGone { next } => TryReceiveError::ProducerGone { next },
                 ReceiveError::Expelled { next } => TryReceiveError::Expelled { next },
                 ReceiveError::Poisoned => TryReceiveError::Poisoned,
                 ReceiveError::Corrupt(corrupt) => TryReceiveError::Corrupt(corrupt),
@@ -374,7 +377,7 @@ impl<R: Conflatable, K: Hash + Eq + Clone, F: FnMut(&[u8]) -> K> Conflated<R, K,
             Next::Closed => found = Found::Closed,
             Next::Lapped(lost, resumed_at) => {
                 found = Found::Something;
-                counts.lost += lost;
+                counts.lost = counts.lost.wrapping_add(lost);
                 *lapped = Some((lost, resumed_at));
             }
             Next::Message(sequence, bytes) => {

@@ -14,6 +14,7 @@ use super::ring::Ring;
 use super::seat::Seat;
 use super::set::{Sealed, Source};
 use super::trouble::disturbance;
+use super::waiting::{self, End, Manner, Reader};
 use crate::layout::lines::ProducerState;
 use crate::ring::consumer::{Arrived, Consumer as Core, Epoch, Joining, Lost};
 use crate::ring::index::Nowhere;
@@ -84,6 +85,7 @@ pub struct Consumer {
     ring: Ring,
     options: ConsumerOptions,
     slept: bool,
+    end: End,
     /// Whether the last message that was waited for came within a few polls.
     answered_soon: bool,
     /// Freed last.
@@ -156,6 +158,7 @@ impl Consumer {
             ring: ring.clone(),
             options,
             slept: false,
+            end: End::default(),
             answered_soon: false,
             _held: seat.held,
             _cursor: seat.cursor,
@@ -164,7 +167,8 @@ impl Consumer {
     }
 
     /// Waits for the next message; `None` once the producer closed the ring and everything has been
-    /// read. Calling again after `None` is allowed: a later producer may go on.
+    /// read. A call after `None` waits for the messages of a later producer; where it has a deadline, it
+    /// returns `None` again then if there is none.
     ///
     /// # Errors
     /// [`ReceiveError::ProducerGone`] once everything a dead producer committed has been read.
@@ -186,7 +190,7 @@ impl Consumer {
     ) -> Result<Option<Message<'_>>, ReceiveError> {
         let arrived = match self.take_soon() {
             Some(arrived) => Some(arrived),
-            None => self.wait_for_next(deadline.into())?,
+            None => self.wait_for_next(deadline.into(), Manner::Alone)?,
         };
         Ok(arrived.map(|arrived| self.message(arrived)))
     }
@@ -194,7 +198,8 @@ impl Consumer {
     /// The next message, if it is there.
     ///
     /// # Errors
-    /// [`TryReceiveError::Empty`] or [`TryReceiveError::Closed`].
+    /// [`TryReceiveError::Empty`], [`TryReceiveError::Closed`], and, found out now and then by calls
+    /// that find nothing, [`TryReceiveError::ProducerGone`].
     #[inline]
     pub fn try_receive(&mut self) -> Result<Message<'_>, TryReceiveError> {
         let arrived = match self.take() {
@@ -226,7 +231,7 @@ impl Consumer {
     ) -> Result<Option<Batch<'_>>, ReceiveError> {
         let first = match self.take_soon() {
             Some(arrived) => arrived,
-            None => match self.wait_for_next(deadline.into())? {
+            None => match self.wait_for_next(deadline.into(), Manner::Alone)? {
                 Some(arrived) => arrived,
                 None => return Ok(None),
             },
@@ -247,14 +252,14 @@ impl Consumer {
         Ok(Batch::new(self, first, max))
     }
 
-    /// As [`receive_until`](Self::receive_until); the message is made of what arrived by
+    /// As [`receive_until`](Self::receive_until), for one of a pair; the message is made of what arrived by
     /// [`message`](Self::message), before anything else is asked of this consumer.
     #[inline(never)]
     pub(crate) fn await_next(
         &mut self,
         deadline: Deadline,
     ) -> Result<Option<Arrived>, ReceiveError> {
-        self.wait_for_next(deadline)
+        self.wait_for_next(deadline, Manner::Paired)
     }
 
     /// Reads only the newest message of each key from now on: what `key` makes of a message.
@@ -353,7 +358,7 @@ impl Consumer {
         if let Some(owed) = self.owed.take() {
             self.special = !self.private.is_empty();
             if let Interrupted::Evicted { missed, .. } = owed {
-                self.missed += missed;
+                self.missed = self.missed.wrapping_add(missed);
                 self.core.acknowledge();
             }
             return Err(owed);
@@ -388,7 +393,7 @@ impl Consumer {
         }
         match self.core.rejoin() {
             Ok(missed) => {
-                self.missed += missed;
+                self.missed = self.missed.wrapping_add(missed);
                 self.pace.moved(read(&self.core));
                 self.core.acknowledge();
                 Interrupted::Evicted {
@@ -417,11 +422,9 @@ impl Consumer {
         }
         self.pace.empty(read(&self.core));
         let closed = self.core.producer_state() == ProducerState::Closed;
-        match self.poll()? {
+        match self.look()? {
             Some(arrived) => Ok(arrived),
-            None if self.is_evicted() => Err(self.rejoin().into()),
-            None if closed => Err(TryReceiveError::Closed),
-            None => Err(TryReceiveError::Empty),
+            None => waiting::nothing_there(self, closed),
         }
     }
 
@@ -518,6 +521,14 @@ impl Sealed for Consumer {}
 impl Source for Consumer {
     fn memory(&self) -> &Memory {
         self.core.memory()
+    }
+
+    fn reports(&mut self) -> bool {
+        waiting::reports(self)
+    }
+
+    fn reports_death(&mut self) -> bool {
+        waiting::reports_death(self)
     }
 
     fn parks(&self) -> bool {

@@ -144,6 +144,12 @@ pub enum TryReceiveError {
     Empty,
     /// The producer closed the ring and everything has been read.
     Closed,
+    /// The producer died, everything it committed has been read, and nobody took over. Calls that find
+    /// nothing ask now and then: this is known after 10 milliseconds and eight calls.
+    ProducerGone {
+        /// Sequence of the message that never came.
+        next: u64,
+    },
     /// The producer went on without this consumer, which was too slow, or whose durable cursor was
     /// away for too long. It gates again, from the next message on.
     Evicted {
@@ -276,6 +282,7 @@ impl TryReceiveError {
         match self {
             Self::Empty => 600,
             Self::Closed => 601,
+            Self::ProducerGone { .. } => 602,
             Self::Evicted { .. } => 604,
             Self::Expelled { .. } => 605,
             Self::Poisoned => 411,
@@ -400,6 +407,13 @@ fn evicted(f: &mut fmt::Formatter<'_>, missed: u64, resumed_at: u64) -> fmt::Res
     )
 }
 
+fn producer_gone(f: &mut fmt::Formatter<'_>, next: u64) -> fmt::Result {
+    write!(
+        f,
+        "the producer is gone: it died before message {next}, and nobody took over"
+    )
+}
+
 fn too_large(f: &mut fmt::Formatter<'_>, len: usize, max: u32) -> fmt::Result {
     write!(
         f,
@@ -412,6 +426,7 @@ impl fmt::Display for TryReceiveError {
         match self {
             Self::Empty => f.write_str("no message yet"),
             Self::Closed => f.write_str("the ring is closed and everything has been read"),
+            Self::ProducerGone { next } => producer_gone(f, *next),
             Self::Evicted { missed, resumed_at } => evicted(f, *missed, *resumed_at),
             Self::Expelled { next } => write!(
                 f,
@@ -427,10 +442,7 @@ impl fmt::Display for TryReceiveError {
 impl fmt::Display for ReceiveError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::ProducerGone { next } => write!(
-                f,
-                "the producer is gone: it died before message {next}, and nobody took over"
-            ),
+            Self::ProducerGone { next } => producer_gone(f, *next),
             Self::TimedOut => f.write_str("timed out waiting for a message"),
             Self::Evicted { missed, resumed_at } => evicted(f, *missed, *resumed_at),
             Self::Expelled { next } => write!(

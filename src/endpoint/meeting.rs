@@ -8,13 +8,16 @@ use super::ring::Ring;
 use crate::layout::lines::Bell;
 use crate::ring::pact::{Pact, Progress, Side};
 use crate::segment::{Held, Role};
-use crate::wait::{bell, until, Deadline, Outcome, Strategy, Waited};
+use crate::wait::{bell, until, Again, Deadline, Outcome, Strategy, Waited};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 /// How long a process may take to lose all its locks once it has lost one: far longer than any does.
 const LAST_BREATH: Duration = Duration::from_secs(1);
+
+/// More than two sides that follow the protocol need to agree, even if one is replaced meanwhile.
+const FEW_TURNS: u32 = 16;
 
 /// A side of a pact that this process owns.
 #[derive(Debug)]
@@ -154,8 +157,23 @@ impl Meeting {
     ) -> Result<Met, E> {
         let memory = self.ring.segment().reader().clone();
         let bell: Option<&Bell> = memory.control().map(|control| &control.data);
+        let mut again = Again::default();
+        let mut turns = 0;
         loop {
             let before = self.pact.progress();
+            turns = u32::min(turns + 1, FEW_TURNS + 1);
+            if turns > FEW_TURNS && before != Progress::Agreed {
+                // The other side says something else at every turn.
+                let mut change = Change {
+                    meeting: self,
+                    before,
+                };
+                match again.ends(&mut change, deadline) {
+                    Some(Outcome::Gone) => return Ok(Met::Poisoned),
+                    Some(_) => return Ok(Met::TimedOut),
+                    None => {}
+                }
+            }
             match before {
                 Progress::Agreed => return Ok(Met::Yes),
                 Progress::Offered => {

@@ -21,6 +21,7 @@ mod seat;
 mod set;
 mod status;
 mod trouble;
+mod waiting;
 
 pub use builder::Builder;
 pub use conflated::{Conflatable, Conflated, ConflatedMessage, Conflation};

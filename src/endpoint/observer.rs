@@ -9,14 +9,15 @@ use super::latency::STAMP;
 use super::options::ObserverOptions;
 use super::ring::Ring;
 use super::set::{Sealed, Source};
-use super::trouble::{disturbance, producer_gone};
-use crate::layout::lines::{Bell, ProducerState, RowState};
+use super::trouble::disturbance;
+use super::waiting::{self, End, Manner, Reader};
+use crate::layout::lines::{ProducerState, RowState};
 use crate::ring::consumer::{epoch, Epoch};
 use crate::ring::observer::{Copied, Observed, Observer as Core};
 use crate::ring::Start;
 use crate::segment::{can_flush, Canary, Held, Memory};
 use crate::sync::Ordering::Relaxed;
-use crate::wait::{bell, until, Deadline, Outcome, Pace, Read, Waited};
+use crate::wait::{bell, Deadline, Pace, Read, Strategy, Waited};
 use core::hash::Hash;
 use core::marker::PhantomData;
 use core::ops::Deref;
@@ -65,6 +66,7 @@ pub struct Observer {
     ring: Ring,
     options: ObserverOptions,
     slept: bool,
+    end: End,
     /// Sequence of the first message there was for it.
     began: u64,
     lost: u64,
@@ -164,6 +166,7 @@ impl Observer {
             ring: ring.clone(),
             options,
             slept: false,
+            end: End::default(),
             lost: 0,
             skip: if ring.stamps() { STAMP } else { 0 },
             row,
@@ -188,7 +191,9 @@ impl Observer {
         }
     }
 
-    /// Waits for a message, the news of a loss, or the end.
+    /// Waits for a message, the news of a loss, or the end. A call after [`Received::Closed`] waits for
+    /// the messages of a later producer; where it has a deadline, it returns that again then if there is
+    /// none.
     ///
     /// # Errors
     /// [`ReceiveError::ProducerGone`] once everything a dead producer committed has been read.
@@ -216,7 +221,8 @@ impl Observer {
     /// A message or the news of a loss, if there is one.
     ///
     /// # Errors
-    /// [`TryReceiveError::Empty`] or [`TryReceiveError::Closed`].
+    /// [`TryReceiveError::Empty`], [`TryReceiveError::Closed`], and, found out now and then by calls
+    /// that find nothing, [`TryReceiveError::ProducerGone`].
     #[inline(always)]
     pub fn try_receive(&mut self) -> Result<Received<'_>, TryReceiveError> {
         if let Some(copied) = self.take() {
@@ -368,8 +374,7 @@ impl Observer {
         self.pace.empty(read(&self.core));
         let closed = self.core.producer_state() == ProducerState::Closed;
         match self.core.try_next()? {
-            Observed::Empty if closed => Err(TryReceiveError::Closed),
-            Observed::Empty => Err(TryReceiveError::Empty),
+            Observed::Empty => waiting::nothing_there(self, closed),
             observed => Ok(observed),
         }
     }
@@ -377,35 +382,13 @@ impl Observer {
     #[inline(never)]
     fn wait_for_next(&mut self, deadline: Deadline) -> Result<Observed, ReceiveError> {
         self.pace.empty(read(&self.core));
-        let memory = self.core.memory().clone();
-        let may_sleep = self.row.is_some();
-        let control = memory.control().filter(|_| may_sleep);
-        let bell: Option<&Bell> = control.map(|control| &control.data);
         if let Some((row, _)) = &self.row {
-            if let Some(row) = memory.row(*row) {
+            if let Some(row) = self.core.memory().row(*row) {
                 row.sequence.store(self.core.sequence(), Relaxed);
             }
         }
-        loop {
-            let (strategy, mut slept) = (self.options.strategy, self.slept);
-            let outcome = until(self, strategy, bell, deadline, &mut slept);
-            self.slept = slept;
-            match self.core.try_next()? {
-                Observed::Empty => {}
-                observed => return Ok(observed),
-            }
-            match outcome {
-                Outcome::Ready => crate::sync::spin_hint(),
-                Outcome::Over => return Ok(Observed::Empty),
-                Outcome::TimedOut => return Err(ReceiveError::TimedOut),
-                Outcome::Gone if self.ring.is_poisoned() => return Err(ReceiveError::Poisoned),
-                Outcome::Gone => {
-                    return Err(ReceiveError::ProducerGone {
-                        next: self.core.sequence(),
-                    })
-                }
-            }
-        }
+        let next = waiting::wait_for_next(self, deadline, Manner::Alone)?;
+        Ok(next.unwrap_or(Observed::Empty))
     }
 }
 
@@ -424,11 +407,44 @@ impl Waited for Observer {
     }
 
     fn over(&mut self) -> bool {
-        self.core.producer_state() == ProducerState::Closed
+        waiting::over(self)
     }
 
     fn gone(&mut self) -> bool {
-        self.ring.is_poisoned() || producer_gone(&self.ring, self.core.producer_state())
+        waiting::gone(self)
+    }
+}
+
+impl Reader for Observer {
+    type Next = Observed;
+
+    fn look(&mut self) -> Result<Option<Observed>, Interrupted> {
+        let observed = self.core.try_next()?;
+        Ok((observed != Observed::Empty).then_some(observed))
+    }
+
+    fn ring(&self) -> &Ring {
+        &self.ring
+    }
+
+    fn memory(&self) -> &Memory {
+        self.core.memory()
+    }
+
+    fn sequence(&self) -> u64 {
+        self.core.sequence()
+    }
+
+    fn strategy(&self) -> (Strategy, bool) {
+        (self.options.strategy, self.row.is_some())
+    }
+
+    fn end(&mut self) -> &mut End {
+        &mut self.end
+    }
+
+    fn slept(&mut self) -> &mut bool {
+        &mut self.slept
     }
 }
 
@@ -437,6 +453,14 @@ impl Sealed for Observer {}
 impl Source for Observer {
     fn memory(&self) -> &Memory {
         self.core.memory()
+    }
+
+    fn reports(&mut self) -> bool {
+        waiting::reports(self)
+    }
+
+    fn reports_death(&mut self) -> bool {
+        waiting::reports_death(self)
     }
 
     fn parks(&self) -> bool {

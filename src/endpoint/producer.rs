@@ -74,6 +74,8 @@ pub struct Producer {
     evict_after: Option<Duration>,
     /// Since when the publish that would begin at this sequence has been held back.
     stalled: Option<(u64, Instant)>,
+    /// How many rows of the dead this call has freed.
+    retired: u32,
     slept: bool,
     left: bool,
     /// Where a message is put together that does not go straight into the ring: a claim where readers of
@@ -147,6 +149,7 @@ impl Producer {
             seat_wakers,
             evict_after,
             stalled: None,
+            retired: 0,
             slept: false,
             left: false,
             scratch: Vec::new(),
@@ -197,7 +200,7 @@ impl Producer {
     #[cold]
     #[inline(never)]
     fn publish_slowly(&mut self, payload: &[u8], deadline: Deadline) -> Result<u64, PublishError> {
-        self.undisturbed()?;
+        self.begin()?;
         self.stamping(payload, |producer, payload| loop {
             match producer.core.try_publish(payload) {
                 Ok(sequence) => {
@@ -220,7 +223,7 @@ impl Producer {
         payload: &[u8],
         deadline: Deadline,
     ) -> Result<u64, PublishError> {
-        self.undisturbed()?;
+        self.begin()?;
         self.stamping(payload, |producer, payload| loop {
             match producer.core.try_stage(batch, payload) {
                 Ok(sequence) => return Ok(sequence),
@@ -275,7 +278,7 @@ impl Producer {
     #[cold]
     #[inline(never)]
     fn try_publish_slowly(&mut self, payload: &[u8]) -> Result<u64, TryPublishError> {
-        self.undisturbed()?;
+        self.begin()?;
         self.stamping(payload, |producer, payload| loop {
             match producer.core.try_publish(payload) {
                 Ok(sequence) => {
@@ -294,7 +297,7 @@ impl Producer {
         batch: &mut Batch,
         payload: &[u8],
     ) -> Result<u64, TryPublishError> {
-        self.undisturbed()?;
+        self.begin()?;
         self.stamping(payload, |producer, payload| loop {
             match producer.core.try_stage(batch, payload) {
                 Ok(sequence) => return Ok(sequence),
@@ -341,7 +344,7 @@ impl Producer {
     #[cold]
     #[inline(never)]
     fn claim_slowly(&mut self, len: usize, deadline: Deadline) -> Result<u64, PublishError> {
-        self.undisturbed()?;
+        self.begin()?;
         let len = len.saturating_add(self.prefix());
         loop {
             match self.core.try_claim(len) {
@@ -370,7 +373,7 @@ impl Producer {
     #[cold]
     #[inline(never)]
     fn try_claim_slowly(&mut self, len: usize) -> Result<u64, TryPublishError> {
-        self.undisturbed()?;
+        self.begin()?;
         let len = len.saturating_add(self.prefix());
         loop {
             match self.core.try_claim(len) {
@@ -450,6 +453,12 @@ impl Producer {
         for seat in self.core.memory().seats() {
             bell::ring_now(&seat.data);
         }
+    }
+
+    /// What every call does first that may have to make room.
+    fn begin(&mut self) -> Result<(), Interrupted> {
+        self.retired = 0;
+        self.undisturbed()
     }
 
     #[inline(always)]

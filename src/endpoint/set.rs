@@ -6,7 +6,7 @@ use crate::layout::lines::Bell;
 use crate::segment::Memory;
 use crate::sync::{edge_fence, ord, spin_hint, FutexWord, Ordering::Relaxed};
 use crate::wait::bell::{fence_for_wakers, FIRST_SLEEP, LONGEST_SLEEP};
-use crate::wait::{Deadline, Waited};
+use crate::wait::{Deadline, Waited, ASK_EVERY};
 use core::time::Duration;
 use std::time::Instant;
 
@@ -20,13 +20,25 @@ pub trait Source: Sealed {
     fn memory(&self) -> &Memory;
     #[doc(hidden)]
     fn parks(&self) -> bool;
+    /// Whether it has something to report, as far as loads can tell.
+    #[doc(hidden)]
+    fn reports(&mut self) -> bool;
+    /// Whether it has the death of its producer to report, as far as the kernel can tell.
+    #[doc(hidden)]
+    fn reports_death(&mut self) -> bool;
 }
 
 /// Waits for several rings.
 ///
 /// # Guarantees
-/// No wake-up is lost. A source counts as ready when it has a message, a loss or an end to report.
-/// Sources take turns: the search begins behind the one reported last.
+/// - No wake-up is lost. A source is reported while it has a message or a loss to report, and once for
+///   each end: that its producer closed the ring, or died. The next call on the source says which.
+/// - A death is reported within about 10 milliseconds while others keep the set busy, or 100 if it
+///   sleeps; of several, each.
+/// - Sources take turns: the search begins behind the one reported last.
+///
+/// A source whose end was reported can stay in the list. It is reported again once another producer has
+/// published, or has ended as well.
 ///
 /// Up to 128 sources are woken by the kernel at once; with more, or where one of them may not sleep
 /// (its strategy spins, or it has only permission to read), the set polls at least once a
@@ -51,6 +63,8 @@ pub struct WaitSet {
     spin: Duration,
     next: usize,
     slept: bool,
+    /// When it last asked for the producers.
+    asked: Option<Instant>,
 }
 
 impl Default for WaitSet {
@@ -71,6 +85,7 @@ impl WaitSet {
             spin,
             next: 0,
             slept: false,
+            asked: None,
         }
     }
 
@@ -86,37 +101,49 @@ impl WaitSet {
             return None;
         }
         let started = Instant::now();
-        let mut asked = started;
+        let mut now = started;
         loop {
+            // Here, so that those who are busy hide no death of others.
+            let due = |asked| now - asked >= ASK_EVERY;
+            if self.asked.is_none_or(due) {
+                self.asked = Some(now);
+                if let Some(at) = self.find(sources, |source| source.reports_death()) {
+                    return Some(at);
+                }
+            }
             for _ in 0..16 {
                 if let Some(at) = self.poll(sources) {
                     return Some(at);
                 }
                 spin_hint();
             }
-            let now = Instant::now();
             if deadline.passed() {
                 return None;
             }
-            if now - asked >= Duration::from_millis(10) {
-                asked = now;
-                if let Some(at) = sources.iter_mut().position(|source| source.gone()) {
-                    return Some(at);
-                }
-            }
+            now = Instant::now();
             if now - started >= self.spin {
                 if let Some(at) = self.sleep(sources, deadline) {
                     return Some(at);
                 }
+                now = Instant::now();
             }
         }
     }
 
     fn poll(&mut self, sources: &mut [&mut dyn Source]) -> Option<usize> {
+        self.find(sources, |source| source.reports())
+    }
+
+    /// The first source, behind the one reported last, of which this is true.
+    fn find(
+        &mut self,
+        sources: &mut [&mut dyn Source],
+        mut has: impl FnMut(&mut dyn Source) -> bool,
+    ) -> Option<usize> {
         let all = sources.len();
         let found = (0..all)
             .map(|step| (self.next + step) % all)
-            .find(|at| sources[*at].ready() || sources[*at].over());
+            .find(|at| has(&mut *sources[*at]));
         if let Some(at) = found {
             self.next = at + 1;
         }

@@ -189,7 +189,7 @@ impl Observer {
             // Whatever was read counts only if it had not been overwritten by then.
             edge_fence!(E2 observe: Acquire);
             if overtaken(&self.memory, self.position()) {
-                return Ok(self.resynchronise());
+                return self.resynchronise();
             }
             match frame {
                 None => return Ok(Observed::Empty),
@@ -202,27 +202,36 @@ impl Observer {
 
     /// Goes on at an intact frame. While the producer overtakes every attempt, reports nothing;
     /// the loss is counted by the attempt that succeeds.
+    ///
+    /// At every instant an indexed frame is intact, and an entry that changes announces itself by
+    /// `reserve`. So a search that finds nothing although that stood still says that the index is damaged.
+    /// One that failed while it moved says nothing: whoever waits looks at the time then.
     #[cold]
-    fn resynchronise(&mut self) -> Observed {
+    fn resynchronise(&mut self) -> Result<Observed, Corrupt> {
+        let reserve = || self.memory.producer().reserve.position.load(Relaxed);
+        let before = reserve();
         let found = match self.resume {
             Resume::Newest => newest(&self.memory),
             Resume::Oldest => oldest(&self.memory, 0),
         };
-        let Some(at) = found else {
-            return Observed::Empty;
+        // No frame that is intact lies behind one that is gone.
+        let ahead = found.map(|at| (at, ahead(at.sequence, self.sequence())));
+        let Some((at, lost)) = ahead.filter(|(_, lost)| *lost >= 0) else {
+            // The searches end with acquire fences: what they read of a later lap shows here.
+            return if reserve() == before {
+                Err(Corrupt::Index)
+            } else {
+                Ok(Observed::Empty)
+            };
         };
-        let lost = ahead(at.sequence, self.sequence());
-        if lost < 0 {
-            return Observed::Empty;
-        }
         self.cursor.go_to(at);
         if lost == 0 {
-            return Observed::Empty;
+            return Ok(Observed::Empty);
         }
-        Observed::Lapped {
+        Ok(Observed::Lapped {
             lost: lost as u64,
             resumed_at: at.sequence,
-        }
+        })
     }
 
     /// How many bytes the producer is ahead, rounded up to a block. May be out of date.

@@ -14,5 +14,5 @@ mod waker;
 pub use deadline::Deadline;
 pub use pace::{Pace, Read};
 pub use since::{Since, ASK_EVERY};
-pub use strategy::{until, Outcome, Strategy, Waited};
+pub use strategy::{until, Again, Outcome, Strategy, Waited};
 pub use waker::Waker;

@@ -4,7 +4,7 @@
 //! compare; clocks, the state of the peer and the kernel are asked only between bursts of polls.
 
 use super::bell::{self, FIRST_SLEEP, LONGEST_SLEEP};
-use super::{Deadline, ASK_EVERY};
+use super::{Deadline, Since, ASK_EVERY};
 use crate::layout::lines::Bell;
 use crate::sync::spin_hint;
 use core::time::Duration;
@@ -75,9 +75,31 @@ pub enum Outcome {
     TimedOut,
 }
 
+/// What a loop around [`until`] asks when something seemed to be there and nothing came of it. A peer that
+/// breaks the protocol can have that happen at every turn, and `until` looks at neither time nor peers
+/// while something seems to be there.
+#[derive(Debug, Default)]
+pub struct Again(Since);
+
+impl Again {
+    /// How the wait ends all the same: by the deadline, or, asked now and then, because the peer is gone.
+    #[cold]
+    pub fn ends<W: Waited>(&mut self, waited: &mut W, deadline: Deadline) -> Option<Outcome> {
+        spin_hint();
+        if self.0.due() && waited.gone() {
+            Some(Outcome::Gone)
+        } else {
+            deadline.passed().then_some(Outcome::TimedOut)
+        }
+    }
+}
+
 /// Waits. Without a bell, sleeping strategies nap up to a millisecond between polls.
 ///
 /// `slept` says whether this handle has slept on the bell before; its first sleep is short.
+///
+/// What is ready is said at once, without a look at the time or at the peer. Whoever calls this in a loop
+/// asks [`Again`] at each turn.
 pub fn until<W: Waited>(
     waited: &mut W,
     strategy: Strategy,

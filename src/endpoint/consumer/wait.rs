@@ -3,13 +3,14 @@
 //! Layer 5.
 
 use super::{read, Consumer};
-use crate::endpoint::error::ReceiveError;
-use crate::endpoint::trouble::producer_gone;
+use crate::endpoint::error::{Interrupted, ReceiveError};
+use crate::endpoint::ring::Ring;
+use crate::endpoint::waiting::{self, End, Manner, Reader};
 use crate::layout::frame::CommitWord;
-use crate::layout::lines::{Bell, ProducerState};
 use crate::ring::consumer::Arrived;
+use crate::segment::Memory;
 use crate::sync::spin_hint;
-use crate::wait::{until, Deadline, Outcome, Waited};
+use crate::wait::{Deadline, Strategy, Waited};
 
 /// Pauses before the general wait is set up: one or two microseconds.
 const PAUSES: u32 = 64;
@@ -83,6 +84,7 @@ impl Consumer {
     pub(super) fn wait_for_next(
         &mut self,
         deadline: Deadline,
+        manner: Manner,
     ) -> Result<Option<Arrived>, ReceiveError> {
         if let Some(arrived) = self.poll()? {
             return Ok(Some(arrived));
@@ -91,31 +93,46 @@ impl Consumer {
             // Whoever is not special has been through `spin`.
             self.pace.empty(read(&self.core));
         }
-        let memory = self.core.memory().clone();
-        loop {
-            let bell: Option<&Bell> = memory.control().map(|control| &control.data);
-            let (strategy, mut slept) = (self.options.strategy, self.slept);
-            let outcome = until(self, strategy, bell, deadline, &mut slept);
-            self.slept = slept;
-            // Whatever the outcome, what was committed before it comes first.
-            if let Some(arrived) = self.poll()? {
-                return Ok(Some(arrived));
-            }
-            if self.is_evicted() {
-                return Err(self.rejoin().into());
-            }
-            match outcome {
-                Outcome::Ready => {}
-                Outcome::Over => return Ok(None),
-                Outcome::TimedOut => return Err(ReceiveError::TimedOut),
-                Outcome::Gone if self.ring.is_poisoned() => return Err(ReceiveError::Poisoned),
-                Outcome::Gone => {
-                    return Err(ReceiveError::ProducerGone {
-                        next: self.core.sequence(),
-                    })
-                }
-            }
+        waiting::wait_for_next(self, deadline, manner)
+    }
+}
+
+impl Reader for Consumer {
+    type Next = Arrived;
+
+    fn look(&mut self) -> Result<Option<Arrived>, Interrupted> {
+        match self.poll()? {
+            None if self.is_evicted() => Err(self.rejoin()),
+            arrived => Ok(arrived),
         }
+    }
+
+    fn ring(&self) -> &Ring {
+        &self.ring
+    }
+
+    fn memory(&self) -> &Memory {
+        self.core.memory()
+    }
+
+    fn sequence(&self) -> u64 {
+        self.core.sequence()
+    }
+
+    fn strategy(&self) -> (Strategy, bool) {
+        (self.options.strategy, true)
+    }
+
+    fn displaced(&self) -> bool {
+        self.is_evicted()
+    }
+
+    fn end(&mut self) -> &mut End {
+        &mut self.end
+    }
+
+    fn slept(&mut self) -> &mut bool {
+        &mut self.slept
     }
 }
 
@@ -126,10 +143,10 @@ impl Waited for Consumer {
     }
 
     fn over(&mut self) -> bool {
-        self.core.producer_state() == ProducerState::Closed || self.is_evicted()
+        waiting::over(self)
     }
 
     fn gone(&mut self) -> bool {
-        self.ring.is_poisoned() || producer_gone(&self.ring, self.core.producer_state())
+        waiting::gone(self)
     }
 }

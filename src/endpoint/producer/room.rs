@@ -33,11 +33,15 @@ impl Producer {
 
     /// Frees the row of a consumer whose lock is free. The lock is held meanwhile, so that nobody
     /// takes the row at the same moment.
+    ///
+    /// Returns `true` if it is worth trying again at once. It is not where more rows were freed in one
+    /// call than there are: a process that gave its lock back writes its row on and on.
     fn retire_if_dead(&mut self, row: u32) -> bool {
         match self.ring.acquire(Role::Row(row)) {
             Ok(Some(_held)) => {
                 self.core.retire(row);
-                true
+                self.retired = self.retired.saturating_add(1);
+                self.retired <= self.ring.max_readers()
             }
             _ => false,
         }
