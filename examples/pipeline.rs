@@ -85,7 +85,7 @@ fn dashboard(path: &str) -> Outcome {
         match ticks.receive()? {
             TypedReceived::Message(..) => received += 1,
             TypedReceived::Lapped { lost: n, .. } => lost += n,
-            TypedReceived::Closed => break,
+            _ => break,
         }
     }
     println!("dashboard: received {received}, lost {lost}");

@@ -83,7 +83,10 @@ pub use {
     signals::{
         Background, Listener, Noticed, SignalError, SignalSet, Signals, SignalsBuilder, Target,
     },
-    typed::{Element, Plain, Typed, TypedConsumer, TypedObserver, TypedProducer, TypedReceived},
+    typed::{
+        Element, Plain, Typed, TypedConsumer, TypedMessage, TypedObserver, TypedProducer,
+        TypedReceived,
+    },
     wait::{Deadline, Strategy},
 };
 

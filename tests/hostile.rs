@@ -419,7 +419,11 @@ impl Readers {
 }
 
 slipring::message! {
-    pub struct Numbers { pub numbers: [u64; 4] }
+    /// Numbers.
+    pub struct Numbers {
+        /// They.
+        pub numbers: [u64; 4],
+    }
 }
 
 /// Each shape of a ring, with messages in it, left by a producer that is alive no more.
@@ -542,19 +546,26 @@ fn undead_row() {
         .create()
         .unwrap();
     let mut producer = ring.producer().unwrap();
-    let map = open_for_writing(&scratch.ring().join("control"));
     let stop = std::sync::Arc::new(AtomicBool::new(false));
-    let stopped = stop.clone();
-    std::thread::spawn(move || {
-        let row = map.as_ptr().cast_mut().wrapping_add(4096 + 128);
-        while !stopped.load(Relaxed) {
-            // SAFETY: within the mapping, of the state and the position of row 1.
-            unsafe {
-                row.cast::<u32>().write_volatile(1);
-                row.wrapping_add(8).cast::<u64>().write_volatile(0);
+    let begun = std::sync::Arc::new(AtomicU32::new(0));
+    for _ in 0..2 {
+        let (stop, begun) = (stop.clone(), begun.clone());
+        let map = open_for_writing(&scratch.ring().join("control"));
+        std::thread::spawn(move || {
+            let row = map.as_ptr().cast_mut().wrapping_add(4096 + 128);
+            begun.fetch_add(1, Relaxed);
+            while !stop.load(Relaxed) {
+                // SAFETY: within the mapping, of the state and the position of row 1.
+                unsafe {
+                    row.cast::<u32>().write_volatile(1);
+                    row.wrapping_add(8).cast::<u64>().write_volatile(0);
+                }
             }
-        }
-    });
+        });
+    }
+    while begun.load(Relaxed) < 2 {
+        std::thread::yield_now();
+    }
     in_time("publishing to a row that is written on and on", move || {
         for _ in 0..200 {
             let _ = producer.try_publish(&[0; 100]);

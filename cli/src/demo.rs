@@ -434,7 +434,7 @@ fn observe(ring: &Ring, ticks: u64) -> Result<Value, Failure> {
                 }
             }
             Ok(TypedReceived::Lapped { lost: n, .. }) => lost += n,
-            Ok(TypedReceived::Closed) => break,
+            Ok(_) => break,
             Err(slipring::ReceiveError::TimedOut) => {}
             Err(error) => return Err(error.into()),
         }

@@ -77,6 +77,7 @@ struct Counts {
 
 /// What comes out of a [`Conflated`] reader.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum Conflation<'c> {
     /// The newest message of a key.
     Message(ConflatedMessage<'c>),
@@ -161,6 +162,15 @@ fn not_waiting(error: TryReceiveError) -> Result<Next<'static>, ReceiveError> {
         }
         TryReceiveError::ProducerGone { next } => ReceiveError::ProducerGone { next },
         TryReceiveError::Expelled { next } => ReceiveError::Expelled { next },
+        TryReceiveError::WrongSize {
+            sequence,
+            len,
+            expected,
+        } => ReceiveError::WrongSize {
+            sequence,
+            len,
+            expected,
+        },
         TryReceiveError::Poisoned => ReceiveError::Poisoned,
         TryReceiveError::Corrupt(corrupt) => ReceiveError::Corrupt(corrupt),
         TryReceiveError::Forked => ReceiveError::Forked,

@@ -99,6 +99,13 @@ pub enum TryPublishError {
         /// What the ring allows, in bytes.
         max: u32,
     },
+    /// The ring has a schema, and the message is not of its size.
+    WrongSize {
+        /// Its size in bytes.
+        len: usize,
+        /// The size of every message of the schema.
+        expected: u32,
+    },
     /// A consumer still needs the space.
     Full {
         /// Row of the slowest consumer, as in [`RingStatus`](crate::RingStatus).
@@ -122,6 +129,13 @@ pub enum PublishError {
         len: usize,
         /// What the ring allows, in bytes.
         max: u32,
+    },
+    /// The ring has a schema, and the message is not of its size.
+    WrongSize {
+        /// Its size in bytes.
+        len: usize,
+        /// The size of every message of the schema.
+        expected: u32,
     },
     /// A consumer needed the space until the deadline.
     TimedOut {
@@ -164,6 +178,16 @@ pub enum TryReceiveError {
         /// Sequence of the message that would have come next.
         next: u64,
     },
+    /// A typed reader: the message is not of its type's size. It was passed over, and what follows can be
+    /// received.
+    WrongSize {
+        /// Number of the message.
+        sequence: u64,
+        /// Its size in bytes.
+        len: usize,
+        /// The size of the type.
+        expected: usize,
+    },
     /// A file of the ring was cut short while it was mapped. Nothing that follows can be trusted.
     Poisoned,
     /// The ring is damaged.
@@ -196,6 +220,16 @@ pub enum ReceiveError {
     Expelled {
         /// Sequence of the message that would have come next.
         next: u64,
+    },
+    /// A typed reader: the message is not of its type's size. It was passed over, and what follows can be
+    /// received.
+    WrongSize {
+        /// Number of the message.
+        sequence: u64,
+        /// Its size in bytes.
+        len: usize,
+        /// The size of the type.
+        expected: usize,
     },
     /// A file of the ring was cut short while it was mapped. Nothing that follows can be trusted.
     Poisoned,
@@ -255,6 +289,7 @@ impl TryPublishError {
     pub fn code(&self) -> u32 {
         match self {
             Self::TooLarge { .. } => 500,
+            Self::WrongSize { .. } => 504,
             Self::Full { .. } => 501,
             Self::BatchFull => 502,
             Self::Poisoned => 411,
@@ -268,6 +303,7 @@ impl PublishError {
     pub fn code(&self) -> u32 {
         match self {
             Self::TooLarge { .. } => 500,
+            Self::WrongSize { .. } => 504,
             Self::TimedOut { .. } => 503,
             Self::BatchFull => 502,
             Self::Poisoned => 411,
@@ -285,6 +321,7 @@ impl TryReceiveError {
             Self::ProducerGone { .. } => 602,
             Self::Evicted { .. } => 604,
             Self::Expelled { .. } => 605,
+            Self::WrongSize { .. } => 606,
             Self::Poisoned => 411,
             Self::Corrupt(_) => 407,
             Self::Forked => 408,
@@ -300,6 +337,7 @@ impl ReceiveError {
             Self::TimedOut => 603,
             Self::Evicted { .. } => 604,
             Self::Expelled { .. } => 605,
+            Self::WrongSize { .. } => 606,
             Self::Poisoned => 411,
             Self::Corrupt(_) => 407,
             Self::Forked => 408,
@@ -367,6 +405,11 @@ impl fmt::Display for TryPublishError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TooLarge { len, max } => too_large(f, *len, *max),
+            Self::WrongSize { len, expected } => Unfit {
+                len: *len,
+                expected: *expected,
+            }
+            .fmt(f),
             Self::Full { row } => write!(
                 f,
                 "the ring is full: the consumer in row {row} is a whole ring behind"
@@ -382,6 +425,11 @@ impl fmt::Display for PublishError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TooLarge { len, max } => too_large(f, *len, *max),
+            Self::WrongSize { len, expected } => Unfit {
+                len: *len,
+                expected: *expected,
+            }
+            .fmt(f),
             Self::TimedOut { row } => write!(
                 f,
                 "timed out: the consumer in row {row} stayed a whole ring behind"
@@ -404,6 +452,35 @@ fn evicted(f: &mut fmt::Formatter<'_>, missed: u64, resumed_at: u64) -> fmt::Res
     write!(
         f,
         "the producer went on without this consumer: {missed} messages are gone, the next is {resumed_at}"
+    )
+}
+
+/// A message that is not of the size that the schema of its ring says.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Unfit {
+    pub(super) len: usize,
+    pub(super) expected: u32,
+}
+
+impl fmt::Display for Unfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { len, expected } = self;
+        write!(
+            f,
+            "a message of {len} bytes does not fit the schema of the ring, whose messages have {expected}: publish that type, or use a ring without a schema"
+        )
+    }
+}
+
+fn wrong_size(
+    f: &mut fmt::Formatter<'_>,
+    sequence: u64,
+    len: usize,
+    expected: usize,
+) -> fmt::Result {
+    write!(
+        f,
+        "message {sequence} has {len} bytes instead of {expected}: its producer does not keep to the schema of the ring; what follows can be received"
     )
 }
 
@@ -432,6 +509,11 @@ impl fmt::Display for TryReceiveError {
                 f,
                 "evicted too often: the producer no longer waits for this consumer (next was {next}); attach again, or observe"
             ),
+            Self::WrongSize {
+                sequence,
+                len,
+                expected,
+            } => wrong_size(f, *sequence, *len, *expected),
             Self::Poisoned => poisoned(f, &"the ring"),
             Self::Corrupt(corrupt) => write!(f, "the ring is damaged: {corrupt}"),
             Self::Forked => f.write_str(FORKED),
@@ -449,6 +531,11 @@ impl fmt::Display for ReceiveError {
                 f,
                 "evicted too often: the producer no longer waits for this consumer (next was {next}); attach again, or observe"
             ),
+            Self::WrongSize {
+                sequence,
+                len,
+                expected,
+            } => wrong_size(f, *sequence, *len, *expected),
             Self::Poisoned => poisoned(f, &"the ring"),
             Self::Corrupt(corrupt) => write!(f, "the ring is damaged: {corrupt}"),
             Self::Forked => f.write_str(FORKED),
@@ -537,6 +624,12 @@ from_interrupted!(TryReceiveError, ReceiveError);
 
 macro_rules! from_disturbance {
     ($($error:ident),*) => {$(
+        impl From<Unfit> for $error {
+            fn from(Unfit { len, expected }: Unfit) -> Self {
+                Self::WrongSize { len, expected }
+            }
+        }
+
         impl From<Interrupted> for $error {
             fn from(why: Interrupted) -> Self {
                 match why {

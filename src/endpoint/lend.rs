@@ -42,14 +42,22 @@ impl<'p> Claim<'p> {
     #[inline(always)]
     pub fn commit(self) -> u64 {
         let len = self.len;
-        self.commit_first(len)
+        self.commit_some(len)
     }
 
     /// Publishes the first `len` bytes as the message, at most what was claimed. Returns its
-    /// sequence.
+    /// sequence. In a ring with a schema every message has its size: all of the claim is published.
     #[inline(always)]
     pub fn commit_first(self, len: usize) -> u64 {
-        let mut len = len.min(self.len);
+        let len = match self.producer.fixed {
+            Some(_) => self.len,
+            None => len.min(self.len),
+        };
+        self.commit_some(len)
+    }
+
+    #[inline(always)]
+    fn commit_some(self, mut len: usize) -> u64 {
         if !self.in_place {
             len += self.producer.prefix();
             self.producer.stamp_scratch();
@@ -147,7 +155,7 @@ impl<'p> PublishBatch<'p> {
     /// The short way, as of a single publish.
     #[inline(always)]
     fn push_at_once(&mut self, payload: &[u8]) -> Option<u64> {
-        if self.producer.canary.disturbed() || self.producer.stamped {
+        if self.producer.canary.disturbed() || self.producer.special {
             return None;
         }
         self.producer.core.stage_near(&mut self.batch, payload)

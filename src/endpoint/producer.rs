@@ -4,12 +4,13 @@
 
 mod room;
 
-use super::error::{AttachError, Interrupted, PublishError, TryPublishError};
+use super::error::{AttachError, Interrupted, PublishError, TryPublishError, Unfit};
 use super::latency::{now, STAMP};
 use super::lend::{Claim, PublishBatch};
 use super::options::ProducerOptions;
 use super::ring::Ring;
 use super::trouble::disturbance;
+use crate::layout::schema::Schema;
 use crate::ring::producer::{Batch, Producer as Core};
 use crate::segment::{Canary, Held, Role};
 use crate::sync::Ordering::Relaxed;
@@ -83,6 +84,10 @@ pub struct Producer {
     pub(super) scratch: Vec<u8>,
     /// Whether messages begin with a stamp.
     pub(super) stamped: bool,
+    /// The size of every message, where the ring has a schema.
+    pub(super) fixed: Option<u32>,
+    /// Whether bytes that come without a type go the long way, which looks at the two above.
+    pub(super) special: bool,
     /// Freed last.
     _held: Held,
     one_thread: PhantomData<Cell<()>>,
@@ -154,6 +159,8 @@ impl Producer {
             left: false,
             scratch: Vec::new(),
             stamped: ring.stamps(),
+            fixed: ring.schema().map(Schema::bytes),
+            special: ring.stamps() || ring.schema().is_some(),
             _held: held,
             one_thread: PhantomData,
         })
@@ -163,7 +170,8 @@ impl Producer {
     /// its sequence.
     ///
     /// # Errors
-    /// [`PublishError::TooLarge`], [`PublishError::Forked`].
+    /// [`PublishError::TooLarge`], [`PublishError::Forked`]; [`PublishError::WrongSize`] in a ring with a
+    /// schema, whose messages all have its size.
     #[inline(always)]
     pub fn publish(&mut self, payload: &[u8]) -> Result<u64, PublishError> {
         self.publish_until(payload, Deadline::NEVER)
@@ -186,9 +194,41 @@ impl Producer {
         }
     }
 
+    /// As [`publish_until`](Self::publish_until), of a message that is known to fit the schema.
+    #[inline(always)]
+    pub(crate) fn publish_fitting(
+        &mut self,
+        payload: &[u8],
+        deadline: Deadline,
+    ) -> Result<u64, PublishError> {
+        match self.publish_fitting_at_once(payload) {
+            Some(sequence) => Ok(sequence),
+            None => self.publish_slowly(payload, deadline),
+        }
+    }
+
+    /// As [`try_publish`](Self::try_publish), of a message that is known to fit the schema.
+    #[inline(always)]
+    pub(crate) fn try_publish_fitting(&mut self, payload: &[u8]) -> Result<u64, TryPublishError> {
+        match self.publish_fitting_at_once(payload) {
+            Some(sequence) => Ok(sequence),
+            None => self.try_publish_slowly(payload),
+        }
+    }
+
     /// The short way, without anything that happens rarely: that would cost registers here.
     #[inline(always)]
     pub(crate) fn publish_at_once(&mut self, payload: &[u8]) -> Option<u64> {
+        if self.canary.disturbed() || self.special {
+            return None;
+        }
+        let sequence = self.core.publish_near(payload)?;
+        self.ring_data();
+        Some(sequence)
+    }
+
+    #[inline(always)]
+    fn publish_fitting_at_once(&mut self, payload: &[u8]) -> Option<u64> {
         if self.canary.disturbed() || self.stamped {
             return None;
         }
@@ -197,10 +237,19 @@ impl Producer {
         Some(sequence)
     }
 
+    /// That a message of this many bytes is one of the schema, where the ring has one.
+    fn fits(&self, len: usize) -> Result<(), Unfit> {
+        match self.fixed {
+            Some(expected) if len != expected as usize => Err(Unfit { len, expected }),
+            _ => Ok(()),
+        }
+    }
+
     #[cold]
     #[inline(never)]
     fn publish_slowly(&mut self, payload: &[u8], deadline: Deadline) -> Result<u64, PublishError> {
         self.begin()?;
+        self.fits(payload.len())?;
         self.stamping(payload, |producer, payload| loop {
             match producer.core.try_publish(payload) {
                 Ok(sequence) => {
@@ -224,6 +273,7 @@ impl Producer {
         deadline: Deadline,
     ) -> Result<u64, PublishError> {
         self.begin()?;
+        self.fits(payload.len())?;
         self.stamping(payload, |producer, payload| loop {
             match producer.core.try_stage(batch, payload) {
                 Ok(sequence) => return Ok(sequence),
@@ -279,6 +329,7 @@ impl Producer {
     #[inline(never)]
     fn try_publish_slowly(&mut self, payload: &[u8]) -> Result<u64, TryPublishError> {
         self.begin()?;
+        self.fits(payload.len())?;
         self.stamping(payload, |producer, payload| loop {
             match producer.core.try_publish(payload) {
                 Ok(sequence) => {
@@ -298,6 +349,7 @@ impl Producer {
         payload: &[u8],
     ) -> Result<u64, TryPublishError> {
         self.begin()?;
+        self.fits(payload.len())?;
         self.stamping(payload, |producer, payload| loop {
             match producer.core.try_stage(batch, payload) {
                 Ok(sequence) => return Ok(sequence),
@@ -335,7 +387,7 @@ impl Producer {
 
     #[inline(always)]
     fn claim_at_once(&self, len: usize) -> Option<u64> {
-        if self.canary.disturbed() || self.stamped {
+        if self.canary.disturbed() || self.special {
             return None;
         }
         self.core.claim_near(len)
@@ -345,6 +397,7 @@ impl Producer {
     #[inline(never)]
     fn claim_slowly(&mut self, len: usize, deadline: Deadline) -> Result<u64, PublishError> {
         self.begin()?;
+        self.fits(len)?;
         let len = len.saturating_add(self.prefix());
         loop {
             match self.core.try_claim(len) {
@@ -374,6 +427,7 @@ impl Producer {
     #[inline(never)]
     fn try_claim_slowly(&mut self, len: usize) -> Result<u64, TryPublishError> {
         self.begin()?;
+        self.fits(len)?;
         let len = len.saturating_add(self.prefix());
         loop {
             match self.core.try_claim(len) {

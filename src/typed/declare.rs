@@ -40,7 +40,8 @@ elements!(u8 => U8, u16 => U16, u32 => U32, u64 => U64, i8 => I8, i16 => I16, i3
 
 /// Declares a message type: a `repr(C)` struct of numbers and arrays of numbers.
 ///
-/// The struct is `Copy`, comparable, and has a schema with the names and types of its fields. A
+/// The struct is `Clone`, `Copy`, `Debug` and `PartialEq`, which must not be derived again, and has a
+/// schema with its name and the names and types of its fields. A
 /// layout with padding does not compile; put larger fields first, or add a field that fills the gap.
 ///
 /// ```
@@ -66,7 +67,7 @@ elements!(u8 => U8, u16 => U16, u32 => U32, u64 => U64, i8 => I8, i16 => I16, i3
 /// let mut consumer = ring.consumer(Start::Oldest)?;
 /// let quote = Quote { time_ns: 1, bid: 99.5, ask: 100.5, symbol: *b"SLIP    " };
 /// producer.publish(&quote)?;
-/// assert_eq!(consumer.receive()?, Some(quote));
+/// assert_eq!(consumer.receive()?.as_deref(), Some(&quote));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///

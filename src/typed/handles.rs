@@ -1,17 +1,18 @@
 //! Handles that carry one message type.
 //!
-//! Layer 6. Thin: each is the untyped handle plus a conversion of bytes that cannot fail, because the
-//! schema was compared once, field by field, when the ring was opened.
+//! Layer 6. Thin: each is the untyped handle plus a conversion of bytes, whose meaning was compared once,
+//! field by field, when the ring was opened, and whose size is compared here.
 
 use super::declare::Plain;
 use crate::endpoint::{
-    AttachError, Consumer, ConsumerOptions, Observer, ObserverOptions, Producer, ProducerOptions,
-    PublishError, ReceiveError, Received, Ring, TryPublishError, TryReceiveError,
+    AttachError, Consumer, ConsumerOptions, Message, Observer, ObserverOptions, Producer,
+    ProducerOptions, PublishError, ReceiveError, Received, Ring, TryPublishError, TryReceiveError,
 };
-use crate::ring::{Corrupt, Start};
+use crate::ring::Start;
 use crate::segment::OpenError;
 use crate::wait::Deadline;
 use core::marker::PhantomData;
+use core::ops::Deref;
 
 /// A ring whose messages are all `T`. Made by [`Ring::typed`].
 #[derive(Clone, Debug)]
@@ -27,7 +28,8 @@ pub struct TypedProducer<T> {
     message: PhantomData<fn(T)>,
 }
 
-/// A lossless reader of a typed ring; see [`Consumer`].
+/// A lossless reader of a typed ring; see [`Consumer`]. A message is acknowledged, and its space given
+/// back, when its [`TypedMessage`] is dropped.
 #[derive(Debug)]
 pub struct TypedConsumer<T> {
     inner: Consumer,
@@ -41,8 +43,58 @@ pub struct TypedObserver<T> {
     message: PhantomData<fn() -> T>,
 }
 
+/// One message of a typed ring. Dropping it gives its space back to the producer, and acknowledges it
+/// where the consumer is durable: a process that dies before gets it again.
+///
+/// ```
+/// use slipring::{Plain, Ring, Start};
+///
+/// slipring::message! {
+///     struct Job { number: u64 }
+/// }
+///
+/// let ring = Ring::heap().schema(Job::schema()).create()?.typed::<Job>()?;
+/// ring.producer()?.publish(&Job { number: 7 })?;
+///
+/// let mut consumer = ring.durable_consumer("worker", Start::Oldest)?;
+/// let job = consumer.receive()?.unwrap();
+/// assert_eq!((job.number, job.sequence()), (7, 0));
+/// // The work is done here; a process that dies before this line gets the job again.
+/// drop(job);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct TypedMessage<'c, T> {
+    value: T,
+    guard: Message<'c>,
+}
+
+impl<T: Copy> TypedMessage<'_, T> {
+    /// Number of the message.
+    #[inline]
+    pub fn sequence(&self) -> u64 {
+        self.guard.sequence()
+    }
+
+    /// The value. The message is given back, and acknowledged, by this.
+    #[inline]
+    pub fn into_value(self) -> T {
+        self.value
+    }
+}
+
+impl<T> Deref for TypedMessage<'_, T> {
+    type Target = T;
+
+    #[inline(always)]
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}
+
 /// What a typed observer receives.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum TypedReceived<T> {
     /// A message and its number.
     Message(T, u64),
@@ -115,7 +167,8 @@ impl<T: Plain> Typed<T> {
             .map(TypedConsumer::from)
     }
 
-    /// As [`Ring::durable_consumer`].
+    /// As [`Ring::durable_consumer`]: a message is acknowledged when its [`TypedMessage`] is dropped, and
+    /// one that was being worked on when the process died comes again.
     ///
     /// # Errors
     /// As [`Ring::durable_consumer`].
@@ -126,6 +179,21 @@ impl<T: Plain> Typed<T> {
     ) -> Result<TypedConsumer<T>, AttachError> {
         self.ring
             .durable_consumer(name, start)
+            .map(TypedConsumer::from)
+    }
+
+    /// As [`Ring::durable_consumer_with`].
+    ///
+    /// # Errors
+    /// As [`Ring::durable_consumer`].
+    pub fn durable_consumer_with(
+        &self,
+        name: &str,
+        start: Start,
+        options: ConsumerOptions,
+    ) -> Result<TypedConsumer<T>, AttachError> {
+        self.ring
+            .durable_consumer_with(name, start, options)
             .map(TypedConsumer::from)
     }
 
@@ -182,12 +250,35 @@ wraps!(TypedConsumer, Consumer);
 wraps!(TypedObserver, Observer);
 
 /// A message of another size than `T`, in a ring whose schema says `T`: its producer is at fault.
-fn decode<T: Plain>(bytes: &[u8], position: u64) -> Result<T, Corrupt> {
-    bytemuck::try_pod_read_unaligned(bytes).map_err(|_| Corrupt::Length {
-        position,
-        len: bytes.len() as u32,
+struct Unfit {
+    sequence: u64,
+    len: usize,
+    expected: usize,
+}
+
+#[inline(always)]
+fn decode<T: Plain>(bytes: &[u8], sequence: u64) -> Result<T, Unfit> {
+    bytemuck::try_pod_read_unaligned(bytes).map_err(|_| Unfit {
+        sequence,
+        len: bytes.len(),
+        expected: size_of::<T>(),
     })
 }
+
+macro_rules! from_unfit {
+    ($($error:ident),*) => {$(
+        impl From<Unfit> for $error {
+            fn from(unfit: Unfit) -> Self {
+                Self::WrongSize {
+                    sequence: unfit.sequence,
+                    len: unfit.len,
+                    expected: unfit.expected,
+                }
+            }
+        }
+    )*};
+}
+from_unfit!(ReceiveError, TryReceiveError);
 
 impl<T: Plain> TypedProducer<T> {
     /// As [`Producer::publish`].
@@ -196,7 +287,8 @@ impl<T: Plain> TypedProducer<T> {
     /// As [`Producer::publish`].
     #[inline]
     pub fn publish(&mut self, message: &T) -> Result<u64, PublishError> {
-        self.inner.publish(bytemuck::bytes_of(message))
+        self.inner
+            .publish_fitting(bytemuck::bytes_of(message), Deadline::NEVER)
     }
 
     /// As [`Producer::publish_until`].
@@ -210,7 +302,7 @@ impl<T: Plain> TypedProducer<T> {
         deadline: impl Into<Deadline>,
     ) -> Result<u64, PublishError> {
         self.inner
-            .publish_until(bytemuck::bytes_of(message), deadline)
+            .publish_fitting(bytemuck::bytes_of(message), deadline.into())
     }
 
     /// As [`Producer::try_publish`].
@@ -219,7 +311,7 @@ impl<T: Plain> TypedProducer<T> {
     /// As [`Producer::try_publish`].
     #[inline]
     pub fn try_publish(&mut self, message: &T) -> Result<u64, TryPublishError> {
-        self.inner.try_publish(bytemuck::bytes_of(message))
+        self.inner.try_publish_fitting(bytemuck::bytes_of(message))
     }
 
     /// As [`Producer::close`].
@@ -229,38 +321,49 @@ impl<T: Plain> TypedProducer<T> {
 }
 
 impl<T: Plain> TypedConsumer<T> {
-    /// As [`Consumer::receive`], by value.
+    /// As [`Consumer::receive`].
     ///
     /// # Errors
-    /// As [`Consumer::receive`].
+    /// As [`Consumer::receive`], and [`ReceiveError::WrongSize`].
     #[inline]
-    pub fn receive(&mut self) -> Result<Option<T>, ReceiveError> {
+    pub fn receive(&mut self) -> Result<Option<TypedMessage<'_, T>>, ReceiveError> {
         self.receive_until(Deadline::NEVER)
     }
 
-    /// As [`Consumer::receive_until`], by value.
+    /// As [`Consumer::receive_until`].
     ///
     /// # Errors
-    /// As [`Consumer::receive_until`].
+    /// As [`Consumer::receive_until`], and [`ReceiveError::WrongSize`].
     #[inline]
     pub fn receive_until(
         &mut self,
         deadline: impl Into<Deadline>,
-    ) -> Result<Option<T>, ReceiveError> {
+    ) -> Result<Option<TypedMessage<'_, T>>, ReceiveError> {
         match self.inner.receive_until(deadline)? {
             None => Ok(None),
-            Some(message) => Ok(Some(decode(&message, message.sequence())?)),
+            Some(guard) => Ok(Some(TypedMessage {
+                value: decode(&guard, guard.sequence())?,
+                guard,
+            })),
         }
     }
 
-    /// As [`Consumer::try_receive`], by value.
+    /// As [`Consumer::try_receive`].
     ///
     /// # Errors
-    /// As [`Consumer::try_receive`].
+    /// As [`Consumer::try_receive`], and [`TryReceiveError::WrongSize`].
     #[inline]
-    pub fn try_receive(&mut self) -> Result<T, TryReceiveError> {
-        let message = self.inner.try_receive()?;
-        Ok(decode(&message, message.sequence())?)
+    pub fn try_receive(&mut self) -> Result<TypedMessage<'_, T>, TryReceiveError> {
+        let guard = self.inner.try_receive()?;
+        Ok(TypedMessage {
+            value: decode(&guard, guard.sequence())?,
+            guard,
+        })
+    }
+
+    /// As [`Consumer::next_sequence`].
+    pub fn next_sequence(&self) -> u64 {
+        self.inner.next_sequence()
     }
 }
 
@@ -268,7 +371,7 @@ impl<T: Plain> TypedObserver<T> {
     /// As [`Observer::receive`], by value.
     ///
     /// # Errors
-    /// As [`Observer::receive`].
+    /// As [`Observer::receive`], and [`ReceiveError::WrongSize`].
     #[inline]
     pub fn receive(&mut self) -> Result<TypedReceived<T>, ReceiveError> {
         self.receive_until(Deadline::NEVER)
@@ -277,7 +380,7 @@ impl<T: Plain> TypedObserver<T> {
     /// As [`Observer::receive_until`], by value.
     ///
     /// # Errors
-    /// As [`Observer::receive_until`].
+    /// As [`Observer::receive_until`], and [`ReceiveError::WrongSize`].
     #[inline]
     pub fn receive_until(
         &mut self,
@@ -289,14 +392,14 @@ impl<T: Plain> TypedObserver<T> {
     /// As [`Observer::try_receive`], by value.
     ///
     /// # Errors
-    /// As [`Observer::try_receive`].
+    /// As [`Observer::try_receive`], and [`TryReceiveError::WrongSize`].
     #[inline]
     pub fn try_receive(&mut self) -> Result<TypedReceived<T>, TryReceiveError> {
         Ok(typed(self.inner.try_receive()?)?)
     }
 }
 
-fn typed<T: Plain>(received: Received<'_>) -> Result<TypedReceived<T>, Corrupt> {
+fn typed<T: Plain>(received: Received<'_>) -> Result<TypedReceived<T>, Unfit> {
     Ok(match received {
         Received::Message(message) => {
             TypedReceived::Message(decode(&message, message.sequence())?, message.sequence())

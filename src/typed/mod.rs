@@ -8,4 +8,6 @@ mod declare;
 mod handles;
 
 pub use declare::{Element, Plain};
-pub use handles::{Typed, TypedConsumer, TypedObserver, TypedProducer, TypedReceived};
+pub use handles::{
+    Typed, TypedConsumer, TypedMessage, TypedObserver, TypedProducer, TypedReceived,
+};
