@@ -28,6 +28,7 @@ fn main() -> ExitCode {
         ("a_queue_is_not_a_ring", forms),
         ("a_sleeper_wakes_for_any_lane", wakes),
         ("a_full_lane_waits_for_its_receiver", full),
+        ("a_lane_that_is_full_loses_nothing", full_lanes),
         ("a_dead_receiver_returns_what_it_held", dead_receiver),
         ("a_dead_sender_leaves_its_lane_to_the_next", dead_sender),
         ("random_deaths_lose_nothing", chaos),
@@ -339,6 +340,71 @@ fn full() {
     waiter.join().unwrap();
 }
 
+/// Sizes at which messages fill nearly all of a lane: the first frame of its oldest block is soon gone, while
+/// the others are not done.
+fn full_lanes() {
+    let sizes = [
+        (64, 240),
+        (64, 480),
+        (128, 240),
+        (128, 1000),
+        (256, 1008),
+        (128, 2000),
+    ];
+    for (depth, bytes) in sizes {
+        let scratch = Scratch::new();
+        let builder = Queue::builder_at(scratch.0.join("queue"));
+        let queue = builder.depth(depth).message_bytes(bytes).create().unwrap();
+        let mut sender = queue.sender().unwrap();
+        let mut next = 0;
+        let mut fill = |sender: &mut Sender| {
+            while sender.try_send(&payload(next, bytes as usize)).is_ok() {
+                next += 1;
+            }
+        };
+        let mut first = queue.receiver().unwrap();
+        let mut oldest = 0;
+        // Several laps, so that the oldest message lies everywhere in its block.
+        for round in 0..3 * u64::from(depth) {
+            fill(&mut sender);
+            // Given back, it comes again, to a receiver that comes only now too.
+            check(&first.try_receive().unwrap(), oldest);
+            if round % 7 == 0 {
+                let mut second = queue.receiver().unwrap();
+                check(&second.try_receive().unwrap(), oldest);
+            }
+            if round % 11 == 0 {
+                // The next sender overwrites nothing that a receiver holds.
+                let held = first.try_receive().unwrap();
+                sender = queue_sender_after(sender, &queue);
+                let refused = sender.try_send(b"");
+                assert!(
+                    matches!(refused, Err(SendError::Full { .. })),
+                    "{refused:?}"
+                );
+                check(&held, oldest);
+            }
+            let delivery = first.try_receive().unwrap();
+            check(&delivery, oldest);
+            delivery.ack();
+            oldest += 1;
+        }
+        drop(first);
+        let mut last = queue.receiver().unwrap();
+        while let Ok(delivery) = last.try_receive() {
+            check(&delivery, oldest);
+            delivery.ack();
+            oldest += 1;
+        }
+        assert_eq!(oldest, next, "depth {depth}, {bytes} bytes");
+    }
+}
+
+fn queue_sender_after(sender: Sender, queue: &Queue) -> Sender {
+    drop(sender);
+    queue.sender().unwrap()
+}
+
 fn dead_receiver() {
     let scratch = Scratch::new();
     let queue = new_queue(&scratch, 2);
@@ -419,14 +485,25 @@ fn sent(
     (books.word(2 * party), books.word(2 * party + 1))
 }
 
-fn stopping(books: &Books) -> bool {
-    books.word(40).load(SeqCst) != 0
+/// Words that say who is to stop: senders first, so that none is left waiting for room.
+const NO_MORE_SENDING: usize = 40;
+const NO_MORE_RECEIVING: usize = 41;
+
+fn stopping(books: &Books, who: usize) -> bool {
+    books.word(who).load(SeqCst) != 0
 }
 
-fn message(party: usize, number: u64) -> Vec<u8> {
+/// Mostly as long as can be, so that they fill the lane; at least the id.
+fn message(party: usize, number: u64, longest: u32) -> Vec<u8> {
     let id = (party as u64) << 32 | number;
     let mut bytes = id.to_le_bytes().to_vec();
-    bytes.extend(payload(id, (number * 37 % 500) as usize));
+    let rest = u64::from(longest) - 8;
+    let shorter = if number % 5 == 0 {
+        number * 37 % (rest + 1)
+    } else {
+        0
+    };
+    bytes.extend(payload(id, (rest - shorter) as usize));
     bytes
 }
 
@@ -436,7 +513,7 @@ fn send_for_ever(queue: &Queue, books: &Books, party: usize) {
     // Of a send that was cut short nobody knows; it is not sent again.
     acked.store(trying.load(SeqCst), SeqCst);
     say("ready");
-    while !stopping(books) {
+    while !stopping(books, NO_MORE_SENDING) {
         let number = acked.load(SeqCst);
         if number as usize >= MESSAGES {
             std::thread::park_timeout(Duration::from_millis(1));
@@ -444,7 +521,11 @@ fn send_for_ever(queue: &Queue, books: &Books, party: usize) {
         }
         trying.store(number + 1, SeqCst);
         let priority = (number % 11 == 0).into();
-        match sender.send_until(&message(party, number), priority, PATIENCE) {
+        match sender.send_until(
+            &message(party, number, queue.message_bytes()),
+            priority,
+            PATIENCE,
+        ) {
             Ok(_) => {}
             Err(error) => panic!("{error}"),
         }
@@ -458,20 +539,33 @@ fn send_for_ever(queue: &Queue, books: &Books, party: usize) {
 }
 
 fn receive_for_ever(queue: &Queue, books: &Books, party: usize) {
-    let mut receiver = queue.receiver().unwrap();
+    let receiver = queue.receiver().unwrap();
     say("ready");
+    receive_until_idle(receiver, queue, books, party, || {
+        stopping(books, NO_MORE_RECEIVING)
+    });
+}
+
+fn receive_until_idle(
+    mut receiver: Receiver,
+    queue: &Queue,
+    books: &Books,
+    party: usize,
+    stops: impl Fn() -> bool,
+) {
     let mut last = std::collections::BTreeMap::new();
+    let longest = queue.message_bytes();
     loop {
         books.word(16 + party).fetch_add(1, Relaxed);
         let delivery = match receiver.receive_until(Duration::from_millis(20)) {
             Ok(delivery) => delivery,
-            Err(TakeError::TimedOut) if stopping(books) => return,
+            Err(TakeError::TimedOut) if stops() => return,
             Err(TakeError::TimedOut) => continue,
             Err(error) => panic!("{error}"),
         };
         let id = u64::from_le_bytes(delivery[..8].try_into().unwrap());
         let (from, number) = ((id >> 32) as usize, id & u64::from(u32::MAX));
-        assert_eq!(&*delivery, message(from, number), "torn");
+        assert_eq!(*delivery, message(from, number, longest), "torn");
         let state = books.byte(from * MESSAGES + number as usize);
         let before = state.fetch_or(SEEN, SeqCst);
         assert_eq!(
@@ -489,7 +583,7 @@ fn receive_for_ever(queue: &Queue, books: &Books, party: usize) {
             let before = last.insert(delivery.lane(), delivery.sequence());
             assert!(before < Some(delivery.sequence()), "out of order");
         }
-        let gives_back = id % 1001 == 0 && delivery.tries() == 1;
+        let gives_back = id % 101 == 0 && delivery.tries() == 1;
         if gives_back {
             drop(delivery);
             continue;
@@ -501,15 +595,34 @@ fn receive_for_ever(queue: &Queue, books: &Books, party: usize) {
     }
 }
 
+/// Several queues one after the other: messages fill from half to all of their lanes.
 fn chaos() {
-    let scratch = Scratch::new();
-    let queue = new_queue(&scratch, 64);
-    let books = open_books(&scratch.0);
     let mut random = Random::new();
+    let rounds = 4;
+    for round in 0..rounds {
+        let depth = 2 << random.below(7);
+        let fill = 50 + random.below(51).max(random.below(51));
+        let frame = (4096 << random.below(5)) * fill / 100 / (depth + 2);
+        let longest = (frame & !7).clamp(24, 8192) - 8;
+        let kills = (kills_wanted() + round) / rounds;
+        kill_at_random(&mut random, depth as u32, longest as u32, kills);
+    }
+}
+
+fn kill_at_random(random: &mut Random, depth: u32, longest: u32, wanted: u64) {
+    println!("  depth {depth}, messages of {longest} bytes, {wanted} kills");
+    let scratch = Scratch::new();
+    let builder = Queue::builder_at(scratch.0.join("queue"));
+    let queue = builder
+        .depth(depth)
+        .message_bytes(longest)
+        .create()
+        .unwrap();
+    let books = open_books(&scratch.0);
     let start = |party: usize| Peer::start(PARTIES[party], &[text(&scratch.0), &party.to_string()]);
     let mut peers: Vec<Option<Peer>> = (0..PARTIES.len()).map(|party| Some(start(party))).collect();
     let mut kills = [0u64; PARTIES.len()];
-    for _ in 0..kills_wanted() {
+    for _ in 0..wanted {
         std::thread::sleep(random.millis(1, 12));
         let party = random.below(PARTIES.len() as u64) as usize;
         let mut peer = peers[party].take().unwrap();
@@ -534,10 +647,20 @@ fn chaos() {
             std::thread::yield_now();
         }
     }
-    books.word(40).store(1, SeqCst);
-    for peer in peers.into_iter().flatten() {
-        peer.finish();
+    let mut peers = peers.into_iter().flatten();
+    for (stop, parties) in [(NO_MORE_SENDING, 2), (NO_MORE_RECEIVING, 3)] {
+        books.word(stop).store(1, SeqCst);
+        for peer in peers.by_ref().take(parties) {
+            peer.finish();
+        }
     }
+    // What the last of the dead held comes back to a receiver that is there long enough.
+    let started = Instant::now();
+    receive_until_idle(queue.receiver().unwrap(), &queue, &books, 2, || {
+        let status = queue.status().unwrap();
+        assert!(started.elapsed() < PATIENCE, "{status:?}");
+        (status.waiting, status.held) == (0, 0)
+    });
     let status = self::queue(&scratch).status().unwrap();
     assert_eq!((status.waiting, status.held, status.receivers), (0, 0, 0));
     assert!(

@@ -50,7 +50,8 @@ impl Strategy {
 
 /// What somebody waits for.
 pub trait Waited {
-    /// Whether it is there. Called in the inner loop.
+    /// Whether it is there. Called in the inner loop. A wait that was told so once ends with that, so looking
+    /// may take what is there.
     fn ready(&mut self) -> bool;
     /// Whether it will never come, as far as a load can tell.
     fn over(&mut self) -> bool;
@@ -154,7 +155,14 @@ pub fn until<W: Waited>(
                     let longest = if *slept { LONGEST_SLEEP } else { FIRST_SLEEP };
                     let longest = longest.min(waited.longest_sleep());
                     *slept = true;
-                    bell::sleep(bell, left.min(longest), || waited.ready() || waited.over());
+                    let mut ready = false;
+                    bell::sleep(bell, left.min(longest), || {
+                        ready = waited.ready();
+                        ready || waited.over()
+                    });
+                    if ready {
+                        return Outcome::Ready;
+                    }
                 }
                 None => {
                     std::thread::sleep(left.min(nap));
@@ -162,6 +170,44 @@ pub fn until<W: Waited>(
                 }
             }
             started = None;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Is ready once, when asked for the time with this number, and never again.
+    struct Once(u32);
+
+    impl Waited for Once {
+        fn ready(&mut self) -> bool {
+            self.0 = self.0.wrapping_sub(1);
+            self.0 == 0
+        }
+
+        fn over(&mut self) -> bool {
+            false
+        }
+
+        fn gone(&mut self) -> bool {
+            false
+        }
+    }
+
+    #[test]
+    fn what_is_ready_while_a_wait_falls_asleep_ends_the_wait() {
+        let bell = Bell::default();
+        for asked in 1..=4 {
+            let outcome = until(
+                &mut Once(asked),
+                Strategy::Park,
+                Some(&bell),
+                Deadline::after(Duration::from_secs(10)),
+                &mut true,
+            );
+            assert_eq!(outcome, Outcome::Ready, "the {asked}. time");
         }
     }
 }
