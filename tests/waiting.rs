@@ -476,3 +476,97 @@ fn a_wait_set_reports_each_closing_once() {
         drop(first.try_receive().unwrap());
     }
 }
+
+#[test]
+fn a_producer_is_waited_for_and_a_dead_one_is_none() {
+    for strategy in STRATEGIES {
+        let ring = Ring::heap().create().unwrap();
+        let options = ConsumerOptions::new().strategy(strategy);
+        let mut consumer = ring.consumer_with(Start::Latest, options).unwrap();
+        let options = ObserverOptions::new().strategy(strategy);
+        let mut observer = ring.observer_with(Start::Latest, options).unwrap();
+        // None has come; one has closed the ring; one has died; one has left.
+        for round in 0..4 {
+            match round {
+                0 => {}
+                1 => ring.producer().unwrap().close(),
+                2 => crash(ring.producer().unwrap()),
+                _ => ring.producer().unwrap().detach(),
+            }
+            let late = Err(ReceiveError::TimedOut);
+            for wait in [Duration::ZERO, Duration::from_millis(2)] {
+                assert_eq!(ring.wait_for_producer(wait), late, "{round} {strategy:?}");
+                assert_eq!(consumer.wait_for_producer(wait), late);
+                assert_eq!(observer.wait_for_producer(wait), late);
+            }
+        }
+        std::thread::scope(|scope| {
+            let waiting = [
+                scope.spawn(|| ring.wait_for_producer(PATIENCE)),
+                scope.spawn(|| consumer.wait_for_producer(Deadline::NEVER)),
+                scope.spawn(|| observer.wait_for_producer(PATIENCE)),
+            ];
+            std::thread::sleep(SHORT);
+            let mut producer = ring.producer().unwrap();
+            for waiting in waiting {
+                assert_eq!(waiting.join().unwrap(), Ok(()));
+            }
+            assert_eq!(ring.wait_for_producer(Duration::ZERO), Ok(()));
+            producer.publish(b"x").unwrap();
+        });
+        // What there is to receive needs no producer.
+        assert_eq!(consumer.wait_for_producer(Duration::ZERO), Ok(()));
+        assert_eq!(observer.wait_for_producer(Duration::ZERO), Ok(()));
+    }
+}
+
+#[test]
+fn a_ring_is_waited_for() {
+    let directory = tempfile::tempdir_in("/dev/shm").unwrap();
+    // Neither the ring nor its directory is there yet.
+    let path = directory.path().join("later").join("ring");
+    let late = Ring::open_at_until(&path, SHORT).unwrap_err();
+    assert!(
+        matches!(late, slipring::OpenError::NotFound { .. }),
+        "{late}"
+    );
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| Ring::open_at_until(&path, PATIENCE));
+        std::thread::sleep(SHORT);
+        std::fs::create_dir(path.parent().unwrap()).unwrap();
+        std::thread::sleep(SHORT);
+        let made = Ring::builder_at(&path).create().unwrap();
+        let opened = waiting.join().unwrap().unwrap();
+        assert_eq!(opened.id(), made.id());
+    });
+    // Anything else than that it is not there is said at once.
+    let file = directory.path().join("file");
+    std::fs::write(&file, "no ring").unwrap();
+    let error = Ring::open_at_until(&file, Deadline::NEVER).unwrap_err();
+    assert!(
+        !matches!(error, slipring::OpenError::NotFound { .. }),
+        "{error}"
+    );
+}
+
+/// An observer that reads and never waits says nothing of its place: it does not look as if it were at the
+/// beginning.
+#[test]
+fn the_place_of_an_observer_is_known_only_where_it_waits() {
+    let ring = Ring::heap().create().unwrap();
+    let mut producer = ring.producer().unwrap();
+    let mut observer = ring.observer(Start::Oldest).unwrap();
+    let mut consumer = ring.consumer(Start::Oldest).unwrap();
+    let place = |reader: usize| ring.status().readers[reader].next_sequence;
+    let row = consumer.row() as usize;
+    assert_eq!((place(1 - row), place(row)), (Some(0), Some(0)));
+    for n in 1..=100 {
+        producer.publish(b"x").unwrap();
+        assert!(matches!(observer.try_receive(), Ok(Received::Message(_))));
+        drop(consumer.try_receive().unwrap());
+        assert_eq!((place(1 - row), place(row)), (None, Some(n)));
+    }
+    let late = observer.receive_until(Duration::from_millis(1)).map(|_| ());
+    assert_eq!(late, Err(ReceiveError::TimedOut));
+    assert_eq!(place(1 - row), Some(100));
+}

@@ -175,13 +175,22 @@ pub fn stat(arguments: &StatArguments) -> Outcome {
         format!("{} of {}", status.readers.len(), ring.max_readers()),
     )?;
     for reader in &status.readers {
-        let lag = status.next_sequence.map_or("?".into(), |next| {
-            count(next.wrapping_sub(reader.next_sequence))
-        });
+        // Where an observer is that is not waiting, nobody knows.
+        let place = match (reader.next_sequence, status.next_sequence) {
+            (None, _) => "place unknown".to_owned(),
+            (Some(at), None) => format!("next {}, ? behind", count(at)),
+            (Some(at), Some(next)) => {
+                format!(
+                    "next {}, {} behind",
+                    count(at),
+                    count(next.wrapping_sub(at))
+                )
+            }
+        };
         line(
             &format!("  row {}", reader.row),
             format!(
-                "{}{} process {}{}: next {}, {lag} behind{}",
+                "{}{} process {}{}: {place}{}",
                 kind(reader),
                 reader
                     .cursor
@@ -189,7 +198,6 @@ pub fn stat(arguments: &StatArguments) -> Outcome {
                     .map_or(String::new(), |cursor| format!(" {cursor},")),
                 reader.pid,
                 if reader.alive { "" } else { " (gone)" },
-                count(reader.next_sequence),
                 if reader.may_park { ", may sleep" } else { "" },
             ),
         )?;

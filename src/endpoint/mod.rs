@@ -3,6 +3,7 @@
 //! Layer 5: the protocol, a segment, a lock and a way to wait, tied together. Unsafe code only where
 //! bytes behind a gate become slices.
 
+mod arrival;
 mod builder;
 mod conflated;
 mod consumer;

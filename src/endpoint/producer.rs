@@ -2,6 +2,7 @@
 //!
 //! Layer 5. What it lends (claims, batches) is in `lend`; waiting for room is in `room`.
 
+mod patience;
 mod room;
 
 use super::error::{AttachError, Interrupted, PublishError, TryPublishError, Unfit};
@@ -17,8 +18,8 @@ use crate::sync::Ordering::Relaxed;
 use crate::wait::{bell, Deadline, Waker};
 use core::marker::PhantomData;
 use core::time::Duration;
+use patience::Stall;
 use std::cell::Cell;
-use std::time::Instant;
 
 /// The one writer of a ring.
 ///
@@ -73,8 +74,8 @@ pub struct Producer {
     seat_wakers: Vec<Waker>,
     /// How long one publish may be held back.
     evict_after: Option<Duration>,
-    /// Since when the publish that would begin at this sequence has been held back.
-    stalled: Option<(u64, Instant)>,
+    /// How long the next publish has been held back.
+    stalled: Option<Stall>,
     /// How many rows of the dead this call has freed.
     retired: u32,
     slept: bool,

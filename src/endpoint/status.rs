@@ -46,10 +46,11 @@ pub struct ReaderStatus {
     pub gating: bool,
     /// Whether it is a consumer that the producer went on without, and that does not know yet.
     pub evicted: bool,
-    /// Sequence of the message it will read next.
-    pub next_sequence: u64,
-    /// Where that message begins, in bytes since the beginning of the stream.
-    pub position: u64,
+    /// Sequence of the message it will read next. An observer says where it is only when it waits, so
+    /// this is known of one that waits for the next message, and of no other.
+    pub next_sequence: Option<u64>,
+    /// Where that message begins, in bytes since the beginning of the stream; of an observer unknown.
+    pub position: Option<u64>,
     /// Whether it may sleep.
     pub may_park: bool,
     /// Whether its owner is alive.
@@ -67,7 +68,10 @@ impl Ring {
         let state = &memory.producer().state;
         let said = producer_state(memory);
         let next = index::place(memory, Start::Latest, 0).ok();
-        let readers = (0..memory.geometry().rows).filter_map(|at| self.reader_status(at));
+        let readers = (0..memory.geometry().rows).filter_map(|at| {
+            let next = next.map(|at| at.sequence);
+            self.reader_status(at, next)
+        });
         RingStatus {
             next_sequence: next.map(|at| at.sequence),
             position: next.map(|at| at.position),
@@ -81,20 +85,22 @@ impl Ring {
         }
     }
 
-    fn reader_status(&self, at: u32) -> Option<ReaderStatus> {
+    fn reader_status(&self, at: u32, next: Option<u64>) -> Option<ReaderStatus> {
         let row = self.segment().reader().row(at)?;
         let kind = RowState::from_raw(row.state.load(Relaxed));
         if kind == RowState::Free {
             return None;
         }
+        let observes = kind == RowState::Observer;
+        let said = Some(row.sequence.load(Relaxed));
         let evicted = is_evicted(self.segment().reader(), at, row.generation.load(Relaxed));
         Some(ReaderStatus {
             row: at,
             cursor: self.cursor_of_row(at).map(|name| name.to_string()),
             gating: kind == RowState::Consumer && !evicted,
             evicted: kind == RowState::Consumer && evicted,
-            next_sequence: row.sequence.load(Relaxed),
-            position: row.position.load(Relaxed),
+            next_sequence: said.filter(|said| !observes || next == Some(*said)),
+            position: (!observes).then(|| row.position.load(Relaxed)),
             may_park: row.may_park.load(Relaxed) != 0,
             alive: self
                 .is_held(Role::Row(at))

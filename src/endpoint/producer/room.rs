@@ -2,6 +2,7 @@
 //!
 //! Layer 5.
 
+use super::patience::Stall;
 use super::Producer;
 use crate::endpoint::error::{PublishError, TryPublishError};
 use crate::layout::lines::Bell;
@@ -47,25 +48,21 @@ impl Producer {
         }
     }
 
-    /// When the consumer in `row` has held back this publish for long enough; `None` where the ring
-    /// does not evict.
-    fn due(&mut self, batch: &Batch, row: u32) -> Option<Instant> {
+    /// How long the consumer in `row` may still hold back this publish; `None` where the ring does not
+    /// evict. Counts only time in which this producer looked now and then.
+    fn left(&mut self, batch: &Batch, row: u32) -> Option<Duration> {
         let patience = self.evict_after?;
-        let next = batch.sequence();
-        let since = match self.stalled {
-            Some((sequence, since)) if sequence == next => since,
-            _ => Instant::now(),
-        };
-        self.stalled = Some((next, since));
+        let (next, now) = (batch.sequence(), Instant::now());
+        let stall = self.stalled.filter(|stall| stall.sequence() == next);
+        let stall = self.stalled.insert(stall.unwrap_or(Stall::new(next, now)));
+        let counted = stall.look(now);
         let halvings = self.core.patience(row).min(31);
-        Some(since + patience / (1 << halvings))
+        Some((patience / (1 << halvings)).saturating_sub(counted))
     }
 
     /// Goes on without the consumer in `row` if it has had its time.
     fn evict_if_due(&mut self, batch: &Batch, row: u32) -> bool {
-        let due = self
-            .due(batch, row)
-            .is_some_and(|due| Instant::now() >= due);
+        let due = self.left(batch, row) == Some(Duration::ZERO);
         if due {
             self.core.evict(row);
         }
@@ -93,7 +90,7 @@ impl Producer {
         if self.retire_if_dead(row) || self.evict_if_due(batch, row) {
             return Ok(());
         }
-        let due = self.due(batch, row).map(Deadline::at);
+        let due = self.left(batch, row).map(Deadline::after);
         let until_when = due.map_or(deadline, |due| due.earlier(deadline));
         let memory = self.core.memory().clone();
         let bell: Option<&Bell> = memory.control().map(|control| &control.space);
@@ -146,6 +143,8 @@ impl Waited for Room<'_> {
     }
 
     fn gone(&mut self) -> bool {
+        // Asked every two milliseconds while this process runs.
+        let _ = self.producer.left(self.batch, self.row);
         self.producer.ring.is_poisoned() || self.producer.retire_if_dead(self.row)
     }
 

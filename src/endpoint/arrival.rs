@@ -1,0 +1,197 @@
+//! Waiting for what is not there yet: a ring, and a producer.
+//!
+//! Layer 5.
+
+use super::consumer::Consumer;
+use super::error::ReceiveError;
+use super::observer::Observer;
+use super::ring::Ring;
+use super::waiting::Reader;
+use crate::layout::lines::{Bell, ProducerState};
+use crate::ring::consumer::{epoch, producer_state};
+use crate::segment::{OpenError, Role};
+use crate::wait::{until, Again, Deadline, Outcome, Strategy, Waited};
+use core::time::Duration;
+use std::path::Path;
+
+/// How often a ring is looked for that is not there. A look costs some microseconds. Notices of the file
+/// system would cost more than they save: the directory may not be there either, each user has few of
+/// them, and some file systems have none.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+
+impl Ring {
+    /// As [`open`](Self::open), waiting until there is such a ring.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open); [`OpenError::NotFound`] at the deadline. Everything else is an error at once.
+    ///
+    /// ```no_run
+    /// use slipring::{Ring, Start};
+    /// use std::time::Duration;
+    ///
+    /// // Whichever process is started first.
+    /// let ring = Ring::open_until("quotes", Duration::from_secs(60))?;
+    /// let mut consumer = ring.consumer(Start::Oldest)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn open_until(name: &str, deadline: impl Into<Deadline>) -> Result<Self, OpenError> {
+        look_until(deadline.into(), || Self::open(name))
+    }
+
+    /// As [`open_at`](Self::open_at), waiting until there is a ring at this path.
+    ///
+    /// # Errors
+    /// As [`open_until`](Self::open_until).
+    pub fn open_at_until(
+        path: impl AsRef<Path>,
+        deadline: impl Into<Deadline>,
+    ) -> Result<Self, OpenError> {
+        look_until(deadline.into(), || Self::open_at(path.as_ref()))
+    }
+
+    /// Waits until a producer holds the ring, or one has come since the call began.
+    ///
+    /// A process that may write `control` sleeps until the producer wakes it, another one looks at least
+    /// once a millisecond.
+    ///
+    /// # What others may change meanwhile
+    /// The producer may be gone again by the time this returns.
+    ///
+    /// # Errors
+    /// [`ReceiveError::TimedOut`], [`ReceiveError::Poisoned`] and [`ReceiveError::Forked`].
+    ///
+    /// ```
+    /// use slipring::{ReceiveError, Ring};
+    /// use std::time::Duration;
+    ///
+    /// let ring = Ring::heap().create()?;
+    /// let nobody = ring.wait_for_producer(Duration::from_millis(1));
+    /// assert_eq!(nobody, Err(ReceiveError::TimedOut));
+    /// let producer = ring.producer()?;
+    /// ring.wait_for_producer(Duration::from_millis(1))?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn wait_for_producer(&self, deadline: impl Into<Deadline>) -> Result<(), ReceiveError> {
+        wait_for_producer(self, Strategy::default(), deadline.into())
+    }
+}
+
+impl Consumer {
+    /// As [`Ring::wait_for_producer`], in the way this consumer waits. Returns at once if there is a
+    /// message to receive.
+    ///
+    /// # Errors
+    /// As [`Ring::wait_for_producer`].
+    pub fn wait_for_producer(&mut self, deadline: impl Into<Deadline>) -> Result<(), ReceiveError> {
+        if !Reader::ring(self).canary().forked() && self.ready() {
+            return Ok(());
+        }
+        wait_for_producer(
+            Reader::ring(self),
+            Reader::strategy(self).0,
+            deadline.into(),
+        )
+    }
+}
+
+impl Observer {
+    /// As [`Ring::wait_for_producer`], in the way this observer waits. Returns at once if there is
+    /// something to receive.
+    ///
+    /// # Errors
+    /// As [`Ring::wait_for_producer`].
+    pub fn wait_for_producer(&mut self, deadline: impl Into<Deadline>) -> Result<(), ReceiveError> {
+        if !Reader::ring(self).canary().forked() && self.ready() {
+            return Ok(());
+        }
+        wait_for_producer(
+            Reader::ring(self),
+            Reader::strategy(self).0,
+            deadline.into(),
+        )
+    }
+}
+
+fn look_until(
+    deadline: Deadline,
+    mut open: impl FnMut() -> Result<Ring, OpenError>,
+) -> Result<Ring, OpenError> {
+    loop {
+        match open() {
+            Err(OpenError::NotFound { .. }) if !deadline.passed() => {
+                let left = deadline.remaining().unwrap_or(LOOK_EVERY);
+                std::thread::sleep(left.min(LOOK_EVERY));
+            }
+            opened => return opened,
+        }
+    }
+}
+
+/// Waiting for a producer other than those that are known to be dead.
+struct Arrival<'r> {
+    ring: &'r Ring,
+    /// The epoch in which the call began.
+    began: u64,
+    dead: Option<u64>,
+}
+
+impl Arrival<'_> {
+    fn number(&self) -> u64 {
+        epoch(self.ring.segment().reader()).number
+    }
+}
+
+impl Waited for Arrival<'_> {
+    fn ready(&mut self) -> bool {
+        let number = self.number();
+        let attached = producer_state(self.ring.segment().reader()) == ProducerState::Attached;
+        number != self.began || attached && self.dead != Some(number)
+    }
+
+    fn over(&mut self) -> bool {
+        false
+    }
+
+    fn gone(&mut self) -> bool {
+        self.ring.is_poisoned()
+    }
+}
+
+fn wait_for_producer(
+    ring: &Ring,
+    strategy: Strategy,
+    deadline: Deadline,
+) -> Result<(), ReceiveError> {
+    if ring.canary().forked() {
+        return Err(ReceiveError::Forked);
+    }
+    let memory = ring.segment().reader().clone();
+    // Who attaches always rings, so nobody need say that he may sleep here.
+    let bell: Option<&Bell> = memory.control().map(|control| &control.data);
+    let mut arrival = Arrival {
+        ring,
+        began: epoch(&memory).number,
+        dead: None,
+    };
+    let (mut again, mut ends) = (Again::default(), None);
+    loop {
+        let outcome = match ends.take() {
+            Some(outcome) => outcome,
+            None => until(&mut arrival, strategy, bell, deadline, &mut false),
+        };
+        let number = arrival.number();
+        if number != arrival.began || ring.is_held(Role::Producer) == Some(true) {
+            return Ok(());
+        }
+        match outcome {
+            // It says that it is there: where nobody may be asked, it is believed.
+            Outcome::Ready if ring.is_held(Role::Producer).is_none() => return Ok(()),
+            Outcome::Ready | Outcome::Over => {
+                arrival.dead = Some(number);
+                ends = again.ends(&mut arrival, deadline);
+            }
+            Outcome::Gone => return Err(ReceiveError::Poisoned),
+            Outcome::TimedOut => return Err(ReceiveError::TimedOut),
+        }
+    }
+}
