@@ -24,6 +24,10 @@ fn main() -> ExitCode {
         ("what_is_refused_is_refused_with_its_numbers", refused),
         ("a_sleeper_wakes_when_a_permit_comes_free", wakes),
         ("permits_of_the_dead_come_back", dead_holder),
+        ("who_only_tries_gets_what_the_dead_hold", dead_and_polled),
+        ("a_stopped_waiter_is_in_nobodys_way", stopped_waiter),
+        ("a_stopped_holder_keeps_its_permit", stopped_holder),
+        ("a_try_for_many_takes_none_in_passing", in_passing),
         ("nobody_starves", fairness),
         ("many_at_once_are_not_snatched_away", many),
         ("random_deaths_lose_no_permit", chaos),
@@ -153,10 +157,14 @@ fn refused() {
         greedy,
         Err(AcquireError::TooMany { wanted: 2, max: 1 })
     ));
-    let huge = Semaphore::builder_at(scratch.0.join("huge"))
-        .permits(1 << 20)
-        .create();
-    assert!(huge.unwrap_err().to_string().contains("1048576"));
+    for permits in [65_537, 1 << 20, u32::MAX] {
+        let builder = Semaphore::builder_at(scratch.0.join("huge")).permits(1);
+        let error = builder.max_permits(permits).create().unwrap_err();
+        let expected = format!("{permits} permits is not allowed: use at most 65536");
+        assert!(error.to_string().contains(&expected), "{error}");
+    }
+    let most = Semaphore::builder_at(scratch.0.join("most")).permits(65_536);
+    assert_eq!(most.create().unwrap().status().free, 65_536);
     let in_use = Ring::remove_at(path(&scratch), false);
     assert!(matches!(in_use, Err(RemoveError::InUse { .. })));
     let error = Ring::open_at(path(&scratch)).unwrap_err();
@@ -183,6 +191,14 @@ fn victim(role: &str) {
             say("ready");
             let _permit = semaphore.acquire_until(PATIENCE).unwrap();
             say("got it");
+        }
+        "want" => {
+            let wanted: u32 = arguments[1].parse().unwrap();
+            say("ready");
+            let permits = semaphore.acquire_many_until(wanted, PATIENCE).unwrap();
+            say("got them");
+            std::thread::park();
+            drop(permits);
         }
         "snatch" => {
             say("ready");
@@ -243,6 +259,154 @@ fn dead_holder() {
     waiter.wait().unwrap();
     drop(both);
     drop(next.acquire_until(PATIENCE).unwrap());
+}
+
+/// Somebody who waits for both of two permits, of which one is taken: once it has the turn, nobody else
+/// gets the other one.
+fn waiter_with_the_turn(scratch: &Scratch, semaphore: &Semaphore) -> Peer {
+    let waiter = Peer::start("want", &[text(&scratch.0), "2"]);
+    let started = Instant::now();
+    while semaphore.try_acquire().is_ok() {
+        assert!(started.elapsed() < PATIENCE, "nobody draws a ticket");
+        std::thread::yield_now();
+    }
+    waiter
+}
+
+/// Calls until it works: how often that was, and how long it took.
+fn polled(mut tries: impl FnMut() -> bool) -> (u32, Duration) {
+    let started = Instant::now();
+    let calls = (1..).find(|_| {
+        assert!(started.elapsed() < PATIENCE, "it never works");
+        tries() || {
+            std::thread::sleep(Duration::from_millis(1));
+            false
+        }
+    });
+    (calls.unwrap(), started.elapsed())
+}
+
+/// All ways to ask without waiting.
+const WAYS: [fn(&Semaphore) -> bool; 3] = [
+    |semaphore| semaphore.try_acquire().is_ok(),
+    |semaphore| semaphore.try_acquire_many(2).is_ok(),
+    |semaphore| semaphore.acquire_until(Duration::ZERO).is_ok(),
+];
+
+fn dead_and_polled() {
+    for way in WAYS {
+        let scratch = Scratch::new();
+        let builder = Semaphore::builder_at(path(&scratch)).permits(2);
+        let semaphore = builder.create().unwrap();
+        // A holder.
+        let peer = Peer::start("hold", &[text(&scratch.0)]);
+        assert!(!way(&semaphore));
+        peer.kill();
+        let (calls, _) = polled(|| way(&semaphore));
+        assert!(calls <= 40, "{calls} calls");
+        // A waiter that has the turn, and nobody holds anything.
+        let other = open(&scratch);
+        let held = semaphore.acquire().unwrap();
+        waiter_with_the_turn(&scratch, &other).kill();
+        drop(held);
+        let (calls, _) = polled(|| way(&semaphore));
+        assert!(calls <= 40, "{calls} calls");
+    }
+}
+
+fn stopped_waiter() {
+    let waits = [
+        slipring::Strategy::Spin,
+        slipring::Strategy::Yield,
+        slipring::Strategy::default(),
+        slipring::Strategy::Park,
+    ];
+    for strategy in waits {
+        let scratch = Scratch::new();
+        let builder = Semaphore::builder_at(path(&scratch)).permits(2);
+        let semaphore = builder.create().unwrap().strategy(strategy);
+        let held = semaphore.acquire().unwrap();
+        let mut waiter = waiter_with_the_turn(&scratch, &open(&scratch));
+        waiter.stop();
+        // Nor for one that has not enough, and would take nothing from it.
+        drop(semaphore.acquire_until(PATIENCE).unwrap());
+        assert_eq!(semaphore.holders(), [std::process::id()]);
+        drop(held);
+        // It waits for nobody who could have taken what is free.
+        for many in [1, 2, 1] {
+            drop(semaphore.acquire_many_until(many, PATIENCE).unwrap());
+        }
+        // While it is stopped, others have their turn and their order.
+        let held = semaphore.acquire().unwrap();
+        let second = waiter_with_the_turn(&scratch, &open(&scratch));
+        drop(held);
+        let mut second = second;
+        assert_eq!(second.line(), "got them");
+        second.kill();
+        drop(semaphore.acquire_many_until(2, PATIENCE).unwrap());
+        waiter.signal(libc::SIGCONT);
+        assert_eq!(waiter.line(), "got them");
+        assert_eq!(semaphore.status().held, 2);
+    }
+    for way in WAYS {
+        let scratch = Scratch::new();
+        let builder = Semaphore::builder_at(path(&scratch)).permits(2);
+        let semaphore = builder.create().unwrap();
+        let held = semaphore.acquire().unwrap();
+        let waiter = waiter_with_the_turn(&scratch, &open(&scratch));
+        waiter.stop();
+        // Not even while there is not enough for the one that has the turn.
+        let one = open(&scratch);
+        let (calls, _) = polled(|| one.try_acquire().is_ok());
+        assert!(calls <= 150, "{calls} calls");
+        drop(held);
+        let (calls, _) = polled(|| way(&semaphore));
+        assert!(calls <= 40, "{calls} calls");
+    }
+}
+
+fn stopped_holder() {
+    let scratch = Scratch::new();
+    let builder = Semaphore::builder_at(path(&scratch)).permits(2);
+    let semaphore = builder.create().unwrap();
+    let holder = Peer::start("hold", &[text(&scratch.0)]);
+    holder.stop();
+    let late = semaphore.acquire_until(Duration::from_millis(60));
+    assert!(matches!(late, Err(AcquireError::TimedOut)), "{late:?}");
+    for _ in 0..30 {
+        std::thread::sleep(Duration::from_millis(1));
+        let error = semaphore.try_acquire();
+        assert!(matches!(error, Err(AcquireError::Unavailable)), "{error:?}");
+    }
+    assert_eq!(semaphore.status().held, 2);
+    holder.signal(libc::SIGCONT);
+    holder.kill();
+    drop(semaphore.acquire_many_until(2, PATIENCE).unwrap());
+}
+
+/// Three of four permits are free all the time: trying for four is in vain, and in nobody's way.
+fn in_passing() {
+    let scratch = Scratch::new();
+    let builder = Semaphore::builder_at(path(&scratch)).permits(4);
+    let semaphore = builder.create().unwrap();
+    let _held = semaphore.acquire().unwrap();
+    let greedy = open(&scratch);
+    let other = open(&scratch);
+    let over = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let over = &over;
+        scope.spawn(move || {
+            while !over.load(Relaxed) {
+                let error = greedy.try_acquire_many(4);
+                assert!(matches!(error, Err(AcquireError::Unavailable)), "{error:?}");
+            }
+        });
+        let refused = (0..200_000)
+            .filter(|_| other.try_acquire().is_err())
+            .count();
+        over.store(true, Relaxed);
+        assert_eq!(refused, 0, "while three permits were free");
+    });
 }
 
 fn fairness() {

@@ -1,6 +1,7 @@
 //! Permits: E13 (whatever the last holder did), conservation, and no sleeper while one is free.
 
 use slipring::layout::geometry::Geometry;
+use slipring::layout::lines::RowState;
 use slipring::ring::permits::{board_words, Permits};
 use slipring::segment::Memory;
 use slipring::sync::{spin_hint, Ordering::Relaxed};
@@ -122,4 +123,73 @@ fn sleepers() -> String {
 #[test]
 fn nobody_sleeps_while_a_permit_is_free() {
     assert_outcomes(Some(2), &["1 free"], sleepers);
+}
+
+/// Three handles to one free permit; the second has the turn and does not use it.
+fn idle() -> (Memory, [Permits; 3]) {
+    let memory = semaphore(1);
+    for row in (0..3).filter_map(|row| memory.row(row)) {
+        row.state.store(RowState::Consumer as u32, Relaxed);
+    }
+    let rows = [0, 1, 2].map(|row| holder(&memory, row, 1));
+    rows[1].queue_up(1);
+    rows[1].claim_turn();
+    (memory, rows)
+}
+
+/// A waiter goes on at the very moment at which two others take its turn away: one at a time has the
+/// permit, one of them gets it, and nothing is left of the turn.
+fn lapsed() -> String {
+    let (memory, [first, second, third]) = idle();
+    let after = holder(&memory, 2, 1);
+    let owner = thread::spawn(move || {
+        second.claim_turn();
+        let taken = second.try_take(0);
+        if let Some(permit) = taken {
+            second.give(permit);
+        }
+        second.leave_queue();
+        taken.is_some()
+    });
+    let end = |permits: &Permits| permits.idle_turn().map(|idle| permits.lapse(idle));
+    let other = thread::spawn(move || end(&third));
+    end(&first);
+    let taken = first.try_take(0);
+    other.join().unwrap();
+    let used = owner.join().unwrap();
+    assert!(used || taken.is_some(), "a permit that nobody gets");
+    assert_eq!(after.turn(), None);
+    if let Some(permit) = taken {
+        first.give(permit);
+    }
+    // No ticket of the past keeps the next one from its turn.
+    after.queue_up(1);
+    after.claim_turn();
+    assert_eq!(after.turn(), Some(2));
+    assert!(after.try_take(0).is_some());
+    let who = |name, took: bool| if took { name } else { "" };
+    format!("{}{}", who("owner ", used), who("other", taken.is_some()))
+}
+
+#[test]
+fn a_turn_that_lapses_while_it_is_used_costs_nobody_a_permit() {
+    assert_outcomes(Some(2), &["owner ", "other", "owner other"], lapsed);
+}
+
+/// A waiter sleeps beside a free permit and another's turn; who ends the turn wakes it.
+fn woken_by_a_lapse() -> String {
+    let (memory, [first, _stopped, third]) = idle();
+    let control = memory.control().expect("a control page");
+    bell::allow(&control.data);
+    let slept = memory.clone();
+    let sleeper = thread::spawn(move || wait(&slept, &third));
+    let idle = first.idle_turn().expect("a turn that is not used");
+    assert!(first.lapse(idle));
+    Waker::default().ring(&control.data);
+    format!("took {}", sleeper.join().unwrap())
+}
+
+#[test]
+fn nobody_sleeps_beside_a_turn_that_lapsed() {
+    assert_outcomes(Some(3), &["took 0"], woken_by_a_lapse);
 }

@@ -82,6 +82,13 @@ pub enum GeometryError {
         /// What was asked for.
         words: u32,
     },
+    /// More permits than a semaphore may have.
+    Permits {
+        /// What was asked for.
+        permits: u32,
+        /// How many there may be.
+        max: u32,
+    },
 }
 
 impl fmt::Display for GeometryError {
@@ -104,6 +111,10 @@ impl fmt::Display for GeometryError {
             Self::Board { words } => write!(
                 f,
                 "{words} shared words are not allowed: use at most {MAX_BOARD}"
+            ),
+            Self::Permits { permits, max } => write!(
+                f,
+                "a semaphore of {permits} permits is not allowed: use at most {max}"
             ),
         }
     }

@@ -5,6 +5,13 @@
 //! row of a dead holder finds exactly what it held. One more word is the *turn*: while it names a
 //! waiter, nobody else takes. A waiter that was passed over for too long draws a ticket, and the
 //! lowest ticket gets the turn, so nobody starves.
+//!
+//! A waiter may be stopped while it has the turn. A turn that is not used although enough permits are free
+//! for its owner, or whose owner does not even look any more ([`beat`](Permits::beat)) while some are free,
+//! can be taken away ([`lapse`](Permits::lapse)): the owner's ticket is marked first, so that
+//! it counts for nothing, and then the turn is nobody's. The owner takes the mark off when it next looks,
+//! and has its place again. Which caller takes is decided by the words of the permits alone, so a turn that
+//! lapses too early costs order and nothing else.
 
 use crate::layout::lines::RowState;
 use crate::segment::Memory;
@@ -33,11 +40,63 @@ enum Permit {
     Held(u32),
 }
 
+impl Permit {
+    const fn holder(self) -> Option<u32> {
+        match self {
+            Self::Held(row) => Some(row),
+            Self::Free | Self::Retired => None,
+        }
+    }
+}
+
 const AS_AT_FIRST: u64 = 0;
 const FREE: u64 = 1;
 const RETIRED: u64 = 2;
 /// A permit that row r holds is this plus r.
 const HELD: u64 = 3;
+
+/// What the sequence of a row says while its owner waits; 0 while it does not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Ticket(u64);
+
+impl Ticket {
+    const NONE: Self = Self(0);
+    /// Its owner did not use its turn.
+    const LAPSED: u64 = 1;
+    const WANTED_BITS: u32 = 17;
+
+    fn new(number: u64, wanted: u32) -> Self {
+        let wanted = u64::from(wanted.min(MAX_PERMITS));
+        Self((number << Self::WANTED_BITS | wanted) << 1)
+    }
+
+    /// How many permits its owner waits for.
+    fn wanted(self) -> u32 {
+        (self.0 >> 1) as u32 & ((1 << Self::WANTED_BITS) - 1)
+    }
+
+    /// Whether it counts when the lowest is looked for.
+    fn counts(self) -> bool {
+        self != Self::NONE && self.0 & Self::LAPSED == 0
+    }
+}
+
+/// A turn that another row has and does not use. Equal to another one only if it is the same turn, and, where
+/// its owner has to wait for more, if that one has not looked in between.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IdleTurn {
+    turn: u64,
+    ticket: Ticket,
+    enough: bool,
+    beat: u64,
+}
+
+impl IdleTurn {
+    /// Whether its owner could take all that it wants.
+    pub fn enough(&self) -> bool {
+        self.enough
+    }
+}
 
 /// How many permits are where.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -104,8 +163,9 @@ impl Permits {
     /// Takes a permit, unless there is none or somebody else has the turn. The search begins at
     /// `hint`. Everything its last holder did is visible.
     pub fn try_take(&self, hint: u32) -> Option<u32> {
-        match self.turn() {
-            Some(row) if row != self.row => None,
+        let turn = self.memory.board(TURN)?.load(Relaxed);
+        match turn.checked_sub(1) {
+            Some(row) if row != u64::from(self.row) => None,
             _ => self.change(Permit::Free, HELD + u64::from(self.row), hint),
         }
     }
@@ -161,29 +221,36 @@ impl Permits {
         turn.checked_sub(1).map(|row| row as u32)
     }
 
-    /// Draws a ticket, unless this row has one.
-    pub fn queue_up(&self) {
+    /// Draws a ticket for so many permits, unless this row has one.
+    pub fn queue_up(&self, wanted: u32) {
         let (Some(row), Some(tickets)) = (self.memory.row(self.row), self.memory.board(TICKETS))
         else {
             return;
         };
         if row.sequence.load(Relaxed) == 0 {
-            let ticket = tickets.fetch_add(1, Relaxed).wrapping_add(1);
-            row.sequence.store(ticket, Relaxed);
+            let number = tickets.fetch_add(1, Relaxed).wrapping_add(1);
+            row.sequence.store(Ticket::new(number, wanted).0, Relaxed);
         }
     }
 
-    /// Takes the turn if it is nobody's and no other ticket is lower.
+    /// Takes the turn if it is nobody's and no other ticket that counts is lower. A ticket of this row
+    /// that does not count does so again.
     pub fn claim_turn(&self) {
         let Some(turn) = self.memory.board(TURN) else {
             return;
         };
-        let mine = self.ticket(self.row);
-        if mine != 0 && turn.load(Relaxed) == 0 {
+        let mut mine = self.ticket(self.row);
+        if mine == Ticket::NONE {
+            return;
+        }
+        if !mine.counts() {
+            mine = self.count_again(mine);
+        }
+        if turn.load(Relaxed) == 0 {
             let rows = 0..self.memory.geometry().rows;
             let lower = |row: u32| {
                 let ticket = self.ticket(row);
-                ticket != 0 && ticket < mine
+                ticket.counts() && ticket.0 < mine.0
             };
             if !rows.into_iter().any(lower) {
                 let _ = turn.compare_exchange(0, u64::from(self.row) + 1, Relaxed, Relaxed);
@@ -191,16 +258,92 @@ impl Permits {
         }
     }
 
-    /// The ticket of a row, 0 for none.
-    fn ticket(&self, row: u32) -> u64 {
-        self.memory.row(row).map_or(0, |row| {
+    /// Takes the mark off the ticket of this row.
+    #[cold]
+    fn count_again(&self, marked: Ticket) -> Ticket {
+        let ticket = Ticket(marked.0 & !Ticket::LAPSED);
+        if let Some(row) = self.memory.row(self.row) {
+            // Others only ever mark it, and it is marked.
+            let _ = row
+                .sequence
+                .compare_exchange(marked.0, ticket.0, Relaxed, Relaxed);
+        }
+        ticket
+    }
+
+    /// The ticket of a row.
+    fn ticket(&self, row: u32) -> Ticket {
+        self.memory.row(row).map_or(Ticket::NONE, |row| {
             let taken = RowState::from_raw(row.state.load(Relaxed)) != RowState::Free;
             if taken {
-                row.sequence.load(Relaxed)
+                Ticket(row.sequence.load(Relaxed))
             } else {
-                0
+                Ticket::NONE
             }
         })
+    }
+
+    /// Says that this row still looks, if it has the turn. For display to those that find it
+    /// [idle](Self::idle_turn), nothing depends on it.
+    pub fn beat(&self) {
+        if self.turn() == Some(self.row) {
+            if let Some(row) = self.memory.row(self.row) {
+                let beat = row.position.load(Relaxed);
+                row.position.store(beat.wrapping_add(1), Relaxed);
+            }
+        }
+    }
+
+    /// The turn that another row has while permits are free.
+    pub fn idle_turn(&self) -> Option<IdleTurn> {
+        let turn = self.memory.board(TURN)?.load(Relaxed);
+        let row = turn.checked_sub(1)?;
+        if row == u64::from(self.row) {
+            return None;
+        }
+        let row = u32::try_from(row).ok();
+        let ticket = row.map_or(Ticket::NONE, |row| self.ticket(row));
+        let enough = self.are_free(ticket.wanted().max(1));
+        let row = row.and_then(|row| self.memory.row(row));
+        let beat = match row {
+            Some(row) if !enough => row.position.load(Relaxed),
+            _ => 0,
+        };
+        (enough || self.are_free(1)).then_some(IdleTurn {
+            turn,
+            ticket,
+            enough,
+            beat,
+        })
+    }
+
+    /// Takes a turn away that was idle for too long; whether it was still the same. Its owner has its
+    /// place again when it next looks.
+    pub fn lapse(&self, idle: IdleTurn) -> bool {
+        let Some(turn) = self.memory.board(TURN) else {
+            return false;
+        };
+        let row = u32::try_from(idle.turn.wrapping_sub(1)).ok();
+        // The ticket first: one that counted would keep the turn from all others.
+        if let Some(row) = row.and_then(|row| self.memory.row(row)) {
+            if idle.ticket.counts() {
+                let (ticket, marked) = (idle.ticket.0, idle.ticket.0 | Ticket::LAPSED);
+                let _ = row
+                    .sequence
+                    .compare_exchange(ticket, marked, Relaxed, Relaxed);
+            }
+        }
+        turn.compare_exchange(idle.turn, 0, Relaxed, Relaxed)
+            .is_ok()
+    }
+
+    /// Whether at least so many permits are free, each at some moment during the call.
+    pub fn are_free(&self, many: u32) -> bool {
+        let is_free = |permit: &u32| {
+            let word = self.word(*permit);
+            word.is_some_and(|word| self.read(*permit, word.load(Relaxed)) == Permit::Free)
+        };
+        (0..self.max).filter(is_free).take(many as usize).count() == many as usize
     }
 
     /// Gives up the ticket and the turn; whether anybody may have waited for that.
@@ -216,6 +359,15 @@ impl Permits {
             let _ = turn.compare_exchange(u64::from(self.row) + 1, 0, Relaxed, Relaxed);
         }
         true
+    }
+
+    /// The rows that hold permits, once for each.
+    pub fn holders(&self) -> Vec<u32> {
+        let state = |permit: u32| {
+            let raw = self.word(permit)?.load(Relaxed);
+            self.read(permit, raw).holder()
+        };
+        (0..self.max).filter_map(state).collect()
     }
 
     /// How many permits are where, each as it was at some moment during the call.
@@ -249,8 +401,8 @@ mod tests {
         let [first, second, third] = [0, 1, 2].map(|row| Permits::new(memory.clone(), row, 1));
         let permit = first.try_take(0).unwrap();
         assert_eq!((second.try_take(0), first.turn()), (None, None));
-        second.queue_up();
-        third.queue_up();
+        second.queue_up(1);
+        third.queue_up(1);
         // The lower ticket comes first, whoever asks first.
         third.claim_turn();
         assert_eq!(first.turn(), None);
@@ -265,5 +417,84 @@ mod tests {
         // The turn of the dead goes back, and what they hold.
         assert_eq!((third.return_all(2), first.turn()), (0, None));
         assert_eq!((third.return_all(1), first.try_take(0)), (1, Some(permit)));
+    }
+    fn three(permits: u32) -> (Memory, [Permits; 3]) {
+        let geometry = Geometry::new(4096, 8, 3, 0, false).unwrap();
+        let memory = Memory::local(geometry.with_board(board_words(permits)).unwrap());
+        for row in 0..3 {
+            let row = memory.row(row).unwrap();
+            row.state.store(RowState::Consumer as u32, Relaxed);
+        }
+        let rows = [0, 1, 2].map(|row| Permits::new(memory.clone(), row, permits));
+        (memory, rows)
+    }
+
+    #[test]
+    fn a_turn_lapses_only_while_its_owner_could_use_it() {
+        for wanted in 1..=4 {
+            let (_, [first, second, third]) = three(4);
+            let held: Vec<u32> = (0..4).map(|_| first.try_take(0).unwrap()).collect();
+            second.queue_up(wanted);
+            second.claim_turn();
+            // Its own turn is idle to nobody but others, and only once enough are free.
+            for (free, permit) in held.iter().enumerate() {
+                let idle = first.idle_turn();
+                assert_eq!(idle.is_some(), free > 0);
+                let enough = free as u32 >= wanted;
+                assert!(idle.is_none_or(|idle| idle.enough() == enough));
+                // An owner that has to wait shows that it still does.
+                second.beat();
+                assert_eq!(first.idle_turn() == idle, enough || free == 0);
+                first.give(*permit);
+            }
+            assert_eq!(second.idle_turn(), None);
+            let idle = first.idle_turn().unwrap();
+            assert_eq!((first.try_take(0), third.idle_turn()), (None, Some(idle)));
+            assert!(first.lapse(idle) && !third.lapse(idle));
+            assert!(first.try_take(0).is_some());
+            // Others have their turn meanwhile, and it has its place again once it looks.
+            third.queue_up(1);
+            third.claim_turn();
+            assert_eq!(third.turn(), Some(2));
+            assert!(third.leave_queue());
+            third.queue_up(1);
+            second.claim_turn();
+            third.claim_turn();
+            assert_eq!(third.turn(), Some(1));
+            assert!(second.leave_queue());
+            third.claim_turn();
+            assert_eq!(third.turn(), Some(2));
+        }
+    }
+
+    #[test]
+    fn whoever_takes_a_turn_away_may_be_stopped_in_the_middle() {
+        let (memory, [first, second, third]) = three(1);
+        second.queue_up(1);
+        second.claim_turn();
+        let idle = first.idle_turn().unwrap();
+        // The ticket is marked, and the turn is still there: others see an idle turn, another one.
+        let row = memory.row(1).unwrap();
+        row.sequence.store(idle.ticket.0 | Ticket::LAPSED, Relaxed);
+        let again = third.idle_turn().unwrap();
+        assert!(again != idle && third.lapse(again));
+        // It was used and left meanwhile: what the first one saw is gone.
+        second.claim_turn();
+        assert!(second.try_take(0).is_some() && second.leave_queue());
+        third.queue_up(1);
+        third.claim_turn();
+        assert!(!first.lapse(idle));
+        assert_eq!((first.turn(), second.ticket(1)), (Some(2), Ticket::NONE));
+    }
+
+    #[test]
+    fn a_turn_that_names_no_row_lapses() {
+        for turn in [4, u64::from(u32::MAX) + 2, u64::MAX] {
+            let (memory, [first, ..]) = three(1);
+            memory.board(TURN).unwrap().store(turn, Relaxed);
+            assert_eq!(first.try_take(0), None);
+            assert!(first.lapse(first.idle_turn().unwrap()));
+            assert!(first.try_take(0).is_some());
+        }
     }
 }

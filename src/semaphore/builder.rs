@@ -58,7 +58,7 @@ impl SemaphoreBuilder {
     /// Creates the semaphore and opens it.
     ///
     /// # Errors
-    /// [`CreateError`], as for a ring; [`GeometryError::Board`](crate::GeometryError::Board) for too
+    /// [`CreateError`], as for a ring; [`GeometryError::Permits`](crate::GeometryError::Permits) for too
     /// many permits.
     pub fn create(self) -> Result<Semaphore, CreateError> {
         self.location.clone()?;
@@ -79,7 +79,8 @@ impl SemaphoreBuilder {
     fn described(self) -> Result<Builder, CreateError> {
         let max = self.max.unwrap_or(self.permits).max(self.permits);
         if max > MAX_PERMITS {
-            return Err(GeometryError::Board { words: max }.into());
+            let (permits, max) = (max, MAX_PERMITS);
+            return Err(GeometryError::Permits { permits, max }.into());
         }
         let parameters = [u64::from(self.permits), u64::from(max)];
         Ok(self

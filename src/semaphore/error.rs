@@ -8,7 +8,7 @@ use core::fmt;
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum AcquireError {
-    /// Not enough are free now, or somebody has waited longer.
+    /// Not enough are free now, or a caller that has waited for longer is about to take them.
     Unavailable,
     /// There were not enough until the deadline.
     TimedOut,
@@ -41,7 +41,9 @@ impl AcquireError {
 impl fmt::Display for AcquireError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unavailable => f.write_str("no permit is free"),
+            Self::Unavailable => f.write_str(
+                "too few permits are free, or others have waited longer: try again, or wait",
+            ),
             Self::TimedOut => f.write_str("no permit came free until the deadline"),
             Self::TooMany { wanted, max } => {
                 write!(f, "{wanted} permits are more than there can be: {max}")

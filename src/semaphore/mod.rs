@@ -12,10 +12,10 @@ pub use error::AcquireError;
 use crate::endpoint::{AttachError, Ring};
 use crate::layout::form::Form;
 use crate::layout::lines::{Bell, RowState};
-use crate::ring::permits::Permits;
+use crate::ring::permits::{IdleTurn, Permits};
 use crate::segment::{Canary, Held, Location, MappingOptions, OpenError, RemoveError, Role};
 use crate::sync::Ordering::Relaxed;
-use crate::wait::{bell, until, Deadline, Outcome, Strategy, Waited, Waker};
+use crate::wait::{bell, until, Deadline, Outcome, Since, Strategy, Waited, Waker};
 use core::time::Duration;
 use std::cell::Cell;
 use std::marker::PhantomData;
@@ -27,16 +27,27 @@ use std::time::Instant;
 const PASSED_OVER: Duration = Duration::from_millis(1);
 /// How often a waiter asks whether those that are in its way are alive.
 const ASK_AFTER: Duration = Duration::from_millis(20);
+/// How long the turn may go unused while its owner could take all that it wants.
+const LAPSE_AFTER: Duration = Duration::from_millis(5);
+/// How long a waiter that has the turn, and not enough to take, may not look while some permits are free.
+const LOST_AFTER: Duration = Duration::from_millis(100);
+/// How often it is looked whether it is used.
+const LOOK_AFTER: Duration = Duration::from_millis(1);
 
 /// A handle to a named counting semaphore.
 ///
 /// # Guarantees
 /// - `initial + added = free + held + forgotten`, at every moment, whoever dies when.
-/// - The permits of a process that dies come back: within 20 ms where somebody waits for one.
+/// - The permits of a process that dies come back: within 20 ms where a caller waits for one, and to a
+///   caller that only tries within 10 ms of trying.
 /// - With one permit it is a lock: whatever its last holder did is visible to the next.
 /// - A permit goes to whoever comes first, which is fast but not fair. Who has been passed over for a
-///   millisecond gets the next one, in the order of waiting, and until then nobody else gets any; so
-///   nobody starves.
+///   millisecond gets the next one, in the order of waiting, and until then no other caller gets any; so
+///   no caller starves.
+/// - A waiter that does not take what it could take, because its process is stopped for one, is passed
+///   over: once others have seen that for 5 ms they take permits as if it did not wait; after 100 ms if
+///   it has stopped looking and only some of what it wants are free. It has its place in the order again
+///   when it goes on. A process that is stopped while it *holds* a permit keeps it.
 /// - Taking and giving make no system call unless somebody sleeps.
 ///
 /// # What others may change meanwhile
@@ -66,6 +77,18 @@ pub struct Semaphore {
     strategy: Strategy,
     slept: Cell<bool>,
     hint: Cell<u32>,
+    asked: Cell<Since>,
+    watch: Cell<Watch>,
+}
+
+/// What a handle has seen of a turn that another one has and does not use.
+#[derive(Clone, Copy, Debug, Default)]
+struct Watch {
+    idle: Option<IdleTurn>,
+    /// When it was first seen.
+    since: Option<Instant>,
+    /// When the handle last looked.
+    looked: Option<Instant>,
 }
 
 /// What permits share with the handle they came from.
@@ -91,7 +114,7 @@ pub struct Permit {
 }
 
 /// What a semaphore looks like at some moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SemaphoreStatus {
     /// Permits that can be taken.
     pub free: u32,
@@ -181,6 +204,8 @@ impl Semaphore {
             strategy: Strategy::default(),
             slept: Cell::new(false),
             hint: Cell::new(0),
+            asked: Cell::default(),
+            watch: Cell::default(),
         })
     }
 
@@ -215,29 +240,31 @@ impl Semaphore {
         self.acquire_many_until(1, deadline)
     }
 
-    /// Takes a permit if one is free.
+    /// Takes a permit if one is free. Now and then a call that finds none asks the kernel whether those
+    /// that hold the others are alive, so what the dead hold comes to callers that only try, too.
     ///
     /// # Errors
-    /// [`AcquireError::Unavailable`].
+    /// [`AcquireError::Unavailable`] also while a caller that has waited longer is about to take it;
+    /// [`AcquireError::Forked`], [`AcquireError::Poisoned`].
     pub fn try_acquire(&self) -> Result<Permit, AcquireError> {
         self.try_acquire_many(1)
     }
 
-    /// Takes `many` permits at once if so many are free.
+    /// Takes `many` permits at once if so many are free. Takes none before it has seen that enough are;
+    /// if others are faster then, it gives back what it took, and each of them may fail too.
     ///
     /// # Errors
-    /// [`AcquireError::Unavailable`], [`AcquireError::TooMany`].
+    /// As [`try_acquire`](Self::try_acquire), and [`AcquireError::TooMany`].
     pub fn try_acquire_many(&self, many: u32) -> Result<Permit, AcquireError> {
         self.undisturbed()?;
         self.possible(many)?;
-        match self.take(many) {
-            Some(permit) => Ok(permit),
-            None => Err(AcquireError::Unavailable),
-        }
+        self.take(many)
+            .or_else(|| self.take_what_is_in_the_way(many))
+            .ok_or(AcquireError::Unavailable)
     }
 
-    /// Takes `many` permits at once, waiting for them until a deadline. Meanwhile it holds none of
-    /// them, and after a millisecond nobody else gets any.
+    /// Takes `many` permits at once, waiting for them until a deadline. Until it has seen that enough are
+    /// free it holds none of them, and once it is first in the order of waiting no other caller gets any.
     ///
     /// # Errors
     /// As [`acquire_until`](Self::acquire_until), and [`AcquireError::TooMany`].
@@ -269,8 +296,11 @@ impl Semaphore {
         Ok(())
     }
 
-    /// What it looks like at some moment during the call.
+    /// What it looks like at some moment during the call; all zero in a forked child.
     pub fn status(&self) -> SemaphoreStatus {
+        if self.shared.ring.canary().forked() {
+            return SemaphoreStatus::default();
+        }
         let count = self.shared.permits.count();
         SemaphoreStatus {
             free: count.free,
@@ -278,6 +308,16 @@ impl Semaphore {
             retired: count.retired,
             handles: self.shared.ring.live_rows(),
         }
+    }
+
+    /// The processes that hold permits, once for each, at some moment during the call, for display.
+    pub fn holders(&self) -> Vec<u32> {
+        let ring = &self.shared.ring;
+        if ring.canary().forked() {
+            return Vec::new();
+        }
+        let rows = self.shared.permits.holders().into_iter();
+        rows.map(|row| ring.pid_of_row(row)).collect()
     }
 
     /// How many permits there can be.
@@ -317,6 +357,10 @@ impl Semaphore {
 
     fn take(&self, many: u32) -> Option<Permit> {
         let permits = &self.shared.permits;
+        // What is taken and given back is in the way of others meanwhile.
+        if many > 1 && !permits.are_free(many) {
+            return None;
+        }
         let take = || {
             let taken = permits.try_take(self.hint.get());
             self.hint.set(taken.unwrap_or_default());
@@ -333,6 +377,8 @@ impl Semaphore {
                 None => {
                     let taken = first.into_iter().chain(others);
                     taken.for_each(|number| permits.give(number));
+                    // Whoever looked meanwhile may have gone to sleep.
+                    self.shared.ring_waiters();
                     return None;
                 }
             }
@@ -357,10 +403,14 @@ impl Semaphore {
         };
         // At once where somebody waits already, and where single permits would be snatched away.
         if many > 1 || self.shared.permits.turn().is_some() {
-            self.shared.permits.queue_up();
+            self.shared.permits.queue_up(many);
         }
         let outcome = until(&mut waiting, self.strategy, bell, deadline, &mut slept);
-        let taken = waiting.taken.take();
+        let mut taken = waiting.taken.take();
+        if taken.is_none() && outcome == Outcome::TimedOut {
+            // A caller that never waits for long asks nothing while it waits.
+            taken = self.take_what_is_in_the_way(many);
+        }
         self.slept.set(slept);
         if self.shared.permits.leave_queue() {
             self.shared.ring_waiters();
@@ -372,23 +422,77 @@ impl Semaphore {
         }
     }
 
-    /// Gives back what the dead hold; whether that was anything.
+    /// For callers that do not wait: now and then gives back what the dead hold, ends a turn that is not
+    /// used, and takes again if either was in the way.
+    #[cold]
+    fn take_what_is_in_the_way(&self, many: u32) -> Option<Permit> {
+        let now = Instant::now();
+        let mut asked = self.asked.get();
+        let due = asked.due_at(now);
+        self.asked.set(asked);
+        let returned = due && self.return_from_the_dead();
+        if self.end_idle_turn(now) || returned {
+            self.take(many)
+        } else {
+            None
+        }
+    }
+
+    /// Ends the turn of another waiter that has not used it for too long, stopped for one; whether it
+    /// did.
+    fn end_idle_turn(&self, now: Instant) -> bool {
+        let permits = &self.shared.permits;
+        let mut watch = self.watch.get();
+        let soon = |at: Instant| now.saturating_duration_since(at) < LOOK_AFTER;
+        if watch.looked.is_some_and(soon) {
+            return false;
+        }
+        let idle = permits.idle_turn();
+        if idle.is_none() || idle != watch.idle {
+            watch = Watch {
+                idle,
+                since: Some(now),
+                looked: Some(now),
+            };
+        }
+        watch.looked = Some(now);
+        let seen_for = watch
+            .since
+            .map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
+        let ended = watch.idle.is_some_and(|idle| {
+            let long = if idle.enough() {
+                LAPSE_AFTER
+            } else {
+                LOST_AFTER
+            };
+            seen_for >= long && permits.lapse(idle)
+        });
+        if ended {
+            watch.idle = None;
+            self.shared.ring_waiters();
+        }
+        self.watch.set(watch);
+        ended
+    }
+
+    /// Gives back what the dead hold, and their places; whether there were any.
     pub(crate) fn return_from_the_dead(&self) -> bool {
-        let mut returned = 0;
+        let mut any = false;
         let ring = &self.shared.ring;
         let dead =
             |row: &u32| *row != self.shared.row && ring.is_held(Role::Row(*row)) == Some(false);
         let rows: Vec<u32> = ring.taken_rows().filter(dead).collect();
         for at in rows {
             if let Ok(Some(_held)) = ring.acquire(Role::Row(at)) {
-                returned += self.shared.permits.return_all(at);
+                self.shared.permits.return_all(at);
+                any = true;
                 if let Some(row) = ring.segment().reader().row(at) {
                     row.state.store(RowState::Free as u32, Relaxed);
                 }
                 self.shared.ring_waiters();
             }
         }
-        returned > 0
+        any
     }
 }
 
@@ -419,9 +523,12 @@ impl Waited for Waiting<'_> {
     }
 
     fn over(&mut self) -> bool {
-        if self.since.elapsed() > PASSED_OVER {
-            self.semaphore.shared.permits.queue_up();
+        let now = Instant::now();
+        if now - self.since > PASSED_OVER {
+            self.semaphore.shared.permits.queue_up(self.many);
         }
+        self.semaphore.shared.permits.beat();
+        self.semaphore.end_idle_turn(now);
         false
     }
 
@@ -431,7 +538,10 @@ impl Waited for Waiting<'_> {
     }
 
     fn longest_sleep(&self) -> Duration {
-        ASK_AFTER
+        match self.semaphore.watch.get().idle {
+            Some(_) => LAPSE_AFTER,
+            None => ASK_AFTER,
+        }
     }
 }
 
@@ -443,6 +553,9 @@ impl Permit {
 
     /// Takes them out of use: they never come back, unless somebody [adds](Semaphore::add) them.
     pub fn forget(mut self) {
+        if self.shared.ring.canary().forked() {
+            return;
+        }
         let others = std::mem::take(&mut self.others);
         for number in self.first.take().into_iter().chain(others) {
             self.shared.permits.retire(number);

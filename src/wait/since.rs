@@ -19,7 +19,11 @@ impl Since {
     /// asking then. Reads the clock once.
     #[cold]
     pub fn due(&mut self) -> bool {
-        let now = Instant::now();
+        self.due_at(Instant::now())
+    }
+
+    /// As [`due`](Self::due), with a clock reading at hand.
+    pub fn due_at(&mut self, now: Instant) -> bool {
         let due = self.0.is_none_or(|asked| now - asked >= ASK_EVERY);
         if due {
             self.0 = Some(now);

@@ -107,6 +107,21 @@ impl Peer {
         rustix::process::kill_process(pid, signal).unwrap();
     }
 
+    /// Stops the process, and waits until every thread of it has stopped.
+    pub fn stop(&self) {
+        self.signal(libc::SIGSTOP);
+        let tasks = format!("/proc/{}/task", self.child.id());
+        let stopped = |task: std::io::Result<std::fs::DirEntry>| {
+            let stat = std::fs::read_to_string(task.unwrap().path().join("stat"));
+            let stat = stat.unwrap_or_default();
+            let state = stat.rsplit(") ").next().unwrap_or_default();
+            state.is_empty() || state.starts_with('T')
+        };
+        while !std::fs::read_dir(&tasks).unwrap().all(stopped) {
+            std::thread::yield_now();
+        }
+    }
+
     pub fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
