@@ -569,7 +569,7 @@ fn forms(operation: &str) {
             times(|| {
                 let mut value = shared.lock_until(Deadline::NEVER).expect("the lock");
                 value.words[0] += 1;
-                value.commit();
+                value.commit().expect("the lock");
             });
         }
         operation => panic!("no operation {operation}"),

@@ -89,7 +89,7 @@ fn work(directory: &Path) -> Outcome {
         let mut account = account.lock()?;
         account.jobs += 1;
         account.seconds += begun.elapsed().as_secs_f64();
-        account.commit();
+        account.commit()?;
     }
     Ok(())
 }

@@ -68,7 +68,7 @@ pub use {
         Answer, Letter, Mailbox, MailboxBuilder, MailboxClient, MailboxReceiver, MailboxStatus,
         Reply, ReplyError, RequestError,
     },
-    pipe::{duplex, pipe, pipe_with_capacity, Duplex, PipeReader, PipeWriter},
+    pipe::{duplex, pipe, pipe_with_capacity, Duplex, HandError, PipeReader, PipeWriter},
     queue::{
         Delivery, Queue, QueueBuilder, QueueStatus, Receiver, SendError, Sender, TakeError,
         PRIORITIES,

@@ -57,6 +57,7 @@ fn main() -> ExitCode {
         ("it_does_what_the_oracle_does", oracle),
         ("what_is_refused_is_refused_with_its_numbers", refused),
         ("a_sleeper_wakes_when_something_changes", wakes),
+        ("only_a_value_that_was_set_is_a_change", changes),
         ("random_deaths_leave_whole_values", chaos),
     ])
 }
@@ -103,8 +104,8 @@ fn follow(steps: &[(u8, u32)]) {
     let mut writer: LatestWriter<State> = latest.writer().unwrap();
     let mut reader: LatestReader<State> = open(&scratch.0).reader().unwrap();
     let mut versions = [0u64; CELLS as usize];
-    // A new writer is news, in case the last one died before it could say so.
-    let mut told = true;
+    // What was set before the reader was made is no news, and neither is a new writer.
+    let mut told = false;
     for (what, cell) in steps.iter().copied() {
         let known = versions.get_mut(cell as usize);
         let none = LatestError::NoCell { cell, cells: CELLS };
@@ -138,7 +139,6 @@ fn follow(steps: &[(u8, u32)]) {
             _ => {
                 drop(writer);
                 writer = latest.writer().unwrap();
-                told = true;
             }
         }
     }
@@ -181,6 +181,33 @@ fn wakes() {
     sleeper.finish();
 }
 
+fn changes() {
+    let scratch = Scratch::new();
+    let latest = create(&scratch);
+    let mut writer = latest.writer().unwrap();
+    for version in 1..=3 {
+        writer.set_at(2, &State::new(2, version)).unwrap();
+    }
+    let soon = || Duration::from_millis(2);
+    let mut reader = open(&scratch.0).reader().unwrap();
+    assert_eq!(reader.wait_until(soon()), Err(LatestError::TimedOut));
+    writer.set_at(3, &State::new(3, 1)).unwrap();
+    assert_eq!(reader.wait_until(PATIENCE), Ok(()));
+    assert_eq!(reader.wait_until(soon()), Err(LatestError::TimedOut));
+    drop(writer);
+    let mut writer = latest.writer().unwrap();
+    assert_eq!(reader.wait_until(soon()), Err(LatestError::TimedOut));
+    // One that follows a dead writer says what that one set, and no more.
+    drop(writer);
+    for _ in 0..5 {
+        Peer::start("set-and-stay", &[text(&scratch.0)]).kill();
+        assert_eq!(reader.wait_until(PATIENCE), Ok(()));
+        writer = latest.writer().unwrap();
+        assert_eq!(reader.wait_until(soon()), Err(LatestError::TimedOut));
+        drop(writer);
+    }
+}
+
 // --- Processes.
 
 fn victim(role: &str) {
@@ -198,6 +225,13 @@ fn victim(role: &str) {
                 assert_eq!(state, State::new(5, version));
                 say(&version.to_string());
             }
+        }
+        "set-and-stay" => {
+            let mut writer = latest.writer().unwrap();
+            let version = latest.reader().unwrap().version_at(7).unwrap() + 1;
+            writer.set_at(7, &State::new(7, version)).unwrap();
+            say("ready");
+            std::thread::park();
         }
         "writer" => write_for_ever(&latest, &open_books(&directory)),
         "reader" => read_for_ever(

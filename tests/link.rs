@@ -25,6 +25,7 @@ fn main() -> ExitCode {
         ("what_is_refused_is_refused_by_name", refused),
         ("a_third_process_is_refused", third),
         ("both_learn_of_the_others_death", deaths),
+        ("a_side_that_never_waits_learns_of_a_death", polled),
         ("nothing_of_an_older_link_arrives_in_a_newer", renewed),
         ("two_threads_share_a_link", split),
         ("random_deaths_leave_whole_links", chaos),
@@ -248,6 +249,43 @@ fn deaths() {
     killer.join().unwrap();
     let gone = stuck.and_then(|_| (0..64).try_for_each(|_| alice.send(&[7; 56]).map(|_| ())));
     assert!(matches!(gone, Err(LinkError::PeerGone)), "{gone:?}");
+}
+
+fn polled() {
+    for apart in [false, true] {
+        let scratch = Scratch::new();
+        let path = scratch.0.clone();
+        let waiting = std::thread::spawn(move || Peer::start("wait", &[text(&path)]));
+        let mut alice = describe(&scratch.0, "alice", "bob")
+            .connect_until(PATIENCE)
+            .unwrap();
+        waiting.join().unwrap().kill();
+        let mut received = 0;
+        // What it sent before it died comes first, and then the news, within few calls.
+        let told = (0..200).find_map(|_| {
+            let (_, mut half) = alice.split();
+            let heard = if apart {
+                half.try_receive()
+            } else {
+                drop(half);
+                alice.try_receive()
+            };
+            match heard {
+                Ok(message) => {
+                    check(&message, received);
+                    received += 1;
+                    None
+                }
+                Err(LinkError::Empty) => {
+                    std::thread::sleep(Duration::from_millis(1));
+                    None
+                }
+                Err(error) => Some(error),
+            }
+        });
+        assert!(matches!(told, Some(LinkError::PeerGone)), "{told:?}");
+        assert_eq!(received, 3);
+    }
 }
 
 fn renewed() {

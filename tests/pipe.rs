@@ -8,7 +8,9 @@ use books::{kills_wanted, Books, Random};
 use peers::{say, text, Peer, Scratch, PATIENCE};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
-use slipring::{duplex, pipe, pipe_with_capacity, Duplex, Fifo, PipeReader, PipeWriter, Ring};
+use slipring::{
+    duplex, pipe, pipe_with_capacity, CreateError, Duplex, Fifo, PipeReader, PipeWriter, Ring,
+};
 use std::io::{BufRead, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -30,6 +32,8 @@ fn main() -> ExitCode {
         ("both_ways_with_a_child", both_ways),
         ("a_dead_writer_is_the_end", dead_writer),
         ("a_dead_reader_is_a_broken_pipe", dead_reader),
+        ("an_end_that_never_waits_learns_of_a_death", polled),
+        ("more_than_was_lent_cannot_be_consumed", overdone),
         ("a_named_pipe_waits_for_both_ends", named),
         ("a_named_pipe_goes_both_ways", named_duplex),
         ("random_deaths_leave_prefixes", chaos),
@@ -154,11 +158,37 @@ fn refused() {
     let (mut reader, writer) = pipe().unwrap();
     let mut command = Command::new("true");
     let bad = writer.hand_to(&mut command, "a b").unwrap_err();
-    assert_eq!(bad.kind(), ErrorKind::InvalidInput, "{bad}");
-    // The end is gone with it.
-    assert_eq!(reader.read(&mut [0; 8]).unwrap(), 0);
+    assert_eq!(bad.error().kind(), ErrorKind::InvalidInput, "{bad}");
+    // The end comes back and works on, and can still be handed on.
+    let writer = bad.into_end();
+    let bad = writer.hand_to(&mut command, "a=b").unwrap_err();
+    let mut writer = bad.into_end();
+    writer.write_all(&bytes(0, 100)).unwrap();
+    let mut some = [0; 60];
+    reader.read_exact(&mut some).unwrap();
+    assert_eq!(some[..], bytes(0, 60));
     let bad = reader.hand_to(&mut command, "x").unwrap_err();
     assert!(bad.to_string().contains("used already"), "{bad}");
+    let bad = bad.into_end().hand_to(&mut command, "x").unwrap_err();
+    let mut reader = bad.into_end();
+    let bad = writer.hand_to(&mut command, "x").unwrap_err();
+    assert!(bad.to_string().contains("used already"), "{bad}");
+    drop(bad.into_end());
+    let mut rest = Vec::new();
+    reader.read_to_end(&mut rest).unwrap();
+    assert_eq!(rest, bytes(60, 40));
+    let (mut here, there) = duplex().unwrap();
+    let bad = there.hand_to(&mut command, "").unwrap_err();
+    let mut there = bad.into_end();
+    there.write_all(b"both").unwrap();
+    let bad = there.hand_to(&mut command, "both").unwrap_err();
+    here.read_exact(&mut some[..4]).unwrap();
+    bad.into_end().write_all(b"ways").unwrap();
+    here.read_exact(&mut some[..4]).unwrap();
+    assert_eq!(some[..4], *b"ways");
+    assert_eq!(here.read(&mut some).unwrap(), 0);
+    // Nothing that was refused is in the command.
+    assert_eq!(command.get_envs().count(), 0);
     let bad = PipeReader::inherited("nothing").unwrap_err();
     assert_eq!(bad.kind(), ErrorKind::NotFound);
     let scratch = Scratch::new();
@@ -169,6 +199,15 @@ fn refused() {
     assert_eq!(late.kind(), ErrorKind::TimedOut);
     let late = fifo.writer_until(Duration::from_millis(5)).unwrap_err();
     assert_eq!(late.kind(), ErrorKind::TimedOut);
+    // Only its owner can use one that goes both ways, so nobody else is let in.
+    for mode in [0o601, 0o640, 0o666] {
+        let both = Fifo::builder_at(scratch.0.join("both")).both_ways(true);
+        let error = both.mode(mode).create().unwrap_err();
+        assert!(
+            matches!(error, CreateError::Mode { mode: m, .. } if m == mode),
+            "{error}"
+        );
+    }
     let error = Ring::open_at(scratch.0.join("one")).unwrap_err();
     assert!(
         error.to_string().contains("is a pipe, not a ring"),
@@ -401,6 +440,64 @@ fn dead_reader() {
             writer.write(b"x").unwrap_err().kind(),
             ErrorKind::BrokenPipe
         );
+    }
+}
+
+/// Tries until the answer is another one, which takes few calls.
+fn until_told<T>(mut call: impl FnMut() -> std::io::Result<T>) -> std::io::Result<T> {
+    for _ in 0..200 {
+        match call() {
+            Err(error) if error.kind() == ErrorKind::TimedOut => {}
+            told => return told,
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    panic!("it is never told")
+}
+
+fn polled() {
+    // A reader that died before it began, and one that had begun.
+    for role in ["ignore", "read-some"] {
+        let (reader, mut writer) = pipe_with_capacity(1 << 16).unwrap();
+        writer.write_all(&bytes(0, 1000)).unwrap();
+        let peer = child(role, |command| reader.hand_to(command, "jobs").unwrap());
+        peer.kill();
+        writer.set_timeout(Some(Duration::ZERO));
+        while writer.write(&[0; 4000]).is_ok() {}
+        let told = until_told(|| writer.write(&[0; 4000])).unwrap_err();
+        assert_eq!(told.kind(), ErrorKind::BrokenPipe);
+    }
+    let (mut reader, writer) = pipe().unwrap();
+    let peer = child("write-some", |command| {
+        writer.hand_to(command, "results").unwrap()
+    });
+    peer.kill();
+    reader.set_timeout(Some(Duration::ZERO));
+    let mut all = Vec::new();
+    let mut some = [0; 64];
+    loop {
+        match until_told(|| reader.read(&mut some)).unwrap() {
+            0 => break,
+            n => all.extend_from_slice(&some[..n]),
+        }
+    }
+    assert_eq!(all, bytes(0, 1000));
+}
+
+fn overdone() {
+    for first in [1, 50, 99] {
+        let (mut reader, mut writer) = pipe().unwrap();
+        writer.write_all(&bytes(0, 100)).unwrap();
+        writer.write_all(&bytes(100, 100)).unwrap();
+        assert_eq!(reader.fill_buf().unwrap(), bytes(0, 100));
+        reader.consume(first);
+        reader.consume(usize::MAX);
+        // The first piece is consumed, once, and no more.
+        assert_eq!(reader.fill_buf().unwrap(), bytes(100, 100));
+        reader.consume(usize::MAX - 1);
+        drop(writer);
+        assert_eq!(reader.fill_buf().unwrap(), b"");
+        reader.consume(usize::MAX);
     }
 }
 

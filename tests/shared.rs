@@ -50,6 +50,7 @@ fn main() -> ExitCode {
         ("it_does_what_the_oracle_does", oracle),
         ("what_is_refused_is_refused_by_name", refused),
         ("a_panic_changes_nothing_and_is_told", panics),
+        ("a_lock_taken_during_a_panic_is_a_lock", locked_in_a_panic),
         ("a_dead_holder_changes_nothing_and_is_told", dead_holder),
         ("a_sleeper_wakes_for_a_change", wakes),
         ("random_deaths_leave_whole_values", chaos),
@@ -128,7 +129,7 @@ fn follow(steps: &[Step]) {
                 if commits {
                     value.add(party);
                     version += 1;
-                    assert_eq!(guard.commit(), version);
+                    assert_eq!(guard.commit(), Ok(version));
                 } else {
                     guard.discard();
                 }
@@ -136,7 +137,7 @@ fn follow(steps: &[Step]) {
             Step::Look(handle) => {
                 let guard = handles[handle].try_lock().unwrap();
                 assert_eq!(guard.sum, value.sum);
-                assert_eq!(guard.commit(), version, "nothing was changed");
+                assert_eq!(guard.commit(), Ok(version), "nothing was changed");
             }
             Step::Get(handle) => {
                 assert_eq!(handles[handle].get().unwrap(), (value, version));
@@ -237,6 +238,58 @@ fn panics() {
     assert!(!two.lock().unwrap().abandoned(), "told once");
 }
 
+/// Changes the value when it is dropped, in one of the ways there are.
+struct Bookkeeper(Shared<Ledger>, usize);
+
+impl Drop for Bookkeeper {
+    fn drop(&mut self) {
+        assert!(std::thread::panicking());
+        let mut guard = self.0.lock().unwrap();
+        guard.add(self.1);
+        match self.1 {
+            0 => drop(guard),
+            1 => drop(guard.commit().unwrap()),
+            _ => guard.discard(),
+        }
+    }
+}
+
+fn locked_in_a_panic() {
+    let scratch = Scratch::new();
+    let mut shared = create(&scratch);
+    for way in 0..3 {
+        let keeper = Bookkeeper(open(&scratch), way);
+        let result = std::thread::spawn(move || {
+            let _keeper = keeper;
+            std::panic::resume_unwind(Box::new("of something else"));
+        })
+        .join();
+        assert!(result.is_err());
+        let guard = shared.lock().unwrap();
+        assert!(!guard.abandoned(), "way {way}");
+        assert_eq!(guard.by[..3], [1, u64::from(way > 0), 0], "way {way}");
+        guard.discard();
+    }
+    // One that was taken before the panic and committed during it is as it was meant.
+    struct Commits<'s>(Option<SharedGuard<'s, Ledger>>);
+    impl Drop for Commits<'_> {
+        fn drop(&mut self) {
+            self.0.take().unwrap().commit().unwrap();
+        }
+    }
+    let mut other = open(&scratch);
+    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        let mut guard = other.lock().unwrap();
+        guard.add(5);
+        let _commits = Commits(Some(guard));
+        std::panic::resume_unwind(Box::new("of something else"));
+    }));
+    assert!(result.is_err());
+    let guard = shared.lock().unwrap();
+    assert!(!guard.abandoned());
+    assert_eq!(guard.by[5], 1);
+}
+
 // --- Processes.
 
 fn victim(role: &str) {
@@ -313,7 +366,7 @@ fn party(shared: &mut Shared<Ledger>, directory: &Path) {
         let mut guard = shared.lock_until(PATIENCE).unwrap();
         guard.check();
         guard.add(number);
-        last = guard.commit().max(last);
+        last = guard.commit().unwrap().max(last);
         books.word(number).fetch_add(1, SeqCst);
         let (value, version) = shared.get().unwrap();
         value.check();

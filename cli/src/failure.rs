@@ -106,7 +106,7 @@ impl From<OpenError> for Failure {
 impl From<CreateError> for Failure {
     fn from(error: CreateError) -> Self {
         let code = match &error {
-            CreateError::Name(_) | CreateError::Geometry(_) => USAGE,
+            CreateError::Name(_) | CreateError::Geometry(_) | CreateError::Mode { .. } => USAGE,
             CreateError::Permission { .. } => PERMISSION,
             CreateError::NoDirectory { .. } => NOT_FOUND,
             CreateError::Open(error) => open_code(error),

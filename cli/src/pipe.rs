@@ -44,8 +44,12 @@ fn be_the_parent(command: &[String]) -> Outcome {
     child.args(["pipe", "--child", "--"]).args(command);
     // It has its input from the pipe.
     child.stdin(Stdio::null());
-    their_input.hand_to(&mut child, INPUT)?;
-    their_output.hand_to(&mut child, OUTPUT)?;
+    their_input
+        .hand_to(&mut child, INPUT)
+        .map_err(io::Error::from)?;
+    their_output
+        .hand_to(&mut child, OUTPUT)
+        .map_err(io::Error::from)?;
     let running = Running::start(&mut child)?;
     // With it go this process's copies of the ends.
     drop(child);

@@ -11,6 +11,7 @@ use crate::segment::{Held, Role};
 use crate::wait::{bell, until, Again, Deadline, Outcome, Strategy, Waited};
 use std::io;
 use std::os::fd::OwnedFd;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long a process may take to lose all its locks once it has lost one: far longer than any does.
@@ -27,7 +28,7 @@ pub(crate) struct Meeting {
     ring: Ring,
     slept: bool,
     /// Freed last.
-    tenure: Tenure,
+    tenure: Mutex<Tenure>,
 }
 
 /// What makes this process the owner of a side.
@@ -72,7 +73,7 @@ impl Meeting {
             side,
             ring: ring.clone(),
             slept: false,
-            tenure: Tenure::Own { _held: held },
+            tenure: Mutex::new(Tenure::Own { _held: held }),
         };
         meeting.announce();
         Ok(Some(meeting))
@@ -120,17 +121,18 @@ impl Meeting {
             side,
             ring: ring.clone(),
             slept: false,
-            tenure: Tenure::Descriptor(tenure),
+            tenure: Mutex::new(Tenure::Descriptor(tenure)),
         }
     }
 
     /// The descriptor that makes its holder the owner of this side; `None` if the side cannot be
-    /// handed on. This process owns it no longer.
-    pub(crate) fn hand_on(&mut self) -> Option<OwnedFd> {
-        match std::mem::replace(&mut self.tenure, Tenure::HandedOn) {
+    /// handed on, and is as it was. This process owns it no longer.
+    pub(crate) fn hand_on(&self) -> Option<OwnedFd> {
+        let mut kept = self.tenure.lock().unwrap_or_else(PoisonError::into_inner);
+        match std::mem::replace(&mut *kept, Tenure::HandedOn) {
             Tenure::Descriptor(tenure) => Some(tenure),
             own => {
-                self.tenure = own;
+                *kept = own;
                 None
             }
         }
@@ -141,8 +143,11 @@ impl Meeting {
         self.side
     }
 
-    /// Who owns a side, if somebody alive does.
+    /// Who owns a side, if somebody alive does. A forked child cannot say.
     pub(crate) fn owner(ring: &Ring, side: Side) -> Option<u32> {
+        if ring.canary().forked() {
+            return None;
+        }
         let held = ring.is_held(role(side)) != Some(false);
         held.then(|| Pact::pid(ring.segment().reader(), side))
     }
@@ -216,8 +221,17 @@ impl Meeting {
         self.broken() || self.ring.is_held(role(self.side.other())) == Some(false)
     }
 
-    /// The process on the other side, for messages.
+    /// Whether this process is a fork of the one that owns the side, which may not touch the pact.
+    #[inline(always)]
+    pub(crate) fn forked(&self) -> bool {
+        self.ring.canary().forked()
+    }
+
+    /// The process on the other side, for messages; 0 in a forked child.
     pub(crate) fn other_pid(&self) -> u32 {
+        if self.forked() {
+            return 0;
+        }
         Pact::pid(self.ring.segment().reader(), self.side.other())
     }
 
@@ -238,8 +252,12 @@ impl Meeting {
 
 impl Drop for Meeting {
     fn drop(&mut self) {
-        let handed_on = matches!(self.tenure, Tenure::HandedOn);
-        if !handed_on && !self.ring.canary().forked() {
+        let tenure = self
+            .tenure
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner);
+        let handed_on = matches!(tenure, Tenure::HandedOn);
+        if !handed_on && !self.forked() {
             self.restart();
         }
     }

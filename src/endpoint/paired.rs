@@ -11,7 +11,7 @@ use super::message::Message;
 use super::producer::Producer;
 use crate::ring::consumer::Arrived;
 use crate::wait::bell::LONGEST_SLEEP;
-use crate::wait::Deadline;
+use crate::wait::{Deadline, Since};
 use core::time::Duration;
 
 /// Why nothing was sent or received.
@@ -46,6 +46,8 @@ pub(crate) struct Outgoing {
 pub(crate) struct Incoming {
     consumer: Consumer,
     held: Option<Arrived>,
+    /// When a call that found nothing last asked whether the other side is alive.
+    asked: Since,
 }
 
 impl Outgoing {
@@ -97,10 +99,14 @@ impl Outgoing {
         meeting: &Meeting,
         message: &[u8],
     ) -> Result<Option<u64>, PairedError> {
+        // First: a forked child does not even have the words that say whether the other side is there.
+        if self.producer.disturbed() {
+            return Ok(None);
+        }
         if meeting.broken() || self.spend(message.len() + 8) && meeting.gone() {
             return Err(self.gone());
         }
-        Ok(self.producer.publish_at_once(message))
+        Ok(self.producer.publish_undisturbed(message))
     }
 
     /// Sends, waiting for room until a deadline.
@@ -176,6 +182,7 @@ impl Incoming {
         Self {
             consumer,
             held: None,
+            asked: Since::default(),
         }
     }
 
@@ -271,10 +278,13 @@ impl Incoming {
     #[cold]
     #[inline(never)]
     fn look_again(&mut self, meeting: &Meeting) -> Result<Arrived, PairedError> {
-        // Asked first: what the other side said before it left is visible then.
-        let broken = meeting.broken();
+        if meeting.forked() {
+            return Err(PairedError::Receive(ReceiveError::Forked));
+        }
+        // Asked first: what the other side said before it left, or died, is visible then.
+        let gone = meeting.broken() || self.asked.due() && meeting.gone();
         match self.last_word() {
-            Err(PairedError::Gone) if !broken => Err(PairedError::Empty),
+            Err(PairedError::Gone) if !gone => Err(PairedError::Empty),
             said => said,
         }
     }

@@ -220,7 +220,23 @@ impl Producer {
     /// The short way, without anything that happens rarely: that would cost registers here.
     #[inline(always)]
     pub(crate) fn publish_at_once(&mut self, payload: &[u8]) -> Option<u64> {
-        if self.canary.disturbed() || self.special {
+        if self.canary.disturbed() {
+            return None;
+        }
+        self.publish_undisturbed(payload)
+    }
+
+    /// Whether anything happened to the process that a call has to look into.
+    #[inline(always)]
+    pub(super) fn disturbed(&self) -> bool {
+        self.canary.disturbed()
+    }
+
+    /// As [`publish_at_once`](Self::publish_at_once), for a caller that has asked whether the producer is
+    /// [`disturbed`](Self::disturbed).
+    #[inline(always)]
+    pub(super) fn publish_undisturbed(&mut self, payload: &[u8]) -> Option<u64> {
+        if self.special {
             return None;
         }
         let sequence = self.core.publish_near(payload)?;

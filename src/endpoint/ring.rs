@@ -527,9 +527,14 @@ impl Ring {
         }
     }
 
-    /// Rows that say they have an owner who is there.
+    /// Rows that say they have an owner who is there. A forked child, which may not look, sees none.
     pub(crate) fn taken_rows(&self) -> impl Iterator<Item = u32> + '_ {
-        (0..self.max_readers()).filter(|at| {
+        let rows = if self.canary.forked() {
+            0
+        } else {
+            self.max_readers()
+        };
+        (0..rows).filter(|at| {
             let row = self.segment.reader().row(*at);
             row.is_some_and(|row| {
                 let state = RowState::from_raw(row.state.load(Relaxed));

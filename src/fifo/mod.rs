@@ -86,8 +86,8 @@ impl FifoBuilder {
     }
 
     /// Who may read, as the permission bits of a file; `0o600` by default. For group and others
-    /// that takes both reading and writing. Only the owner writes, and only the owner uses one that
-    /// goes both ways.
+    /// that takes both reading and writing. Only the owner writes. One that goes both ways is written
+    /// from both sides, so it is the owner's alone: a mode with bits for others is refused then.
     pub fn mode(mut self, mode: u32) -> Self {
         self.mode = mode;
         self
@@ -96,9 +96,10 @@ impl FifoBuilder {
     /// Creates the named pipe and opens it.
     ///
     /// # Errors
-    /// [`CreateError`], as for a ring.
+    /// [`CreateError`], as for a ring; [`CreateError::Mode`].
     pub fn create(self) -> Result<Fifo, CreateError> {
         let location = self.location.clone()?;
+        self.expect_mode()?;
         let ring = self.described(Builder::at(&location)).create()?;
         Ok(Fifo { ring, location })
     }
@@ -109,8 +110,18 @@ impl FifoBuilder {
     /// As [`create`](Self::create), and those of opening.
     pub fn create_or_open(self) -> Result<Fifo, CreateError> {
         let location = self.location.clone()?;
+        self.expect_mode()?;
         let ring = self.described(Builder::at(&location)).create_or_open()?;
         Ok(Fifo { ring, location })
+    }
+
+    fn expect_mode(&self) -> Result<(), CreateError> {
+        let (mode, others) = (self.mode, self.mode & 0o077 != 0);
+        let why = "only its owner can use a named pipe that goes both ways: use 0600";
+        if self.both_ways && others {
+            return Err(CreateError::Mode { mode, why });
+        }
+        Ok(())
     }
 
     fn described(&self, builder: Builder) -> Builder {
@@ -253,7 +264,8 @@ impl Fifo {
         self.ring.capacity_bytes()
     }
 
-    /// The processes at the two ends, for display: the writer and the reader, or the two sides.
+    /// The processes at the two ends, for display: the writer and the reader, or the two sides. A forked
+    /// child sees none.
     pub fn ends(&self) -> [Option<u32>; 2] {
         [Side::First, Side::Second].map(|side| Meeting::owner(&self.ring, side))
     }

@@ -66,7 +66,7 @@ impl<T: Plain> LatestReader<T> {
         Ok(Self {
             cells: latest.cells.clone(),
             private: vec![0; size_of::<T>().div_ceil(8)].into_boxed_slice(),
-            seen: 0,
+            seen: latest.cells.changes(),
             canary: ring.canary(),
             ring: ring.clone(),
             options,
@@ -116,10 +116,12 @@ impl<T: Plain> LatestReader<T> {
         Ok(self.cells.version(cell))
     }
 
-    /// Waits until any value was set since this was last called, or since the reader was made.
+    /// Waits until any value was set since this was last called, or since the reader was made. A writer
+    /// that comes or goes is no change, and what was set before the reader was made is none either: look
+    /// at it with [`get`](Self::get).
     ///
     /// # Errors
-    /// [`LatestError::TimedOut`].
+    /// [`LatestError::TimedOut`], [`LatestError::Forked`], [`LatestError::Poisoned`].
     pub fn wait_until(&mut self, deadline: impl Into<Deadline>) -> Result<(), LatestError> {
         self.wait(None, deadline.into())
     }
@@ -152,6 +154,9 @@ impl<T: Plain> LatestReader<T> {
     }
 
     fn wait(&mut self, cell: Option<(u32, u64)>, deadline: Deadline) -> Result<(), LatestError> {
+        if self.canary.disturbed() {
+            look_into(self.canary, &self.ring)?;
+        }
         let memory = self.cells.memory().clone();
         let control = memory.control().filter(|_| self.row.is_some());
         let bell: Option<&Bell> = control.map(|control| &control.data);

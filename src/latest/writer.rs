@@ -43,6 +43,7 @@ impl<T: Plain> LatestWriter<T> {
         })?;
         let memory = ring.segment().writer()?;
         let state = &memory.producer().state;
+        let died = state.state.load(Relaxed) == ProducerState::Attached as u32;
         state.pid.store(std::process::id(), Relaxed);
         state
             .epoch
@@ -51,9 +52,12 @@ impl<T: Plain> LatestWriter<T> {
         state.state.store(attached, Relaxed);
         let cells = Latest::<T>::cells_in(ring, &memory)?;
         // The last writer may have died between a value and the word that says that there is one.
-        cells.touch();
+        let unannounced = died && cells.recount();
         if let Some(control) = memory.control() {
             bell::quiet(&control.data, || ring.anyone_may_park());
+            if unannounced {
+                bell::ring_now(&control.data);
+            }
         }
         Ok(Self {
             cells,

@@ -33,10 +33,12 @@ const LONGEST_NAME: usize = 31;
 /// - Messages arrive once and in order. What was sent on a link is received on that link, or never: no
 ///   message of an earlier process of the same name is mistaken for one of this.
 /// - When the other side leaves or dies, everything it sent is received first, and then
-///   [`LinkError::PeerGone`]. Sending learns of it at once if it left, and of its death within an
-///   eighth of the link's capacity, or 100 ms where it waits for room.
-/// - Sending and receiving make no system call unless somebody sleeps, but for one every eighth of the
-///   capacity that asks whether the other side is alive.
+///   [`LinkError::PeerGone`]: within 100 ms of waiting, or 10 ms of calls that do not wait. Sending learns
+///   of it at once if it left, and of its death within an eighth of the link's capacity, or 100 ms where
+///   it waits for room.
+/// - Sending and receiving make no system call unless a side sleeps, but for one that asks whether the
+///   other side is alive: every eighth of the capacity, and at most every 10 ms where `try_receive` finds
+///   nothing.
 ///
 /// # What others may change meanwhile
 /// The other side sends, and leaves, at any time.
@@ -278,7 +280,8 @@ impl Link {
         Ok(self.incoming.receive(&self.meeting, deadline.into())?)
     }
 
-    /// The next message, if it is there.
+    /// The next message, if it is there. Now and then a call that finds none asks the kernel whether the
+    /// other side is alive.
     ///
     /// # Errors
     /// As [`receive`](Self::receive), and [`LinkError::Empty`].
@@ -302,6 +305,9 @@ impl Link {
     /// # Errors
     /// As [`LinkBuilder::connect_until`]. After an error it can be tried again.
     pub fn reconnect_until(&mut self, deadline: impl Into<Deadline>) -> Result<(), LinkError> {
+        if self.meeting.forked() {
+            return Err(LinkError::Forked);
+        }
         self.meeting.restart();
         let incoming = &mut self.incoming;
         let met = self.meeting.meet(self.strategy, deadline.into(), |_| {
@@ -319,7 +325,7 @@ impl Link {
         }
     }
 
-    /// The process on the other side, for display.
+    /// The process on the other side, for display; 0 in a forked child.
     pub fn peer_pid(&self) -> u32 {
         self.meeting.other_pid()
     }

@@ -4,7 +4,7 @@
 //! says which numbers belong to an end; the child checks what is behind them before it believes it.
 #![allow(unsafe_code, reason = "descriptors that come and go as numbers")]
 
-use super::{Duplex, PipeReader, PipeWriter};
+use super::{Duplex, HandError, PipeReader, PipeWriter};
 use crate::endpoint::{Meeting, Ring, RingFiles};
 use crate::layout::form::Form;
 use crate::ring::pact::Side;
@@ -38,6 +38,10 @@ fn invalid(why: impl Into<String>) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, why.into())
 }
 
+fn used() -> io::Error {
+    invalid("this end of the pipe was used already")
+}
+
 fn variable(name: &str) -> io::Result<String> {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
     if !(1..=32).contains(&name.len()) || !name.bytes().all(plain) {
@@ -48,17 +52,21 @@ fn variable(name: &str) -> io::Result<String> {
     Ok(format!("SLIPRING_PIPE_{name}"))
 }
 
-/// Puts an end into a command's environment, with the descriptors it needs.
+/// Puts an end into a command's environment, with the descriptors it needs. After an error nothing has
+/// happened to the end.
 fn hand(
     command: &mut Command,
     name: &str,
     kind: Kind,
     rings: &[&Ring],
-    meeting: Arc<Meeting>,
+    meeting: &Meeting,
 ) -> io::Result<()> {
+    if meeting.forked() {
+        return Err(io::Error::other(
+            "this process is a fork: it has no part in the pipe",
+        ));
+    }
     let variable = variable(name)?;
-    let mut meeting = Arc::try_unwrap(meeting)
-        .map_err(|_| invalid("this end of the pipe cannot be handed on any more"))?;
     let mut owned = Vec::new();
     for ring in rings {
         let files = ring
@@ -68,6 +76,7 @@ fn hand(
             owned.push(file.try_clone_to_owned()?);
         }
     }
+    // The last thing that can fail.
     let tenure = meeting.hand_on();
     owned.push(tenure.ok_or_else(|| invalid("a named pipe is opened by its name, not handed on"))?);
     let side = match meeting.side() {
@@ -177,8 +186,9 @@ impl PipeReader {
     /// child's death: drop the command once the child is started.
     ///
     /// # Errors
-    /// [`InvalidInput`](io::ErrorKind::InvalidInput): something was read already, the pipe has a name of
-    /// its own, or `name` is not made of `A-Z a-z 0-9 _`.
+    /// The end comes back with each. [`InvalidInput`](io::ErrorKind::InvalidInput): something was read
+    /// already, the pipe has a name of its own, or `name` is not made of `A-Z a-z 0-9 _`. The kernel's:
+    /// too many descriptors.
     ///
     /// ```no_run
     /// use std::io::Write;
@@ -195,11 +205,13 @@ impl PipeReader {
     /// // In the worker: slipring::PipeReader::inherited("jobs")?.read_to_string(&mut text)
     /// # Ok::<(), std::io::Error>(())
     /// ```
-    pub fn hand_to(self, command: &mut Command, name: &str) -> io::Result<()> {
-        if !self.is_fresh() {
-            return Err(invalid("this end of the pipe was used already"));
-        }
-        hand(command, name, Kind::Reader, &[&self.ring], self.meeting)
+    pub fn hand_to(self, command: &mut Command, name: &str) -> Result<(), HandError<Self>> {
+        let handed = if self.is_fresh() {
+            hand(command, name, Kind::Reader, &[&self.ring], &self.meeting)
+        } else {
+            Err(used())
+        };
+        handed.map_err(|error| HandError::new(error, self))
     }
 
     /// Takes the end that the parent process handed over under this name.
@@ -218,11 +230,13 @@ impl PipeWriter {
     ///
     /// # Errors
     /// As there.
-    pub fn hand_to(self, command: &mut Command, name: &str) -> io::Result<()> {
-        if !self.is_fresh() {
-            return Err(invalid("this end of the pipe was used already"));
-        }
-        hand(command, name, Kind::Writer, &[&self.ring], self.meeting)
+    pub fn hand_to(self, command: &mut Command, name: &str) -> Result<(), HandError<Self>> {
+        let handed = if self.is_fresh() {
+            hand(command, name, Kind::Writer, &[&self.ring], &self.meeting)
+        } else {
+            Err(used())
+        };
+        handed.map_err(|error| HandError::new(error, self))
     }
 
     /// Takes the end that the parent process handed over under this name.
@@ -241,18 +255,19 @@ impl Duplex {
     ///
     /// # Errors
     /// As there.
-    pub fn hand_to(self, command: &mut Command, name: &str) -> io::Result<()> {
-        let Self { reader, writer } = self;
-        if !reader.is_fresh() || !writer.is_fresh() {
-            return Err(invalid("this end of the pipe was used already"));
-        }
+    pub fn hand_to(self, command: &mut Command, name: &str) -> Result<(), HandError<Self>> {
+        let Self { reader, writer } = &self;
         // The ring with the pact first.
         let rings = match writer.meeting.side() {
-            Side::First => [&writer.ring.clone(), &reader.ring.clone()],
-            Side::Second => [&reader.ring.clone(), &writer.ring.clone()],
+            Side::First => [&writer.ring, &reader.ring],
+            Side::Second => [&reader.ring, &writer.ring],
         };
-        drop(writer);
-        hand(command, name, Kind::Duplex, &rings, reader.meeting)
+        let handed = if reader.is_fresh() && writer.is_fresh() {
+            hand(command, name, Kind::Duplex, &rings, &writer.meeting)
+        } else {
+            Err(used())
+        };
+        handed.map_err(|error| HandError::new(error, self))
     }
 
     /// Takes the end that the parent process handed over under this name.

@@ -6,11 +6,13 @@
 //! says that somebody has it.
 
 mod duplex;
+mod error;
 mod hand;
 mod reader;
 mod writer;
 
 pub use duplex::Duplex;
+pub use error::HandError;
 pub use reader::PipeReader;
 pub use writer::PipeWriter;
 

@@ -3,7 +3,7 @@
 //! Layer 7.
 
 use super::{deadline, io_error, READY_WORD};
-use crate::endpoint::{Incoming, Meeting, PairedError, Ring};
+use crate::endpoint::{Incoming, Meeting, PairedError, ReceiveError, Ring};
 use crate::ring::Start;
 use crate::sync::Ordering::Relaxed;
 use crate::wait::bell;
@@ -16,6 +16,7 @@ use std::time::Duration;
 ///
 /// [`BufRead::fill_buf`] lends the bytes where they are; nothing is copied before `read` does. Nothing
 /// read means the end: the writer dropped its end or died, and everything it wrote has been read.
+/// [`BufRead::consume`] of more than `fill_buf` lent consumes all of that and no more.
 #[derive(Debug)]
 pub struct PipeReader {
     incoming: Option<Incoming>,
@@ -92,6 +93,10 @@ impl PipeReader {
 impl BufRead for PipeReader {
     #[inline]
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if self.meeting.forked() {
+            // It does not have the bytes that are held either.
+            return Err(io_error(PairedError::Receive(ReceiveError::Forked)));
+        }
         let held = self.incoming.as_ref().map_or(0, |at| at.held().len());
         if self.read == held && !self.over {
             self.next_piece()?;
@@ -105,8 +110,11 @@ impl BufRead for PipeReader {
         let Some(incoming) = &mut self.incoming else {
             return;
         };
+        if self.meeting.forked() {
+            return;
+        }
         let held = incoming.held().len();
-        self.read = held.min(self.read + bytes);
+        self.read = held.min(self.read.saturating_add(bytes));
         if self.read == held {
             // At once, so that the writer has the space.
             incoming.let_go();

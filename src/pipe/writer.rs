@@ -3,7 +3,7 @@
 //! Layer 7.
 
 use super::{deadline, io_error, READY_WORD};
-use crate::endpoint::{Meeting, Outgoing, PairedError, Ring};
+use crate::endpoint::{Meeting, Outgoing, PairedError, PublishError, Ring};
 use crate::layout::lines::Bell;
 use crate::sync::Ordering::Relaxed;
 use crate::wait::{until, Deadline, Outcome, Strategy, Waited};
@@ -66,6 +66,9 @@ impl PipeWriter {
     /// where it can find it.
     #[cold]
     fn wait_for_reader(&mut self, bytes: usize, deadline: Deadline) -> Result<(), PairedError> {
+        if self.meeting.forked() {
+            return Err(PairedError::Publish(PublishError::Forked));
+        }
         let memory = self.ring.segment().reader().clone();
         let ready = || {
             let word = memory.board(READY_WORD);
@@ -91,6 +94,8 @@ impl PipeWriter {
                 self.ready = true;
                 Ok(())
             }
+            // A writer that never waits for long asks nothing while it waits.
+            Outcome::TimedOut if self.meeting.gone() => Err(PairedError::Gone),
             Outcome::TimedOut => Err(PairedError::TimedOut),
             Outcome::Over | Outcome::Gone => Err(PairedError::Gone),
         }

@@ -5,6 +5,7 @@
 
 use super::catalog::list_in;
 use crate::endpoint::Ring;
+use crate::layout::form::Form;
 use crate::segment::{halves, Half, OpenError, RemoveError};
 use std::path::{Path, PathBuf};
 
@@ -16,8 +17,9 @@ pub enum Why {
     Half,
     /// The producer died or closed the ring, and nobody is attached.
     Over,
-    /// Nobody is attached, but a producer may still come: there was none yet, or it left the ring
-    /// open, or a durable cursor waits in it.
+    /// No process is attached, but one may still come: there was no producer yet, or it left the ring
+    /// open, or a durable cursor waits in it. A named pipe is made to be opened again and again, so it
+    /// is never over.
     Idle,
 }
 
@@ -84,7 +86,7 @@ pub fn leftovers_in(directory: impl AsRef<Path>) -> Result<Vec<Leftover>, OpenEr
         if held || !ring.may_consume() {
             continue;
         }
-        let over = status.closed || status.abandoned;
+        let over = (status.closed || status.abandoned) && ring.form() != Form::Pipe;
         let waits = status.readers.iter().any(|reader| reader.cursor.is_some());
         found.push(Leftover {
             path: ring.path().to_owned(),

@@ -95,11 +95,23 @@ impl Cells {
         Some(version)
     }
 
-    /// Says that something may have changed. For the one writer only.
+    /// Says that something has changed. For the one writer only.
     #[inline(always)]
-    pub fn touch(&self) {
+    fn touch(&self) {
         let changes = self.memory.words().at(0);
         changes.store(changes.load(Relaxed).wrapping_add(1), Relaxed);
+    }
+
+    /// Makes up for a writer that died after it set a value and before it said so; whether there was one.
+    /// For the one writer only.
+    pub fn recount(&self) -> bool {
+        let set = (0..self.count).fold(0u64, |sum, at| sum.wrapping_add(self.version(at)));
+        let changes = self.memory.words().at(0);
+        let differs = changes.load(Relaxed) != set;
+        if differs {
+            changes.store(set, Relaxed);
+        }
+        differs
     }
 
     /// Copies the newest value of a cell; its version, or 0 if it was never set. `None` while the

@@ -41,6 +41,13 @@ pub enum CreateError {
         /// The directory.
         path: PathBuf,
     },
+    /// The mode lets in users who could not use it.
+    Mode {
+        /// What was asked for.
+        mode: u32,
+        /// Why not, and what to do.
+        why: &'static str,
+    },
     /// The new ring could not be attached to.
     Open(OpenError),
     /// The kernel refused a step for another reason.
@@ -168,6 +175,7 @@ impl CreateError {
             Self::NoSpace { .. } => 103,
             Self::Permission { .. } => 104,
             Self::NoDirectory { .. } => 105,
+            Self::Mode { .. } => 106,
             Self::Open(error) => error.code(),
             Self::Io { .. } => 199,
         }
@@ -255,6 +263,7 @@ impl fmt::Display for CreateError {
                 "no permission to create in {}: choose another directory with SLIPRING_DIR",
                 path.display()
             ),
+            Self::Mode { mode, why } => write!(f, "mode {mode:04o} is not allowed: {why}"),
             Self::NoDirectory { path } => write!(
                 f,
                 "there is no directory {}: make it, or check SLIPRING_DIR",

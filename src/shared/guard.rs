@@ -2,14 +2,15 @@
 //!
 //! Layer 7.
 
-use super::Shared;
+use super::{Shared, SharedError};
 use crate::semaphore::Permit;
 use crate::sync::Ordering::Relaxed;
 use crate::typed::Plain;
 use core::ops::{Deref, DerefMut};
 
 /// The lock, and the value to be changed. Dropping it puts the changed value in place, all at once,
-/// and gives the lock back; a panic or a death leaves the value as it was.
+/// and gives the lock back; a panic or a death leaves the value as it was. A guard that was taken while
+/// its thread was panicking already, in a destructor, is as any other.
 #[derive(Debug)]
 #[must_use = "a guard that is dropped gives the lock back at once"]
 pub struct SharedGuard<'s, T: Plain> {
@@ -18,6 +19,10 @@ pub struct SharedGuard<'s, T: Plain> {
     version: u64,
     changed: bool,
     abandoned: bool,
+    /// Whether its thread was panicking when it was taken.
+    taken_in_panic: bool,
+    /// Whether its holder said what becomes of the change.
+    decided: bool,
     /// Freed last.
     _permit: Permit,
 }
@@ -36,6 +41,8 @@ impl<'s, T: Plain> SharedGuard<'s, T> {
             version,
             changed: false,
             abandoned,
+            taken_in_panic: std::thread::panicking(),
+            decided: false,
             _permit: permit,
         }
     }
@@ -54,14 +61,20 @@ impl<'s, T: Plain> SharedGuard<'s, T> {
 
     /// Puts the changed value in place and gives the lock back. Returns the version that the value
     /// has now.
-    pub fn commit(mut self) -> u64 {
+    ///
+    /// # Errors
+    /// [`SharedError::Forked`], [`SharedError::Poisoned`]; nothing was changed then.
+    pub fn commit(mut self) -> Result<u64, SharedError> {
+        self.shared.semaphore.undisturbed()?;
+        self.decided = true;
         self.put();
-        self.version
+        Ok(self.version)
     }
 
     /// Gives the lock back without changing anything.
     pub fn discard(mut self) {
         self.changed = false;
+        self.decided = true;
     }
 
     fn put(&mut self) {
@@ -95,8 +108,10 @@ impl<T: Plain> DerefMut for SharedGuard<'_, T> {
 
 impl<T: Plain> Drop for SharedGuard<'_, T> {
     fn drop(&mut self) {
-        // A fork holds nothing, and a panic is a death in the middle: the word stays.
-        if self.shared.semaphore.undisturbed().is_err() || std::thread::panicking() {
+        // A panic that began while the lock was held is a death in the middle: the word stays. So it does
+        // in a fork, which holds nothing.
+        let in_the_middle = std::thread::panicking() && !self.taken_in_panic && !self.decided;
+        if self.shared.semaphore.undisturbed().is_err() || in_the_middle {
             return;
         }
         self.put();

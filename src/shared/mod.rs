@@ -37,7 +37,9 @@ const ATTEMPTS: u32 = 1000;
 ///   [told](SharedGuard::abandoned).
 /// - Reading takes no lock and holds nobody up. A value that is read is whole, and not older than the
 ///   newest one before the read began; its version never goes back.
-/// - The lock is fair as a [`Semaphore`] is: nobody starves. No system call unless somebody sleeps.
+/// - The lock is fair as a [`Semaphore`] is: no caller starves, and a waiter that is stopped is passed over.
+///   A holder that is stopped keeps the lock. No system call unless a caller sleeps or
+///   [`try_lock`](Self::try_lock) fails.
 ///
 /// # What others may change meanwhile
 /// The value, whenever this handle does not hold the lock. Its type never changes.
@@ -60,7 +62,7 @@ const ATTEMPTS: u32 = 1000;
 /// guard.balance += 100;
 /// guard.bookings += 1;
 /// assert_eq!(elsewhere.get()?.0.balance, 0); // not yet
-/// let version = guard.commit();
+/// let version = guard.commit()?;
 /// assert_eq!(elsewhere.get()?, (Account { balance: 100, bookings: 1 }, version));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -270,8 +272,11 @@ impl<T: Plain> Shared<T> {
         Err(SharedError::Overtaken)
     }
 
-    /// How many times it was changed, without its value.
+    /// How many times it was changed, without its value; 0 in a forked child.
     pub fn version(&self) -> u64 {
+        if self.semaphore.ring().canary().forked() {
+            return 0;
+        }
         self.seen.version(0)
     }
 
@@ -301,7 +306,12 @@ impl<T: Plain> Shared<T> {
         }
     }
 
-    /// How many handles are open and alive.
+    /// The process that holds the lock, at some moment during the call, for display.
+    pub fn holder(&self) -> Option<u32> {
+        self.semaphore.holders().pop()
+    }
+
+    /// How many handles are open and alive; 0 in a forked child.
     pub fn handles(&self) -> u32 {
         self.semaphore.ring().live_rows()
     }

@@ -7,7 +7,7 @@ use crate::endpoint::member::Member;
 use crate::endpoint::{AttachError, Ring};
 use crate::layout::lines::Bell;
 use crate::ring::pending::Counted;
-use crate::segment::{CursorName, Memory};
+use crate::segment::{Canary, CursorName, Memory};
 use crate::wait::{until, Deadline, Outcome, Strategy, Waited};
 use core::ops::ControlFlow;
 use std::cell::Cell;
@@ -51,6 +51,7 @@ pub struct Noticed {
 pub struct Background {
     stop: Option<mpsc::Sender<()>>,
     thread: Option<JoinHandle<Result<(), SignalError>>>,
+    canary: Canary,
 }
 
 impl Listener {
@@ -139,6 +140,7 @@ impl Listener {
         set: SignalSet,
         mut handler: impl FnMut(Noticed) -> ControlFlow<()> + Send + 'static,
     ) -> io::Result<Background> {
+        let canary = self.ring.canary();
         let (stop, stopped) = mpsc::channel();
         let thread = std::thread::Builder::new().name("slipring-signals".into());
         let thread = thread.spawn(move || loop {
@@ -158,6 +160,7 @@ impl Listener {
         Ok(Background {
             stop: Some(stop),
             thread: Some(thread),
+            canary,
         })
     }
 }
@@ -166,11 +169,15 @@ impl Background {
     /// Waits until the handler breaks.
     ///
     /// # Errors
-    /// What ended the thread otherwise.
+    /// What ended the thread otherwise; [`SignalError::Forked`] in a forked child, which does not have the
+    /// thread.
     ///
     /// # Panics
     /// If the handler panicked, with the same payload.
     pub fn join(mut self) -> Result<(), SignalError> {
+        if self.canary.forked() {
+            return Err(SignalError::Forked);
+        }
         match self.thread.take().map(JoinHandle::join) {
             Some(Ok(result)) => result,
             Some(Err(panic)) => std::panic::resume_unwind(panic),
@@ -182,7 +189,8 @@ impl Background {
 impl Drop for Background {
     fn drop(&mut self) {
         drop(self.stop.take());
-        if let Some(thread) = self.thread.take() {
+        let thread = self.thread.take();
+        if let Some(thread) = thread.filter(|_| !self.canary.forked()) {
             let _ = thread.join();
         }
     }
