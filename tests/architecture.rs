@@ -158,51 +158,202 @@ fn every_file_opens_with_its_contract_and_stays_small() {
     }
 }
 
-/// The tags in the code: `ord!(E1: Release)` is `E1:Release`, `edge_fence!(E2 reserve: Release)` is
-/// `E2 reserve:Release`.
-fn tags_in_code() -> BTreeSet<String> {
-    let mut tags = BTreeSet::new();
-    for (path, text) in sources("src") {
-        if path.ends_with("sync/mod.rs") || path.ends_with("sync/model.rs") {
-            continue;
-        }
-        for call in ["ord!(", "edge_fence!("] {
-            for used in text.split(call).skip(1) {
-                let tag = used.split(')').next().unwrap();
-                tags.insert(tag.replace(": ", ":"));
-            }
+/// What opens a tag in the code.
+const TAGGED: [&str; 2] = ["ord!(", "edge_fence!("];
+
+/// The files whose orderings have tags: all but those that define what a tag is.
+fn tagged_sources() -> impl Iterator<Item = (PathBuf, String)> {
+    let files = sources("src").into_iter();
+    files.filter(|(path, _)| !path.parent().is_some_and(|folder| folder.ends_with("sync")))
+}
+
+/// The tags in a text: `ord!(E1 commit: Release)` is `E1 commit:Release`. Also where each of them begins
+/// and ends.
+fn tags_in(text: &str) -> Vec<(String, std::ops::Range<usize>)> {
+    let mut tags = Vec::new();
+    for opening in TAGGED {
+        for (at, _) in text.match_indices(opening) {
+            let rest = &text[at + opening.len()..];
+            let tag = rest.split(')').next().unwrap();
+            let whole = at..at + opening.len() + tag.len() + 1;
+            tags.push((tag.replace(": ", ":"), whole));
         }
     }
     tags
 }
 
-#[test]
-fn the_edge_table_names_every_ordering_and_no_other() {
-    let table = fs::read_to_string(root().join("docs/memory-model.md")).unwrap();
-    let rows = table.lines().filter(|line| line.starts_with("| `E"));
-    let documented: BTreeSet<String> = rows
-        .map(|line| line.split('`').nth(1).unwrap().to_owned())
-        .collect();
-    assert_eq!(tags_in_code(), documented);
+/// One line of the table of edges.
+struct Site {
+    tag: String,
+    /// `file: model` of all that notice a mutant; none where the table says why there is none.
+    models: Vec<(String, String)>,
+}
+
+fn documented_sites() -> Vec<Site> {
+    let page = fs::read_to_string(root().join("docs/memory-model.md")).unwrap();
+    let rows = page.lines().filter(|line| line.starts_with("| `E"));
+    rows.map(|line| {
+        let tag = line.split('`').nth(1).unwrap().to_owned();
+        let caught = line.split('|').nth(4).unwrap().trim();
+        let mut models = Vec::new();
+        if let Some(reason) = caught.strip_prefix('-') {
+            assert!(!reason.trim().is_empty(), "{tag}: no reason");
+        } else {
+            for named in caught.split(';') {
+                let (file, names) = named.split_once(':').unwrap();
+                let file = file.trim().trim_matches('`');
+                let names = names.split(',').map(|name| name.trim().to_owned());
+                models.extend(names.map(|name| (file.to_owned(), name)));
+            }
+        }
+        Site { tag, models }
+    })
+    .collect()
 }
 
 #[test]
-fn every_mutant_the_edge_table_promises_is_in_the_models() {
-    let models: String = sources("loom-tests/tests")
-        .into_iter()
-        .map(|(_, text)| text)
-        .collect();
-    let table = fs::read_to_string(root().join("docs/memory-model.md")).unwrap();
-    for line in table.lines().filter(|line| line.starts_with("| `E")) {
-        let tag = line.split('`').nth(1).unwrap();
-        let caught = line.split('|').nth(4).unwrap().trim();
-        let has_mutant = models.contains(&format!("\"{tag}\""));
-        assert_eq!(
-            has_mutant,
-            !caught.starts_with('-'),
-            "{tag}: the table says {caught:?}"
-        );
+fn every_site_has_a_tag_of_its_own_and_a_line_in_the_table_of_edges() {
+    let mut in_code = BTreeSet::new();
+    for (path, text) in tagged_sources() {
+        for (tag, _) in tags_in(&text) {
+            let is_new = in_code.insert(tag.clone());
+            assert!(is_new, "{}: another site is {tag} too", path.display());
+        }
     }
+    let documented: Vec<String> = documented_sites()
+        .into_iter()
+        .map(|site| site.tag)
+        .collect();
+    let unique: BTreeSet<String> = documented.iter().cloned().collect();
+    assert_eq!(documented.len(), unique.len(), "a site has two lines");
+    let missing: Vec<_> = in_code.difference(&unique).collect();
+    assert!(missing.is_empty(), "sites without a line: {missing:?}");
+    let gone: Vec<_> = unique.difference(&in_code).collect();
+    assert!(gone.is_empty(), "lines without a site: {gone:?}");
+}
+
+/// Orderings and fences outside of tags, as `line: word`.
+fn untagged(text: &str) -> Vec<String> {
+    let mut text = text.to_owned();
+    for (_, whole) in tags_in(&text.clone()) {
+        let blanks = " ".repeat(whole.len());
+        text.replace_range(whole, &blanks);
+    }
+    let is_part = |c: char| c.is_alphanumeric() || c == '_';
+    let mut found = Vec::new();
+    for (number, line) in text.lines().enumerate() {
+        let code = line.split("//").next().unwrap();
+        let mut at = 0;
+        for word in code.split(|c: char| !is_part(c)) {
+            at += word.len();
+            let is_called = code[at..].starts_with('(');
+            let is_ordering = ["SeqCst", "Acquire", "Release", "AcqRel"].contains(&word);
+            if is_ordering || is_called && ["fence", "compiler_fence"].contains(&word) {
+                found.push(format!("{}: {word}", number + 1));
+            }
+            at += code[at..].chars().next().map_or(0, char::len_utf8);
+        }
+    }
+    found
+}
+
+#[test]
+fn no_ordering_and_no_fence_is_without_a_tag() {
+    let files: Vec<_> = tagged_sources().collect();
+    assert!(files.len() > 100, "the sources are somewhere else");
+    for (path, text) in files {
+        // A table of this process alone, which its signal handler reads.
+        if path.ends_with("segment/guard.rs") {
+            continue;
+        }
+        let untagged = untagged(&text);
+        assert!(untagged.is_empty(), "{}: {untagged:?}", path.display());
+    }
+}
+
+#[test]
+fn what_is_looked_for_is_found() {
+    for (text, expected) in [
+        (
+            "x.load(Relaxed); x.load(ord!(E1 site: Acquire)); // Acquire",
+            &[][..],
+        ),
+        (
+            "edge_fence!(E1 site: SeqCst);\nfence_armed(); AcquireError",
+            &[],
+        ),
+        ("doc = \"costs no fence, as said\"", &[]),
+        ("use crate::sync::Ordering::SeqCst;", &["1: SeqCst"]),
+        ("ord!(E1 a: Release), Ordering::AcqRel", &["1: AcqRel"]),
+        ("\nx.store(0, Ordering::Release)", &["2: Release"]),
+        ("fence(Ordering::Acquire);", &["1: fence", "1: Acquire"]),
+    ] {
+        assert_eq!(untagged(text), expected, "{text}");
+    }
+}
+
+/// The text of a function in a file of models.
+fn function<'t>(text: &'t str, name: &str) -> Option<&'t str> {
+    let at = text.find(&format!("\nfn {name}("))?;
+    let text = &text[at + 1..];
+    Some(text.find("\n}\n").map_or(text, |end| &text[..end]))
+}
+
+#[test]
+fn every_mutant_the_table_of_edges_promises_is_in_the_models() {
+    let mut promised = BTreeSet::new();
+    for site in documented_sites() {
+        for (file, model) in site.models {
+            let path = root().join(format!("loom-tests/tests/{file}.rs"));
+            let text = fs::read_to_string(&path).unwrap();
+            assert!(
+                function(&text, &model).is_some(),
+                "{}: {file} has no model {model}",
+                site.tag
+            );
+            promised.insert((file, model, site.tag.clone()));
+        }
+    }
+    // What the tests of the models demand: a test that weakens sites names them, and the models that notice.
+    let mut demanded = BTreeSet::new();
+    for (path, text) in sources("loom-tests/tests") {
+        let file = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        for test in text.split("#[test]\n").skip(1) {
+            let test = test.split("\n}\n").next().unwrap();
+            let calls = ["assert_notices(", "assert_sleeps_for_ever("];
+            for call in calls.iter().flat_map(|call| test.split(call).skip(1)) {
+                let arguments = call
+                    .split(");")
+                    .next()
+                    .unwrap()
+                    .trim_end_matches([',', '\n', ' ']);
+                let model = arguments.rsplit(',').next().unwrap().trim().to_owned();
+                let given = arguments.split(',').next().unwrap().trim();
+                let tags: Vec<&str> = if given == "tag" {
+                    test.split('"')
+                        .skip(1)
+                        .step_by(2)
+                        .filter(|text| text.starts_with('E'))
+                        .collect()
+                } else {
+                    vec![given.trim_matches('"')]
+                };
+                for tag in tags {
+                    demanded.insert((file.clone(), model.clone(), tag.to_owned()));
+                }
+            }
+        }
+    }
+    let missing: Vec<_> = promised.difference(&demanded).collect();
+    assert!(
+        missing.is_empty(),
+        "models that no test demands it of: {missing:?}"
+    );
+    let unsaid: Vec<_> = demanded.difference(&promised).collect();
+    assert!(
+        unsaid.is_empty(),
+        "models that the table does not name: {unsaid:?}"
+    );
 }
 
 #[test]

@@ -36,6 +36,12 @@ pub fn evicting(rows: u32) -> Memory {
     Memory::local(geometry.evicting_after(1))
 }
 
+/// A ring of 512 bytes in blocks that hold more than one frame, so that messages can go the short way.
+pub fn roomy(rows: u32) -> Memory {
+    let geometry = Geometry::check(512, 64, 8, rows, 0, false).expect("a valid geometry");
+    Memory::local(geometry)
+}
+
 /// A ring of 128 bytes: four frames and a pad a lap.
 pub fn small(rows: u32) -> Memory {
     let geometry = Geometry::check(128, 32, 8, rows, 0, false).expect("a valid geometry");
@@ -169,29 +175,118 @@ where
     }
 }
 
-/// Asserts that a model notices when one end of an edge is weakened: it panics, deadlocks, or
-/// returns something outside `table`. Means something in the model build only.
+/// Asserts that a model notices when one site is weakened: one of its own assertions fails, or it returns
+/// something outside `table`. A limit of the model checker, a deadlock or a panic of the library is no
+/// notice. Means something in the model build only.
 pub fn assert_notices<M>(tag: &'static str, preemptions: Option<usize>, table: &[&str], model: M)
 where
     M: Fn() -> String + Send + Sync + 'static,
 {
     #[cfg(slipring_loom)]
     {
-        use std::panic::{catch_unwind, set_hook, take_hook, AssertUnwindSafe};
-        let hook = take_hook();
-        set_hook(Box::new(|_| {}));
-        let result = slipring::sync::weaken(tag, || {
-            catch_unwind(AssertUnwindSafe(|| outcomes(preemptions, model)))
-        });
-        set_hook(hook);
-        if let Ok(seen) = result {
-            let table: BTreeSet<String> = table.iter().map(|text| (*text).to_owned()).collect();
-            assert!(
-                !seen.is_subset(&table),
-                "nobody noticed that {tag} was weakened"
-            );
-        }
+        let table: BTreeSet<String> = table.iter().map(|text| (*text).to_owned()).collect();
+        let checked = move || {
+            let outcome = model();
+            assert!(table.contains(&outcome), "{outcome:?} is not in the table");
+            outcome
+        };
+        let failed = mutant::first_panic(tag, preemptions, checked);
+        let failed = failed.unwrap_or_else(|| panic!("no model noticed that {tag} was weakened"));
+        assert!(failed.is_of_a_model(), "{tag}: {failed:?}");
     }
     #[cfg(not(slipring_loom))]
     let _ = (tag, preemptions, table, model);
+}
+
+/// Asserts that every thread of a model sleeps for ever, in one interleaving at least, when one site is
+/// weakened. Means something in the model build only.
+pub fn assert_sleeps_for_ever<M>(tag: &'static str, preemptions: Option<usize>, model: M)
+where
+    M: Fn() -> String + Send + Sync + 'static,
+{
+    #[cfg(slipring_loom)]
+    {
+        let failed = mutant::first_panic(tag, preemptions, model);
+        let failed = failed.unwrap_or_else(|| panic!("nothing sleeps for ever without {tag}"));
+        assert!(failed.is_a_deadlock(), "{tag}: {failed:?}");
+    }
+    #[cfg(not(slipring_loom))]
+    let _ = (tag, preemptions, model);
+}
+
+/// Runs of models in which one site is weakened.
+#[cfg(slipring_loom)]
+mod mutant {
+    use std::cell::RefCell;
+    use std::panic::{catch_unwind, set_hook, take_hook, AssertUnwindSafe};
+    use std::sync::Once;
+
+    /// What the first panic of a model said.
+    #[derive(Clone, Debug)]
+    pub struct Failed {
+        file: String,
+        message: String,
+    }
+
+    impl Failed {
+        /// Whether it is an assertion of this crate. The compiler names files from the root of the workspace.
+        pub fn is_of_a_model(&self) -> bool {
+            let here = file!().trim_end_matches("src/lib.rs");
+            self.file.starts_with(here)
+        }
+
+        /// Whether the model checker says that no thread can run any more.
+        pub fn is_a_deadlock(&self) -> bool {
+            !self.is_of_a_model() && self.message.starts_with("deadlock; threads = ")
+        }
+    }
+
+    thread_local! {
+        // All threads of a model run on one thread of the operating system. Tests beside it are not listened to.
+        static LISTENING: RefCell<Option<Option<Failed>>> = const { RefCell::new(None) };
+    }
+
+    fn said(payload: &(dyn std::any::Any + Send)) -> Option<String> {
+        let literal = payload
+            .downcast_ref::<&str>()
+            .map(|text| (*text).to_owned());
+        literal.or_else(|| payload.downcast_ref::<String>().cloned())
+    }
+
+    /// Notes the first panic of a thread that listens, and leaves all others to the hook from before.
+    fn listen() {
+        static ONCE: Once = Once::new();
+        ONCE.call_once(|| {
+            let before = take_hook();
+            set_hook(Box::new(move |info| {
+                let listens = LISTENING.with(|listening| {
+                    let mut listening = listening.borrow_mut();
+                    let first = listening.as_mut()?;
+                    // What says nothing is how the model checker ends a thread that it no longer needs.
+                    if let Some(message) = said(info.payload()) {
+                        let file = info.location().map_or("", |at| at.file()).to_owned();
+                        first.get_or_insert(Failed { file, message });
+                    }
+                    Some(())
+                });
+                if listens.is_none() {
+                    before(info);
+                }
+            }));
+        });
+    }
+
+    /// Runs a model with one site weakened; its first panic.
+    pub fn first_panic<M>(tag: &'static str, preemptions: Option<usize>, model: M) -> Option<Failed>
+    where
+        M: Fn() -> String + Send + Sync + 'static,
+    {
+        listen();
+        LISTENING.set(Some(None));
+        let run = AssertUnwindSafe(|| super::outcomes(preemptions, model));
+        let ended = slipring::sync::weaken(tag, || catch_unwind(run));
+        let failed = LISTENING.take().flatten();
+        assert_eq!(ended.is_err(), failed.is_some(), "{tag}: {failed:?}");
+        failed
+    }
 }

@@ -50,7 +50,7 @@ fn a_sleeping_consumer_is_woken() {
 #[test]
 fn without_either_fence_it_sleeps_for_ever() {
     for tag in ["E6 sleep:SeqCst", "E6 ring:SeqCst"] {
-        assert_notices(tag, None, &["read 0"], data_side);
+        assert_sleeps_for_ever(tag, None, data_side);
     }
 }
 
@@ -84,7 +84,7 @@ fn a_sleeping_producer_is_woken() {
 // The sleeper's own fence is not needed on this side: looking at the rows contains one (E5).
 #[test]
 fn without_the_fence_of_the_waker_the_producer_sleeps_for_ever() {
-    assert_notices("E6 ring:SeqCst", Some(3), &["published"], space_side);
+    assert_sleeps_for_ever("E6 ring:SeqCst", Some(3), space_side);
 }
 
 /// Two consumers sleep, one publish wakes both, and the bell can be armed again.
@@ -138,7 +138,7 @@ fn nothing_committed_before_a_close_is_missed() {
 
 #[test]
 fn without_either_end_of_the_close_it_is() {
-    for tag in ["E7:Release", "E7 state:Acquire"] {
+    for tag in ["E7 leave:Release", "E7 state:Acquire"] {
         assert_notices(tag, None, CLOSE, close);
     }
 }

@@ -50,8 +50,8 @@ fn a_value_is_whole_or_the_reader_knows() {
 #[test]
 fn without_any_of_its_four_ends_it_may_be_torn() {
     for tag in [
-        "E14:Release",
-        "E14:Acquire",
+        "E14 version:Release",
+        "E14 version:Acquire",
         "E14 set:Release",
         "E14 get:Acquire",
     ] {

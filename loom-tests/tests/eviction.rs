@@ -1,6 +1,7 @@
-//! Eviction, rows that change hands, and takeover: E9 (evict), E10 (tenure).
+//! Eviction, rows that change hands, and takeover: E7 (epochs), E9 (evict), E10 (tenure).
 
-use slipring::ring::consumer::{Consumer, Joining, Lost};
+use slipring::layout::lines::ProducerState;
+use slipring::ring::consumer::{renew, Consumer, Joining, Lost};
 use slipring::ring::Start;
 use slipring_loom_tests::*;
 
@@ -132,7 +133,7 @@ fn a_row_that_changes_hands_gates_for_its_new_owner() {
 
 #[test]
 fn without_either_end_of_the_tenure_it_gates_for_the_old_one() {
-    for tag in ["E10:Release", "E10:Acquire"] {
+    for tag in ["E10 tenure:Release", "E10 tenure:Acquire"] {
         assert_notices(tag, Some(2), HANDED_OVER, handed_over);
     }
 }
@@ -164,4 +165,84 @@ const TAKEN_OVER: &[&str] = &["[0, 1, 2] Some(2)"];
 #[test]
 fn a_takeover_continues_one_stream() {
     assert_outcomes(Some(2), TAKEN_OVER, taken_over);
+}
+
+/// A reader asks for the epoch while a new producer begins one: it learns where that begins, or nothing.
+fn epochs() -> String {
+    let memory = small(1);
+    let mut old = producer(&memory);
+    let mut from = consumer(&memory, 0, Start::Oldest);
+    publish(&mut old);
+    old.leave(false);
+    drop(old);
+    let writer = thread::spawn(move || drop(producer(&memory)));
+    let reader = thread::spawn(move || {
+        let is_there = from.producer_state() == ProducerState::Attached;
+        let told = from.new_epoch().map(|epoch| epoch.first_sequence);
+        (is_there, told)
+    });
+    writer.join().unwrap();
+    let (is_there, told) = reader.join().unwrap();
+    match told {
+        None if is_there => "a producer without its epoch".into(),
+        None => "nothing yet".into(),
+        Some(first) => format!("from {first}"),
+    }
+}
+
+const EPOCHS: &[&str] = &["nothing yet", "from 1"];
+
+#[test]
+fn an_epoch_that_is_seen_says_where_it_begins() {
+    assert_outcomes(None, EPOCHS, epochs);
+}
+
+#[test]
+fn without_any_of_its_three_ends_it_does_not() {
+    for tag in ["E7 begin:Release", "E7 epoch:Acquire", "E7 attach:Release"] {
+        assert_notices(tag, None, EPOCHS, epochs);
+    }
+}
+
+/// The owner of a row dies, the row is renewed, and its next owner joins, all while the producer looks at
+/// it: the next owner gets everything from its start on.
+fn renewed() -> String {
+    let memory = small(1);
+    let mut to = producer(&memory);
+    let mut first = consumer(&memory, 0, Start::Oldest);
+    for _ in 0..3 {
+        publish(&mut to);
+        take(&mut first);
+    }
+    // Dies without a word.
+    drop(first);
+    let shared = memory.clone();
+    let reader = thread::spawn(move || {
+        renew(shared.row(0).expect("a row"), 77, None);
+        Consumer::attach(shared, Joining::at(0, Start::Oldest)).ok()
+    });
+    let writer = thread::spawn(move || {
+        let _ = try_publish(&mut to);
+        to
+    });
+    let joined = reader.join().unwrap();
+    let mut to = writer.join().unwrap();
+    let Some(mut second) = joined else {
+        return "no start".into();
+    };
+    for _ in 0..2 {
+        let _ = try_publish(&mut to);
+    }
+    let mut next = second.sequence();
+    while let Some(sequence) = try_take(&mut second) {
+        assert_eq!(sequence, next, "a gap");
+        next += 1;
+    }
+    assert_eq!(next, to.sequence(), "a message went missing");
+    "no gap".into()
+}
+
+#[test]
+fn a_renewed_row_gates_for_its_next_owner() {
+    assert_outcomes(Some(2), HANDED_OVER, renewed);
 }

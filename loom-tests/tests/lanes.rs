@@ -62,12 +62,12 @@ fn a_lane_is_found_by_who_remembers_the_version() {
 
 #[test]
 fn without_the_release_it_may_be_missed_for_good() {
-    assert_notices("E17:Release", Some(2), FOUND, found);
+    assert_notices("E17 raise:Release", Some(2), FOUND, found);
 }
 
 #[test]
 fn without_the_acquire_it_may_be_missed_for_good() {
-    assert_notices("E17:Acquire", Some(2), FOUND, found);
+    assert_notices("E17 version:Acquire", Some(2), FOUND, found);
 }
 
 /// A sender takes a number that another one wants too.

@@ -67,7 +67,7 @@ fn whoever_speaks_is_heard() {
 
 #[test]
 fn without_the_order_it_may_not_be() {
-    for tag in ["E16:Release", "E16:Acquire"] {
+    for tag in ["E16 say:Release", "E16 said:Acquire"] {
         assert_notices(tag, Some(3), BOTH, both);
     }
 }

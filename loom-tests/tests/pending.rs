@@ -59,7 +59,12 @@ fn what_was_done_before_is_visible_to_who_notices() {
 
 #[test]
 fn without_either_end_it_may_not_be() {
-    for tag in ["E15:Release", "E15:Acquire"] {
+    for tag in [
+        "E15 send:Release",
+        "E15 broadcast:Release",
+        "E15 mine:Acquire",
+        "E15 everybody:Acquire",
+    ] {
         assert_notices(tag, Some(2), TOLD, told);
     }
 }

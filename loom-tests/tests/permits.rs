@@ -49,12 +49,45 @@ fn one_permit_is_a_lock() {
 
 #[test]
 fn without_the_release_it_is_none() {
-    assert_notices("E13:Release", Some(3), &["2"], lock);
+    assert_notices("E13 give:Release", Some(3), &["2"], lock);
 }
 
 #[test]
 fn without_the_acquire_it_is_none() {
-    assert_notices("E13:Acquire", Some(3), &["2"], lock);
+    assert_notices("E13 take:Acquire", Some(3), &["2"], lock);
+}
+
+/// A holder writes something and dies, and a sweeper returns its permit: whoever takes it sees what was
+/// written.
+fn inherited() -> String {
+    let memory = semaphore(1);
+    let dead = holder(&memory, 2, 1);
+    assert!(dead.try_take(0).is_some());
+    let (swept, sweeper) = (memory.clone(), holder(&memory, 0, 1));
+    let sweeper = thread::spawn(move || {
+        // The last thing the dead one did. Its lock, which the sweeper has now, hands that over.
+        swept.words().at(0).store(7, Relaxed);
+        sweeper.return_all(2)
+    });
+    let next = holder(&memory, 1, 1);
+    let taker = thread::spawn(move || next.try_take(0).map(|_| memory.words().at(0).load(Relaxed)));
+    assert_eq!(sweeper.join().unwrap(), 1);
+    match taker.join().unwrap() {
+        None => "not yet".into(),
+        Some(value) => format!("sees {value}"),
+    }
+}
+
+const INHERITED: &[&str] = &["not yet", "sees 7"];
+
+#[test]
+fn what_the_dead_did_is_visible_to_the_next_holder() {
+    assert_outcomes(None, INHERITED, inherited);
+}
+
+#[test]
+fn without_the_release_of_the_sweeper_it_is_not() {
+    assert_notices("E13 dead:Release", None, INHERITED, inherited);
 }
 
 /// Two takers and a sweeper of a dead row, two permits: none is lost, none is there twice.

@@ -59,7 +59,7 @@ fn each_holder_goes_on_where_the_last_one_stopped() {
 
 #[test]
 fn without_either_end_of_the_lock_a_change_is_lost() {
-    for tag in ["E13:Release", "E13:Acquire"] {
+    for tag in ["E13 give:Release", "E13 take:Acquire"] {
         assert_notices(tag, Some(3), &["2"], changed);
     }
 }

@@ -7,8 +7,9 @@
 use super::error::AttachError;
 use super::ring::Ring;
 use crate::layout::lines::RowState;
+use crate::ring::tenure;
 use crate::segment::{CursorName, Held, Role};
-use crate::sync::{ord, Ordering::Relaxed};
+use crate::sync::Ordering::Relaxed;
 use crate::wait::bell;
 
 /// A row that is this process's under a name.
@@ -44,13 +45,9 @@ impl Member {
         });
         let begun = begin(at, generation);
         if let Some(row) = memory.row(at) {
-            for (word, part) in row.name.iter().zip(name.words()) {
-                word.store(part, Relaxed);
-            }
             row.pid.store(std::process::id(), Relaxed);
             row.may_park.store(1, Relaxed);
-            row.generation.store(generation, ord!(E10: Release));
-            row.state.store(RowState::Observer as u32, Relaxed);
+            tenure::begin(row, generation, name.words());
         }
         if let Some(control) = memory.control() {
             bell::allow(&control.data);
@@ -79,9 +76,7 @@ impl Drop for Member {
         }
         let memory = self.ring.segment().reader();
         if let Some(row) = memory.row(self.row) {
-            row.state.store(RowState::Free as u32, Relaxed);
-            row.generation
-                .store(self.next_generation(), ord!(E10: Release));
+            tenure::end(row, self.next_generation());
         }
         if let Some(control) = memory.control() {
             bell::quiet(&control.data, || self.ring.anyone_may_park());
@@ -93,12 +88,9 @@ impl Drop for Member {
 pub(crate) fn find(ring: &Ring, name: CursorName) -> Option<(u32, u64)> {
     let memory = ring.segment().reader();
     ring.taken_rows().find_map(|at| {
-        let row = memory.row(at)?;
-        let generation = row.generation.load(Relaxed);
-        let is_there = ring.name_of_row(at) == Some(name)
-            && ring.is_held(Role::Row(at)) != Some(false)
-            && RowState::from_raw(row.state.load(Relaxed)) == RowState::Observer
-            && row.generation.load(Relaxed) == generation;
+        let (generation, words) = tenure::member(memory.row(at)?)?;
+        let is_there = CursorName::from_words(words) == Some(name)
+            && ring.is_held(Role::Row(at)) != Some(false);
         is_there.then_some((at, generation))
     })
 }

@@ -11,9 +11,10 @@ use super::producer::Producer;
 use super::seat::Seat;
 use crate::layout::description::Description;
 use crate::layout::form::Form;
-use crate::layout::lines::{RowState, NAME_WORDS};
+use crate::layout::lines::RowState;
 use crate::layout::schema::{Schema, SchemaMismatch};
 use crate::ring::gate::{is_evicted, EXPELLED};
+use crate::ring::tenure::read_name;
 use crate::ring::Start;
 use crate::segment::{
     self, Canary, CursorName, Files, Held, Location, Locks, MappingOptions, OpenError, RemoveError,
@@ -493,11 +494,7 @@ impl Ring {
     /// The name that a row holds, whatever it is used for.
     pub(crate) fn name_of_row(&self, row: u32) -> Option<CursorName> {
         let row = self.segment.reader().row(row)?;
-        let mut words = [0; NAME_WORDS];
-        for (word, shared) in words.iter_mut().zip(&row.name) {
-            *word = shared.load(Relaxed);
-        }
-        CursorName::from_words(words)
+        CursorName::from_words(read_name(row))
     }
 
     pub(crate) fn row_of_cursor(&self, name: CursorName) -> Option<u32> {

@@ -4,8 +4,8 @@
 
 use crate::layout::lines::Bell;
 use crate::segment::Memory;
-use crate::sync::{edge_fence, ord, spin_hint, FutexWord, Ordering::Relaxed};
-use crate::wait::bell::{fence_for_wakers, FIRST_SLEEP, LONGEST_SLEEP};
+use crate::sync::{spin_hint, FutexWord};
+use crate::wait::bell::{arm, fence_armed, FIRST_SLEEP, LONGEST_SLEEP};
 use crate::wait::{Deadline, Waited, ASK_EVERY};
 use core::time::Duration;
 use std::time::Instant;
@@ -168,13 +168,9 @@ impl WaitSet {
             std::thread::sleep(left.min(FIRST_SLEEP));
             return None;
         }
-        let mut seen = Vec::with_capacity(bells.len());
-        for bell in &bells {
-            seen.push((&bell.word, bell.word.load(ord!(E6: Acquire))));
-            bell.armed.store(1, Relaxed);
-        }
-        edge_fence!(E6 sleep: SeqCst);
-        let left = fence_for_wakers(bells, left);
+        let seen: Vec<(&FutexWord, u32)> =
+            bells.iter().map(|bell| (&bell.word, arm(bell))).collect();
+        let left = fence_armed(bells, left);
         if let Some(at) = self.poll(sources) {
             return Some(at);
         }

@@ -4,7 +4,7 @@
 //! structs are `repr(C)` and asserted to the byte; the model build has the same structs with the
 //! model's own sizes.
 
-use crate::sync::{AtomicU32, AtomicU64, FutexWord};
+use crate::sync::{AtomicU32, AtomicU64, FutexWord, MODELLED};
 
 /// Page 1 of `stream`: what the producer tells everybody. Written by the producer only.
 #[derive(Debug, Default)]
@@ -154,8 +154,8 @@ pub struct Row {
     pub name: [AtomicU64; NAME_WORDS],
 }
 
-/// Words of a cursor's name.
-pub const NAME_WORDS: usize = 8;
+/// Words of a cursor's name. In models as few as can be mixed up in every way.
+pub const NAME_WORDS: usize = if MODELLED { 3 } else { 8 };
 
 /// What the state word of a row says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

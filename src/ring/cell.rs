@@ -90,7 +90,7 @@ impl Cells {
         // Whoever sees a word of this value also sees the version before it.
         edge_fence!(E14 set: Release);
         words.copy_in(self.place(cell, version), value, Order::Up);
-        words.at(cell).store(version, ord!(E14: Release));
+        words.at(cell).store(version, ord!(E14 version: Release));
         self.touch();
         Some(version)
     }
@@ -120,7 +120,7 @@ impl Cells {
     pub fn try_get(&self, at: u32, out: &mut [u64]) -> Option<u64> {
         let cell = self.cell(at)?;
         let words = self.memory.words();
-        let version = words.at(cell).load(ord!(E14: Acquire));
+        let version = words.at(cell).load(ord!(E14 version: Acquire));
         if version == 0 {
             return Some(0);
         }

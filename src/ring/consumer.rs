@@ -160,7 +160,7 @@ impl Consumer {
 
     #[inline(always)]
     fn accept_expected(&mut self) -> Arrived {
-        edge_fence!(E1 consume: Acquire);
+        edge_fence!(E1 expected: Acquire);
         let arrived = Arrived {
             payload: self.position() + WORD,
             len: self.cursor.expected_len(),
@@ -258,7 +258,8 @@ impl Consumer {
     pub fn release(&mut self) {
         if let Some(row) = self.own_row() {
             row.sequence.store(self.sequence(), Relaxed);
-            row.position.store(self.position(), ord!(E4: Release));
+            row.position
+                .store(self.position(), ord!(E4 release: Release));
         }
     }
 
@@ -289,7 +290,7 @@ impl Consumer {
             RowState::Free
         };
         if let Some(row) = self.own_row() {
-            row.state.store(left as u32, ord!(E4: Release));
+            row.state.store(left as u32, ord!(E4 leave: Release));
         }
     }
 
@@ -318,7 +319,7 @@ pub struct Epoch {
 pub fn epoch(memory: &Memory) -> Epoch {
     let state = &memory.producer().state;
     let number = state.epoch.load(Relaxed);
-    edge_fence!(E7 state: Acquire);
+    edge_fence!(E7 epoch: Acquire);
     Epoch {
         number,
         first_sequence: state.since[(number % 2) as usize].load(Relaxed),

@@ -117,11 +117,11 @@ impl Gate {
             else {
                 break;
             };
-            if RowState::from_raw(row.state.load(ord!(E4: Acquire))) != RowState::Consumer {
+            if RowState::from_raw(row.state.load(ord!(E4 state: Acquire))) != RowState::Consumer {
                 readmit(memory, at, row);
                 continue;
             }
-            let generation = row.generation.load(ord!(E10: Acquire));
+            let generation = row.generation.load(ord!(E10 tenure: Acquire));
             if shadow.generation != generation {
                 shadow.generation = generation;
                 shadow.position = self.floor;
@@ -129,7 +129,7 @@ impl Gate {
             if is_evicted(memory, at, generation) {
                 continue;
             }
-            let said = row.position.load(ord!(E4: Acquire));
+            let said = row.position.load(ord!(E4 position: Acquire));
             let believed = said.clamp(shadow.position, head.max(shadow.position));
             self.violations += u64::from(said > believed);
             shadow.position = believed;

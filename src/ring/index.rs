@@ -20,7 +20,9 @@ const ATTEMPTS: u32 = 8;
 pub fn record(memory: &Memory, boundary: Boundary) {
     let entry = memory.index_entry(memory.geometry().block_of(boundary.position));
     entry.sequence.store(boundary.sequence, Relaxed);
-    entry.position.store(boundary.position, ord!(E3: Release));
+    entry
+        .position
+        .store(boundary.position, ord!(E3 record: Release));
 }
 
 /// Whether any byte from `position` on, one lap back, may have been overwritten. Ask after an

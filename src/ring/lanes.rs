@@ -43,14 +43,14 @@ pub fn version(memory: &Memory) -> u64 {
 pub fn version_before(memory: &Memory) -> u64 {
     memory
         .board(0)
-        .map_or(0, |word| word.load(ord!(E17: Acquire)))
+        .map_or(0, |word| word.load(ord!(E17 version: Acquire)))
 }
 
 /// Makes receivers look at the list. Called by the owner of a lane, after it is listed and before the
 /// first message.
 pub fn raise(memory: &Memory) {
     if let Some(word) = memory.board(0) {
-        word.fetch_add(1, ord!(E17: Release));
+        word.fetch_add(1, ord!(E17 raise: Release));
     }
 }
 

@@ -24,6 +24,7 @@ pub mod permits;
 pub mod producer;
 pub mod recover;
 pub mod take;
+pub mod tenure;
 
 use crate::layout::frame::{CommitWord, WORD};
 use crate::layout::geometry::Geometry;

@@ -110,11 +110,11 @@ impl Producer {
         let state = &memory.producer().state;
         let epoch = state.epoch.load(Relaxed).wrapping_add(1);
         state.since[(epoch % 2) as usize].store(at.sequence, Relaxed);
-        state.epoch.store(epoch, ord!(E7: Release));
+        state.epoch.store(epoch, ord!(E7 begin: Release));
         state.pid.store(pid, Relaxed);
         state
             .state
-            .store(ProducerState::Attached as u32, ord!(E7: Release));
+            .store(ProducerState::Attached as u32, ord!(E7 attach: Release));
         Ok(Self {
             position: at.position,
             sequence: at.sequence,
@@ -316,7 +316,7 @@ impl Producer {
         self.memory
             .words()
             .at(at)
-            .store(word.raw(), ord!(E1: Release));
+            .store(word.raw(), ord!(E1 claim: Release));
         sequence
     }
 
@@ -336,7 +336,8 @@ impl Producer {
                 0 => RowState::Free,
                 _ => RowState::Away,
             };
-            row.state.store(left as u32, ord!(E4: Release));
+            // Only this producer looks at the row before its next owner, who comes with the lock.
+            row.state.store(left as u32, Relaxed);
         }
     }
 
@@ -363,7 +364,7 @@ impl Producer {
             .producer()
             .state
             .state
-            .store(state as u32, ord!(E7: Release));
+            .store(state as u32, ord!(E7 leave: Release));
     }
 }
 
@@ -393,7 +394,7 @@ fn stage(words: Words<'_>, batch: &mut Batch, payload: &[u8], end: u64, order: O
 fn reveal(words: Words<'_>, batch: &Batch) {
     words
         .at(batch.first.position)
-        .store(batch.word, ord!(E1: Release));
+        .store(batch.word, ord!(E1 commit: Release));
 }
 
 /// Makes sure that what lies at `position` does not pass for the frame with `sequence`, which will

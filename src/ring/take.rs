@@ -333,7 +333,7 @@ impl Taker {
     #[cold]
     fn rewind(&mut self) -> Result<bool, Corrupt> {
         let returns = self.board.returns();
-        let returns = returns.map_or(0, |returns| returns.load(ord!(E11: Acquire)));
+        let returns = returns.map_or(0, |returns| returns.load(ord!(E11 rewind: Acquire)));
         let found = self.catch_up()?;
         if found {
             self.returns = returns;
@@ -363,7 +363,7 @@ impl Taker {
     pub fn finish(&self, taken: Taken) {
         if let Some((word, lap)) = self.board.word(taken.sequence) {
             let done = TakeWord::open(lap.wrapping_add(1));
-            word.store(done.0, ord!(E12: Release));
+            word.store(done.0, ord!(E12 finish: Release));
         }
     }
 
@@ -389,7 +389,7 @@ fn oldest(memory: &Memory) -> Result<Option<Boundary>, Corrupt> {
     let row = memory.row(KEEPER_ROW).ok_or(Corrupt::Index)?;
     let (mut moved, mut before) = (false, None);
     for _ in 0..ATTEMPTS {
-        let position = row.position.load(ord!(E4: Acquire));
+        let position = row.position.load(ord!(E4 oldest: Acquire));
         if let Some(at) = boundary_at(memory, position) {
             return Ok(Some(at));
         }
@@ -407,7 +407,7 @@ fn oldest(memory: &Memory) -> Result<Option<Boundary>, Corrupt> {
 /// Makes takers look for a message that came back.
 fn announce(board: &Board) {
     if let Some(returns) = board.returns() {
-        returns.fetch_add(1, ord!(E11: Release));
+        returns.fetch_add(1, ord!(E11 announce: Release));
     }
 }
 
@@ -538,7 +538,7 @@ impl Keeper {
     #[inline(always)]
     fn is_done(&self, sequence: u64) -> bool {
         self.board.word(sequence).is_some_and(|(word, lap)| {
-            word.load(ord!(E12: Acquire)) == TakeWord::open(lap.wrapping_add(1)).0
+            word.load(ord!(E12 done: Acquire)) == TakeWord::open(lap.wrapping_add(1)).0
         })
     }
 

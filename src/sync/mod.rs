@@ -4,9 +4,10 @@
 //! `--cfg slipring_loom` routes every shared access of the shipped code through loom. The switch is
 //! a private `cfg`, never a Cargo feature (feature unification could ship it).
 //!
-//! Orderings are written with their edge: `ord!(E1: Release)` and `edge_fence!(E2: Acquire)`. The
-//! edges are listed in `docs/memory-model.md`. In the model build a test can weaken one named end
-//! of one edge (`weaken`) and must then see its model fail.
+//! Orderings are written with their edge and a word that tells this *site* from every other:
+//! `ord!(E1 commit: Release)` and `edge_fence!(E2 reserve: Release)`. The sites are listed in
+//! `docs/memory-model.md`. In the model build a test can weaken one site (`weaken`) and must then see its
+//! model fail.
 
 #[cfg(not(slipring_loom))]
 mod native;
@@ -23,25 +24,30 @@ pub use core::sync::atomic::Ordering;
 /// True when this build routes every shared access through the model checker.
 pub const MODELLED: bool = cfg!(slipring_loom);
 
-/// An ordering, tagged with the happens-before edge it belongs to: `ord!(E1: Release)`.
+/// An ordering, tagged with the happens-before edge it belongs to and its site: `ord!(E1 commit: Release)`.
 macro_rules! ord {
-    ($edge:ident : $order:ident) => {
+    ($edge:ident $site:ident : $order:ident) => {
         $crate::sync::order(
-            concat!(stringify!($edge), ":", stringify!($order)),
+            concat!(
+                stringify!($edge),
+                " ",
+                stringify!($site),
+                ":",
+                stringify!($order)
+            ),
             $crate::sync::Ordering::$order,
         )
     };
 }
 
-/// A fence, tagged with the happens-before edge it belongs to: `edge_fence!(E5 attach: SeqCst)`.
-/// The word after the edge tells two fences of the same edge and ordering apart.
+/// A fence, tagged likewise: `edge_fence!(E5 attach: SeqCst)`.
 macro_rules! edge_fence {
-    ($edge:ident $side:ident : $order:ident) => {
+    ($edge:ident $site:ident : $order:ident) => {
         $crate::sync::tagged_fence(
             concat!(
                 stringify!($edge),
                 " ",
-                stringify!($side),
+                stringify!($site),
                 ":",
                 stringify!($order)
             ),

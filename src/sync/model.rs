@@ -16,8 +16,8 @@ thread_local! {
     static WEAKENED: RefCell<Option<&'static str>> = const { RefCell::new(None) };
 }
 
-/// Runs `body` with one end of one edge weakened: its ordering becomes `Relaxed`, its fence
-/// vanishes. The tag is the text inside `ord!` or `edge_fence!`, for example `"E1:Release"`.
+/// Runs `body` with one site weakened: its ordering becomes `Relaxed`, its fence vanishes. The tag is the
+/// text inside `ord!` or `edge_fence!`, without the blank behind the colon: `"E1 commit:Release"`.
 pub fn weaken<R>(tag: &'static str, body: impl FnOnce() -> R) -> R {
     struct Restore;
     impl Drop for Restore {

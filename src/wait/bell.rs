@@ -39,23 +39,26 @@ pub fn quiet(bell: &Bell, anyone: impl FnOnce() -> bool) {
 
 /// Sleeps unless `ready`, until the bell rings or `limit` has passed. May return early.
 pub fn sleep(bell: &Bell, limit: Duration, ready: impl FnOnce() -> bool) {
-    // Acquire: had this read a ring's new value, that ring's disarming would come before the
-    // arming below and could not undo it.
-    let seen = bell.word.load(ord!(E6: Acquire));
-    bell.armed.store(1, Relaxed);
-    edge_fence!(E6 sleep: SeqCst);
-    let limit = fence_for_wakers([bell], limit);
+    let seen = arm(bell);
+    let limit = fence_armed([bell], limit);
     if !ready() {
         bell.word.wait(seen, limit);
     }
 }
 
-/// Makes up for the fences of wakers that leave them to sleepers. Call between arming bells and looking
-/// once more; for how long to sleep then, at most `limit`.
-pub fn fence_for_wakers<'b>(
-    bells: impl IntoIterator<Item = &'b Bell>,
-    limit: Duration,
-) -> Duration {
+/// Says that somebody is about to sleep; what the bell's word is until it rings.
+pub fn arm(bell: &Bell) -> u32 {
+    // Acquire: had this read a ring's new value, that ring's disarming would come before the
+    // arming below and could not undo it.
+    let seen = bell.word.load(ord!(E6 arm: Acquire));
+    bell.armed.store(1, Relaxed);
+    seen
+}
+
+/// Call between arming bells and looking once more; for how long to sleep then, at most `limit`. Makes up
+/// for the fences of wakers that leave them to sleepers, too.
+pub fn fence_armed<'b>(bells: impl IntoIterator<Item = &'b Bell>, limit: Duration) -> Duration {
+    edge_fence!(E6 sleep: SeqCst);
     let mut bells = bells.into_iter();
     let needed = bells.any(|bell| bell.unfenced.load(Relaxed) != 0);
     if needed && !fence_everywhere() {
@@ -69,7 +72,7 @@ pub fn fence_for_wakers<'b>(
 #[cold]
 pub fn ring_now(bell: &Bell) -> usize {
     bell.armed.store(0, Relaxed);
-    bell.word.bump(ord!(E6: Release));
+    bell.word.bump(ord!(E6 disarm: Release));
     bell.word.wake_all()
 }
 

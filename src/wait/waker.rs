@@ -7,7 +7,7 @@
 
 use super::bell::ring_now;
 use crate::layout::lines::Bell;
-use crate::sync::{accept_fences, edge_fence, fence, fence_by_others, Ordering, Ordering::Relaxed};
+use crate::sync::{accept_fences, edge_fence, fence_by_others, Ordering::Relaxed};
 use core::time::Duration;
 use std::io;
 use std::time::Instant;
@@ -56,7 +56,7 @@ impl Waker {
     pub fn unfenced(bell: &Bell) -> io::Result<Self> {
         accept_fences()?;
         bell.unfenced.store(1, Relaxed);
-        fence(Ordering::SeqCst);
+        edge_fence!(E6 unfenced: SeqCst);
         Ok(Self {
             unfenced: true,
             ..Self::default()

@@ -7,6 +7,7 @@ use super::{epoch, Consumer, Joining};
 use crate::layout::lines::{Row, RowState, NAME_WORDS};
 use crate::ring::cursor::Cursor;
 use crate::ring::index::{boundary_at, first_behind, message_behind, overtaken, place, Nowhere};
+use crate::ring::tenure::write_name;
 use crate::ring::{ahead, Boundary, Start};
 use crate::segment::Memory;
 use crate::sync::{edge_fence, ord, Ordering::Relaxed};
@@ -94,15 +95,12 @@ impl Consumer {
         row.may_park.store(u32::from(joining.may_park), Relaxed);
     }
 
-    /// Turns the row into a durable cursor, now that it is known where it stands. Its first word
-    /// makes a name a name, so it comes last: a process that dies here leaves a cursor or none.
+    /// Turns the row into a durable cursor, now that it is known where it stands. The name comes last, and
+    /// all at once: a process that dies here leaves a cursor or none.
     fn sign(&self, joining: &Joining) {
         let Some(row) = self.own_row() else { return };
         row.sequence.store(self.sequence(), Relaxed);
-        for (word, name) in row.name.iter().zip(joining.name).skip(1) {
-            word.store(name, Relaxed);
-        }
-        row.name[0].store(joining.name[0], ord!(E10: Release));
+        write_name(row, joining.name);
     }
 
     /// Begins a tenure of the row with a candidate position, then makes sure that the start lies
@@ -127,7 +125,8 @@ impl Consumer {
             self.cursor.go_to(found);
         }
         if let Some(row) = self.own_row() {
-            row.position.store(self.position(), ord!(E4: Release));
+            row.position
+                .store(self.position(), ord!(E4 settle: Release));
         }
         Ok(())
     }
@@ -138,7 +137,7 @@ impl Consumer {
             let generation = row.generation.load(Relaxed).wrapping_add(1);
             row.position.store(self.position(), Relaxed);
             // A producer that sees the new tenure sees its position, not the last one's.
-            row.generation.store(generation, ord!(E10: Release));
+            row.generation.store(generation, ord!(E10 tenure: Release));
             row.state.store(RowState::Consumer as u32, Relaxed);
             self.generation = generation;
         }
@@ -199,10 +198,9 @@ pub fn renew(row: &Row, generation: u64, cursor: Option<([u64; NAME_WORDS], u64,
     row.sequence.store(sequence, Relaxed);
     row.epoch.store(epoch, Relaxed);
     row.pid.store(0, Relaxed);
-    for (word, name) in row.name.iter().zip(name) {
-        word.store(name, Relaxed);
-    }
-    row.generation.store(generation, ord!(E10: Release));
+    write_name(row, name);
+    // No one reads at the position of the dead any more, so it does not matter which one is seen with it.
+    row.generation.store(generation, Relaxed);
     row.state.store(state as u32, Relaxed);
 }
 

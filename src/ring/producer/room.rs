@@ -134,7 +134,7 @@ impl Producer {
         batch.next.position = lap_end;
         if batch.empty {
             // Not a part of the batch: whoever gives that up has still left the lap.
-            words.at(at.position).store(word, ord!(E1: Release));
+            words.at(at.position).store(word, ord!(E1 pad: Release));
             batch.first.position = lap_end;
             self.position = lap_end;
         } else {
