@@ -94,6 +94,11 @@ pub use {
 #[doc(hidden)]
 pub use broker::decode_broker_request;
 
+// What `message!` is made of.
+#[cfg(not(slipring_loom))]
+#[doc(hidden)]
+pub use typed::{field_text, message_text, schema_name};
+
 #[cfg(not(slipring_loom))]
 #[doc(hidden)]
 pub use bytemuck;

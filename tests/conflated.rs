@@ -217,3 +217,24 @@ fn the_reader_comes_back() {
         Err(TryReceiveError::Empty)
     ));
 }
+
+/// Sequences begin anew behind 2^64: what comes first stays first.
+#[test]
+fn order_is_kept_where_sequences_begin_anew() {
+    let ring = Ring::heap().first_sequence(u64::MAX - 3).create().unwrap();
+    let mut producer = ring.producer().unwrap();
+    let mut reader = ring.consumer(Start::Oldest).unwrap().conflated(|m| m[0]);
+    let mut observer = ring.observer(Start::Oldest).unwrap().conflated(|m| m[0]);
+    for n in 0..8u8 {
+        producer.publish(&[n % 6]).unwrap();
+    }
+    let expected: Vec<u64> = (2..8).map(|n| (u64::MAX - 3).wrapping_add(n)).collect();
+    let mut came = [Vec::new(), Vec::new()];
+    while let Ok(Conflation::Message(message)) = reader.try_receive() {
+        came[0].push(message.sequence());
+    }
+    while let Ok(Conflation::Message(message)) = observer.try_receive() {
+        came[1].push(message.sequence());
+    }
+    assert_eq!(came, [expected.clone(), expected]);
+}

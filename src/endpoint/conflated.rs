@@ -20,8 +20,12 @@ use std::hash::Hash;
 /// - Nothing is lost silently: `handed out + skipped + lost + waiting` is the number of messages since the
 ///   start, exactly. Those that were [`skipped`](ConflatedMessage::skipped) had a newer one of the same
 ///   key; those that are [`Lapped`](Conflation::Lapped) were overwritten before an observer could
-///   look at them, and may have been the newest of theirs. A consumer is never lapped.
+///   look at them, and may have been the newest of theirs. A consumer is lapped only in a ring that
+///   [evicts](crate::Builder::evict_after), when it did not call for that long.
 /// - A reader that keeps up gets every message.
+/// - Private memory holds one message for each key that waits, and no more. So keys have to be few: where
+///   each message has a key of its own, nothing is ever skipped, a consumer does not hold the producer back,
+///   and memory grows with all that was not handed out yet.
 ///
 /// # What others may change meanwhile
 /// The producer adds messages at any time.
@@ -51,7 +55,9 @@ pub struct Conflated<R, K, F> {
     key: F,
     /// What waits, by key and by sequence.
     newest: HashMap<K, Kept>,
+    /// By how far a message is behind the first one, which stays in order where sequences begin anew.
     order: BTreeMap<u64, K>,
+    first: Option<u64>,
     /// Memory of messages that were handed out.
     spare: Vec<Vec<u8>>,
     /// What is handed out.
@@ -259,6 +265,7 @@ impl<R: Conflatable, K: Hash + Eq + Clone, F: FnMut(&[u8]) -> K> Conflated<R, K,
             key,
             newest: HashMap::new(),
             order: BTreeMap::new(),
+            first: None,
             spare: Vec::new(),
             out: Kept::default(),
             lapped: None,
@@ -377,6 +384,7 @@ impl<R: Conflatable, K: Hash + Eq + Clone, F: FnMut(&[u8]) -> K> Conflated<R, K,
             key,
             newest,
             order,
+            first,
             spare,
             lapped,
             counts,
@@ -392,6 +400,8 @@ impl<R: Conflatable, K: Hash + Eq + Clone, F: FnMut(&[u8]) -> K> Conflated<R, K,
             }
             Next::Message(sequence, bytes) => {
                 found = Found::Something;
+                let first = *first.get_or_insert(sequence);
+                let place = |sequence: u64| sequence.wrapping_sub(first);
                 let key = key(bytes);
                 let kept = match newest.entry(key.clone()) {
                     Entry::Vacant(vacant) => vacant.insert(Kept {
@@ -400,7 +410,7 @@ impl<R: Conflatable, K: Hash + Eq + Clone, F: FnMut(&[u8]) -> K> Conflated<R, K,
                     }),
                     Entry::Occupied(older) => {
                         let kept = older.into_mut();
-                        order.remove(&kept.sequence);
+                        order.remove(&place(kept.sequence));
                         kept.skipped += 1;
                         counts.skipped += 1;
                         kept
@@ -409,7 +419,7 @@ impl<R: Conflatable, K: Hash + Eq + Clone, F: FnMut(&[u8]) -> K> Conflated<R, K,
                 kept.sequence = sequence;
                 kept.bytes.clear();
                 kept.bytes.extend_from_slice(bytes);
-                order.insert(sequence, key);
+                order.insert(place(sequence), key);
             }
         })?;
         Ok(found)

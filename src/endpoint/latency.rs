@@ -12,6 +12,9 @@ use crate::sync::Ordering::Relaxed;
 use core::time::Duration;
 use rustix::time::{clock_gettime, ClockId};
 
+/// The bucket of all times that are too long for the others.
+const LAST: u32 = BUCKETS - 1;
+
 /// Bytes of a stamp.
 pub(super) const STAMP: usize = WORD as usize;
 
@@ -51,8 +54,7 @@ impl Latencies {
         for (bucket, n) in self.counts.iter().enumerate() {
             seen = seen.saturating_add(*n);
             if seen >= rank.max(1) {
-                let longest = longest_in(bucket as u32).min(self.longest);
-                return Some(Duration::from_nanos(longest));
+                return Some(self.longest_in(bucket as u32));
             }
         }
         None
@@ -72,7 +74,15 @@ impl Latencies {
     /// The buckets that hold anything: the longest time of each, and how many messages.
     pub fn buckets(&self) -> impl Iterator<Item = (Duration, u64)> + '_ {
         let buckets = self.counts.iter().enumerate().filter(|(_, n)| **n > 0);
-        buckets.map(|(bucket, n)| (Duration::from_nanos(longest_in(bucket as u32)), *n))
+        buckets.map(|(bucket, n)| (self.longest_in(bucket as u32), *n))
+    }
+
+    /// The longest time that a bucket may hold. The last one has no bound of its own.
+    fn longest_in(&self, bucket: u32) -> Duration {
+        Duration::from_nanos(match bucket {
+            LAST => self.longest,
+            bucket => longest_in(bucket).min(self.longest),
+        })
     }
 
     /// Reads the histogram of a row; `None` if the ring has none.
@@ -122,5 +132,36 @@ impl Ring {
     /// Whether messages carry a stamp, and consumers keep a histogram of what they took.
     pub fn stamps(&self) -> bool {
         self.description().geometry.stamped
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Hours, in a histogram whose buckets end at 18 minutes.
+    #[test]
+    fn times_beyond_the_last_bucket_are_not_said_to_be_shorter() {
+        let hours = [3600u64, 2 * 3600, 3 * 3600].map(|s| s * 1_000_000_000);
+        let mut counts = vec![0; BUCKETS as usize];
+        counts[bucket_of(1000) as usize] = 1;
+        for nanos in hours {
+            counts[bucket_of(nanos) as usize] += 1;
+        }
+        let latencies = Latencies {
+            counts: counts.into(),
+            longest: hours[2],
+            ahead: 0,
+        };
+        let longest = Duration::from_nanos(hours[2]);
+        assert_eq!(latencies.longest(), longest);
+        for percent in [50.0, 99.0, 100.0] {
+            let bound = latencies.percentile(percent).unwrap();
+            assert!(bound >= Duration::from_nanos(hours[1]), "{percent}");
+            assert!(bound <= longest);
+        }
+        let short = latencies.percentile(25.0).unwrap();
+        assert!(short < Duration::from_nanos(1100), "{short:?}");
+        assert_eq!(latencies.buckets().last(), Some((longest, 3)));
     }
 }

@@ -30,7 +30,9 @@ use std::cell::Cell;
 /// - Between any two messages the loss, if there is any, is reported, with the exact number.
 /// - It never slows the producer down, except that sleeping costs the producer a check per publish.
 /// - It needs only permission to read. Without permission to write `control` it cannot be woken, and
-///   strategies that sleep poll at least once a millisecond instead.
+///   strategies that sleep poll at least once a millisecond instead. Nor can it learn then that the
+///   producer died, which takes permission to open `lock`: it is told of a closed ring, but waits on behind
+///   a producer that was killed, without [`ReceiveError::ProducerGone`], until the next one publishes.
 ///
 /// # What others may change meanwhile
 /// The producer may overwrite what has not been received yet, at any time.

@@ -38,6 +38,64 @@ macro_rules! elements {
 elements!(u8 => U8, u16 => U16, u32 => U32, u64 => U64, i8 => I8, i16 => I16, i32 => I32,
     i64 => I64, f32 => F32, f64 => F64);
 
+/// The name of a field or of a message in a schema. Keywords go without the `r#` of Rust.
+#[doc(hidden)]
+pub fn schema_name(written: &'static str) -> &'static str {
+    written.strip_prefix("r#").unwrap_or(written)
+}
+
+/// Bytes of a message's name in a schema, and of the braces around its fields; less the comma that its last
+/// field does not have.
+///
+/// # Panics
+/// The name cannot be one in a schema; while compiling.
+#[doc(hidden)]
+pub const fn message_text(written: &str) -> usize {
+    name_bytes(written) + "{}".len() - 1
+}
+
+/// Bytes of a field in a schema, with a comma behind it.
+///
+/// # Panics
+/// The field cannot be one in a schema; while compiling.
+#[doc(hidden)]
+pub const fn field_text<T: Element>(written: &str) -> usize {
+    assert!(
+        T::COUNT > 0,
+        "an array of no elements cannot be a field of a message"
+    );
+    let kind = match T::KIND {
+        Kind::U8 | Kind::I8 => ":u8,".len(),
+        _ => ":u64,".len(),
+    };
+    let count = match T::COUNT {
+        1 => 0,
+        count => "[]".len() + count.ilog10() as usize + 1,
+    };
+    name_bytes(written) + kind + count
+}
+
+const fn name_bytes(written: &str) -> usize {
+    let bytes = written.as_bytes();
+    let mut at = match bytes {
+        [b'r', b'#', ..] => 2,
+        _ => 0,
+    };
+    let long = bytes.len() - at;
+    assert!(
+        long > 0 && long <= 64,
+        "a name in a message has 64 bytes at most"
+    );
+    while at < bytes.len() {
+        assert!(
+            bytes[at].is_ascii_alphanumeric() || bytes[at] == b'_',
+            "a name in a message consists of a-z, A-Z, 0-9 and _: other languages read it too"
+        );
+        at += 1;
+    }
+    long
+}
+
 /// Declares a message type: a `repr(C)` struct of numbers and arrays of numbers.
 ///
 /// The struct is `Clone`, `Copy`, `Debug` and `PartialEq`, which must not be derived again, and has a
@@ -71,6 +129,22 @@ elements!(u8 => U8, u16 => U16, u32 => U32, u64 => U64, i8 => I8, i16 => I16, i3
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
+/// A field may have the name of a keyword, `r#type`, which is `type` in the schema. Other names than of
+/// ASCII letters, digits and `_`, and arrays of no elements, do not compile, and neither do so many fields
+/// that the schema may take more than [`Schema::MAX_TEXT`](crate::Schema::MAX_TEXT) bytes.
+///
+/// ```compile_fail
+/// slipring::message! {
+///     pub struct Message { pub größe: u64 }
+/// }
+/// ```
+///
+/// ```compile_fail
+/// slipring::message! {
+///     pub struct Message { pub time: u64, pub rest: [u8; 0] }
+/// }
+/// ```
+///
 /// Padding does not compile:
 ///
 /// ```compile_fail
@@ -102,6 +176,12 @@ macro_rules! message {
                 ::core::mem::align_of::<$name>() <= 8,
                 "a message field may be aligned to eight bytes at most"
             );
+            assert!(
+                $crate::message_text(stringify!($name))
+                    $( + $crate::field_text::<$type>(stringify!($field)) )+
+                    <= $crate::Schema::MAX_TEXT,
+                "this message has more fields than a schema holds: use arrays, or shorter names"
+            );
         };
 
         #[allow(
@@ -119,17 +199,53 @@ macro_rules! message {
         impl $crate::Plain for $name {
             fn schema() -> $crate::Schema {
                 $crate::Schema::new(
-                    stringify!($name),
+                    $crate::schema_name(stringify!($name)),
                     vec![$(
                         $crate::Field {
-                            name: stringify!($field).into(),
+                            name: $crate::schema_name(stringify!($field)).into(),
                             kind: <$type as $crate::Element>::KIND,
                             count: <$type as $crate::Element>::COUNT,
                         }
                     ),+],
                 )
-                .expect("a struct without padding has a schema")
+                .expect("checked while compiling")
             }
         }
     };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Ring;
+
+    crate::message! {
+        /// With names that are keywords.
+        struct r#Trade { time_ns: u64, r#type: u32, r#match: [u16; 2], _flags: [u8; 16] }
+    }
+
+    crate::message! {
+        struct A { a: u8 }
+    }
+
+    #[test]
+    fn keywords_are_names_without_their_mark() {
+        let schema = Trade::schema();
+        let text = "Trade{time_ns:u64,type:u32,match:u16[2],_flags:u8[16]}";
+        assert_eq!(schema.to_string(), text);
+        let ring = Ring::heap().schema(schema).create().unwrap();
+        assert!(ring.typed::<Trade>().is_ok());
+    }
+
+    #[test]
+    fn the_length_of_a_schema_is_known_while_compiling() {
+        let length = message_text("Trade")
+            + field_text::<u64>("time_ns")
+            + field_text::<u32>("r#type")
+            + field_text::<[u16; 2]>("r#match")
+            + field_text::<[u8; 16]>("_flags");
+        assert_eq!(length, Trade::schema().to_string().len());
+        let length = message_text("A") + field_text::<u8>("a");
+        assert_eq!(length, A::schema().to_string().len());
+    }
 }
