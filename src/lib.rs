@@ -70,8 +70,8 @@ pub use {
     },
     pipe::{duplex, pipe, pipe_with_capacity, Duplex, HandError, PipeReader, PipeWriter},
     queue::{
-        Delivery, Queue, QueueBuilder, QueueStatus, Receiver, SendError, Sender, TakeError,
-        PRIORITIES,
+        Delivery, Holder, Queue, QueueBuilder, QueueStatus, Receiver, ReceiverEntry, SendError,
+        Sender, TakeError, PRIORITIES,
     },
     registry::{
         default_directory, leftovers, leftovers_in, list, list_in, look_at, Entry, Leftover, Why,

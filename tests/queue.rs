@@ -215,7 +215,8 @@ fn refused() {
     // Held by somebody alive, the lane stays full, and it is said by whom.
     let full = sender.try_send(b"");
     assert!(
-        matches!(full, Err(SendError::Full { holder: Some(r) }) if r == row),
+        matches!(full, Err(SendError::Full { holder: Some(h) })
+            if (h.row, h.pid) == (row, std::process::id())),
         "{full:?}"
     );
     delivery.ack();

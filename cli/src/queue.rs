@@ -192,6 +192,7 @@ fn receive(arguments: &Receive) -> Outcome {
 pub fn show(name: &str, as_json: bool) -> Outcome {
     let queue = open(name)?;
     let status = queue.status()?;
+    let receivers = queue.receivers()?;
     let mut out = io::stdout().lock();
     if as_json {
         let object = json!({
@@ -205,6 +206,9 @@ pub fn show(name: &str, as_json: bool) -> Outcome {
             "senders": status.senders,
             "lanes": status.lanes,
             "receivers": status.receivers,
+            "held_by": receivers.iter().map(|r| json!({
+                "row": r.row, "pid": r.pid, "held": r.held, "alive": r.alive,
+            })).collect::<Vec<_>>(),
         });
         writeln!(out, "{object}")?;
         return Ok(());
@@ -233,5 +237,12 @@ pub fn show(name: &str, as_json: bool) -> Outcome {
         format!("{} in {} lanes", status.senders, status.lanes),
     )?;
     line("receivers", status.receivers.to_string())?;
+    for receiver in receivers {
+        let dead = if receiver.alive { "" } else { ", dead" };
+        line(
+            &format!("  row {}", receiver.row),
+            format!("process {} holds {}{dead}", receiver.pid, receiver.held),
+        )?;
+    }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! The list of lanes: E17. A receiver that remembers a version has every lane that was listed before.
 
 use slipring::layout::geometry::Geometry;
-use slipring::ring::lanes::{board_words, list, listed, raise, version, version_before};
+use slipring::ring::lanes::{board_words, list, listed, own, unlist, version, version_before};
 use slipring::segment::Memory;
 use slipring_loom_tests::*;
 
@@ -35,7 +35,7 @@ fn found() -> String {
         let memory = memory.clone();
         thread::spawn(move || {
             assert!(list(&memory, number, priority));
-            raise(&memory);
+            own(&memory, number, priority);
         })
     });
     let seen = memory.clone();
@@ -85,4 +85,28 @@ fn one_owner() -> String {
 #[test]
 fn a_number_is_given_once() {
     assert_outcomes(None, &["1"], one_owner);
+}
+
+/// A lane is unlisted, and taken up for another priority; a receiver looks meanwhile, and once more when
+/// that is done. It then has the lane under the priority it has now.
+fn moved() -> String {
+    let memory = queue();
+    assert!(list(&memory, 0, 3));
+    own(&memory, 0, 3);
+    let mut known = Known::default();
+    known.look(&memory);
+    let changed = memory.clone();
+    let owner = thread::spawn(move || {
+        unlist(&changed, 0);
+        own(&changed, 0, 7);
+    });
+    known.look(&memory);
+    owner.join().unwrap();
+    known.look(&memory);
+    format!("{:?}", known.lanes)
+}
+
+#[test]
+fn a_lane_that_changes_its_priority_is_found_there() {
+    assert_outcomes(None, &["[(0, 7)]"], moved);
 }

@@ -120,6 +120,9 @@ impl MailboxClient {
         if self.replies.is_none() {
             return Err(RequestError::OneWay);
         }
+        if self.mailbox.ring.canary().forked() {
+            return Err(RequestError::Send(SendError::Forked));
+        }
         let deadline = deadline.into();
         self.request += 1;
         self.await_reply_to(self.request);

@@ -48,6 +48,14 @@ impl RequestError {
 }
 
 impl ReplyError {
+    /// Whether the way to the client was missing, as opposed to what the caller gave.
+    pub(super) fn is_out_of_reach(&self) -> bool {
+        !matches!(
+            self,
+            Self::NotAsked | Self::Send(SendError::TooLarge { .. } | SendError::Forked)
+        )
+    }
+
     /// A number for this kind of error that never changes, for other languages.
     pub fn code(&self) -> u32 {
         match self {

@@ -21,6 +21,8 @@ use core::ops::Deref;
 const FIXED: usize = 24;
 /// The longest name.
 const MAX_NAME: usize = 64;
+/// How often a letter goes back whose client cannot be reached.
+const MOST_TRIES: u32 = 2;
 /// The most that comes before a body.
 pub const MAX_HEADER: u32 = (FIXED + MAX_NAME) as u32;
 
@@ -159,14 +161,19 @@ impl<'r> Letter<'r> {
     /// another receiver gets the letter, and its reply is late.
     ///
     /// # Errors
-    /// [`ReplyError`]; the letter goes back to the mailbox then.
+    /// [`ReplyError`]; the letter goes back to the mailbox then. If its client could not be reached, it goes
+    /// back twice, so that another receiver may try; after that it is done, and its client learns of it by its
+    /// deadline.
     pub fn reply(self, body: &[u8]) -> Result<Answer, ReplyError> {
         if !self.wants_reply() {
             return Err(ReplyError::NotAsked);
         }
-        let answer = self.outbox.send(Kind::Reply, self.from, body)?;
-        self.delivery.ack();
-        Ok(answer)
+        let answer = self.outbox.send(Kind::Reply, self.from, body);
+        let in_vain = answer.as_ref().is_err_and(ReplyError::is_out_of_reach);
+        if answer.is_ok() || in_vain && self.tries() > MOST_TRIES {
+            self.delivery.ack();
+        }
+        answer
     }
 
     /// Is done with the letter. If it was a request, its sender is told that there will be no reply.

@@ -5,10 +5,10 @@
 use super::letter::{Header, Kind, Letter, Return};
 use super::{awaited, count_late, replies_of, Mailbox, ReplyError};
 use crate::endpoint::{AttachError, ConsumerOptions, ProducerOptions};
-use crate::queue::{Queue, Receiver, SendError, Sender, TakeError};
+use crate::queue::{Queue, Receiver, SendError, Sender, TakeError, Taking};
 use crate::sync::Ordering::Relaxed;
 use crate::wait::Deadline;
-use std::collections::BTreeMap;
+use std::collections::btree_map::{BTreeMap, Entry};
 
 /// Takes letters out of a mailbox. Made by [`Mailbox::receiver`].
 ///
@@ -33,7 +33,9 @@ pub enum Answer {
 #[derive(Debug)]
 pub struct Outbox {
     mailbox: Mailbox,
-    senders: BTreeMap<u32, Sender>,
+    /// With when each was used last.
+    senders: BTreeMap<u32, (u64, Sender)>,
+    used: u64,
     strategy: ProducerOptions,
     message: Vec<u8>,
 }
@@ -45,6 +47,7 @@ impl MailboxReceiver {
             outbox: Outbox {
                 mailbox: mailbox.clone(),
                 senders: BTreeMap::new(),
+                used: 0,
                 strategy: ProducerOptions::new().strategy(options.strategy),
                 message: Vec::new(),
             },
@@ -67,8 +70,8 @@ impl MailboxReceiver {
         &mut self,
         deadline: impl Into<Deadline>,
     ) -> Result<Letter<'_>, TakeError> {
-        let delivery = self.letters.receive_until(deadline)?;
-        Ok(Letter::new(delivery, &mut self.outbox)?)
+        let deadline = deadline.into();
+        self.take(|letters| letters.take_wanted(deadline, |_| true))
     }
 
     /// Takes a letter if there is one.
@@ -76,8 +79,21 @@ impl MailboxReceiver {
     /// # Errors
     /// [`TakeError::Empty`].
     pub fn try_receive(&mut self) -> Result<Letter<'_>, TakeError> {
-        let delivery = self.letters.try_receive()?;
-        Ok(Letter::new(delivery, &mut self.outbox)?)
+        self.take(Receiver::try_take)
+    }
+
+    /// Takes a letter. If a client's lane cannot be opened, it may once others are let go.
+    fn take(
+        &mut self,
+        mut take: impl FnMut(&mut Receiver) -> Result<Taking, TakeError>,
+    ) -> Result<Letter<'_>, TakeError> {
+        let taking = loop {
+            match take(&mut self.letters) {
+                Err(TakeError::Open(_)) if self.outbox.let_go() => self.letters.refresh(),
+                taking => break taking?,
+            }
+        };
+        Ok(Letter::new(self.letters.taken(taking), &mut self.outbox)?)
     }
 
     /// Waits until there may be a letter, without taking it.
@@ -97,6 +113,9 @@ impl Outbox {
         to: Return,
         body: &[u8],
     ) -> Result<Answer, ReplyError> {
+        if self.mailbox.ring.canary().forked() {
+            return Err(SendError::Forked.into());
+        }
         let max = self.mailbox.message_bytes();
         if body.len() > max as usize {
             let len = body.len();
@@ -106,23 +125,34 @@ impl Outbox {
             count_late(&self.mailbox.ring);
             return Ok(Answer::Late);
         }
-        let sender = match self.senders.remove(&to.row) {
-            Some(sender) => sender,
-            None => {
-                let location = self.mailbox.location.child(&replies_of(to.row));
-                let queue = Queue::open_location(location)?;
-                queue
-                    .sender_with(self.strategy)
-                    .map_err(SendError::Attach)?
-            }
-        };
-        let sender = self.senders.entry(to.row).or_insert(sender);
         let header = Header {
             kind,
             from: to,
             name: "",
         };
         header.encode(body, &mut self.message);
+        // A client whose way back cannot be opened may be reached once others are let go: each takes
+        // descriptors.
+        let sent = self.pass_on(to.row);
+        match sent {
+            Err(error) if error.is_out_of_reach() && self.let_go() => self.pass_on(to.row),
+            sent => sent,
+        }
+    }
+
+    /// Puts the message on the way to the client in a row.
+    fn pass_on(&mut self, row: u32) -> Result<Answer, ReplyError> {
+        self.used += 1;
+        let (used, sender) = match self.senders.entry(row) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => {
+                let location = self.mailbox.location.child(&replies_of(row));
+                let queue = Queue::open_location(location)?;
+                let sender = queue.sender_with(self.strategy);
+                entry.insert((0, sender.map_err(SendError::Attach)?))
+            }
+        };
+        *used = self.used;
         match sender.try_send(&self.message) {
             Ok(_) => Ok(Answer::Sent),
             // A client that waits makes room, so this one does not.
@@ -130,8 +160,22 @@ impl Outbox {
                 count_late(&self.mailbox.ring);
                 Ok(Answer::Late)
             }
-            Err(error) => Err(error.into()),
+            Err(error) => {
+                self.senders.remove(&row);
+                Err(error.into())
+            }
         }
+    }
+
+    /// Lets go of the half of the clients that was not used for longest; whether there were any.
+    fn let_go(&mut self) -> bool {
+        let mut used: Vec<u64> = self.senders.values().map(|(used, _)| *used).collect();
+        used.sort_unstable();
+        let Some(middle) = used.get(used.len() / 2).copied() else {
+            return false;
+        };
+        self.senders.retain(|_, (used, _)| *used > middle);
+        true
     }
 
     fn is_awaited(&self, to: Return) -> bool {

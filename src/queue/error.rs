@@ -7,19 +7,28 @@ use crate::ring::Corrupt;
 use crate::segment::{CreateError, OpenError};
 use core::fmt;
 
+/// The receiver that is in the way of a sender.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// The row it holds.
+    pub row: u32,
+    /// Its process, in its own process namespace; 0 where that is not known.
+    pub pid: u32,
+}
+
 /// Why a message was not sent. Nothing of it is in the queue.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum SendError {
     /// The receivers are as many messages behind as the queue is deep.
     Full {
-        /// The row of the receiver that holds the oldest message, if one does.
-        holder: Option<u32>,
+        /// The receiver that holds the oldest message, if one does.
+        holder: Option<Holder>,
     },
     /// The same, until the deadline.
     TimedOut {
         /// As above.
-        holder: Option<u32>,
+        holder: Option<Holder>,
     },
     /// The message is larger than any may be.
     TooLarge {
@@ -94,12 +103,15 @@ impl TakeError {
     }
 }
 
-struct HeldBy(Option<u32>);
+struct HeldBy(Option<Holder>);
 
 impl fmt::Display for HeldBy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            Some(row) => write!(f, "the receiver in row {row} holds the oldest message"),
+            Some(Holder { row, pid }) => write!(
+                f,
+                "the receiver in row {row}, process {pid}, holds the oldest message"
+            ),
             None => f.write_str("no receiver has taken the oldest message"),
         }
     }

@@ -13,7 +13,7 @@ mod sender;
 
 pub use delivery::Delivery;
 pub(crate) use delivery::Taking;
-pub use error::{SendError, TakeError};
+pub use error::{Holder, SendError, TakeError};
 pub use receiver::Receiver;
 pub use sender::Sender;
 
@@ -22,7 +22,9 @@ use crate::layout::form::Form;
 use crate::layout::frame::frame_bytes;
 use crate::ring::lanes::{self, board_words, MAX_LANES};
 use crate::ring::take;
-use crate::segment::{CreateError, Location, MappingOptions, NameError, OpenError, RemoveError};
+use crate::segment::{
+    CreateError, Location, MappingOptions, NameError, OpenError, RemoveError, Role,
+};
 use std::path::Path;
 
 pub use crate::ring::lanes::PRIORITIES;
@@ -93,10 +95,23 @@ pub struct QueueStatus {
     pub held: u64,
     /// Lanes whose sender is alive.
     pub senders: u32,
-    /// Lanes there are.
+    /// Lanes that are in use: with an owner, or with messages, or so few that receivers keep them open.
     pub lanes: u32,
     /// Receivers that are alive.
     pub receivers: u32,
+}
+
+/// A receiver of a queue at some moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReceiverEntry {
+    /// The row it holds, as [`Holder::row`] and [`Receiver::row`] say it.
+    pub row: u32,
+    /// Its process, in its own process namespace.
+    pub pid: u32,
+    /// Messages that it has taken and neither acknowledged nor given back.
+    pub held: u64,
+    /// Whether it is alive. What a dead one holds goes back as soon as another process comes across it.
+    pub alive: bool,
 }
 
 impl QueueBuilder {
@@ -325,7 +340,7 @@ impl Queue {
             receivers: self.ring.live_rows(),
         };
         for (number, _) in lanes::listed(self.ring.segment().reader()) {
-            let lane = self.open_lane(number)?;
+            let lane = self.look_at_lane(number)?;
             let (waiting, held) = take::census(lane.segment().reader());
             status.waiting += waiting;
             status.held += held;
@@ -335,8 +350,40 @@ impl Queue {
         Ok(status)
     }
 
+    /// The receivers there are, and dead ones that still hold something, in order of their rows.
+    ///
+    /// # Errors
+    /// As [`status`](Self::status).
+    pub fn receivers(&self) -> Result<Vec<ReceiverEntry>, OpenError> {
+        self.expect_rows()?;
+        let mut held = vec![0; self.ring.max_readers() as usize];
+        for (number, _) in lanes::listed(self.ring.segment().reader()) {
+            take::add_held(self.look_at_lane(number)?.segment().reader(), &mut held);
+        }
+        let taken: Vec<u32> = self.ring.taken_rows().collect();
+        let rows = (0..).zip(held);
+        let entries = rows.filter_map(|(row, held)| {
+            let alive = taken.contains(&row) && self.ring.is_held(Role::Row(row)) != Some(false);
+            (alive || held > 0).then(|| ReceiverEntry {
+                row,
+                pid: self.ring.pid_of_row(row),
+                held,
+                alive,
+            })
+        });
+        Ok(entries.collect())
+    }
+
     /// That this user may use what receivers share.
     fn expect_rows(&self) -> Result<(), OpenError> {
+        if self.ring.canary().forked() {
+            let why = "this process is a fork of the one that opened the queue: open it again";
+            return Err(OpenError::Io {
+                what: "look into",
+                path: self.path().to_owned(),
+                source: std::io::Error::other(why),
+            });
+        }
         match self.ring.may_consume() {
             true => Ok(()),
             false => Err(OpenError::Permission {
@@ -351,21 +398,51 @@ impl Queue {
 
     /// Makes a new lane of this priority, or takes one that its maker did not live to list. The caller
     /// becomes its producer before another sender is likely to; if not, it asks again.
-    fn add_lane(&self, priority: u8) -> Result<Option<Ring>, CreateError> {
+    fn add_lane(&self, priority: u8) -> Result<Option<(u32, Ring)>, CreateError> {
         let memory = self.ring.segment().reader();
-        for number in lanes::unlisted(memory) {
+        for number in lanes::unused(memory) {
             let builder =
                 Builder::inside(&self.location, &name_of_lane(number)).like(&self.ring)?;
             let lane = lane_builder(builder, self.parameters()).create_or_open()?;
             if lanes::list(memory, number, priority) {
-                return Ok(Some(lane));
+                return Ok(Some((number, lane)));
             }
         }
         Ok(None)
     }
 
     fn open_lane(&self, number: u32) -> Result<Ring, OpenError> {
+        self.open_lane_with(number, MappingOptions::default())
+    }
+
+    /// Opens a lane for a look that is over soon.
+    fn look_at_lane(&self, number: u32) -> Result<Ring, OpenError> {
+        let mapping = MappingOptions {
+            populate: false,
+            ..MappingOptions::default()
+        };
+        self.open_lane_with(number, mapping)
+    }
+
+    fn open_lane_with(&self, number: u32, mapping: MappingOptions) -> Result<Ring, OpenError> {
         let location = self.location.child(&name_of_lane(number));
-        Ring::open_form(&location, MappingOptions::default(), Form::Lane)
+        Ring::open_form(&location, mapping, Form::Lane)
+    }
+
+    /// Unlists a lane that is empty and has no owner; whether it was one.
+    fn retire_lane(&self, number: u32, lane: &Ring) -> bool {
+        let memory = lane.segment().reader();
+        if lane.is_held(Role::Producer) != Some(false) || !take::is_empty(memory) {
+            return false;
+        }
+        // As long as this is held, no sender begins there.
+        let Ok(Some(_held)) = lane.acquire(Role::Producer) else {
+            return false;
+        };
+        let empty = take::is_empty(memory);
+        if empty {
+            lanes::unlist(self.ring.segment().reader(), number);
+        }
+        empty
     }
 }

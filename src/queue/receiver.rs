@@ -12,10 +12,10 @@ use crate::layout::lines::{Bell, RowState};
 use crate::ring::lanes;
 use crate::ring::take::{return_all, Taken, Taker};
 use crate::ring::Corrupt;
-use crate::segment::{Canary, Held, Role};
+use crate::segment::{Canary, Held, OpenError, Role};
 use crate::sync::Ordering::Relaxed;
 use crate::wait::{bell, until, Deadline, Outcome, Pace, Read, Since, Waited, Waker};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::marker::PhantomData;
 
 /// Takes messages out of a queue.
@@ -37,6 +37,8 @@ pub struct Receiver {
     damaged: BTreeSet<u32>,
     unopened: BTreeSet<u32>,
     report: Option<TakeError>,
+    /// Which lane was looked after last.
+    looked: usize,
     pub(super) row: u32,
     pace: Pace,
     /// What it finished, of all lanes.
@@ -72,6 +74,9 @@ pub(super) struct Lane {
     space: Waker,
 }
 
+/// As many lanes are kept open though they are empty and have no owner: a sender that comes back finds its
+/// receivers ready.
+const KEPT: usize = 16;
 /// After how many turns in a row that found nothing a lane that is still a lap behind counts as damaged.
 const FRUITLESS: u32 = 1000;
 
@@ -109,6 +114,7 @@ impl Receiver {
             damaged: BTreeSet::new(),
             unopened: BTreeSet::new(),
             report: None,
+            looked: 0,
             row,
             // One lane's capacity stands for all.
             pace: Pace::new(
@@ -193,6 +199,11 @@ impl Receiver {
         }
     }
 
+    /// Takes a message if there is one.
+    pub(crate) fn try_take(&mut self) -> Result<Taking, TakeError> {
+        Ok(self.try_receive()?.keep())
+    }
+
     /// The message that was taken last.
     pub(crate) fn taken(&mut self, _: Taking) -> Delivery<'_> {
         Delivery::new(self)
@@ -213,6 +224,9 @@ impl Receiver {
     /// # Errors
     /// [`TakeError::TimedOut`].
     pub fn wait_until(&mut self, deadline: impl Into<Deadline>) -> Result<(), TakeError> {
+        if self.canary.disturbed() {
+            self.look_into_it()?;
+        }
         match self.wait(deadline.into()) {
             Outcome::TimedOut => Err(TakeError::TimedOut),
             Outcome::Gone => Err(TakeError::Poisoned),
@@ -305,7 +319,14 @@ impl Receiver {
         self.damaged.insert(group.lanes.remove(lane).number);
         group.turn = 0;
         self.groups.retain(|group| !group.lanes.is_empty());
+        self.report(why);
+    }
+
+    /// Has the next call report this, if it has nothing else to report.
+    fn report(&mut self, why: TakeError) {
         self.report.get_or_insert(why);
+        // So that the short way leads to it.
+        self.version = self.version.wrapping_sub(1);
     }
 
     /// Sets aside lanes of which this is true.
@@ -347,40 +368,83 @@ impl Receiver {
         self.groups.iter().flat_map(|group| &group.lanes)
     }
 
-    /// Opens lanes that were added, and those that could not be opened before. One that cannot be opened
-    /// is reported once and stops no other.
+    /// Opens lanes that were added, and those that could not be opened before, and closes those that are no
+    /// longer listed. One that cannot be opened is reported once and stops no other.
     #[cold]
-    fn refresh(&mut self) {
+    pub(crate) fn refresh(&mut self) {
         let memory = self.queue.ring.segment().reader().clone();
         self.version = lanes::version_before(&memory);
-        let known: BTreeSet<u32> = self.lanes().map(|lane| lane.number).collect();
-        for (number, priority) in lanes::listed(&memory) {
-            if known.contains(&number) || self.damaged.contains(&number) {
+        let mut wanted: BTreeMap<u32, u8> = lanes::listed(&memory).collect();
+        let mut moved = Vec::new();
+        for group in &mut self.groups {
+            group.turn = 0;
+            let changed = |lane: &mut Lane| wanted.get(&lane.number) != Some(&group.priority);
+            moved.extend(group.lanes.extract_if(.., changed));
+        }
+        self.groups.retain(|group| !group.lanes.is_empty());
+        for lane in moved {
+            if let Some(priority) = wanted.get(&lane.number) {
+                self.insert(lane, *priority);
+            }
+        }
+        wanted.retain(|number, _| !self.lanes().any(|lane| lane.number == *number));
+        self.unopened.retain(|number| wanted.contains_key(number));
+        for (number, priority) in wanted {
+            if self.damaged.contains(&number) {
                 continue;
             }
             match self.open(number) {
                 Ok(lane) => {
                     self.unopened.remove(&number);
-                    self.insert(lane, priority);
+                    lane.into_iter()
+                        .for_each(|lane| self.insert(lane, priority));
                 }
                 Err(error) => {
                     if self.unopened.insert(number) {
-                        self.report.get_or_insert(error);
+                        self.report(error);
                     }
                 }
             }
         }
     }
 
-    /// Opens a lane, of which only the memory is kept: it costs no descriptor.
-    fn open(&self, number: u32) -> Result<Lane, TakeError> {
+    /// Opens a lane, of which only the memory is kept: it costs no descriptor. `None` if there are many and
+    /// it was needed by nobody.
+    fn open(&self, number: u32) -> Result<Option<Lane>, TakeError> {
         let ring = self.queue.open_lane(number)?;
+        if self.lanes().count() >= KEPT && self.queue.retire_lane(number, &ring) {
+            return Ok(None);
+        }
         let taker = Taker::attach(ring.segment().reader(), self.row)?;
-        Ok(Lane {
+        Ok(Some(Lane {
             number,
             taker,
             space: Waker::default(),
-        })
+        }))
+    }
+
+    /// Looks at one of the lanes, another one each time: whether its files are still whole, and, if there
+    /// are many, whether it is needed.
+    fn look_after_a_lane(&mut self) {
+        let count = self.lanes().count();
+        self.looked = self.looked.wrapping_add(1);
+        let Some(number) = self
+            .lanes()
+            .nth(self.looked % count.max(1))
+            .map(|lane| lane.number)
+        else {
+            return;
+        };
+        match self.queue.look_at_lane(number) {
+            Ok(ring) if count > KEPT => {
+                self.queue.retire_lane(number, &ring);
+            }
+            Err(OpenError::Truncated { .. }) => {
+                self.set_aside_if(|lane| lane.number == number, || TakeError::Poisoned);
+            }
+            // What cannot be opened now is mapped all the same.
+            Ok(_) | Err(_) => {}
+        }
     }
 
     fn insert(&mut self, lane: Lane, priority: u8) {
@@ -478,14 +542,23 @@ impl Receiver {
         &self.groups[self.found.group].lanes[self.found.lane]
     }
 
+    /// As the list says it: as long as a message of it is held the lane stays what it is, while this
+    /// receiver may not know yet that the lane has changed its priority before.
     pub(super) fn priority(&self) -> u8 {
-        self.groups[self.found.group].priority
+        let group = &self.groups[self.found.group];
+        let number = group.lanes[self.found.lane].number;
+        let said = lanes::priority(self.queue.ring.segment().reader(), number);
+        said.unwrap_or(group.priority)
     }
 
     /// The message goes back to the queue.
     #[inline(always)]
     pub(super) fn give_back(&mut self) {
         self.out = false;
+        // What a fork inherits is its parent's, and the memory is not there.
+        if self.canary.forked() {
+            return;
+        }
         self.lane().taker.give_back(self.found.taken);
         self.wake_receivers();
     }
@@ -494,6 +567,9 @@ impl Receiver {
     #[inline(always)]
     pub(super) fn finish(&mut self) {
         self.out = false;
+        if self.canary.forked() {
+            return;
+        }
         let found = &self.found;
         let lane = &mut self.groups[found.group].lanes[found.lane];
         lane.taker.finish(found.taken);
@@ -522,6 +598,7 @@ impl Waited for Receiver {
 
     fn gone(&mut self) -> bool {
         self.sweep();
+        self.look_after_a_lane();
         self.queue.ring.is_poisoned()
     }
 }

@@ -4,12 +4,12 @@
 //! the consumer that stands in for all receivers. The short way is that of a bare ring and one
 //! comparison.
 
-use super::error::SendError;
+use super::error::{Holder, SendError};
 use super::{Queue, PRIORITIES};
 use crate::endpoint::{AttachError, Producer, ProducerOptions, Ring, TryPublishError};
 use crate::layout::lines::Bell;
 use crate::ring::lanes;
-use crate::ring::take::{return_all, Keeper, KEEPER_ROW};
+use crate::ring::take::{is_empty, return_all, Keeper, KEEPER_ROW};
 use crate::ring::Corrupt;
 use crate::segment::{Canary, Held, Role};
 use crate::wait::{until, Deadline, Outcome, Since, Waited, Waker};
@@ -161,6 +161,10 @@ impl Sender {
     #[cold]
     #[inline(never)]
     fn try_send_slowly(&mut self, message: &[u8], priority: u8) -> Result<u64, SendError> {
+        // The memory is not there in a fork.
+        if self.canary.forked() {
+            return Err(SendError::Forked);
+        }
         if message.len() > self.max as usize {
             return Err(SendError::TooLarge {
                 len: message.len(),
@@ -173,13 +177,13 @@ impl Sender {
         let Some(Some(lane)) = self.lanes.get_mut(usize::from(priority)) else {
             return Err(SendError::NoLane);
         };
-        let mut sent = lane.try_send(message);
+        let mut sent = lane.try_send(message, &self.queue);
         // What a wait does now and then, for callers that never wait long enough.
         if matches!(sent, Err(SendError::Full { .. })) && self.asked.due() {
             if lane.look_after_the_dead(&self.queue) {
                 return Err(SendError::Poisoned);
             }
-            sent = lane.try_send(message);
+            sent = lane.try_send(message, &self.queue);
         }
         let sequence = sent?;
         if let Some(control) = self.queue.ring.segment().reader().control() {
@@ -246,28 +250,45 @@ impl Sender {
             return Err(SendError::Forked);
         }
         let memory = self.queue.ring.segment().reader().clone();
-        for (number, of) in lanes::listed(&memory) {
-            if of == priority {
-                let ring = self.queue.open_lane(number)?;
-                if let Some(lane) = Lane::own(ring, self.options)? {
-                    return Ok(self.begin(lane, priority));
+        let of_ours = lanes::listed(&memory).filter(|(_, of)| *of == priority);
+        let known: Vec<u32> = of_ours.map(|(number, _)| number).collect();
+        // A lane that is damaged or cut short stops nobody as long as there is another.
+        let mut refused = None;
+        for number in known.into_iter().chain(lanes::idle(&memory, priority)) {
+            match self.take_over(number) {
+                Ok(Some(lane)) => return Ok(self.begin(number, lane, priority)),
+                Ok(None) => {}
+                Err(error) => refused = refused.or(Some(error)),
+            }
+        }
+        while let Some((number, ring)) = self.queue.add_lane(priority)? {
+            // A sender that looked for a lane may have been faster.
+            if let Some(lane) = Lane::own(ring, self.options)? {
+                return Ok(self.begin(number, lane, priority));
+            }
+        }
+        // The last resort: lanes of other priorities that no receiver has found empty yet.
+        for (number, _) in lanes::listed(&memory) {
+            if let Ok(Some(lane)) = self.take_over(number) {
+                if is_empty(lane.ring.segment().reader()) {
+                    return Ok(self.begin(number, lane, priority));
                 }
             }
         }
-        while let Some(ring) = self.queue.add_lane(priority)? {
-            // A sender that looked for a lane may have been faster.
-            if let Some(lane) = Lane::own(ring, self.options)? {
-                return Ok(self.begin(lane, priority));
-            }
-        }
-        Err(SendError::NoLane)
+        Err(refused.unwrap_or(SendError::NoLane))
+    }
+
+    /// Becomes the owner of a lane that is there; `None` if another process is.
+    fn take_over(&self, number: u32) -> Result<Option<Box<Lane>>, SendError> {
+        let ring = self.queue.open_lane(number)?;
+        Ok(Lane::own(ring, self.options)?)
     }
 
     /// Tells receivers of a lane before it is used. A lane that was listed before is announced too: its
-    /// last owner may have died before it came to that.
-    fn begin(&mut self, lane: Box<Lane>, priority: u8) -> &mut Lane {
+    /// last owner may have died before it came to that, and a receiver may have found it empty meanwhile.
+    fn begin(&mut self, number: u32, lane: Box<Lane>, priority: u8) -> &mut Lane {
         let memory = self.queue.ring.segment().reader();
-        lanes::raise(memory);
+        lanes::own(memory, number, priority);
         if let Some(control) = memory.control() {
             crate::wait::bell::ring_now(&control.data);
         }
@@ -300,7 +321,7 @@ impl Lane {
     }
 
     #[inline(always)]
-    fn try_send(&mut self, message: &[u8]) -> Result<u64, SendError> {
+    fn try_send(&mut self, message: &[u8], queue: &Queue) -> Result<u64, SendError> {
         loop {
             if self.keeper.has_word(self.producer.next_sequence()) {
                 match self.producer.try_publish(message) {
@@ -313,7 +334,11 @@ impl Lane {
                 }
             }
             if self.keeper.reclaim(self.producer.next_sequence()) == 0 {
-                let (_, holder) = self.keeper.oldest();
+                let (_, row) = self.keeper.oldest();
+                let holder = row.map(|row| Holder {
+                    row,
+                    pid: queue.ring.pid_of_row(row),
+                });
                 return Err(SendError::Full { holder });
             }
         }

@@ -4,6 +4,9 @@
 //! and in word 0 a version. Whoever became the owner of a lane raises the version before it sends anything
 //! there (E17), so a receiver that has read the list since has every lane in which there can be a message.
 //! An owner that dies between listing and raising has sent nothing; the next one raises again.
+//!
+//! A lane that is empty and has no owner is unlisted by a receiver that finds it so, under the lock of its
+//! producer, and then costs nobody anything until a sender takes it up again.
 
 use crate::segment::Memory;
 use crate::sync::{ord, AtomicU64, Ordering::Relaxed};
@@ -46,32 +49,103 @@ pub fn version_before(memory: &Memory) -> u64 {
         .map_or(0, |word| word.load(ord!(E17 version: Acquire)))
 }
 
-/// Makes receivers look at the list. Called by the owner of a lane, after it is listed and before the
-/// first message.
-pub fn raise(memory: &Memory) {
-    if let Some(word) = memory.board(0) {
-        word.fetch_add(1, ord!(E17 raise: Release));
+/// What the word of a lane says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Said {
+    /// There is no such lane.
+    Nothing,
+    /// A lane of this priority.
+    Listed(u8),
+    /// A lane of this priority that was unlisted, since it was empty and had no owner.
+    Idle(u8),
+}
+
+impl Said {
+    fn of(word: u64) -> Option<Self> {
+        let priorities = u64::from(PRIORITIES);
+        match word.checked_sub(1) {
+            None => Some(Self::Nothing),
+            Some(said) if said < priorities => Some(Self::Listed(said as u8)),
+            Some(said) if said < 2 * priorities => Some(Self::Idle((said - priorities) as u8)),
+            Some(_) => None,
+        }
+    }
+
+    const fn word(self) -> u64 {
+        match self {
+            Self::Nothing => 0,
+            Self::Listed(priority) => 1 + priority as u64,
+            Self::Idle(priority) => 1 + PRIORITIES as u64 + priority as u64,
+        }
     }
 }
 
-/// The numbers and priorities of all lanes.
-pub fn listed(memory: &Memory) -> impl Iterator<Item = (u32, u8)> + '_ {
+fn said(memory: &Memory) -> impl Iterator<Item = (u32, Said)> + '_ {
     numbers(memory).filter_map(|number| {
-        let said = word(memory, number)?.load(Relaxed);
-        let priority = u8::try_from(said.checked_sub(1)?).ok()?;
-        (priority < PRIORITIES).then_some((number, priority))
+        let said = Said::of(word(memory, number)?.load(Relaxed))?;
+        Some((number, said))
     })
 }
 
-/// The numbers that no lane has.
-pub fn unlisted(memory: &Memory) -> impl Iterator<Item = u32> + '_ {
-    numbers(memory)
-        .filter(|number| word(memory, *number).is_some_and(|word| word.load(Relaxed) == 0))
+/// The numbers and priorities of all lanes in which there may be a message.
+pub fn listed(memory: &Memory) -> impl Iterator<Item = (u32, u8)> + '_ {
+    said(memory).filter_map(|(number, said)| match said {
+        Said::Listed(priority) => Some((number, priority)),
+        _ => None,
+    })
 }
 
-/// Lists a lane whose ring is there. Returns `false` if another process was faster with this number.
+/// The numbers of lanes that nobody needs, those that had this priority first.
+pub fn idle(memory: &Memory, priority: u8) -> impl Iterator<Item = u32> + '_ {
+    let of = move |same: bool| {
+        said(memory).filter_map(move |(number, said)| match said {
+            Said::Idle(had) if (had == priority) == same => Some(number),
+            _ => None,
+        })
+    };
+    of(true).chain(of(false))
+}
+
+/// The numbers that no lane has.
+pub fn unused(memory: &Memory) -> impl Iterator<Item = u32> + '_ {
+    said(memory).filter_map(|(number, said)| (said == Said::Nothing).then_some(number))
+}
+
+/// The priority of a lane that is listed.
+pub fn priority(memory: &Memory, number: u32) -> Option<u8> {
+    match Said::of(word(memory, number)?.load(Relaxed))? {
+        Said::Listed(priority) => Some(priority),
+        _ => None,
+    }
+}
+
+/// Lists a new lane whose ring is there. Returns `false` if another process was faster with this number.
 pub fn list(memory: &Memory, number: u32, priority: u8) -> bool {
-    let listed = u64::from(priority) + 1;
+    let listed = Said::Listed(priority).word();
     word(memory, number)
         .is_some_and(|word| word.compare_exchange(0, listed, Relaxed, Relaxed).is_ok())
+}
+
+/// Lists a lane under a priority, whatever it was, and makes receivers look. Only its owner may: as long as
+/// that holds the lock of the lane's producer, no other process changes the word.
+pub fn own(memory: &Memory, number: u32, priority: u8) {
+    if let Some(word) = word(memory, number) {
+        word.store(Said::Listed(priority).word(), Relaxed);
+    }
+    raise(memory);
+}
+
+/// Unlists a lane that is empty. Only who holds the lock of its producer may.
+pub fn unlist(memory: &Memory, number: u32) {
+    if let (Some(word), Some(priority)) = (word(memory, number), priority(memory, number)) {
+        word.store(Said::Idle(priority).word(), Relaxed);
+        raise(memory);
+    }
+}
+
+/// Makes receivers look at the list.
+fn raise(memory: &Memory) {
+    if let Some(word) = memory.board(0) {
+        word.fetch_add(1, ord!(E17 raise: Release));
+    }
 }

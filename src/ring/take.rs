@@ -12,9 +12,13 @@
 //! for, by takers and by the next keeper, who takes the row over as it is: the index knows only the first
 //! frame of each block, and in a full ring that of the oldest block is gone.
 
+mod census;
+
+pub use census::{add_held, census, is_empty};
+
 use super::consumer::Consumer;
-use super::index::{boundary_at, overtaken, place, step, Step};
-use super::{ahead, Boundary, Corrupt, Frame, Start};
+use super::index::{boundary_at, overtaken, step, Step};
+use super::{ahead, Boundary, Corrupt, Frame};
 use crate::layout::frame::{CommitWord, WORD};
 use crate::segment::{prefetch_for_write, Memory};
 use crate::sync::{edge_fence, ord, AtomicU64, Ordering::Relaxed, MODELLED};
@@ -433,30 +437,6 @@ pub fn return_all(memory: &Memory, taker: u32) -> u32 {
     }
     announce(&board);
     count
-}
-
-/// How many messages wait, and how many are held, at some moment during the call.
-pub fn census(memory: &Memory) -> (u64, u64) {
-    let Some(board) = Board::new(memory) else {
-        return (0, 0);
-    };
-    let (Ok(Some(oldest)), Ok(latest)) = (oldest(memory), place(memory, Start::Latest, 0)) else {
-        return (0, 0);
-    };
-    let (mut waiting, mut held) = (0, 0);
-    let published = latest.sequence.wrapping_sub(oldest.sequence);
-    for offset in 0..published.min(u64::from(board.depth)) {
-        // Nothing older than the depth can be anything but done.
-        let sequence = latest.sequence.wrapping_sub(offset + 1);
-        if let Some((word, lap)) = board.word(sequence) {
-            let word = TakeWord(word.load(Relaxed));
-            if word.lap() == lap & LAP_BITS {
-                held += u64::from(word.taker().is_some());
-                waiting += u64::from(word.waits(lap));
-            }
-        }
-    }
-    (waiting, held)
 }
 
 /// What the producer's process keeps so that nothing is overwritten that is not done: a consumer in

@@ -1,0 +1,64 @@
+//! What is in a lane at some moment: what waits, what is held, and by whom.
+//!
+//! Layer 3, no unsafe code. Takers go on meanwhile, so a count is one that was true of each message at some
+//! time during the call. That a lane is empty is certain only for who holds the lock of its producer.
+
+use super::{oldest, Board, TakeWord, LAP_BITS};
+use crate::ring::index::{place, Nowhere};
+use crate::ring::{Corrupt, Start};
+use crate::segment::Memory;
+use crate::sync::Ordering::Relaxed;
+
+/// Shows every message that is not done: its taker, or `None` if it waits. Returns `false` if the lane
+/// changed too fast to be looked at.
+fn undone(memory: &Memory, mut show: impl FnMut(Option<u32>)) -> Result<bool, Corrupt> {
+    let board = Board::new(memory).ok_or(Corrupt::Index)?;
+    let Some(oldest) = oldest(memory)? else {
+        return Ok(false);
+    };
+    let latest = match place(memory, Start::Latest, 0) {
+        Ok(latest) => latest,
+        Err(Nowhere::Corrupt(corrupt)) => return Err(corrupt),
+        Err(_) => return Ok(false),
+    };
+    let published = latest.sequence.wrapping_sub(oldest.sequence);
+    for offset in 0..published.min(u64::from(board.depth)) {
+        // Nothing older than the depth can be anything but done.
+        let sequence = latest.sequence.wrapping_sub(offset + 1);
+        if let Some((word, lap)) = board.word(sequence) {
+            let word = TakeWord(word.load(Relaxed));
+            if word.lap() == lap & LAP_BITS && (word.taker().is_some() || word.waits(lap)) {
+                show(word.taker());
+            }
+        }
+    }
+    Ok(true)
+}
+
+/// How many messages wait, and how many are held.
+pub fn census(memory: &Memory) -> (u64, u64) {
+    let (mut waiting, mut held) = (0, 0);
+    let counted = undone(memory, |taker| match taker {
+        Some(_) => held += 1,
+        None => waiting += 1,
+    });
+    // What cannot be counted is reported by those who receive.
+    let _ = counted;
+    (waiting, held)
+}
+
+/// Adds how many messages each taker holds, by its number.
+pub fn add_held(memory: &Memory, held: &mut [u64]) {
+    let counted = undone(memory, |taker| {
+        if let Some(count) = taker.and_then(|taker| held.get_mut(taker as usize)) {
+            *count += 1;
+        }
+    });
+    let _ = counted;
+}
+
+/// Whether every message is done. A lane that is damaged is not empty.
+pub fn is_empty(memory: &Memory) -> bool {
+    let mut empty = true;
+    undone(memory, |_| empty = false) == Ok(true) && empty
+}
