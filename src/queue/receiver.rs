@@ -325,8 +325,13 @@ impl Receiver {
     /// Has the next call report this, if it has nothing else to report.
     fn report(&mut self, why: TakeError) {
         self.report.get_or_insert(why);
-        // So that the short way leads to it.
-        self.version = self.version.wrapping_sub(1);
+        self.leave_the_short_way();
+    }
+
+    /// The short way is for receivers that know the list.
+    fn leave_the_short_way(&mut self) {
+        let version = lanes::version(self.queue.ring.segment().reader());
+        self.version = version.wrapping_sub(1);
     }
 
     /// Sets aside lanes of which this is true.
@@ -405,6 +410,9 @@ impl Receiver {
                     }
                 }
             }
+        }
+        if self.report.is_some() {
+            self.leave_the_short_way();
         }
     }
 
