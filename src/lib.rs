@@ -53,8 +53,8 @@ pub use {
     broker::{Access, Broker, BrokerError, ConnectError},
     endpoint::{
         AttachError, Batch, Builder, Claim, Conflatable, Conflated, ConflatedMessage, Conflation,
-        Consumer, ConsumerOptions, Latencies, Message, Observer, ObserverOptions, Payload,
-        Producer, ProducerOptions, PublishBatch, PublishError, ReaderStatus, ReceiveError,
+        Consumer, ConsumerOptions, Difference, Latencies, Message, Observer, ObserverOptions,
+        Payload, Producer, ProducerOptions, PublishBatch, PublishError, ReaderStatus, ReceiveError,
         Received, Ring, RingFiles, RingStatus, Source, TryPublishError, TryReceiveError, WaitSet,
     },
     fifo::{Fifo, FifoBuilder},
@@ -77,7 +77,9 @@ pub use {
         default_directory, leftovers, leftovers_in, list, list_in, look_at, Entry, Leftover, Why,
     },
     ring::{consumer::Epoch, observer::Resume, Corrupt, Start},
-    segment::{guard_against_truncation, CreateError, NameError, OpenError, RemoveError},
+    segment::{
+        guard_against_truncation, trust_owner, CreateError, NameError, OpenError, RemoveError,
+    },
     semaphore::{AcquireError, Permit, Semaphore, SemaphoreBuilder, SemaphoreStatus},
     shared::{Shared, SharedBuilder, SharedError, SharedGuard},
     signals::{

@@ -53,3 +53,24 @@ fn a_segment_that_is_too_small_or_foreign_is_refused() {
         Err(OpenError::Description { .. })
     ));
 }
+
+#[test]
+fn a_segment_of_another_user_is_refused() {
+    let builder = Ring::heap().capacity_bytes(8192);
+    let bytes = builder.segment_bytes().unwrap() as usize;
+    let segment = ShmemConf::new().size(bytes).create().unwrap();
+    let id = segment.get_os_id().to_owned();
+    let ring = builder.create_in(segment).unwrap();
+    let file = format!("/dev/shm/{}", id.trim_start_matches('/'));
+    if std::os::unix::fs::chown(file, Some(65534), None).is_err() {
+        eprintln!("skipped: only root can give files away");
+        return;
+    }
+    let other = ShmemConf::new().os_id(&id).open().unwrap();
+    let refused = Ring::adopt(other).unwrap_err();
+    assert!(
+        matches!(refused, OpenError::Stranger { owner: 65534, .. }),
+        "{refused}"
+    );
+    drop(ring);
+}

@@ -127,7 +127,7 @@ fn modes_are_exact_whatever_the_umask() {
 fn what_is_not_there_is_not_found() {
     let (_directory, path) = scratch();
     assert!(
-        matches!(Ring::open_at(&path), Err(OpenError::NotFound { path: named }) if named == path)
+        matches!(Ring::open_at(&path), Err(OpenError::NotFound { path: named, .. }) if named == path)
     );
     let nowhere = path.join("deeper").join("ring");
     let created = Ring::builder_at(&nowhere).create();
@@ -433,4 +433,164 @@ fn only_what_nobody_holds_is_left_over() {
     let found = leftovers_in(scratch.path()).unwrap().pop().unwrap();
     assert_eq!(found.why, Why::Half);
     assert!(found.remove().unwrap() && !half.exists());
+}
+
+fn cut(file: &Path, len: u64) {
+    let file = fs::OpenOptions::new().write(true).open(file).unwrap();
+    file.set_len(len).unwrap();
+}
+
+/// Whether a ring that something was done to is removed as its message says, once no process uses it.
+#[test]
+fn damaged_rings_can_be_removed_while_no_lock_is_held() {
+    type Damage = fn(&Path);
+    let damages: [(&str, Damage); 8] = [
+        ("cut short", |path| cut(&path.join("stream"), 100)),
+        ("cut short, control", |path| cut(&path.join("control"), 0)),
+        ("foreign", |path| {
+            fs::write(path.join("stream"), [7; 8192]).unwrap()
+        }),
+        ("another version", |path| {
+            let mut bytes = fs::read(path.join("stream")).unwrap();
+            bytes[8] = 77;
+            fs::write(path.join("stream"), bytes).unwrap();
+        }),
+        ("mixed", |path| {
+            let (_other, other) = created();
+            fs::copy(other.join("control"), path.join("control")).unwrap();
+        }),
+        ("no stream", |path| {
+            fs::remove_file(path.join("stream")).unwrap()
+        }),
+        ("no lock", |path| {
+            fs::remove_file(path.join("lock")).unwrap()
+        }),
+        ("a link", |path| {
+            fs::remove_file(path.join("control")).unwrap();
+            symlink("nowhere", path.join("control")).unwrap();
+        }),
+    ];
+    // Those that are attached lose pages, which is a signal otherwise.
+    slipring::guard_against_truncation().unwrap();
+    for (what, damage) in damages {
+        let (directory, path) = scratch();
+        let queue = slipring::Queue::builder_at(&path).depth(4).create();
+        let sender = queue.as_ref().unwrap().sender().unwrap();
+        let receiver = queue.unwrap().receiver().unwrap();
+        damage(&path);
+        if what != "no lock" {
+            let refused = Ring::remove_at(&path, false).unwrap_err();
+            assert!(
+                matches!(refused, RemoveError::InUse { rows: 1, .. }),
+                "{what}: {refused}"
+            );
+        }
+        let damaged = || {
+            let left = slipring::leftovers_in(directory.path()).unwrap();
+            left.iter().any(|left| left.why == slipring::Why::Damaged)
+        };
+        assert!(what == "no lock" || !damaged(), "{what}: in use");
+        drop((sender, receiver));
+        // Another program may still use one of another version, and a link was put there by another hand.
+        let left = !["another version", "a link"].contains(&what);
+        assert_eq!(damaged(), left, "{what}");
+        Ring::remove_at(&path, false).unwrap_or_else(|error| panic!("{what}: {error}"));
+        assert_eq!(entries(directory.path()), [""; 0], "{what}");
+        // And in a ring inside it.
+        slipring::Mailbox::builder_at(&path).create().unwrap();
+        damage(&path.join("letters"));
+        Ring::remove_at(&path, false).unwrap_or_else(|error| panic!("{what}: {error}"));
+        assert_eq!(entries(directory.path()), [""; 0], "{what}");
+    }
+}
+
+#[test]
+fn what_is_no_ring_is_not_removed_even_by_force() {
+    let (directory, path) = created();
+    let rings = directory.path().join("rings");
+    fs::create_dir_all(rings.join("deep/deeper")).unwrap();
+    Ring::builder_at(rings.join("inner")).create().unwrap();
+    fs::write(path.join("notes"), "mine").unwrap();
+    fs::create_dir(path.join("empty")).unwrap();
+    for force in [false, true] {
+        for other in [&path, &rings] {
+            let refused = Ring::remove_at(other, force).unwrap_err();
+            assert!(
+                matches!(refused, RemoveError::Open(OpenError::Untrusted { .. })),
+                "{refused}"
+            );
+        }
+    }
+    assert_eq!(fs::read(path.join("notes")).unwrap(), b"mine");
+    assert!(rings.join("deep/deeper").exists());
+    Ring::open_at(rings.join("inner")).unwrap();
+    Ring::open_at(&path).unwrap();
+    fs::remove_file(path.join("notes")).unwrap();
+    Ring::remove_at(&path, false).unwrap();
+}
+
+#[test]
+fn what_is_missing_is_called_by_its_form() {
+    let (_directory, path) = scratch();
+    let said = |error: OpenError| {
+        let said = error.to_string();
+        assert!(matches!(error, OpenError::NotFound { .. }), "{said}");
+        said.split(" at ").next().unwrap().to_owned()
+    };
+    assert_eq!(said(Ring::open_at(&path).unwrap_err()), "no ring");
+    assert_eq!(
+        said(slipring::Queue::open_at(&path).unwrap_err()),
+        "no queue"
+    );
+    assert_eq!(said(slipring::Fifo::open_at(&path).unwrap_err()), "no pipe");
+    assert_eq!(
+        said(slipring::Semaphore::open_at(&path).unwrap_err()),
+        "no semaphore"
+    );
+    assert_eq!(
+        said(slipring::Signals::open_at(&path).unwrap_err()),
+        "no signals"
+    );
+    let error = slipring::Mailbox::open_at(&path).unwrap_err();
+    assert!(error.to_string().starts_with("no mailbox at "), "{error}");
+}
+
+#[test]
+fn settings_that_differ_are_told() {
+    let (_directory, path) = scratch();
+    let created = Ring::builder_at(&path).create_or_open().unwrap();
+    assert!(created.differences().is_empty());
+    let same = Ring::builder_at(&path).create_or_open().unwrap();
+    assert!(same.differences().is_empty());
+    let builder = Ring::builder_at(&path)
+        .capacity_bytes(8192)
+        .frame_align(64)
+        .max_readers(100)
+        .first_sequence(7)
+        .evict_after(std::time::Duration::from_millis(50))
+        .stamps(true)
+        .huge_pages(true)
+        .mode(0o664);
+    let other = builder.create_or_open().unwrap();
+    let said: Vec<String> = other.differences().iter().map(|d| d.to_string()).collect();
+    assert_eq!(
+        said,
+        [
+            "capacity: 1048576, not 8192",
+            "frame alignment: 8, not 64",
+            "first sequence: 0, not 7",
+            "evicts after: never, not 50ms",
+            "stamps: no, not yes",
+            "huge pages: no, not yes",
+            "readers: 32, not 100",
+            "mode: 0600, not 0664",
+        ]
+    );
+    assert!(Ring::open_at(&path).unwrap().differences().is_empty());
+    let path = path.with_file_name("mailbox");
+    slipring::Mailbox::builder_at(&path).create().unwrap();
+    let builder = slipring::Mailbox::builder_at(&path).depth(8).one_way();
+    let other = builder.create_or_open().unwrap();
+    let said: Vec<String> = other.differences().iter().map(|d| d.to_string()).collect();
+    assert_eq!(said, ["depth: 256, not 8", "one way: no, not yes"]);
 }

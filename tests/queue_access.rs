@@ -160,6 +160,7 @@ fn root_sends() {
     let scratch = shared_scratch();
     chown(&scratch.0, Some(OWNER), None).unwrap();
     start("create", &scratch.0, OWNER, OWNER).finish();
+    slipring::trust_owner(OWNER);
     let queue = Queue::open_at(scratch.0.join("queue")).unwrap();
     let mut sender = queue.sender().unwrap();
     for number in 0..2 {

@@ -33,6 +33,7 @@ pub fn reason(leftover: &Leftover) -> String {
             leftover.producer_pid
         ),
         Why::Idle => "idle: nobody is attached, but somebody may come back".into(),
+        Why::Damaged => "damaged, and nobody is attached".into(),
         _ => "not in use".into(),
     }
 }

@@ -41,7 +41,7 @@ pub struct Arguments {
     /// Lay out for huge pages
     #[arg(long)]
     huge: bool,
-    /// Succeed if the ring exists already (its schema must agree)
+    /// Succeed if the ring exists already (its schema must agree; other settings that differ are told)
     #[arg(long)]
     if_missing: bool,
 }
@@ -70,6 +70,12 @@ pub fn run(arguments: &Arguments) -> Outcome {
     } else {
         builder.create()?
     };
+    for difference in ring.differences() {
+        eprintln!(
+            "slipring: {} exists, with another {difference}",
+            ring.path().display()
+        );
+    }
     println!("{}", ring.path().display());
     Ok(())
 }

@@ -146,6 +146,7 @@ impl From<RemoveError> for Failure {
     fn from(error: RemoveError) -> Self {
         let code = match &error {
             RemoveError::Open(error) => open_code(error),
+            RemoveError::Permission { .. } => PERMISSION,
             _ => FAILED,
         };
         match &error {

@@ -2,15 +2,20 @@
 //!
 //! Layer 5. Checks everything it can before anything is created.
 
+use super::difference::between;
 use super::ring::Ring;
 use crate::layout::description::Description;
 use crate::layout::form::Form;
 use crate::layout::geometry::Geometry;
 use crate::layout::schema::Schema;
 use crate::segment::{
-    self, Access, CreateError, Creation, Location, MappingOptions, NameError, Segment,
+    self, Access, CreateError, Created, Location, MappingOptions, NameError, OpenError, Plan,
+    Segment,
 };
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// How often what exists is opened, and what does not is created, before it is taken for a game.
+const ATTEMPTS: usize = 1000;
 
 /// Where the ring will live.
 #[derive(Clone, Debug)]
@@ -47,6 +52,8 @@ pub struct Builder {
     board: u32,
     parameters: [u64; 2],
     mapping: MappingOptions,
+    headroom: u64,
+    inside: Vec<Builder>,
 }
 
 impl Builder {
@@ -67,6 +74,8 @@ impl Builder {
             board: 0,
             parameters: [0; 2],
             mapping: MappingOptions::default(),
+            headroom: 0,
+            inside: Vec::new(),
         }
     }
 
@@ -194,6 +203,18 @@ impl Builder {
         self
     }
 
+    /// A ring inside it, which is there as soon as it is.
+    pub(crate) fn holding(mut self, inside: Builder) -> Self {
+        self.inside.push(inside);
+        self
+    }
+
+    /// Bytes that have to be free when it is complete, for what its users will add.
+    pub(crate) fn headroom(mut self, bytes: u64) -> Self {
+        self.headroom = bytes;
+        self
+    }
+
     pub(crate) fn description(&self) -> Result<Description, CreateError> {
         let geometry = Geometry::new(
             self.capacity,
@@ -225,46 +246,102 @@ impl Builder {
     ///
     /// # Guarantees
     /// The ring appears under its name complete or not at all, and never replaces another. All its
-    /// space is reserved: a full file system is an error here, not a signal later.
+    /// space is reserved: a full file system is an error here, not a signal later. An error leaves
+    /// nothing behind.
     ///
     /// # Errors
     /// [`CreateError`]: a bad name or size, the name is taken, no space, no permission.
     pub fn create(self) -> Result<Ring, CreateError> {
-        let description = self.description()?;
-        let segment = match self.place {
-            Place::Heap => Segment::heap(&description)?,
-            Place::Anonymous => segment::anonymous(&description, self.mapping)?,
-            Place::Named(location) => segment::create(&Creation {
-                location: location?,
-                description,
-                mode: self.mode,
-                access: self.access,
-                mapping: self.mapping,
-            })?,
-        };
-        Ok(Ring::from_segment(segment))
+        self.create_whole().map(|(ring, _)| ring)
     }
 
-    /// Opens the ring if it exists, else creates it. An existing ring keeps its own settings; only
-    /// its schema, if this builder names one, must agree.
+    /// Creates the ring and those it holds, and opens them.
+    pub(crate) fn create_whole(self) -> Result<(Ring, Vec<Ring>), CreateError> {
+        let segment = match &self.place {
+            Place::Heap => Segment::heap(&self.description()?)?,
+            Place::Anonymous => segment::anonymous(&self.description()?, self.mapping)?,
+            Place::Named(location) => {
+                let created = segment::create(&location.clone()?, &self.plan()?)?;
+                let open = |created: Created| Ring::from_segment(created.segment);
+                let inside = created.inside.into_iter().map(open).collect();
+                return Ok((Ring::from_segment(created.segment), inside));
+            }
+        };
+        Ok((Ring::from_segment(segment), Vec::new()))
+    }
+
+    /// What it holds is for the same users.
+    fn plan(&self) -> Result<Plan, CreateError> {
+        let inside = self
+            .inside
+            .iter()
+            .filter_map(|builder| match &builder.place {
+                Place::Named(Ok(location)) => Some((location.name().to_owned(), builder)),
+                _ => None,
+            });
+        let inside = inside.map(|(name, builder)| {
+            let plan = Plan {
+                mode: self.mode,
+                access: self.access,
+                ..builder.plan()?
+            };
+            Ok((name, plan))
+        });
+        Ok(Plan {
+            description: self.description()?,
+            mode: self.mode,
+            access: self.access,
+            mapping: self.mapping,
+            headroom: self.headroom,
+            inside: inside.collect::<Result<_, CreateError>>()?,
+        })
+    }
+
+    /// Opens the ring if it exists, else creates it. An existing ring keeps its own settings, which
+    /// [`Ring::differences`] compares; only its schema, if this builder names one, must agree.
+    ///
+    /// # Guarantees
+    /// Nothing is built while the ring exists, so that a full file system does not matter then. It
+    /// does not matter how many others create or remove it meanwhile.
     ///
     /// # Errors
     /// As [`create`](Self::create), and those of opening.
     pub fn create_or_open(self) -> Result<Ring, CreateError> {
-        let Place::Named(Ok(location)) = self.place.clone() else {
-            return self.create();
+        self.create_or_open_whole().map(|(ring, _)| ring)
+    }
+
+    /// As [`create_or_open`](Self::create_or_open), with the rings it holds. One that is missing in a
+    /// ring that exists is created.
+    pub(crate) fn create_or_open_whole(self) -> Result<(Ring, Vec<Ring>), CreateError> {
+        let Place::Named(Ok(location)) = &self.place else {
+            return self.create_whole();
         };
-        let (schema, mapping, form) = (self.schema.clone(), self.mapping, self.form);
-        match self.create() {
-            Err(CreateError::Exists { .. }) => {
-                let ring = Ring::open_form(&location, mapping, form)?;
-                if let Some(schema) = schema {
-                    ring.expect_schema(&schema)?;
+        for _ in 0..ATTEMPTS {
+            match Ring::open_form(location, self.mapping, self.form) {
+                Ok(ring) => {
+                    if let Some(schema) = &self.schema {
+                        ring.expect_schema(schema)?;
+                    }
+                    let inside = self.inside.iter().cloned();
+                    let inside = inside.map(|inside| inside.like(&ring)?.create_or_open());
+                    match inside.collect() {
+                        // The ring was removed before what it holds could be opened.
+                        Err(CreateError::NoDirectory { .. }) => continue,
+                        inside => {
+                            let differences = between(&self.description()?, self.mode, &ring);
+                            return Ok((ring.with_differences(differences), inside?));
+                        }
+                    }
                 }
-                Ok(ring)
+                Err(OpenError::NotFound { .. }) => {}
+                Err(error) => return Err(error.into()),
             }
-            result => result,
+            match self.clone().create_whole() {
+                Err(CreateError::Exists { .. }) => {}
+                result => return result,
+            }
         }
+        self.create_whole()
     }
 
     /// Writes the ring into a shared-memory segment that another library created, and opens it.
@@ -277,6 +354,11 @@ impl Builder {
     pub fn create_in(self, segment: shared_memory::Shmem) -> Result<Ring, CreateError> {
         let description = self.description()?;
         Ok(Ring::from_segment(segment::format(segment, &description)?))
+    }
+
+    /// How many bytes the ring and its first user take in all.
+    pub(crate) fn needs(&self) -> Result<u64, CreateError> {
+        Ok(self.segment_bytes()?.saturating_add(self.headroom))
     }
 
     /// How many bytes the ring takes in all: data, index and administration.

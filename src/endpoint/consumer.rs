@@ -131,7 +131,9 @@ impl Consumer {
         if geometry.stamped {
             latency::begin(core.memory(), core.row());
         }
-        let words = if geometry.evicts() || geometry.stamped {
+        // What another user may write is not looked at in place, either.
+        let copies = geometry.evicts() || geometry.stamped || ring.segment().is_foreign();
+        let words = if copies {
             (geometry.max_message as usize).div_ceil(8)
         } else {
             0
@@ -494,7 +496,8 @@ impl Consumer {
         let words = self.core.memory().words();
         // SAFETY: the frame was taken and not released: the result borrows `self`, and releasing
         // needs it exclusively. Until then the producer, which follows the protocol, does not
-        // write here (E4): this ring knows no eviction, or messages would be copied.
+        // write here (E4): this ring knows no eviction, or messages would be copied. So they would
+        // be if another user could write the stream, who need not follow anything.
         unsafe { words.bytes(arrived.payload, len) }
     }
 

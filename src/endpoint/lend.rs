@@ -26,7 +26,7 @@ pub struct Claim<'p> {
 impl<'p> Claim<'p> {
     #[inline(always)]
     pub(super) fn new(producer: &'p mut Producer, payload: u64, len: usize) -> Self {
-        let in_place = !producer.core.memory().one_address() && !producer.stamped;
+        let in_place = producer.core.memory().lends() && !producer.stamped;
         if !in_place {
             producer.clear_scratch(len + producer.prefix());
         }
@@ -91,8 +91,8 @@ impl core::ops::DerefMut for Claim<'_> {
     fn deref_mut(&mut self) -> &mut [u8] {
         if self.in_place {
             let words = self.producer.core.memory().words();
-            // SAFETY: as for `deref`; readers in this process map the ring at another address
-            // (`one_address` is false), so no other reference to these bytes exists.
+            // SAFETY: as for `deref`; readers in this process map the ring at another address, and no
+            // other user may write it (`lends`), so no other reference to these bytes exists.
             unsafe { words.bytes_mut(self.payload, self.len) }
         } else {
             let prefix = self.producer.prefix();

@@ -4,6 +4,7 @@
 
 use super::builder::Builder;
 use super::consumer::Consumer;
+use super::difference::Difference;
 use super::error::AttachError;
 use super::observer::Observer;
 use super::options::{ConsumerOptions, ObserverOptions, ProducerOptions};
@@ -47,6 +48,7 @@ pub struct Ring {
     segment: Arc<Segment>,
     canary: Canary,
     origin: Option<Arc<Origin>>,
+    differences: Option<Arc<[Difference]>>,
 }
 
 /// The broker a ring came from.
@@ -91,6 +93,15 @@ impl Ring {
             segment: Arc::new(segment),
             canary: Canary::of_this_process(),
             origin: None,
+            differences: None,
+        }
+    }
+
+    /// As it was found, rather than created.
+    pub(super) fn with_differences(self, differences: Vec<Difference>) -> Self {
+        Self {
+            differences: (!differences.is_empty()).then(|| differences.into()),
+            ..self
         }
     }
 
@@ -142,7 +153,9 @@ impl Ring {
         mapping: MappingOptions,
         expected: Form,
     ) -> Result<Self, OpenError> {
-        let ring = Self::from_segment(segment::open(location, mapping)?);
+        let segment = segment::open(location, mapping);
+        let segment = segment.map_err(|error| error.looked_for(expected))?;
+        let ring = Self::from_segment(segment);
         ring.expect_form(expected)?;
         Ok(ring)
     }
@@ -168,20 +181,28 @@ impl Ring {
         Self::open_form(&location, MappingOptions::default(), Form::Ring)
     }
 
-    /// Opens a ring from descriptors that another process handed over.
+    /// Opens a ring from descriptors that another process handed over: those of
+    /// [`files`](Self::files) of a ring that was made with [`anonymous`](Self::anonymous).
     ///
     /// # Errors
-    /// As [`open`](Self::open); the descriptors are checked like files of a stranger.
+    /// As [`open`](Self::open). A descriptor that is not of a file in memory, or not sealed against
+    /// shrinking, is [`Untrusted`](OpenError::Untrusted); so are those of a ring that has a name, whose
+    /// owner can cut it short: open it by its name.
     pub fn from_files(files: RingFiles) -> Result<Self, OpenError> {
+        Self::from_files_of(files, Form::Ring)
+    }
+
+    /// As [`from_files`](Self::from_files), of what must be of a certain form.
+    pub(crate) fn from_files_of(files: RingFiles, form: Form) -> Result<Self, OpenError> {
         let files = Files {
             stream: files.stream,
             control: Some(files.control),
             lock: Some(files.lock),
         };
-        Ok(Self::from_segment(segment::from_files(
-            files,
-            MappingOptions::default(),
-        )?))
+        let mapping = MappingOptions::default();
+        let ring = Self::from_segment(segment::from_files(files, mapping)?);
+        ring.expect_form(form)?;
+        Ok(ring)
     }
 
     /// Opens a ring that [`Builder::create_in`](crate::Builder::create_in) wrote into a
@@ -335,6 +356,23 @@ impl Ring {
     /// What it is used for; [`Form::Ring`] unless it was listed by [`list`](crate::list).
     pub fn form(&self) -> Form {
         self.description().form
+    }
+
+    /// In what an existing ring differs from what [`Builder::create_or_open`] was asked for; empty for a
+    /// ring that was created, or opened by any other call.
+    ///
+    /// ```
+    /// use slipring::Ring;
+    ///
+    /// # let scratch = tempfile::tempdir()?;
+    /// # let path = scratch.path().join("ring");
+    /// Ring::builder_at(&path).max_readers(8).create()?;
+    /// let ring = Ring::builder_at(&path).max_readers(100).create_or_open()?;
+    /// assert_eq!(ring.differences()[0].to_string(), "readers: 8, not 100");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn differences(&self) -> &[Difference] {
+        self.differences.as_deref().unwrap_or_default()
     }
 
     /// Bytes of data.

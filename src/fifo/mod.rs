@@ -4,7 +4,7 @@
 //! another one inside. Both sides wait for each other (`ring::pact`) before the first byte, so what one
 //! writer wrote is read by one reader.
 
-use crate::endpoint::{Builder, Incoming, Meeting, Met, Outgoing, Ring};
+use crate::endpoint::{Builder, Difference, Incoming, Meeting, Met, Outgoing, Ring};
 use crate::layout::form::Form;
 use crate::pipe::{Duplex, PipeReader, PipeWriter, PIPE_CAPACITY};
 use crate::ring::pact::{Side, BOARD_WORDS};
@@ -100,7 +100,7 @@ impl FifoBuilder {
     pub fn create(self) -> Result<Fifo, CreateError> {
         let location = self.location.clone()?;
         self.expect_mode()?;
-        let ring = self.described(Builder::at(&location)).create()?;
+        let ring = self.described(&location).create()?;
         Ok(Fifo { ring, location })
     }
 
@@ -111,7 +111,7 @@ impl FifoBuilder {
     pub fn create_or_open(self) -> Result<Fifo, CreateError> {
         let location = self.location.clone()?;
         self.expect_mode()?;
-        let ring = self.described(Builder::at(&location)).create_or_open()?;
+        let ring = self.described(&location).create_or_open()?;
         Ok(Fifo { ring, location })
     }
 
@@ -124,14 +124,26 @@ impl FifoBuilder {
         Ok(())
     }
 
-    fn described(&self, builder: Builder) -> Builder {
+    fn described(&self, location: &Location) -> Builder {
         let ways = 1 + u64::from(self.both_ways);
-        builder
+        let outer = Builder::at(location)
             .capacity_bytes(self.capacity)
             .max_readers(1)
             .mode(self.mode)
-            .form(Form::Pipe, BOARD_WORDS, [ways, 0])
+            .form(Form::Pipe, BOARD_WORDS, [ways, 0]);
+        match self.both_ways {
+            true => outer.holding(back(location, self.capacity)),
+            false => outer,
+        }
     }
+}
+
+/// The way back of a named pipe that goes both ways.
+fn back(location: &Location, capacity: u64) -> Builder {
+    Builder::inside(location, BACK)
+        .capacity_bytes(capacity)
+        .max_readers(1)
+        .form(Form::Pipe, BOARD_WORDS, [2, 0])
 }
 
 impl Fifo {
@@ -231,10 +243,7 @@ impl Fifo {
     /// As there, and [`TimedOut`](io::ErrorKind::TimedOut).
     pub fn connect_until(&self, deadline: impl Into<Deadline>) -> io::Result<Duplex> {
         self.expect_ways(2)?;
-        let back = Builder::inside(&self.location, BACK)
-            .capacity_bytes(self.ring.capacity_bytes())
-            .max_readers(1)
-            .form(Form::Pipe, BOARD_WORDS, [2, 0])
+        let back = back(&self.location, self.ring.capacity_bytes())
             .create_or_open()
             .map_err(io::Error::other)?;
         let mut meeting = match self.begin(Side::First) {
@@ -268,6 +277,12 @@ impl Fifo {
     /// child sees none.
     pub fn ends(&self) -> [Option<u32>; 2] {
         [Side::First, Side::Second].map(|side| Meeting::owner(&self.ring, side))
+    }
+
+    /// In what an existing one differs from what `create_or_open` was asked for: see
+    /// [`Ring::differences`](crate::Ring::differences).
+    pub fn differences(&self) -> &[Difference] {
+        self.ring.differences()
     }
 
     /// Where it lies, for messages.

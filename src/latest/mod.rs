@@ -11,7 +11,7 @@ pub use error::LatestError;
 pub use reader::LatestReader;
 pub use writer::LatestWriter;
 
-use crate::endpoint::{AttachError, Builder, ConsumerOptions, Ring};
+use crate::endpoint::{AttachError, Builder, ConsumerOptions, Difference, Ring};
 use crate::layout::form::Form;
 use crate::ring::cell::{table_bytes, Cells};
 use crate::segment::{CreateError, Location, MappingOptions, OpenError, RemoveError};
@@ -214,6 +214,12 @@ impl<T: Plain> Latest<T> {
     /// How many values there are.
     pub fn cells(&self) -> u32 {
         self.cells.count()
+    }
+
+    /// In what an existing one differs from what `create_or_open` was asked for: see
+    /// [`Ring::differences`](crate::Ring::differences).
+    pub fn differences(&self) -> &[Difference] {
+        self.ring.differences()
     }
 
     /// Where it lies, for messages.

@@ -117,16 +117,19 @@ impl LinkBuilder {
     /// As [`connect`](Self::connect), and [`LinkError::TimedOut`].
     pub fn connect_until(self, deadline: impl Into<Deadline>) -> Result<Link, LinkError> {
         let (side, location) = self.location()?;
-        let outer = Builder::at(&location)
+        let back = Builder::inside(&location, BACK)
+            .capacity_bytes(self.capacity)
+            .max_readers(1)
+            .form(Form::Link, 0, [0; 2]);
+        let (outer, inside) = Builder::at(&location)
             .capacity_bytes(self.capacity)
             .max_readers(1)
             .form(Form::Link, BOARD_WORDS, [0; 2])
-            .create_or_open()?;
-        let inner = Builder::inside(&location, BACK)
-            .capacity_bytes(outer.capacity_bytes())
-            .max_readers(1)
-            .form(Form::Link, 0, [0; 2])
-            .create_or_open()?;
+            .holding(back)
+            .create_or_open_whole()?;
+        let inner = inside.into_iter().next();
+        let missing = || OpenError::not_found(location.child(BACK).path());
+        let inner = inner.ok_or_else(missing)?;
         let taken = || LinkError::Taken {
             name: self.me.clone(),
             pid: Meeting::owner(&outer, side).unwrap_or(0),

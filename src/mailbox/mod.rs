@@ -16,7 +16,7 @@ pub use error::{ReplyError, RequestError};
 pub use letter::Letter;
 pub use receiver::{Answer, MailboxReceiver};
 
-use crate::endpoint::{member, AttachError, Builder, ConsumerOptions, Ring};
+use crate::endpoint::{member, AttachError, Builder, ConsumerOptions, Difference, Ring};
 use crate::layout::form::Form;
 use crate::queue::{Queue, QueueBuilder, QueueStatus};
 use crate::segment::{
@@ -168,8 +168,8 @@ impl MailboxBuilder {
     /// [`CreateError`], as for a ring.
     pub fn create(self) -> Result<Mailbox, CreateError> {
         let location = self.location.clone()?;
-        let ring = self.described()?.create()?;
-        Mailbox::of(ring, location)
+        let (ring, inside) = self.described()?.create_whole()?;
+        Mailbox::of(ring, inside, location)
     }
 
     /// Opens the mailbox if it exists, else creates it. An existing one keeps its own settings.
@@ -178,8 +178,8 @@ impl MailboxBuilder {
     /// As [`create`](Self::create), and those of opening.
     pub fn create_or_open(self) -> Result<Mailbox, CreateError> {
         let location = self.location.clone()?;
-        let ring = self.described()?.create_or_open()?;
-        Mailbox::of(ring, location)
+        let (ring, inside) = self.described()?.create_or_open_whole()?;
+        Mailbox::of(ring, inside, location)
     }
 
     fn described(self) -> Result<Builder, CreateError> {
@@ -189,14 +189,21 @@ impl MailboxBuilder {
             receivers: self.receivers,
             one_way: self.one_way,
         };
+        let location = self.location.clone()?;
         // Fails here rather than at the first letter.
-        parameters.letters(&self.location.clone()?).check()?;
+        let letters = parameters.letters(&location).into_builder()?;
+        let replies = match self.one_way {
+            true => 0,
+            false => parameters.replies(&location, 0).into_builder()?.needs()?,
+        };
         let board = STRIDE * (self.clients.min(MAX_CLIENTS) + 1);
         Ok(self
             .inner
             .capacity_bytes(4096)
             .max_readers(self.clients)
-            .form(Form::Mailbox, board, parameters.packed()))
+            .form(Form::Mailbox, board, parameters.packed())
+            .holding(letters)
+            .headroom(replies))
     }
 }
 
@@ -294,13 +301,25 @@ impl Mailbox {
 
     fn open_location(location: Location) -> Result<Self, CreateError> {
         let ring = Ring::open_form(&location, MappingOptions::default(), Form::Mailbox)?;
-        Self::of(ring, location)
+        let path = location.path();
+        Self::of(ring, Vec::new(), location).map_err(|error| match error {
+            // It was removed before its queue could be opened.
+            CreateError::NoDirectory { .. } => {
+                OpenError::not_found(path).looked_for(Form::Mailbox).into()
+            }
+            error => error,
+        })
     }
 
-    /// Whoever made the mailbox may have died before it made the queue.
-    fn of(ring: Ring, location: Location) -> Result<Self, CreateError> {
-        let letters = Parameters::of(&ring).letters(&location).like(&ring)?;
-        let letters = letters.open_or_create()?;
+    /// From the mailbox and the queue in it. Where there is none the mailbox is damaged, and gets one.
+    fn of(ring: Ring, inside: Vec<Ring>, location: Location) -> Result<Self, CreateError> {
+        let letters = match inside.into_iter().next() {
+            Some(letters) => Queue::opened(letters, &location, LETTERS),
+            None => {
+                let letters = Parameters::of(&ring).letters(&location);
+                letters.like(&ring)?.open_or_create()?
+            }
+        };
         Ok(Self {
             ring,
             location,
@@ -362,6 +381,12 @@ impl Mailbox {
     /// Whether there are no replies.
     pub fn is_one_way(&self) -> bool {
         Parameters::of(&self.ring).one_way
+    }
+
+    /// In what an existing one differs from what `create_or_open` was asked for: see
+    /// [`Ring::differences`](crate::Ring::differences).
+    pub fn differences(&self) -> &[Difference] {
+        self.ring.differences()
     }
 
     /// Where it lies, for messages.

@@ -152,13 +152,12 @@ fn take(name: &str, kind: Kind) -> io::Result<Parts> {
     let mut files = copies.into_iter();
     while let (Some(stream), Some(control), Some(lock)) = (files.next(), files.next(), files.next())
     {
-        let ring = Ring::from_files(RingFiles {
+        let files = RingFiles {
             stream,
             control,
             lock,
-        });
-        let ring = ring.map_err(|_| missing())?;
-        ring.expect_form(Form::Pipe).map_err(|_| missing())?;
+        };
+        let ring = Ring::from_files_of(files, Form::Pipe).map_err(|_| missing())?;
         rings.push(ring);
     }
     if rings.first().map(Ring::id) != Some(id) {

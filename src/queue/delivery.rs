@@ -28,6 +28,13 @@ impl<'r> Delivery<'r> {
 
     #[inline(always)]
     pub(super) fn new(receiver: &'r mut Receiver) -> Self {
+        receiver.settle();
+        Self::again(receiver)
+    }
+
+    /// As before [`keep`](Self::keep).
+    #[inline(always)]
+    pub(super) fn again(receiver: &'r mut Receiver) -> Self {
         Self {
             receiver,
             done: false,
@@ -73,10 +80,14 @@ impl Deref for Delivery<'_> {
     #[inline(always)]
     fn deref(&self) -> &[u8] {
         let taken = self.receiver.found.taken;
+        if self.receiver.copies {
+            return self.receiver.copied(taken.len as usize);
+        }
         let words = self.receiver.lane().taker.memory().words();
         // SAFETY: the message was taken and is not done: until its word says so, its sender, which
         // follows the protocol, does not write here (E12), and this receiver, which is alive and
-        // borrowed, is the only one to say so.
+        // borrowed, is the only one to say so. No other user may write the lane, who need not follow
+        // anything: then messages are copied.
         unsafe { words.bytes(taken.payload, taken.len as usize) }
     }
 }

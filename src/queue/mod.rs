@@ -17,7 +17,7 @@ pub use error::{Holder, SendError, TakeError};
 pub use receiver::Receiver;
 pub use sender::Sender;
 
-use crate::endpoint::{AttachError, Builder, ConsumerOptions, ProducerOptions, Ring};
+use crate::endpoint::{AttachError, Builder, ConsumerOptions, Difference, ProducerOptions, Ring};
 use crate::layout::form::Form;
 use crate::layout::frame::frame_bytes;
 use crate::ring::lanes::{self, board_words, MAX_LANES};
@@ -177,10 +177,11 @@ impl QueueBuilder {
         let depth = self.depth.clamp(2, 1 << 16).next_power_of_two();
         let parameters = [u64::from(depth), u64::from(self.message_bytes)];
         // Fails here rather than at the first send.
-        lane_builder(Builder::inside(&self.location.clone()?, "lane"), parameters)
-            .segment_bytes()?;
+        let lane = lane_builder(Builder::inside(&self.location.clone()?, "lane"), parameters);
+        let lane_bytes = lane.segment_bytes()?;
         Ok(self
             .inner
+            .headroom(lane_bytes)
             .capacity_bytes(4096)
             .max_readers(self.receivers)
             .form(Form::Queue, board_words(MAX_LANES), parameters))
@@ -225,13 +226,21 @@ impl QueueBuilder {
         }
     }
 
-    /// Whether such a queue can be.
-    pub(crate) fn check(self) -> Result<(), CreateError> {
-        self.described().map(drop)
+    /// The ring that such a queue is.
+    pub(crate) fn into_builder(self) -> Result<Builder, CreateError> {
+        self.described()
     }
 }
 
 impl Queue {
+    /// The queue inside another form, which was opened already.
+    pub(crate) fn opened(ring: Ring, parent: &Location, name: &str) -> Self {
+        Self {
+            ring,
+            location: parent.child(name),
+        }
+    }
+
     /// How many receivers are alive.
     pub(crate) fn live_receivers(&self) -> u32 {
         self.ring.live_rows()
@@ -317,6 +326,12 @@ impl Queue {
     /// The largest message, in bytes.
     pub fn message_bytes(&self) -> u32 {
         self.parameters()[1] as u32
+    }
+
+    /// In what an existing one differs from what `create_or_open` was asked for: see
+    /// [`Ring::differences`](crate::Ring::differences).
+    pub fn differences(&self) -> &[Difference] {
+        self.ring.differences()
     }
 
     /// Where it lies, for messages.

@@ -22,7 +22,8 @@ use std::marker::PhantomData;
 ///
 /// # Guarantees
 /// - Whatever it gets, nobody else has, until it is acknowledged or given back.
-/// - Messages are read in place; the bytes stay as they are for as long as it has them.
+/// - Messages are read in place; the bytes stay as they are for as long as it has them. Those of another
+///   user's queue ([`trust_owner`](crate::trust_owner)) are copied to private memory first.
 /// - Receiving makes no system call unless it sleeps.
 ///
 /// # What others may change meanwhile
@@ -53,6 +54,9 @@ pub struct Receiver {
     pub(super) out: bool,
     /// When it last looked for what the dead hold.
     asked: Since,
+    /// Whether messages are copied before they are lent: another user may write a lane.
+    pub(super) copies: bool,
+    private: Vec<u64>,
     /// Freed last.
     held: Option<Held>,
     one_thread: PhantomData<std::cell::Cell<()>>,
@@ -72,6 +76,8 @@ pub(super) struct Lane {
     pub(super) number: u32,
     pub(super) taker: Taker,
     space: Waker,
+    /// Whether another user may write it.
+    foreign: bool,
 }
 
 /// As many lanes are kept open though they are empty and have no owner: a sender that comes back finds its
@@ -131,6 +137,8 @@ impl Receiver {
             found: Found::default(),
             out: false,
             asked: Since::default(),
+            copies: false,
+            private: Vec::new(),
             held: Some(held),
             one_thread: PhantomData,
         };
@@ -206,7 +214,7 @@ impl Receiver {
 
     /// The message that was taken last.
     pub(crate) fn taken(&mut self, _: Taking) -> Delivery<'_> {
-        Delivery::new(self)
+        Delivery::again(self)
     }
 
     #[inline(never)]
@@ -237,6 +245,33 @@ impl Receiver {
     /// The row this receiver holds, as [`SendError::Full`](crate::SendError::Full) names it.
     pub fn row(&self) -> u32 {
         self.row
+    }
+
+    /// Copies the message that was taken, where another user may write it. What is looked at afterwards
+    /// is the copy.
+    #[inline(always)]
+    pub(super) fn settle(&mut self) {
+        if self.copies {
+            self.copy();
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn copy(&mut self) {
+        let taken = self.found.taken;
+        let mut private = std::mem::take(&mut self.private);
+        private.resize((taken.len as usize).div_ceil(WORD as usize), 0);
+        let words = self.lane().taker.memory().words();
+        words.copy_out(taken.payload, &mut private);
+        self.private = private;
+    }
+
+    /// The first bytes of the copy.
+    #[cold]
+    pub(super) fn copied(&self, len: usize) -> &[u8] {
+        let bytes: &[u8] = bytemuck::cast_slice(&self.private);
+        bytes.get(..len).unwrap_or_default()
     }
 
     /// Takes a message if there is one and nothing needs a closer look.
@@ -428,6 +463,7 @@ impl Receiver {
             number,
             taker,
             space: Waker::default(),
+            foreign: ring.segment().is_foreign(),
         }))
     }
 
@@ -456,6 +492,7 @@ impl Receiver {
     }
 
     fn insert(&mut self, lane: Lane, priority: u8) {
+        self.copies |= lane.foreign;
         match self.groups.iter_mut().find(|g| g.priority == priority) {
             Some(group) => group.lanes.push(lane),
             None => self.groups.push(Group {

@@ -6,7 +6,7 @@
 use super::catalog::list_in;
 use crate::endpoint::Ring;
 use crate::layout::form::Form;
-use crate::segment::{halves, Half, OpenError, RemoveError};
+use crate::segment::{damaged, halves, Half, Location, OpenError, RemoveError};
 use std::path::{Path, PathBuf};
 
 /// Why something is left over.
@@ -21,6 +21,9 @@ pub enum Why {
     /// open, or a durable cursor waits in it. A named pipe is made to be opened again and again, so it
     /// is never over.
     Idle,
+    /// It cannot be opened any more, because files of it were cut, changed or removed, and no lock of it
+    /// is held.
+    Damaged,
 }
 
 /// Something that no live process holds.
@@ -78,8 +81,17 @@ pub fn leftovers_in(directory: impl AsRef<Path>) -> Result<Vec<Leftover>, OpenEr
             half: Some(half),
         })
         .collect();
-    for entry in list_in(directory)? {
-        let Ok(ring) = entry.ring else { continue };
+    for entry in list_in(&directory)? {
+        let ring = match entry.ring {
+            Ok(ring) => ring,
+            Err(error) => {
+                found.extend(damaged_leftover(
+                    &directory.as_ref().join(entry.name),
+                    &error,
+                ));
+                continue;
+            }
+        };
         let status = ring.status();
         let held = status.producer_alive != Some(false) || status.readers.iter().any(|r| r.alive);
         // Without permission to ask who is there, somebody may be.
@@ -97,4 +109,15 @@ pub fn leftovers_in(directory: impl AsRef<Path>) -> Result<Vec<Leftover>, OpenEr
         });
     }
     Ok(found)
+}
+
+fn damaged_leftover(path: &Path, error: &OpenError) -> Option<Leftover> {
+    let location = Location::at(path).ok()?;
+    Some(Leftover {
+        path: path.to_owned(),
+        bytes: damaged(&location, error)?,
+        why: Why::Damaged,
+        producer_pid: 0,
+        half: None,
+    })
 }

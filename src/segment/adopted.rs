@@ -11,8 +11,9 @@ use super::error::{CreateError, OpenError};
 use super::lock::Locks;
 use super::memory::{Controls, Memory};
 use super::region::Region;
+use super::trust::check_owner;
 use crate::layout::description::Description;
-use rustix::fs::Mode;
+use rustix::fs::{fstat, Mode};
 use rustix::shm;
 use shared_memory::Shmem;
 use std::path::{Path, PathBuf};
@@ -35,6 +36,7 @@ pub fn format(segment: Shmem, description: &Description) -> Result<Segment, Crea
         return Err(CreateError::NoSpace {
             path: path_of(&segment),
             bytes,
+            headroom: 0,
         });
     }
     let keep = Arc::new(Keep(segment));
@@ -73,8 +75,11 @@ fn attach(keep: Arc<Keep>) -> Result<Segment, OpenError> {
     }
     let file = shm::open(keep.0.get_os_id(), shm::OFlags::RDWR, Mode::empty())
         .map_err(|e| OpenError::io("open", &path, e.into()))?;
+    let stat = fstat(&file).map_err(|e| OpenError::io("inspect", &path, e.into()))?;
+    check_owner(stat.st_uid, &path)?;
     let (stream, control) = regions(&keep, stream_bytes)?;
-    Segment::attach_memory(stream, control, Locks::File(Arc::new(file)), &path)
+    let segment = Segment::attach_memory(stream, control, Locks::File(Arc::new(file)), &path)?;
+    Ok(segment.owned_by(stat.st_uid))
 }
 
 /// The segment cut in two; the second part is everything from `stream_bytes` on.

@@ -7,6 +7,7 @@ use super::error::OpenError;
 use super::lock::{reopen, Held, Locks, Role};
 use super::memory::{Controls, Memory};
 use super::region::Region;
+use super::trust::is_foreign;
 use crate::layout::description::Description;
 use crate::layout::geometry::{Geometry, PAGE};
 use crate::layout::lines::ControlPage;
@@ -57,6 +58,8 @@ pub struct Segment {
     path: PathBuf,
     options: MappingOptions,
     files: Option<Files>,
+    /// Whether another user than this one and root may write the stream.
+    foreign: bool,
     /// The producer's role, taken before anybody could read the stream, until it is asked for.
     reserved: Mutex<Option<Held>>,
     /// Tells whoever handed out the descriptors that they are still in use; held for its drop.
@@ -83,6 +86,9 @@ impl Segment {
         let stream_path = path.join("stream");
         let io = |what, source: io::Error| OpenError::io(what, &stream_path, source);
         let found = regular_size(&files.stream, &stream_path)?;
+        let owner = fstat(&files.stream)
+            .map_err(|e| io("inspect", e.into()))?
+            .st_uid;
         let truncated = |path: &Path, expected, found| OpenError::Truncated {
             path: path.to_owned(),
             expected,
@@ -128,7 +134,16 @@ impl Segment {
             options,
             files: Some(files),
             ..segment
-        })
+        }
+        .owned_by(owner))
+    }
+
+    /// The same, of memory whose owner has this user id.
+    pub(super) fn owned_by(self, owner: u32) -> Self {
+        Self {
+            foreign: is_foreign(owner),
+            ..self
+        }
     }
 
     /// Attaches to memory this process holds already: heap, or an adopted segment.
@@ -300,6 +315,7 @@ impl Segment {
             path: path.to_owned(),
             options: MappingOptions::default(),
             files: None,
+            foreign: false,
             reserved: Mutex::new(None),
             connection: None,
         })
@@ -359,6 +375,10 @@ impl Segment {
         if self.description.geometry.huge {
             region.advise_huge();
         }
+        let region = match self.foreign {
+            true => region.of_another_user(),
+            false => region,
+        };
         let region = Arc::new(region);
         self.prepare_region(&region, self.options)?;
         let memory = Memory::new(self.description.geometry, region, self.controls.clone());
@@ -406,6 +426,12 @@ impl Segment {
         matches!(self.stream, Stream::Foreign | Stream::Sealed(_))
     }
 
+    /// Whether another user than this one and root may write the stream, so that what is in it has to be
+    /// copied before it is looked at.
+    pub fn is_foreign(&self) -> bool {
+        self.foreign
+    }
+
     /// Whether this attachment could write the stream at all.
     pub fn may_produce(&self) -> bool {
         !matches!(self.stream, Stream::Foreign)
@@ -449,7 +475,11 @@ fn read_description(region: &Region, path: &Path) -> Result<Description, OpenErr
     })
 }
 
-fn check_seals(file: &OwnedFd, expected: SealFlags, path: &Path) -> Result<(), OpenError> {
+pub(super) fn check_seals(
+    file: &OwnedFd,
+    expected: SealFlags,
+    path: &Path,
+) -> Result<(), OpenError> {
     match fcntl_get_seals(file) {
         Ok(seals) if seals.contains(expected) => Ok(()),
         _ => Err(OpenError::Untrusted {

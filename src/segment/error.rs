@@ -3,6 +3,7 @@
 //! Layer 2. One small enum per operation; every variant names the object and carries the numbers.
 
 use super::name::NameError;
+use super::reserve::file_size_limit;
 use crate::layout::description::DescriptionError;
 use crate::layout::form::Form;
 use crate::layout::geometry::GeometryError;
@@ -30,6 +31,17 @@ pub enum CreateError {
         path: PathBuf,
         /// What the ring needs, in bytes.
         bytes: u64,
+        /// What its first users will add, in bytes: the lane of a sender. Zero for a ring.
+        headroom: u64,
+    },
+    /// The process may not make files of this size.
+    FileTooLarge {
+        /// The ring directory.
+        path: PathBuf,
+        /// What the ring needs in all, in bytes.
+        bytes: u64,
+        /// The largest file this process may make, in bytes.
+        limit: u64,
     },
     /// This user may not create there.
     Permission {
@@ -71,6 +83,8 @@ pub enum OpenError {
     NotFound {
         /// Where it was looked for.
         path: PathBuf,
+        /// What was looked for; a ring where any form would do.
+        form: Form,
     },
     /// This user may not read the ring.
     Permission {
@@ -83,6 +97,14 @@ pub enum OpenError {
         path: PathBuf,
         /// What is wrong with it.
         why: &'static str,
+    },
+    /// It belongs to a user who is neither this one nor root, and was not named with
+    /// [`trust_owner`](crate::trust_owner).
+    Stranger {
+        /// The ring directory.
+        path: PathBuf,
+        /// The id of the user who owns it.
+        owner: u32,
     },
     /// The description page is foreign, damaged, or of another version.
     Description {
@@ -154,6 +176,11 @@ pub enum RemoveError {
         /// How many rows are held.
         rows: u32,
     },
+    /// This user may not remove it: only its owner may, and who may write the directory it lies in.
+    Permission {
+        /// The ring directory.
+        path: PathBuf,
+    },
     /// The kernel refused a step.
     Io {
         /// The step.
@@ -176,6 +203,7 @@ impl CreateError {
             Self::Permission { .. } => 104,
             Self::NoDirectory { .. } => 105,
             Self::Mode { .. } => 106,
+            Self::FileTooLarge { .. } => 107,
             Self::Open(error) => error.code(),
             Self::Io { .. } => 199,
         }
@@ -183,10 +211,16 @@ impl CreateError {
 
     pub(super) fn io(what: &'static str, path: &Path, bytes: u64, source: io::Error) -> Self {
         let path = path.to_owned();
-        match source.raw_os_error() {
-            Some(libc::ENOSPC | libc::EDQUOT | libc::EFBIG) => Self::NoSpace { path, bytes },
-            Some(libc::EACCES | libc::EPERM | libc::EROFS) => Self::Permission { path },
-            Some(libc::EEXIST | libc::ENOTEMPTY) => Self::Exists { path },
+        let limit = file_size_limit();
+        match (source.raw_os_error(), limit) {
+            (Some(libc::EFBIG), Some(limit)) => Self::FileTooLarge { path, bytes, limit },
+            (Some(libc::ENOSPC | libc::EDQUOT | libc::EFBIG), _) => Self::NoSpace {
+                path,
+                bytes,
+                headroom: 0,
+            },
+            (Some(libc::EACCES | libc::EPERM | libc::EROFS), _) => Self::Permission { path },
+            (Some(libc::EEXIST | libc::ENOTEMPTY), _) => Self::Exists { path },
             _ => Self::Io { what, path, source },
         }
     }
@@ -206,15 +240,29 @@ impl OpenError {
             Self::Schema { .. } => 206,
             Self::Form { .. } => 207,
             Self::Busy { .. } => 208,
+            Self::Stranger { .. } => 209,
             Self::Io { .. } => 299,
+        }
+    }
+
+    pub(crate) fn not_found(path: PathBuf) -> Self {
+        let form = Form::Ring;
+        Self::NotFound { path, form }
+    }
+
+    /// The same, of what was looked for.
+    pub(crate) fn looked_for(self, form: Form) -> Self {
+        match self {
+            Self::NotFound { path, .. } => Self::NotFound { path, form },
+            error => error,
         }
     }
 
     pub(super) fn io(what: &'static str, path: &Path, source: io::Error) -> Self {
         let path = path.to_owned();
         match source.raw_os_error() {
-            Some(libc::ENOENT) => Self::NotFound { path },
-            Some(libc::EACCES | libc::EPERM) => Self::Permission { path },
+            Some(libc::ENOENT) => Self::not_found(path),
+            Some(libc::EACCES | libc::EPERM | libc::EROFS) => Self::Permission { path },
             Some(libc::ELOOP) => Self::Untrusted {
                 path,
                 why: "it is a symbolic link",
@@ -238,6 +286,7 @@ impl RemoveError {
         match self {
             Self::Open(error) => error.code(),
             Self::InUse { .. } => 300,
+            Self::Permission { .. } => 301,
             Self::Io { .. } => 399,
         }
     }
@@ -253,9 +302,27 @@ impl fmt::Display for CreateError {
                 "{} already exists: open it, remove it, or choose another name",
                 path.display()
             ),
-            Self::NoSpace { path, bytes } => write!(
+            Self::NoSpace {
+                path,
+                bytes,
+                headroom: 0,
+            } => write!(
                 f,
                 "no space for {}: the ring needs {bytes} bytes; choose a smaller capacity or free some room there",
+                path.display()
+            ),
+            Self::NoSpace {
+                path,
+                bytes,
+                headroom,
+            } => write!(
+                f,
+                "no space for {}: it needs {bytes} bytes, and its first users {headroom} bytes more; choose a smaller depth or message size, or free some room there",
+                path.display()
+            ),
+            Self::FileTooLarge { path, bytes, limit } => write!(
+                f,
+                "no file for {}: the ring needs {bytes} bytes, and this process may not make files of more than {limit} bytes; raise RLIMIT_FSIZE (ulimit -f) or choose a smaller capacity",
                 path.display()
             ),
             Self::Permission { path } => write!(
@@ -281,9 +348,9 @@ impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Name(error) => error.fmt(f),
-            Self::NotFound { path } => write!(
+            Self::NotFound { path, form } => write!(
                 f,
-                "no ring at {}: create it first, or check SLIPRING_DIR",
+                "no {form} at {}: create it first, or check SLIPRING_DIR",
                 path.display()
             ),
             Self::Permission { path } => write!(
@@ -294,6 +361,11 @@ impl fmt::Display for OpenError {
             Self::Untrusted { path, why } => write!(
                 f,
                 "{} is not trusted as part of a ring: {why}",
+                path.display()
+            ),
+            Self::Stranger { path, owner } => write!(
+                f,
+                "{} belongs to user {owner}, who could change it while it is in use: if you trust that user, say so with SLIPRING_TRUST={owner}",
                 path.display()
             ),
             Self::Description { path, reason } => write!(f, "{} is {}", path.display(), Is(reason)),
@@ -369,6 +441,11 @@ impl fmt::Display for RemoveError {
                 "{} is in use ({} producer, {rows} attached readers): stop them, or remove it by force",
                 path.display(),
                 if *producer { "1" } else { "no" },
+            ),
+            Self::Permission { path } => write!(
+                f,
+                "no permission to remove {}: its owner may, where the directory it lies in can be written",
+                path.display()
             ),
             Self::Io { what, path, source } => {
                 write!(f, "could not {what} {}: {source}", path.display())

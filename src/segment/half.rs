@@ -3,8 +3,9 @@
 //! Layer 2. They have hidden names that begin with the ring's. A creator at work holds a lock on the
 //! directory, which goes with it.
 
-use super::directory::{delete, open_directory};
+use super::directory::open_directory;
 use super::error::{OpenError, RemoveError};
+use super::remove::{delete, failed};
 use rustix::fs::{self, flock, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 use std::os::fd::OwnedFd;
@@ -29,11 +30,7 @@ impl Half {
 
     /// Removes it unless somebody is at work on it. Whether it is gone.
     pub fn remove(&self) -> Result<bool, RemoveError> {
-        let io = |what, e: Errno| RemoveError::Io {
-            what,
-            path: self.path(),
-            source: e.into(),
-        };
+        let io = |what, e: Errno| failed(what, &self.path(), e);
         let parent = open(&self.directory).map_err(|e| io("open", e))?;
         match open_directory(&parent, &self.name) {
             Err(Errno::NOENT) => Ok(true),

@@ -10,11 +10,11 @@ use super::error::OpenError;
 use super::lock::{reopen, Locks, Role};
 use super::memory::{Controls, Memory};
 use super::region::Region;
+use super::reserve::reserve;
 use crate::layout::description::Description;
 use crate::layout::geometry::Geometry;
 use rustix::fs::{
-    fallocate, fchmod, fcntl_add_seals, fcntl_get_seals, memfd_create, FallocateFlags, MemfdFlags,
-    Mode, OFlags, SealFlags,
+    fchmod, fcntl_add_seals, fcntl_get_seals, memfd_create, MemfdFlags, Mode, OFlags, SealFlags,
 };
 use std::io;
 use std::os::fd::OwnedFd;
@@ -36,7 +36,7 @@ pub struct Isolated {
 fn sealed_file(name: &str, bytes: u64, mode: u32) -> io::Result<OwnedFd> {
     let file = memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
     fchmod(&file, Mode::from_raw_mode(mode))?;
-    fallocate(&file, FallocateFlags::empty(), 0, bytes)?;
+    reserve(&file, bytes)?;
     fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::GROW)?;
     Ok(file)
 }

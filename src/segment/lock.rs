@@ -120,6 +120,23 @@ impl Locks {
         }
     }
 
+    /// Whether any byte is locked, whatever it stands for, but for the cleaner's.
+    pub fn is_used(&self) -> io::Result<bool> {
+        let cleaner = Role::Cleaner.byte();
+        match self {
+            Self::Local(set) => {
+                let taken = set.lock().unwrap_or_else(PoisonError::into_inner);
+                Ok(taken.iter().any(|byte| *byte != cleaner))
+            }
+            Self::File(_) | Self::Apart { .. } => {
+                let file = self.file(Role::Cleaner)?;
+                let free = |start, len| lock_bytes(file, libc::F_OFD_GETLK, start, len);
+                // A length of zero means all that follow.
+                Ok(!free(0, cleaner)? || !free(cleaner + 1, 0)?)
+            }
+        }
+    }
+
     /// The file whose byte stands for a role.
     fn file(&self, role: Role) -> io::Result<&OwnedFd> {
         let file = match (self, role) {
@@ -163,13 +180,19 @@ pub fn reopen(file: &OwnedFd, flags: OFlags) -> io::Result<OwnedFd> {
 
 /// Takes the write lock of one byte, or asks whether it could; `false` if another has it.
 fn lock_byte(file: &OwnedFd, command: i32, byte: u64) -> io::Result<bool> {
-    let start = i64::try_from(byte).map_err(|_| io::ErrorKind::InvalidInput)?;
+    lock_bytes(file, command, byte, 1)
+}
+
+/// As [`lock_byte`], of a range; a length of zero means all that follow.
+fn lock_bytes(file: &OwnedFd, command: i32, start: u64, len: u64) -> io::Result<bool> {
+    let offset = |n| i64::try_from(n).map_err(|_| io::ErrorKind::InvalidInput);
+    let (start, len) = (offset(start)?, offset(len)?);
     // SAFETY: an all-zero `flock` is a valid value; the fields that matter are set below.
     let mut lock: libc::flock = unsafe { core::mem::zeroed() };
     lock.l_type = libc::F_WRLCK as i16;
     lock.l_whence = libc::SEEK_SET as i16;
     lock.l_start = start;
-    lock.l_len = 1;
+    lock.l_len = len;
     // SAFETY: the descriptor is open and `lock` is a valid, initialised `flock` for the call.
     let result = unsafe { libc::fcntl(file.as_raw_fd(), command, &raw mut lock) };
     if result == 0 {

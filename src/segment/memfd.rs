@@ -2,11 +2,14 @@
 //!
 //! Layer 2. The files are sealed against shrinking and growing, so no peer can take pages away.
 
-use super::attach::{Files, MappingOptions, Segment};
-use super::directory::format;
+use super::attach::{check_seals, Files, MappingOptions, Segment};
+use super::create::format;
 use super::error::{CreateError, OpenError};
+use super::reserve::reserve;
+use super::trust::check_owner;
 use crate::layout::description::Description;
-use rustix::fs::{fallocate, fcntl_add_seals, memfd_create, FallocateFlags, MemfdFlags, SealFlags};
+use rustix::fs::{fcntl_add_seals, fstat, fstatfs, memfd_create, FileType, MemfdFlags, SealFlags};
+use rustix::io::Errno;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -24,9 +27,7 @@ pub fn anonymous(
         let file = |name: &str, bytes: u64| -> io::Result<OwnedFd> {
             let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
             let file = memfd_create(format!("slipring-{name}"), flags)?;
-            if bytes > 0 {
-                fallocate(&file, FallocateFlags::empty(), 0, bytes)?;
-            }
+            reserve(&file, bytes)?;
             Ok(file)
         };
         let stream = file("stream", geometry.stream_bytes())?;
@@ -46,7 +47,39 @@ pub fn anonymous(
     Ok(Segment::attach(files, Path::new(PATH), mapping)?)
 }
 
-/// Attaches to a ring whose descriptors came from elsewhere.
+/// Attaches to a ring whose descriptors came from elsewhere. They can be of anything: what is not memory, or
+/// could be cut short under the mapping, is refused, and so is what belongs to a user who is not trusted.
 pub fn from_files(files: Files, mapping: MappingOptions) -> Result<Segment, OpenError> {
-    Segment::attach(files, Path::new(PATH), mapping)
+    let path = Path::new(PATH);
+    check_file(&files.stream, "stream", true)?;
+    if let Some(control) = &files.control {
+        check_file(control, "control", true)?;
+    }
+    if let Some(lock) = &files.lock {
+        check_file(lock, "lock", false)?;
+    }
+    Segment::attach(files, path, mapping)
+}
+
+fn check_file(file: &OwnedFd, name: &str, mapped: bool) -> Result<(), OpenError> {
+    let path = Path::new(PATH).join(name);
+    let io = |e: Errno| OpenError::io("inspect", &path, e.into());
+    let untrusted = |why| {
+        let path = path.clone();
+        Err(OpenError::Untrusted { path, why })
+    };
+    let stat = fstat(file).map_err(io)?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+        return untrusted("it is not a regular file");
+    }
+    let system = fstatfs(file).map_err(io)?.f_type;
+    if ![libc::TMPFS_MAGIC, libc::HUGETLBFS_MAGIC].contains(&system) {
+        // Another file system may take as long as it likes to answer, or never do.
+        return untrusted("it is not a file in memory");
+    }
+    check_owner(stat.st_uid, &path)?;
+    if mapped {
+        check_seals(file, SealFlags::SHRINK, &path)?;
+    }
+    Ok(())
 }

@@ -291,9 +291,10 @@ impl Memory {
         self.stream_region.poisoned() || self.controls.regions().iter().any(Region::poisoned)
     }
 
-    /// Whether readers in this process see the producer's bytes at the same address.
-    pub fn one_address(&self) -> bool {
-        self.stream_region.one_address()
+    /// Whether the producer's bytes may be lent out in place: readers in this process see them at another
+    /// address, and no other user may write them.
+    pub fn lends(&self) -> bool {
+        self.stream_region.lends()
     }
 
     /// Copies page 0 into private memory, each word read once.

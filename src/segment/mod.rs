@@ -14,6 +14,8 @@ mod attach;
 #[cfg(not(slipring_loom))]
 mod copy;
 #[cfg(not(slipring_loom))]
+mod create;
+#[cfg(not(slipring_loom))]
 mod directory;
 #[cfg(not(slipring_loom))]
 mod error;
@@ -35,6 +37,12 @@ mod memory;
 mod name;
 #[cfg(not(slipring_loom))]
 mod region;
+#[cfg(not(slipring_loom))]
+mod remove;
+#[cfg(not(slipring_loom))]
+mod reserve;
+#[cfg(not(slipring_loom))]
+mod trust;
 #[cfg(all(not(slipring_loom), feature = "shared_memory"))]
 pub use adopted::{adopt, format};
 #[cfg(not(slipring_loom))]
@@ -43,7 +51,8 @@ pub use memfd::{anonymous, from_files};
 pub use {
     access::Access,
     attach::{Files, MappingOptions, Segment},
-    directory::{children, create, list, open, random, remove, Creation, Listing},
+    create::{create, Created, Plan},
+    directory::{children, list, open, random, Listing},
     error::{CreateError, OpenError, RemoveError},
     fork::Canary,
     guard::install as guard_against_truncation,
@@ -51,6 +60,8 @@ pub use {
     lock::{Held, Locks, Role},
     memory::{can_flush, identify, prefetch_for_write, Memory, Words},
     name::{CursorName, Location, NameError},
+    remove::{damaged, remove},
+    trust::trust_owner,
 };
 
 mod order;

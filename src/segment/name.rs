@@ -37,6 +37,8 @@ pub struct Location {
     name: String,
     /// Whether the directory is this user's private default, where files of others are an attack.
     private: bool,
+    /// Whether the directory is the slipring directory.
+    named: bool,
 }
 
 impl Location {
@@ -47,6 +49,7 @@ impl Location {
             directory,
             name: checked(name)?,
             private,
+            named: true,
         })
     }
 
@@ -69,6 +72,7 @@ impl Location {
             directory: directory.into(),
             name: checked(name)?,
             private: false,
+            named: false,
         })
     }
 
@@ -89,6 +93,7 @@ impl Location {
             directory: self.path(),
             name: name.to_owned(),
             private: false,
+            named: false,
         }
     }
 
@@ -105,6 +110,11 @@ impl Location {
     /// Whether files of other users are refused.
     pub fn private(&self) -> bool {
         self.private
+    }
+
+    /// Whether it was given by its name alone, and so lies in the slipring directory.
+    pub fn is_named(&self) -> bool {
+        self.named
     }
 
     /// The path of the ring directory.

@@ -18,6 +18,8 @@ pub struct Region {
     base: NonNull<u8>,
     len: usize,
     writable: bool,
+    /// Whether bytes that are written here may be lent out before anything reads them.
+    lends: bool,
     canary: Canary,
     /// Left before the mapping goes.
     guarded: Option<Guarded>,
@@ -71,6 +73,7 @@ impl Region {
             base,
             len,
             writable,
+            lends: true,
             canary: Canary::of_this_process(),
             guarded: Some(Guarded::enter(base.as_ptr(), len, writable)),
             keep: Keep::Mapped(ManuallyDrop::new(map)),
@@ -90,6 +93,7 @@ impl Region {
             base: NonNull::new(base).ok_or(io::ErrorKind::OutOfMemory)?,
             len: layout.size(),
             writable: true,
+            lends: false,
             canary: Canary::of_this_process(),
             guarded: None,
             keep: Keep::Heap(layout),
@@ -110,6 +114,7 @@ impl Region {
             base,
             len,
             writable: true,
+            lends: false,
             canary: Canary::of_this_process(),
             guarded: Some(Guarded::enter(base.as_ptr(), len, true)),
             keep: Keep::Foreign(keep),
@@ -136,9 +141,16 @@ impl Region {
         self.guarded.as_ref().is_some_and(Guarded::poisoned)
     }
 
-    /// Whether other attachments of this process see the bytes at the same address.
-    pub fn one_address(&self) -> bool {
-        !matches!(self.keep, Keep::Mapped(_))
+    /// Whether bytes that are written here may be lent out before anything reads them: other attachments
+    /// of this process see them at another address, and no other user may write them.
+    pub fn lends(&self) -> bool {
+        self.lends
+    }
+
+    /// The same, of a file that another user may write.
+    pub fn of_another_user(mut self) -> Self {
+        self.lends = false;
+        self
     }
 
     /// Touches every page now, so that the first lap does not fault.

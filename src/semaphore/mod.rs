@@ -9,7 +9,7 @@ mod error;
 pub use builder::SemaphoreBuilder;
 pub use error::AcquireError;
 
-use crate::endpoint::{AttachError, Ring};
+use crate::endpoint::{AttachError, Difference, Ring};
 use crate::layout::form::Form;
 use crate::layout::lines::{Bell, RowState};
 use crate::ring::permits::{IdleTurn, Permits};
@@ -323,6 +323,12 @@ impl Semaphore {
     /// How many permits there can be.
     pub fn max(&self) -> u32 {
         self.shared.ring.segment().description().parameters[1] as u32
+    }
+
+    /// In what an existing one differs from what `create_or_open` was asked for: see
+    /// [`Ring::differences`](crate::Ring::differences).
+    pub fn differences(&self) -> &[Difference] {
+        self.shared.ring.differences()
     }
 
     /// Where it lies, for messages.

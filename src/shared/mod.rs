@@ -11,7 +11,7 @@ mod guard;
 pub use error::SharedError;
 pub use guard::SharedGuard;
 
-use crate::endpoint::{Builder, Ring};
+use crate::endpoint::{Builder, Difference, Ring};
 use crate::layout::form::Form;
 use crate::layout::lines::Bell;
 use crate::ring::cell::{table_bytes, Cells};
@@ -314,6 +314,12 @@ impl<T: Plain> Shared<T> {
     /// How many handles are open and alive; 0 in a forked child.
     pub fn handles(&self) -> u32 {
         self.semaphore.ring().live_rows()
+    }
+
+    /// In what an existing one differs from what `create_or_open` was asked for: see
+    /// [`Ring::differences`](crate::Ring::differences).
+    pub fn differences(&self) -> &[Difference] {
+        self.semaphore.differences()
     }
 
     /// Where it lies, for messages.

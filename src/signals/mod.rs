@@ -11,7 +11,7 @@ pub use error::SignalError;
 pub use listener::{Background, Listener, Noticed};
 pub use target::Target;
 
-use crate::endpoint::{member, AttachError, Builder, Ring};
+use crate::endpoint::{member, AttachError, Builder, Difference, Ring};
 use crate::layout::form::Form;
 use crate::ring::pending::{board_words, broadcast, SIGNALS};
 use crate::segment::{CreateError, CursorName, Location, MappingOptions, OpenError, RemoveError};
@@ -238,6 +238,12 @@ impl Signals {
     /// Who listens now.
     pub fn listeners(&self) -> Vec<String> {
         member::names(&self.ring)
+    }
+
+    /// In what an existing one differs from what `create_or_open` was asked for: see
+    /// [`Ring::differences`](crate::Ring::differences).
+    pub fn differences(&self) -> &[Difference] {
+        self.ring.differences()
     }
 
     /// Where it lies, for messages.

@@ -1,0 +1,107 @@
+//! What `create_or_open` found instead of what was asked for.
+//!
+//! Layer 5. Only settings that a ring keeps for good are compared; its schema has to agree, and is no
+//! difference.
+
+use super::ring::Ring;
+use crate::layout::description::Description;
+use crate::layout::form::Form;
+use core::fmt;
+use std::time::Duration;
+
+/// One setting in which what exists differs from what was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// The setting, in a word or two.
+    pub setting: &'static str,
+    /// As it was asked for.
+    pub wanted: String,
+    /// As it is.
+    pub found: String,
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (setting, wanted, found) = (self.setting, &self.wanted, &self.found);
+        write!(f, "{setting}: {found}, not {wanted}")
+    }
+}
+
+/// In what a ring differs from a description and a mode that were asked for.
+pub(super) fn between(wanted: &Description, mode: u32, ring: &Ring) -> Vec<Difference> {
+    let mut settings = Vec::new();
+    let found = settings_of(ring.description());
+    for ((setting, wanted), (_, found)) in settings_of(wanted).into_iter().zip(found) {
+        settings.push((setting, wanted, found));
+    }
+    if let Some((wanted, found)) = ring.segment().other_mode(mode) {
+        settings.push(("mode", format!("{wanted:04o}"), format!("{found:04o}")));
+    }
+    let differing = settings
+        .into_iter()
+        .filter(|(_, wanted, found)| wanted != found);
+    differing
+        .map(|(setting, wanted, found)| Difference {
+            setting,
+            wanted,
+            found,
+        })
+        .collect()
+}
+
+/// The settings of a form that its user chooses.
+fn settings_of(description: &Description) -> Vec<(&'static str, String)> {
+    let geometry = &description.geometry;
+    let [first, second] = description.parameters;
+    let halves = |word: u64| (word as u32, (word >> 32) as u32);
+    let yes = |yes: bool| if yes { "yes" } else { "no" }.to_owned();
+    let mut settings = match description.form {
+        Form::Ring => {
+            let patience = match geometry.evicts() {
+                true => format!("{:?}", Duration::from_nanos(geometry.evict_after_ns)),
+                false => "never".to_owned(),
+            };
+            vec![
+                ("capacity", geometry.capacity.to_string()),
+                ("frame alignment", geometry.align.to_string()),
+                ("first sequence", geometry.first_sequence.to_string()),
+                ("evicts after", patience),
+                ("stamps", yes(geometry.stamped)),
+                ("huge pages", yes(geometry.huge)),
+            ]
+        }
+        Form::Queue => vec![
+            ("depth", first.to_string()),
+            ("message bytes", second.to_string()),
+        ],
+        Form::Mailbox => {
+            let ((depth, one_way), (bytes, receivers)) = (halves(first), halves(second));
+            vec![
+                ("depth", depth.to_string()),
+                ("one way", yes(one_way != 0)),
+                ("message bytes", bytes.to_string()),
+                ("receivers", receivers.to_string()),
+            ]
+        }
+        Form::Pipe => vec![
+            ("capacity", geometry.capacity.to_string()),
+            ("both ways", yes(first == 2)),
+        ],
+        Form::Link => vec![("capacity", geometry.capacity.to_string())],
+        Form::Latest => vec![("cells", first.to_string())],
+        Form::Semaphore => vec![
+            ("permits", first.to_string()),
+            ("most permits", second.to_string()),
+        ],
+        Form::Lane | Form::Shared | Form::Signals => Vec::new(),
+    };
+    let users = match description.form {
+        Form::Queue => "receivers",
+        Form::Mailbox => "clients",
+        Form::Signals => "listeners",
+        Form::Semaphore | Form::Shared => "handles",
+        _ => "readers",
+    };
+    settings.push((users, geometry.rows.to_string()));
+    settings
+}

@@ -1,0 +1,69 @@
+//! Whose files are used: those of this user and of root, and of users that were named.
+//!
+//! Layer 2. The owner of a ring can cut its files, and write a stream that readers have mapped, whatever
+//! the modes say. So opening compares owners, and what is opened of another user is copied before it
+//! is looked at.
+
+use super::error::OpenError;
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+/// The environment variable that names users whose rings are opened: their numbers, with commas between
+/// them.
+pub const TRUST_VARIABLE: &str = "SLIPRING_TRUST";
+
+/// Has this process open rings that belong to another user, from now on and whatever their form.
+///
+/// Rings of this process's own user and of root are always opened. The environment variable
+/// `SLIPRING_TRUST`, a list of user ids with commas between them, does the same for a process that cannot
+/// be changed; a process that runs with the privileges of another user than the one that started it does
+/// not look at the variable.
+///
+/// # Guarantees
+/// Messages of rings that belong to another user are copied to private memory before they are handed out,
+/// so that nothing changes while it is looked at. The owner can still cut a file short, which is a signal
+/// that ends the process unless [`guard_against_truncation`](crate::guard_against_truncation) was called.
+///
+/// ```
+/// slipring::trust_owner(1000);
+/// ```
+pub fn trust_owner(uid: u32) {
+    let mut named = named().lock().unwrap_or_else(PoisonError::into_inner);
+    named.insert(uid);
+}
+
+fn named() -> &'static Mutex<BTreeSet<u32>> {
+    static NAMED: OnceLock<Mutex<BTreeSet<u32>>> = OnceLock::new();
+    NAMED.get_or_init(|| Mutex::new(from_environment()))
+}
+
+fn from_environment() -> BTreeSet<u32> {
+    use rustix::process::{getegid, geteuid, getgid, getuid};
+    if getuid() != geteuid() || getgid() != getegid() {
+        return BTreeSet::new();
+    }
+    let text = std::env::var(TRUST_VARIABLE).unwrap_or_default();
+    let uids = text.split(',').filter_map(|uid| uid.trim().parse().ok());
+    uids.collect()
+}
+
+/// Whether files of this owner may be written by another user than this one and root.
+pub fn is_foreign(owner: u32) -> bool {
+    owner != 0 && owner != rustix::process::geteuid().as_raw()
+}
+
+/// That the files of this owner are used.
+pub fn check_owner(owner: u32, path: &Path) -> Result<(), OpenError> {
+    let trusted = || {
+        let named = named().lock().unwrap_or_else(PoisonError::into_inner);
+        named.contains(&owner)
+    };
+    if !is_foreign(owner) || trusted() {
+        return Ok(());
+    }
+    Err(OpenError::Stranger {
+        path: path.to_owned(),
+        owner,
+    })
+}
