@@ -545,8 +545,8 @@ impl Waited for Waiting<'_> {
 
     fn longest_sleep(&self) -> Duration {
         match self.semaphore.watch.get().idle {
-            Some(_) => LAPSE_AFTER,
-            None => ASK_AFTER,
+            Some(idle) if idle.enough() => LAPSE_AFTER,
+            _ => ASK_AFTER,
         }
     }
 }
