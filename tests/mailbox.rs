@@ -59,9 +59,9 @@ enum Ending {
 
 #[derive(Clone, Debug)]
 enum Step {
-    /// Client, length.
+    /// Client, length in thousandths of the longest.
     Send(usize, usize),
-    /// A request that nobody answers in time.
+    /// A request that is not answered in time.
     Ask(usize, usize),
     /// A request that a receiver answers at once, or declines.
     Converse(usize, bool),
@@ -80,9 +80,10 @@ fn step() -> impl Strategy<Value = Step> {
         Just(Ending::Ack),
         Just(Ending::GiveBack)
     ];
+    let len = || prop_oneof![3 => Just(1000), 1 => 0..1034usize];
     prop_oneof![
-        5 => (0..NAMES.len(), 0..620usize).prop_map(|(c, l)| Step::Send(c, l)),
-        3 => (0..NAMES.len(), 0..620usize).prop_map(|(c, l)| Step::Ask(c, l)),
+        9 => (0..NAMES.len(), len()).prop_map(|(c, l)| Step::Send(c, l)),
+        4 => (0..NAMES.len(), len()).prop_map(|(c, l)| Step::Ask(c, l)),
         2 => (0..NAMES.len(), any::<bool>()).prop_map(|(c, r)| Step::Converse(c, r)),
         6 => (0..RECEIVERS, ending).prop_map(|(r, e)| Step::Receive(r, e)),
         1 => (0..NAMES.len()).prop_map(Step::NewClient),
@@ -155,17 +156,37 @@ fn oracle() {
         failure_persistence: None,
         ..ProptestConfig::default()
     });
+    // Depths and sizes at which letters fill from half to all of a lane, with what is sent beside them.
+    let sizes = (1..7u32, 12..16u32, prop_oneof![50..101u64, 90..101u64]).prop_map(
+        |(depth, capacity, percent)| {
+            let depth = 1 << depth;
+            let frame = ((1u64 << capacity) * percent / 100 / (depth + 2)) & !7;
+            (
+                depth as u32,
+                frame.clamp(96, 1 << capacity >> 2) as u32 - 40,
+            )
+        },
+    );
     runner
-        .run(&prop::collection::vec(step(), 1..80), |steps| {
-            follow(&steps);
-            Ok(())
-        })
+        .run(
+            &(sizes, prop::collection::vec(step(), 1..120)),
+            |((depth, longest), steps)| {
+                follow(depth, longest, &steps);
+                Ok(())
+            },
+        )
         .unwrap();
 }
 
-fn follow(steps: &[Step]) {
+fn follow(depth: u32, longest: u32, steps: &[Step]) {
     let scratch = Scratch::new();
-    let mailbox = new_mailbox(&scratch.0, 128);
+    let builder = Mailbox::builder_at(scratch.0.join("mailbox"));
+    let mailbox = builder
+        .depth(depth)
+        .message_bytes(longest)
+        .create()
+        .unwrap();
+    let scaled = |thousandths: usize| longest as usize * thousandths / 1000;
     let mut clients: Vec<Option<MailboxClient>> = NAMES
         .iter()
         .map(|n| Some(mailbox.client(n).unwrap()))
@@ -179,18 +200,32 @@ fn follow(steps: &[Step]) {
         match *step {
             Step::Send(c, len) => {
                 let client = clients[c].as_mut().unwrap();
+                let len = scaled(len);
                 match client.try_send(&payload(model.next, len)) {
                     Ok(()) => model.sent((c, incarnations[c]), len, false),
-                    Err(SendError::TooLarge { len: l, max: 600 }) => assert!(l == len && len > 600),
+                    Err(SendError::TooLarge { len: l, max }) => {
+                        assert!(l == len && max == longest && len > max as usize);
+                    }
+                    // The lane of a client is its own, but for letters that the last owner left in it.
+                    Err(SendError::Full { .. }) => assert!(model.count() >= u64::from(depth)),
                     Err(error) => panic!("{error}"),
                 }
             }
             Step::Ask(c, len) => {
                 let client = clients[c].as_mut().unwrap();
+                let len = scaled(len);
                 match client.request(&payload(model.next, len), Duration::ZERO) {
-                    Err(RequestError::TimedOut) => model.sent((c, incarnations[c]), len, true),
-                    Err(RequestError::Send(SendError::TooLarge { len: l, max: 600 })) => {
-                        assert!(l == len && len > 600);
+                    // Whether it was sent in time is not said.
+                    Err(RequestError::TimedOut) => {
+                        let waiting = mailbox.status().unwrap().letters.waiting;
+                        if waiting > model.count() {
+                            model.sent((c, incarnations[c]), len, true);
+                        } else {
+                            assert!(model.count() >= u64::from(depth), "there was room");
+                        }
+                    }
+                    Err(RequestError::Send(SendError::TooLarge { len: l, max })) => {
+                        assert!(l == len && max == longest && len > max as usize);
                     }
                     other => panic!("{:?}", other.map(|reply| reply.len())),
                 }
