@@ -545,8 +545,12 @@ fn books(directory: &Path) -> Books {
     Books::open(directory, 64, 2 * LETTERS)
 }
 
-fn stopping(books: &Books) -> bool {
-    books.word(60).load(SeqCst) != 0
+/// Words that say who is to stop: clients first, so that none is left waiting.
+const NO_MORE_ASKING: usize = 60;
+const NO_MORE_SERVING: usize = 61;
+
+fn stopping(books: &Books, who: usize) -> bool {
+    books.word(who).load(SeqCst) != 0
 }
 
 fn ask_for_ever(mailbox: &Mailbox, books: &Books, party: usize) {
@@ -557,13 +561,14 @@ fn ask_for_ever(mailbox: &Mailbox, books: &Books, party: usize) {
     // A letter that was cut short by a death is not sent again.
     word(4).store(word(5).load(SeqCst), SeqCst);
     let mut random = Random::new();
-    while !stopping(books) {
+    let longest = mailbox.message_bytes() as usize;
+    while !stopping(books, NO_MORE_ASKING) {
         let number = word(0).fetch_add(1, SeqCst) + 1;
         let id = (party as u64) << 56 | number;
         let body = [
             &[1],
             &id.to_le_bytes()[..],
-            &payload(id, (id % 300) as usize),
+            &payload(id, (id % 300) as usize % (longest - 8)),
         ]
         .concat();
         let deadline = match random.below(4) {
@@ -585,13 +590,17 @@ fn ask_for_ever(mailbox: &Mailbox, books: &Books, party: usize) {
             Err(error) => panic!("{error}"),
         };
         word(outcome).fetch_add(1, SeqCst);
-        // And one that asks for nothing.
-        let letter = word(4).load(SeqCst);
-        if (letter as usize) < LETTERS {
+        // And some that ask for nothing, mostly as long as can be: now and then they fill the lane.
+        for _ in 0..random.below(12) {
+            let letter = word(4).load(SeqCst);
+            if letter as usize >= LETTERS {
+                break;
+            }
             word(5).store(letter + 1, SeqCst);
             let id = (party as u64) << 56 | letter;
-            let sent = client.send_until(&[&[0], &id.to_le_bytes()[..]].concat(), PATIENCE);
-            sent.unwrap();
+            let rest = (longest - 9) / (1 + (letter % 5 == 0) as usize);
+            let body = [&[0], &id.to_le_bytes()[..], &payload(id, rest)].concat();
+            client.send_until(&body, PATIENCE).unwrap();
             books
                 .byte(party * LETTERS + letter as usize)
                 .fetch_or(1, SeqCst);
@@ -603,13 +612,14 @@ fn ask_for_ever(mailbox: &Mailbox, books: &Books, party: usize) {
 
 fn serve_for_ever(mailbox: &Mailbox, books: &Books, party: usize) {
     let mut receiver = mailbox.receiver().unwrap();
+    let longest = mailbox.message_bytes() as usize;
     say("ready");
     let mut random = Random::new();
     loop {
         books.word(48 + party).fetch_add(1, SeqCst);
         let letter = match receiver.receive_until(Duration::from_millis(20)) {
             Ok(letter) => letter,
-            Err(TakeError::TimedOut) if stopping(books) => return,
+            Err(TakeError::TimedOut) if stopping(books, NO_MORE_SERVING) => return,
             Err(TakeError::TimedOut) => continue,
             Err(error) => panic!("{error}"),
         };
@@ -618,13 +628,18 @@ fn serve_for_ever(mailbox: &Mailbox, books: &Books, party: usize) {
         assert_eq!(letter.sender(), ["alice", "bob"][from]);
         if letter[0] == 0 {
             assert!(!letter.wants_reply());
+            check(&letter[9..], id);
             let at = from * LETTERS + (id << 8 >> 8) as usize;
             books.byte(at).fetch_or(2, SeqCst);
             letter.ack();
             continue;
         }
         check(&letter[9..], id);
-        let answer = [&id.to_le_bytes()[..], &payload(id + 1, (id % 200) as usize)].concat();
+        let answer = [
+            &id.to_le_bytes()[..],
+            &payload(id + 1, (id % 200) as usize % (longest - 8)),
+        ]
+        .concat();
         match random.below(40) {
             0 => letter.ack(),
             1 => drop(letter),
@@ -639,15 +654,35 @@ fn serve_for_ever(mailbox: &Mailbox, books: &Books, party: usize) {
     }
 }
 
+/// Several mailboxes one after the other: letters fill from half to all of their lanes.
 fn chaos() {
-    let scratch = Scratch::new();
-    let mailbox = new_mailbox(&scratch.0, 64);
-    let books = books(&scratch.0);
     let mut random = Random::new();
+    let rounds = 4;
+    for round in 0..rounds {
+        let depth = 2 << random.below(6);
+        let fill = 50 + random.below(51).max(random.below(51));
+        let frame = (4096 << random.below(4)) * fill / 100 / (depth + 2);
+        // What is sent beside a letter takes some of it.
+        let longest = (frame & !7).clamp(80, 4096) - 40;
+        let kills = (kills_wanted() + round) / rounds;
+        kill_at_random(&mut random, depth as u32, longest as u32, kills);
+    }
+}
+
+fn kill_at_random(random: &mut Random, depth: u32, longest: u32, wanted: u64) {
+    println!("  depth {depth}, letters of {longest} bytes, {wanted} kills");
+    let scratch = Scratch::new();
+    let builder = Mailbox::builder_at(scratch.0.join("mailbox"));
+    let mailbox = builder
+        .depth(depth)
+        .message_bytes(longest)
+        .create()
+        .unwrap();
+    let books = books(&scratch.0);
     let start = |party: usize| Peer::start(PARTIES[party], &[text(&scratch.0), &party.to_string()]);
     let mut peers: Vec<Option<Peer>> = (0..PARTIES.len()).map(|party| Some(start(party))).collect();
     let mut kills = [0u64; PARTIES.len()];
-    for _ in 0..kills_wanted() {
+    for _ in 0..wanted {
         std::thread::sleep(random.millis(1, 12));
         let party = random.below(PARTIES.len() as u64) as usize;
         let mut peer = peers[party].take().unwrap();
@@ -665,9 +700,22 @@ fn chaos() {
             std::thread::yield_now();
         }
     }
-    books.word(60).store(1, SeqCst);
-    for peer in peers.into_iter().flatten() {
-        peer.finish();
+    // What the dead held comes back while there are receivers.
+    let mut peers = peers.into_iter().flatten();
+    for (stop, parties) in [(NO_MORE_ASKING, 2), (NO_MORE_SERVING, PARTIES.len() - 2)] {
+        books.word(stop).store(1, SeqCst);
+        for peer in peers.by_ref().take(parties) {
+            peer.finish();
+        }
+        let started = Instant::now();
+        while stop == NO_MORE_ASKING {
+            let letters = mailbox.status().unwrap().letters;
+            if (letters.waiting, letters.held) == (0, 0) {
+                break;
+            }
+            assert!(started.elapsed() < PATIENCE, "{letters:?}");
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
     let status = mailbox.status().unwrap();
     assert_eq!((status.letters.waiting, status.letters.held), (0, 0));
