@@ -55,7 +55,7 @@ fn a_queue_from_a_shell() {
         .contains("is a queue, not a ring"));
     assert!(shell
         .fails(3, &["queue", "send", "none", "x"])
-        .contains("no ring at"));
+        .contains("no queue at"));
     shell.ok(&["rm", "jobs"]);
     assert!(!shell.ok(&["ls"]).contains("jobs"));
 }
@@ -123,7 +123,7 @@ fn a_mailbox_from_a_shell() {
         .contains("not a name"));
     assert!(shell
         .fails(3, &["mailbox", "send", "none", "x"])
-        .contains("no ring at"));
+        .contains("no mailbox at"));
     assert!(shell
         .fails(4, &["queue", "send", "office", "x"])
         .contains("is a mailbox, not a queue"));
