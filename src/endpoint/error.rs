@@ -184,9 +184,9 @@ pub enum TryReceiveError {
         /// Number of the message.
         sequence: u64,
         /// Its size in bytes.
-        len: usize,
+        len: u32,
         /// The size of the type.
-        expected: usize,
+        expected: u32,
     },
     /// A file of the ring was cut short while it was mapped. Nothing that follows can be trusted.
     Poisoned,
@@ -227,9 +227,9 @@ pub enum ReceiveError {
         /// Number of the message.
         sequence: u64,
         /// Its size in bytes.
-        len: usize,
+        len: u32,
         /// The size of the type.
-        expected: usize,
+        expected: u32,
     },
     /// A file of the ring was cut short while it was mapped. Nothing that follows can be trusted.
     Poisoned,
@@ -472,12 +472,7 @@ impl fmt::Display for Unfit {
     }
 }
 
-fn wrong_size(
-    f: &mut fmt::Formatter<'_>,
-    sequence: u64,
-    len: usize,
-    expected: usize,
-) -> fmt::Result {
+fn wrong_size(f: &mut fmt::Formatter<'_>, sequence: u64, len: u32, expected: u32) -> fmt::Result {
     write!(
         f,
         "message {sequence} has {len} bytes instead of {expected}: its producer does not keep to the schema of the ring; what follows can be received"

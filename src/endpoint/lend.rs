@@ -26,7 +26,9 @@ pub struct Claim<'p> {
 impl<'p> Claim<'p> {
     #[inline(always)]
     pub(super) fn new(producer: &'p mut Producer, payload: u64, len: usize) -> Self {
-        let in_place = producer.core.memory().lends() && !producer.stamped;
+        // The first is known here where the short way was gone.
+        let stamped = producer.special && producer.stamped;
+        let in_place = producer.core.memory().lends() && !stamped;
         if !in_place {
             producer.clear_scratch(len + producer.prefix());
         }

@@ -55,7 +55,7 @@ pub(super) struct End {
     /// Calls in a row that found nothing and did not look at the clock.
     calls: u32,
     asked: Since,
-    /// The producer that is known to have died, or whose ring was cut short.
+    /// The producer that is known to have died, or whose ring a wait set found to be cut short.
     dead: Option<u64>,
     /// The producer whose closing was told to a caller that waits.
     told: Option<u64>,
@@ -81,6 +81,7 @@ impl Default for End {
 
 impl End {
     /// Whether a call that found nothing asks for the producer.
+    #[inline(always)]
     fn asks(&mut self) -> bool {
         if self.calls < CALLS {
             self.calls += 1;
@@ -88,6 +89,12 @@ impl End {
         }
         self.calls = 1;
         self.asked.due()
+    }
+
+    /// Nothing is known of an end, and nobody was told of one.
+    #[inline(always)]
+    fn is_unknown(&self) -> bool {
+        self.dead.is_none() && self.told.is_none() && self.announced.is_none()
     }
 
     /// The stream of this producer goes on, as far as it says.
@@ -196,11 +203,24 @@ pub(super) fn wait_for_next<R: Reader>(
 
 /// What a call says that does not wait and found nothing; `closed` was asked before it looked. Where the
 /// producer is dead, what it committed meanwhile comes first.
-#[cold]
-#[inline(never)]
+#[inline(always)]
 pub(super) fn nothing_there<R: Reader>(
     reader: &mut R,
     was_closed: bool,
+) -> Result<R::Next, TryReceiveError> {
+    let asks = reader.end().asks();
+    if !was_closed && !asks && reader.end().is_unknown() {
+        return Err(TryReceiveError::Empty);
+    }
+    ended_perhaps(reader, was_closed, asks)
+}
+
+#[cold]
+#[inline(never)]
+fn ended_perhaps<R: Reader>(
+    reader: &mut R,
+    was_closed: bool,
+    asks: bool,
 ) -> Result<R::Next, TryReceiveError> {
     let number = number(reader);
     if was_closed {
@@ -208,7 +228,8 @@ pub(super) fn nothing_there<R: Reader>(
     }
     reader.end().goes_on(number);
     if reader.end().dead != Some(number) {
-        if !reader.end().asks() || !gone(reader) {
+        let state = producer_state(reader.memory());
+        if !asks || !producer_gone(reader.ring(), state) {
             return Err(TryReceiveError::Empty);
         }
         reader.end().dead = Some(number);

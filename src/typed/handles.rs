@@ -252,16 +252,16 @@ wraps!(TypedObserver, Observer);
 /// A message of another size than `T`, in a ring whose schema says `T`: its producer is at fault.
 struct Unfit {
     sequence: u64,
-    len: usize,
-    expected: usize,
+    len: u32,
+    expected: u32,
 }
 
 #[inline(always)]
 fn decode<T: Plain>(bytes: &[u8], sequence: u64) -> Result<T, Unfit> {
     bytemuck::try_pod_read_unaligned(bytes).map_err(|_| Unfit {
         sequence,
-        len: bytes.len(),
-        expected: size_of::<T>(),
+        len: bytes.len() as u32,
+        expected: size_of::<T>() as u32,
     })
 }
 
