@@ -36,6 +36,7 @@ fn main() -> ExitCode {
             let said = Peer::start("copies", &[text(&scratch.0)]).finish();
             assert!(said == "done" || skipped(&said), "{said}");
         }),
+        ("what_others_can_have_overwritten_is_copied", rows_of_others),
         (
             "descriptors_are_checked_before_they_are_mapped",
             descriptors,
@@ -284,6 +285,65 @@ fn copies(directory: &Path) {
 
     for_both_ends(directory, honest, forged);
     say("done");
+}
+
+/// Where a mode lets others consume, they can write each row and each take word, and so have the producer
+/// overwrite what a reader holds: what it holds is a copy, or, in a queue, the same bytes all the same.
+fn rows_of_others() {
+    let scratch = Scratch::new();
+    let at = scratch.0.join("ring");
+    let builder = Ring::builder_at(&at).capacity_bytes(4096).max_readers(1);
+    let ring = builder.mode(0o666).create().unwrap();
+    let mut consumer = ring.consumer(Start::Oldest).unwrap();
+    let mut producer = ring.producer().unwrap();
+    producer.publish(&[1; 500]).unwrap();
+    let message = consumer.receive().unwrap().unwrap();
+    let control = File::options()
+        .write(true)
+        .open(at.join("control"))
+        .unwrap();
+    for number in 2..40u64 {
+        // The row says that everything was read.
+        control
+            .write_all_at(&(number * 512).to_le_bytes(), 4096 + 8)
+            .unwrap();
+        let _ = producer.try_publish(&[number as u8; 500]);
+    }
+    assert_eq!(*message, [1; 500]);
+    drop(message);
+
+    let at = scratch.0.join("queue");
+    let builder = Queue::builder_at(&at)
+        .depth(2)
+        .message_bytes(500)
+        .mode(0o666);
+    let queue = builder.create().unwrap();
+    let mut sender = queue.sender().unwrap();
+    sender.send(&[1; 500]).unwrap();
+    let mut receiver = queue.receiver().unwrap();
+    let delivery = receiver.receive().unwrap();
+    let control = at.join("lane-0/control");
+    let length = std::fs::metadata(&control).unwrap().len();
+    let control = File::options()
+        .read(true)
+        .write(true)
+        .open(control)
+        .unwrap();
+    for number in 2..40u64 {
+        // Each take word says that its message is done.
+        for word in (4096..length).step_by(8) {
+            let mut bytes = [0; 8];
+            control.read_exact_at(&mut bytes, word).unwrap();
+            if u64::from_le_bytes(bytes) & 3 == 1 {
+                let lap = (u64::from_le_bytes(bytes) >> 24) + 1;
+                control
+                    .write_all_at(&(lap << 24).to_le_bytes(), word)
+                    .unwrap();
+            }
+        }
+        let _ = sender.try_send(&[number as u8; 500]);
+    }
+    assert_eq!(*delivery, [1; 500]);
 }
 
 /// Named pipes and links, whose two ends are here.

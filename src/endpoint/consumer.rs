@@ -132,7 +132,7 @@ impl Consumer {
             latency::begin(core.memory(), core.row());
         }
         // What another user may write is not looked at in place, either.
-        let copies = geometry.evicts() || geometry.stamped || ring.segment().is_foreign();
+        let copies = geometry.evicts() || geometry.stamped || ring.segment().must_copy();
         let words = if copies {
             (geometry.max_message as usize).div_ceil(8)
         } else {

@@ -463,7 +463,7 @@ impl Receiver {
             number,
             taker,
             space: Waker::default(),
-            foreign: ring.segment().is_foreign(),
+            foreign: ring.segment().must_copy(),
         }))
     }
 

@@ -60,6 +60,8 @@ pub struct Segment {
     files: Option<Files>,
     /// Whether another user than this one and root may write the stream.
     foreign: bool,
+    /// Whether other users may write the rows.
+    rows_of_others: bool,
     /// The producer's role, taken before anybody could read the stream, until it is asked for.
     reserved: Mutex<Option<Held>>,
     /// Tells whoever handed out the descriptors that they are still in use; held for its drop.
@@ -104,10 +106,14 @@ impl Segment {
             return Err(truncated(&stream_path, expected, found));
         }
         let stream = Region::map(&files.stream, expected, false).map_err(|e| io("map", e))?;
+        let mut rows_of_others = false;
         let controls = match &files.control {
             None => Controls::None,
             Some(file) => {
                 let path = path.join("control");
+                let stat = rustix::fs::fstat(file);
+                let stat = stat.map_err(|e| OpenError::io("look at", &path, e.into()))?;
+                rows_of_others = stat.st_mode & 0o022 != 0;
                 let expected = description.geometry.control_bytes();
                 let found = regular_size(file, &path)?;
                 if found < expected {
@@ -133,6 +139,7 @@ impl Segment {
         Ok(Self {
             options,
             files: Some(files),
+            rows_of_others,
             ..segment
         }
         .owned_by(owner))
@@ -316,6 +323,7 @@ impl Segment {
             options: MappingOptions::default(),
             files: None,
             foreign: false,
+            rows_of_others: false,
             reserved: Mutex::new(None),
             connection: None,
         })
@@ -426,10 +434,10 @@ impl Segment {
         matches!(self.stream, Stream::Foreign | Stream::Sealed(_))
     }
 
-    /// Whether another user than this one and root may write the stream, so that what is in it has to be
-    /// copied before it is looked at.
-    pub fn is_foreign(&self) -> bool {
-        self.foreign
+    /// Whether what is in the stream has to be copied before it is looked at: another user than this one and
+    /// root may write the stream, or the rows and take words that keep its producer from overwriting it.
+    pub fn must_copy(&self) -> bool {
+        self.foreign || self.rows_of_others
     }
 
     /// Whether this attachment could write the stream at all.
