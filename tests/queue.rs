@@ -499,7 +499,7 @@ fn message(party: usize, number: u64, longest: u32) -> Vec<u8> {
     let id = (party as u64) << 32 | number;
     let mut bytes = id.to_le_bytes().to_vec();
     let rest = u64::from(longest) - 8;
-    let shorter = if number % 5 == 0 {
+    let shorter = if number.is_multiple_of(5) {
         number * 37 % (rest + 1)
     } else {
         0

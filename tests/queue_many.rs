@@ -26,6 +26,7 @@ fn main() -> ExitCode {
         ("a_client_out_of_reach_is_no_endless_work", out_of_reach),
         ("a_lane_that_cannot_be_opened_stops_no_other", cut_lane),
         ("who_holds_what_is_listed", listed),
+        ("what_a_lane_takes_is_said", lane_bytes),
     ])
 }
 
@@ -274,4 +275,17 @@ fn listed() {
     drop(second);
     drop(one);
     assert_eq!(queue.receivers().unwrap(), [entry(1, 0)]);
+}
+
+fn lane_bytes() {
+    let scratch = Scratch::new();
+    let queue = new_queue(&scratch);
+    queue.sender().unwrap().send(b"").unwrap();
+    let files = std::fs::read_dir(queue.path().join("lane-0")).unwrap();
+    let bytes: u64 = files
+        .map(|file| file.unwrap().metadata().unwrap().len())
+        .sum();
+    assert!(bytes > 0);
+    assert_eq!(queue.lane_bytes(), bytes);
+    assert_eq!(queue.status().unwrap().lane_bytes, bytes);
 }

@@ -206,6 +206,7 @@ pub fn show(name: &str, as_json: bool) -> Outcome {
             "senders": status.senders,
             "lanes": status.lanes,
             "receivers": status.receivers,
+            "lane_bytes": status.lane_bytes,
             "held_by": receivers.iter().map(|r| json!({
                 "row": r.row, "pid": r.pid, "held": r.held, "alive": r.alive,
             })).collect::<Vec<_>>(),
@@ -234,7 +235,12 @@ pub fn show(name: &str, as_json: bool) -> Outcome {
     )?;
     line(
         "senders",
-        format!("{} in {} lanes", status.senders, status.lanes),
+        format!(
+            "{} in {} lanes of {} each",
+            status.senders,
+            status.lanes,
+            text::size(status.lane_bytes)
+        ),
     )?;
     line("receivers", status.receivers.to_string())?;
     for receiver in receivers {

@@ -99,6 +99,8 @@ pub struct QueueStatus {
     pub lanes: u32,
     /// Receivers that are alive.
     pub receivers: u32,
+    /// What each lane takes, in bytes of memory. Each sender takes a lane for each priority it uses.
+    pub lane_bytes: u64,
 }
 
 /// A receiver of a queue at some moment.
@@ -334,6 +336,15 @@ impl Queue {
         self.ring.differences()
     }
 
+    /// What each lane takes, in bytes of memory. Each sender takes a lane for each priority it uses.
+    pub fn lane_bytes(&self) -> u64 {
+        let lane = Builder::inside(&self.location, "lane");
+        // Was checked when the queue was made.
+        lane_builder(lane, self.parameters())
+            .segment_bytes()
+            .unwrap_or(0)
+    }
+
     /// Where it lies, for messages.
     pub fn path(&self) -> &Path {
         self.ring.path()
@@ -353,6 +364,7 @@ impl Queue {
             senders: 0,
             lanes: 0,
             receivers: self.ring.live_rows(),
+            lane_bytes: self.lane_bytes(),
         };
         for (number, _) in lanes::listed(self.ring.segment().reader()) {
             let lane = self.look_at_lane(number)?;
