@@ -251,7 +251,7 @@ fn values(c: &mut Criterion) {
         b.iter(|| {
             let mut value = shared.lock().expect("the lock");
             value.words[0] += 1;
-            value.commit();
+            value.commit().expect("a version");
         });
     });
     let mut kernel = kernel::Locked::new();

@@ -443,7 +443,8 @@ fn descriptors() {
     };
     assert_eq!(why(of_named), unsealed);
     // Of another kind, or another file system.
-    let odd: [(fn() -> OwnedFd, &str); 3] = [
+    type Made = fn() -> OwnedFd;
+    let odd: [(Made, &str); 3] = [
         (
             || std::io::pipe().unwrap().0.into(),
             "it is not a regular file",

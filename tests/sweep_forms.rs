@@ -221,7 +221,7 @@ fn victim(role: &str, directory: &Path) {
             swept(|| {
                 let mut guard = shared.lock_until(PATIENCE).unwrap();
                 (guard.one, guard.two) = (1, 1);
-                guard.commit();
+                guard.commit().unwrap();
             });
         }
         "latest: set" => {
@@ -724,7 +724,7 @@ fn check_shared(mut shared: Shared<Pair>, returned: bool) {
         assert_eq!(guard.one, guard.two, "torn");
         assert!(guard.one == 1 || !returned && guard.one == 0, "{guard:?}");
         (guard.one, guard.two) = (2, 2);
-        guard.commit();
+        guard.commit().unwrap();
     }
     let (value, _version) = shared.get().unwrap();
     assert_eq!((value.one, value.two), (2, 2));
