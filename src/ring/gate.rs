@@ -253,6 +253,29 @@ mod tests {
     }
 
     #[test]
+    fn a_row_that_is_seen_for_the_first_time_holds_back_no_more_than_a_lap() {
+        let memory = memory();
+        let mut gate = Gate::new(&memory, 0);
+        let head = 2 * CAPACITY;
+        gate.look(&memory, head, head).unwrap();
+        // Says less than what a consumer can begin with.
+        let row = memory.row(1).unwrap();
+        row.state.store(RowState::Consumer as u32, Relaxed);
+        row.generation.store(7, Relaxed);
+        gate.look(&memory, gate.limit(), head).unwrap();
+        assert_eq!(gate.look(&memory, gate.limit() + 1, head), Err(1));
+    }
+
+    #[test]
+    fn a_producer_that_leaves_keeps_the_word_behind_the_end() {
+        let memory = memory();
+        assert_eq!(retract(&memory, 64), 64 + WORD);
+        memory.producer().reserve.position.store(512, Relaxed);
+        assert_eq!(retract(&memory, 64), 512);
+        assert_eq!(memory.producer().limit.position.load(Relaxed), 512);
+    }
+
+    #[test]
     fn the_lowest_row_holds_the_gate_and_impossible_ones_are_counted() {
         let memory = memory();
         let _consumer = consumer(&memory);

@@ -267,6 +267,36 @@ mod tests {
     }
 
     #[test]
+    fn what_no_producer_writes_is_passed_over() {
+        let geometry = Geometry::new(4096, 8, 1, 0, false).unwrap();
+        let memory = Memory::local(geometry);
+        let mut producer = Producer::attach(memory.clone(), 1).unwrap();
+        for _ in 0..20 {
+            producer.try_publish(&[0; 56]).unwrap();
+        }
+        let last = newest(&memory).unwrap();
+        assert_eq!(oldest(&memory, last.position + 1), Some(last));
+        let entry = memory.index_entry(geometry.block_of(last.position));
+        // Of no frame, of another block, of another lap.
+        for lie in [last.position + 4, 0, last.position + 4096] {
+            entry.position.store(lie, Relaxed);
+            let found = newest(&memory).unwrap();
+            assert!(geometry.block_of(found.position) < geometry.block_of(last.position));
+        }
+        assert_eq!(boundary_at(&memory, 4), None);
+        assert_eq!(boundary_at(&memory, 72), None);
+        let second = Boundary {
+            position: 64,
+            sequence: 1,
+        };
+        assert_eq!(boundary_at(&memory, 64), Some(second));
+        // One byte too far.
+        memory.producer().reserve.position.store(4096 + 65, Relaxed);
+        assert_eq!(boundary_at(&memory, 64), None);
+        assert!(matches!(step(&memory, second), Ok(Step::Overtaken)));
+    }
+
+    #[test]
     fn a_floor_is_never_gone_below() {
         let geometry = Geometry::new(4096, 8, 1, 0, false).unwrap();
         let memory = Memory::local(geometry);
