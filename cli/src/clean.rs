@@ -1,36 +1,41 @@
 //! `slipring clean`: removing what no live process holds.
 
+use crate::failure::Failure;
 use crate::text::{self, size, styled, BOLD};
 use crate::Outcome;
 use slipring::{Leftover, Why};
 use std::io::{IsTerminal, Write};
+use std::os::unix::fs::MetadataExt;
 
 #[derive(clap::Args)]
 #[command(after_help = "\
 Shows what no live process holds, and removes it with --yes (at a terminal it asks). Left alone without
---all: rings that nobody uses but somebody may come back to, because their producer left them open or a
-durable cursor waits in them. What somebody came to use meanwhile is kept.
+--all: rings whose producer died, because what it published can still be read; and rings that are idle,
+because a process may come back to them: their producer left them open, or a durable cursor waits in
+them. What belongs to other users is left alone, unless root runs this. What a process came to use
+meanwhile is kept. What cannot be removed is reported, the rest is removed, and the status is not 0.
 
 EXAMPLES
   slipring clean                       show it
   slipring clean --yes                 remove it
-  slipring clean --all --yes           idle rings too")]
+  slipring clean --all --yes           idle rings too, and those whose producer died")]
 pub struct Arguments {
     /// Remove without asking
     #[arg(long, short)]
     yes: bool,
-    /// Idle rings too
+    /// Idle rings too, and those whose producer died
     #[arg(long)]
     all: bool,
 }
 
 /// What is left over, for people.
 pub fn reason(leftover: &Leftover) -> String {
+    let pid = leftover.producer_pid;
     match leftover.why {
         Why::Half => "half made or half removed by a process that died".into(),
-        Why::Over => format!(
-            "closed, or its producer (process {}) died; nobody is attached",
-            leftover.producer_pid
+        Why::Over => format!("closed by its producer (process {pid}); nobody is attached"),
+        Why::Died => format!(
+            "its producer (process {pid}) died; nobody is attached; what it published can be read"
         ),
         Why::Idle => "idle: nobody is attached, but somebody may come back".into(),
         Why::Damaged => "damaged, and nobody is attached".into(),
@@ -38,12 +43,30 @@ pub fn reason(leftover: &Leftover) -> String {
     }
 }
 
+/// Whether `clean` removes it without `--all`.
+pub fn is_over(leftover: &Leftover) -> bool {
+    matches!(leftover.why, Why::Half | Why::Over) && is_ours(leftover)
+}
+
+/// Whether it is this user's to remove.
+fn is_ours(leftover: &Leftover) -> bool {
+    let user = rustix::process::geteuid();
+    let owner = std::fs::symlink_metadata(&leftover.path).map(|found| found.uid());
+    user.is_root() || owner.is_ok_and(|owner| owner == user.as_raw())
+}
+
 pub fn run(arguments: &Arguments) -> Outcome {
+    text::missing_directory();
     let mut out = std::io::stdout().lock();
-    let (go, stay): (Vec<_>, Vec<_>) = slipring::leftovers()?
+    let (ours, theirs): (Vec<_>, Vec<_>) = slipring::leftovers()?.into_iter().partition(is_ours);
+    let (go, stay): (Vec<_>, Vec<_>) = ours
         .into_iter()
-        .partition(|leftover| arguments.all || leftover.why != Why::Idle);
-    for (heading, list) in [("to remove", &go), ("kept (--all removes them too)", &stay)] {
+        .partition(|leftover| arguments.all || is_over(leftover));
+    for (heading, list) in [
+        ("to remove", &go),
+        ("kept (--all removes them too)", &stay),
+        ("of other users, left alone", &theirs),
+    ] {
         if !list.is_empty() {
             writeln!(out, "{}", styled(BOLD, heading))?;
         }
@@ -66,16 +89,21 @@ pub fn run(arguments: &Arguments) -> Outcome {
         writeln!(out, "nothing was removed; --yes removes it")?;
         return Ok(());
     }
-    let mut freed = 0;
+    let (mut freed, mut failed) = (0, None);
     for leftover in &go {
-        if leftover.remove()? {
-            freed += leftover.bytes;
-        } else {
-            writeln!(out, "{} is in use now, kept", leftover.path.display())?;
+        match leftover.remove() {
+            Ok(true) => freed += leftover.bytes,
+            Ok(false) => writeln!(out, "{} is in use now, kept", leftover.path.display())?,
+            Err(error) => {
+                if let Some(before) = failed.replace(Failure::from(error)) {
+                    before.say();
+                }
+            }
         }
     }
     writeln!(out, "freed {}", text::size(freed))?;
-    Ok(())
+    out.flush()?;
+    failed.map_or(Ok(()), Err)
 }
 
 /// Asks, where there is somebody to ask.

@@ -8,11 +8,11 @@ use slipring::{Ring, Schema};
 #[command(after_help = "\
 EXAMPLES
   slipring create ticks
-  slipring create quotes --capacity 4MiB --schema 'time_ns:u64,bid:f64,ask:f64'
+  slipring create quotes --capacity 4MiB --schema 'Quote{time_ns:u64,bid:f64,ask:f64}'
   slipring create timed --stamps          # slipring stat timed shows latencies
   slipring create shared --mode 0660      # the group may consume, not only observe")]
 pub struct Arguments {
-    /// Name of the ring, or a path that begins with / or .
+    /// Name of the ring, or a path that begins with / or ./
     name: String,
     /// Bytes of data, a power of two; the largest message is a quarter of it
     #[arg(long, value_name = "BYTES", default_value = "1MiB", value_parser = text::bytes)]
@@ -26,7 +26,7 @@ pub struct Arguments {
     /// Who may attach, in octal: reading means observing, writing means consuming
     #[arg(long, value_name = "BITS", default_value = "0600", value_parser = text::mode)]
     mode: u32,
-    /// What a message consists of: 'name:type,...' or 'Type{name:type,...}'
+    /// What a message consists of: 'Type{name:type,...}', or 'name:type,...' for a type called Message
     #[arg(long, value_name = "FIELDS")]
     schema: Option<String>,
     /// Number of the first message

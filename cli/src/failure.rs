@@ -6,6 +6,8 @@ use slipring::{
 };
 use std::fmt::Display;
 use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::process::ExitCode;
 
 pub const FAILED: u8 = 1;
@@ -16,6 +18,9 @@ pub const PERMISSION: u8 = 5;
 pub const CHECK: u8 = 6;
 pub const PRODUCER_GONE: u8 = 7;
 pub const TIMED_OUT: u8 = 124;
+
+/// What tells a name from a path, for messages.
+pub const PATHS: &str = "a path begins with / or ./, a name has no / in it";
 
 /// Why the command ends early.
 #[derive(Debug)]
@@ -51,6 +56,19 @@ impl Failure {
         }
     }
 
+    /// What may not be done with what lies at a path, whose that is, and what helps.
+    pub fn permission(what: &str, path: &Path, remedy: &str) -> Self {
+        let owner = match std::fs::symlink_metadata(path) {
+            Ok(found) => format!(", which belongs to user {}", found.uid()),
+            Err(_) => String::new(),
+        };
+        let path = path.display();
+        Self::new(
+            PERMISSION,
+            format!("no permission to {what} {path}{owner}: {remedy}"),
+        )
+    }
+
     /// Whether this is an end by a signal.
     pub fn is_signal(&self) -> bool {
         self.signal.is_some()
@@ -66,10 +84,15 @@ impl Failure {
         self.code == code
     }
 
-    pub fn report(self) -> ExitCode {
-        if let Some(message) = self.message {
+    /// Says what went wrong, where it is not the end.
+    pub fn say(&self) {
+        if let Some(message) = &self.message {
             eprintln!("slipring: {message}");
         }
+    }
+
+    pub fn report(self) -> ExitCode {
+        self.say();
         if let Some(signal) = self.signal {
             crate::stop::end_by(signal);
         }
@@ -99,7 +122,29 @@ fn open_code(error: &OpenError) -> u8 {
 
 impl From<OpenError> for Failure {
     fn from(error: OpenError) -> Self {
-        Self::new(open_code(&error), error)
+        let code = open_code(&error);
+        match error {
+            OpenError::Permission { path } => {
+                Self::permission("open", &path, "ask for a mode that includes you")
+            }
+            error => Self::new(code, error),
+        }
+    }
+}
+
+impl Failure {
+    /// As the error says, but for what does not exist: that is a `form`, made by `slipring VERB create`.
+    pub fn opening(error: OpenError, form: &str, verb: &str) -> Self {
+        match error {
+            OpenError::NotFound { path, .. } => Self::new(
+                NOT_FOUND,
+                format!(
+                    "no {form} at {}: create it first (slipring {verb} create), or check SLIPRING_DIR",
+                    path.display()
+                ),
+            ),
+            error => error.into(),
+        }
     }
 }
 
@@ -109,10 +154,20 @@ impl From<CreateError> for Failure {
             CreateError::Name(_) | CreateError::Geometry(_) | CreateError::Mode { .. } => USAGE,
             CreateError::Permission { .. } => PERMISSION,
             CreateError::NoDirectory { .. } => NOT_FOUND,
-            CreateError::Open(error) => open_code(error),
             _ => FAILED,
         };
-        Self::new(code, error)
+        match error {
+            CreateError::Open(error) => error.into(),
+            CreateError::Name(_) => Self::new(code, format!("{error} ({PATHS})")),
+            CreateError::NoDirectory { path } if path != slipring::default_directory() => {
+                let path = path.display();
+                Self::new(
+                    code,
+                    format!("there is no directory {path}: make it, or use a name ({PATHS})"),
+                )
+            }
+            error => Self::new(code, error),
+        }
     }
 }
 
@@ -144,33 +199,43 @@ impl From<ConnectError> for Failure {
 
 impl From<RemoveError> for Failure {
     fn from(error: RemoveError) -> Self {
-        let code = match &error {
-            RemoveError::Open(error) => open_code(error),
-            RemoveError::Permission { .. } => PERMISSION,
-            _ => FAILED,
-        };
-        match &error {
-            RemoveError::InUse { .. } => Self::new(code, format!("{error} (--force)")),
-            _ => Self::new(code, error),
+        match error {
+            RemoveError::Open(error) => error.into(),
+            RemoveError::InUse { .. } => Self::new(FAILED, format!("{error} (--force)")),
+            RemoveError::Permission { path } => {
+                Self::permission("remove", &path, "its owner, or that of its directory, can")
+            }
+            RemoveError::Io { path, source, .. } if refused(&source) => {
+                Self::permission("remove", &path, "its owner, or that of its directory, can")
+            }
+            error => Self::new(FAILED, error),
         }
     }
 }
 
+/// Whether the kernel refused for want of permission.
+fn refused(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EACCES | libc::EPERM | libc::EROFS)
+    )
+}
+
 impl From<AttachError> for Failure {
     fn from(error: AttachError) -> Self {
-        let code = match &error {
-            AttachError::Permission { .. } => PERMISSION,
-            AttachError::Open(error) => open_code(error),
+        let code = match error {
+            AttachError::Open(error) => return error.into(),
+            AttachError::Create(error) => return error.into(),
+            AttachError::Permission { path } => {
+                return Self::permission("write in", &path, "ask for a mode that includes writing")
+            }
             AttachError::Corrupt(_)
             | AttachError::ReadOnly { .. }
             | AttachError::Poisoned { .. } => INCOMPATIBLE,
             AttachError::Name(_) => USAGE,
             _ => FAILED,
         };
-        match &error {
-            AttachError::Permission { .. } => Self::new(code, format!("{error} (--observe)")),
-            _ => Self::new(code, error),
-        }
+        Self::new(code, error)
     }
 }
 

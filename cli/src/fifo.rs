@@ -6,11 +6,13 @@ use crate::Outcome;
 use serde_json::json;
 use slipring::{Deadline, Duplex, Fifo, FifoBuilder, PipeReader, PipeWriter};
 use std::io::{self, BufRead, Read, Write};
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
 #[derive(clap::Args)]
 #[command(after_help = "\
 Each end waits for the other one. When one has gone, the other one ends too, once everything is read.
+'connect' ends when the input has ended on both sides, or the other side has gone.
 
 EXAMPLES
   slipring fifo create backup
@@ -37,7 +39,7 @@ enum Verb {
 
 #[derive(clap::Args)]
 struct Create {
-    /// Name of the pipe, or a path that begins with / or .
+    /// Name of the pipe, or a path that begins with / or ./
     name: String,
     /// How many bytes can be under way, in each direction
     #[arg(long, value_name = "BYTES", default_value = "1MiB", value_parser = text::bytes)]
@@ -55,7 +57,7 @@ struct Create {
 
 #[derive(clap::Args)]
 struct End {
-    /// Name of the pipe, or a path that begins with / or .
+    /// Name of the pipe, or a path that begins with / or ./
     name: String,
     /// Give up with status 124 when nobody opens the other end for this long
     #[arg(long, value_name = "TIME", value_parser = text::duration)]
@@ -73,7 +75,11 @@ pub fn run(arguments: &Arguments) -> Outcome {
             let mut reader = opened(open(&end.name)?.reader_until(end.deadline()))?;
             Ok(print_all(&mut reader)?)
         }
-        Verb::Connect(end) => converse(opened(open(&end.name)?.connect_until(end.deadline()))?),
+        Verb::Connect(end) => {
+            let fifo = open(&end.name)?;
+            let duplex = opened(fifo.connect_until(end.deadline()))?;
+            converse(&fifo, duplex)
+        }
     }
 }
 
@@ -86,7 +92,9 @@ impl End {
 /// An end, or why not: too late is a status of its own.
 fn opened<T>(end: io::Result<T>) -> Result<T, Failure> {
     end.map_err(|error| match error.kind() {
-        io::ErrorKind::TimedOut => Failure::silent(TIMED_OUT),
+        io::ErrorKind::TimedOut => {
+            Failure::new(TIMED_OUT, "no process opened the other end in time")
+        }
         io::ErrorKind::Unsupported => Failure::new(USAGE, error),
         _ => Failure::new(FAILED, error),
     })
@@ -104,7 +112,7 @@ fn open(name: &str) -> Result<Fifo, Failure> {
         Target::Name(name) => Fifo::open(&name),
         Target::Path(path) => Fifo::open_at(path),
     };
-    Ok(fifo?)
+    fifo.map_err(|error| Failure::opening(error, "named pipe", "fifo"))
 }
 
 fn create(arguments: &Create) -> Outcome {
@@ -153,24 +161,23 @@ pub fn print_all(reader: &mut PipeReader) -> io::Result<()> {
     }
 }
 
-fn converse(mut duplex: Duplex) -> Outcome {
-    let (reader, writer) = duplex.halves();
-    std::thread::scope(|scope| {
-        let _sending = scope.spawn(move || {
-            // That nobody reads any more is seen below, once everything is printed.
-            let _ = copy_input(writer);
-        });
-        let result = print_all(reader);
-        // The other thread may be waiting for a terminal: it has nothing left to do.
-        let code = match result {
-            Ok(()) => 0,
-            Err(error) => {
-                let _ = Failure::from(error).report();
-                i32::from(FAILED)
-            }
-        };
-        std::process::exit(code)
-    })
+/// Sends standard input and prints what comes, until both inputs have ended or the other side is gone.
+fn converse(fifo: &Fifo, duplex: Duplex) -> Outcome {
+    let (mut reader, writer) = duplex.into_halves();
+    let (done, sent) = std::sync::mpsc::channel();
+    // Not joined: it may be waiting for a terminal when the other side has gone.
+    std::thread::spawn(move || {
+        // The writer goes with it: the other side reads the end of this input.
+        let _ = done.send(write_all(writer));
+    });
+    print_all(&mut reader)?;
+    loop {
+        match sent.recv_timeout(Duration::from_millis(100)) {
+            Ok(Err(error)) if error.kind() != io::ErrorKind::BrokenPipe => return Err(error.into()),
+            Err(RecvTimeoutError::Timeout) if fifo.ends().iter().all(Option::is_some) => {}
+            _ => return Ok(()),
+        }
+    }
 }
 
 /// What `slipring stat` prints of a named pipe.

@@ -1,7 +1,7 @@
 //! `slipring ls`, `slipring stat`, `slipring rm`: looking at rings, and removing them.
 
 use crate::failure::Failure;
-use crate::text::{count, nanos, size, styled, Target, BOLD};
+use crate::text::{self, count, nanos, size, styled, Target, BOLD};
 use crate::Outcome;
 use serde_json::{json, Value};
 use slipring::{Form, Latencies, ReaderStatus, Ring, RingStatus};
@@ -18,7 +18,7 @@ pub struct LsArguments {
 
 #[derive(clap::Args)]
 pub struct StatArguments {
-    /// Name of the ring, or a path that begins with / or .
+    /// Name of the ring, or a path that begins with / or ./
     name: String,
     /// Print a JSON object
     #[arg(long)]
@@ -45,7 +45,7 @@ const BROKER_ANSWERS: Duration = Duration::from_secs(5);
 
 #[derive(clap::Args)]
 pub struct RmArguments {
-    /// Names of rings, or paths that begin with / or .
+    /// Names of rings, or paths that begin with / or ./
     #[arg(required = true)]
     names: Vec<String>,
     /// Remove even while somebody is attached; they keep their mapping
@@ -55,6 +55,7 @@ pub struct RmArguments {
 
 pub fn ls(arguments: &LsArguments) -> Outcome {
     let entries = slipring::list()?;
+    text::missing_directory();
     let mut out = std::io::stdout().lock();
     if arguments.json {
         let rings: Vec<Value> = entries

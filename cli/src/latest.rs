@@ -5,7 +5,7 @@ use crate::text::{self, Target};
 use crate::value::Text;
 use crate::Outcome;
 use serde_json::json;
-use slipring::{Latest, LatestBuilder, LatestReader};
+use slipring::{AttachError, Latest, LatestBuilder, LatestReader};
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
@@ -38,7 +38,7 @@ enum Verb {
 
 #[derive(clap::Args)]
 struct Create {
-    /// Name of the table, or a path that begins with / or .
+    /// Name of the table, or a path that begins with / or ./
     name: String,
     /// How many values there are
     #[arg(long, value_name = "N", default_value_t = 1)]
@@ -53,7 +53,7 @@ struct Create {
 
 #[derive(clap::Args)]
 struct Set {
-    /// Name of the table, or a path that begins with / or .
+    /// Name of the table, or a path that begins with / or ./
     name: String,
     /// The value; '-' for each line of standard input
     value: String,
@@ -67,7 +67,7 @@ struct Set {
 
 #[derive(clap::Args)]
 struct Get {
-    /// Name of the table, or a path that begins with / or .
+    /// Name of the table, or a path that begins with / or ./
     name: String,
     /// Which value, counted from 0
     #[arg(long, value_name = "N", default_value_t = 0)]
@@ -79,7 +79,7 @@ struct Get {
 
 #[derive(clap::Args)]
 struct Watch {
-    /// Name of the table, or a path that begins with / or .
+    /// Name of the table, or a path that begins with / or ./
     name: String,
     /// Which value, counted from 0
     #[arg(long, value_name = "N", default_value_t = 0)]
@@ -116,7 +116,7 @@ fn open(name: &str) -> Result<Latest<Text>, Failure> {
         Target::Name(name) => Latest::open(&name),
         Target::Path(path) => Latest::open_at(path),
     };
-    Ok(latest?)
+    latest.map_err(|error| Failure::opening(error, "table of values", "latest"))
 }
 
 fn create(arguments: &Create) -> Outcome {
@@ -138,7 +138,12 @@ fn set(arguments: &Set) -> Outcome {
     } else {
         open(&arguments.name)?
     };
-    let mut writer = latest.writer()?;
+    let mut writer = latest.writer().map_err(|error| match error {
+        AttachError::Permission { path } => {
+            Failure::permission("set values in", &path, "only its owner sets them")
+        }
+        error => error.into(),
+    })?;
     let mut put = |value: &[u8]| -> Outcome {
         let text = Text::new(value).ok_or_else(|| {
             let len = value.len();
@@ -248,7 +253,12 @@ pub fn show(name: &str, as_json: bool) -> Outcome {
 impl From<slipring::LatestError> for Failure {
     fn from(error: slipring::LatestError) -> Self {
         let code = match error {
-            slipring::LatestError::TimedOut => return Self::silent(crate::failure::TIMED_OUT),
+            slipring::LatestError::TimedOut => {
+                return Self::new(
+                    crate::failure::TIMED_OUT,
+                    "the value did not change in time",
+                )
+            }
             slipring::LatestError::NoCell { .. } => USAGE,
             slipring::LatestError::Poisoned => crate::failure::INCOMPATIBLE,
             _ => FAILED,

@@ -30,7 +30,7 @@ mod subscribe;
 mod text;
 mod value;
 
-use clap::{Parser, Subcommand};
+use clap::{Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 use failure::Failure;
 use std::process::ExitCode;
 
@@ -44,7 +44,8 @@ struct Arguments {
 
 const AFTER_HELP: &str = "\
 Rings live in $SLIPRING_DIR, or in /dev/shm/slipring-UID. Wherever a NAME is expected, a path that
-begins with '/' or '.' works too.
+begins with '/' or './' works too. A TIME is a number and a unit, ns, us, ms, s, m or h; one without a unit
+is in seconds. BYTES are a number, or one with K, M, G or T, of 1024.
 
 EXIT STATUS
   0  done                              5  no permission
@@ -115,7 +116,9 @@ pub fn main() -> ExitCode {
     // Without it a ring cut short ends the command by a signal; with it, by an error that says so.
     let _ = slipring::guard_against_truncation();
     stop::heed();
-    let result = match Arguments::parse().verb {
+    let matches = unwrapped(Arguments::command()).get_matches();
+    let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let result = match arguments.verb {
         Verb::Create(arguments) => create::run(&arguments),
         Verb::Ls(arguments) => inspect::ls(&arguments),
         Verb::Stat(arguments) => inspect::stat(&arguments),
@@ -144,6 +147,31 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// Joins the lines of each paragraph behind the options, for clap to break them where the terminal ends.
+/// Indented lines, as those of examples and tables, stay as they are.
+fn unwrapped(command: Command) -> Command {
+    let notes = command.get_after_help().map(|notes| {
+        let notes = notes.to_string();
+        let (mut joined, mut before) = (String::new(), "");
+        for (number, line) in notes.lines().enumerate() {
+            let prose = |line: &str| !line.is_empty() && !line.starts_with(' ');
+            joined += match number {
+                0 => "",
+                _ if prose(before) && prose(line) => " ",
+                _ => "\n",
+            };
+            joined += line;
+            before = line;
+        }
+        joined
+    });
+    let command = match notes {
+        Some(notes) => command.after_help(notes),
+        None => command,
+    };
+    command.mut_subcommands(unwrapped)
+}
+
 /// Short for what every verb returns.
 type Outcome = Result<(), Failure>;
 
@@ -153,8 +181,62 @@ mod tests {
 
     #[test]
     fn the_arguments_are_described_without_contradiction() {
-        use clap::CommandFactory;
-        Arguments::command().debug_assert();
+        unwrapped(Arguments::command()).debug_assert();
+    }
+
+    fn every(command: &Command, look: &mut impl FnMut(&Command)) {
+        look(command);
+        for verb in command.get_subcommands() {
+            every(verb, look);
+        }
+    }
+
+    /// Whatever the width, no line of a note ends before the next word would not fit.
+    #[test]
+    fn notes_are_broken_where_the_terminal_ends() {
+        let mut ragged = Vec::new();
+        for width in 50..120 {
+            let command = unwrapped(Arguments::command()).term_width(width);
+            every(&command, &mut |verb| {
+                let help = verb.clone().term_width(width).render_help().to_string();
+                let Some(notes) = verb.get_after_help().map(ToString::to_string) else {
+                    return;
+                };
+                let begin: String = notes.chars().take(20).collect();
+                let at = help.find(&begin).unwrap_or(0);
+                let lines: Vec<&str> = help[at..].lines().collect();
+                for pair in lines.windows(2) {
+                    let prose = |line: &str| !line.is_empty() && !line.starts_with(' ');
+                    let next = pair[1].split(' ').next().unwrap_or_default();
+                    let fits = pair[0].trim_end().len() + 1 + next.len() <= width;
+                    if prose(pair[0]) && prose(pair[1]) && fits {
+                        ragged.push(format!("{} at {width}: {}", verb.get_name(), pair[0]));
+                    }
+                }
+            });
+        }
+        assert!(ragged.is_empty(), "{ragged:#?}");
+    }
+
+    /// A full stop at the end of a help text is dropped, so none may end in the path that is one.
+    #[test]
+    fn help_says_how_a_path_begins() {
+        every(&Arguments::command(), &mut |verb| {
+            for argument in verb.get_arguments() {
+                let help = argument.get_help().map(ToString::to_string);
+                let help = help.unwrap_or_default();
+                assert!(!help.ends_with(" or"), "{}: {help}", verb.get_name());
+                // What takes a time says so, and what a number without a unit is, is in the notes of the
+                // command.
+                let names = argument.get_value_names().unwrap_or_default();
+                if names.iter().any(|name| name.as_str() == "TIME") {
+                    let notes = Arguments::command()
+                        .get_after_help()
+                        .map(ToString::to_string);
+                    assert!(notes.unwrap_or_default().contains("without a unit"));
+                }
+            }
+        });
     }
 
     /// Any words in any order are arguments or a message; never a panic.

@@ -6,12 +6,15 @@ use crate::Outcome;
 use serde_json::json;
 use slipring::{Deadline, Link, LinkError};
 use std::io::{self, BufRead, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 #[derive(clap::Args)]
 #[command(after_help = "\
 Sends each line of standard input to the other side, and prints each message that comes from there. Ends
-when the other side does, once everything it sent is printed, or with --one-way after the last line.
+when the input has ended on both sides, or the other side has gone, once everything it sent is printed;
+with --one-way after the last line. The other side learns of the end of the input by a message that no line
+can be: the bytes 4 and 10.
 
 EXAMPLES
   slipring link alice bob      # in one terminal
@@ -46,6 +49,26 @@ pub fn run(arguments: &Arguments) -> Outcome {
     }
 }
 
+/// Says that no more lines come: an end of transmission and the end of a line, which no line contains.
+const END_OF_INPUT: &[u8] = b"\x04\n";
+
+/// Which of the two inputs have ended.
+#[derive(Default)]
+struct Ends {
+    mine: AtomicBool,
+    theirs: AtomicBool,
+}
+
+impl Ends {
+    /// Ends the process where both have: the other thread waits for what never comes. What was sent can
+    /// be received after that.
+    fn check(&self) {
+        if self.mine.load(Ordering::SeqCst) && self.theirs.load(Ordering::SeqCst) {
+            std::process::exit(0);
+        }
+    }
+}
+
 /// What the link between two names is called.
 fn name(one: &str, other: &str) -> String {
     let (low, high) = if one < other {
@@ -63,12 +86,17 @@ fn connect(arguments: &Arguments) -> Outcome {
     if arguments.one_way {
         return send_lines(|line| sender.send(line));
     }
+    let ends = &Ends::default();
     std::thread::scope(|scope| {
         let receiving = scope.spawn(move || -> Outcome {
             let mut out = io::stdout().lock();
             loop {
                 let result = receiver.receive().map(|message| message.to_vec());
                 match result {
+                    Ok(message) if message == END_OF_INPUT => {
+                        ends.theirs.store(true, Ordering::SeqCst);
+                        ends.check();
+                    }
                     Ok(message) => {
                         out.write_all(&message)?;
                         out.write_all(b"\n")?;
@@ -82,7 +110,16 @@ fn connect(arguments: &Arguments) -> Outcome {
         // Not waited for: it may be reading from a terminal when the other side has left.
         let (done, finished) = std::sync::mpsc::channel();
         let sending = scope.spawn(move || {
-            let _ = done.send(send_lines(|line| sender.send(line)));
+            let mut sent = send_lines(|line| sender.send(line));
+            if sent.is_ok() {
+                sent = match sender.send(END_OF_INPUT) {
+                    Ok(_) | Err(LinkError::PeerGone) => Ok(()),
+                    Err(error) => Err(error.into()),
+                };
+                ends.mine.store(true, Ordering::SeqCst);
+                ends.check();
+            }
+            let _ = done.send(sent);
         });
         let received = receiving.join().unwrap_or(Ok(()));
         match finished.try_recv() {
@@ -153,7 +190,7 @@ pub fn show(name: &str, as_json: bool) -> Outcome {
 impl From<LinkError> for Failure {
     fn from(error: LinkError) -> Self {
         match error {
-            LinkError::TimedOut => Self::silent(TIMED_OUT),
+            LinkError::TimedOut => Self::new(TIMED_OUT, "the other side did not come in time"),
             LinkError::Name { .. } => Self::new(USAGE, error),
             LinkError::Create(error) => error.into(),
             LinkError::Attach(error) => error.into(),

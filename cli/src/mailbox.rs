@@ -6,7 +6,8 @@ use crate::text::{self, styled, Target, BOLD};
 use crate::Outcome;
 use serde_json::json;
 use slipring::{
-    Deadline, Letter, Mailbox, MailboxBuilder, MailboxReceiver, ReplyError, RequestError, TakeError,
+    CreateError, Deadline, Letter, Mailbox, MailboxBuilder, MailboxReceiver, ReplyError,
+    RequestError, TakeError,
 };
 use std::io::{self, BufRead, Write};
 use std::time::Duration;
@@ -42,7 +43,7 @@ enum Verb {
 
 #[derive(clap::Args)]
 struct Create {
-    /// Name of the mailbox, or a path that begins with / or .
+    /// Name of the mailbox, or a path that begins with / or ./
     name: String,
     /// How many letters each client can be ahead
     #[arg(long, value_name = "N", default_value_t = 256)]
@@ -66,7 +67,7 @@ struct Create {
 
 #[derive(clap::Args)]
 struct Send {
-    /// Name of the mailbox, or a path that begins with / or .
+    /// Name of the mailbox, or a path that begins with / or ./
     name: String,
     /// What to send; lines of standard input if there is nothing here
     letters: Vec<String>,
@@ -80,7 +81,7 @@ struct Send {
 
 #[derive(clap::Args)]
 struct Request {
-    /// Name of the mailbox, or a path that begins with / or .
+    /// Name of the mailbox, or a path that begins with / or ./
     name: String,
     /// What to ask
     letter: String,
@@ -94,7 +95,7 @@ struct Request {
 
 #[derive(clap::Args)]
 struct Receive {
-    /// Name of the mailbox, or a path that begins with / or .
+    /// Name of the mailbox, or a path that begins with / or ./
     name: String,
     /// End after this many letters
     #[arg(long, short = 'n', value_name = "N")]
@@ -109,7 +110,7 @@ struct Receive {
 
 #[derive(clap::Args)]
 struct Serve {
-    /// Name of the mailbox, or a path that begins with / or .
+    /// Name of the mailbox, or a path that begins with / or ./
     name: String,
     /// End after this many letters
     #[arg(long, short = 'n', value_name = "N")]
@@ -124,7 +125,7 @@ struct Serve {
 
 #[derive(clap::Args)]
 struct Stat {
-    /// Name of the mailbox, or a path that begins with / or .
+    /// Name of the mailbox, or a path that begins with / or ./
     name: String,
     /// Print a JSON object
     #[arg(long)]
@@ -154,7 +155,10 @@ fn open(name: &str) -> Result<Mailbox, Failure> {
         Target::Name(name) => Mailbox::open(&name),
         Target::Path(path) => Mailbox::open_at(path),
     };
-    Ok(mailbox?)
+    mailbox.map_err(|error| match error {
+        CreateError::Open(error) => Failure::opening(error, "mailbox", "mailbox"),
+        error => error.into(),
+    })
 }
 
 fn deadline(timeout: Option<Duration>) -> Deadline {
@@ -211,7 +215,7 @@ fn request(arguments: &Request) -> Outcome {
     let mut client = open(&arguments.name)?.client(&name)?;
     let asked = client.request(arguments.letter.as_bytes(), deadline(arguments.timeout));
     let reply = asked.map_err(|error| match error {
-        RequestError::TimedOut => Failure::silent(TIMED_OUT),
+        RequestError::TimedOut => Failure::new(TIMED_OUT, "no reply came in time"),
         RequestError::PeerGone => Failure::new(PRODUCER_GONE, error),
         RequestError::Send(error) => error.into(),
         RequestError::Take(error) => error.into(),
@@ -228,7 +232,7 @@ fn request(arguments: &Request) -> Outcome {
 /// The next letter; the end with status 124 if none comes.
 fn next(receiver: &mut MailboxReceiver, timeout: Option<Duration>) -> Result<Letter<'_>, Failure> {
     match receiver.receive_until(deadline(timeout)) {
-        Err(TakeError::TimedOut) => Err(Failure::silent(TIMED_OUT)),
+        Err(TakeError::TimedOut) => Err(Failure::new(TIMED_OUT, "no letter came in time")),
         result => Ok(result?),
     }
 }

@@ -5,22 +5,23 @@ use crate::render;
 use crate::stop::{Stop, GRACE};
 use crate::text::{self, Target};
 use crate::Outcome;
-use slipring::{Deadline, Producer, PublishError, Ring};
+use slipring::{AttachError, Deadline, Producer, PublishError, Ring};
 use std::io::{self, BufRead, Read};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 #[derive(clap::Args)]
 #[command(after_help = "\
-Waits while the slowest consumer is a whole ring behind. At the end of the input the ring is closed,
-so readers end too; with --keep-open they wait for the next producer.
+Waits while the slowest consumer is a whole ring behind. At the end of the input, or after a signal, the
+ring is closed, so readers end too; with --keep-open they wait for the next producer. Where it fails, by
+input that is no message or by --timeout, readers learn that the producer died (status 7).
 
 EXAMPLES
   seq 1000 | slipring pub ticks
   tail -f app.log | slipring pub log --create
   slipring pub samples --record-size 64 < samples.bin")]
 pub struct Arguments {
-    /// Name of the ring, or a path that begins with / or .
+    /// Name of the ring, or a path that begins with / or ./
     #[arg(required_unless_present = "via")]
     name: Option<String>,
     /// Write the isolated ring that a broker ('slipring share') hands out at this socket
@@ -59,12 +60,19 @@ pub fn run(arguments: &Arguments) -> Outcome {
         target.open()?
     };
     let stop = Stop::begin(GRACE, || {})?;
-    let mut producer = ring.producer()?;
+    let mut producer = ring.producer().map_err(|error| match error {
+        AttachError::Permission { path } => {
+            Failure::permission("publish in", &path, "only its owner publishes")
+        }
+        error => error.into(),
+    })?;
     let result = feed(arguments, &ring, &mut producer, &stop);
-    if arguments.keep_open {
-        producer.detach();
-    } else {
-        producer.close();
+    let failed = matches!(&result, Err(failure) if !failure.is_signal());
+    match (arguments.keep_open, failed) {
+        (true, _) => producer.detach(),
+        (false, false) => producer.close(),
+        // Neither closed nor left: what was to come is missing, and readers are told, as of a death.
+        (false, true) => std::mem::forget(producer),
     }
     result
 }

@@ -35,7 +35,7 @@ enum Verb {
 
 #[derive(clap::Args)]
 struct Create {
-    /// Name of the queue, or a path that begins with / or .
+    /// Name of the queue, or a path that begins with / or ./
     name: String,
     /// How many messages each sender can be ahead, per priority
     #[arg(long, value_name = "N", default_value_t = 1024)]
@@ -56,7 +56,7 @@ struct Create {
 
 #[derive(clap::Args)]
 struct Send {
-    /// Name of the queue, or a path that begins with / or .
+    /// Name of the queue, or a path that begins with / or ./
     name: String,
     /// What to send; lines of standard input if there is nothing here
     messages: Vec<String>,
@@ -70,7 +70,7 @@ struct Send {
 
 #[derive(clap::Args)]
 struct Receive {
-    /// Name of the queue, or a path that begins with / or .
+    /// Name of the queue, or a path that begins with / or ./
     name: String,
     /// End after this many messages
     #[arg(long, short = 'n', value_name = "N")]
@@ -85,7 +85,7 @@ struct Receive {
 
 #[derive(clap::Args)]
 struct Stat {
-    /// Name of the queue, or a path that begins with / or .
+    /// Name of the queue, or a path that begins with / or ./
     name: String,
     /// Print a JSON object
     #[arg(long)]
@@ -113,7 +113,7 @@ fn open(name: &str) -> Result<Queue, Failure> {
         Target::Name(name) => Queue::open(&name),
         Target::Path(path) => Queue::open_at(path),
     };
-    Ok(queue?)
+    queue.map_err(|error| Failure::opening(error, "queue", "queue"))
 }
 
 fn create(arguments: &Create) -> Outcome {
@@ -165,7 +165,9 @@ fn receive(arguments: &Receive) -> Outcome {
         let deadline = arguments.timeout.map_or(Deadline::NEVER, Deadline::after);
         let delivery = match receiver.receive_until(deadline) {
             Ok(delivery) => delivery,
-            Err(TakeError::TimedOut) => return Err(Failure::silent(TIMED_OUT)),
+            Err(TakeError::TimedOut) => {
+                return Err(Failure::new(TIMED_OUT, "no message came in time"))
+            }
             Err(error) => return Err(error.into()),
         };
         if arguments.json {

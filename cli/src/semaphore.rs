@@ -38,7 +38,7 @@ enum Verb {
 
 #[derive(clap::Args)]
 struct Create {
-    /// Name of the semaphore, or a path that begins with / or .
+    /// Name of the semaphore, or a path that begins with / or ./
     name: String,
     /// How many permits there are
     #[arg(long, value_name = "N", default_value_t = 1)]
@@ -59,7 +59,7 @@ struct Create {
 
 #[derive(clap::Args)]
 struct Run {
-    /// Name of the semaphore, or a path that begins with / or .
+    /// Name of the semaphore, or a path that begins with / or ./
     name: String,
     /// How many permits to hold
     #[arg(long, short = 'n', value_name = "N", default_value_t = 1)]
@@ -77,13 +77,13 @@ struct Run {
 
 #[derive(clap::Args)]
 struct Add {
-    /// Name of the semaphore, or a path that begins with / or .
+    /// Name of the semaphore, or a path that begins with / or ./
     name: String,
 }
 
 #[derive(clap::Args)]
 struct Stat {
-    /// Name of the semaphore, or a path that begins with / or .
+    /// Name of the semaphore, or a path that begins with / or ./
     name: String,
     /// Print a JSON object
     #[arg(long)]
@@ -111,7 +111,7 @@ fn open(name: &str) -> Result<Semaphore, Failure> {
         Target::Name(name) => Semaphore::open(&name),
         Target::Path(path) => Semaphore::open_at(path),
     };
-    Ok(semaphore?)
+    semaphore.map_err(|error| Failure::opening(error, "semaphore", "sem"))
 }
 
 fn create(arguments: &Create) -> Outcome {

@@ -1,12 +1,12 @@
 //! `slipring shared`: values that several processes change, from a shell.
 
 use crate::child;
-use crate::failure::{Failure, FAILED, USAGE};
+use crate::failure::{Failure, FAILED, TIMED_OUT, USAGE};
 use crate::text::{self, styled, Target, BOLD};
 use crate::value::Text;
 use crate::Outcome;
 use serde_json::json;
-use slipring::{Deadline, Shared, SharedBuilder};
+use slipring::{Deadline, Shared, SharedBuilder, SharedError};
 use std::io::{self, Write};
 use std::time::Duration;
 
@@ -44,7 +44,7 @@ enum Verb {
 
 #[derive(clap::Args)]
 struct Create {
-    /// Name of the value, or a path that begins with / or .
+    /// Name of the value, or a path that begins with / or ./
     name: String,
     /// How many can have it open at once
     #[arg(long, value_name = "N", default_value_t = 32)]
@@ -56,7 +56,7 @@ struct Create {
 
 #[derive(clap::Args)]
 struct Get {
-    /// Name of the value, or a path that begins with / or .
+    /// Name of the value, or a path that begins with / or ./
     name: String,
     /// Print a JSON object, with the version
     #[arg(long)]
@@ -65,7 +65,7 @@ struct Get {
 
 #[derive(clap::Args)]
 struct Set {
-    /// Name of the value, or a path that begins with / or .
+    /// Name of the value, or a path that begins with / or ./
     name: String,
     /// The new value
     value: String,
@@ -79,7 +79,7 @@ struct Set {
 
 #[derive(clap::Args)]
 struct Update {
-    /// Name of the value, or a path that begins with / or .
+    /// Name of the value, or a path that begins with / or ./
     name: String,
     /// Give up with status 124 when it stays locked for this long
     #[arg(long, value_name = "TIME", value_parser = text::duration)]
@@ -91,7 +91,7 @@ struct Update {
 
 #[derive(clap::Args)]
 struct Watch {
-    /// Name of the value, or a path that begins with / or .
+    /// Name of the value, or a path that begins with / or ./
     name: String,
     /// Print JSON objects, with the versions
     #[arg(long)]
@@ -126,7 +126,7 @@ fn open(name: &str) -> Result<Shared<Text>, Failure> {
         Target::Name(name) => Shared::open(&name),
         Target::Path(path) => Shared::open_at(path),
     };
-    Ok(shared?)
+    shared.map_err(|error| Failure::opening(error, "value", "shared"))
 }
 
 fn create(arguments: &Create) -> Outcome {
@@ -203,7 +203,11 @@ fn watch(arguments: &Watch) -> Outcome {
     let mut left = arguments.count.unwrap_or(u64::MAX);
     let mut last = 0;
     while left > 0 {
-        shared.wait_until(last, deadline(arguments.timeout))?;
+        let waited = shared.wait_until(last, deadline(arguments.timeout));
+        waited.map_err(|error| match error {
+            SharedError::TimedOut => Failure::new(TIMED_OUT, "the value did not change in time"),
+            error => error.into(),
+        })?;
         let (value, version) = shared.get()?;
         print(&value, version, arguments.json)?;
         last = version;
@@ -238,11 +242,13 @@ pub fn show(name: &str, as_json: bool) -> Outcome {
     Ok(())
 }
 
-impl From<slipring::SharedError> for Failure {
-    fn from(error: slipring::SharedError) -> Self {
+impl From<SharedError> for Failure {
+    fn from(error: SharedError) -> Self {
         let code = match error {
-            slipring::SharedError::TimedOut => return Self::silent(crate::failure::TIMED_OUT),
-            slipring::SharedError::Poisoned => crate::failure::INCOMPATIBLE,
+            SharedError::TimedOut => {
+                return Self::new(TIMED_OUT, "another process kept the value locked")
+            }
+            SharedError::Poisoned => crate::failure::INCOMPATIBLE,
             _ => FAILED,
         };
         Self::new(code, error)

@@ -37,7 +37,7 @@ enum Verb {
 
 #[derive(clap::Args)]
 struct Create {
-    /// Name of the place, or a path that begins with / or .
+    /// Name of the place, or a path that begins with / or ./
     name: String,
     /// How many listeners there can be at once
     #[arg(long, value_name = "N", default_value_t = 32)]
@@ -52,7 +52,7 @@ struct Create {
 
 #[derive(clap::Args)]
 struct Listen {
-    /// Name of the place, or a path that begins with / or .
+    /// Name of the place, or a path that begins with / or ./
     name: String,
     /// Name to listen under
     #[arg(long = "as", value_name = "LISTENER")]
@@ -70,7 +70,7 @@ struct Listen {
 
 #[derive(clap::Args)]
 struct Send {
-    /// Name of the place, or a path that begins with / or .
+    /// Name of the place, or a path that begins with / or ./
     name: String,
     /// The signal, from 0 to 63
     signal: u32,
@@ -84,7 +84,7 @@ struct Send {
 
 #[derive(clap::Args)]
 struct Stat {
-    /// Name of the place, or a path that begins with / or .
+    /// Name of the place, or a path that begins with / or ./
     name: String,
     /// Print a JSON object
     #[arg(long)]
@@ -112,7 +112,7 @@ fn open(name: &str) -> Result<Signals, Failure> {
         Target::Name(name) => Signals::open(&name),
         Target::Path(path) => Signals::open_at(path),
     };
-    Ok(signals?)
+    signals.map_err(|error| Failure::opening(error, "place for signals", "signal"))
 }
 
 fn create(arguments: &Create) -> Outcome {
@@ -182,7 +182,7 @@ pub fn show(name: &str, as_json: bool) -> Outcome {
 impl From<SignalError> for Failure {
     fn from(error: SignalError) -> Self {
         let code = match error {
-            SignalError::TimedOut => return Self::silent(TIMED_OUT),
+            SignalError::TimedOut => return Self::new(TIMED_OUT, "no signal came in time"),
             SignalError::Name(_) | SignalError::Number { .. } => USAGE,
             SignalError::Nobody { .. } => NOT_FOUND,
             SignalError::Poisoned => INCOMPATIBLE,

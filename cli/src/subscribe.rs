@@ -1,11 +1,14 @@
 //! `slipring sub`.
 
-use crate::failure::{Failure, PRODUCER_GONE, TIMED_OUT};
+use crate::failure::{Failure, NOT_FOUND, PRODUCER_GONE, TIMED_OUT};
 use crate::render::{self, Format};
 use crate::stop::{Stop, GRACE};
 use crate::text::{self, count, Target};
 use crate::Outcome;
-use slipring::{Deadline, Epoch, ReceiveError, Received, Ring, Schema, Start, TryReceiveError};
+use slipring::{
+    AttachError, Deadline, Epoch, OpenError, ReceiveError, Received, Ring, Schema, Start,
+    TryReceiveError,
+};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -15,7 +18,8 @@ use std::time::{Duration, Instant};
 By default a consumer: it misses nothing and holds the producer back when it is a whole ring behind, as
 it is when it is stopped or its output is in a pager. To look at a ring in production use --observe: it
 never holds the producer back; what it misses is reported on standard error, and with --format json as an
-object with the key \"lapped\". Ends when the producer closes the ring.
+object with the key \"lapped\". Ends when the producer closes the ring, and with status 7 when it died; with
+--follow it waits for the next producer instead.
 
 With --cursor NAME the place in the ring outlives this command: run again with the same name, it goes on
 behind the last message that was printed, or says how many are gone. --from then matters only the first
@@ -25,9 +29,10 @@ EXAMPLES
   slipring sub ticks
   slipring sub ticks --from oldest --count 10
   slipring sub ticks --cursor archive >> ticks.log
+  slipring sub ticks --wait --follow   # whenever there is something
   slipring sub quotes --observe --format json | jq .bid")]
 pub struct Arguments {
-    /// Name of the ring, or a path that begins with / or .
+    /// Name of the ring, or a path that begins with / or ./
     #[arg(required_unless_present = "via")]
     name: Option<String>,
     /// Read the isolated ring that a broker ('slipring share') hands out at this socket
@@ -36,6 +41,12 @@ pub struct Arguments {
     /// Hold nobody back; report what is lost
     #[arg(long)]
     observe: bool,
+    /// Go on over the end of the producer, closed or died, and wait for the next one
+    #[arg(long, conflicts_with = "via")]
+    follow: bool,
+    /// Wait for the ring, if it does not exist yet
+    #[arg(long, conflicts_with = "via")]
+    wait: bool,
     /// Keep the place in the ring under this name
     #[arg(long, value_name = "NAME", conflicts_with = "observe")]
     cursor: Option<String>,
@@ -127,6 +138,9 @@ impl Printer {
     }
 }
 
+/// How long a wait is: short enough for a signal to be noticed.
+const STEP: Duration = Duration::from_millis(100);
+
 /// What one receive gave, with the message already printed.
 enum Got {
     Something,
@@ -146,10 +160,18 @@ impl Reader {
             return Ok(Self::Observer(Box::new(ring.observer(start)?)));
         }
         let consumer = match &arguments.cursor {
-            Some(cursor) => ring.durable_consumer(cursor, start)?,
-            None => ring.consumer(start)?,
+            Some(cursor) => ring.durable_consumer(cursor, start),
+            None => ring.consumer(start),
         };
-        Ok(Self::Consumer(Box::new(consumer)))
+        match consumer {
+            Ok(consumer) => Ok(Self::Consumer(Box::new(consumer))),
+            Err(AttachError::Permission { path }) => Err(Failure::permission(
+                "consume from",
+                &path,
+                "observe it (--observe), or ask for a mode that includes writing",
+            )),
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn next_sequence(&self) -> u64 {
@@ -210,6 +232,18 @@ impl Reader {
         }
     }
 
+    /// Waits for the next producer, no longer than a step.
+    fn await_producer(&mut self, step: Duration) -> Result<(), Failure> {
+        let came = match self {
+            Self::Consumer(consumer) => consumer.wait_for_producer(step),
+            Self::Observer(observer) => observer.wait_for_producer(step),
+        };
+        match came {
+            Ok(()) | Err(ReceiveError::TimedOut) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     fn new_epoch(&mut self) -> Option<Epoch> {
         match self {
             Self::Consumer(consumer) => consumer.new_epoch(),
@@ -241,10 +275,42 @@ fn connect(socket: &Path, arguments: &Arguments) -> Result<Ring, Failure> {
     Ok(ring)
 }
 
+/// Opens the ring; with `--wait` once it is there.
+fn open(arguments: &Arguments) -> Result<Ring, Failure> {
+    let target = Target::parse(arguments.name.as_deref().unwrap_or_default());
+    match target.open() {
+        Err(failure) if arguments.wait && failure.is(NOT_FOUND) => {}
+        opened => return opened,
+    }
+    eprintln!("slipring: waiting for {}", target.path().display());
+    let deadline = patience(arguments);
+    let opened = match &target {
+        Target::Name(name) => Ring::open_until(name, deadline),
+        Target::Path(path) => Ring::open_at_until(path, deadline),
+    };
+    opened.map_err(|error| match error {
+        OpenError::NotFound { .. } => Failure::new(TIMED_OUT, "the ring did not appear in time"),
+        error => error.into(),
+    })
+}
+
+/// Says why nothing was printed: the ring was closed before this reader came, or with nothing more in it.
+fn nothing(ring: &Ring) {
+    let status = ring.status();
+    match status.next_sequence {
+        Some(next) if status.oldest_sequence != Some(next) => eprintln!(
+            "slipring: the ring was closed after message {}: --from oldest prints what is in it, --follow \
+             waits for the next producer",
+            next.wrapping_sub(1)
+        ),
+        _ => eprintln!("slipring: the ring was closed with nothing in it: --follow waits for the next producer"),
+    }
+}
+
 pub fn run(arguments: &Arguments) -> Outcome {
     let mut ring = match &arguments.via {
         Some(socket) => connect(socket, arguments)?,
-        None => Target::parse(arguments.name.as_deref().unwrap_or_default()).open()?,
+        None => open(arguments)?,
     };
     let stop = Stop::begin(GRACE, || {})?;
     let mut reader = Reader::attach(&ring, arguments, arguments.from)?;
@@ -281,6 +347,9 @@ pub fn run(arguments: &Arguments) -> Outcome {
         result = follow(arguments, &mut reader, &mut printer, &stop);
     }
     printer.flush()?;
+    if result.is_ok() && printer.received == 0 && arguments.count != Some(0) {
+        nothing(&ring);
+    }
     if arguments.observe || matches!(result, Err(ref f) if f.is_signal()) {
         eprintln!(
             "slipring: received {}, lost {}",
@@ -291,6 +360,36 @@ pub fn run(arguments: &Arguments) -> Outcome {
     result
 }
 
+/// The ends of producers, which `--follow` passes over.
+struct Ends {
+    pass_over: bool,
+    /// That the last one died has been said.
+    died: bool,
+}
+
+impl Ends {
+    fn pass(&mut self, reader: &mut Reader, got: Result<Got, Failure>) -> Result<Got, Failure> {
+        match got {
+            Ok(Got::End) if self.pass_over => Ok(Got::Nothing),
+            Err(failure) if self.pass_over && failure.is(PRODUCER_GONE) => {
+                if !self.died {
+                    self.died = true;
+                    failure.say();
+                    eprintln!("slipring: waiting for the next producer");
+                }
+                // It is told at every call.
+                reader.await_producer(STEP)?;
+                Ok(Got::Nothing)
+            }
+            Ok(Got::Something) => {
+                self.died = false;
+                Ok(Got::Something)
+            }
+            got => got,
+        }
+    }
+}
+
 fn follow(
     arguments: &Arguments,
     reader: &mut Reader,
@@ -298,12 +397,19 @@ fn follow(
     stop: &Stop,
 ) -> Outcome {
     let mut last = Instant::now();
+    let mut ends = Ends {
+        pass_over: arguments.follow,
+        died: false,
+    };
     while arguments
         .count
         .is_none_or(|wanted| printer.received < wanted)
     {
         stop.check()?;
-        let mut got = reader.poll(printer)?;
+        let mut got = {
+            let got = reader.poll(printer);
+            ends.pass(reader, got)?
+        };
         if let Got::Nothing = got {
             printer.flush()?;
             if let Some(epoch) = reader.new_epoch().filter(|epoch| epoch.number > 1) {
@@ -312,8 +418,10 @@ fn follow(
                     epoch.number, epoch.first_sequence
                 );
             }
-            // Short enough for a signal to be noticed.
-            got = reader.wait(printer, Duration::from_millis(100))?;
+            got = {
+                let got = reader.wait(printer, STEP);
+                ends.pass(reader, got)?
+            };
         }
         match got {
             Got::Something => last = Instant::now(),

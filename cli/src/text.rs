@@ -1,6 +1,6 @@
 //! Small things that several verbs read and print: names, sizes, times, counts.
 
-use crate::failure::{Failure, USAGE};
+use crate::failure::{Failure, PATHS, USAGE};
 use slipring::{Builder, Form, OpenError, Ring};
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -27,9 +27,7 @@ impl Target {
             Self::Path(path) => Ring::open_at(path),
         };
         ring.map_err(|error| match error {
-            OpenError::Name(_) => {
-                Failure::new(USAGE, format!("{error} (a path begins with / or ./)"))
-            }
+            OpenError::Name(_) => Failure::new(USAGE, format!("{error} ({PATHS})")),
             error => error.into(),
         })
     }
@@ -60,6 +58,15 @@ impl Target {
             Self::Path(path) => path.clone(),
             Self::Name(name) => slipring::default_directory().join(name),
         }
+    }
+}
+
+/// Says so where `SLIPRING_DIR` names no directory: it has no rings, but it may be mistyped.
+pub fn missing_directory() {
+    let directory = slipring::default_directory();
+    if std::env::var_os("SLIPRING_DIR").is_some() && !directory.exists() {
+        let shown = directory.display();
+        eprintln!("slipring: there is no directory {shown} yet; check SLIPRING_DIR");
     }
 }
 

@@ -20,6 +20,12 @@ impl Duplex {
         (&mut self.reader, &mut self.writer)
     }
 
+    /// Both directions, each with an end of its own. Dropping the writer ends the stream that the other
+    /// side reads, and reading goes on.
+    pub fn into_halves(self) -> (PipeReader, PipeWriter) {
+        (self.reader, self.writer)
+    }
+
     /// How long a read or a write may wait; `None`, the default, for as long as it takes.
     pub fn set_timeout(&mut self, timeout: Option<Duration>) {
         self.reader.set_timeout(timeout);

@@ -15,11 +15,14 @@ use std::path::{Path, PathBuf};
 pub enum Why {
     /// A process died while it made or removed a ring.
     Half,
-    /// The producer died or closed the ring, and nobody is attached.
+    /// The producer closed the ring, and nobody is attached.
     Over,
+    /// The producer died without closing the ring, and nobody is attached. What it committed can still
+    /// be read, and the next producer goes on behind it.
+    Died,
     /// No process is attached, but one may still come: there was no producer yet, or it left the ring
-    /// open, or a durable cursor waits in it. A named pipe is made to be opened again and again, so it
-    /// is never over.
+    /// open, or a durable cursor waits in it, or it is of a form that is made to be opened again, as a
+    /// named pipe is.
     Idle,
     /// It cannot be opened any more, because files of it were cut, changed or removed, and no lock of it
     /// is held.
@@ -98,12 +101,18 @@ pub fn leftovers_in(directory: impl AsRef<Path>) -> Result<Vec<Leftover>, OpenEr
         if held || !ring.may_consume() {
             continue;
         }
-        let over = (status.closed || status.abandoned) && ring.form() != Form::Pipe;
         let waits = status.readers.iter().any(|reader| reader.cursor.is_some());
+        // A link is made anew by the next two; every other form but a ring stays for the next user.
+        let ends = matches!(ring.form(), Form::Ring | Form::Link) && !waits;
+        let why = match ends {
+            true if status.closed => Why::Over,
+            true if status.abandoned => Why::Died,
+            _ => Why::Idle,
+        };
         found.push(Leftover {
             path: ring.path().to_owned(),
             bytes: ring.memory_bytes(),
-            why: if over && !waits { Why::Over } else { Why::Idle },
+            why,
             producer_pid: status.producer_pid,
             half: None,
         });

@@ -65,6 +65,18 @@ pub fn checks() -> Vec<Check> {
 /// Room where the rings lie.
 fn space() -> Check {
     let directory = slipring::default_directory();
+    if !directory.exists() && std::env::var_os("SLIPRING_DIR").is_some() {
+        return check(
+            "room for rings",
+            Verdict::Poor,
+            format!("there is no directory {}", directory.display()),
+            "there are no rings, or SLIPRING_DIR is mistyped",
+            format!(
+                "mkdir -m 700 {}, or check SLIPRING_DIR",
+                directory.display()
+            ),
+        );
+    }
     let existing = directory.ancestors().find(|path| path.exists());
     let Some(stat) = existing.and_then(|path| rustix::fs::statvfs(path).ok()) else {
         let found = format!("{} cannot be looked at", directory.display());
@@ -98,26 +110,42 @@ fn memlock() -> Check {
     )
 }
 
+/// The value of a mount option where the rings lie, and where that is mounted. Of the mounts above the
+/// directory the longest is the one it is in, and of those at one place the last.
+fn mount_option(name: &str) -> Option<(String, Option<String>)> {
+    let directory = slipring::default_directory();
+    let mounts = fs::read_to_string("/proc/mounts").ok()?;
+    let mut found: Option<(String, Option<String>)> = None;
+    for mount in mounts.lines() {
+        let mut words = mount.split(' ').skip(1);
+        let (Some(at), Some(options)) = (words.next(), words.nth(1)) else {
+            continue;
+        };
+        let longest = found.as_ref().map_or(0, |(at, _)| at.len());
+        if directory.starts_with(at) && at.len() >= longest {
+            let value = options
+                .split(',')
+                .find_map(|option| option.strip_prefix(name)?.strip_prefix('='));
+            found = Some((at.to_owned(), value.map(str::to_owned)));
+        }
+    }
+    found
+}
+
 fn shared_huge_pages() -> Check {
-    let path = "/sys/kernel/mm/transparent_hugepage/shmem_enabled";
-    let Some(choice) = chosen(path) else {
-        return check(
-            "huge pages (shm)",
-            Verdict::Unknown,
-            "no such setting",
-            "",
-            "",
-        );
+    let what = "huge pages (shm)";
+    let Some((mount, option)) = mount_option("huge") else {
+        return check(what, Verdict::Unknown, "no mounts to be seen", "", "");
     };
+    let forced = chosen("/sys/kernel/mm/transparent_hugepage/shmem_enabled");
+    let forced = forced.is_some_and(|choice| choice == "force");
+    let option = option.unwrap_or("never".into());
     check(
-        "huge pages (shm)",
-        judge(matches!(
-            choice.as_str(),
-            "always" | "advise" | "within_size" | "force"
-        )),
-        choice,
+        what,
+        judge(forced || matches!(option.as_str(), "always" | "within_size")),
+        format!("huge={option} on {mount}"),
         "rings larger than 2 MiB take a TLB miss per 4 KiB; huge_pages(true) has no effect",
-        format!("echo advise > {path}"),
+        format!("mount -o remount,huge=within_size {mount}, if it is a tmpfs"),
     )
 }
 
@@ -182,7 +210,17 @@ fn isolated() -> Check {
             isolated
         },
         "others run on the cores of the ring: pauses of microseconds to milliseconds",
-        "boot with isolcpus=2,3 nohz_full=2,3 rcu_nocbs=2,3 and pin with taskset -c 2",
+        // The last two, where that leaves two for everything else.
+        match std::thread::available_parallelism().map_or(1, usize::from) {
+            ..4 => String::new(),
+            cores => {
+                let (one, other) = (cores - 2, cores - 1);
+                format!(
+                    "boot with isolcpus={one},{other} nohz_full={one},{other} rcu_nocbs={one},{other} \
+                     and pin with taskset -c {one}"
+                )
+            }
+        },
     )
 }
 
@@ -207,8 +245,8 @@ fn membarrier() -> Check {
         "membarrier",
         judge(expedited),
         if expedited { "expedited" } else { "missing" },
-        "nothing today: no mode of this version needs it",
-        "a kernel from 4.16 on, with CONFIG_MEMBARRIER",
+        "'membarrier' in the options of producers and consumers is refused; nothing else needs it",
+        "a kernel from 4.16 on, with CONFIG_MEMBARRIER, and a sandbox that allows the call",
     )
 }
 

@@ -57,7 +57,9 @@ pub struct Check {
 
 pub fn run(arguments: &Arguments) -> Outcome {
     let checks = machine::checks();
-    let leftovers = slipring::leftovers()?;
+    let mut leftovers = slipring::leftovers()?;
+    // What 'clean' would remove: what is idle, or belongs to other users, is nothing to fix.
+    leftovers.retain(clean::is_over);
     let rings = slipring::list()?;
     let mut out = std::io::stdout().lock();
     if arguments.json {

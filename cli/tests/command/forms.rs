@@ -471,3 +471,83 @@ fn named_pipes_from_a_shell() {
     shell.ok(&["rm", "chat"]);
     shell.ok(&["rm", "stream"]);
 }
+
+/// Whatever waits until a time says that it came, and for what it waited.
+#[test]
+fn what_comes_too_late_is_said() {
+    let shell = Shell::new();
+    shell.ok(&["create", "ring"]);
+    shell.ok(&["queue", "create", "jobs"]);
+    shell.ok(&["mailbox", "create", "office"]);
+    shell.ok(&["latest", "create", "config"]);
+    shell.ok(&["shared", "create", "value"]);
+    shell.ok(&["signal", "create", "control"]);
+    shell.ok(&["fifo", "create", "stream"]);
+    shell.ok(&["fifo", "create", "chat", "--both-ways"]);
+    let cases: &[&[&str]] = &[
+        &["sub", "ring"],
+        &["queue", "receive", "jobs"],
+        &["mailbox", "receive", "office"],
+        &["mailbox", "request", "office", "x"],
+        &["latest", "watch", "config"],
+        &["shared", "watch", "value", "-n", "2"],
+        &["signal", "listen", "control", "--as", "me"],
+        &["link", "alice", "bob"],
+        &["fifo", "read", "stream"],
+        &["fifo", "write", "stream"],
+        &["fifo", "connect", "chat"],
+    ];
+    for case in cases {
+        let output = shell.run(&[case, &["--timeout", "5ms"][..]].concat());
+        assert_eq!(output.status.code(), Some(124), "{case:?}");
+        let errors = String::from_utf8(output.stderr).unwrap();
+        assert!(errors.contains("in time"), "{case:?}: {errors}");
+    }
+    let serve = [
+        "mailbox",
+        "serve",
+        "office",
+        "--timeout",
+        "5ms",
+        "--",
+        "cat",
+    ];
+    // It finds what the request left.
+    let output = shell.run(&serve);
+    assert_eq!(output.status.code(), Some(124));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("in time"));
+}
+
+#[test]
+fn a_conversation_ends_when_both_inputs_have_ended() {
+    let shell = Shell::new();
+    shell.ok(&["fifo", "create", "chat", "--both-ways"]);
+    let cases: [[&[&str]; 2]; 2] = [
+        [&["link", "alice", "bob"], &["link", "bob", "alice"]],
+        [&["fifo", "connect", "chat"], &["fifo", "connect", "chat"]],
+    ];
+    for [one, other] in cases {
+        let mut first = shell.start(one);
+        let mut second = shell.start(other);
+        let (mut to_second, mut to_first) =
+            (first.stdin.take().unwrap(), second.stdin.take().unwrap());
+        writeln!(to_second, "from one").unwrap();
+        drop(to_second);
+        // The other one goes on: it reads on, and what it says arrives.
+        let mut line = String::new();
+        let mut heard = BufReader::new(second.stdout.take().unwrap());
+        heard.read_line(&mut line).unwrap();
+        assert_eq!(line, "from one\n");
+        writeln!(to_first, "from the other").unwrap();
+        line.clear();
+        let mut heard_back = BufReader::new(first.stdout.take().unwrap());
+        heard_back.read_line(&mut line).unwrap();
+        assert_eq!(line, "from the other\n");
+        drop(to_first);
+        assert!(first.wait().unwrap().success(), "{one:?}");
+        assert!(second.wait().unwrap().success(), "{one:?}");
+        line.clear();
+        assert_eq!(heard.read_line(&mut line).unwrap(), 0, "{line}");
+        assert_eq!(heard_back.read_line(&mut line).unwrap(), 0, "{line}");
+    }
+}

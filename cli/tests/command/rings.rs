@@ -161,6 +161,27 @@ fn what_is_wrong_is_named_with_the_remedy() {
         assert_eq!(shell.fails(3, &[verb, "none"]), missing);
     }
     assert!(shell.fails(2, &["stat", "a/b"]).contains("is not a name"));
+    for name in ["/camera/front", "./camera/front", "camera/front"] {
+        let output = shell.run(&["create", name]);
+        assert!(
+            [2, 3].map(Some).contains(&output.status.code()),
+            "{output:?}"
+        );
+        let errors = String::from_utf8(output.stderr).unwrap();
+        assert!(errors.contains("a name has no / in it"), "{errors}");
+    }
+    for (form, name) in [
+        ("sem", "semaphore"),
+        ("queue", "queue"),
+        ("mailbox", "mailbox"),
+    ] {
+        let missing = shell.fails(3, &[form, "stat", "none"]);
+        assert!(missing.contains(&format!("no {name} at")), "{missing}");
+        assert!(
+            missing.contains(&format!("slipring {form} create")),
+            "{missing}"
+        );
+    }
     assert!(shell
         .fails(2, &["create", "x", "--capacity", "5000"])
         .contains("power of two"));
@@ -263,9 +284,12 @@ fn ctrl_c_ends_in_order() {
         std::thread::yield_now();
     }
     interrupt(&writer);
-    let output = writer.wait_with_output().unwrap();
-    assert_eq!(output.status.signal(), Some(2), "a shell says 130");
+    // Its input stays open: the end of that would be another end.
+    let input = writer.stdin.take();
+    let status = writer.wait().unwrap();
+    assert_eq!(status.signal(), Some(2), "a shell says 130");
     assert!(ring.status().closed);
+    drop(input);
 }
 
 #[test]
@@ -318,8 +342,29 @@ fn without_permission_to_write_one_can_still_observe() {
     let refused = nobody(&["sub", "public", "--from", "oldest"]);
     assert_eq!(refused.status.code(), Some(5));
     assert!(String::from_utf8_lossy(&refused.stderr).contains("--observe"));
+    // What helps, and nothing else.
     let refused = nobody(&["pub", "public"]);
     assert_eq!(refused.status.code(), Some(5));
+    let errors = String::from_utf8(refused.stderr).unwrap();
+    assert!(errors.contains("only its owner publishes"), "{errors}");
+    assert!(
+        !errors.contains("--observe") && errors.contains("user 0"),
+        "{errors}"
+    );
+    shell.ok(&["latest", "create", "table", "--mode", "0666"]);
+    shell.ok(&["queue", "create", "jobs", "--mode", "0644"]);
+    for verb in [
+        &["latest", "set", "table", "x"][..],
+        &["queue", "receive", "jobs"],
+    ] {
+        let refused = nobody(verb);
+        assert_eq!(refused.status.code(), Some(5), "{refused:?}");
+        let errors = String::from_utf8(refused.stderr).unwrap();
+        assert!(
+            !errors.contains("observe") && errors.contains("user 0"),
+            "{errors}"
+        );
+    }
     let observed = nobody(&["sub", "public", "--from", "oldest", "--observe"]);
     assert_eq!(String::from_utf8_lossy(&observed.stdout), "for all\n");
 }
@@ -334,13 +379,113 @@ fn clean_shows_first_and_keeps_what_may_be_wanted() {
     assert!(shown.contains(&shell.path("over")) && shown.contains("kept"));
     assert!(shown.contains("nothing was removed"));
     assert!(shell.ok(&["ls"]).contains("over"));
-    assert!(shell.ok(&["doctor"]).contains(&shell.path("idle")));
+    // What 'clean' leaves alone is nothing to fix.
+    let doctor = shell.ok(&["doctor"]);
+    assert!(doctor.contains(&shell.path("over")) && !doctor.contains(&shell.path("idle")));
     assert!(shell.ok(&["clean", "--yes"]).contains("freed"));
     let left = shell.ok(&["ls"]);
     assert!(left.contains("idle") && !left.contains("over"));
+    let doctor = shell.ok(&["doctor"]);
+    assert!(!doctor.contains("slipring clean"), "{doctor}");
     shell.ok(&["clean", "--all", "--yes"]);
     assert!(!shell.ok(&["ls"]).contains("idle"));
     assert!(shell.ok(&["clean"]).contains("nothing to remove"));
+}
+
+#[test]
+fn clean_keeps_what_a_producer_that_died_has_published() {
+    let shell = Shell::new();
+    shell.ok(&["create", "crashed"]);
+    let mut writer = shell.start(&["pub", "crashed"]);
+    let feed = writer.stdin.as_mut().unwrap();
+    feed.write_all(b"unread\n").unwrap();
+    let ring = slipring::Ring::open_at(shell.path("crashed")).unwrap();
+    while ring.status().next_sequence != Some(1) {
+        std::thread::yield_now();
+    }
+    writer.kill().unwrap();
+    writer.wait().unwrap();
+    drop(ring);
+    let shown = shell.ok(&["clean", "--yes"]);
+    assert!(shown.contains("died") && shown.contains("kept"), "{shown}");
+    assert!(!shown.contains("closed"), "two things: {shown}");
+    let output = shell.run(&["sub", "crashed", "--from", "oldest"]);
+    assert_eq!(output.status.code(), Some(7));
+    assert_eq!(output.stdout, b"unread\n");
+    assert!(shell.ok(&["clean", "--yes", "--all"]).contains("died"));
+    assert!(!shell.ok(&["ls"]).contains("crashed"));
+}
+
+#[test]
+fn clean_keeps_what_is_made_to_be_opened_again() {
+    let shell = Shell::new();
+    shell.ok(&["fifo", "create", "stream"]);
+    let reader = shell.start(&["fifo", "read", "stream"]);
+    let writer = shell.with_input(&["fifo", "write", "stream"], b"x\n");
+    assert!(writer.status.success());
+    assert!(reader.wait_with_output().unwrap().status.success());
+    shell.ok(&["latest", "set", "value", "x", "--create"]);
+    shell.ok(&["clean", "--yes"]);
+    let left = shell.ok(&["ls"]);
+    assert!(left.contains("stream") && left.contains("value"), "{left}");
+}
+
+#[test]
+fn clean_goes_on_after_what_it_may_not_remove() {
+    use std::os::unix::fs::PermissionsExt;
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("skipped: only root can become other users");
+        return;
+    }
+    let shell = Shell::new();
+    let sticky = std::fs::Permissions::from_mode(0o1777);
+    std::fs::set_permissions(shell.directory.path(), sticky).unwrap();
+    let over = |uid: u32, name: &str| {
+        let output = shell.as_user(uid, &["create", name, "--mode", "0666"], b"");
+        assert!(output.status.success(), "{output:?}");
+        let output = shell.as_user(uid, &["pub", name], b"x\n");
+        assert!(output.status.success(), "{output:?}");
+    };
+    over(1001, "a-theirs");
+    over(1002, "b-mine");
+    over(1002, "c-stuck");
+    over(1002, "d-mine");
+    // One of its own whose files it may not remove either.
+    let stuck = std::fs::Permissions::from_mode(0o500);
+    std::fs::set_permissions(shell.path("c-stuck"), stuck).unwrap();
+    let shown = shell.as_user(1002, &["doctor"], b"");
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    let (_, left) = shown.split_once("left over").unwrap();
+    assert!(
+        !left.contains("a-theirs") && left.contains("b-mine"),
+        "{left}"
+    );
+    let output = shell.as_user(1002, &["clean", "--yes"], b"");
+    let errors = String::from_utf8(output.stderr).unwrap();
+    let names = || {
+        let directory = std::fs::read_dir(shell.directory.path()).unwrap();
+        let names = directory.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| name.contains('-')).collect::<Vec<_>>()
+    };
+    let names = names();
+    assert!(names.contains(&"a-theirs".to_owned()), "{names:?}");
+    assert!(!names.contains(&"b-mine".to_owned()), "{names:?}");
+    assert!(!names.contains(&"d-mine".to_owned()), "{names:?}");
+    assert_eq!(output.status.code(), Some(5), "{errors}");
+    assert_eq!(errors.lines().count(), 1, "{errors}");
+    assert!(errors.contains("c-stuck"), "{errors}");
+    let shown = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        shown.contains("of other users") && shown.contains("freed"),
+        "{shown}"
+    );
+    // Root is offered everything.
+    let refused = shell.as_user(1002, &["rm", "a-theirs"], b"");
+    assert_eq!(refused.status.code(), Some(5), "{refused:?}");
+    let errors = String::from_utf8(refused.stderr).unwrap();
+    assert!(errors.contains("belongs to user 1001"), "{errors}");
+    let shown = shell.as_user(0, &["clean"], b"");
+    assert!(String::from_utf8_lossy(&shown.stdout).contains("a-theirs"));
 }
 
 #[test]
@@ -425,8 +570,112 @@ fn an_isolated_ring_is_shared_over_a_socket() {
     assert_eq!(shell.run(&forget).status.code(), Some(0));
     assert!(shell.fails(3, &forget).contains("no cursor c"));
     assert_eq!(next("c"), "1\n");
-    shell.fails(2, &["forget", "--via", &socket, "c", "d"]);
-    shell.fails(2, &["forget", "c"]);
+    for wrong in [
+        &["forget", "--via", &socket, "c", "d"][..],
+        &["forget", "c"],
+    ] {
+        assert_eq!(shell.run(wrong).status.code(), Some(2));
+    }
     broker.kill().unwrap();
     broker.wait().unwrap();
+}
+
+#[test]
+fn a_subscriber_of_a_closed_ring_says_so() {
+    let shell = Shell::new();
+    shell.ok(&["create", "ticks"]);
+    let said = || String::from_utf8(shell.run(&["sub", "ticks"]).stderr).unwrap();
+    assert!(shell.with_input(&["pub", "ticks"], b"").status.success());
+    assert!(said().contains("with nothing in it"), "{}", said());
+    assert!(shell
+        .with_input(&["pub", "ticks"], b"a\nb\n")
+        .status
+        .success());
+    let said = said();
+    assert_eq!(said.lines().count(), 1, "{said}");
+    assert!(said.contains("closed after message 1"), "{said}");
+    assert!(
+        said.contains("--from oldest") && said.contains("--follow"),
+        "{said}"
+    );
+    let printed = shell.run(&["sub", "ticks", "--from", "oldest"]);
+    assert!(printed.stderr.is_empty());
+}
+
+#[test]
+fn a_subscriber_that_follows_goes_on_over_closes_and_deaths() {
+    let shell = Shell::new();
+    for flags in [&[][..], &["--observe"], &["--cursor", "me"]] {
+        let follow = ["sub", "log", "--wait", "--follow", "--from", "oldest"];
+        let mut reader = shell.start(&[&follow[..], flags].concat());
+        let mut errors = BufReader::new(reader.stderr.take().unwrap());
+        let mut line = String::new();
+        errors.read_line(&mut line).unwrap();
+        assert!(line.contains("waiting for"), "{line}");
+        shell.ok(&["create", "log"]);
+        let mut output = BufReader::new(reader.stdout.take().unwrap());
+        let mut next = || {
+            let mut line = String::new();
+            output.read_line(&mut line).unwrap();
+            line
+        };
+        for word in ["one\n", "two\n"] {
+            assert!(shell
+                .with_input(&["pub", "log"], word.as_bytes())
+                .status
+                .success());
+            assert_eq!(next(), word);
+        }
+        let mut writer = shell.start(&["pub", "log"]);
+        writer
+            .stdin
+            .as_mut()
+            .unwrap()
+            .write_all(b"three\n")
+            .unwrap();
+        assert_eq!(next(), "three\n");
+        writer.kill().unwrap();
+        writer.wait().unwrap();
+        while !line.contains("waiting for the next producer") {
+            line.clear();
+            assert!(errors.read_line(&mut line).unwrap() > 0);
+        }
+        assert!(shell
+            .with_input(&["pub", "log"], b"four\n")
+            .status
+            .success());
+        assert_eq!(next(), "four\n");
+        reader.kill().unwrap();
+        reader.wait().unwrap();
+        shell.ok(&["rm", "log"]);
+    }
+    let late = shell.run(&["sub", "none", "--wait", "--timeout", "5ms"]);
+    assert_eq!(late.status.code(), Some(124));
+    let errors = String::from_utf8(late.stderr).unwrap();
+    assert!(errors.contains("did not appear in time"), "{errors}");
+}
+
+#[test]
+fn a_publisher_that_fails_does_not_close_the_ring() {
+    let shell = Shell::new();
+    shell.ok(&["create", "small", "--capacity", "4K"]);
+    let input = [b"good\n".to_vec(), vec![b'x'; 2000]].concat();
+    let failed = shell.with_input(&["pub", "small"], &input);
+    assert_eq!(failed.status.code(), Some(1));
+    let output = shell.run(&["sub", "small", "--from", "oldest"]);
+    assert_eq!(output.stdout, b"good\n");
+    assert_eq!(output.status.code(), Some(7), "no normal end");
+    // The same where it is a consumer that it cannot pass.
+    let ring = slipring::Ring::open_at(shell.path("small")).unwrap();
+    let consumer = ring.consumer(slipring::Start::Latest).unwrap();
+    let late = shell.with_input(
+        &["pub", "small", "--timeout", "5ms"],
+        &b"0123456789\n".repeat(1000),
+    );
+    assert_eq!(late.status.code(), Some(124));
+    assert!(ring.status().abandoned && !ring.status().closed);
+    drop(consumer);
+    let kept = shell.with_input(&["pub", "small", "--keep-open"], &vec![b'x'; 2000]);
+    assert_eq!(kept.status.code(), Some(1));
+    assert!(!ring.status().abandoned && !ring.status().closed);
 }
