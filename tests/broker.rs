@@ -9,7 +9,7 @@
 
 mod peers;
 
-use peers::{check, payload, say, text, Peer, Scratch, PATIENCE};
+use peers::{check, end_with_parent, payload, say, text, Peer, Scratch, PATIENCE};
 use rustix::net::{
     connect, recv, send, socket_with, AddressFamily, RecvFlags, SendFlags, SocketAddrUnix,
     SocketFlags, SocketType,
@@ -51,6 +51,15 @@ fn main() -> ExitCode {
         ("a_broker_removes_only_what_is_its_own", own_socket),
         ("those_who_wait_are_served_in_turn", in_turn),
         ("a_producer_that_never_began_loses_nothing", never_began),
+        (
+            "a_stopped_broker_stops_no_one_for_longer_than_asked",
+            stopped_broker,
+        ),
+        (
+            "a_stopped_producer_is_waited_for_or_said_to_be_there",
+            stopped_producer,
+        ),
+        ("a_stopped_reader_holds_up_only_its_own", stopped_reader),
     ])
 }
 
@@ -98,6 +107,7 @@ fn peer(role: &str) {
                 .capacity_bytes(1 << 20)
                 .max_readers(arguments[1].parse().unwrap());
             let mut broker = Broker::bind(socket, builder, access).unwrap();
+            end_with_parent();
             say("ready");
             loop {
                 broker.serve(PATIENCE).unwrap();
@@ -138,6 +148,7 @@ fn peer(role: &str) {
             let builder = Ring::anonymous().max_readers(4);
             let mut broker = Broker::bind(socket, builder, access).unwrap();
             limit_descriptors(arguments[1].parse().unwrap());
+            end_with_parent();
             say("ready");
             loop {
                 broker.serve(PATIENCE).unwrap();
@@ -759,4 +770,191 @@ fn never_began() {
         assert_eq!(message.sequence(), n);
         check(&message, n);
     }
+}
+
+/// Stops a process until it is told to go on.
+fn stop(peer: &Peer) {
+    peer.signal(libc::SIGSTOP);
+    let stat = format!("/proc/{}/stat", peer.child.id());
+    loop {
+        let text = std::fs::read_to_string(&stat).unwrap();
+        if text.rsplit(") ").next().unwrap().starts_with('T') {
+            return;
+        }
+        std::thread::yield_now();
+    }
+}
+
+const SOON: Duration = Duration::from_millis(100);
+
+fn stopped_broker() {
+    let scratch = Scratch::new();
+    let broker = broker(&scratch, 4, &[]);
+    let path = socket(&scratch);
+    let mut producer = Peer::start("produce", &[text(&path)]);
+    assert_eq!(producer.tell("5"), "5");
+    let ring = Ring::connect_cursor(&path, "c", PATIENCE).unwrap();
+    let mut consumer = ring.durable_consumer("c", Start::Oldest).unwrap();
+    stop(&broker);
+    // Those that were let in go on.
+    assert_eq!(producer.tell("5"), "10");
+    for n in 0..10 {
+        let message = consumer.receive_until(PATIENCE).unwrap().unwrap();
+        assert_eq!(message.sequence(), n);
+    }
+    let are_refused = || {
+        let refusals = [
+            Ring::connect(&path, SOON).unwrap_err(),
+            Ring::connect_cursor(&path, "d", SOON).unwrap_err(),
+            Ring::connect_producer(&path, SOON).unwrap_err(),
+            Ring::forget_cursor_via(&path, "c", None, SOON).unwrap_err(),
+        ];
+        for error in refusals {
+            assert!(matches!(error, ConnectError::TimedOut { .. }), "{error}");
+        }
+        let other = Broker::bind(&path, Ring::anonymous(), Access::own_user());
+        assert!(matches!(other, Err(BrokerError::InUse { .. })));
+    };
+    are_refused();
+    // Also when its queue is full.
+    let queue: Vec<_> = std::iter::from_fn(|| dial(&path)).collect();
+    assert!(!queue.is_empty());
+    are_refused();
+    drop(consumer);
+    let error = ring.reconnect(SOON).unwrap_err();
+    assert!(matches!(error, ConnectError::TimedOut { .. }), "{error}");
+    // Afterwards nothing of all that is left.
+    let late = path.clone();
+    let late = std::thread::spawn(move || Ring::connect_cursor(late, "c", PATIENCE));
+    broker.signal(libc::SIGCONT);
+    let ring = late.join().unwrap().unwrap();
+    let mut consumer = ring.durable_consumer("c", Start::Oldest).unwrap();
+    assert_eq!(producer.tell("1"), "11");
+    let message = consumer.receive_until(PATIENCE).unwrap().unwrap();
+    assert_eq!(message.sequence(), 10);
+    drop(queue);
+}
+
+fn stopped_producer() {
+    let scratch = Scratch::new();
+    let _broker = broker(&scratch, 4, &[]);
+    let path = socket(&scratch);
+    let exists = || {
+        let error = Ring::connect_producer(&path, PATIENCE).unwrap_err();
+        assert!(
+            matches!(error, ConnectError::ProducerExists { .. }),
+            "{error}"
+        );
+    };
+    // Before it has sealed its stream.
+    let client = dial(&path).unwrap();
+    send(&client, &request(1, 0), SendFlags::NOSIGNAL).unwrap();
+    let mut answer = [0; 128];
+    while recv(&client, &mut answer, RecvFlags::DONTWAIT).is_err() {}
+    assert_eq!(answer[0], 0);
+    exists();
+    let error = Ring::connect(&path, SOON).unwrap_err();
+    assert!(matches!(error, ConnectError::TimedOut { .. }), "{error}");
+    drop(client);
+    // Then at work.
+    let mut producer = Peer::start("produce", &[text(&path)]);
+    assert_eq!(producer.tell("5"), "5");
+    stop(&producer);
+    exists();
+    let ring = Ring::connect(&path, PATIENCE).unwrap();
+    let mut consumer = ring.consumer(Start::Oldest).unwrap();
+    let other = Ring::connect(&path, PATIENCE).unwrap();
+    let mut observer = other.observer(Start::Oldest).unwrap();
+    for _ in 0..5 {
+        consumer.receive_until(PATIENCE).unwrap().unwrap();
+        observer.receive_until(PATIENCE).unwrap();
+    }
+    let error = consumer.receive_until(SOON).unwrap_err();
+    assert!(matches!(error, ReceiveError::TimedOut), "{error}");
+    let error = observer.receive_until(SOON).unwrap_err();
+    assert!(matches!(error, ReceiveError::TimedOut), "{error}");
+    producer.signal(libc::SIGCONT);
+    assert_eq!(producer.tell("1"), "6");
+    assert!(consumer.receive_until(PATIENCE).unwrap().is_some());
+    // Killed while it is stopped.
+    stop(&producer);
+    producer.kill();
+    let error = consumer.receive_until(PATIENCE).unwrap_err();
+    assert_eq!(error, ReceiveError::ProducerGone { next: 6 });
+    let mut producer = Peer::start("produce", &[text(&path)]);
+    assert_eq!(producer.tell("0"), "6");
+}
+
+fn stopped_reader() {
+    let scratch = Scratch::new();
+    let _broker = broker(&scratch, 4, &[]);
+    let path = socket(&scratch);
+    let mut producer = Peer::start("produce", &[text(&path)]);
+    producer.tell("5");
+    // Before it asks, and before it has read the answer.
+    let _silent = dial(&path).unwrap();
+    let unread = dial(&path).unwrap();
+    send(&unread, &request(2, 0), SendFlags::NOSIGNAL).unwrap();
+    // At work, under a cursor.
+    let mut archive = Peer::start("archive", &[text(&path), "keep"]);
+    assert_eq!(archive.tell("2"), "0 2");
+    stop(&archive);
+    let error = Ring::connect_cursor(&path, "keep", PATIENCE).unwrap_err();
+    assert!(matches!(error, ConnectError::CursorInUse { .. }), "{error}");
+    let error = Ring::forget_cursor_via(&path, "keep", None, PATIENCE).unwrap_err();
+    assert!(matches!(error, ConnectError::CursorInUse { .. }), "{error}");
+    all_read(&path);
+    // While it waits for the next producer.
+    let mut follower = Peer::start("follow", &[text(&path)]);
+    for n in 0..5 {
+        assert_eq!(follower.line(), n.to_string());
+    }
+    let write = |peer: &mut Peer, line: &str| {
+        use std::io::Write;
+        writeln!(peer.child.stdin.as_mut().unwrap(), "{line}").unwrap();
+    };
+    producer.kill();
+    assert_eq!(follower.line(), "gone");
+    write(&mut follower, "never");
+    follower.asleep();
+    stop(&follower);
+    for _ in 0..2 {
+        let mut producer = Peer::start("produce", &[text(&path)]);
+        producer.tell("1");
+        all_read(&path);
+        producer.kill();
+    }
+    let mut producer = Peer::start("produce", &[text(&path)]);
+    assert_eq!(producer.tell("1"), "8");
+    follower.signal(libc::SIGCONT);
+    // Each message once, in order, of whichever streams it came by.
+    let mut read = Vec::new();
+    while read.len() < 3 {
+        match follower.line().as_str() {
+            "gone" => write(&mut follower, "never"),
+            "the same" => {}
+            n => read.push(n.parse::<u64>().unwrap()),
+        }
+    }
+    assert_eq!(read, [5, 6, 7]);
+    // More than the ring holds: the stopped one is passed.
+    assert_eq!(producer.tell("40000"), "40008");
+    archive.kill();
+    let ring = Ring::connect_cursor(&path, "keep", PATIENCE).unwrap();
+    let mut consumer = ring.durable_consumer("keep", Start::Oldest).unwrap();
+    match consumer.receive_until(PATIENCE) {
+        Err(ReceiveError::Evicted { missed, resumed_at }) => assert_eq!(resumed_at, 2 + missed),
+        result => panic!("{result:?}"),
+    }
+    while consumer.next_sequence() < 40008 {
+        consumer.receive_until(PATIENCE).unwrap().unwrap();
+    }
+}
+
+/// That a reader of the broker's own user is served.
+fn all_read(path: &Path) {
+    let ring = Ring::connect(path, PATIENCE).unwrap();
+    let mut consumer = ring.consumer(Start::Oldest).unwrap();
+    let message = consumer.receive_until(PATIENCE).unwrap().unwrap();
+    assert_eq!(message.sequence(), 0);
 }

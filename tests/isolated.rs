@@ -3,18 +3,19 @@
 
 mod peers;
 
-use peers::{check, payload, say, text, Peer, Scratch, PATIENCE};
+use peers::{check, end_with_parent, payload, say, text, Peer, Scratch, PATIENCE};
 use rustix::fs::{fcntl_get_seals, ftruncate, SealFlags};
 use slipring::{
-    Access, AttachError, Broker, BrokerError, ConnectError, ReceiveError, Received, Ring, Start,
-    TryReceiveError,
+    Access, AttachError, Broker, BrokerError, ConnectError, Consumer, Observer, ReceiveError,
+    Received, Ring, Start, TryReceiveError,
 };
 use std::fs::OpenOptions;
 use std::io::BufRead;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
 
 fn main() -> ExitCode {
     if let Some(role) = peers::role() {
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
         ("a_reader_gets_its_own_row_and_no_other", own_row),
         ("a_stuck_reader_holds_nobody_for_long", stuck),
         ("a_reader_that_lies_harms_only_itself", liar),
+        ("a_producer_that_lies_harms_no_reader", lying_producer),
         ("the_next_producer_inherits_the_stream", succession),
         ("a_cursor_survives_reader_and_producer", cursors),
         ("strangers_are_refused", strangers),
@@ -67,6 +69,7 @@ fn peer(role: &str) {
                 .max_readers(arguments[1].parse().unwrap())
                 .evict_after(Duration::from_millis(20));
             let mut broker = Broker::bind(socket, builder, access).unwrap();
+            end_with_parent();
             say("ready");
             loop {
                 broker.serve(PATIENCE).unwrap();
@@ -108,6 +111,7 @@ fn peer(role: &str) {
                 say(&producer.next_sequence().to_string());
             }
         }
+        "lying_producer" => lie(socket),
         // Reads under a name, when told to.
         "cursor" => {
             let ring = Ring::connect_cursor(socket, "archive", PATIENCE).unwrap();
@@ -148,6 +152,268 @@ fn peer(role: &str) {
         }
         role => panic!("no role {role}"),
     }
+}
+
+/// The stream as its producer has it mapped, in words.
+fn own_stream() -> &'static [AtomicU64] {
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+    let writable = maps
+        .lines()
+        .find(|line| line.contains(" rw-s ") && line.contains("memfd:slipring-stream"));
+    let range = writable.unwrap().split(' ').next().unwrap();
+    let (from, to) = range.split_once('-').unwrap();
+    let [from, to] = [from, to].map(|at| usize::from_str_radix(at, 16).unwrap());
+    // SAFETY: a writable mapping of this process that stays as long as its producer does.
+    unsafe { std::slice::from_raw_parts(from as *const AtomicU64, (to - from) / 8) }
+}
+
+/// Produces, and writes what each line says into the stream: `publish N`, `lie WORD VALUE` until the next
+/// line, or `storm SEED MILLISECONDS FIRST` of random words from a first one on.
+fn lie(socket: &Path) {
+    let ring = Ring::connect_producer(socket, PATIENCE).unwrap();
+    let mut producer = ring.producer().unwrap();
+    let words = own_stream();
+    say("ready");
+    let mut truth: Option<(usize, u64)> = None;
+    for line in std::io::stdin().lock().lines() {
+        if let Some((word, value)) = truth.take() {
+            words[word].store(value, Relaxed);
+        }
+        let line = line.unwrap();
+        let mut parts = line.split(' ');
+        let what = parts.next().unwrap();
+        let numbers: Vec<u64> = parts.map(|n| n.parse().unwrap()).collect();
+        match (what, &numbers[..]) {
+            ("publish", [many]) => {
+                for _ in 0..*many {
+                    let next = producer.next_sequence();
+                    // It may be refused, after a storm.
+                    let _ = producer.publish_until(&payload(next, 40), Duration::from_millis(50));
+                }
+            }
+            ("lie", [word, value]) => {
+                let word = *word as usize;
+                truth = Some((word, words[word].swap(*value, Relaxed)));
+            }
+            ("storm", [seed, time, first]) => {
+                let started = Instant::now();
+                let mut state = seed | 1;
+                while started.elapsed() < Duration::from_millis(*time) {
+                    for _ in 0..1000 {
+                        let at = random(&mut state) as usize % (words.len() - *first as usize);
+                        let word = &words[at + *first as usize];
+                        let old = word.load(Relaxed);
+                        let lie = match random(&mut state) % 8 {
+                            0 => 0,
+                            1 => u64::MAX,
+                            2 => old.wrapping_add(8),
+                            3 => old ^ 1 << (state % 64),
+                            4 => state % 8192,
+                            5 => words[state as usize % words.len()].load(Relaxed),
+                            6 => old.wrapping_sub(8192),
+                            _ => state,
+                        };
+                        word.store(lie, Relaxed);
+                    }
+                }
+            }
+            _ => panic!("no such line: {line}"),
+        }
+        say("done");
+    }
+}
+
+fn random(state: &mut u64) -> u64 {
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    *state
+}
+
+/// Ends the test if a call does not come back. The calls it watches have deadlines of milliseconds.
+struct Watch {
+    calls: std::sync::mpsc::Sender<String>,
+}
+
+impl Watch {
+    fn new() -> Self {
+        let (calls, heard) = std::sync::mpsc::channel::<String>();
+        std::thread::spawn(move || {
+            let mut last = String::new();
+            loop {
+                match heard.recv_timeout(PATIENCE) {
+                    Ok(call) => last = call,
+                    Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => return,
+                    Err(std::sync::mpsc::RecvTimeoutError::Timeout) => {
+                        println!("test HUNG in {last}");
+                        std::process::exit(1);
+                    }
+                }
+            }
+        });
+        Self { calls }
+    }
+
+    /// Says what is called next.
+    fn next(&self, call: &str, lie: &str) {
+        self.calls.send(format!("{call}, {lie}")).unwrap();
+    }
+}
+
+/// Every waiting and every asking call of a reader, beside a lie. Any result will do, but a message has a
+/// length that the ring allows, and each call comes back.
+fn suffer(
+    ring: &Ring,
+    consumer: Option<Consumer>,
+    observer: Option<Observer>,
+    watch: &Watch,
+    lie: &str,
+) {
+    let most = ring.max_message_bytes() as usize;
+    let soon = Duration::from_millis(2);
+    let fits = |message: &[u8]| {
+        assert!(message.len() <= most);
+        std::hint::black_box(
+            message
+                .iter()
+                .fold(0u8, |sum, byte| sum.wrapping_add(*byte)),
+        );
+    };
+    watch.next("status", lie);
+    let _ = ring.status();
+    if let Some(mut consumer) = consumer {
+        for _ in 0..3 {
+            watch.next("Consumer::receive_until", lie);
+            if let Ok(Some(message)) = consumer.receive_until(soon) {
+                fits(&message);
+            }
+        }
+        watch.next("Consumer::receive_batch_until", lie);
+        if let Ok(Some(mut batch)) = consumer.receive_batch_until(8, soon) {
+            while let Some(message) = batch.next() {
+                fits(message.bytes());
+            }
+        }
+        watch.next("Consumer::try_receive", lie);
+        if let Ok(message) = consumer.try_receive() {
+            fits(&message);
+        }
+        watch.next("Consumer, asked", lie);
+        let _ = (consumer.new_epoch(), consumer.lag_bytes());
+        watch.next("Conflated over a consumer", lie);
+        let mut newest = consumer.conflated(|bytes: &[u8]| bytes.first().copied());
+        let _ = newest.receive_until(soon);
+    }
+    if let Some(mut observer) = observer {
+        for _ in 0..3 {
+            watch.next("Observer::receive_until", lie);
+            if let Ok(Received::Message(message)) = observer.receive_until(soon) {
+                fits(&message);
+            }
+        }
+        watch.next("Observer::try_receive", lie);
+        if let Ok(Received::Message(message)) = observer.try_receive() {
+            fits(&message);
+        }
+        watch.next("Observer, asked", lie);
+        let _ = (observer.new_epoch(), observer.lag_bytes());
+        watch.next("Conflated over an observer", lie);
+        let mut newest = observer.conflated(|bytes: &[u8]| bytes.first().copied());
+        let _ = newest.receive_until(soon);
+    }
+}
+
+/// Attaches beside a lie.
+fn join(
+    ring: &Ring,
+    start: Start,
+    watch: &Watch,
+    lie: &str,
+) -> (Option<Consumer>, Option<Observer>) {
+    watch.next("consumer", lie);
+    let consumer = ring.consumer(start).ok();
+    watch.next("observer", lie);
+    (consumer, ring.observer(start).ok())
+}
+
+fn lying_producer() {
+    let scratch = Scratch::new();
+    let _broker = broker(&scratch, 4);
+    let mut liar = Peer::start("lying_producer", &[text(&socket(&scratch))]);
+    liar.tell("publish 300");
+    let ring = connect(&scratch);
+    let watch = Watch::new();
+    let starts = [Start::Oldest, Start::Latest, Start::Sequence(250)];
+    // One word of what the producer says, of the index, of the table of evictions and of the data at a
+    // time, and no message after it.
+    let said = [4096, 4224, 4352, 4360, 4368, 4376].map(|offset| offset / 8);
+    let behind = (8192..8192 + 1024)
+        .step_by(8)
+        .chain((12288..12288 + 8192).step_by(8));
+    let mut state = 88_172_645_463_325_252;
+    let sampled = behind
+        .map(|at: u64| at / 8)
+        .filter(|_| random(&mut state) % 16 == 0);
+    for word in said.into_iter().chain(sampled.collect::<Vec<_>>()) {
+        let values = [
+            0,
+            1,
+            8,
+            300,
+            8192,
+            1 << 31,
+            1 << 40,
+            1 << 63,
+            u64::MAX - 7,
+            u64::MAX,
+        ];
+        for (n, value) in values.into_iter().enumerate() {
+            // All values of the words that say the most.
+            if word >= 1024 && n as u64 != random(&mut state) % 10 {
+                continue;
+            }
+            let lie = format!("lie {word} {value}");
+            let start = starts[random(&mut state) as usize % 3];
+            liar.tell("publish 5");
+            let (consumer, observer) = join(&ring, start, &watch, &lie);
+            liar.tell(&lie);
+            suffer(&ring, consumer, observer, &watch, &lie);
+            let (consumer, observer) = join(&ring, start, &watch, &lie);
+            suffer(&ring, consumer, observer, &watch, &lie);
+        }
+    }
+    // Everything at once, while the readers read; at last also the description.
+    for (seed, first) in [(3, 512), (5, 512), (7, 1024), (11, 512), (13, 0)] {
+        let lie = format!("storm {seed} 300 {first}");
+        std::thread::scope(|scope| {
+            let storm = scope.spawn(|| liar.tell(&lie));
+            while !storm.is_finished() {
+                for start in starts {
+                    let (consumer, observer) = join(&ring, start, &watch, &lie);
+                    suffer(&ring, consumer, observer, &watch, &lie);
+                }
+            }
+        });
+        for start in starts {
+            let (consumer, observer) = join(&ring, start, &watch, &lie);
+            suffer(&ring, consumer, observer, &watch, &lie);
+        }
+    }
+    // The broker reads the stream as well, and so do readers that come now.
+    watch.next("Ring::connect", "after the storm");
+    let _ = Ring::connect(socket(&scratch), PATIENCE);
+    liar.kill();
+    watch.next("ProducerGone", "after the storm");
+    let (consumer, observer) = join(&ring, Start::Latest, &watch, "after its death");
+    suffer(&ring, consumer, observer, &watch, "after its death");
+    watch.next("Ring::connect_producer", "after the storm");
+    let next = connect_producer(&scratch);
+    let mut producer = next.producer().unwrap();
+    let ring = ring.reconnect(PATIENCE).unwrap();
+    let mut consumer = ring.consumer(Start::Latest).unwrap();
+    producer.publish(b"in order").unwrap();
+    let message = consumer.receive_until(PATIENCE).unwrap().unwrap();
+    assert_eq!(&*message, b"in order");
 }
 
 /// Descriptors of this process on anonymous memory files with this name.

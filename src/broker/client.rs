@@ -58,7 +58,8 @@ impl Ring {
     /// is for the broker's own user and root. Returns `true` if there was one.
     ///
     /// # Errors
-    /// As [`connect`](Self::connect), and [`ConnectError::CursorInUse`] while a reader uses it.
+    /// As [`connect`](Self::connect), and [`ConnectError::CursorInUse`] while a reader uses it. After
+    /// [`ConnectError::TimedOut`] the broker may be about to forget it.
     pub fn forget_cursor_via(
         socket: impl AsRef<Path>,
         name: &str,

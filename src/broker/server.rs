@@ -388,7 +388,12 @@ impl Broker {
                 }
                 Some(request) => {
                     self.clients[at].holds = Holds::Waits(request);
-                    true
+                    // One that has given up meanwhile is not served: a cursor must not be forgotten
+                    // long after its owner was told that the broker did not answer.
+                    matches!(
+                        hear(&self.clients[at].socket, &mut [0; 8]),
+                        Err(Errno::AGAIN | Errno::INTR)
+                    )
                 }
                 None => {
                     let _ = answer(&self.clients[at].socket, Reply::BadRequest, &[]);

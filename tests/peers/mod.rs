@@ -142,6 +142,15 @@ impl Drop for Peer {
     }
 }
 
+/// Ends this process when the one that started it is gone, for a role that hears nothing else.
+pub fn end_with_parent() {
+    std::thread::spawn(|| {
+        let mut rest = Vec::new();
+        let _ = std::io::stdin().read_to_end(&mut rest);
+        std::process::exit(0);
+    });
+}
+
 pub fn say(line: &str) {
     println!("{line}");
     std::io::stdout().flush().unwrap();

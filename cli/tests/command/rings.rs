@@ -533,6 +533,37 @@ fn a_cursor_goes_on_where_the_command_left() {
     assert_eq!(next("1"), "1\n");
 }
 
+/// Needs root to become another user.
+#[test]
+fn a_stranger_at_an_isolated_ring_is_told_so() {
+    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::process::CommandExt;
+    let shell = Shell::new();
+    let mut other = Command::new("true");
+    if other.uid(64003).status().is_err() {
+        println!("SKIPPED: needs root to become another user");
+        return;
+    }
+    let open = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(shell.directory.path(), open).unwrap();
+    let socket = shell.path("socket");
+    let mut broker = shell.start(&["share", &socket, "--user", "64001"]);
+    let mut said = String::new();
+    BufReader::new(broker.stdout.take().unwrap())
+        .read_line(&mut said)
+        .unwrap();
+    for n in 0..100 {
+        let verb = ["sub", "pub"][n % 2];
+        let mut command = shell.command(&[verb, "--via", &socket]);
+        let output = command.uid(64003).current_dir("/").output().unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(5), "{errors}");
+        assert!(errors.contains("does not let this user in"), "{errors}");
+    }
+    broker.kill().unwrap();
+    broker.wait().unwrap();
+}
+
 #[test]
 fn an_isolated_ring_is_shared_over_a_socket() {
     let shell = Shell::new();
