@@ -353,7 +353,7 @@ fn lying_producer() {
     let mut state = 88_172_645_463_325_252;
     let sampled = behind
         .map(|at: u64| at / 8)
-        .filter(|_| random(&mut state) % 16 == 0);
+        .filter(|_| random(&mut state).is_multiple_of(16));
     for word in said.into_iter().chain(sampled.collect::<Vec<_>>()) {
         let values = [
             0,

@@ -708,12 +708,9 @@ fn kill_at_random(random: &mut Random, depth: u32, longest: u32, wanted: u64) {
             peer.finish();
         }
         let started = Instant::now();
-        while stop == NO_MORE_ASKING {
-            let letters = mailbox.status().unwrap().letters;
-            if (letters.waiting, letters.held) == (0, 0) {
-                break;
-            }
-            assert!(started.elapsed() < PATIENCE, "{letters:?}");
+        let left = || mailbox.status().unwrap().letters;
+        while stop == NO_MORE_ASKING && (left().waiting, left().held) != (0, 0) {
+            assert!(started.elapsed() < PATIENCE, "{:?}", left());
             std::thread::sleep(Duration::from_millis(1));
         }
     }
