@@ -8,18 +8,38 @@
 )))]
 compile_error!("slipring runs on Linux on 64-bit little-endian processors");
 
-// The modules are reachable for the project's own tests and models; only what is re-exported below
-// is the interface.
+// What lies below the interface, open to the project's own tests, models and fuzz targets. With it, safe
+// code could write the memory that others hold references to, so without the feature it is private.
+#[cfg(feature = "internals")]
 #[doc(hidden)]
 pub mod layout;
+#[cfg(not(feature = "internals"))]
+#[allow(dead_code, unused_imports, reason = "open with the feature")]
+mod layout;
+#[cfg(feature = "internals")]
 #[doc(hidden)]
 pub mod ring;
+#[cfg(not(feature = "internals"))]
+#[allow(dead_code, unused_imports, reason = "open with the feature")]
+mod ring;
+#[cfg(feature = "internals")]
 #[doc(hidden)]
 pub mod segment;
+#[cfg(not(feature = "internals"))]
+#[allow(dead_code, unused_imports, reason = "open with the feature")]
+mod segment;
+#[cfg(feature = "internals")]
 #[doc(hidden)]
 pub mod sync;
+#[cfg(not(feature = "internals"))]
+#[allow(dead_code, unused_imports, reason = "open with the feature")]
+mod sync;
+#[cfg(feature = "internals")]
 #[doc(hidden)]
 pub mod wait;
+#[cfg(not(feature = "internals"))]
+#[allow(dead_code, unused_imports, reason = "open with the feature")]
+mod wait;
 
 #[cfg(not(slipring_loom))]
 mod broker;

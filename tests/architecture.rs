@@ -262,8 +262,8 @@ fn no_ordering_and_no_fence_is_without_a_tag() {
     let files: Vec<_> = tagged_sources().collect();
     assert!(files.len() > 100, "the sources are somewhere else");
     for (path, text) in files {
-        // A table of this process alone, which its signal handler reads.
-        if path.ends_with("segment/guard.rs") {
+        // A table and a pointer of this process alone, which its signal handler and its threads read.
+        if path.ends_with("segment/guard.rs") || path.ends_with("segment/fork.rs") {
             continue;
         }
         let untagged = untagged(&text);
@@ -434,4 +434,23 @@ fn every_document_that_is_linked_exists() {
             assert!(path.exists(), "{} links to {target}", page.display());
         }
     }
+}
+
+/// Safe code could write shared memory with what lies below the interface.
+#[test]
+fn what_lies_below_the_interface_is_private() {
+    let lib = fs::read_to_string(root().join("src/lib.rs")).unwrap();
+    let lines: Vec<&str> = lib.lines().collect();
+    for (at, line) in lines.iter().enumerate() {
+        if line.starts_with("pub mod ") {
+            let before = &lines[at.saturating_sub(2)..at];
+            let guarded = before.contains(&"#[cfg(feature = \"internals\")]");
+            assert!(guarded, "{line} is open to everybody");
+        }
+    }
+    let manifest =
+        |folder: &str| fs::read_to_string(root().join(folder).join("Cargo.toml")).unwrap();
+    let own = manifest("");
+    assert!(own.contains("\ndefault = []\n") && own.contains("\ninternals = []\n"));
+    assert!(!manifest("cli").contains("internals"));
 }

@@ -139,7 +139,7 @@ fn passed_over() {
     let mut observer = jobs.observer(Start::Oldest).unwrap();
     {
         // One that does not look at the schema: the protocol without the handle.
-        let memory = slipring::Source::memory(consumer.inner()).clone();
+        let memory = slipring::Source::memory(consumer.inner(), Default::default()).clone();
         let mut producer = slipring::ring::producer::Producer::attach(memory, 1).unwrap();
         for len in [16, 4, 16, 0, 17, 16] {
             producer.try_publish(&vec![0; len]).unwrap();

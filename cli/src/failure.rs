@@ -17,6 +17,7 @@ pub const INCOMPATIBLE: u8 = 4;
 pub const PERMISSION: u8 = 5;
 pub const CHECK: u8 = 6;
 pub const PRODUCER_GONE: u8 = 7;
+pub const REMOVED: u8 = 8;
 pub const TIMED_OUT: u8 = 124;
 
 /// What tells a name from a path, for messages.
@@ -232,6 +233,7 @@ impl From<AttachError> for Failure {
             AttachError::Corrupt(_)
             | AttachError::ReadOnly { .. }
             | AttachError::Poisoned { .. } => INCOMPATIBLE,
+            AttachError::Removed { .. } => REMOVED,
             AttachError::Name(_) => USAGE,
             _ => FAILED,
         };
@@ -244,6 +246,7 @@ impl From<PublishError> for Failure {
         let code = match error {
             PublishError::TimedOut { .. } => TIMED_OUT,
             PublishError::Poisoned => INCOMPATIBLE,
+            PublishError::Removed => REMOVED,
             _ => FAILED,
         };
         Self::new(code, error)
@@ -256,6 +259,7 @@ impl From<ReceiveError> for Failure {
             ReceiveError::ProducerGone { .. } => PRODUCER_GONE,
             ReceiveError::TimedOut => TIMED_OUT,
             ReceiveError::Corrupt(_) | ReceiveError::Poisoned => INCOMPATIBLE,
+            ReceiveError::Removed => REMOVED,
             _ => FAILED,
         };
         Self::new(code, error)
@@ -268,6 +272,7 @@ impl From<AcquireError> for Failure {
             AcquireError::TimedOut => TIMED_OUT,
             AcquireError::TooMany { .. } => USAGE,
             AcquireError::Poisoned => INCOMPATIBLE,
+            AcquireError::Removed => REMOVED,
             _ => FAILED,
         };
         Self::new(code, error)
@@ -282,6 +287,7 @@ impl From<SendError> for Failure {
             SendError::TimedOut { .. } => TIMED_OUT,
             SendError::Priority { .. } => USAGE,
             SendError::Poisoned => INCOMPATIBLE,
+            SendError::Removed => REMOVED,
             _ => FAILED,
         };
         Self::new(code, error)
@@ -294,6 +300,7 @@ impl From<TakeError> for Failure {
             TakeError::Open(error) => return error.into(),
             TakeError::TimedOut => TIMED_OUT,
             TakeError::Corrupt(_) | TakeError::Poisoned => INCOMPATIBLE,
+            TakeError::Removed => REMOVED,
             _ => FAILED,
         };
         Self::new(code, error)
@@ -305,6 +312,7 @@ impl From<TryReceiveError> for Failure {
         let code = match error {
             TryReceiveError::ProducerGone { .. } => PRODUCER_GONE,
             TryReceiveError::Corrupt(_) | TryReceiveError::Poisoned => INCOMPATIBLE,
+            TryReceiveError::Removed => REMOVED,
             _ => FAILED,
         };
         Self::new(code, error)

@@ -261,6 +261,7 @@ impl From<slipring::LatestError> for Failure {
             }
             slipring::LatestError::NoCell { .. } => USAGE,
             slipring::LatestError::Poisoned => crate::failure::INCOMPATIBLE,
+            slipring::LatestError::Removed => crate::failure::REMOVED,
             _ => FAILED,
         };
         Self::new(code, error)

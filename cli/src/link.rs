@@ -194,6 +194,7 @@ impl From<LinkError> for Failure {
             LinkError::Name { .. } => Self::new(USAGE, error),
             LinkError::Create(error) => error.into(),
             LinkError::Attach(error) => error.into(),
+            LinkError::Removed => Self::new(crate::failure::REMOVED, error),
             LinkError::Remove(error) => error.into(),
             LinkError::Corrupt(_) | LinkError::Poisoned => {
                 Self::new(crate::failure::INCOMPATIBLE, error)

@@ -249,6 +249,7 @@ impl From<SharedError> for Failure {
                 return Self::new(TIMED_OUT, "another process kept the value locked")
             }
             SharedError::Poisoned => crate::failure::INCOMPATIBLE,
+            SharedError::Removed => crate::failure::REMOVED,
             _ => FAILED,
         };
         Self::new(code, error)

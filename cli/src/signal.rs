@@ -186,6 +186,7 @@ impl From<SignalError> for Failure {
             SignalError::Name(_) | SignalError::Number { .. } => USAGE,
             SignalError::Nobody { .. } => NOT_FOUND,
             SignalError::Poisoned => INCOMPATIBLE,
+            SignalError::Removed => crate::failure::REMOVED,
             _ => FAILED,
         };
         Self::new(code, error)

@@ -3,7 +3,7 @@
 //! Layer 5.
 
 use super::consumer::Consumer;
-use super::error::ReceiveError;
+use super::error::{Interrupted, ReceiveError};
 use super::observer::Observer;
 use super::ring::Ring;
 use super::waiting::Reader;
@@ -153,7 +153,7 @@ impl Waited for Arrival<'_> {
     }
 
     fn gone(&mut self) -> bool {
-        self.ring.is_poisoned()
+        self.ring.trouble().is_some()
     }
 }
 
@@ -190,7 +190,7 @@ fn wait_for_producer(
                 arrival.dead = Some(number);
                 ends = again.ends(&mut arrival, deadline);
             }
-            Outcome::Gone => return Err(ReceiveError::Poisoned),
+            Outcome::Gone => return Err(Interrupted::from(ring.trouble_found()).into()),
             Outcome::TimedOut => return Err(ReceiveError::TimedOut),
         }
     }

@@ -178,6 +178,7 @@ fn not_waiting(error: TryReceiveError) -> Result<Next<'static>, ReceiveError> {
             expected,
         },
         TryReceiveError::Poisoned => ReceiveError::Poisoned,
+        TryReceiveError::Removed => ReceiveError::Removed,
         TryReceiveError::Corrupt(corrupt) => ReceiveError::Corrupt(corrupt),
         TryReceiveError::Forked => ReceiveError::Forked,
     })
@@ -327,6 +328,7 @@ impl<R: Conflatable, K: Hash + Eq + Clone, F: FnMut(&[u8]) -> K> Conflated<R, K,
                 ReceiveError::ProducerGone { next } => TryReceiveError::ProducerGone { next },
                 ReceiveError::Expelled { next } => TryReceiveError::Expelled { next },
                 ReceiveError::Poisoned => TryReceiveError::Poisoned,
+                ReceiveError::Removed => TryReceiveError::Removed,
                 ReceiveError::Corrupt(corrupt) => TryReceiveError::Corrupt(corrupt),
                 ReceiveError::Forked => TryReceiveError::Forked,
                 // Only waiting finds out.

@@ -12,7 +12,7 @@ use super::message::{Batch, Message};
 use super::options::ConsumerOptions;
 use super::ring::Ring;
 use super::seat::Seat;
-use super::set::{Sealed, Source};
+use super::set::{Inside, Sealed, Source};
 use super::trouble::disturbance;
 use super::waiting::{self, End, Manner, Reader};
 use crate::layout::lines::ProducerState;
@@ -301,7 +301,7 @@ impl Consumer {
     /// The epoch of a new producer, once: since this consumer attached, since it last asked, or,
     /// for a durable cursor, since its last owner was told. Two loads of lines that rarely change.
     pub fn new_epoch(&mut self) -> Option<Epoch> {
-        if self.canary.disturbed() {
+        if self.undisturbed().is_err() {
             return None;
         }
         self.core.new_epoch()
@@ -522,7 +522,7 @@ fn read(core: &Core) -> Read {
 impl Sealed for Consumer {}
 
 impl Source for Consumer {
-    fn memory(&self) -> &Memory {
+    fn memory(&self, _: Inside) -> &Memory {
         self.core.memory()
     }
 

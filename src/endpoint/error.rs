@@ -5,7 +5,7 @@
 use crate::ring::index::Nowhere;
 use crate::ring::producer::Refused;
 use crate::ring::Corrupt;
-use crate::segment::{CreateError, NameError, OpenError};
+use crate::segment::{CreateError, NameError, OpenError, Trouble};
 use core::fmt;
 use std::io;
 use std::path::PathBuf;
@@ -38,6 +38,11 @@ pub enum AttachError {
     /// A file of the ring was cut short while it was mapped.
     Poisoned {
         /// The ring.
+        path: PathBuf,
+    },
+    /// The ring was removed since it was opened. Its name may belong to another one by now.
+    Removed {
+        /// Where it was.
         path: PathBuf,
     },
     /// This user may not write `control` and `lock`, and so may only observe.
@@ -115,6 +120,8 @@ pub enum TryPublishError {
     BatchFull,
     /// A file of the ring was cut short while it was mapped.
     Poisoned,
+    /// The ring was removed: no reader can join it any more, and its name may belong to another one.
+    Removed,
     /// This process is a fork of the one that made the handle.
     Forked,
 }
@@ -146,6 +153,8 @@ pub enum PublishError {
     BatchFull,
     /// A file of the ring was cut short while it was mapped.
     Poisoned,
+    /// The ring was removed: no reader can join it any more, and its name may belong to another one.
+    Removed,
     /// This process is a fork of the one that made the handle.
     Forked,
 }
@@ -190,6 +199,9 @@ pub enum TryReceiveError {
     },
     /// A file of the ring was cut short while it was mapped. Nothing that follows can be trusted.
     Poisoned,
+    /// The ring was removed, and everything that was published has been read. Its name may belong to
+    /// another ring by now.
+    Removed,
     /// The ring is damaged.
     Corrupt(Corrupt),
     /// This process is a fork of the one that made the handle.
@@ -233,6 +245,9 @@ pub enum ReceiveError {
     },
     /// A file of the ring was cut short while it was mapped. Nothing that follows can be trusted.
     Poisoned,
+    /// The ring was removed, and everything that was published has been read. Its name may belong to
+    /// another ring by now.
+    Removed,
     /// The ring is damaged.
     Corrupt(Corrupt),
     /// This process is a fork of the one that made the handle.
@@ -270,6 +285,7 @@ impl AttachError {
             Self::Name(_) => 409,
             Self::CursorInUse { .. } => 410,
             Self::Poisoned { .. } => 411,
+            Self::Removed { .. } => 413,
             Self::Membarrier { .. } => 412,
             Self::Io { .. } => 499,
         }
@@ -293,6 +309,7 @@ impl TryPublishError {
             Self::Full { .. } => 501,
             Self::BatchFull => 502,
             Self::Poisoned => 411,
+            Self::Removed => 413,
             Self::Forked => 408,
         }
     }
@@ -307,6 +324,7 @@ impl PublishError {
             Self::TimedOut { .. } => 503,
             Self::BatchFull => 502,
             Self::Poisoned => 411,
+            Self::Removed => 413,
             Self::Forked => 408,
         }
     }
@@ -323,6 +341,7 @@ impl TryReceiveError {
             Self::Expelled { .. } => 605,
             Self::WrongSize { .. } => 606,
             Self::Poisoned => 411,
+            Self::Removed => 413,
             Self::Corrupt(_) => 407,
             Self::Forked => 408,
         }
@@ -339,6 +358,7 @@ impl ReceiveError {
             Self::Expelled { .. } => 605,
             Self::WrongSize { .. } => 606,
             Self::Poisoned => 411,
+            Self::Removed => 413,
             Self::Corrupt(_) => 407,
             Self::Forked => 408,
         }
@@ -367,6 +387,7 @@ impl fmt::Display for AttachError {
                 "the cursor {name} is in use by process {pid}: stop that one first, or use another name"
             ),
             Self::Poisoned { path } => poisoned(f, &path.display()),
+            Self::Removed { path } => removed(f, &path.display()),
             Self::Permission { path } => write!(
                 f,
                 "no permission to write in {}: observe instead, or ask its owner for a mode that includes writing",
@@ -416,6 +437,7 @@ impl fmt::Display for TryPublishError {
             ),
             Self::BatchFull => f.write_str(BATCH_FULL),
             Self::Poisoned => poisoned(f, &"the ring"),
+            Self::Removed => removed(f, &"the ring"),
             Self::Forked => f.write_str(FORKED),
         }
     }
@@ -436,6 +458,7 @@ impl fmt::Display for PublishError {
             ),
             Self::BatchFull => f.write_str(BATCH_FULL),
             Self::Poisoned => poisoned(f, &"the ring"),
+            Self::Removed => removed(f, &"the ring"),
             Self::Forked => f.write_str(FORKED),
         }
     }
@@ -445,6 +468,13 @@ fn poisoned(f: &mut fmt::Formatter<'_>, what: &dyn fmt::Display) -> fmt::Result 
     write!(
         f,
         "a file of {what} was cut short while it was mapped: its contents are lost; remove the ring and create it again"
+    )
+}
+
+fn removed(f: &mut fmt::Formatter<'_>, what: &dyn fmt::Display) -> fmt::Result {
+    write!(
+        f,
+        "{what} was removed while it was open: drop the handle, and open the one that has its name now, if any"
     )
 }
 
@@ -510,6 +540,7 @@ impl fmt::Display for TryReceiveError {
                 expected,
             } => wrong_size(f, *sequence, *len, *expected),
             Self::Poisoned => poisoned(f, &"the ring"),
+            Self::Removed => removed(f, &"the ring"),
             Self::Corrupt(corrupt) => write!(f, "the ring is damaged: {corrupt}"),
             Self::Forked => f.write_str(FORKED),
         }
@@ -532,6 +563,7 @@ impl fmt::Display for ReceiveError {
                 expected,
             } => wrong_size(f, *sequence, *len, *expected),
             Self::Poisoned => poisoned(f, &"the ring"),
+            Self::Removed => removed(f, &"the ring"),
             Self::Corrupt(corrupt) => write!(f, "the ring is damaged: {corrupt}"),
             Self::Forked => f.write_str(FORKED),
         }
@@ -583,7 +615,18 @@ pub(super) enum Interrupted {
     Expelled { next: u64 },
     Corrupt(Corrupt),
     Poisoned,
+    Removed,
     Forked,
+}
+
+impl From<Trouble> for Interrupted {
+    fn from(trouble: Trouble) -> Self {
+        match trouble {
+            Trouble::Forked => Self::Forked,
+            Trouble::Poisoned => Self::Poisoned,
+            Trouble::Removed => Self::Removed,
+        }
+    }
 }
 
 impl From<Corrupt> for Interrupted {
@@ -603,6 +646,7 @@ macro_rules! from_interrupted {
                     Interrupted::Expelled { next } => Self::Expelled { next },
                     Interrupted::Corrupt(corrupt) => Self::Corrupt(corrupt),
                     Interrupted::Poisoned => Self::Poisoned,
+                    Interrupted::Removed => Self::Removed,
                     Interrupted::Forked => Self::Forked,
                 }
             }
@@ -629,6 +673,7 @@ macro_rules! from_disturbance {
             fn from(why: Interrupted) -> Self {
                 match why {
                     Interrupted::Forked => Self::Forked,
+                    Interrupted::Removed => Self::Removed,
                     // A producer is never evicted, and reads nothing that could be damaged.
                     _ => Self::Poisoned,
                 }

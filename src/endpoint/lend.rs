@@ -12,8 +12,8 @@ use crate::wait::Deadline;
 /// Space for one message, written in place. Made by [`Producer::claim`].
 ///
 /// Dropping it without a commit gives the space back, as if it had never been asked for. Its bytes are the
-/// ring's: a fork of the process does not have them, and touching or committing a claim there is a segmentation
-/// fault.
+/// ring's: a fork of the process has zeroes in their place, and what it writes or commits there reaches no other
+/// process. (A child made by a bare `clone` has nothing in their place: a segmentation fault.)
 #[derive(Debug)]
 #[must_use = "a claim that is dropped publishes nothing"]
 pub struct Claim<'p> {
@@ -107,7 +107,7 @@ impl core::ops::DerefMut for Claim<'_> {
 ///
 /// One release store and one wake check for all of them. Dropping the batch without a commit, or leaking
 /// it, publishes none. A fork of the process does not have the ring's memory: pushing is refused there,
-/// committing what was pushed before is a segmentation fault. A batch takes at most half the ring.
+/// and committing what was pushed before has no effect. A batch takes at most half the ring.
 #[derive(Debug)]
 #[must_use = "a batch that is dropped publishes nothing"]
 pub struct PublishBatch<'p> {

@@ -7,7 +7,7 @@ use super::error::AttachError;
 use super::ring::Ring;
 use crate::layout::lines::Bell;
 use crate::ring::pact::{Pact, Progress, Side};
-use crate::segment::{Held, Role};
+use crate::segment::{Held, Role, Trouble};
 use crate::wait::{bell, until, Again, Deadline, Outcome, Strategy, Waited};
 use std::io;
 use std::os::fd::OwnedFd;
@@ -49,8 +49,8 @@ pub(crate) enum Met {
     Yes,
     /// The other side did not come until the deadline.
     TimedOut,
-    /// A file was cut short.
-    Poisoned,
+    /// Something happened to the files.
+    Trouble(Trouble),
 }
 
 const fn role(side: Side) -> Role {
@@ -174,7 +174,7 @@ impl Meeting {
                     before,
                 };
                 match again.ends(&mut change, deadline) {
-                    Some(Outcome::Gone) => return Ok(Met::Poisoned),
+                    Some(Outcome::Gone) => return Ok(Met::Trouble(self.ring.trouble_found())),
                     Some(_) => return Ok(Met::TimedOut),
                     None => {}
                 }
@@ -200,7 +200,7 @@ impl Meeting {
                     self.announce();
                     match outcome {
                         Outcome::TimedOut => return Ok(Met::TimedOut),
-                        Outcome::Gone => return Ok(Met::Poisoned),
+                        Outcome::Gone => return Ok(Met::Trouble(self.ring.trouble_found())),
                         Outcome::Ready | Outcome::Over => {}
                     }
                 }
@@ -279,6 +279,6 @@ impl Waited for Change<'_> {
     }
 
     fn gone(&mut self) -> bool {
-        self.meeting.ring.is_poisoned()
+        self.meeting.ring.trouble().is_some()
     }
 }

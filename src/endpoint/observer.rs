@@ -8,7 +8,7 @@ use super::error::{AttachError, Interrupted, ReceiveError, TryReceiveError};
 use super::latency::STAMP;
 use super::options::ObserverOptions;
 use super::ring::Ring;
-use super::set::{Sealed, Source};
+use super::set::{Inside, Sealed, Source};
 use super::trouble::disturbance;
 use super::waiting::{self, End, Manner, Reader};
 use crate::layout::lines::{ProducerState, RowState};
@@ -148,7 +148,7 @@ impl Observer {
         let memory = ring.segment().reader().clone();
         // Without a row, or the right to one, sleeping becomes napping; see `until`.
         let row = if options.strategy.parks() && ring.may_consume() {
-            ring.acquire_row().ok()
+            ring.acquire_row_if_any()?
         } else {
             None
         };
@@ -271,7 +271,7 @@ impl Observer {
 
     /// The epoch of a new producer, once: since this observer attached or last asked.
     pub fn new_epoch(&mut self) -> Option<Epoch> {
-        if self.canary.disturbed() {
+        if self.undisturbed().is_err() {
             return None;
         }
         let now = epoch(self.core.memory());
@@ -453,7 +453,7 @@ impl Reader for Observer {
 impl Sealed for Observer {}
 
 impl Source for Observer {
-    fn memory(&self) -> &Memory {
+    fn memory(&self, _: Inside) -> &Memory {
         self.core.memory()
     }
 

@@ -68,6 +68,10 @@ impl Outgoing {
     /// That the other side is gone, now and from now on: a dead reader holds nobody back.
     #[cold]
     fn gone(&mut self) -> PairedError {
+        if self.producer.canary.forked() {
+            // What looks broken is not the pact but the fork, which has no part in it.
+            return PairedError::Publish(PublishError::Forked);
+        }
         (self.left, self.whole) = (0, 0);
         PairedError::Gone
     }
@@ -171,6 +175,7 @@ impl Outgoing {
             }
             TryPublishError::Forked => PairedError::Publish(PublishError::Forked),
             TryPublishError::Poisoned => PairedError::Publish(PublishError::Poisoned),
+            TryPublishError::Removed => PairedError::Publish(PublishError::Removed),
             _ if meeting.gone() => self.gone(),
             _ => PairedError::Full,
         })

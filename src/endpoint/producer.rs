@@ -13,13 +13,17 @@ use super::ring::Ring;
 use super::trouble::disturbance;
 use crate::layout::schema::Schema;
 use crate::ring::producer::{Batch, Producer as Core};
-use crate::segment::{Canary, Held, Role};
+use crate::segment::{Canary, Held, Role, Trouble};
 use crate::sync::Ordering::Relaxed;
-use crate::wait::{bell, Deadline, Waker};
+use crate::wait::{bell, Deadline, Since, Waker};
 use core::marker::PhantomData;
 use core::time::Duration;
 use patience::Stall;
 use std::cell::Cell;
+
+/// A producer that publishes asks whether its ring was removed when it has written this part of the
+/// capacity since it last asked.
+const ASK_EVERY_PART: u64 = 16;
 
 /// The one writer of a ring.
 ///
@@ -34,7 +38,9 @@ use std::cell::Cell;
 ///
 /// # What others may change meanwhile
 /// Consumers give space back at any time: a full ring may stop being full, and only this producer
-/// fills it.
+/// fills it. The ring may be removed: publishing then fails with [`PublishError::Removed`], at once where
+/// the producer waits for room, and otherwise when it has written a sixteenth of the capacity, or 4 KiB if
+/// that is more; until then, messages reach the readers that are still attached.
 ///
 /// Dropping the producer closes the ring: readers get everything and then the end. If the thread is
 /// panicking the ring is left as by a crash instead, and readers learn that the producer is gone.
@@ -87,8 +93,16 @@ pub struct Producer {
     pub(super) stamped: bool,
     /// The size of every message, where the ring has a schema.
     pub(super) fixed: Option<u32>,
-    /// Whether bytes that come without a type go the long way, which looks at the two above.
+    /// Whether bytes that come without a type go the long way: messages have stamps or a size, or the ring
+    /// was removed.
     pub(super) special: bool,
+    /// Whether what comes with a type does: messages have stamps, or the ring was removed.
+    roundabout: bool,
+    /// Whether the ring was removed, as far as this producer has asked.
+    removed: bool,
+    /// Where the stream has to be before it asks again, and when it asked last.
+    ask_at: u64,
+    asked: Since,
     /// Freed last.
     _held: Held,
     one_thread: PhantomData<Cell<()>>,
@@ -127,7 +141,7 @@ impl Producer {
         let mut core = Core::attach(memory, std::process::id()).map_err(AttachError::Corrupt)?;
         let evict_after = ring.evicts_after();
         for row in ring.taken_rows() {
-            if let Some(_held) = ring.acquire(Role::Row(row))? {
+            if let Some(_held) = ring.acquire_briefly(Role::Row(row))? {
                 core.retire(row);
             }
         }
@@ -162,6 +176,10 @@ impl Producer {
             stamped: ring.stamps(),
             fixed: ring.schema().map(Schema::bytes),
             special: ring.stamps() || ring.schema().is_some(),
+            roundabout: ring.stamps(),
+            removed: false,
+            ask_at: 0,
+            asked: Since::default(),
             _held: held,
             one_thread: PhantomData,
         })
@@ -246,7 +264,7 @@ impl Producer {
 
     #[inline(always)]
     fn publish_fitting_at_once(&mut self, payload: &[u8]) -> Option<u64> {
-        if self.canary.disturbed() || self.stamped {
+        if self.canary.disturbed() || self.roundabout {
             return None;
         }
         let sequence = self.core.publish_near(payload)?;
@@ -526,12 +544,6 @@ impl Producer {
         }
     }
 
-    /// What every call does first that may have to make room.
-    fn begin(&mut self) -> Result<(), Interrupted> {
-        self.retired = 0;
-        self.undisturbed()
-    }
-
     #[inline(always)]
     pub(super) fn undisturbed(&self) -> Result<(), Interrupted> {
         if self.canary.disturbed() {
@@ -539,6 +551,35 @@ impl Producer {
         } else {
             Ok(())
         }
+    }
+
+    /// What every call does first that may have to make room: as [`undisturbed`](Self::undisturbed), and
+    /// now and then that the ring is not removed, where the stream has gone on by a part of the capacity
+    /// and some milliseconds have passed. Every message that ends a block comes here.
+    #[cold]
+    fn begin(&mut self) -> Result<(), Interrupted> {
+        self.retired = 0;
+        self.undisturbed()?;
+        let position = self.core.position();
+        if position >= self.ask_at {
+            self.ask_at = position + self.ring.capacity_bytes() / ASK_EVERY_PART;
+            if self.asked.due() {
+                self.look_at_files();
+            }
+        }
+        if self.removed {
+            return Err(Interrupted::Removed);
+        }
+        Ok(())
+    }
+
+    /// Asks whether the ring was removed, and remembers it.
+    fn look_at_files(&mut self) -> Option<Trouble> {
+        let trouble = self.ring.trouble();
+        self.removed = trouble == Some(Trouble::Removed);
+        self.roundabout = self.stamped || self.removed;
+        self.special = self.roundabout || self.fixed.is_some();
+        trouble
     }
 
     #[cold]

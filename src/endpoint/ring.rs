@@ -19,7 +19,7 @@ use crate::ring::tenure::read_name;
 use crate::ring::Start;
 use crate::segment::{
     self, Canary, CursorName, Files, Held, Location, Locks, MappingOptions, OpenError, RemoveError,
-    Role, Segment,
+    Role, Segment, Trouble,
 };
 use crate::sync::Ordering::Relaxed;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -198,6 +198,7 @@ impl Ring {
             stream: files.stream,
             control: Some(files.control),
             lock: Some(files.lock),
+            named: false,
         };
         let mapping = MappingOptions::default();
         let ring = Self::from_segment(segment::from_files(files, mapping)?);
@@ -224,8 +225,9 @@ impl Ring {
         segment::remove(&location, false)
     }
 
-    /// Removes the ring at a path; with `force` even while it is in use, in which case whoever is
-    /// attached keeps its mapping and nobody else can join.
+    /// Removes the ring at a path; with `force` even while it is in use, in which case the
+    /// processes that are attached still reach each other, learn of it by errors named `Removed`, and no
+    /// other process can join them.
     ///
     /// # Errors
     /// [`RemoveError`].
@@ -431,6 +433,26 @@ impl Ring {
         self.segment.path()
     }
 
+    /// Returns `true` once the files of the ring are deleted: no process can open it any more, and its
+    /// name may lead to another ring. Processes that are attached still reach each other.
+    ///
+    /// Asks the kernel. Always `false` for a ring without a name.
+    ///
+    /// ```
+    /// # let scratch = tempfile::tempdir()?;
+    /// # let path = scratch.path().join("ticks");
+    /// use slipring::{AttachError, Ring};
+    ///
+    /// let ring = Ring::builder_at(&path).create()?;
+    /// Ring::remove_at(&path, false)?;
+    /// assert!(ring.is_removed());
+    /// assert!(matches!(ring.producer(), Err(AttachError::Removed { .. })));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn is_removed(&self) -> bool {
+        self.segment.trouble() == Some(Trouble::Removed)
+    }
+
     /// Whether this user may consume, or only observe.
     pub fn may_consume(&self) -> bool {
         self.segment.may_use_rows()
@@ -491,7 +513,20 @@ impl Ring {
         }
     }
 
+    /// Takes a role to attach with; `None` if a live process holds it.
+    ///
+    /// # Errors
+    /// [`AttachError::Removed`] if the ring was removed before the role was taken.
     pub(crate) fn acquire(&self, role: Role) -> Result<Option<Held>, AttachError> {
+        let held = self.acquire_briefly(role)?;
+        if held.is_some() {
+            self.whole(self.segment.trouble_after_attaching())?;
+        }
+        Ok(held)
+    }
+
+    /// Takes a role to clear up after its last holder, or to keep others from taking it meanwhile.
+    pub(crate) fn acquire_briefly(&self, role: Role) -> Result<Option<Held>, AttachError> {
         self.locks()?;
         self.segment
             .acquire(role)
@@ -519,6 +554,16 @@ impl Ring {
         Err(AttachError::NoRow { rows })
     }
 
+    /// As [`acquire_row`](Self::acquire_row), for a reader that also works without one, only that it then
+    /// naps in place of sleeping.
+    pub(crate) fn acquire_row_if_any(&self) -> Result<Option<(u32, Held)>, AttachError> {
+        match self.acquire_row() {
+            Ok(row) => Ok(Some(row)),
+            Err(error @ AttachError::Removed { .. }) => Err(error),
+            Err(_) => Ok(None),
+        }
+    }
+
     /// The cursor that a row holds, whether or not its owner is there.
     pub(super) fn cursor_of_row(&self, at: u32) -> Option<CursorName> {
         let row = self.segment.reader().row(at)?;
@@ -544,22 +589,48 @@ impl Ring {
         row.map_or(0, |row| row.pid.load(Relaxed))
     }
 
-    /// Whether pages of the ring went away, or its files are shorter than they were.
-    pub(crate) fn is_poisoned(&self) -> bool {
-        self.segment.reader().poisoned() || self.segment.cut_short()
+    /// What happened to this process or to the files of the ring, if anything. System calls.
+    pub(crate) fn trouble(&self) -> Option<Trouble> {
+        if self.canary.forked() {
+            return Some(Trouble::Forked);
+        }
+        self.segment.trouble()
     }
 
-    /// That this process may use the ring: it is no fork, and the files are whole.
+    /// What happened to the files of a ring that a wait found in trouble.
+    pub(crate) fn trouble_found(&self) -> Trouble {
+        // A file that was cut short may have grown again.
+        self.trouble().unwrap_or(Trouble::Poisoned)
+    }
+
+    /// That this process may use the ring: it is no fork, the files are whole, and they have names.
     pub(crate) fn undisturbed(&self) -> Result<(), AttachError> {
-        if self.canary.forked() {
-            Err(AttachError::Forked)
-        } else if self.is_poisoned() {
-            Err(AttachError::Poisoned {
-                path: self.path().to_owned(),
-            })
-        } else {
-            Ok(())
+        self.whole(self.trouble())
+    }
+
+    fn whole(&self, trouble: Option<Trouble>) -> Result<(), AttachError> {
+        let path = || self.path().to_owned();
+        match trouble {
+            None => Ok(()),
+            Some(Trouble::Forked) => Err(AttachError::Forked),
+            Some(Trouble::Poisoned) => Err(AttachError::Poisoned { path: path() }),
+            Some(Trouble::Removed) => Err(AttachError::Removed { path: path() }),
         }
+    }
+
+    /// Why attaching to something beside the files of this ring failed: the ring was removed, or else
+    /// `error`.
+    pub(crate) fn explain(&self, error: AttachError) -> AttachError {
+        self.undisturbed().err().unwrap_or(error)
+    }
+
+    /// That what was just opened beside the files of this ring belongs to it, and not to another one
+    /// that has the name by now.
+    pub(crate) fn in_place(&self) -> Result<(), OpenError> {
+        if self.segment.is_in_place() {
+            return Ok(());
+        }
+        Err(OpenError::not_found(self.path().to_owned()))
     }
 
     /// Rows that say they have an owner who is there. A forked child, which may not look, sees none.

@@ -13,11 +13,32 @@ use std::time::Instant;
 /// What only handles of this crate can be.
 pub trait Sealed: Waited {}
 
+/// What only this crate can make.
+#[derive(Clone, Copy, Debug)]
+pub struct Inside(());
+
+/// The project's own tests can.
+#[cfg(feature = "internals")]
+impl Default for Inside {
+    fn default() -> Self {
+        Self(())
+    }
+}
+
 /// A handle that can be waited for together with others: a [`Consumer`](crate::Consumer) or an
 /// [`Observer`](crate::Observer).
+///
+/// It gives no access to the memory behind the handle:
+///
+/// ```compile_fail
+/// fn words(consumer: &slipring::Consumer) {
+///     let _ = slipring::Source::memory(consumer).words();
+/// }
+/// ```
 pub trait Source: Sealed {
+    /// Its words can be written, so only this crate can ask.
     #[doc(hidden)]
-    fn memory(&self) -> &Memory;
+    fn memory(&self, asker: Inside) -> &Memory;
     #[doc(hidden)]
     fn parks(&self) -> bool;
     /// Whether it has something to report, as far as loads can tell.
@@ -154,7 +175,7 @@ impl WaitSet {
     fn sleep(&mut self, sources: &mut [&mut dyn Source], deadline: Deadline) -> Option<usize> {
         let memories: Vec<Memory> = sources
             .iter()
-            .map(|source| source.memory().clone())
+            .map(|source| source.memory(Inside(())).clone())
             .collect();
         let all_park =
             sources.iter().all(|source| source.parks()) && memories.len() <= FutexWord::MANY;

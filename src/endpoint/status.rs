@@ -31,6 +31,8 @@ pub struct RingStatus {
     pub producer_alive: Option<bool>,
     /// Process id the last producer gave; 0 if there never was one.
     pub producer_pid: u32,
+    /// Whether the ring was [removed](Ring::is_removed) since it was opened.
+    pub removed: bool,
     /// Consumers, and observers that may sleep.
     pub readers: Vec<ReaderStatus>,
 }
@@ -81,6 +83,7 @@ impl Ring {
             abandoned: said == ProducerState::Attached,
             producer_alive: self.is_held(Role::Producer),
             producer_pid: state.pid.load(Relaxed),
+            removed: self.is_removed(),
             readers: readers.collect(),
         }
     }

@@ -143,7 +143,7 @@ pub(super) fn over<R: Reader>(reader: &mut R) -> bool {
 /// What [`Waited::gone`] says of a reader: its producer is dead, or the ring was cut short.
 pub(super) fn gone<R: Reader>(reader: &mut R) -> bool {
     let state = producer_state(reader.memory());
-    reader.ring().is_poisoned() || producer_gone(reader.ring(), state)
+    reader.ring().trouble().is_some() || producer_gone(reader.ring(), state)
 }
 
 /// What comes next; nothing once the ring is closed.
@@ -190,8 +190,10 @@ pub(super) fn wait_for_next<R: Reader>(
             // It was overtaken or taken back, and may be so at every turn.
             Outcome::Ready | Outcome::Over => ends = again.ends(reader, deadline),
             Outcome::TimedOut => return Err(ReceiveError::TimedOut),
-            Outcome::Gone if reader.ring().is_poisoned() => return Err(ReceiveError::Poisoned),
             Outcome::Gone => {
+                if let Some(trouble) = reader.ring().trouble() {
+                    return Err(Interrupted::from(trouble).into());
+                }
                 reader.end().dead = Some(number);
                 return Err(ReceiveError::ProducerGone {
                     next: reader.sequence(),
@@ -234,9 +236,11 @@ fn ended_perhaps<R: Reader>(
         }
         reader.end().dead = Some(number);
     }
-    match reader.look()? {
-        Some(next) => Ok(next),
-        None if reader.ring().is_poisoned() => Err(TryReceiveError::Poisoned),
+    if let Some(next) = reader.look()? {
+        return Ok(next);
+    }
+    match reader.ring().trouble() {
+        Some(trouble) => Err(Interrupted::from(trouble).into()),
         None => Err(TryReceiveError::ProducerGone {
             next: reader.sequence(),
         }),

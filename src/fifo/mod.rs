@@ -4,12 +4,12 @@
 //! another one inside. Both sides wait for each other (`ring::pact`) before the first byte, so what one
 //! writer wrote is read by one reader.
 
-use crate::endpoint::{Builder, Difference, Incoming, Meeting, Met, Outgoing, Ring};
+use crate::endpoint::{AttachError, Builder, Difference, Incoming, Meeting, Met, Outgoing, Ring};
 use crate::layout::form::Form;
 use crate::pipe::{Duplex, PipeReader, PipeWriter, PIPE_CAPACITY};
 use crate::ring::pact::{Side, BOARD_WORDS};
 use crate::ring::Start;
-use crate::segment::{CreateError, Location, NameError, OpenError, RemoveError};
+use crate::segment::{CreateError, Location, NameError, OpenError, RemoveError, Trouble};
 use crate::wait::{Deadline, Strategy};
 use std::io;
 use std::path::Path;
@@ -245,7 +245,9 @@ impl Fifo {
         self.expect_ways(2)?;
         let back = back(&self.location, self.ring.capacity_bytes())
             .create_or_open()
-            .map_err(io::Error::other)?;
+            .map_err(|error| attach_error(self.ring.explain(error.into())))?;
+        let in_place = self.ring.in_place();
+        in_place.map_err(|error| attach_error(self.ring.explain(error.into())))?;
         let mut meeting = match self.begin(Side::First) {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => self.begin(Side::Second)?,
             meeting => meeting?,
@@ -261,6 +263,11 @@ impl Fifo {
             reader: PipeReader::new(back, meeting.clone(), Some(incoming)),
             writer: PipeWriter::new(out, meeting, Some(outgoing)),
         })
+    }
+
+    /// Returns `true` once the named pipe was removed, as [`Ring::is_removed`].
+    pub fn is_removed(&self) -> bool {
+        self.ring.is_removed()
     }
 
     /// Whether it goes both ways.
@@ -300,7 +307,7 @@ impl Fifo {
     }
 
     fn begin(&self, side: Side) -> io::Result<Meeting> {
-        let meeting = Meeting::begin(&self.ring, side).map_err(io::Error::other)?;
+        let meeting = Meeting::begin(&self.ring, side).map_err(attach_error)?;
         meeting.ok_or_else(|| {
             let end = match (side, self.both_ways()) {
                 (Side::First, false) => "writes to it",
@@ -314,9 +321,16 @@ impl Fifo {
     }
 }
 
+fn attach_error(error: AttachError) -> io::Error {
+    match error {
+        AttachError::Removed { .. } => io::Error::new(io::ErrorKind::NotFound, error),
+        error => io::Error::other(error),
+    }
+}
+
 fn outgoing(meeting: &Meeting, ring: &Ring) -> io::Result<Outgoing> {
     let producer = meeting.inherit(|| ring.producer());
-    let producer = producer.map_err(io::Error::other)?;
+    let producer = producer.map_err(attach_error)?;
     Ok(Outgoing::new(producer, ring.capacity_bytes()))
 }
 
@@ -327,7 +341,7 @@ fn meet_to_read(meeting: &mut Meeting, ring: &Ring, deadline: Deadline) -> io::R
         // There is room for one only.
         drop(consumer.take());
         let attached = meeting.inherit(|| ring.consumer(Start::Latest));
-        consumer = Some(attached.map_err(io::Error::other)?);
+        consumer = Some(attached.map_err(attach_error)?);
         Ok(())
     })?;
     let consumer = consumer.ok_or(io::ErrorKind::NotConnected)?;
@@ -345,8 +359,15 @@ fn meet(
             io::ErrorKind::TimedOut,
             "nobody opened the other end until the deadline",
         )),
-        Met::Poisoned => Err(io::Error::other(
+        Met::Trouble(Trouble::Forked) => Err(io::Error::other(
+            "this process is a fork: open the named pipe anew",
+        )),
+        Met::Trouble(Trouble::Poisoned) => Err(io::Error::other(
             "a file of the named pipe was cut short: create it anew",
+        )),
+        Met::Trouble(Trouble::Removed) => Err(io::Error::new(
+            io::ErrorKind::NotFound,
+            "the named pipe was removed while it was open: open the one that has its name now",
         )),
     }
 }

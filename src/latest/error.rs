@@ -2,6 +2,7 @@
 //!
 //! Layer 7.
 
+use crate::segment::Trouble;
 use core::fmt;
 
 /// Why a value was not set, or not read.
@@ -23,6 +24,8 @@ pub enum LatestError {
     Forked,
     /// A file was cut short while it was mapped.
     Poisoned,
+    /// The table was removed since it was opened; its name may lead to another one by now.
+    Removed,
 }
 
 impl LatestError {
@@ -34,6 +37,7 @@ impl LatestError {
             Self::Overtaken => 732,
             Self::Forked => 733,
             Self::Poisoned => 734,
+            Self::Removed => 735,
         }
     }
 }
@@ -49,8 +53,21 @@ impl fmt::Display for LatestError {
             Self::Overtaken => f.write_str("the writer is faster than any copy: try again"),
             Self::Forked => f.write_str("this process is a fork: open the table anew"),
             Self::Poisoned => f.write_str("a file of the table was cut short: create it anew"),
+            Self::Removed => {
+                f.write_str("the table was removed while it was open: drop the handle, and open the one that has its name now, if any")
+            }
         }
     }
 }
 
 impl std::error::Error for LatestError {}
+
+impl From<Trouble> for LatestError {
+    fn from(trouble: Trouble) -> Self {
+        match trouble {
+            Trouble::Forked => Self::Forked,
+            Trouble::Poisoned => Self::Poisoned,
+            Trouble::Removed => Self::Removed,
+        }
+    }
+}

@@ -211,6 +211,11 @@ impl<T: Plain> Latest<T> {
         LatestReader::attach(self, options)
     }
 
+    /// Returns `true` once the table was removed, as [`Ring::is_removed`].
+    pub fn is_removed(&self) -> bool {
+        self.ring.is_removed()
+    }
+
     /// How many values there are.
     pub fn cells(&self) -> u32 {
         self.cells.count()

@@ -50,7 +50,7 @@ impl<T: Plain> LatestReader<T> {
         ring.undisturbed()?;
         // Without a row, or the right to one, sleeping becomes napping.
         let row = if options.strategy.parks() && ring.may_consume() {
-            ring.acquire_row().ok()
+            ring.acquire_row_if_any()?
         } else {
             None
         };
@@ -173,7 +173,7 @@ impl<T: Plain> LatestReader<T> {
         self.slept = slept;
         match outcome {
             Outcome::TimedOut => Err(LatestError::TimedOut),
-            Outcome::Gone => Err(LatestError::Poisoned),
+            Outcome::Gone => Err(self.ring.trouble_found().into()),
             Outcome::Ready | Outcome::Over => Ok(()),
         }
     }
@@ -203,7 +203,7 @@ impl Waited for Change<'_> {
     }
 
     fn gone(&mut self) -> bool {
-        self.ring.is_poisoned()
+        self.ring.trouble().is_some()
     }
 }
 

@@ -6,12 +6,15 @@ use super::{Latest, LatestError};
 use crate::endpoint::{AttachError, Ring};
 use crate::layout::lines::ProducerState;
 use crate::ring::cell::Cells;
-use crate::segment::{Canary, Held, Role};
+use crate::segment::{Canary, Held, Role, Trouble};
 use crate::sync::Ordering::Relaxed;
 use crate::typed::Plain;
 use crate::wait::{bell, Waker};
 use std::cell::Cell;
 use std::marker::PhantomData;
+
+/// A writer asks whether its table was removed once in so many versions of a cell.
+const ASK_EVERY_VERSIONS: u64 = 256;
 
 /// Sets values. The only one to do so, in any process.
 ///
@@ -20,13 +23,16 @@ use std::marker::PhantomData;
 /// somebody sleeps.
 ///
 /// # What others may change meanwhile
-/// Nothing: readers map the values read-only.
+/// Readers map the values read-only. The table may be removed: once in 256 versions of a cell the writer
+/// asks, and fails with [`LatestError::Removed`] from then on.
 #[derive(Debug)]
 pub struct LatestWriter<T> {
     cells: Cells,
     waker: Waker,
     canary: Canary,
     ring: Ring,
+    /// Whether the table was removed, as far as this writer has asked.
+    removed: bool,
     _held: Held,
     value: PhantomData<fn(T)>,
     one_thread: PhantomData<Cell<()>>,
@@ -64,6 +70,7 @@ impl<T: Plain> LatestWriter<T> {
             waker: Waker::default(),
             canary: ring.canary(),
             ring: ring.clone(),
+            removed: false,
             _held: held,
             value: PhantomData,
             one_thread: PhantomData,
@@ -85,7 +92,7 @@ impl<T: Plain> LatestWriter<T> {
     /// As [`set`](Self::set), and [`LatestError::NoCell`].
     #[inline]
     pub fn set_at(&mut self, cell: u32, value: &T) -> Result<u64, LatestError> {
-        if self.canary.disturbed() {
+        if self.canary.disturbed() || self.removed {
             self.look_into_it()?;
         }
         let Some(version) = self.cells.set(cell, bytemuck::bytes_of(value)) else {
@@ -95,12 +102,24 @@ impl<T: Plain> LatestWriter<T> {
         if let Some(control) = self.cells.memory().control() {
             self.waker.ring(&control.data);
         }
+        if version.is_multiple_of(ASK_EVERY_VERSIONS) {
+            self.look_at_files();
+        }
         Ok(version)
     }
 
     #[cold]
     fn look_into_it(&self) -> Result<(), LatestError> {
-        look_into(self.canary, &self.ring)
+        look_into(self.canary, &self.ring)?;
+        if self.removed {
+            return Err(LatestError::Removed);
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn look_at_files(&mut self) {
+        self.removed = self.ring.is_removed();
     }
 }
 
@@ -108,7 +127,7 @@ impl<T: Plain> LatestWriter<T> {
 pub(super) fn look_into(canary: Canary, ring: &Ring) -> Result<(), LatestError> {
     if canary.forked() {
         Err(LatestError::Forked)
-    } else if ring.is_poisoned() {
+    } else if ring.trouble() == Some(Trouble::Poisoned) {
         Err(LatestError::Poisoned)
     } else {
         Ok(())

@@ -4,7 +4,7 @@
 
 use crate::endpoint::{AttachError, PairedError, PublishError, ReceiveError};
 use crate::ring::Corrupt;
-use crate::segment::{CreateError, OpenError, RemoveError};
+use crate::segment::{CreateError, OpenError, RemoveError, Trouble};
 use core::fmt;
 
 /// Why there is no link, or nothing was sent or received on it.
@@ -50,6 +50,8 @@ pub enum LinkError {
     Forked,
     /// A file of the link was cut short while it was mapped.
     Poisoned,
+    /// The link was removed since it was opened; its name may lead to another one by now.
+    Removed,
 }
 
 impl LinkError {
@@ -69,6 +71,7 @@ impl LinkError {
             Self::Corrupt(_) => 767,
             Self::Forked => 768,
             Self::Poisoned => 769,
+            Self::Removed => 770,
         }
     }
 }
@@ -97,6 +100,9 @@ impl fmt::Display for LinkError {
             Self::Corrupt(corrupt) => write!(f, "the link is damaged: {corrupt}"),
             Self::Forked => f.write_str("this process is a fork: connect anew"),
             Self::Poisoned => f.write_str("a file of the link was cut short: create it anew"),
+            Self::Removed => {
+                f.write_str("the link was removed while it was open: drop the handle, and open the one that has its name now, if any")
+            }
         }
     }
 }
@@ -126,6 +132,7 @@ impl From<AttachError> for LinkError {
         match error {
             AttachError::Forked => Self::Forked,
             AttachError::Poisoned { .. } => Self::Poisoned,
+            AttachError::Removed { .. } => Self::Removed,
             error => Self::Attach(error),
         }
     }
@@ -142,12 +149,24 @@ impl From<PairedError> for LinkError {
                 Self::TooLarge { len, max }
             }
             PairedError::Publish(PublishError::Poisoned) => Self::Poisoned,
+            PairedError::Publish(PublishError::Removed) => Self::Removed,
             PairedError::Publish(PublishError::Forked) => Self::Forked,
             PairedError::Receive(ReceiveError::Corrupt(corrupt)) => Self::Corrupt(corrupt),
             PairedError::Receive(ReceiveError::Poisoned) => Self::Poisoned,
+            PairedError::Receive(ReceiveError::Removed) => Self::Removed,
             PairedError::Receive(ReceiveError::Forked) => Self::Forked,
             // These rings neither evict nor batch.
             PairedError::Publish(_) | PairedError::Receive(_) => Self::TimedOut,
+        }
+    }
+}
+
+impl From<Trouble> for LinkError {
+    fn from(trouble: Trouble) -> Self {
+        match trouble {
+            Trouble::Forked => Self::Forked,
+            Trouble::Poisoned => Self::Poisoned,
+            Trouble::Removed => Self::Removed,
         }
     }
 }

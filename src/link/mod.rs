@@ -129,7 +129,10 @@ impl LinkBuilder {
             .create_or_open_whole()?;
         let inner = inside.into_iter().next();
         let missing = || OpenError::not_found(location.child(BACK).path());
-        let inner = inner.ok_or_else(missing)?;
+        let inner = match (inner, outer.trouble()) {
+            (_, Some(trouble)) => return Err(trouble.into()),
+            (inner, None) => inner.ok_or_else(missing)?,
+        };
         let taken = || LinkError::Taken {
             name: self.me.clone(),
             pid: Meeting::owner(&outer, side).unwrap_or(0),
@@ -195,7 +198,7 @@ fn meet(
     })?;
     match (met, consumer) {
         (Met::Yes, Some(consumer)) => Ok(Incoming::new(consumer)),
-        (Met::Poisoned, _) => Err(LinkError::Poisoned),
+        (Met::Trouble(trouble), _) => Err(trouble.into()),
         _ => Err(LinkError::TimedOut),
     }
 }
@@ -324,7 +327,7 @@ impl Link {
                 Ok(())
             }
             Met::TimedOut => Err(LinkError::TimedOut),
-            Met::Poisoned => Err(LinkError::Poisoned),
+            Met::Trouble(trouble) => Err(trouble.into()),
         }
     }
 

@@ -59,7 +59,10 @@ impl MailboxClient {
             None
         } else {
             let replies = parameters.replies(&mailbox.location, member.row);
-            let replies = replies.like(ring)?.open_or_create()?;
+            let replies = replies.like(ring)?.open_or_create();
+            let replies = replies.map_err(|error| ring.explain(error.into()))?;
+            ring.in_place()
+                .map_err(|error| ring.explain(error.into()))?;
             Some(replies.receiver_with(options)?)
         };
         Ok(Self {

@@ -317,7 +317,9 @@ impl Mailbox {
             Some(letters) => Queue::opened(letters, &location, LETTERS),
             None => {
                 let letters = Parameters::of(&ring).letters(&location);
-                letters.like(&ring)?.open_or_create()?
+                let letters = letters.like(&ring)?.open_or_create()?;
+                ring.in_place()?;
+                letters
             }
         };
         Ok(Self {
@@ -387,6 +389,11 @@ impl Mailbox {
     /// [`Ring::differences`](crate::Ring::differences).
     pub fn differences(&self) -> &[Difference] {
         self.ring.differences()
+    }
+
+    /// Returns `true` once the mailbox was removed, as [`Ring::is_removed`].
+    pub fn is_removed(&self) -> bool {
+        self.ring.is_removed()
     }
 
     /// Where it lies, for messages.

@@ -138,6 +138,12 @@ fn io_error(error: PairedError) -> io::Error {
         PairedError::Publish(PublishError::Forked) | PairedError::Receive(ReceiveError::Forked) => {
             io::Error::other("this process is a fork: it has no part in the pipe")
         }
+        PairedError::Publish(error @ PublishError::Removed) => {
+            io::Error::new(io::ErrorKind::NotFound, error)
+        }
+        PairedError::Receive(error @ ReceiveError::Removed) => {
+            io::Error::new(io::ErrorKind::NotFound, error)
+        }
         PairedError::Publish(error) => io::Error::other(error),
         PairedError::Receive(error) => io::Error::other(error),
     }

@@ -5,6 +5,7 @@
 use super::{deadline, io_error, READY_WORD};
 use crate::endpoint::{Meeting, Outgoing, PairedError, PublishError, Ring};
 use crate::layout::lines::Bell;
+use crate::segment::Trouble;
 use crate::sync::Ordering::Relaxed;
 use crate::wait::{until, Deadline, Outcome, Strategy, Waited};
 use std::io::{self, Write};
@@ -97,7 +98,13 @@ impl PipeWriter {
             // A writer that never waits for long asks nothing while it waits.
             Outcome::TimedOut if self.meeting.gone() => Err(PairedError::Gone),
             Outcome::TimedOut => Err(PairedError::TimedOut),
-            Outcome::Over | Outcome::Gone => Err(PairedError::Gone),
+            Outcome::Gone => match self.ring.trouble() {
+                None => Err(PairedError::Gone),
+                Some(Trouble::Forked) => Err(PairedError::Publish(PublishError::Forked)),
+                Some(Trouble::Poisoned) => Err(PairedError::Publish(PublishError::Poisoned)),
+                Some(Trouble::Removed) => Err(PairedError::Publish(PublishError::Removed)),
+            },
+            Outcome::Over => Err(PairedError::Gone),
         }
     }
 }
@@ -119,7 +126,7 @@ impl<R: Fn() -> bool> Waited for Reader<'_, R> {
     }
 
     fn gone(&mut self) -> bool {
-        self.meeting.gone() || self.ring.is_poisoned()
+        self.meeting.gone() || self.ring.trouble().is_some()
     }
 }
 

@@ -4,7 +4,7 @@
 
 use crate::endpoint::{AttachError, PublishError, TryPublishError};
 use crate::ring::Corrupt;
-use crate::segment::{CreateError, OpenError};
+use crate::segment::{CreateError, OpenError, Trouble};
 use core::fmt;
 
 /// The receiver that is in the way of a sender.
@@ -52,6 +52,8 @@ pub enum SendError {
     Forked,
     /// A file of the queue was cut short while it was mapped.
     Poisoned,
+    /// The queue was removed since it was opened; its name may lead to another one by now.
+    Removed,
 }
 
 /// Why no message was received.
@@ -70,6 +72,8 @@ pub enum TakeError {
     Forked,
     /// A file of the queue was cut short while it was mapped.
     Poisoned,
+    /// The queue was removed since it was opened; its name may lead to another one by now.
+    Removed,
 }
 
 impl SendError {
@@ -85,6 +89,7 @@ impl SendError {
             Self::Attach(error) => error.code(),
             Self::Forked => 705,
             Self::Poisoned => 706,
+            Self::Removed => 707,
         }
     }
 }
@@ -99,6 +104,7 @@ impl TakeError {
             Self::Open(error) => error.code(),
             Self::Forked => 713,
             Self::Poisoned => 714,
+            Self::Removed => 716,
         }
     }
 }
@@ -138,6 +144,9 @@ impl fmt::Display for SendError {
             Self::Attach(error) => error.fmt(f),
             Self::Forked => f.write_str("this process is a fork: open the queue anew"),
             Self::Poisoned => f.write_str("a file of the queue was cut short: create it anew"),
+            Self::Removed => {
+                f.write_str("the queue was removed while it was open: drop the handle, and open the one that has its name now, if any")
+            }
         }
     }
 }
@@ -151,6 +160,9 @@ impl fmt::Display for TakeError {
             Self::Open(error) => error.fmt(f),
             Self::Forked => f.write_str("this process is a fork: open the queue anew"),
             Self::Poisoned => f.write_str("a file of the queue was cut short: create it anew"),
+            Self::Removed => {
+                f.write_str("the queue was removed while it was open: drop the handle, and open the one that has its name now, if any")
+            }
         }
     }
 }
@@ -166,7 +178,12 @@ impl From<CreateError> for SendError {
 
 impl From<AttachError> for SendError {
     fn from(error: AttachError) -> Self {
-        Self::Attach(error)
+        match error {
+            AttachError::Forked => Self::Forked,
+            AttachError::Poisoned { .. } => Self::Poisoned,
+            AttachError::Removed { .. } => Self::Removed,
+            error => Self::Attach(error),
+        }
     }
 }
 
@@ -182,6 +199,7 @@ impl From<TryPublishError> for SendError {
             TryPublishError::TooLarge { len, max } => Self::TooLarge { len, max },
             TryPublishError::Forked => Self::Forked,
             TryPublishError::Poisoned => Self::Poisoned,
+            TryPublishError::Removed => Self::Removed,
             _ => Self::Full { holder: None },
         }
     }
@@ -191,6 +209,7 @@ impl From<PublishError> for SendError {
     fn from(error: PublishError) -> Self {
         match error {
             PublishError::Forked => Self::Forked,
+            PublishError::Removed => Self::Removed,
             _ => Self::Poisoned,
         }
     }
@@ -205,5 +224,25 @@ impl From<Corrupt> for TakeError {
 impl From<OpenError> for TakeError {
     fn from(error: OpenError) -> Self {
         Self::Open(error)
+    }
+}
+
+impl From<Trouble> for SendError {
+    fn from(trouble: Trouble) -> Self {
+        match trouble {
+            Trouble::Forked => Self::Forked,
+            Trouble::Poisoned => Self::Poisoned,
+            Trouble::Removed => Self::Removed,
+        }
+    }
+}
+
+impl From<Trouble> for TakeError {
+    fn from(trouble: Trouble) -> Self {
+        match trouble {
+            Trouble::Forked => Self::Forked,
+            Trouble::Poisoned => Self::Poisoned,
+            Trouble::Removed => Self::Removed,
+        }
     }
 }

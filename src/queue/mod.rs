@@ -345,6 +345,11 @@ impl Queue {
             .unwrap_or(0)
     }
 
+    /// Returns `true` once the queue was removed, as [`Ring::is_removed`].
+    pub fn is_removed(&self) -> bool {
+        self.ring.is_removed()
+    }
+
     /// Where it lies, for messages.
     pub fn path(&self) -> &Path {
         self.ring.path()
@@ -431,6 +436,7 @@ impl Queue {
             let builder =
                 Builder::inside(&self.location, &name_of_lane(number)).like(&self.ring)?;
             let lane = lane_builder(builder, self.parameters()).create_or_open()?;
+            self.ring.in_place()?;
             if lanes::list(memory, number, priority) {
                 return Ok(Some((number, lane)));
             }
@@ -453,7 +459,9 @@ impl Queue {
 
     fn open_lane_with(&self, number: u32, mapping: MappingOptions) -> Result<Ring, OpenError> {
         let location = self.location.child(&name_of_lane(number));
-        Ring::open_form(&location, mapping, Form::Lane)
+        let lane = Ring::open_form(&location, mapping, Form::Lane)?;
+        self.ring.in_place()?;
+        Ok(lane)
     }
 
     /// Unlists a lane that is empty and has no owner; whether it was one.
@@ -463,7 +471,7 @@ impl Queue {
             return false;
         }
         // As long as this is held, no sender begins there.
-        let Ok(Some(_held)) = lane.acquire(Role::Producer) else {
+        let Ok(Some(_held)) = lane.acquire_briefly(Role::Producer) else {
             return false;
         };
         let empty = take::is_empty(memory);

@@ -12,7 +12,7 @@ use crate::layout::lines::{Bell, RowState};
 use crate::ring::lanes;
 use crate::ring::take::{return_all, Taken, Taker};
 use crate::ring::Corrupt;
-use crate::segment::{Canary, Held, OpenError, Role};
+use crate::segment::{Canary, Held, OpenError, Role, Trouble};
 use crate::sync::Ordering::Relaxed;
 use crate::wait::{bell, until, Deadline, Outcome, Pace, Read, Since, Waited, Waker};
 use std::collections::{BTreeMap, BTreeSet};
@@ -237,7 +237,7 @@ impl Receiver {
         }
         match self.wait(deadline.into()) {
             Outcome::TimedOut => Err(TakeError::TimedOut),
-            Outcome::Gone => Err(TakeError::Poisoned),
+            Outcome::Gone => Err(self.queue.ring.trouble_found().into()),
             Outcome::Ready | Outcome::Over => Ok(()),
         }
     }
@@ -307,10 +307,11 @@ impl Receiver {
         if !self.asked.due() {
             return Ok(false);
         }
-        if self.gone() {
-            return Err(TakeError::Poisoned);
+        let gone = self.gone();
+        match self.poll()? {
+            false if gone => Err(self.queue.ring.trouble_found().into()),
+            found => Ok(found),
         }
-        self.poll()
     }
 
     /// Goes through the lanes. What it takes is in `found`, not returned, so that nothing is copied
@@ -393,7 +394,7 @@ impl Receiver {
     fn look_into_it(&mut self) -> Result<(), TakeError> {
         if self.canary.forked() {
             Err(TakeError::Forked)
-        } else if self.queue.ring.is_poisoned() {
+        } else if self.queue.ring.trouble() == Some(Trouble::Poisoned) {
             Err(TakeError::Poisoned)
         } else {
             self.set_aside_if(
@@ -439,6 +440,8 @@ impl Receiver {
                     lane.into_iter()
                         .for_each(|lane| self.insert(lane, priority));
                 }
+                // The wait, which asks, says that the queue was removed.
+                Err(_) if self.queue.is_removed() => {}
                 Err(error) => {
                     if self.unopened.insert(number) {
                         self.report(error);
@@ -516,7 +519,7 @@ impl Receiver {
         let rows: Vec<u32> = self.queue.ring.taken_rows().filter(dead).collect();
         for row in rows {
             // Nobody can take the row while its leftovers are being returned.
-            if let Ok(Some(_held)) = self.queue.ring.acquire(Role::Row(row)) {
+            if let Ok(Some(_held)) = self.queue.ring.acquire_briefly(Role::Row(row)) {
                 self.return_what_is_held_by(row);
                 if let Some(row) = self.queue.ring.segment().reader().row(row) {
                     row.state.store(RowState::Free as u32, Relaxed);
@@ -554,7 +557,7 @@ impl Receiver {
                 return Ok(());
             }
             match outcome {
-                Outcome::Gone => return Err(TakeError::Poisoned),
+                Outcome::Gone => return Err(self.queue.ring.trouble_found().into()),
                 Outcome::Ready | Outcome::Over if !deadline.passed() => {
                     // Others were faster, or a lane promises what it does not hold.
                     let stuck = self.lanes().any(is_overtaken);
@@ -644,7 +647,7 @@ impl Waited for Receiver {
     fn gone(&mut self) -> bool {
         self.sweep();
         self.look_after_a_lane();
-        self.queue.ring.is_poisoned()
+        self.queue.ring.trouble().is_some()
     }
 }
 

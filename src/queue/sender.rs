@@ -181,7 +181,7 @@ impl Sender {
         // What a wait does now and then, for callers that never wait long enough.
         if matches!(sent, Err(SendError::Full { .. })) && self.asked.due() {
             if lane.look_after_the_dead(&self.queue) {
-                return Err(SendError::Poisoned);
+                return Err(self.queue.ring.trouble_found().into());
             }
             sent = lane.try_send(message, &self.queue);
         }
@@ -235,14 +235,25 @@ impl Sender {
         let outcome = until(&mut room, strategy, bell, deadline, &mut slept);
         room.lane.slept = slept;
         match outcome {
-            Outcome::Gone => Err(SendError::Poisoned),
+            Outcome::Gone => Err(self.queue.ring.trouble_found().into()),
             outcome => Ok(outcome),
         }
     }
 
-    /// Becomes the owner of a lane of this priority: one that a sender left, or a new one.
+    /// Becomes the owner of a lane of this priority.
     #[cold]
     fn open(&mut self, priority: u8) -> Result<&mut Lane, SendError> {
+        let queue = self.queue.clone();
+        self.open_any(priority).map_err(|error| match error {
+            // A lane that is missing may be missing because the whole queue is.
+            SendError::Attach(error) => queue.ring.explain(error).into(),
+            SendError::Create(_) if queue.is_removed() => SendError::Removed,
+            error => error,
+        })
+    }
+
+    /// As [`open`](Self::open): one that a sender left, or a new one.
+    fn open_any(&mut self, priority: u8) -> Result<&mut Lane, SendError> {
         if priority >= PRIORITIES {
             return Err(SendError::Priority { priority });
         }
@@ -349,7 +360,7 @@ impl Lane {
     fn look_after_the_dead(&mut self, queue: &Queue) -> bool {
         if let (_, Some(holder)) = self.keeper.oldest() {
             // As long as this is held, no receiver takes the row.
-            if let Ok(Some(_held)) = queue.ring.acquire(Role::Row(holder)) {
+            if let Ok(Some(_held)) = queue.ring.acquire_briefly(Role::Row(holder)) {
                 let returned = return_all(self.ring.segment().reader(), holder);
                 let control = queue.ring.segment().reader().control();
                 if let (true, Some(control)) = (returned > 0, control) {
@@ -357,7 +368,7 @@ impl Lane {
                 }
             }
         }
-        queue.ring.is_poisoned() || self.ring.is_poisoned()
+        queue.ring.trouble().is_some() || self.ring.trouble().is_some()
     }
 }
 

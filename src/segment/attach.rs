@@ -4,6 +4,7 @@
 //! identities. A creator goes through it as well as everybody else.
 
 use super::error::OpenError;
+use super::guard;
 use super::lock::{reopen, Held, Locks, Role};
 use super::memory::{Controls, Memory};
 use super::region::Region;
@@ -12,11 +13,13 @@ use crate::layout::description::Description;
 use crate::layout::geometry::{Geometry, PAGE};
 use crate::layout::lines::ControlPage;
 use crate::sync::Ordering;
-use rustix::fs::{fcntl_get_seals, fstat, OFlags, SealFlags};
+use rustix::fs::{fcntl_get_seals, fstat, stat, Mode, OFlags, SealFlags, Stat};
+use rustix::process::geteuid;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 /// How a process maps a ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +48,25 @@ pub struct Files {
     pub control: Option<OwnedFd>,
     /// `lock`, readable and writable.
     pub lock: Option<OwnedFd>,
+    /// Whether they have names, and so can lose them.
+    pub named: bool,
 }
+
+/// What can happen to a ring, or to a process, while the ring is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// This process is a fork of the one that opened the ring.
+    Forked,
+    /// Pages went away: a file was cut short while it was mapped.
+    Poisoned,
+    /// The files lost their names. Processes that have them mapped still reach each other; no other
+    /// process can join them, and the name may lead to another ring by now.
+    Removed,
+}
+
+/// How long an attacher waits for a process that is removing the ring. One that is stopped meanwhile
+/// cannot be waited for; who attached under its eyes learns of the removal like anybody attached.
+const REMOVAL: Duration = Duration::from_secs(1);
 
 /// A ring this process is attached to, as a reader.
 #[derive(Debug)]
@@ -87,6 +108,7 @@ impl Segment {
     pub fn attach(files: Files, path: &Path, options: MappingOptions) -> Result<Self, OpenError> {
         let stream_path = path.join("stream");
         let io = |what, source: io::Error| OpenError::io(what, &stream_path, source);
+        guard_where_exposed(&files, path)?;
         let found = regular_size(&files.stream, &stream_path)?;
         let owner = fstat(&files.stream)
             .map_err(|e| io("inspect", e.into()))?
@@ -393,21 +415,58 @@ impl Segment {
         memory.ok_or(OpenError::Permission { path })
     }
 
-    /// Whether a file behind the ring is shorter than it was. A short tail of the last page reads as
-    /// zeroes without any signal, so this is asked wherever somebody waits.
-    pub fn cut_short(&self) -> bool {
-        let Some(files) = &self.files else {
-            return false;
-        };
+    /// What happened to the pages or the files, if anything. Costs two system calls, so it is asked
+    /// where a caller waits or attaches, and otherwise only now and then.
+    ///
+    /// A short tail of the last page reads as zeroes without any signal: only the size of the file
+    /// tells.
+    #[cold]
+    pub fn trouble(&self) -> Option<Trouble> {
+        if self.reader.poisoned() {
+            return Some(Trouble::Poisoned);
+        }
+        let files = self.files.as_ref()?;
         let geometry = self.description.geometry;
-        let short = |file: &OwnedFd, bytes: u64| {
-            fstat(file).is_ok_and(|stat| u64::try_from(stat.st_size).unwrap_or(0) < bytes)
+        let stream = (&files.stream, geometry.stream_bytes());
+        let control = files.control.as_ref();
+        let control = control.map(|file| (file, geometry.control_bytes()));
+        let mut removed = false;
+        for (file, bytes) in std::iter::once(stream).chain(control) {
+            let Ok(stat) = fstat(file) else { continue };
+            if u64::try_from(stat.st_size).unwrap_or(0) < bytes {
+                return Some(Trouble::Poisoned);
+            }
+            removed |= files.named && stat.st_nlink == 0;
+        }
+        removed.then_some(Trouble::Removed)
+    }
+
+    /// As [`trouble`](Self::trouble), for a caller that has just taken a role.
+    ///
+    /// A process that removes the ring takes the cleaner's role and then asks for all others; this
+    /// caller took another one and then asks for the cleaner's. So one of them sees the other: the
+    /// remover gives up, or this caller waits until the removal is over, and sees what came of it.
+    pub fn trouble_after_attaching(&self) -> Option<Trouble> {
+        let named = self.files.as_ref().is_some_and(|files| files.named);
+        if let (true, Some(locks)) = (named, &self.locks) {
+            let started = Instant::now();
+            while matches!(locks.is_held(Role::Cleaner), Ok(true)) && started.elapsed() < REMOVAL {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+        self.trouble()
+    }
+
+    /// Whether the path still leads to this very ring, so that what lies beside its files belongs to
+    /// it. Always so for a ring without a name.
+    pub fn is_in_place(&self) -> bool {
+        let Some(files) = self.files.as_ref().filter(|files| files.named) else {
+            return true;
         };
-        short(&files.stream, geometry.stream_bytes())
-            || files
-                .control
-                .as_ref()
-                .is_some_and(|file| short(file, geometry.control_bytes()))
+        match (fstat(&files.stream), stat(self.path.join("stream"))) {
+            (Ok(ours), Ok(there)) => (ours.st_dev, ours.st_ino) == (there.st_dev, there.st_ino),
+            _ => false,
+        }
     }
 
     /// The lock bytes, where this user may use them.
@@ -467,6 +526,23 @@ impl Segment {
     pub fn path(&self) -> &Path {
         &self.path
     }
+}
+
+/// Installs the guard against truncation where another user may cut a file of the ring short.
+fn guard_where_exposed(files: &Files, path: &Path) -> Result<(), OpenError> {
+    let files = std::iter::once(&files.stream).chain(&files.control);
+    if files.into_iter().any(is_exposed) {
+        guard::install().map_err(|e| OpenError::io("guard", path, e))?;
+    }
+    Ok(())
+}
+
+/// Whether a user other than this one may change the size of a file, as its owner or by its mode.
+pub(super) fn is_exposed(file: &OwnedFd) -> bool {
+    let others = Mode::WGRP.union(Mode::WOTH).bits();
+    let owned = |stat: Stat| stat.st_uid == geteuid().as_raw() && stat.st_mode & others == 0;
+    let sealed = |seals: SealFlags| seals.contains(SealFlags::SHRINK);
+    !fstat(file).is_ok_and(owned) && !fcntl_get_seals(file).is_ok_and(sealed)
 }
 
 fn identity(control: &ControlPage) -> u128 {

@@ -207,6 +207,7 @@ fn build(directory: &OwnedFd, path: &Path, plan: &Plan) -> Result<Created, Creat
         stream,
         control: Some(control),
         lock: Some(lock),
+        named: true,
     };
     let segment = Segment::attach(files, path, plan.mapping)?;
     Ok(Created { segment, inside })

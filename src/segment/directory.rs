@@ -59,6 +59,7 @@ fn open_files(location: &Location, directory: &OwnedFd) -> Result<Files, OpenErr
         stream: file(STREAM, OFlags::RDONLY)?,
         control: optional(CONTROL)?,
         lock: optional(LOCK)?,
+        named: true,
     })
 }
 

@@ -175,6 +175,8 @@ pub enum RemoveError {
         producer: bool,
         /// How many rows are held.
         rows: u32,
+        /// How many sides of a link or a named pipe are held.
+        ends: u32,
     },
     /// This user may not remove it: only its owner may, and who may write the directory it lies in.
     Permission {
@@ -436,12 +438,19 @@ impl fmt::Display for RemoveError {
                 path,
                 producer,
                 rows,
-            } => write!(
-                f,
-                "{} is in use ({} producer, {rows} attached readers): stop them, or remove it by force",
-                path.display(),
-                if *producer { "1" } else { "no" },
-            ),
+                ends,
+            } => {
+                let producer = if *producer { "1" } else { "no" };
+                write!(
+                    f,
+                    "{} is in use ({producer} producer, {rows} attached readers",
+                    path.display()
+                )?;
+                if *ends > 0 {
+                    write!(f, ", {ends} sides of a link or a pipe")?;
+                }
+                f.write_str("): stop them, or remove it by force")
+            }
             Self::Permission { path } => write!(
                 f,
                 "no permission to remove {}: its owner may, where the directory it lies in can be written",

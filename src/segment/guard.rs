@@ -1,4 +1,4 @@
-//! What happens when somebody cuts a mapped file short.
+//! What happens when a mapped file is cut short, and what takes the place of mappings in a fork.
 //!
 //! Layer 2, unsafe by need. The kernel answers an access behind the new end with SIGBUS, which ends
 //! the process. With the guard installed the faulting range is replaced by private zero pages
@@ -7,23 +7,29 @@
 //! whoever handled the signal before.
 //!
 //! The handler makes one system call and touches only the statics of this file and the canary.
+//!
+//! A forked child inherits the table, but not the mappings in it: other things may lie at their
+//! addresses. Each entry names the canary of the process that made it, so the child's handler passes over
+//! those of its parent, and the child's own mappings take their places.
 #![allow(
     unsafe_code,
     reason = "a signal handler that maps pages at a fixed address"
 )]
 
 use super::fork::Canary;
-use crate::sync::{AtomicU32, AtomicU64, Ordering};
+use crate::sync::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use std::ffi::{c_int, c_void};
 use std::io;
-use std::sync::OnceLock;
+use std::sync::{Once, OnceLock};
 
 /// How many mappings of this process the guard knows at once; what is mapped beyond is not guarded.
 const SLOTS: usize = 4096;
 
-/// One guarded mapping. Free while `base` is zero.
+/// One guarded mapping. Free while `base` is zero, and in a fork of the process that entered it.
 struct Slot {
     base: AtomicU64,
+    /// Of the process that entered it.
+    canary: AtomicPtr<AtomicU32>,
     len: AtomicU64,
     /// 1 if stores are allowed.
     writable: AtomicU32,
@@ -33,6 +39,7 @@ struct Slot {
 static TABLE: [Slot; SLOTS] = [const {
     Slot {
         base: AtomicU64::new(0),
+        canary: AtomicPtr::new(core::ptr::null_mut()),
         len: AtomicU64::new(0),
         writable: AtomicU32::new(0),
         poisoned: AtomicU32::new(0),
@@ -42,37 +49,71 @@ static TABLE: [Slot; SLOTS] = [const {
 /// Marks a slot that is being filled in.
 const RESERVED: u64 = 1;
 
+impl Slot {
+    /// The canary of the process that entered the mapping; `None` while the slot was never used.
+    fn canary(&self) -> Option<Canary> {
+        // SAFETY: null, or stored by `enter`, which had it from a canary.
+        unsafe { Canary::of_word(self.canary.load(Ordering::Relaxed)) }
+    }
+
+    fn protection(&self) -> c_int {
+        match self.writable.load(Ordering::Relaxed) {
+            0 => libc::PROT_READ,
+            _ => libc::PROT_READ | libc::PROT_WRITE,
+        }
+    }
+
+    /// Takes the slot for a mapping of this process.
+    fn reserve(&self) -> bool {
+        let base = self.base.load(Ordering::Relaxed);
+        // In a fork, also one that the parent was just filling in.
+        let inherited = base != 0 && self.canary().is_some_and(Canary::forked);
+        (base == 0 || inherited)
+            && self
+                .base
+                .compare_exchange(base, RESERVED, Ordering::Acquire, Ordering::Relaxed)
+                .is_ok()
+    }
+}
+
 /// The place of a mapping in the table, given up when dropped.
 #[derive(Debug)]
-pub struct Guarded(Option<usize>);
+pub struct Guarded {
+    slot: Option<usize>,
+    /// Of the process that entered the mapping: in a fork of it, the place may be another mapping's.
+    canary: Canary,
+}
 
 impl Guarded {
     /// Enters a mapping. Without room in the table it is not guarded.
-    pub fn enter(base: *mut u8, len: usize, writable: bool) -> Self {
-        let free = TABLE.iter().position(|slot| {
-            slot.base
-                .compare_exchange(0, RESERVED, Ordering::Acquire, Ordering::Relaxed)
-                .is_ok()
+    pub fn enter(base: *mut u8, len: usize, writable: bool, canary: Canary) -> Self {
+        static FORKS: Once = Once::new();
+        FORKS.call_once(|| {
+            // SAFETY: the function is safe to call in a child: it makes system calls, and touches only
+            // the table. If the kernel has no memory for it, a child has holes in place of zeroes.
+            let _ = unsafe { libc::pthread_atfork(None, None, Some(fill_holes)) };
         });
+        let free = TABLE.iter().position(Slot::reserve);
         if let Some(slot) = free.map(|at| &TABLE[at]) {
+            slot.canary.store(canary.word(), Ordering::Relaxed);
             slot.len.store(len as u64, Ordering::Relaxed);
             slot.writable.store(u32::from(writable), Ordering::Relaxed);
             slot.poisoned.store(0, Ordering::Relaxed);
             slot.base.store(base as u64, Ordering::Release);
         }
-        Self(free)
+        Self { slot: free, canary }
     }
 
     /// Whether the pages behind the mapping went away.
     pub fn poisoned(&self) -> bool {
-        self.0
+        self.slot
             .is_some_and(|at| TABLE[at].poisoned.load(Ordering::Relaxed) != 0)
     }
 }
 
 impl Drop for Guarded {
     fn drop(&mut self) {
-        if let Some(at) = self.0 {
+        if let (Some(at), false) = (self.slot, self.canary.forked()) {
             TABLE[at].base.store(0, Ordering::Release);
         }
     }
@@ -81,7 +122,18 @@ impl Drop for Guarded {
 /// Who handled the signal before. Set once, before the handler can run.
 static BEFORE: OnceLock<libc::sigaction> = OnceLock::new();
 
-/// Installs the guard for this process. Installing it again changes nothing.
+/// Installs the guard for this process: a handler of SIGBUS that turns the loss of a mapped page of a ring into
+/// the error `Poisoned` of that ring's handles. Installing it again changes nothing.
+///
+/// Opening or creating a ring installs it where another user may write `control` or owns a file of the ring. A
+/// program calls this to be protected from its own user's other programs as well.
+///
+/// # Guarantees
+/// A fault at any other address reaches the handler that was there before, or has its default effect. Other rings
+/// of the process go on. The guard knows 4096 mappings at once; what is mapped beyond is not protected.
+///
+/// # What others may change meanwhile
+/// A handler of SIGBUS that the program installs later replaces this one, unless it passes on what is not its own.
 ///
 /// # Errors
 /// What the kernel says, which on Linux is nothing.
@@ -93,7 +145,6 @@ pub fn install() -> io::Result<()> {
     if BEFORE.get().is_some() {
         return Ok(());
     }
-    let _ = Canary::of_this_process();
     // SAFETY: all-zero is a valid `sigaction`; the pointers are valid for the calls. The handler is
     // installed only after what it reads has been set.
     unsafe {
@@ -118,23 +169,53 @@ extern "C" fn handle(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_
     for slot in &TABLE {
         let base = slot.base.load(Ordering::Acquire);
         let len = slot.len.load(Ordering::Relaxed);
-        // Base and length belong together if no other mapping took the slot in between.
-        let whole = base > RESERVED && slot.base.load(Ordering::Acquire) == base;
-        if whole && address.wrapping_sub(base) < len && replace(slot, base, len) {
+        if base <= RESERVED || address.wrapping_sub(base) >= len {
+            continue;
+        }
+        let Some(canary) = slot.canary().filter(|canary| !canary.forked()) else {
+            continue;
+        };
+        // All belongs together if no other mapping took the slot in between.
+        let whole = slot.base.load(Ordering::Acquire) == base;
+        if whole && replace(slot, base, len) {
             slot.poisoned.store(1, Ordering::Relaxed);
-            Canary::disturb();
+            canary.disturb();
             return;
         }
     }
     chain(signal, info, context);
 }
 
+/// Puts zero pages where the mappings of the parent were, in a child that was just forked: what it
+/// inherited and still does with a handle, a message or a claim of its parent reaches no other process,
+/// and is no fault. A child that was made by a bare `clone` has holes there.
+extern "C" fn fill_holes() {
+    for slot in &TABLE {
+        let base = slot.base.load(Ordering::Acquire);
+        if base > RESERVED && slot.canary().is_some_and(Canary::forked) {
+            fill(slot, base, slot.len.load(Ordering::Relaxed));
+        }
+    }
+}
+
+/// Puts zero pages where nothing is.
+fn fill(slot: &Slot, base: u64, len: u64) {
+    let flags =
+        libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE | libc::MAP_NORESERVE;
+    // SAFETY: takes the place of nothing; where the kernel does not know the flag and maps elsewhere, what
+    // it mapped goes again.
+    unsafe {
+        let wanted = base as *mut c_void;
+        let mapped = libc::mmap(wanted, len as usize, slot.protection(), flags, -1, 0);
+        if mapped != libc::MAP_FAILED && mapped != wanted {
+            libc::munmap(mapped, len as usize);
+        }
+    }
+}
+
 /// Puts zero pages where a mapping was.
 fn replace(slot: &Slot, base: u64, len: u64) -> bool {
-    let mut protection = libc::PROT_READ;
-    if slot.writable.load(Ordering::Relaxed) != 0 {
-        protection |= libc::PROT_WRITE;
-    }
+    let protection = slot.protection();
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED | libc::MAP_NORESERVE;
     // SAFETY: the range is a live mapping of this library (its owner leaves the table before it
     // unmaps), so replacing it takes nothing from anybody else; `errno` is put back for the code

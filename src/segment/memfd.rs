@@ -40,6 +40,7 @@ pub fn anonymous(
             stream,
             control: Some(control),
             lock: Some(lock),
+            named: false,
         })
     };
     let bytes = geometry.stream_bytes() + geometry.control_bytes();
@@ -49,7 +50,7 @@ pub fn anonymous(
 
 /// Attaches to a ring whose descriptors came from elsewhere. They can be of anything: what is not memory, or
 /// could be cut short under the mapping, is refused, and so is what belongs to a user who is not trusted.
-pub fn from_files(files: Files, mapping: MappingOptions) -> Result<Segment, OpenError> {
+pub fn from_files(mut files: Files, mapping: MappingOptions) -> Result<Segment, OpenError> {
     let path = Path::new(PATH);
     check_file(&files.stream, "stream", true)?;
     if let Some(control) = &files.control {
@@ -58,6 +59,8 @@ pub fn from_files(files: Files, mapping: MappingOptions) -> Result<Segment, Open
     if let Some(lock) = &files.lock {
         check_file(lock, "lock", false)?;
     }
+    // Those of a ring with a name can be handed over as well.
+    files.named = fstat(&files.stream).is_ok_and(|stat| stat.st_nlink > 0);
     Segment::attach(files, path, mapping)
 }
 

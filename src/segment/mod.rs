@@ -50,7 +50,7 @@ pub use memfd::{anonymous, from_files};
 #[cfg(not(slipring_loom))]
 pub use {
     access::Access,
-    attach::{Files, MappingOptions, Segment},
+    attach::{Files, MappingOptions, Segment, Trouble},
     create::{create, Created, Plan},
     directory::{children, list, open, random, Listing},
     error::{CreateError, OpenError, RemoveError},

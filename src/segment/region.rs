@@ -69,13 +69,14 @@ impl Region {
         // Best effort: a dump with the ring in it is slow, not wrong.
         let _ = map.advise(Advice::DontDump);
         let base = NonNull::new(map.as_mut_ptr()).ok_or(io::ErrorKind::OutOfMemory)?;
+        let canary = Canary::of_this_process();
         Ok(Self {
             base,
             len,
             writable,
             lends: true,
-            canary: Canary::of_this_process(),
-            guarded: Some(Guarded::enter(base.as_ptr(), len, writable)),
+            canary,
+            guarded: Some(Guarded::enter(base.as_ptr(), len, writable, canary)),
             keep: Keep::Mapped(ManuallyDrop::new(map)),
         })
     }
@@ -110,13 +111,14 @@ impl Region {
         allow(dead_code, reason = "adopted segments only")
     )]
     pub unsafe fn foreign(base: NonNull<u8>, len: usize, keep: Box<dyn Send + Sync>) -> Self {
+        let canary = Canary::of_this_process();
         Self {
             base,
             len,
             writable: true,
             lends: false,
-            canary: Canary::of_this_process(),
-            guarded: Some(Guarded::enter(base.as_ptr(), len, true)),
+            canary,
+            guarded: Some(Guarded::enter(base.as_ptr(), len, true, canary)),
             keep: Keep::Foreign(keep),
         }
     }

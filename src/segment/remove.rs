@@ -135,11 +135,19 @@ fn claim_damaged(location: &Location, error: OpenError) -> Result<Option<Held>, 
     for row in 0..MAX_ROWS {
         rows += u32::from(locks.is_held(Role::Row(row)).map_err(io)?);
     }
+    let ends = held_ends(&locks).map_err(io)?;
     Err(RemoveError::InUse {
         path,
         producer,
         rows,
+        ends,
     })
+}
+
+/// How many sides of a link or a named pipe are held. One may wait for the other, and hold nothing else.
+fn held_ends(locks: &Locks) -> std::io::Result<u32> {
+    let ends = [locks.is_held(Role::End(0))?, locks.is_held(Role::End(1))?];
+    Ok(ends.into_iter().map(u32::from).sum())
 }
 
 /// The bytes of a ring that no process can open any more, for the reason that opening it gave, and that none
@@ -173,7 +181,8 @@ pub fn damaged(location: &Location, error: &OpenError) -> Option<u64> {
     )
 }
 
-/// Makes sure nobody is attached, and takes the cleaner's lock for as long as the result lives.
+/// Makes sure that no process is attached, and takes the cleaner's lock for as long as the result lives: a
+/// process that attaches meanwhile waits for it (`Segment::trouble_after_attaching`).
 fn claim_unused(segment: &Segment) -> Result<Held, RemoveError> {
     let path = segment.path().to_owned();
     let Some(locks) = segment.locks() else {
@@ -193,12 +202,14 @@ fn claim_unused(segment: &Segment) -> Result<Held, RemoveError> {
     for row in 0..segment.description().geometry.rows {
         rows += u32::from(locks.is_held(Role::Row(row)).map_err(io)?);
     }
+    let ends = held_ends(locks).map_err(io)?;
     match cleaner {
-        Some(held) if !producer && rows == 0 => Ok(held),
+        Some(held) if !producer && rows == 0 && ends == 0 => Ok(held),
         _ => Err(RemoveError::InUse {
             path,
             producer,
             rows,
+            ends,
         }),
     }
 }

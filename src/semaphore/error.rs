@@ -2,6 +2,7 @@
 //!
 //! Layer 7.
 
+use crate::segment::Trouble;
 use core::fmt;
 
 /// Why there is no permit.
@@ -23,6 +24,8 @@ pub enum AcquireError {
     Forked,
     /// A file of the semaphore was cut short while it was mapped.
     Poisoned,
+    /// The semaphore was removed since it was opened; its name may lead to another one by now.
+    Removed,
 }
 
 impl AcquireError {
@@ -34,6 +37,7 @@ impl AcquireError {
             Self::TooMany { .. } => 722,
             Self::Forked => 723,
             Self::Poisoned => 724,
+            Self::Removed => 725,
         }
     }
 }
@@ -50,8 +54,21 @@ impl fmt::Display for AcquireError {
             }
             Self::Forked => f.write_str("this process is a fork: open the semaphore anew"),
             Self::Poisoned => f.write_str("a file of the semaphore was cut short: create it anew"),
+            Self::Removed => {
+                f.write_str("the semaphore was removed while it was open: drop the handle, and open the one that has its name now, if any")
+            }
         }
     }
 }
 
 impl std::error::Error for AcquireError {}
+
+impl From<Trouble> for AcquireError {
+    fn from(trouble: Trouble) -> Self {
+        match trouble {
+            Trouble::Forked => Self::Forked,
+            Trouble::Poisoned => Self::Poisoned,
+            Trouble::Removed => Self::Removed,
+        }
+    }
+}

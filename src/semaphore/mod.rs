@@ -13,7 +13,9 @@ use crate::endpoint::{AttachError, Difference, Ring};
 use crate::layout::form::Form;
 use crate::layout::lines::{Bell, RowState};
 use crate::ring::permits::{IdleTurn, Permits};
-use crate::segment::{Canary, Held, Location, MappingOptions, OpenError, RemoveError, Role};
+use crate::segment::{
+    Canary, Held, Location, MappingOptions, OpenError, RemoveError, Role, Trouble,
+};
 use crate::sync::Ordering::Relaxed;
 use crate::wait::{bell, until, Deadline, Outcome, Since, Strategy, Waited, Waker};
 use core::time::Duration;
@@ -33,6 +35,8 @@ const LAPSE_AFTER: Duration = Duration::from_millis(5);
 const LOST_AFTER: Duration = Duration::from_millis(100);
 /// How often it is looked whether it is used.
 const LOOK_AFTER: Duration = Duration::from_millis(1);
+/// A handle asks whether its semaphore was removed once in so many acquisitions.
+const ASK_EVERY_CALLS: u32 = 64;
 
 /// A handle to a named counting semaphore.
 ///
@@ -78,6 +82,8 @@ pub struct Semaphore {
     slept: Cell<bool>,
     hint: Cell<u32>,
     asked: Cell<Since>,
+    /// Counts acquisitions, to ask now and then whether the semaphore was removed.
+    calls: Cell<u32>,
     watch: Cell<Watch>,
 }
 
@@ -172,6 +178,7 @@ impl Semaphore {
                 path,
                 source,
             },
+            AttachError::Removed { path } => OpenError::not_found(path).looked_for(Form::Semaphore),
             _ => OpenError::Permission {
                 path: ring.path().join("control"),
             },
@@ -205,6 +212,7 @@ impl Semaphore {
             slept: Cell::new(false),
             hint: Cell::new(0),
             asked: Cell::default(),
+            calls: Cell::new(0),
             watch: Cell::default(),
         })
     }
@@ -256,7 +264,7 @@ impl Semaphore {
     /// # Errors
     /// As [`try_acquire`](Self::try_acquire), and [`AcquireError::TooMany`].
     pub fn try_acquire_many(&self, many: u32) -> Result<Permit, AcquireError> {
-        self.undisturbed()?;
+        self.usable()?;
         self.possible(many)?;
         self.take(many)
             .or_else(|| self.take_what_is_in_the_way(many))
@@ -273,7 +281,7 @@ impl Semaphore {
         many: u32,
         deadline: impl Into<Deadline>,
     ) -> Result<Permit, AcquireError> {
-        self.undisturbed()?;
+        self.usable()?;
         if let Some(permit) = self.take(many) {
             return Ok(permit);
         }
@@ -286,7 +294,7 @@ impl Semaphore {
     /// # Errors
     /// [`AcquireError::TooMany`] if there are as many as there can be.
     pub fn add(&self) -> Result<(), AcquireError> {
-        self.undisturbed()?;
+        self.usable()?;
         let max = self.max();
         if !self.shared.permits.add() {
             let wanted = max + 1;
@@ -308,6 +316,11 @@ impl Semaphore {
             retired: count.retired,
             handles: self.shared.ring.live_rows(),
         }
+    }
+
+    /// Returns `true` once the semaphore was removed, as [`Ring::is_removed`].
+    pub fn is_removed(&self) -> bool {
+        self.shared.ring.is_removed()
     }
 
     /// The processes that hold permits, once for each, at some moment during the call, for display.
@@ -354,11 +367,26 @@ impl Semaphore {
             Ok(())
         } else if canary.forked() {
             Err(AcquireError::Forked)
-        } else if self.shared.ring.is_poisoned() {
+        } else if self.shared.ring.trouble() == Some(Trouble::Poisoned) {
             Err(AcquireError::Poisoned)
         } else {
             Ok(())
         }
+    }
+
+    /// That the handle can be used, and now and then that the semaphore is not removed.
+    fn usable(&self) -> Result<(), AcquireError> {
+        self.undisturbed()?;
+        let calls = self.calls.get().wrapping_add(1);
+        if calls.is_multiple_of(ASK_EVERY_CALLS) {
+            // A call that fails is not counted, so the next one asks again.
+            self.shared
+                .ring
+                .trouble()
+                .map_or(Ok(()), |t| Err(AcquireError::from(t)))?;
+        }
+        self.calls.set(calls);
+        Ok(())
     }
 
     fn take(&self, many: u32) -> Option<Permit> {
@@ -423,7 +451,7 @@ impl Semaphore {
         }
         match (taken, outcome) {
             (Some(permit), _) => Ok(permit),
-            (None, Outcome::Gone) => Err(AcquireError::Poisoned),
+            (None, Outcome::Gone) => Err(self.shared.ring.trouble_found().into()),
             (None, _) => Err(AcquireError::TimedOut),
         }
     }
@@ -489,7 +517,7 @@ impl Semaphore {
             |row: &u32| *row != self.shared.row && ring.is_held(Role::Row(*row)) == Some(false);
         let rows: Vec<u32> = ring.taken_rows().filter(dead).collect();
         for at in rows {
-            if let Ok(Some(_held)) = ring.acquire(Role::Row(at)) {
+            if let Ok(Some(_held)) = ring.acquire_briefly(Role::Row(at)) {
                 self.shared.permits.return_all(at);
                 any = true;
                 if let Some(row) = ring.segment().reader().row(at) {
@@ -540,7 +568,7 @@ impl Waited for Waiting<'_> {
 
     fn gone(&mut self) -> bool {
         self.semaphore.return_from_the_dead();
-        self.semaphore.shared.ring.is_poisoned()
+        self.semaphore.shared.ring.trouble().is_some()
     }
 
     fn longest_sleep(&self) -> Duration {

@@ -2,6 +2,7 @@
 //!
 //! Layer 7.
 
+use crate::segment::Trouble;
 use crate::semaphore::AcquireError;
 use core::fmt;
 
@@ -19,6 +20,8 @@ pub enum SharedError {
     Forked,
     /// A file was cut short while it was mapped.
     Poisoned,
+    /// The value was removed since it was opened; its name may lead to another one by now.
+    Removed,
 }
 
 impl SharedError {
@@ -30,6 +33,7 @@ impl SharedError {
             Self::Overtaken => 752,
             Self::Forked => 753,
             Self::Poisoned => 754,
+            Self::Removed => 755,
         }
     }
 }
@@ -42,6 +46,9 @@ impl fmt::Display for SharedError {
             Self::Overtaken => "the value changes faster than any copy: try again",
             Self::Forked => "this process is a fork: open the value anew",
             Self::Poisoned => "a file of the value was cut short: create it anew",
+            Self::Removed => {
+                "the value was removed while it was open: drop the handle, and open the one that has its name now, if any"
+            }
         })
     }
 }
@@ -55,6 +62,17 @@ impl From<AcquireError> for SharedError {
             AcquireError::TimedOut => Self::TimedOut,
             AcquireError::Forked => Self::Forked,
             AcquireError::Poisoned => Self::Poisoned,
+            AcquireError::Removed => Self::Removed,
+        }
+    }
+}
+
+impl From<Trouble> for SharedError {
+    fn from(trouble: Trouble) -> Self {
+        match trouble {
+            Trouble::Forked => Self::Forked,
+            Trouble::Poisoned => Self::Poisoned,
+            Trouble::Removed => Self::Removed,
         }
     }
 }

@@ -301,7 +301,7 @@ impl<T: Plain> Shared<T> {
         let outcome = until(&mut change, self.strategy, bell, deadline, &mut self.slept);
         match outcome {
             Outcome::TimedOut => Err(SharedError::TimedOut),
-            Outcome::Gone => Err(SharedError::Poisoned),
+            Outcome::Gone => Err(self.semaphore.ring().trouble_found().into()),
             Outcome::Ready | Outcome::Over => Ok(()),
         }
     }
@@ -309,6 +309,11 @@ impl<T: Plain> Shared<T> {
     /// The process that holds the lock, at some moment during the call, for display.
     pub fn holder(&self) -> Option<u32> {
         self.semaphore.holders().pop()
+    }
+
+    /// Returns `true` once the value was removed, as [`Ring::is_removed`].
+    pub fn is_removed(&self) -> bool {
+        self.semaphore.ring().is_removed()
     }
 
     /// How many handles are open and alive; 0 in a forked child.
@@ -350,6 +355,6 @@ impl Waited for Change<'_> {
     }
 
     fn gone(&mut self) -> bool {
-        self.ring.is_poisoned()
+        self.ring.trouble().is_some()
     }
 }

@@ -3,7 +3,7 @@
 //! Layer 7.
 
 use crate::ring::pending::SIGNALS;
-use crate::segment::NameError;
+use crate::segment::{NameError, Trouble};
 use core::fmt;
 
 /// Why a signal was not sent, or not noticed.
@@ -28,6 +28,8 @@ pub enum SignalError {
     Forked,
     /// A file was cut short while it was mapped.
     Poisoned,
+    /// The place for signals was removed since it was opened; its name may lead to another one by now.
+    Removed,
 }
 
 impl SignalError {
@@ -40,6 +42,7 @@ impl SignalError {
             Self::TimedOut => 742,
             Self::Forked => 743,
             Self::Poisoned => 744,
+            Self::Removed => 745,
         }
     }
 }
@@ -55,6 +58,9 @@ impl fmt::Display for SignalError {
             Self::TimedOut => f.write_str("no signal came until the deadline"),
             Self::Forked => f.write_str("this process is a fork: open the signals anew"),
             Self::Poisoned => f.write_str("a file of the signals was cut short: create them anew"),
+            Self::Removed => {
+                f.write_str("the place for signals was removed while it was open: drop the handle, and open the one that has its name now, if any")
+            }
         }
     }
 }
@@ -64,5 +70,15 @@ impl std::error::Error for SignalError {}
 impl From<NameError> for SignalError {
     fn from(error: NameError) -> Self {
         Self::Name(error)
+    }
+}
+
+impl From<Trouble> for SignalError {
+    fn from(trouble: Trouble) -> Self {
+        match trouble {
+            Trouble::Forked => Self::Forked,
+            Trouble::Poisoned => Self::Poisoned,
+            Trouble::Removed => Self::Removed,
+        }
     }
 }

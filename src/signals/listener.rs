@@ -122,7 +122,7 @@ impl Listener {
             self.slept = slept;
             match outcome {
                 Outcome::Ready | Outcome::Over => {}
-                Outcome::Gone => return Err(SignalError::Poisoned),
+                Outcome::Gone => return Err(self.ring.trouble_found().into()),
                 Outcome::TimedOut => {
                     return self.try_notice(set).ok_or(SignalError::TimedOut);
                 }
@@ -214,7 +214,7 @@ impl Waited for Arrival<'_> {
     }
 
     fn gone(&mut self) -> bool {
-        self.ring.is_poisoned()
+        self.ring.trouble().is_some()
     }
 }
 

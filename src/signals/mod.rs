@@ -14,8 +14,10 @@ pub use target::Target;
 use crate::endpoint::{member, AttachError, Builder, Difference, Ring};
 use crate::layout::form::Form;
 use crate::ring::pending::{board_words, broadcast, SIGNALS};
-use crate::segment::{CreateError, CursorName, Location, MappingOptions, OpenError, RemoveError};
-use crate::wait::Waker;
+use crate::segment::{
+    CreateError, CursorName, Location, MappingOptions, OpenError, RemoveError, Trouble,
+};
+use crate::wait::{Since, Waker};
 use core::ops::BitOr;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
@@ -60,7 +62,7 @@ use std::sync::{Mutex, PoisonError};
 #[derive(Debug)]
 pub struct Signals {
     ring: Ring,
-    waker: Mutex<Waker>,
+    waker: Mutex<(Waker, Since)>,
 }
 
 /// What a new place for signals will be like. Made by [`Signals::builder`].
@@ -222,17 +224,30 @@ impl Signals {
     /// Sends a signal to everybody who listens now.
     ///
     /// # Errors
-    /// [`SignalError::Number`], [`SignalError::Forked`], [`SignalError::Poisoned`].
+    /// [`SignalError::Number`], [`SignalError::Forked`], [`SignalError::Poisoned`];
+    /// [`SignalError::Removed`] if the place was removed before the last 10 milliseconds.
     pub fn broadcast(&self, signal: u32) -> Result<(), SignalError> {
         undisturbed(&self.ring)?;
         checked(signal)?;
+        let mut state = self.waker.lock().unwrap_or_else(PoisonError::into_inner);
+        let (waker, asked) = &mut *state;
+        if asked.due() {
+            if let Some(trouble) = self.ring.trouble() {
+                *asked = Since::default();
+                return Err(trouble.into());
+            }
+        }
         let memory = self.ring.segment().reader();
         broadcast(memory, signal);
         if let Some(control) = memory.control() {
-            let mut waker = self.waker.lock().unwrap_or_else(PoisonError::into_inner);
             waker.ring(&control.data);
         }
         Ok(())
+    }
+
+    /// Returns `true` once the place was removed, as [`Ring::is_removed`].
+    pub fn is_removed(&self) -> bool {
+        self.ring.is_removed()
     }
 
     /// Who listens now.
@@ -266,7 +281,7 @@ fn undisturbed(ring: &Ring) -> Result<(), SignalError> {
         Ok(())
     } else if canary.forked() {
         Err(SignalError::Forked)
-    } else if ring.is_poisoned() {
+    } else if ring.trouble() == Some(Trouble::Poisoned) {
         Err(SignalError::Poisoned)
     } else {
         Ok(())

@@ -36,6 +36,9 @@ pub struct Target {
 impl Target {
     pub(super) fn find(ring: &Ring, name: &str) -> Result<Self, SignalError> {
         undisturbed(ring)?;
+        if let Some(trouble) = ring.trouble() {
+            return Err(trouble.into());
+        }
         let name = CursorName::new(name)?;
         let (row, generation) = find(ring, name).ok_or_else(|| SignalError::Nobody {
             name: name.to_string(),
@@ -60,6 +63,9 @@ impl Target {
         checked(signal)?;
         let now = Instant::now();
         if now - self.alive_at >= BELIEVED {
+            if let Some(trouble) = self.ring.trouble() {
+                return Err(trouble.into());
+            }
             if self.ring.is_held(Role::Row(self.row)) == Some(false) {
                 return Err(self.nobody());
             }

@@ -5,7 +5,7 @@ use core::time::Duration;
 use rustix::thread::{membarrier, MembarrierCommand};
 use std::io;
 
-pub use core::sync::atomic::{fence, AtomicU32, AtomicU64};
+pub use core::sync::atomic::{fence, AtomicPtr, AtomicU32, AtomicU64};
 
 use super::Ordering;
 

@@ -710,3 +710,22 @@ fn a_publisher_that_fails_does_not_close_the_ring() {
     assert_eq!(kept.status.code(), Some(1));
     assert!(!ring.status().abandoned && !ring.status().closed);
 }
+
+#[test]
+fn a_reader_of_a_removed_ring_ends_with_a_status_of_its_own() {
+    let shell = Shell::new();
+    for observe in [false, true] {
+        shell.ok(&["create", "gone"]);
+        let mut arguments = vec!["sub", "gone"];
+        arguments.extend(observe.then_some("--observe"));
+        let reader = shell.start(&arguments);
+        shell.attached("gone");
+        shell.ok(&["rm", "gone", "--force"]);
+        shell.ok(&["create", "gone"]);
+        let output = reader.wait_with_output().unwrap();
+        let errors = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(8), "{errors}");
+        assert!(errors.contains("was removed"), "{errors}");
+        shell.ok(&["rm", "gone"]);
+    }
+}

@@ -4,7 +4,7 @@
 
 use super::patience::Stall;
 use super::Producer;
-use crate::endpoint::error::{PublishError, TryPublishError};
+use crate::endpoint::error::{Interrupted, PublishError, TryPublishError};
 use crate::layout::lines::Bell;
 use crate::ring::producer::{Batch, Refused};
 use crate::segment::Role;
@@ -38,7 +38,7 @@ impl Producer {
     /// Returns `true` if it is worth trying again at once. It is not where more rows were freed in one
     /// call than there are: a process that gave its lock back writes its row on and on.
     fn retire_if_dead(&mut self, row: u32) -> bool {
-        match self.ring.acquire(Role::Row(row)) {
+        match self.ring.acquire_briefly(Role::Row(row)) {
             Ok(Some(_held)) => {
                 self.core.retire(row);
                 self.retired = self.retired.saturating_add(1);
@@ -104,8 +104,10 @@ impl Producer {
         let outcome = until(&mut room, strategy, bell, until_when, &mut slept);
         let row = room.row;
         self.slept = slept;
-        if outcome == Outcome::Gone && self.ring.is_poisoned() {
-            return Err(PublishError::Poisoned);
+        if outcome == Outcome::Gone {
+            if let Some(trouble) = self.look_at_files() {
+                return Err(Interrupted::from(trouble).into());
+            }
         }
         // What ran out may have been the consumer's time, not the caller's.
         if outcome == Outcome::TimedOut && deadline.passed() {
@@ -145,7 +147,7 @@ impl Waited for Room<'_> {
     fn gone(&mut self) -> bool {
         // Asked every two milliseconds while this process runs.
         let _ = self.producer.left(self.batch, self.row);
-        self.producer.ring.is_poisoned() || self.producer.retire_if_dead(self.row)
+        self.producer.ring.trouble().is_some() || self.producer.retire_if_dead(self.row)
     }
 
     fn longest_sleep(&self) -> Duration {
