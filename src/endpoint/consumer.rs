@@ -446,7 +446,7 @@ impl Consumer {
     #[inline(never)]
     fn keep_distance(&mut self) {
         let read = read(&self.core);
-        self.core.flush(self.pace.to_flush(read));
+        self.core.flush(self.pace.next_to_flush(read));
         self.pace.look(read, self.core.lag());
     }
 

@@ -329,7 +329,7 @@ impl Observer {
     #[inline(never)]
     fn keep_distance(&mut self) {
         let read = read(&self.core);
-        self.core.flush(self.pace.to_flush(read));
+        self.core.flush(self.pace.next_to_flush(read));
         self.pace.look(read, self.core.lag());
     }
 

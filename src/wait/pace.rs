@@ -159,7 +159,7 @@ impl Pace {
 
     /// What of the bytes read is better out of the caches. Ask before each [`look`](Self::look), which
     /// is to know how far the producer is ahead once they are gone: that takes as long as a pause.
-    pub fn to_flush(&mut self, read: Read) -> Range<u64> {
+    pub fn next_to_flush(&mut self, read: Read) -> Range<u64> {
         let flat_out = self.fast || matches!(self.state, State::Back { .. });
         self.flush.look(read, flat_out)
     }
@@ -379,7 +379,7 @@ mod tests {
             self.read.bytes += bytes;
             self.read.messages = self.read.messages.wrapping_add(1);
             if self.pace.is_due(self.read.bytes) {
-                let _ = self.pace.to_flush(self.read);
+                let _ = self.pace.next_to_flush(self.read);
                 self.pace.look(self.read, ahead);
             }
         }
@@ -591,7 +591,7 @@ mod tests {
             for messages in [0, 1, u64::MAX] {
                 reader.pace.state = State::Counting { bytes, messages };
                 let read = Read { bytes, messages };
-                let _ = reader.pace.to_flush(read);
+                let _ = reader.pace.next_to_flush(read);
                 reader.pace.look(read, u64::MAX);
                 reader.pace.empty(read);
                 reader.pace.moved(read);
