@@ -2,7 +2,8 @@
 
 use rustix::fs::{Mode, CWD};
 use slipring::{
-    AttachError, CreateError, DescriptionError, GeometryError, OpenError, RemoveError, Ring, Start,
+    AttachError, CreateError, DescriptionError, GeometryError, OpenError, PublishError,
+    ReceiveError, RemoveError, Ring, Start,
 };
 use std::fs;
 use std::os::unix::fs::{symlink, MetadataExt, PermissionsExt};
@@ -325,10 +326,15 @@ fn removal_by_force_leaves_the_attached_alone() {
     let ring = Ring::open_at(&path).unwrap();
     let mut producer = ring.producer().unwrap();
     let mut consumer = ring.consumer(Start::Latest).unwrap();
+    producer.publish(b"sent before").unwrap();
     Ring::remove_at(&path, true).unwrap();
     assert_eq!(entries(directory.path()), [""; 0]);
-    producer.publish(b"still connected").unwrap();
-    assert_eq!(&*consumer.receive().unwrap().unwrap(), b"still connected");
+    // What was published is read, and then both learn of it.
+    assert_eq!(&*consumer.receive().unwrap().unwrap(), b"sent before");
+    let told = consumer.receive().map(drop);
+    assert!(matches!(told, Err(ReceiveError::Removed)), "{told:?}");
+    let told = (0..100).find_map(|_| producer.publish(&[0; 2000]).err());
+    assert!(matches!(told, Some(PublishError::Removed)), "{told:?}");
     // The name is free for another ring, which is another ring.
     let other = Ring::builder_at(&path).create().unwrap();
     assert_ne!(other.id(), ring.id());

@@ -310,6 +310,21 @@ impl Builder {
         self.create_or_open_whole().map(|(ring, _)| ring)
     }
 
+    /// As [`create_or_open`](Self::create_or_open), for a form that takes a place in the ring at once: begins
+    /// anew if the ring is removed before it has one.
+    pub(crate) fn create_or_open_and<T>(
+        self,
+        attach: impl Fn(Ring) -> Result<T, OpenError>,
+    ) -> Result<T, CreateError> {
+        for _ in 0..ATTEMPTS {
+            match attach(self.clone().create_or_open()?) {
+                Err(OpenError::NotFound { .. }) => {}
+                result => return result.map_err(CreateError::Open),
+            }
+        }
+        attach(self.create_or_open()?).map_err(CreateError::Open)
+    }
+
     /// As [`create_or_open`](Self::create_or_open), with the rings it holds. One that is missing in a
     /// ring that exists is created.
     pub(crate) fn create_or_open_whole(self) -> Result<(Ring, Vec<Ring>), CreateError> {

@@ -72,8 +72,7 @@ impl SemaphoreBuilder {
     /// As [`create`](Self::create), and those of opening.
     pub fn create_or_open(self) -> Result<Semaphore, CreateError> {
         self.location.clone()?;
-        let ring = self.described()?.create_or_open()?;
-        Semaphore::attach(ring).map_err(CreateError::Open)
+        self.described()?.create_or_open_and(Semaphore::attach)
     }
 
     fn described(self) -> Result<Builder, CreateError> {

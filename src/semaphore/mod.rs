@@ -178,7 +178,7 @@ impl Semaphore {
                 path,
                 source,
             },
-            AttachError::Removed { path } => OpenError::not_found(path).looked_for(Form::Semaphore),
+            AttachError::Removed { path } => OpenError::not_found(path).looked_for(ring.form()),
             _ => OpenError::Permission {
                 path: ring.path().join("control"),
             },

@@ -111,7 +111,7 @@ impl<T: Plain> SharedBuilder<T> {
     /// As [`create`](Self::create), and those of opening.
     pub fn create_or_open(self) -> Result<Shared<T>, CreateError> {
         self.location.clone()?;
-        Shared::attach(self.described().create_or_open()?).map_err(CreateError::Open)
+        self.described().create_or_open_and(Shared::attach)
     }
 
     fn described(self) -> Builder {
