@@ -28,7 +28,19 @@ use std::path::Path;
 use std::process::{Command, ExitCode};
 use tracee::{begin, end, Step, Tracee};
 
-const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/instructions.txt");
+/// The counts of this kind of processor: copies are made of other instructions on each.
+fn file() -> std::path::PathBuf {
+    let mut kind = "";
+    #[cfg(target_arch = "x86_64")]
+    if !is_x86_feature_detected!("avx512f") {
+        kind = match is_x86_feature_detected!("avx2") {
+            true => "-avx2",
+            false => "-sse2",
+        };
+    }
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("benches/instructions{kind}.txt"))
+}
+
 /// How often each operation runs before it is counted, and while it is.
 const WARM_UP: u64 = 6 * TIMES;
 const TIMES: u64 = 48;
@@ -226,14 +238,16 @@ fn write_down(circumstances: &str, counts: &BTreeMap<String, Count>) {
     for (name, count) in counts {
         writeln!(text, "{name:<40} {count}").expect("a string takes everything");
     }
-    std::fs::write(FILE, text).expect("the file can be written");
+    std::fs::write(file(), text).expect("the file can be written");
 }
 
 fn judge(circumstances: &str, counts: &BTreeMap<String, Count>) -> ExitCode {
-    let text = std::fs::read_to_string(FILE).unwrap_or_default();
+    let file = file();
+    let text = std::fs::read_to_string(&file).unwrap_or_default();
+    let file = file.display();
     let expected = format!("# {circumstances}");
     if !text.lines().any(|line| line == expected) {
-        println!("\nSKIPPED: the counts in {FILE} are of another compiler or processor than {circumstances}");
+        println!("\nSKIPPED: the counts in {file} are of another compiler or processor than {circumstances}");
         return ExitCode::SUCCESS;
     }
     let mut grown = 0;
@@ -242,7 +256,7 @@ fn judge(circumstances: &str, counts: &BTreeMap<String, Count>) -> ExitCode {
             .lines()
             .find(|line| line.get(..40).is_some_and(|n| n.trim_end() == name));
         let Some(before) = line.and_then(|line| parse(&line[40..])) else {
-            println!("{name}: not in {FILE}");
+            println!("{name}: not in {file}");
             grown += 1;
             continue;
         };

@@ -31,8 +31,8 @@ const ASK_EVERY_PART: u64 = 16;
 /// - There is one per ring, across all processes; the kernel enforces it.
 /// - A message whose publish returned is seen whole, by everybody, in order; one that was not
 ///   published is never seen, whole or torn, whatever happens to this process.
-/// - Publishing makes no system call, except to wake a reader that sleeps, or to ask about a
-///   consumer that is a whole ring behind.
+/// - Publishing makes no system call, except to wake a reader that sleeps, to ask about a consumer that is a
+///   whole ring behind, or, once in ten milliseconds at most, to ask whether the ring was removed.
 /// - In a ring made with [`evict_after`](crate::Builder::evict_after) no publish is held back by
 ///   consumers for longer than that: the producer then goes on without them.
 ///
