@@ -5,6 +5,12 @@ mod oracle;
 use oracle::{queue, From, Operation, Subject};
 use proptest::prelude::*;
 
+/// How many cases are run: `PROPTEST_CASES`, if that is set.
+fn cases(usual: u32) -> u32 {
+    let wanted = std::env::var("PROPTEST_CASES").ok();
+    wanted.map_or(usual, |cases| cases.parse().expect("a number of cases"))
+}
+
 fn from() -> impl Strategy<Value = From> {
     prop_oneof![
         Just(From::Latest),
@@ -56,7 +62,7 @@ fn ring() -> impl Strategy<Value = (u32, u64, u64)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 10_000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(10_000), ..ProptestConfig::default() })]
 
     #[test]
     fn a_ring_does_what_the_oracle_says(
@@ -126,7 +132,7 @@ fn queue_operation() -> impl Strategy<Value = queue::Operation> {
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: 1_500,
+        cases: cases(1_500),
         // A shorter failing case is worth some minutes of a person's, not of everybody's.
         max_shrink_iters: 2_000,
         ..ProptestConfig::default()
