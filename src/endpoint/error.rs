@@ -168,7 +168,7 @@ pub enum TryReceiveError {
     /// The producer closed the ring and everything has been read.
     Closed,
     /// The producer died, everything it committed has been read, and nobody took over. Calls that find
-    /// nothing ask now and then: this is known after 10 milliseconds and eight calls.
+    /// nothing ask now and then: this is known after 10 milliseconds and 128 calls at most.
     ProducerGone {
         /// Sequence of the message that never came.
         next: u64,

@@ -50,10 +50,8 @@ pub(super) trait Reader: Waited {
 
 /// What a reader knows of the end of its stream, and whom it has told. An end belongs to the epoch of a
 /// producer: the next one begins another.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct End {
-    /// Calls in a row that found nothing and did not look at the clock.
-    calls: u32,
     asked: Since,
     /// The producer that is known to have died, or whose ring a wait set found to be cut short.
     dead: Option<u64>,
@@ -63,31 +61,10 @@ pub(super) struct End {
     announced: Option<u64>,
 }
 
-/// Of so many calls that find nothing one looks at the clock: so little that who polls does not notice.
-const CALLS: u32 = 8;
-
-impl Default for End {
-    fn default() -> Self {
-        Self {
-            // The first one asks.
-            calls: CALLS,
-            asked: Since::default(),
-            dead: None,
-            told: None,
-            announced: None,
-        }
-    }
-}
-
 impl End {
     /// Whether a call that found nothing asks for the producer.
     #[inline(always)]
     fn asks(&mut self) -> bool {
-        if self.calls < CALLS {
-            self.calls += 1;
-            return false;
-        }
-        self.calls = 1;
         self.asked.due()
     }
 

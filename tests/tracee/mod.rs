@@ -38,6 +38,17 @@ pub struct Tracee {
     pid: i32,
     output: ChildStdout,
     reaped: bool,
+    /// Where the kernel's code for reading clocks lies.
+    lent: std::ops::Range<u64>,
+}
+
+/// The addresses of the vDSO of a process, from its map (proc(5)); none if it has none.
+fn lent(pid: i32) -> std::ops::Range<u64> {
+    let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).unwrap_or_default();
+    let line = maps.lines().find(|line| line.ends_with("[vdso]"));
+    let range = line.and_then(|line| line.split(' ').next()?.split_once('-'));
+    let address = |hex| u64::from_str_radix(hex, 16).unwrap();
+    range.map_or(0..0, |(from, to)| address(from)..address(to))
 }
 
 impl Tracee {
@@ -54,10 +65,12 @@ impl Tracee {
             pid: child.id() as i32,
             output: child.stdout.take().unwrap(),
             reaped: false,
+            lent: 0..0,
         };
         // From here on it is waited for by number; `Child` does neither that nor a kill on its own.
         drop(child);
         tracee.wait();
+        tracee.lent = lent(tracee.pid);
         tracee
     }
 
@@ -173,6 +186,13 @@ impl Tracee {
             )
         };
         assert_eq!(result, 0);
+    }
+
+    /// Whether it stands in the code that the kernel lends to each process, which reads clocks. How many
+    /// instructions that takes differs from machine to machine, and with the moment.
+    #[cfg(target_arch = "x86_64")]
+    pub fn in_the_kernels_code(&self) -> bool {
+        self.lent.contains(&self.registers().rip)
     }
 
     /// The bytes where it stands: the next instruction, and what follows.
