@@ -34,32 +34,23 @@ fn main() -> ExitCode {
         peer(&role);
         return ExitCode::SUCCESS;
     }
-    peers::run(&[
-        ("a_row_that_was_kept_harms_no_other_user", kept_rows),
-        ("locks_that_were_kept_keep_no_other_user_out", kept_locks),
-        ("cursors_take_no_rows_and_can_be_forgotten", many_cursors),
-        ("each_user_has_cursors_of_its_own", own_names),
-        (
-            "readers_reconnect_to_a_broker_that_was_restarted",
-            restarted,
-        ),
-        ("idle_connections_keep_no_one_else_out", idle),
-        ("a_broker_without_descriptors_sleeps", starved),
-        ("connections_without_end_leave_descriptors", flooded),
-        ("a_stranger_is_always_told_so", strangers),
-        ("one_of_many_brokers_takes_over_a_dead_socket", takeover),
-        ("a_broker_removes_only_what_is_its_own", own_socket),
-        ("those_who_wait_are_served_in_turn", in_turn),
-        ("a_producer_that_never_began_loses_nothing", never_began),
-        (
-            "a_stopped_broker_stops_no_one_for_longer_than_asked",
-            stopped_broker,
-        ),
-        (
-            "a_stopped_producer_is_waited_for_or_said_to_be_there",
-            stopped_producer,
-        ),
-        ("a_stopped_reader_holds_up_only_its_own", stopped_reader),
+    peers::run(peers::tests![
+        a_row_that_was_kept_harms_no_other_user,
+        locks_that_were_kept_keep_no_other_user_out,
+        cursors_take_no_rows_and_can_be_forgotten,
+        each_user_has_cursors_of_its_own,
+        readers_reconnect_to_a_broker_that_was_restarted,
+        idle_connections_keep_no_one_else_out,
+        a_broker_without_descriptors_sleeps,
+        connections_without_end_leave_descriptors,
+        a_stranger_is_always_told_so,
+        one_of_many_brokers_takes_over_a_dead_socket,
+        a_broker_removes_only_what_is_its_own,
+        those_who_wait_are_served_in_turn,
+        a_producer_that_never_began_loses_nothing,
+        a_stopped_broker_stops_no_one_for_longer_than_asked,
+        a_stopped_producer_is_waited_for_or_said_to_be_there,
+        a_stopped_reader_holds_up_only_its_own,
     ])
 }
 
@@ -365,7 +356,7 @@ const LIES: [&str; 8] = [
     "0 0", "8 0", "16 640", "16 800", "16 0", "24 7", "40 99", "48 0",
 ];
 
-fn kept_rows() {
+fn a_row_that_was_kept_harms_no_other_user() {
     if !is_root() {
         return;
     }
@@ -399,7 +390,7 @@ fn kept_rows() {
     }
 }
 
-fn kept_locks() {
+fn locks_that_were_kept_keep_no_other_user_out() {
     if !is_root() {
         return;
     }
@@ -420,7 +411,7 @@ fn kept_locks() {
     assert_eq!(again.line(), "716");
 }
 
-fn many_cursors() {
+fn cursors_take_no_rows_and_can_be_forgotten() {
     let scratch = Scratch::new();
     let _broker = broker(&scratch, 2, &[]);
     let path = socket(&scratch);
@@ -477,7 +468,7 @@ fn many_cursors() {
     ));
 }
 
-fn own_names() {
+fn each_user_has_cursors_of_its_own() {
     if !is_root() {
         return;
     }
@@ -513,7 +504,7 @@ fn own_names() {
     assert_eq!(archive(BOB).tell("3"), "0 3");
 }
 
-fn restarted() {
+fn readers_reconnect_to_a_broker_that_was_restarted() {
     let scratch = Scratch::new();
     let path = socket(&scratch);
     let mut broker_now = broker(&scratch, 4, &[]);
@@ -566,7 +557,7 @@ fn all_are_served(path: &Path) {
     assert_eq!(message.sequence(), 0);
 }
 
-fn idle() {
+fn idle_connections_keep_no_one_else_out() {
     if !is_root() {
         return;
     }
@@ -587,7 +578,7 @@ fn idle() {
     }
 }
 
-fn starved() {
+fn a_broker_without_descriptors_sleeps() {
     let scratch = Scratch::new();
     let path = socket(&scratch);
     let mut broker = Peer::start("starved", &[text(&path)]);
@@ -596,7 +587,7 @@ fn starved() {
     assert!(times <= 100, "it woke {times} times in a second");
 }
 
-fn flooded() {
+fn connections_without_end_leave_descriptors() {
     if !is_root() {
         return;
     }
@@ -618,7 +609,7 @@ fn flooded() {
     );
 }
 
-fn strangers() {
+fn a_stranger_is_always_told_so() {
     if !is_root() {
         return;
     }
@@ -634,7 +625,7 @@ fn strangers() {
     }
 }
 
-fn takeover() {
+fn one_of_many_brokers_takes_over_a_dead_socket() {
     let scratch = Scratch::new();
     let path = socket(&scratch);
     for _ in 0..200 {
@@ -673,7 +664,7 @@ fn takeover() {
     }
 }
 
-fn own_socket() {
+fn a_broker_removes_only_what_is_its_own() {
     let scratch = Scratch::new();
     let path = socket(&scratch);
     let bind = || Broker::bind(&path, Ring::anonymous(), Access::own_user());
@@ -707,7 +698,7 @@ fn own_socket() {
     assert_eq!(std::fs::read_dir(&scratch.0).unwrap().count(), 0);
 }
 
-fn in_turn() {
+fn those_who_wait_are_served_in_turn() {
     let scratch = Scratch::new();
     let path = socket(&scratch);
     let one_row = Ring::anonymous().max_readers(1);
@@ -740,7 +731,7 @@ fn in_turn() {
     drop(producer.join().unwrap());
 }
 
-fn never_began() {
+fn a_producer_that_never_began_loses_nothing() {
     let scratch = Scratch::new();
     let _broker = broker(&scratch, 4, &[]);
     let path = socket(&scratch);
@@ -787,7 +778,7 @@ fn stop(peer: &Peer) {
 
 const SOON: Duration = Duration::from_millis(100);
 
-fn stopped_broker() {
+fn a_stopped_broker_stops_no_one_for_longer_than_asked() {
     let scratch = Scratch::new();
     let broker = broker(&scratch, 4, &[]);
     let path = socket(&scratch);
@@ -835,7 +826,7 @@ fn stopped_broker() {
     drop(queue);
 }
 
-fn stopped_producer() {
+fn a_stopped_producer_is_waited_for_or_said_to_be_there() {
     let scratch = Scratch::new();
     let _broker = broker(&scratch, 4, &[]);
     let path = socket(&scratch);
@@ -885,7 +876,7 @@ fn stopped_producer() {
     assert_eq!(producer.tell("0"), "6");
 }
 
-fn stopped_reader() {
+fn a_stopped_reader_holds_up_only_its_own() {
     let scratch = Scratch::new();
     let _broker = broker(&scratch, 4, &[]);
     let path = socket(&scratch);

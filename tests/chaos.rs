@@ -27,10 +27,10 @@ fn main() -> ExitCode {
         victim(&role);
         return ExitCode::SUCCESS;
     }
-    peers::run(&[
-        ("random_deaths_lose_nothing", patient),
-        ("random_deaths_in_a_ring_that_evicts", impatient),
-        ("recovery_times", recovery_times),
+    peers::run(peers::tests![
+        random_deaths_lose_nothing,
+        random_deaths_in_a_ring_that_evicts,
+        recovery_times,
     ])
 }
 
@@ -292,11 +292,11 @@ struct Victim {
     got_on: Instant,
 }
 
-fn patient() {
+fn random_deaths_lose_nothing() {
     chaos(Duration::ZERO);
 }
 
-fn impatient() {
+fn random_deaths_in_a_ring_that_evicts() {
     chaos(Duration::from_millis(2));
 }
 

@@ -24,24 +24,46 @@ fn main() -> ExitCode {
         peer(&role);
         return ExitCode::SUCCESS;
     }
-    peers::run(&[
-        ("what_exists_is_opened_on_a_full_disk", || {
-            in_a_namespace("full")
-        }),
-        ("a_large_ring_is_not_built_twice", || in_a_namespace("half")),
-        ("what_was_created_can_be_used", || in_a_namespace("usable")),
-        ("a_read_only_file_system_can_be_looked_at", || {
-            in_a_namespace("read-only")
-        }),
-        ("whoever_removes_is_never_in_the_way", removed_meanwhile),
-        ("whoever_clears_up_is_never_in_the_way", cleared_meanwhile),
-        ("memory_that_is_refused_leaves_nothing", || apart("memory")),
-        ("descriptors_that_run_out_leave_nothing", || {
-            apart("descriptors")
-        }),
-        ("a_limit_of_file_sizes_is_an_error", || apart("sizes")),
-        ("the_last_directory_is_made", directories),
+    peers::run(peers::tests![
+        what_exists_is_opened_on_a_full_disk,
+        a_large_ring_is_not_built_twice,
+        what_was_created_can_be_used,
+        a_read_only_file_system_can_be_looked_at,
+        whoever_removes_is_never_in_the_way,
+        whoever_clears_up_is_never_in_the_way,
+        memory_that_is_refused_leaves_nothing,
+        descriptors_that_run_out_leave_nothing,
+        a_limit_of_file_sizes_is_an_error,
+        the_last_directory_is_made,
     ])
+}
+
+fn what_exists_is_opened_on_a_full_disk() {
+    in_a_namespace("full");
+}
+
+fn a_large_ring_is_not_built_twice() {
+    in_a_namespace("half");
+}
+
+fn what_was_created_can_be_used() {
+    in_a_namespace("usable");
+}
+
+fn a_read_only_file_system_can_be_looked_at() {
+    in_a_namespace("read-only");
+}
+
+fn memory_that_is_refused_leaves_nothing() {
+    apart("memory");
+}
+
+fn descriptors_that_run_out_leave_nothing() {
+    apart("descriptors");
+}
+
+fn a_limit_of_file_sizes_is_an_error() {
+    apart("sizes");
 }
 
 fn peer(role: &str) {
@@ -354,7 +376,7 @@ fn on_a_read_only_file_system(directory: &Path) {
 // --- Others at work.
 
 /// Each form is created or opened while others remove it all the time.
-fn removed_meanwhile() {
+fn whoever_removes_is_never_in_the_way() {
     for (form, make) in FORMS {
         let scratch = Scratch::new();
         let path = scratch.ring();
@@ -399,7 +421,7 @@ fn removed_meanwhile() {
 }
 
 /// Rings are created while others clear up whatever nobody seems to work on.
-fn cleared_meanwhile() {
+fn whoever_clears_up_is_never_in_the_way() {
     let scratch = Scratch::new();
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -592,7 +614,7 @@ fn named() {
     }
 }
 
-fn directories() {
+fn the_last_directory_is_made() {
     for umask in ["000", "022", "077", "177", "277", "777"] {
         // The one that is named, when only that is missing; of any umask.
         let scratch = Scratch::new();

@@ -21,24 +21,24 @@ fn main() -> ExitCode {
         peer(&role);
         return ExitCode::SUCCESS;
     }
-    peers::run(&[
-        ("a_stopped_consumer_is_evicted_and_told_exactly", stopped),
-        ("a_publish_takes_no_longer_than_it_may", bounded),
-        ("a_freeze_of_both_sides_evicts_nobody", frozen),
-        ("an_impatient_producer_expels_who_never_reads", expelled),
-        ("evicted_readers_never_see_torn_messages", never_torn),
-        ("readers_learn_of_a_new_producer", new_producer),
-        ("a_stopped_producer_cannot_be_replaced", stopped_producer),
-        ("a_cursor_goes_on_behind_the_last_acknowledged", cursor),
-        ("a_cursor_says_what_is_gone", cursor_gone),
-        ("a_cursor_belongs_to_one_at_a_time", cursor_in_use),
-        ("a_cursor_belongs_to_its_ring", cursor_of_ring),
-        ("a_killed_consumer_holds_nobody_for_long", dead_gate),
-        ("liveness_crosses_pid_namespaces", namespaces),
-        ("killed_sleepers_cost_one_wake", dead_sleepers),
-        ("a_file_cut_short_is_an_error", cut_short),
-        ("without_the_guard_it_ends_the_process", unguarded),
-        ("faults_elsewhere_reach_their_own_handler", foreign_fault),
+    peers::run(peers::tests![
+        a_stopped_consumer_is_evicted_and_told_exactly,
+        a_publish_takes_no_longer_than_it_may,
+        a_freeze_of_both_sides_evicts_nobody,
+        an_impatient_producer_expels_who_never_reads,
+        evicted_readers_never_see_torn_messages,
+        readers_learn_of_a_new_producer,
+        a_stopped_producer_cannot_be_replaced,
+        a_cursor_goes_on_behind_the_last_acknowledged,
+        a_cursor_says_what_is_gone,
+        a_cursor_belongs_to_one_at_a_time,
+        a_cursor_belongs_to_its_ring,
+        a_killed_consumer_holds_nobody_for_long,
+        liveness_crosses_pid_namespaces,
+        killed_sleepers_cost_one_wake,
+        a_file_cut_short_is_an_error,
+        without_the_guard_it_ends_the_process,
+        faults_elsewhere_reach_their_own_handler,
     ])
 }
 
@@ -198,7 +198,7 @@ fn numbers(line: &str) -> Vec<u64> {
     line.split(' ').map(|n| n.parse().unwrap()).collect()
 }
 
-fn stopped() {
+fn a_stopped_consumer_is_evicted_and_told_exactly() {
     let scratch = Scratch::new();
     let ring = evicting(&scratch, Duration::from_millis(20));
     let mut producer = ring.producer().unwrap();
@@ -219,7 +219,7 @@ fn stopped() {
     assert!(account[1] > 300 && account[2] >= 1, "{account:?}");
 }
 
-fn bounded() {
+fn a_publish_takes_no_longer_than_it_may() {
     let scratch = Scratch::new();
     let patience = Duration::from_millis(30);
     let ring = evicting(&scratch, patience);
@@ -257,7 +257,7 @@ fn bounded() {
 
 /// Both are stopped for three times the patience, as by a freezer of containers, and the producer comes
 /// back a little sooner. The consumer was always fast enough.
-fn frozen() {
+fn a_freeze_of_both_sides_evicts_nobody() {
     let scratch = Scratch::new();
     let ring = evicting(&scratch, Duration::from_secs(1));
     let mut slow = Peer::start("slow", &[text(&scratch.ring())]);
@@ -285,7 +285,7 @@ fn told(consumer: &mut Consumer, published: u64) {
     }
 }
 
-fn expelled() {
+fn an_impatient_producer_expels_who_never_reads() {
     let scratch = Scratch::new();
     let ring = evicting(&scratch, Duration::from_millis(1));
     let mut producer = ring.producer().unwrap();
@@ -316,7 +316,7 @@ fn expelled() {
     assert_eq!(&*again.receive().unwrap().unwrap(), b"x");
 }
 
-fn never_torn() {
+fn evicted_readers_never_see_torn_messages() {
     let scratch = Scratch::new();
     let ring = evicting(&scratch, Duration::from_nanos(1));
     let mut producer = ring.producer().unwrap();
@@ -338,7 +338,7 @@ fn never_torn() {
     }
 }
 
-fn new_producer() {
+fn readers_learn_of_a_new_producer() {
     let scratch = Scratch::new();
     let ring = small(&scratch).create().unwrap();
     let mut consumer = ring.consumer(Start::Oldest).unwrap();
@@ -363,7 +363,7 @@ fn new_producer() {
     assert_eq!(consumer.receive().unwrap().unwrap().sequence(), 7);
 }
 
-fn stopped_producer() {
+fn a_stopped_producer_cannot_be_replaced() {
     let scratch = Scratch::new();
     let ring = small(&scratch).create().unwrap();
     let mut consumer = ring.consumer(Start::Oldest).unwrap();
@@ -383,7 +383,7 @@ fn stopped_producer() {
     assert_eq!(consumer.receive().unwrap().unwrap().sequence(), 1);
 }
 
-fn cursor() {
+fn a_cursor_goes_on_behind_the_last_acknowledged() {
     let scratch = Scratch::new();
     let ring = small(&scratch).create().unwrap();
     let mut producer = ring.producer().unwrap();
@@ -421,7 +421,7 @@ fn cursor() {
     assert!(ring.status().readers.is_empty());
 }
 
-fn cursor_gone() {
+fn a_cursor_says_what_is_gone() {
     let scratch = Scratch::new();
     let ring = small(&scratch).create().unwrap();
     let mut producer = ring.producer().unwrap();
@@ -450,7 +450,7 @@ fn cursor_gone() {
     assert!(ring.status().readers[0].next_sequence.unwrap() > saved + 300);
 }
 
-fn cursor_in_use() {
+fn a_cursor_belongs_to_one_at_a_time() {
     let scratch = Scratch::new();
     let ring = small(&scratch).create().unwrap();
     let peer = Peer::start("cursor", &[text(&scratch.ring())]);
@@ -476,7 +476,7 @@ fn cursor_in_use() {
     assert!(matches!(full, AttachError::NoRow { .. }));
 }
 
-fn cursor_of_ring() {
+fn a_cursor_belongs_to_its_ring() {
     let scratch = Scratch::new();
     let first = small(&scratch).create().unwrap();
     let mut producer = first.producer().unwrap();
@@ -495,7 +495,7 @@ fn cursor_of_ring() {
     assert_eq!(consumer.receive().unwrap().unwrap().sequence(), 0);
 }
 
-fn dead_gate() {
+fn a_killed_consumer_holds_nobody_for_long() {
     let scratch = Scratch::new();
     let ring = small(&scratch).create().unwrap();
     let mut producer = ring.producer().unwrap();
@@ -518,7 +518,7 @@ fn dead_gate() {
     }
 }
 
-fn namespaces() {
+fn liveness_crosses_pid_namespaces() {
     let scratch = Scratch::new();
     let ring = small(&scratch).create().unwrap();
     let mut producer = ring.producer().unwrap();
@@ -539,7 +539,7 @@ fn namespaces() {
     producer.publish_until(&[0; 100], PATIENCE).unwrap();
 }
 
-fn dead_sleepers() {
+fn killed_sleepers_cost_one_wake() {
     let scratch = Scratch::new();
     let ring = small(&scratch).create().unwrap();
     let mut producer = ring.producer().unwrap();
@@ -633,7 +633,7 @@ fn touch() {
     say("done");
 }
 
-fn cut_short() {
+fn a_file_cut_short_is_an_error() {
     let peer = Peer::start("touch", &["-", "guarded"]);
     assert_eq!(peer.finish(), "done");
 }
@@ -644,10 +644,10 @@ fn killed_by_sigbus(mut peer: Peer) {
     assert_eq!(status.signal(), Some(libc::SIGBUS));
 }
 
-fn unguarded() {
+fn without_the_guard_it_ends_the_process() {
     killed_by_sigbus(Peer::start("touch", &["-"]));
 }
 
-fn foreign_fault() {
+fn faults_elsewhere_reach_their_own_handler() {
     killed_by_sigbus(Peer::start("foreign fault", &[]));
 }

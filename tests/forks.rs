@@ -29,13 +29,13 @@ slipring::message! {
 }
 
 fn main() -> ExitCode {
-    peers::run(&[
-        ("a_child_and_its_child_use_every_form", every_form),
-        ("a_child_of_a_process_that_let_go_of_everything", let_go),
-        ("what_is_inherited_says_so_and_is_harmless", inherited),
-        ("a_change_that_a_fork_commits_is_refused", shared_value),
-        ("attempts_leave_nothing_behind", nothing_left),
-        ("a_child_is_guarded_for_itself", guarded),
+    peers::run(peers::tests![
+        a_child_and_its_child_use_every_form,
+        a_child_of_a_process_that_let_go_of_everything,
+        what_is_inherited_says_so_and_is_harmless,
+        a_change_that_a_fork_commits_is_refused,
+        attempts_leave_nothing_behind,
+        a_child_is_guarded_for_itself,
     ])
 }
 
@@ -153,7 +153,7 @@ fn use_everything(directory: &Path) {
     assert_eq!(&bytes, b"bytes");
 }
 
-fn every_form() {
+fn a_child_and_its_child_use_every_form() {
     let scratch = Scratch::new();
     let held = Ring::builder_at(scratch.0.join("held")).create().unwrap();
     let mut producer = held.producer().unwrap();
@@ -182,7 +182,7 @@ fn every_form() {
     use_everything(&scratch.0);
 }
 
-fn let_go() {
+fn a_child_of_a_process_that_let_go_of_everything() {
     let scratch = Scratch::new();
     let ring = Ring::builder_at(scratch.ring()).create().unwrap();
     ring.producer().unwrap().detach();
@@ -195,7 +195,7 @@ fn let_go() {
     });
 }
 
-fn inherited() {
+fn what_is_inherited_says_so_and_is_harmless() {
     let scratch = Scratch::new();
     let at = |name: &str| scratch.0.join(name);
     let ring = Ring::builder_at(at("ring")).create().unwrap();
@@ -345,7 +345,7 @@ fn inherited() {
     output.read_exact(&mut [0; 1]).unwrap();
 }
 
-fn shared_value() {
+fn a_change_that_a_fork_commits_is_refused() {
     let scratch = Scratch::new();
     let shared = Shared::<Value>::builder_at(scratch.ring()).create();
     let mut shared = shared.unwrap();
@@ -367,7 +367,7 @@ fn mappings() -> usize {
     maps.lines().count()
 }
 
-fn nothing_left() {
+fn attempts_leave_nothing_behind() {
     let scratch = Scratch::new();
     let ring = Ring::builder_at(scratch.ring()).create().unwrap();
     let producer = ring.producer().unwrap();
@@ -410,7 +410,7 @@ fn cut_and_look(directory: &Path) {
     Ring::remove_at(&path, true).unwrap();
 }
 
-fn guarded() {
+fn a_child_is_guarded_for_itself() {
     let scratch = Scratch::new();
     slipring::guard_against_truncation().unwrap();
     let ring = Ring::builder_at(scratch.0.join("held")).create().unwrap();

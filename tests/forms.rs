@@ -43,21 +43,18 @@ fn main() -> ExitCode {
         peer(&role);
         return ExitCode::SUCCESS;
     }
-    peers::run(&[
-        ("a_stopped_user_of_a_semaphore", stopped_semaphore),
-        ("a_stopped_user_of_a_shared_value", stopped_shared),
-        ("a_stopped_waiter_for_a_shared_value", stopped_waiter),
-        (
-            "a_stopped_writer_or_reader_of_newest_values",
-            stopped_latest,
-        ),
-        ("a_stopped_listener", stopped_listener),
-        ("a_stopped_side_of_a_link", stopped_link),
-        ("a_stopped_side_of_a_link_that_is_made", stopped_connecting),
-        ("a_stopped_end_of_a_named_pipe", stopped_fifo),
-        ("a_forked_child_is_told", forked),
-        ("another_user_is_let_in_by_the_mode", another_user),
-        ("a_named_pipe_is_never_left_over", kept),
+    peers::run(peers::tests![
+        a_stopped_user_of_a_semaphore,
+        a_stopped_user_of_a_shared_value,
+        a_stopped_waiter_for_a_shared_value,
+        a_stopped_writer_or_reader_of_newest_values,
+        a_stopped_listener,
+        a_stopped_side_of_a_link,
+        a_stopped_side_of_a_link_that_is_made,
+        a_stopped_end_of_a_named_pipe,
+        a_forked_child_is_told,
+        another_user_is_let_in_by_the_mode,
+        a_named_pipe_is_never_left_over,
     ])
 }
 
@@ -174,7 +171,7 @@ fn peer(role: &str) {
 
 // --- Stopped.
 
-fn stopped_semaphore() {
+fn a_stopped_user_of_a_semaphore() {
     let scratch = Scratch::new();
     let builder = Semaphore::builder_at(scratch.0.join("semaphore")).permits(3);
     let semaphore = builder.create().unwrap();
@@ -207,7 +204,7 @@ fn stopped_semaphore() {
     }
 }
 
-fn stopped_shared() {
+fn a_stopped_user_of_a_shared_value() {
     let scratch = Scratch::new();
     let builder = Shared::<Many>::builder_at(scratch.0.join("shared"));
     let mut shared = builder.create().unwrap();
@@ -240,7 +237,7 @@ fn stopped_shared() {
     drop(shared.lock_until(PATIENCE).unwrap());
 }
 
-fn stopped_waiter() {
+fn a_stopped_waiter_for_a_shared_value() {
     for polls in [false, true] {
         let scratch = Scratch::new();
         let builder = Shared::<Many>::builder_at(scratch.0.join("shared"));
@@ -267,7 +264,7 @@ fn stopped_waiter() {
     }
 }
 
-fn stopped_latest() {
+fn a_stopped_writer_or_reader_of_newest_values() {
     let scratch = Scratch::new();
     let builder = Latest::<Many>::builder_at(scratch.0.join("latest"));
     let latest = builder.create().unwrap();
@@ -315,7 +312,7 @@ fn stopped_latest() {
     }
 }
 
-fn stopped_listener() {
+fn a_stopped_listener() {
     let scratch = Scratch::new();
     let signals = Signals::builder_at(scratch.0.join("signals"))
         .create()
@@ -343,7 +340,7 @@ fn stopped_listener() {
     assert_eq!(peer.finish(), "1000 10");
 }
 
-fn stopped_link() {
+fn a_stopped_side_of_a_link() {
     let scratch = Scratch::new();
     let path = scratch.0.clone();
     let waiting = std::thread::spawn(move || Peer::start("link", &[text(&path)]));
@@ -384,7 +381,7 @@ fn stopped_link() {
     }
 }
 
-fn stopped_connecting() {
+fn a_stopped_side_of_a_link_that_is_made() {
     let scratch = Scratch::new();
     for pause in rounds().take(8) {
         let mut peer = Peer::start("connect", &[text(&scratch.0)]);
@@ -402,7 +399,7 @@ fn stopped_connecting() {
     }
 }
 
-fn stopped_fifo() {
+fn a_stopped_end_of_a_named_pipe() {
     let scratch = Scratch::new();
     let builder = Fifo::builder_at(scratch.0.join("fifo"));
     let fifo = builder.capacity_bytes(4096).create().unwrap();
@@ -472,7 +469,7 @@ fn says_fork<T>(result: std::io::Result<T>) -> bool {
     result.is_err_and(|error| error.to_string().contains("fork"))
 }
 
-fn forked() {
+fn a_forked_child_is_told() {
     let scratch = Scratch::new();
     let at = |name: &str| scratch.0.join(name);
 
@@ -737,7 +734,7 @@ fn modes(of: &Path) -> Vec<(String, u32)> {
     found
 }
 
-fn another_user() {
+fn another_user_is_let_in_by_the_mode() {
     if !rustix::process::geteuid().is_root() {
         println!("  SKIPPED: needs root to become another user");
         return;
@@ -828,7 +825,7 @@ fn another_user() {
 
 // --- Left over.
 
-fn kept() {
+fn a_named_pipe_is_never_left_over() {
     let scratch = Scratch::new();
     let path = scratch.0.join("fifo");
     let fifo = Fifo::builder_at(&path).create().unwrap();

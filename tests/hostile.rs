@@ -27,27 +27,18 @@ fn main() -> ExitCode {
         peer(&role);
         return ExitCode::SUCCESS;
     }
-    peers::run(&[
-        ("lies_in_control_tear_nothing", lies_in_control),
-        ("lies_in_the_stream_end_in_errors", lies_in_the_stream),
-        ("no_damage_keeps_a_wait_beyond_its_deadline", damaged_waits),
-        (
-            "a_producer_that_says_the_ring_was_overwritten_holds_no_reader",
-            endless_reserve,
-        ),
-        (
-            "a_row_that_comes_back_from_the_dead_holds_no_publish",
-            undead_row,
-        ),
-        ("locks_nobody_needs_stop_no_publish", needless_locks),
-        ("a_storm_of_wakes_changes_nothing", wake_storm),
-        ("a_bell_that_is_always_armed_costs_little", armed_bell),
-        ("a_full_file_system_is_an_error_that_leaves_nothing", full),
-        (
-            "limits_of_the_process_are_errors_that_leave_nothing",
-            limits,
-        ),
-        ("any_system_call_may_fail_once", failing_calls),
+    peers::run(peers::tests![
+        lies_in_control_tear_nothing,
+        lies_in_the_stream_end_in_errors,
+        no_damage_keeps_a_wait_beyond_its_deadline,
+        a_producer_that_says_the_ring_was_overwritten_holds_no_reader,
+        a_row_that_comes_back_from_the_dead_holds_no_publish,
+        locks_nobody_needs_stop_no_publish,
+        a_storm_of_wakes_changes_nothing,
+        a_bell_that_is_always_armed_costs_little,
+        a_full_file_system_is_an_error_that_leaves_nothing,
+        limits_of_the_process_are_errors_that_leave_nothing,
+        any_system_call_may_fail_once,
     ])
 }
 
@@ -245,7 +236,7 @@ fn evicting(scratch: &Scratch) -> Ring {
         .unwrap()
 }
 
-fn lies_in_control() {
+fn lies_in_control_tear_nothing() {
     let scratch = Scratch::new();
     let ring = evicting(&scratch);
     let mut producer = ring.producer().unwrap();
@@ -261,7 +252,7 @@ fn lies_in_control() {
     traffic(&ring, &mut producer);
 }
 
-fn lies_in_the_stream() {
+fn lies_in_the_stream_end_in_errors() {
     for evicts in [false, true] {
         let scratch = Scratch::new();
         let mut builder = Ring::builder_at(scratch.ring()).capacity_bytes(16 << 10);
@@ -452,7 +443,7 @@ fn shapes(scratch: &Scratch, round: u64) -> Ring {
 }
 
 /// One to four random words of the stream or of `control` changed, and every call that waits on it.
-fn damaged_waits() {
+fn no_damage_keeps_a_wait_beyond_its_deadline() {
     let mut random = Random(0x9e37_79b9_7f4a_7c15 ^ u64::from(std::process::id()));
     let mut damaged = 0;
     let started = Instant::now();
@@ -495,7 +486,7 @@ fn damaged_waits() {
 }
 
 /// The producer says that all of the ring was overwritten: on and on, back and forth, and once for all.
-fn endless_reserve() {
+fn a_producer_that_says_the_ring_was_overwritten_holds_no_reader() {
     for (round, moves) in [false, true].into_iter().enumerate() {
         let scratch = Scratch::new();
         let ring = shapes(&scratch, 64 + 5 * round as u64);
@@ -538,7 +529,7 @@ fn endless_reserve() {
 
 /// A process that has given back the lock of a row, and writes the row on and on: a consumer that stands
 /// at the beginning. The producer frees it each time it looks.
-fn undead_row() {
+fn a_row_that_comes_back_from_the_dead_holds_no_publish() {
     let scratch = Scratch::new();
     let ring = Ring::builder_at(scratch.ring())
         .capacity_bytes(4096)
@@ -576,7 +567,7 @@ fn undead_row() {
     stop.store(true, Relaxed);
 }
 
-fn needless_locks() {
+fn locks_nobody_needs_stop_no_publish() {
     let scratch = Scratch::new();
     let ring = evicting(&scratch);
     let mut producer = ring.producer().unwrap();
@@ -590,7 +581,7 @@ fn needless_locks() {
     locker.kill();
 }
 
-fn wake_storm() {
+fn a_storm_of_wakes_changes_nothing() {
     let scratch = Scratch::new();
     let ring = evicting(&scratch);
     let mut producer = ring.producer().unwrap();
@@ -609,7 +600,7 @@ fn wake_storm() {
     });
 }
 
-fn armed_bell() {
+fn a_bell_that_is_always_armed_costs_little() {
     let scratch = Scratch::new();
     let ring = evicting(&scratch);
     let mut producer = ring.producer().unwrap();
@@ -643,7 +634,7 @@ fn names(directory: &Path) -> Vec<String> {
         .collect()
 }
 
-fn full() {
+fn a_full_file_system_is_an_error_that_leaves_nothing() {
     let scratch = Scratch::new();
     let said = Peer::start("full", &[text(&scratch.0)]).finish();
     if said.starts_with("SKIPPED") {
@@ -711,7 +702,7 @@ fn on_a_small_disk(directory: &Path) {
     say("done");
 }
 
-fn limits() {
+fn limits_of_the_process_are_errors_that_leave_nothing() {
     let scratch = Scratch::new();
     let said = Peer::start("limits", &[text(&scratch.0)]).finish();
     assert_eq!(said, "done");
@@ -797,12 +788,12 @@ fn one_call(role: &str, path: &Path) {
 }
 
 #[cfg(not(target_arch = "x86_64"))]
-fn failing_calls() {
+fn any_system_call_may_fail_once() {
     println!("  SKIPPED: knows the registers of x86-64 only");
 }
 
 #[cfg(target_arch = "x86_64")]
-fn failing_calls() {
+fn any_system_call_may_fail_once() {
     let (mut cases, mut errors) = (0, 0);
     for role in ["create", "open", "attach", "remove"] {
         for errno in [

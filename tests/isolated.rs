@@ -22,20 +22,20 @@ fn main() -> ExitCode {
         peer(&role);
         return ExitCode::SUCCESS;
     }
-    peers::run(&[
-        ("messages_get_through", messages),
-        ("a_reader_can_neither_write_nor_resize", sealed),
-        ("a_reader_gets_its_own_row_and_no_other", own_row),
-        ("a_stuck_reader_holds_nobody_for_long", stuck),
-        ("a_reader_that_lies_harms_only_itself", liar),
-        ("a_producer_that_lies_harms_no_reader", lying_producer),
-        ("the_next_producer_inherits_the_stream", succession),
-        ("a_cursor_survives_reader_and_producer", cursors),
-        ("strangers_are_refused", strangers),
-        ("another_user_reads_only_if_let_in", another_user),
-        ("sockets_are_taken_over_only_from_the_dead", sockets),
-        ("nonsense_is_dropped", nonsense),
-        ("the_broker_may_die", orphaned),
+    peers::run(peers::tests![
+        messages_get_through,
+        a_reader_can_neither_write_nor_resize,
+        a_reader_gets_its_own_row_and_no_other,
+        a_stuck_reader_holds_nobody_for_long,
+        a_reader_that_lies_harms_only_itself,
+        a_producer_that_lies_harms_no_reader,
+        the_next_producer_inherits_the_stream,
+        a_cursor_survives_reader_and_producer,
+        strangers_are_refused,
+        another_user_reads_only_if_let_in,
+        sockets_are_taken_over_only_from_the_dead,
+        nonsense_is_dropped,
+        the_broker_may_die,
     ])
 }
 
@@ -336,7 +336,7 @@ fn join(
     (consumer, ring.observer(start).ok())
 }
 
-fn lying_producer() {
+fn a_producer_that_lies_harms_no_reader() {
     let scratch = Scratch::new();
     let _broker = broker(&scratch, 4);
     let mut liar = Peer::start("lying_producer", &[text(&socket(&scratch))]);
@@ -435,7 +435,7 @@ fn descriptors(name: &str) -> Vec<OwnedFd> {
     found
 }
 
-fn messages() {
+fn messages_get_through() {
     let scratch = Scratch::new();
     let _broker = broker(&scratch, 4);
     let ring = connect_producer(&scratch);
@@ -495,7 +495,7 @@ fn messages() {
     assert_eq!(watcher.join().unwrap(), 20_000);
 }
 
-fn sealed() {
+fn a_reader_can_neither_write_nor_resize() {
     let scratch = Scratch::new();
     let _broker = broker(&scratch, 2);
     let mut producer = Peer::start("produce", &[text(&socket(&scratch))]);
@@ -532,7 +532,7 @@ fn sealed() {
     assert_eq!(consumer.receive().unwrap().unwrap().sequence(), 0);
 }
 
-fn own_row() {
+fn a_reader_gets_its_own_row_and_no_other() {
     let scratch = Scratch::new();
     let _broker = broker(&scratch, 2);
     let _producer = Peer::start("produce", &[text(&socket(&scratch))]);
@@ -556,7 +556,7 @@ fn own_row() {
     drop(third.consumer(Start::Latest).unwrap());
 }
 
-fn stuck() {
+fn a_stuck_reader_holds_nobody_for_long() {
     let scratch = Scratch::new();
     let _broker = broker(&scratch, 4);
     let mut producer = Peer::start("produce", &[text(&socket(&scratch))]);
@@ -578,7 +578,7 @@ fn stuck() {
     assert_eq!(next, 2000);
 }
 
-fn liar() {
+fn a_reader_that_lies_harms_only_itself() {
     let scratch = Scratch::new();
     let _broker = broker(&scratch, 4);
     let mut producer = Peer::start("produce", &[text(&socket(&scratch))]);
@@ -621,7 +621,7 @@ fn liar() {
     );
 }
 
-fn succession() {
+fn the_next_producer_inherits_the_stream() {
     let scratch = Scratch::new();
     let _broker = broker(&scratch, 4);
     // Asked before there is a producer, a reader waits for it.
@@ -665,7 +665,7 @@ fn succession() {
     }
 }
 
-fn cursors() {
+fn a_cursor_survives_reader_and_producer() {
     let scratch = Scratch::new();
     let _broker = broker(&scratch, 3);
     let start = |role| Peer::start(role, &[text(&socket(&scratch))]);
@@ -702,7 +702,7 @@ fn cursors() {
     assert!(after == 24 || after == 25);
 }
 
-fn strangers() {
+fn strangers_are_refused() {
     let scratch = Scratch::new();
     let path = socket(&scratch);
     let none = Ring::connect(&path, PATIENCE).unwrap_err();
@@ -715,7 +715,7 @@ fn strangers() {
     assert_eq!(mode & 0o777, 0o600);
 }
 
-fn another_user() {
+fn another_user_reads_only_if_let_in() {
     use std::os::unix::fs::PermissionsExt;
     use std::os::unix::process::CommandExt;
     if !rustix::process::geteuid().is_root() {
@@ -740,7 +740,7 @@ fn another_user() {
     assert_eq!(stranger(), "0 true Some(711)");
 }
 
-fn sockets() {
+fn sockets_are_taken_over_only_from_the_dead() {
     let scratch = Scratch::new();
     let path = socket(&scratch);
     let bind = || Broker::bind(&path, Ring::anonymous(), Access::own_user());
@@ -762,7 +762,7 @@ fn sockets() {
     assert!(matches!(refused, Err(BrokerError::TooManyReaders { .. })));
 }
 
-fn nonsense() {
+fn nonsense_is_dropped() {
     use rustix::net::{connect, send, socket_with, AddressFamily, SendFlags, SocketAddrUnix};
     use rustix::net::{SocketFlags, SocketType};
     let scratch = Scratch::new();
@@ -801,7 +801,7 @@ fn connect_with_patience(scratch: &Scratch) -> Ring {
     }
 }
 
-fn orphaned() {
+fn the_broker_may_die() {
     let scratch = Scratch::new();
     let broker = broker(&scratch, 2);
     let mut producer = Peer::start("produce", &[text(&socket(&scratch))]);

@@ -53,12 +53,12 @@ fn main() -> ExitCode {
         victim(&role);
         return ExitCode::SUCCESS;
     }
-    peers::run(&[
-        ("it_does_what_the_oracle_does", oracle),
-        ("what_is_refused_is_refused_with_its_numbers", refused),
-        ("a_sleeper_wakes_when_something_changes", wakes),
-        ("only_a_value_that_was_set_is_a_change", changes),
-        ("random_deaths_leave_whole_values", chaos),
+    peers::run(peers::tests![
+        it_does_what_the_oracle_does,
+        what_is_refused_is_refused_with_its_numbers,
+        a_sleeper_wakes_when_something_changes,
+        only_a_value_that_was_set_is_a_change,
+        random_deaths_leave_whole_values,
     ])
 }
 
@@ -81,7 +81,7 @@ fn open(directory: &Path) -> Latest<State> {
 
 // --- The oracle.
 
-fn oracle() {
+fn it_does_what_the_oracle_does() {
     let cases = std::env::var("PROPTEST_CASES").map_or(100, |n| n.parse().unwrap());
     let mut runner = TestRunner::new(ProptestConfig {
         cases,
@@ -144,7 +144,7 @@ fn follow(steps: &[(u8, u32)]) {
     }
 }
 
-fn refused() {
+fn what_is_refused_is_refused_with_its_numbers() {
     let scratch = Scratch::new();
     let latest = create(&scratch);
     let writer = latest.writer().unwrap();
@@ -168,7 +168,7 @@ fn refused() {
     assert!(huge.is_err());
 }
 
-fn wakes() {
+fn a_sleeper_wakes_when_something_changes() {
     let scratch = Scratch::new();
     let latest = create(&scratch);
     let mut sleeper = Peer::start("sleep", &[text(&scratch.0)]);
@@ -181,7 +181,7 @@ fn wakes() {
     sleeper.finish();
 }
 
-fn changes() {
+fn only_a_value_that_was_set_is_a_change() {
     let scratch = Scratch::new();
     let latest = create(&scratch);
     let mut writer = latest.writer().unwrap();
@@ -312,7 +312,7 @@ fn read_for_ever(latest: &Latest<State>, books: &Books, party: usize) {
     }
 }
 
-fn chaos() {
+fn random_deaths_leave_whole_values() {
     let scratch = Scratch::new();
     let _latest = create(&scratch);
     let books = open_books(&scratch.0);

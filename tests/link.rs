@@ -20,15 +20,15 @@ fn main() -> ExitCode {
         victim(&role);
         return ExitCode::SUCCESS;
     }
-    peers::run(&[
-        ("it_does_what_the_oracle_does", oracle),
-        ("what_is_refused_is_refused_by_name", refused),
-        ("a_third_process_is_refused", third),
-        ("both_learn_of_the_others_death", deaths),
-        ("a_side_that_never_waits_learns_of_a_death", polled),
-        ("nothing_of_an_older_link_arrives_in_a_newer", renewed),
-        ("two_threads_share_a_link", split),
-        ("random_deaths_leave_whole_links", chaos),
+    peers::run(peers::tests![
+        it_does_what_the_oracle_does,
+        what_is_refused_is_refused_by_name,
+        a_third_process_is_refused,
+        both_learn_of_the_others_death,
+        a_side_that_never_waits_learns_of_a_death,
+        nothing_of_an_older_link_arrives_in_a_newer,
+        two_threads_share_a_link,
+        random_deaths_leave_whole_links,
     ])
 }
 
@@ -63,7 +63,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-fn oracle() {
+fn it_does_what_the_oracle_does() {
     let cases = std::env::var("PROPTEST_CASES").map_or(150, |n| n.parse().unwrap());
     let mut runner = TestRunner::new(ProptestConfig {
         cases,
@@ -153,7 +153,7 @@ fn follow(steps: &[Step]) {
 
 // --- Refusals.
 
-fn refused() {
+fn what_is_refused_is_refused_by_name() {
     let scratch = Scratch::new();
     let long = "x".repeat(32);
     for (me, peer) in [
@@ -205,7 +205,7 @@ fn victim(role: &str) {
     }
 }
 
-fn third() {
+fn a_third_process_is_refused() {
     let scratch = Scratch::new();
     let path = scratch.0.clone();
     let waiting = std::thread::spawn(move || Peer::start("wait", &[text(&path)]));
@@ -219,7 +219,7 @@ fn third() {
     assert_eq!(said, expected);
 }
 
-fn deaths() {
+fn both_learn_of_the_others_death() {
     let scratch = Scratch::new();
     let path = scratch.0.clone();
     let waiting = std::thread::spawn(move || Peer::start("wait", &[text(&path)]));
@@ -251,7 +251,7 @@ fn deaths() {
     assert!(matches!(gone, Err(LinkError::PeerGone)), "{gone:?}");
 }
 
-fn polled() {
+fn a_side_that_never_waits_learns_of_a_death() {
     for apart in [false, true] {
         let scratch = Scratch::new();
         let path = scratch.0.clone();
@@ -288,7 +288,7 @@ fn polled() {
     }
 }
 
-fn renewed() {
+fn nothing_of_an_older_link_arrives_in_a_newer() {
     let scratch = Scratch::new();
     let [mut alice, mut bob] = connected(&scratch.0);
     for round in 0..50u64 {
@@ -308,7 +308,7 @@ fn renewed() {
     }
 }
 
-fn split() {
+fn two_threads_share_a_link() {
     const MANY: u64 = 20_000;
     let scratch = Scratch::new();
     let mut links = connected(&scratch.0);
@@ -411,7 +411,7 @@ fn chatter(directory: &Path, me: &str) {
     }
 }
 
-fn chaos() {
+fn random_deaths_leave_whole_links() {
     let scratch = Scratch::new();
     let books = open_books(&scratch.0);
     let mut random = Random::new();

@@ -23,19 +23,16 @@ fn main() -> ExitCode {
         victim(&role);
         return ExitCode::SUCCESS;
     }
-    peers::run(&[
-        ("it_does_what_the_oracle_does", oracle),
-        ("what_is_refused_is_refused_by_name", refused),
-        ("an_empty_mailbox_can_be_half_made", half_made),
-        ("no_reply_reaches_the_next_client_of_a_row", next_client),
-        ("a_late_reply_is_dropped_and_counted", late),
-        (
-            "a_dead_receiver_leaves_the_letter_to_the_next",
-            dead_receiver,
-        ),
-        ("no_receiver_left_is_said", nobody_left),
-        ("one_receiver_answers_many_clients", many),
-        ("random_deaths_leave_one_outcome_each", chaos),
+    peers::run(peers::tests![
+        it_does_what_the_oracle_does,
+        what_is_refused_is_refused_by_name,
+        an_empty_mailbox_can_be_half_made,
+        no_reply_reaches_the_next_client_of_a_row,
+        a_late_reply_is_dropped_and_counted,
+        a_dead_receiver_leaves_the_letter_to_the_next,
+        no_receiver_left_is_said,
+        one_receiver_answers_many_clients,
+        random_deaths_leave_one_outcome_each,
     ])
 }
 
@@ -149,7 +146,7 @@ impl Model {
     }
 }
 
-fn oracle() {
+fn it_does_what_the_oracle_does() {
     let cases = std::env::var("PROPTEST_CASES").map_or(150, |n| n.parse().unwrap());
     let mut runner = TestRunner::new(ProptestConfig {
         cases,
@@ -315,7 +312,7 @@ fn converse(model: &mut Model, receiver: &mut MailboxReceiver, number: u64, answ
 
 // --- Refusals.
 
-fn refused() {
+fn what_is_refused_is_refused_by_name() {
     let scratch = Scratch::new();
     let path = scratch.0.join("mailbox");
     let builder = Mailbox::builder_at(&path).depth(2).message_bytes(10);
@@ -356,7 +353,7 @@ fn refused() {
     );
 }
 
-fn half_made() {
+fn an_empty_mailbox_can_be_half_made() {
     let scratch = Scratch::new();
     let mailbox = new_mailbox(&scratch.0, 4);
     let path = mailbox.path().to_owned();
@@ -380,7 +377,7 @@ fn half_made() {
     assert!(!path.exists());
 }
 
-fn next_client() {
+fn no_reply_reaches_the_next_client_of_a_row() {
     let scratch = Scratch::new();
     let mailbox = new_mailbox(&scratch.0, 4);
     let mut first = mailbox.client("first").unwrap();
@@ -410,7 +407,7 @@ fn next_client() {
     assert_eq!(mailbox.status().unwrap().late, 1);
 }
 
-fn late() {
+fn a_late_reply_is_dropped_and_counted() {
     let scratch = Scratch::new();
     let mailbox = new_mailbox(&scratch.0, 4);
     let mut alice = mailbox.client("alice").unwrap();
@@ -477,7 +474,7 @@ fn victim(role: &str) {
     }
 }
 
-fn dead_receiver() {
+fn a_dead_receiver_leaves_the_letter_to_the_next() {
     let scratch = Scratch::new();
     let mailbox = new_mailbox(&scratch.0, 4);
     let mut alice = mailbox.client("alice").unwrap();
@@ -492,7 +489,7 @@ fn dead_receiver() {
     });
 }
 
-fn nobody_left() {
+fn no_receiver_left_is_said() {
     let scratch = Scratch::new();
     let mailbox = new_mailbox(&scratch.0, 4);
     let mut alice = mailbox.client("alice").unwrap();
@@ -512,7 +509,7 @@ fn nobody_left() {
     assert_eq!(mailbox.status().unwrap().late, 1);
 }
 
-fn many() {
+fn one_receiver_answers_many_clients() {
     const EACH: u64 = 500;
     let scratch = Scratch::new();
     let mailbox = new_mailbox(&scratch.0, 4);
@@ -655,7 +652,7 @@ fn serve_for_ever(mailbox: &Mailbox, books: &Books, party: usize) {
 }
 
 /// Several mailboxes one after the other: letters fill from half to all of their lanes.
-fn chaos() {
+fn random_deaths_leave_one_outcome_each() {
     let mut random = Random::new();
     let rounds = 4;
     for round in 0..rounds {

@@ -28,20 +28,19 @@ fn main() -> ExitCode {
         peer(&role);
         return ExitCode::SUCCESS;
     }
-    peers::run(&[
-        ("what_strangers_own_is_refused", refused),
-        ("whom_the_environment_names_is_trusted", environment),
-        ("what_strangers_can_write_is_copied", || {
-            let scratch = Scratch::new();
-            let said = Peer::start("copies", &[text(&scratch.0)]).finish();
-            assert!(said == "done" || skipped(&said), "{said}");
-        }),
-        ("what_others_can_have_overwritten_is_copied", rows_of_others),
-        (
-            "descriptors_are_checked_before_they_are_mapped",
-            descriptors,
-        ),
+    peers::run(peers::tests![
+        what_strangers_own_is_refused,
+        whom_the_environment_names_is_trusted,
+        what_strangers_can_write_is_copied,
+        what_others_can_have_overwritten_is_copied,
+        descriptors_are_checked_before_they_are_mapped,
     ])
+}
+
+fn what_strangers_can_write_is_copied() {
+    let scratch = Scratch::new();
+    let said = Peer::start("copies", &[text(&scratch.0)]).finish();
+    assert!(said == "done" || skipped(&said), "{said}");
 }
 
 fn peer(role: &str) {
@@ -100,7 +99,7 @@ fn make_all(directory: &Path) {
     Signals::builder_at(at("signals")).create().unwrap();
 }
 
-fn refused() {
+fn what_strangers_own_is_refused() {
     let scratch = Scratch::new();
     make_all(&scratch.0);
     let names = [
@@ -149,7 +148,7 @@ fn refused() {
     Ring::remove_at(at("ring"), true).unwrap();
 }
 
-fn environment() {
+fn whom_the_environment_names_is_trusted() {
     let scratch = Scratch::new();
     Ring::builder_at(scratch.ring()).create().unwrap();
     if !give_away(&scratch.ring()) {
@@ -289,7 +288,7 @@ fn copies(directory: &Path) {
 
 /// Where a mode lets others consume, they can write each row and each take word, and so have the producer
 /// overwrite what a reader holds: what it holds is a copy, or, in a queue, the same bytes all the same.
-fn rows_of_others() {
+fn what_others_can_have_overwritten_is_copied() {
     let scratch = Scratch::new();
     let at = scratch.0.join("ring");
     let builder = Ring::builder_at(&at).capacity_bytes(4096).max_readers(1);
@@ -408,7 +407,7 @@ fn why(files: RingFiles) -> &'static str {
     }
 }
 
-fn descriptors() {
+fn descriptors_are_checked_before_they_are_mapped() {
     let scratch = Scratch::new();
     let ring = Ring::builder_at(scratch.ring()).capacity_bytes(4096);
     drop(ring.create().unwrap());

@@ -22,21 +22,21 @@ fn main() -> ExitCode {
         victim(&role);
         return ExitCode::SUCCESS;
     }
-    peers::run(&[
-        ("it_does_what_the_oracle_does", oracle),
-        ("what_is_refused_is_refused_by_kind", refused),
-        ("before_the_reader_begins_half_is_kept_for_it", unread),
-        ("streams_are_whole_at_every_piece_size", streams),
-        ("a_child_inherits_either_end", inherited),
-        ("a_child_that_never_used_its_end_is_noticed", unused),
-        ("both_ways_with_a_child", both_ways),
-        ("a_dead_writer_is_the_end", dead_writer),
-        ("a_dead_reader_is_a_broken_pipe", dead_reader),
-        ("an_end_that_never_waits_learns_of_a_death", polled),
-        ("more_than_was_lent_cannot_be_consumed", overdone),
-        ("a_named_pipe_waits_for_both_ends", named),
-        ("a_named_pipe_goes_both_ways", named_duplex),
-        ("random_deaths_leave_prefixes", chaos),
+    peers::run(peers::tests![
+        it_does_what_the_oracle_does,
+        what_is_refused_is_refused_by_kind,
+        before_the_reader_begins_half_is_kept_for_it,
+        streams_are_whole_at_every_piece_size,
+        a_child_inherits_either_end,
+        a_child_that_never_used_its_end_is_noticed,
+        both_ways_with_a_child,
+        a_dead_writer_is_the_end,
+        a_dead_reader_is_a_broken_pipe,
+        an_end_that_never_waits_learns_of_a_death,
+        more_than_was_lent_cannot_be_consumed,
+        a_named_pipe_waits_for_both_ends,
+        a_named_pipe_goes_both_ways,
+        random_deaths_leave_prefixes,
     ])
 }
 
@@ -70,7 +70,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-fn oracle() {
+fn it_does_what_the_oracle_does() {
     let cases = std::env::var("PROPTEST_CASES").map_or(300, |n| n.parse().unwrap());
     let mut runner = TestRunner::new(ProptestConfig {
         cases,
@@ -152,7 +152,7 @@ fn follow(steps: &[Step]) {
 
 // --- In one process.
 
-fn refused() {
+fn what_is_refused_is_refused_by_kind() {
     let bad = pipe_with_capacity(5000).unwrap_err();
     assert_eq!(bad.kind(), ErrorKind::InvalidInput, "{bad}");
     let (mut reader, writer) = pipe().unwrap();
@@ -215,7 +215,7 @@ fn refused() {
     );
 }
 
-fn unread() {
+fn before_the_reader_begins_half_is_kept_for_it() {
     let (reader, mut writer) = pipe_with_capacity(4096).unwrap();
     writer.set_timeout(Some(Duration::from_millis(5)));
     let mut written = 0u64;
@@ -239,7 +239,7 @@ fn unread() {
     assert_eq!(reading.join().unwrap(), bytes(0, written as usize + 10_000));
 }
 
-fn streams() {
+fn streams_are_whole_at_every_piece_size() {
     for (piece, buffer) in [
         (1, 7),
         (100, 1),
@@ -347,7 +347,7 @@ fn child(role: &str, hand: impl FnOnce(&mut Command)) -> Peer {
     Peer::start_with(role, &[], hand)
 }
 
-fn inherited() {
+fn a_child_inherits_either_end() {
     let (reader, mut writer) = pipe_with_capacity(1 << 16).unwrap();
     writer.write_all(&bytes(0, 1000)).unwrap();
     let mut peer = child("read", |command| reader.hand_to(command, "jobs").unwrap());
@@ -365,7 +365,7 @@ fn inherited() {
     peer.finish();
 }
 
-fn unused() {
+fn a_child_that_never_used_its_end_is_noticed() {
     let (mut reader, writer) = pipe().unwrap();
     let peer = child("ignore", |command| {
         writer.hand_to(command, "results").unwrap()
@@ -380,7 +380,7 @@ fn unused() {
     assert_eq!(broken.kind(), ErrorKind::BrokenPipe);
 }
 
-fn both_ways() {
+fn both_ways_with_a_child() {
     for first in [true, false] {
         let (here, there) = duplex().unwrap();
         let (mut here, there) = if first { (here, there) } else { (there, here) };
@@ -403,7 +403,7 @@ fn both_ways() {
     assert_eq!(broken.kind(), ErrorKind::BrokenPipe);
 }
 
-fn dead_writer() {
+fn a_dead_writer_is_the_end() {
     let (mut reader, writer) = pipe().unwrap();
     let peer = child("write-some", |command| {
         writer.hand_to(command, "results").unwrap()
@@ -414,7 +414,7 @@ fn dead_writer() {
     assert_eq!(all, bytes(0, 1000));
 }
 
-fn dead_reader() {
+fn a_dead_reader_is_a_broken_pipe() {
     for waits in [false, true] {
         let (reader, mut writer) = pipe_with_capacity(1 << 16).unwrap();
         writer.write_all(&bytes(0, 1000)).unwrap();
@@ -455,7 +455,7 @@ fn until_told<T>(mut call: impl FnMut() -> std::io::Result<T>) -> std::io::Resul
     panic!("it is never told")
 }
 
-fn polled() {
+fn an_end_that_never_waits_learns_of_a_death() {
     // A reader that died before it began, and one that had begun.
     for role in ["ignore", "read-some"] {
         let (reader, mut writer) = pipe_with_capacity(1 << 16).unwrap();
@@ -484,7 +484,7 @@ fn polled() {
     assert_eq!(all, bytes(0, 1000));
 }
 
-fn overdone() {
+fn more_than_was_lent_cannot_be_consumed() {
     for first in [1, 50, 99] {
         let (mut reader, mut writer) = pipe().unwrap();
         writer.write_all(&bytes(0, 100)).unwrap();
@@ -503,7 +503,7 @@ fn overdone() {
 
 // --- Named.
 
-fn named() {
+fn a_named_pipe_waits_for_both_ends() {
     let scratch = Scratch::new();
     let path = scratch.0.join("fifo");
     let fifo = Fifo::builder_at(&path)
@@ -544,7 +544,7 @@ fn named() {
     Ring::remove_at(&path, false).unwrap();
 }
 
-fn named_duplex() {
+fn a_named_pipe_goes_both_ways() {
     let scratch = Scratch::new();
     let path = scratch.0.join("fifo");
     let builder = Fifo::builder_at(&path).both_ways(true);
@@ -633,7 +633,7 @@ fn read_for_ever(directory: &Path) {
     }
 }
 
-fn chaos() {
+fn random_deaths_leave_prefixes() {
     let scratch = Scratch::new();
     let path: PathBuf = scratch.0.join("fifo");
     Fifo::builder_at(&path)

@@ -25,31 +25,21 @@ fn main() -> ExitCode {
         peer(&role);
         return ExitCode::SUCCESS;
     }
-    let tests: [(&str, fn()); 13] = [
-        (
-            "everybody_gets_what_they_should_at_every_size",
-            everybody_gets_what_they_should,
-        ),
-        ("the_smallest_ring_wraps_correctly", smallest_ring),
-        ("sequences_wrap_at_2_to_the_32_and_64", sequences_wrap),
-        ("every_strategy_delivers", every_strategy),
-        ("a_second_producer_is_refused_by_name", second_producer),
-        ("a_killed_consumer_stops_gating", killed_consumer),
-        (
-            "a_stopped_consumer_holds_the_producer_and_loses_nothing",
-            stopped_consumer,
-        ),
-        (
-            "a_killed_or_stopped_observer_changes_nothing",
-            killed_observer,
-        ),
-        ("a_killed_producer_is_noticed_and_replaced", killed_producer),
-        ("a_killed_sleeper_costs_nobody_anything", killed_sleeper),
-        ("a_ring_is_handed_on_by_descriptor", by_descriptor),
-        ("a_fork_is_told_that_it_owns_nothing", fork),
-        ("a_fence_of_one_process_is_enough_for_both", fences),
-    ];
-    peers::run(&tests)
+    peers::run(peers::tests![
+        everybody_gets_what_they_should_at_every_size,
+        the_smallest_ring_wraps_correctly,
+        sequences_wrap_at_2_to_the_32_and_64,
+        every_strategy_delivers,
+        a_second_producer_is_refused_by_name,
+        a_killed_consumer_stops_gating,
+        a_stopped_consumer_holds_the_producer_and_loses_nothing,
+        a_killed_or_stopped_observer_changes_nothing,
+        a_killed_producer_is_noticed_and_replaced,
+        a_killed_sleeper_costs_nobody_anything,
+        a_ring_is_handed_on_by_descriptor,
+        a_fork_is_told_that_it_owns_nothing,
+        a_fence_of_one_process_is_enough_for_both,
+    ])
 }
 
 fn peer(role: &str) {
@@ -212,28 +202,28 @@ fn publish_together(producer: &mut Producer, pending: &mut Vec<Vec<u8>>) {
     }
 }
 
-fn everybody_gets_what_they_should() {
+fn everybody_gets_what_they_should_at_every_size() {
     exchange(1 << 20, 8, 0, 60_000, "park");
     exchange(64 << 10, 64, 0, 30_000, "yield");
 }
 
-fn smallest_ring() {
+fn the_smallest_ring_wraps_correctly() {
     exchange(4096, 8, 0, 20_000, "default");
     exchange(4096, 64, 0, 20_000, "default");
 }
 
-fn sequences_wrap() {
+fn sequences_wrap_at_2_to_the_32_and_64() {
     exchange(16 << 10, 8, (1 << 32) - 5_000, 20_000, "default");
     exchange(16 << 10, 8, u64::MAX - 5_000, 20_000, "default");
 }
 
-fn every_strategy() {
+fn every_strategy_delivers() {
     for wait in ["yield", "park", "default"] {
         exchange(16 << 10, 8, 0, 5_000, wait);
     }
 }
 
-fn second_producer() {
+fn a_second_producer_is_refused_by_name() {
     let scratch = Scratch::new();
     let path = scratch.ring();
     let ring = Ring::builder_at(&path).create().unwrap();
@@ -254,7 +244,7 @@ fn second_producer() {
     ring.producer().expect("the lock went with its process");
 }
 
-fn killed_consumer() {
+fn a_killed_consumer_stops_gating() {
     let scratch = Scratch::new();
     let path = scratch.ring();
     let ring = Ring::builder_at(&path)
@@ -288,7 +278,7 @@ fn killed_consumer() {
     );
 }
 
-fn stopped_consumer() {
+fn a_stopped_consumer_holds_the_producer_and_loses_nothing() {
     let scratch = Scratch::new();
     let path = scratch.ring();
     let ring = Ring::builder_at(&path)
@@ -316,7 +306,7 @@ fn stopped_consumer() {
     assert_eq!(consumer.finish(), published.to_string());
 }
 
-fn killed_observer() {
+fn a_killed_or_stopped_observer_changes_nothing() {
     let scratch = Scratch::new();
     let path = scratch.ring();
     let ring = Ring::builder_at(&path)
@@ -346,7 +336,7 @@ fn killed_observer() {
     );
 }
 
-fn killed_producer() {
+fn a_killed_producer_is_noticed_and_replaced() {
     let scratch = Scratch::new();
     let path = scratch.ring();
     let ring = Ring::builder_at(&path)
@@ -394,7 +384,7 @@ fn killed_producer() {
     assert!(consumer.receive_until(PATIENCE).unwrap().is_none());
 }
 
-fn killed_sleeper() {
+fn a_killed_sleeper_costs_nobody_anything() {
     let scratch = Scratch::new();
     let path = scratch.ring();
     let ring = Ring::builder_at(&path).create().unwrap();
@@ -421,7 +411,7 @@ fn killed_sleeper() {
     assert_eq!(survivor.finish(), "20");
 }
 
-fn by_descriptor() {
+fn a_ring_is_handed_on_by_descriptor() {
     let ring = Ring::anonymous().capacity_bytes(8192).create().unwrap();
     let files = ring.files().unwrap();
     let again = slipring::RingFiles {
@@ -446,7 +436,7 @@ fn by_descriptor() {
 }
 
 #[allow(unsafe_code, reason = "fork itself is what is tested")]
-fn fork() {
+fn a_fork_is_told_that_it_owns_nothing() {
     let scratch = Scratch::new();
     let ring = Ring::builder_at(scratch.ring()).create().unwrap();
     let mut producer = ring.producer().unwrap();
@@ -512,7 +502,7 @@ struct Shared {
 /// Store buffering: of two processes that each store and then look at what the other stores, one sees the
 /// other, though only the one that goes to sleep has a fence.
 #[allow(unsafe_code, reason = "shares memory with a fork")]
-fn fences() {
+fn a_fence_of_one_process_is_enough_for_both() {
     const ROUNDS: u32 = 5_000;
     // SAFETY: an anonymous mapping at an address the kernel chooses, never unmapped; a page of zeroes is a
     // valid `Shared`, and words are all that is in it.

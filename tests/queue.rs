@@ -22,16 +22,16 @@ fn main() -> ExitCode {
         victim(&role);
         return ExitCode::SUCCESS;
     }
-    peers::run(&[
-        ("it_does_what_the_oracle_does", oracle),
-        ("what_is_refused_is_refused_with_its_numbers", refused),
-        ("a_queue_is_not_a_ring", forms),
-        ("a_sleeper_wakes_for_any_lane", wakes),
-        ("a_full_lane_waits_for_its_receiver", full),
-        ("a_lane_that_is_full_loses_nothing", full_lanes),
-        ("a_dead_receiver_returns_what_it_held", dead_receiver),
-        ("a_dead_sender_leaves_its_lane_to_the_next", dead_sender),
-        ("random_deaths_lose_nothing", chaos),
+    peers::run(peers::tests![
+        it_does_what_the_oracle_does,
+        what_is_refused_is_refused_with_its_numbers,
+        a_queue_is_not_a_ring,
+        a_sleeper_wakes_for_any_lane,
+        a_full_lane_waits_for_its_receiver,
+        a_lane_that_is_full_loses_nothing,
+        a_dead_receiver_returns_what_it_held,
+        a_dead_sender_leaves_its_lane_to_the_next,
+        random_deaths_lose_nothing,
     ])
 }
 
@@ -79,7 +79,7 @@ struct Letter {
     tries: u32,
 }
 
-fn oracle() {
+fn it_does_what_the_oracle_does() {
     let cases = std::env::var("PROPTEST_CASES").map_or(200, |n| n.parse().unwrap());
     let mut runner = TestRunner::new(ProptestConfig {
         cases,
@@ -188,7 +188,7 @@ fn follow(steps: &[Step]) {
 
 // --- Refusals.
 
-fn refused() {
+fn what_is_refused_is_refused_with_its_numbers() {
     let scratch = Scratch::new();
     let queue = new_queue(&scratch, 3);
     assert_eq!(queue.depth(), 4, "rounded up");
@@ -231,7 +231,7 @@ fn refused() {
     assert!(matches!(late, Err(TakeError::TimedOut)));
 }
 
-fn forms() {
+fn a_queue_is_not_a_ring() {
     let scratch = Scratch::new();
     let path = scratch.0.join("queue");
     let queue = new_queue(&scratch, 4);
@@ -306,7 +306,7 @@ fn victim(role: &str) {
     }
 }
 
-fn wakes() {
+fn a_sleeper_wakes_for_any_lane() {
     let scratch = Scratch::new();
     let queue = new_queue(&scratch, 4);
     let mut sleeper = Peer::start("sleep", &[text(&scratch.0)]);
@@ -322,7 +322,7 @@ fn wakes() {
     sleeper.finish();
 }
 
-fn full() {
+fn a_full_lane_waits_for_its_receiver() {
     let scratch = Scratch::new();
     let queue = new_queue(&scratch, 2);
     let mut sender = queue.sender().unwrap();
@@ -343,7 +343,7 @@ fn full() {
 
 /// Sizes at which messages fill nearly all of a lane: the first frame of its oldest block is soon gone, while
 /// the others are not done.
-fn full_lanes() {
+fn a_lane_that_is_full_loses_nothing() {
     let sizes = [
         (64, 240),
         (64, 480),
@@ -406,7 +406,7 @@ fn queue_sender_after(sender: Sender, queue: &Queue) -> Sender {
     queue.sender().unwrap()
 }
 
-fn dead_receiver() {
+fn a_dead_receiver_returns_what_it_held() {
     let scratch = Scratch::new();
     let queue = new_queue(&scratch, 2);
     let mut sender = queue.sender().unwrap();
@@ -446,7 +446,7 @@ fn dead_receiver() {
     check(&delivery, 0);
 }
 
-fn dead_sender() {
+fn a_dead_sender_leaves_its_lane_to_the_next() {
     let scratch = Scratch::new();
     let queue = new_queue(&scratch, 4);
     Peer::start("send", &[text(&scratch.0)]).kill();
@@ -597,7 +597,7 @@ fn receive_until_idle(
 }
 
 /// Several queues one after the other: messages fill from half to all of their lanes.
-fn chaos() {
+fn random_deaths_lose_nothing() {
     let mut random = Random::new();
     let rounds = 4;
     for round in 0..rounds {

@@ -18,14 +18,11 @@ fn main() -> ExitCode {
         println!("left out: needs to be root, to be several users");
         return ExitCode::SUCCESS;
     }
-    peers::run(&[
-        (
-            "another_user_receives_whether_it_came_first_or_second",
-            modes,
-        ),
-        ("root_sends_for_the_owner", root_sends),
-        ("another_user_receives_letters", letters),
-        ("who_may_only_read_is_told_so", read_only),
+    peers::run(peers::tests![
+        another_user_receives_whether_it_came_first_or_second,
+        root_sends_for_the_owner,
+        another_user_receives_letters,
+        who_may_only_read_is_told_so,
     ])
 }
 
@@ -122,7 +119,7 @@ fn expect_alike(top: &Path) {
     }
 }
 
-fn modes() {
+fn another_user_receives_whether_it_came_first_or_second() {
     for (mode, uid, gid) in [
         (0o666, OTHER, OTHER),
         (0o660, OTHER, GROUP),
@@ -156,7 +153,7 @@ fn modes() {
     }
 }
 
-fn root_sends() {
+fn root_sends_for_the_owner() {
     let scratch = shared_scratch();
     chown(&scratch.0, Some(OWNER), None).unwrap();
     start("create", &scratch.0, OWNER, OWNER).finish();
@@ -178,7 +175,7 @@ fn root_sends() {
     receiver.finish();
 }
 
-fn letters() {
+fn another_user_receives_letters() {
     let scratch = shared_scratch();
     let mailbox = Mailbox::builder_at(scratch.0.join("mailbox"));
     let mailbox = mailbox.depth(4).mode(0o666).create().unwrap();
@@ -190,7 +187,7 @@ fn letters() {
     expect_alike(mailbox.path());
 }
 
-fn read_only() {
+fn who_may_only_read_is_told_so() {
     let scratch = shared_scratch();
     let queue = Queue::builder_at(scratch.0.join("queue")).depth(4);
     let queue = queue.mode(0o644).create().unwrap();

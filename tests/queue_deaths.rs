@@ -17,10 +17,9 @@ fn main() -> ExitCode {
         victim(&role);
         return ExitCode::SUCCESS;
     }
-    peers::run(&[(
-        "a_sender_killed_on_its_way_to_a_lane_hides_it_from_nobody",
-        first_send,
-    )])
+    peers::run(peers::tests![
+        a_sender_killed_on_its_way_to_a_lane_hides_it_from_nobody,
+    ])
 }
 
 fn at(directory: &Path) -> PathBuf {
@@ -108,7 +107,7 @@ fn prepare(scratch: &Scratch, takes_over: bool) -> Queue {
     queue
 }
 
-fn first_send() {
+fn a_sender_killed_on_its_way_to_a_lane_hides_it_from_nobody() {
     for takes_over in [false, true] {
         let scratch = Scratch::new();
         prepare(&scratch, takes_over);

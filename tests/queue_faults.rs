@@ -18,20 +18,14 @@ fn main() -> ExitCode {
         victim(&role);
         return ExitCode::SUCCESS;
     }
-    peers::run(&[
-        ("who_only_polls_gets_what_the_dead_held", polling_receivers),
-        ("who_only_polls_a_full_lane_frees_it", polling_senders),
-        (
-            "a_mailbox_that_is_polled_gets_what_the_dead_held",
-            polling_desks,
-        ),
-        ("short_requests_learn_that_nobody_is_left", polling_clients),
-        ("a_leaked_delivery_goes_back", leaked_delivery),
-        ("leaked_replies_hold_nobody_up", leaked_replies),
-        (
-            "a_damaged_lane_is_reported_once_and_stops_no_other",
-            damaged,
-        ),
+    peers::run(peers::tests![
+        who_only_polls_gets_what_the_dead_held,
+        who_only_polls_a_full_lane_frees_it,
+        a_mailbox_that_is_polled_gets_what_the_dead_held,
+        short_requests_learn_that_nobody_is_left,
+        a_leaked_delivery_goes_back,
+        leaked_replies_hold_nobody_up,
+        a_damaged_lane_is_reported_once_and_stops_no_other,
     ])
 }
 
@@ -89,7 +83,7 @@ fn poll<T>(mut call: impl FnMut() -> Option<T>) -> T {
 
 // --- Callers that only poll.
 
-fn polling_receivers() {
+fn who_only_polls_gets_what_the_dead_held() {
     for waits in [false, true] {
         let scratch = Scratch::new();
         let queue = new_queue(&scratch, 4);
@@ -119,7 +113,7 @@ fn polling_receivers() {
     }
 }
 
-fn polling_senders() {
+fn who_only_polls_a_full_lane_frees_it() {
     for waits in [false, true] {
         let scratch = Scratch::new();
         let queue = new_queue(&scratch, 2);
@@ -151,7 +145,7 @@ fn polling_senders() {
     }
 }
 
-fn polling_desks() {
+fn a_mailbox_that_is_polled_gets_what_the_dead_held() {
     let scratch = Scratch::new();
     let mailbox = new_mailbox(&scratch);
     mailbox.client("alice").unwrap().send(b"letter").unwrap();
@@ -169,7 +163,7 @@ fn polling_desks() {
     });
 }
 
-fn polling_clients() {
+fn short_requests_learn_that_nobody_is_left() {
     let scratch = Scratch::new();
     let mailbox = new_mailbox(&scratch);
     let desk = Peer::start("be there", &[text(&scratch.0)]);
@@ -190,7 +184,7 @@ fn polling_clients() {
 
 // --- What is leaked.
 
-fn leaked_delivery() {
+fn a_leaked_delivery_goes_back() {
     // By who goes on, and by who leaves.
     for leaves in [false, true] {
         let scratch = Scratch::new();
@@ -217,7 +211,7 @@ fn leaked_delivery() {
     }
 }
 
-fn leaked_replies() {
+fn leaked_replies_hold_nobody_up() {
     let scratch = Scratch::new();
     let mailbox = new_mailbox(&scratch);
     let mut alice = mailbox.client("alice").unwrap();
@@ -244,7 +238,7 @@ fn leaked_replies() {
 /// Where a stream says how far its producer may have overwritten it.
 const RESERVE: usize = 4096;
 
-fn damaged() {
+fn a_damaged_lane_is_reported_once_and_stops_no_other() {
     let scratch = Scratch::new();
     let queue = new_queue(&scratch, 4);
     let mut bad = queue.sender().unwrap();

@@ -17,16 +17,13 @@ fn main() -> ExitCode {
         victim(&role);
         return ExitCode::SUCCESS;
     }
-    peers::run(&[
-        ("a_burst_of_senders_leaves_a_queue_that_goes_on", burst),
-        (
-            "one_desk_answers_more_clients_than_it_has_descriptors",
-            many_clients,
-        ),
-        ("a_client_out_of_reach_is_no_endless_work", out_of_reach),
-        ("a_lane_that_cannot_be_opened_stops_no_other", cut_lane),
-        ("who_holds_what_is_listed", listed),
-        ("what_a_lane_takes_is_said", lane_bytes),
+    peers::run(peers::tests![
+        a_burst_of_senders_leaves_a_queue_that_goes_on,
+        one_desk_answers_more_clients_than_it_has_descriptors,
+        a_client_out_of_reach_is_no_endless_work,
+        a_lane_that_cannot_be_opened_stops_no_other,
+        who_holds_what_is_listed,
+        what_a_lane_takes_is_said,
     ])
 }
 
@@ -153,7 +150,7 @@ fn victim(role: &str) {
     }
 }
 
-fn burst() {
+fn a_burst_of_senders_leaves_a_queue_that_goes_on() {
     let scratch = Scratch::new();
     let queue = new_queue(&scratch);
     let mut receiver = Peer::start("receiver", &[text(&scratch.0)]);
@@ -175,7 +172,7 @@ fn burst() {
     assert!(!queue.path().join(format!("lane-{burst}")).exists());
 }
 
-fn many_clients() {
+fn one_desk_answers_more_clients_than_it_has_descriptors() {
     let scratch = Scratch::new();
     let mailbox = new_mailbox(&scratch);
     let desk = Peer::start("desk", &[text(&scratch.0)]);
@@ -189,7 +186,7 @@ fn many_clients() {
     assert_eq!(mailbox.status().unwrap().letters.waiting, 0);
 }
 
-fn out_of_reach() {
+fn a_client_out_of_reach_is_no_endless_work() {
     let scratch = Scratch::new();
     let mailbox = new_mailbox(&scratch);
     let mut alice = mailbox.client("alice").unwrap();
@@ -216,7 +213,7 @@ fn out_of_reach() {
     assert_eq!(mailbox.status().unwrap().letters.waiting, 0);
 }
 
-fn cut_lane() {
+fn a_lane_that_cannot_be_opened_stops_no_other() {
     let scratch = Scratch::new();
     let queue = new_queue(&scratch);
     let mut bad = queue.sender().unwrap();
@@ -249,7 +246,7 @@ fn cut_lane() {
     }
 }
 
-fn listed() {
+fn who_holds_what_is_listed() {
     let scratch = Scratch::new();
     let queue = new_queue(&scratch);
     let mut sender = queue.sender().unwrap();
@@ -277,7 +274,7 @@ fn listed() {
     assert_eq!(queue.receivers().unwrap(), [entry(1, 0)]);
 }
 
-fn lane_bytes() {
+fn what_a_lane_takes_is_said() {
     let scratch = Scratch::new();
     let queue = new_queue(&scratch);
     queue.sender().unwrap().send(b"").unwrap();

@@ -17,21 +17,15 @@ fn main() -> ExitCode {
         victim(&role);
         return ExitCode::SUCCESS;
     }
-    peers::run(&[
-        (
-            "a_receiver_stopped_with_a_message_is_named",
-            receiver_with_message,
-        ),
-        (
-            "a_receiver_stopped_while_it_waits_holds_nobody_up",
-            receiver_waiting,
-        ),
-        ("a_stopped_sender_holds_nobody_up", sender_stopped),
-        ("a_sender_stopped_while_it_waits_goes_on", sender_waiting),
-        ("a_stopped_client_holds_no_desk_up", client_stopped),
-        ("a_stopped_desk_costs_a_request_its_time", desk_stopped),
-        ("forked_handles_are_refused_by_name", forked),
-        ("a_queue_removed_under_everybody_hangs_nobody", removed),
+    peers::run(peers::tests![
+        a_receiver_stopped_with_a_message_is_named,
+        a_receiver_stopped_while_it_waits_holds_nobody_up,
+        a_stopped_sender_holds_nobody_up,
+        a_sender_stopped_while_it_waits_goes_on,
+        a_stopped_client_holds_no_desk_up,
+        a_stopped_desk_costs_a_request_its_time,
+        forked_handles_are_refused_by_name,
+        a_queue_removed_under_everybody_hangs_nobody,
     ])
 }
 
@@ -130,7 +124,7 @@ fn go_on(peer: &Peer) {
     peer.signal(libc::SIGCONT);
 }
 
-fn receiver_with_message() {
+fn a_receiver_stopped_with_a_message_is_named() {
     let scratch = Scratch::new();
     let queue = new_queue(&scratch);
     let mut sender = queue.sender().unwrap();
@@ -169,7 +163,7 @@ fn receiver_with_message() {
     check(&other.receive_until(PATIENCE).unwrap(), 2);
 }
 
-fn receiver_waiting() {
+fn a_receiver_stopped_while_it_waits_holds_nobody_up() {
     let scratch = Scratch::new();
     let queue = new_queue(&scratch);
     let mut waiter = Peer::start("wait for a message", &[text(&scratch.0)]);
@@ -186,7 +180,7 @@ fn receiver_waiting() {
     assert_eq!(waiter.line(), "got it");
 }
 
-fn sender_stopped() {
+fn a_stopped_sender_holds_nobody_up() {
     let scratch = Scratch::new();
     let queue = new_queue(&scratch);
     let mut stopped = Peer::start("send", &[text(&scratch.0)]);
@@ -210,7 +204,7 @@ fn sender_stopped() {
     check(&receiver.receive_until(PATIENCE).unwrap(), 2);
 }
 
-fn sender_waiting() {
+fn a_sender_stopped_while_it_waits_goes_on() {
     let scratch = Scratch::new();
     let queue = new_queue(&scratch);
     let mut stopped = Peer::start("wait for room", &[text(&scratch.0)]);
@@ -231,7 +225,7 @@ fn sender_waiting() {
     check(&receiver.receive_until(PATIENCE).unwrap(), 2);
 }
 
-fn client_stopped() {
+fn a_stopped_client_holds_no_desk_up() {
     let scratch = Scratch::new();
     let mailbox = new_mailbox(&scratch);
     let mut client = Peer::start("ask", &[text(&scratch.0)]);
@@ -247,7 +241,7 @@ fn client_stopped() {
     assert_eq!(client.line(), "answered");
 }
 
-fn desk_stopped() {
+fn a_stopped_desk_costs_a_request_its_time() {
     let scratch = Scratch::new();
     let mailbox = new_mailbox(&scratch);
     let mut desk = Peer::start("answer", &[text(&scratch.0)]);
@@ -279,7 +273,7 @@ fn in_a_fork(child: impl FnOnce() -> bool) -> bool {
     status == 0
 }
 
-fn forked() {
+fn forked_handles_are_refused_by_name() {
     let scratch = Scratch::new();
     let queue = new_queue(&scratch);
     let mailbox = new_mailbox(&scratch);
@@ -328,7 +322,7 @@ fn forked() {
     assert_eq!((status.waiting, status.held, status.receivers), (0, 0, 1));
 }
 
-fn removed() {
+fn a_queue_removed_under_everybody_hangs_nobody() {
     let scratch = Scratch::new();
     let queue = new_queue(&scratch);
     let mailbox = new_mailbox(&scratch);

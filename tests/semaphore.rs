@@ -19,18 +19,18 @@ fn main() -> ExitCode {
         victim(&role);
         return ExitCode::SUCCESS;
     }
-    peers::run(&[
-        ("it_does_what_the_oracle_does", oracle),
-        ("what_is_refused_is_refused_with_its_numbers", refused),
-        ("a_sleeper_wakes_when_a_permit_comes_free", wakes),
-        ("permits_of_the_dead_come_back", dead_holder),
-        ("who_only_tries_gets_what_the_dead_hold", dead_and_polled),
-        ("a_stopped_waiter_is_in_nobodys_way", stopped_waiter),
-        ("a_stopped_holder_keeps_its_permit", stopped_holder),
-        ("a_try_for_many_takes_none_in_passing", in_passing),
-        ("nobody_starves", fairness),
-        ("many_at_once_are_not_snatched_away", many),
-        ("random_deaths_lose_no_permit", chaos),
+    peers::run(peers::tests![
+        it_does_what_the_oracle_does,
+        what_is_refused_is_refused_with_its_numbers,
+        a_sleeper_wakes_when_a_permit_comes_free,
+        permits_of_the_dead_come_back,
+        who_only_tries_gets_what_the_dead_hold,
+        a_stopped_waiter_is_in_nobodys_way,
+        a_stopped_holder_keeps_its_permit,
+        a_try_for_many_takes_none_in_passing,
+        nobody_starves,
+        many_at_once_are_not_snatched_away,
+        random_deaths_lose_no_permit,
     ])
 }
 
@@ -67,7 +67,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-fn oracle() {
+fn it_does_what_the_oracle_does() {
     let cases = std::env::var("PROPTEST_CASES").map_or(200, |n| n.parse().unwrap());
     let mut runner = TestRunner::new(ProptestConfig {
         cases,
@@ -133,7 +133,7 @@ fn follow(steps: &[Step]) {
     }
 }
 
-fn refused() {
+fn what_is_refused_is_refused_with_its_numbers() {
     let scratch = Scratch::new();
     let semaphore = Semaphore::builder_at(path(&scratch))
         .max_handles(2)
@@ -215,7 +215,7 @@ fn victim(role: &str) {
     }
 }
 
-fn wakes() {
+fn a_sleeper_wakes_when_a_permit_comes_free() {
     let scratch = Scratch::new();
     let semaphore = Semaphore::builder_at(path(&scratch)).create().unwrap();
     let permit = semaphore.acquire().unwrap();
@@ -227,7 +227,7 @@ fn wakes() {
     assert_eq!(semaphore.status().free, 1);
 }
 
-fn dead_holder() {
+fn permits_of_the_dead_come_back() {
     let scratch = Scratch::new();
     let semaphore = Semaphore::builder_at(path(&scratch))
         .permits(2)
@@ -293,7 +293,7 @@ const WAYS: [fn(&Semaphore) -> bool; 3] = [
     |semaphore| semaphore.acquire_until(Duration::ZERO).is_ok(),
 ];
 
-fn dead_and_polled() {
+fn who_only_tries_gets_what_the_dead_hold() {
     for way in WAYS {
         let scratch = Scratch::new();
         let builder = Semaphore::builder_at(path(&scratch)).permits(2);
@@ -314,7 +314,7 @@ fn dead_and_polled() {
     }
 }
 
-fn stopped_waiter() {
+fn a_stopped_waiter_is_in_nobodys_way() {
     let waits = [
         slipring::Strategy::Spin,
         slipring::Strategy::Yield,
@@ -365,7 +365,7 @@ fn stopped_waiter() {
     }
 }
 
-fn stopped_holder() {
+fn a_stopped_holder_keeps_its_permit() {
     let scratch = Scratch::new();
     let builder = Semaphore::builder_at(path(&scratch)).permits(2);
     let semaphore = builder.create().unwrap();
@@ -385,7 +385,7 @@ fn stopped_holder() {
 }
 
 /// Three of four permits are free all the time: trying for four is in vain, and in nobody's way.
-fn in_passing() {
+fn a_try_for_many_takes_none_in_passing() {
     let scratch = Scratch::new();
     let builder = Semaphore::builder_at(path(&scratch)).permits(4);
     let semaphore = builder.create().unwrap();
@@ -409,7 +409,7 @@ fn in_passing() {
     });
 }
 
-fn fairness() {
+fn nobody_starves() {
     let scratch = Scratch::new();
     let semaphore = Semaphore::builder_at(path(&scratch)).create().unwrap();
     let snatchers: Vec<Peer> = (0..2)
@@ -421,7 +421,7 @@ fn fairness() {
     drop(snatchers);
 }
 
-fn many() {
+fn many_at_once_are_not_snatched_away() {
     let scratch = Scratch::new();
     let semaphore = Semaphore::builder_at(path(&scratch))
         .permits(3)
@@ -486,7 +486,7 @@ fn party(semaphore: &Semaphore, books: &Books, number: usize) {
     }
 }
 
-fn chaos() {
+fn random_deaths_lose_no_permit() {
     let scratch = Scratch::new();
     let semaphore = Semaphore::builder_at(path(&scratch))
         .permits(PERMITS)

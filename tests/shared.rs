@@ -46,14 +46,14 @@ fn main() -> ExitCode {
         victim(&role);
         return ExitCode::SUCCESS;
     }
-    peers::run(&[
-        ("it_does_what_the_oracle_does", oracle),
-        ("what_is_refused_is_refused_by_name", refused),
-        ("a_panic_changes_nothing_and_is_told", panics),
-        ("a_lock_taken_during_a_panic_is_a_lock", locked_in_a_panic),
-        ("a_dead_holder_changes_nothing_and_is_told", dead_holder),
-        ("a_sleeper_wakes_for_a_change", wakes),
-        ("random_deaths_leave_whole_values", chaos),
+    peers::run(peers::tests![
+        it_does_what_the_oracle_does,
+        what_is_refused_is_refused_by_name,
+        a_panic_changes_nothing_and_is_told,
+        a_lock_taken_during_a_panic_is_a_lock,
+        a_dead_holder_changes_nothing_and_is_told,
+        a_sleeper_wakes_for_a_change,
+        random_deaths_leave_whole_values,
     ])
 }
 
@@ -97,7 +97,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-fn oracle() {
+fn it_does_what_the_oracle_does() {
     let cases = std::env::var("PROPTEST_CASES").map_or(200, |n| n.parse().unwrap());
     let mut runner = TestRunner::new(ProptestConfig {
         cases,
@@ -190,7 +190,7 @@ slipring::message! {
     }
 }
 
-fn refused() {
+fn what_is_refused_is_refused_by_name() {
     let scratch = Scratch::new();
     let builder = Shared::<Ledger>::builder_at(path(&scratch)).max_handles(2);
     let mut one = builder.create().unwrap();
@@ -219,7 +219,7 @@ fn refused() {
     Ring::remove_at(path(&scratch), false).unwrap();
 }
 
-fn panics() {
+fn a_panic_changes_nothing_and_is_told() {
     let scratch = Scratch::new();
     let mut one = create(&scratch);
     let mut two = open(&scratch);
@@ -254,7 +254,7 @@ impl Drop for Bookkeeper {
     }
 }
 
-fn locked_in_a_panic() {
+fn a_lock_taken_during_a_panic_is_a_lock() {
     let scratch = Scratch::new();
     let mut shared = create(&scratch);
     for way in 0..3 {
@@ -315,7 +315,7 @@ fn victim(role: &str) {
     }
 }
 
-fn dead_holder() {
+fn a_dead_holder_changes_nothing_and_is_told() {
     let scratch = Scratch::new();
     let mut shared = create(&scratch);
     for tries in [false, true] {
@@ -332,7 +332,7 @@ fn dead_holder() {
     }
 }
 
-fn wakes() {
+fn a_sleeper_wakes_for_a_change() {
     let scratch = Scratch::new();
     let mut shared = create(&scratch).strategy(slipring::Strategy::Park);
     let mut peer = Peer::start("add", &[text(&scratch.0)]);
@@ -376,7 +376,7 @@ fn party(shared: &mut Shared<Ledger>, directory: &Path) {
     }
 }
 
-fn chaos() {
+fn random_deaths_leave_whole_values() {
     let scratch = Scratch::new();
     let mut shared = create(&scratch);
     let books = open_books(&scratch.0);

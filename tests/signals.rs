@@ -21,14 +21,14 @@ fn main() -> ExitCode {
         victim(&role);
         return ExitCode::SUCCESS;
     }
-    peers::run(&[
-        ("it_does_what_the_oracle_does", oracle),
-        ("what_is_refused_is_refused_with_its_numbers", refused),
-        ("a_sleeper_wakes_for_its_signal", wakes),
-        ("a_handler_runs_on_a_thread_of_ours", handler),
-        ("posix_signals_do_not_end_a_wait", interrupted),
-        ("a_dead_listener_is_nobody", dead_listener),
-        ("random_deaths_lose_no_signal", chaos),
+    peers::run(peers::tests![
+        it_does_what_the_oracle_does,
+        what_is_refused_is_refused_with_its_numbers,
+        a_sleeper_wakes_for_its_signal,
+        a_handler_runs_on_a_thread_of_ours,
+        posix_signals_do_not_end_a_wait,
+        a_dead_listener_is_nobody,
+        random_deaths_lose_no_signal,
     ])
 }
 
@@ -51,7 +51,7 @@ fn open(directory: &Path) -> Signals {
 
 const NAMES: [&str; 3] = ["alpha", "beta", "gamma"];
 
-fn oracle() {
+fn it_does_what_the_oracle_does() {
     let cases = std::env::var("PROPTEST_CASES").map_or(200, |n| n.parse().unwrap());
     let mut runner = TestRunner::new(ProptestConfig {
         cases,
@@ -146,7 +146,7 @@ fn follow(steps: &[(u8, usize, u32, u64)]) {
     }
 }
 
-fn refused() {
+fn what_is_refused_is_refused_with_its_numbers() {
     let scratch = Scratch::new();
     let signals = create(&scratch);
     let mut listener = signals.listener("one").unwrap();
@@ -191,7 +191,7 @@ fn refused() {
     assert_eq!(next.try_notice(SignalSet::ALL), None);
 }
 
-fn handler() {
+fn a_handler_runs_on_a_thread_of_ours() {
     let scratch = Scratch::new();
     let signals = create(&scratch);
     let (say, heard) = std::sync::mpsc::channel();
@@ -224,7 +224,7 @@ fn handler() {
 }
 
 /// An alarm every millisecond interrupts every system call the wait makes.
-fn interrupted() {
+fn posix_signals_do_not_end_a_wait() {
     let scratch = Scratch::new();
     let signals = create(&scratch);
     extern "C" fn nothing(_: i32) {}
@@ -303,7 +303,7 @@ fn victim(role: &str) {
     }
 }
 
-fn wakes() {
+fn a_sleeper_wakes_for_its_signal() {
     let scratch = Scratch::new();
     let signals = create(&scratch);
     let mut sleeper = Peer::start("sleep", &[text(&scratch.0)]);
@@ -322,7 +322,7 @@ fn wakes() {
     sleeper.finish();
 }
 
-fn dead_listener() {
+fn a_dead_listener_is_nobody() {
     let scratch = Scratch::new();
     let signals = create(&scratch);
     let sleeper = Peer::start("sleep", &[text(&scratch.0)]);
@@ -411,7 +411,7 @@ fn send_for_ever(signals: &Signals, books: &Books, party: usize) {
     }
 }
 
-fn chaos() {
+fn random_deaths_lose_no_signal() {
     let scratch = Scratch::new();
     let _signals = create(&scratch);
     let books = open_books(&scratch.0);

@@ -17,12 +17,15 @@ fn main() -> ExitCode {
         peer(&role);
         return ExitCode::SUCCESS;
     }
-    peers::run(&[
-        ("a_long_run_that_waits", || soak(Duration::ZERO)),
-        ("a_long_run_that_evicts", || {
-            soak(Duration::from_micros(200))
-        }),
-    ])
+    peers::run(peers::tests![a_long_run_that_waits, a_long_run_that_evicts])
+}
+
+fn a_long_run_that_waits() {
+    soak(Duration::ZERO);
+}
+
+fn a_long_run_that_evicts() {
+    soak(Duration::from_micros(200));
 }
 
 /// The length of a message: 8 to 4096 bytes, mostly small.

@@ -31,17 +31,11 @@ fn main() -> ExitCode {
         peer(&role);
         return ExitCode::SUCCESS;
     }
-    peers::run(&[
-        (
-            "every_instruction_leaves_a_ring_that_goes_on",
-            every_instruction,
-        ),
-        ("a_real_kill_leaves_its_neighbours_well", real_kills),
-        ("a_frozen_peer_changes_nothing", frozen),
-        (
-            "a_kill_at_any_system_call_leaves_a_ring_or_none",
-            system_calls,
-        ),
+    peers::run(peers::tests![
+        every_instruction_leaves_a_ring_that_goes_on,
+        a_real_kill_leaves_its_neighbours_well,
+        a_frozen_peer_changes_nothing,
+        a_kill_at_any_system_call_leaves_a_ring_or_none,
     ])
 }
 
@@ -447,7 +441,7 @@ fn sleeper(scratch: &Scratch, scenario: Scenario) -> Option<Peer> {
     })
 }
 
-fn every_instruction() {
+fn every_instruction_leaves_a_ring_that_goes_on() {
     let (mut instructions, mut states) = (0, 0);
     for scenario in SCENARIOS {
         let (snapshots, steps) = snapshots(*scenario);
@@ -567,7 +561,7 @@ fn points(steps: u64) -> impl Iterator<Item = u64> {
     (0..=steps).step_by(every as usize)
 }
 
-fn real_kills() {
+fn a_real_kill_leaves_its_neighbours_well() {
     let mut kills = 0;
     for scenario in SCENARIOS {
         let steps = snapshots(*scenario).1;
@@ -667,7 +661,7 @@ enum Meanwhile {
     Kill,
 }
 
-fn frozen() {
+fn a_frozen_peer_changes_nothing() {
     let mut cases = 0;
     for name in ["publish", "batch", "receive", "receive batch"] {
         for evicts in [false, true] {
@@ -791,7 +785,7 @@ fn frozen_consumer(scenario: Scenario, point: u64, meanwhile: Meanwhile) {
 
 // --- Death at every system call of what happens in the file system.
 
-fn system_calls() {
+fn a_kill_at_any_system_call_leaves_a_ring_or_none() {
     let mut kills = 0;
     for role in ["create", "remove"] {
         for point in 0.. {

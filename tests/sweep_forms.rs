@@ -39,9 +39,9 @@ fn main() -> ExitCode {
         victim(&role, Path::new(&directory));
         return ExitCode::SUCCESS;
     }
-    peers::run(&[
-        ("short_operations_of_every_form", short),
-        ("long_operations_of_every_form", long),
+    peers::run(peers::tests![
+        short_operations_of_every_form,
+        long_operations_of_every_form,
     ])
 }
 
@@ -370,7 +370,7 @@ fn kill_at_all(scenario: Scenario, points: impl Iterator<Item = u64>) -> u64 {
     kills
 }
 
-fn short() {
+fn short_operations_of_every_form() {
     let mut kills = 0;
     for scenario in SHORT {
         let (changes, steps) = changes(*scenario);
@@ -385,7 +385,7 @@ fn short() {
     println!("  {kills} kills");
 }
 
-fn long() {
+fn long_operations_of_every_form() {
     let mut kills = 0;
     for scenario in LONG {
         let steps = length(*scenario);

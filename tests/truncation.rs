@@ -42,9 +42,9 @@ fn main() -> ExitCode {
             attached(form, Path::new(&arguments[0]));
             ExitCode::SUCCESS
         }
-        None => peers::run(&[
-            ("another_user_who_cuts_files_short_kills_no_process", cut),
-            ("a_ring_that_was_cut_short_is_the_only_one", only_one),
+        None => peers::run(peers::tests![
+            another_user_who_cuts_files_short_kills_no_process,
+            a_ring_that_was_cut_short_is_the_only_one,
         ]),
     }
 }
@@ -264,7 +264,7 @@ fn make(form: &str, path: &Path) {
     }
 }
 
-fn cut() {
+fn another_user_who_cuts_files_short_kills_no_process() {
     if !rustix::process::geteuid().is_root() {
         eprintln!("SKIPPED: only root may become another user");
         return;
@@ -298,7 +298,7 @@ fn cut() {
 }
 
 /// As [`cut`], by this user, and with the guard installed by hand.
-fn only_one() {
+fn a_ring_that_was_cut_short_is_the_only_one() {
     slipring::guard_against_truncation().unwrap();
     let scratch = Scratch::new();
     let at = |name: &str| scratch.0.join(name);

@@ -25,11 +25,11 @@ fn main() -> ExitCode {
         worker(&role);
         return ExitCode::SUCCESS;
     }
-    peers::run(&[
-        ("a_job_that_was_being_worked_on_comes_again", killed_worker),
-        ("bytes_that_do_not_fit_are_refused", refused),
-        ("bytes_that_do_not_fit_are_passed_over", passed_over),
-        ("every_form_of_a_reader_numbers_its_messages", numbered),
+    peers::run(peers::tests![
+        a_job_that_was_being_worked_on_comes_again,
+        bytes_that_do_not_fit_are_refused,
+        bytes_that_do_not_fit_are_passed_over,
+        every_form_of_a_reader_numbers_its_messages,
     ])
 }
 
@@ -61,7 +61,7 @@ fn worker(role: &str) {
 }
 
 /// Whoever comes back begins with the job that was being worked on, however it was received.
-fn killed_worker() {
+fn a_job_that_was_being_worked_on_comes_again() {
     for role in ["waits", "polls"] {
         let scratch = Scratch::new();
         let ring = Ring::builder_at(scratch.ring());
@@ -84,7 +84,7 @@ fn killed_worker() {
 }
 
 /// In a ring with a schema every way to publish takes messages of its size and no others.
-fn refused() {
+fn bytes_that_do_not_fit_are_refused() {
     for stamps in [false, true] {
         let ring = Ring::heap().schema(Job::schema()).stamps(stamps);
         let ring = ring.create().unwrap();
@@ -132,7 +132,7 @@ fn refused() {
 
 /// A producer that does not keep to the schema of its ring costs typed readers those messages, and no
 /// others.
-fn passed_over() {
+fn bytes_that_do_not_fit_are_passed_over() {
     let ring = Ring::heap().schema(Job::schema()).create().unwrap();
     let jobs = ring.typed::<Job>().unwrap();
     let mut consumer = jobs.consumer(Start::Oldest).unwrap();
@@ -184,7 +184,7 @@ fn passed_over() {
     assert!(consumer.receive().unwrap().is_none());
 }
 
-fn numbered() {
+fn every_form_of_a_reader_numbers_its_messages() {
     let ring = Ring::heap().schema(Job::schema()).create().unwrap();
     let jobs = ring.typed::<Job>().unwrap();
     let mut producer = jobs.producer().unwrap();

@@ -1,8 +1,8 @@
 //! What tests with several processes share: starting a copy of the test in a role, payloads that show
-//! when they are torn, directories that go away, and a small runner.
+//! when they are torn, directories that go away, and a runner.
 //!
-//! Such a test has no harness: its `main` is both the runner and, with a role in the environment, a
-//! peer.
+//! Such a test has a `main` of its own, which is the runner or, with a role in the environment, a peer. To
+//! `cargo test` and to other runners it is a test like others.
 #![allow(dead_code, reason = "each test uses a part of it")]
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -19,32 +19,29 @@ pub fn role() -> Option<String> {
     std::env::var(ROLE).ok()
 }
 
-/// Runs the tests whose names contain one of the arguments, or all.
-pub fn run(tests: &[(&str, fn())]) -> ExitCode {
-    let wanted: Vec<String> = std::env::args()
-        .skip(1)
-        .filter(|a| !a.starts_with('-'))
-        .collect();
-    let (mut passed, mut failed) = (0, 0);
-    for (name, test) in tests {
-        if !wanted.is_empty() && !wanted.iter().any(|w| name.contains(w.as_str())) {
-            continue;
-        }
-        let started = std::time::Instant::now();
-        let result = std::panic::catch_unwind(test);
-        println!(
-            "test {name} ... {} ({:.1} s)",
-            if result.is_ok() { "ok" } else { "FAILED" },
-            started.elapsed().as_secs_f64()
-        );
-        if result.is_ok() {
-            passed += 1;
-        } else {
-            failed += 1;
-        }
-    }
-    println!("\n{passed} passed, {failed} failed");
-    ExitCode::from(u8::from(failed > 0))
+/// The functions that are named, each as a test of its own name, for [`run`].
+macro_rules! tests {
+    ($($test:ident),* $(,)?) => {
+        vec![$((stringify!($test), $test as fn())),*]
+    };
+}
+pub(crate) use tests;
+
+/// Runs the tests that the arguments ask for, as the standard harness takes them (`--list`, `--exact`,
+/// `--skip`, a filter). One after the other and in this thread, unless `--test-threads` says otherwise: they
+/// fork, and each fills both cores.
+pub fn run(tests: Vec<(&'static str, fn())>) -> ExitCode {
+    let mut arguments = libtest_mimic::Arguments::from_args();
+    arguments.test_threads.get_or_insert(1);
+    let tests = tests.into_iter().map(|(name, test)| {
+        libtest_mimic::Trial::test(name, move || {
+            let started = std::time::Instant::now();
+            test();
+            println!("  {name}: {:.1} s", started.elapsed().as_secs_f64());
+            Ok(())
+        })
+    });
+    libtest_mimic::run(&arguments, tests.collect()).exit_code()
 }
 
 /// A process of this test; killed when dropped.
