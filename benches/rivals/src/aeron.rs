@@ -17,6 +17,7 @@ pub const CONTENDERS: [Contender; 1] = [Contender {
     name: "aeron",
     how: "IPC, exclusive publication, try_claim, poll of 1 (256 in streams), busy spin; driver in one thread that backs off, on all cores",
     threads: false,
+    capacity: true,
     // A claim takes what fits a frame of the largest unit of transfer.
     suits: |workload, size| pairs(workload, size) && size <= 32 << 10,
     open: |place| crate::boxed(Streams::open(place)),

@@ -12,6 +12,7 @@ pub const CONTENDERS: [Contender; 1] = [Contender {
     name: "crossbar",
     how: "PodBus, bounded without headroom (lossy: unbounded), publish, try_recv, busy spin",
     threads: false,
+    capacity: true,
     // It passes values by value; what is larger goes through its pool of blocks, which may lose any.
     suits: |_, size| size <= 1024,
     open: |place| match place.load.workload.fans() {

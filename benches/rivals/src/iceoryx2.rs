@@ -13,6 +13,7 @@ pub const CONTENDERS: [Contender; 1] = [Contender {
     name: "iceoryx2",
     how: "ipc service, one publisher and subscriber, no history, payloads on 64 bytes, retry until delivered (lossy: overflow), busy spin",
     threads: false,
+    capacity: true,
     suits: |_, _| true,
     open: |place| match place.load.workload.fans() {
         true => crate::boxed(Readers::open(place)),

@@ -12,6 +12,7 @@ pub const CONTENDERS: [Contender; 1] = [Contender {
     name: "ringfire",
     how: "lossless flow control (lossy: latest wins), push, recv_batch of 32 in streams, busy spin",
     threads: false,
+    capacity: true,
     suits: |_, _| true,
     open: |place| match place.load.workload.fans() {
         true => sized!(place, Readers),

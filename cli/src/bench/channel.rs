@@ -2,7 +2,7 @@
 
 use super::workload::{self, Load, Measured, Workload};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Which end of a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,7 +87,16 @@ impl Place<'_> {
     /// of two.
     pub fn slots(&self) -> u64 {
         let slot = (self.load.size as u64 + 8).next_power_of_two();
-        (self.capacity / slot).clamp(16, 1 << 20)
+        (self.capacity / slot).clamp(16, 1 << 24)
+    }
+
+    /// Files for what goes from this end to the other, and for what comes from there.
+    pub fn ways(&self) -> (PathBuf, PathBuf) {
+        let path = |name: &str| self.directory.join(name);
+        match self.end {
+            End::First => (path("forth"), path("back")),
+            End::Second => (path("back"), path("forth")),
+        }
     }
 }
 
@@ -99,6 +108,8 @@ pub struct Contender {
     pub how: &'static str,
     /// Whether its ends are two threads of the first process, because it knows no processes.
     pub threads: bool,
+    /// Whether it is as large as it is asked to be; the kernel's forms are as large as they are.
+    pub capacity: bool,
     /// Whether a workload means something for it, at this size.
     pub suits: fn(Workload, usize) -> bool,
     pub open: fn(&Place<'_>) -> io::Result<Box<dyn Opened>>,

@@ -1,10 +1,11 @@
-//! Everybody who takes part, in the order of the tables: the limits, this library, the kernel.
+//! Everybody who takes part, in the order of the tables: baselines, this library, the kernel.
 
 use super::channel::{Contender, Opened};
 use super::kernel::{Datagrams, Pipe, Queue, Unix};
+use super::limit::Limit;
 use super::queue::Queues;
-use super::raw::Slots;
 use super::ring::{Fanned, Kind, Observed, Rings};
+use super::slots::Slots;
 use super::workload::Workload;
 use std::io;
 
@@ -20,9 +21,18 @@ pub fn pairs(workload: Workload, _: usize) -> bool {
 /// The contenders of `slipring bench`.
 pub const CONTENDERS: &[Contender] = &[
     Contender {
-        name: "raw",
-        how: "a sequence word and the payload in slots of whole cache lines, nothing else",
+        name: "limit",
+        how: "no queue: sequence words and payloads packed in memory, written and read in place, nothing checked, nothing known but the number of the next message",
         threads: false,
+        capacity: true,
+        suits: pairs,
+        open: |place| boxed(Limit::open(place)),
+    },
+    Contender {
+        name: "slots",
+        how: "a baseline: a sequence word and the payload in slots of whole cache lines, both copied word by word",
+        threads: false,
+        capacity: true,
         suits: pairs,
         open: |place| boxed(Slots::open(place, false)),
     },
@@ -30,6 +40,7 @@ pub const CONTENDERS: &[Contender] = &[
         name: "futex",
         how: "the same, the receiver asleep until there is something to do",
         threads: false,
+        capacity: true,
         // A stream keeps nobody asleep.
         suits: |workload, _| matches!(workload, Workload::RoundTrip | Workload::Paced),
         open: |place| boxed(Slots::open(place, true)),
@@ -38,6 +49,7 @@ pub const CONTENDERS: &[Contender] = &[
         name: "ring",
         how: "a ring, frames on 8 bytes, single publishes, consumer, both ends spin",
         threads: false,
+        capacity: true,
         suits: |workload, size| workload.fans() || pairs(workload, size),
         open: |place| match place.load.workload.fans() {
             true => boxed(Fanned::open(place, false)),
@@ -48,6 +60,7 @@ pub const CONTENDERS: &[Contender] = &[
         name: "ring64",
         how: "the same with frames on 64 bytes",
         threads: false,
+        capacity: true,
         suits: pairs,
         open: |place| boxed(Rings::open(place, Kind::Aligned)),
     },
@@ -55,6 +68,7 @@ pub const CONTENDERS: &[Contender] = &[
         name: "batch",
         how: "a ring, frames on 8 bytes, batches of 32",
         threads: false,
+        capacity: true,
         // A batch of one is a single publish, and 32 must fit into half a ring.
         suits: |workload, size| workload == Workload::OneWay && size <= 8192,
         open: |place| boxed(Rings::open(place, Kind::Batched)),
@@ -63,6 +77,7 @@ pub const CONTENDERS: &[Contender] = &[
         name: "stamped",
         how: "a ring whose messages carry stamps and whose consumer keeps a histogram, otherwise as ring",
         threads: false,
+        capacity: true,
         suits: pairs,
         open: |place| boxed(Rings::open(place, Kind::Stamped)),
     },
@@ -70,6 +85,7 @@ pub const CONTENDERS: &[Contender] = &[
         name: "observer",
         how: "a ring, frames on 8 bytes, single publishes, observer, both ends spin",
         threads: false,
+        capacity: true,
         // A stream that nothing holds back would lose some.
         suits: |workload, _| matches!(workload, Workload::Lossy | Workload::Burst),
         open: |place| match place.load.workload.fans() {
@@ -81,6 +97,7 @@ pub const CONTENDERS: &[Contender] = &[
         name: "default",
         how: "a ring as it is by default: frames on 8 bytes, both ends spin for 20 us and then sleep",
         threads: false,
+        capacity: true,
         suits: pairs,
         open: |place| boxed(Rings::open(place, Kind::Default)),
     },
@@ -88,6 +105,7 @@ pub const CONTENDERS: &[Contender] = &[
         name: "membarrier",
         how: "the same, with the fences of those who wake left to those who sleep",
         threads: false,
+        capacity: true,
         suits: pairs,
         open: |place| boxed(Rings::open(place, Kind::Unfenced)),
     },
@@ -95,6 +113,7 @@ pub const CONTENDERS: &[Contender] = &[
         name: "park",
         how: "a ring, frames on 8 bytes, both ends asleep until there is something to do",
         threads: false,
+        capacity: true,
         suits: |workload, _| matches!(workload, Workload::RoundTrip | Workload::Paced),
         open: |place| boxed(Rings::open(place, Kind::Parked)),
     },
@@ -102,6 +121,7 @@ pub const CONTENDERS: &[Contender] = &[
         name: "queue",
         how: "a message queue, each message acknowledged, both ends spin",
         threads: false,
+        capacity: true,
         suits: pairs,
         open: |place| boxed(Queues::open(place)),
     },
@@ -109,6 +129,7 @@ pub const CONTENDERS: &[Contender] = &[
         name: "pipe",
         how: "the kernel's FIFO, blocking",
         threads: false,
+        capacity: false,
         suits: pairs,
         open: |place| boxed(Pipe::open(place)),
     },
@@ -116,6 +137,7 @@ pub const CONTENDERS: &[Contender] = &[
         name: "unix",
         how: "a Unix stream socket, blocking",
         threads: false,
+        capacity: false,
         suits: pairs,
         open: |place| boxed(Unix::open(place)),
     },
@@ -123,6 +145,7 @@ pub const CONTENDERS: &[Contender] = &[
         name: "dgram",
         how: "a Unix datagram socket each way, blocking",
         threads: false,
+        capacity: false,
         suits: pairs,
         open: |place| boxed(Datagrams::open(place)),
     },
@@ -130,6 +153,7 @@ pub const CONTENDERS: &[Contender] = &[
         name: "mq",
         how: "a POSIX message queue of ten messages, blocking",
         threads: false,
+        capacity: false,
         // The kernel allows 8 KiB without privileges.
         suits: |workload, size| pairs(workload, size) && size <= 8192,
         open: |place| boxed(Queue::open(place)),

@@ -41,7 +41,7 @@ pub struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 3)]
     rounds: usize,
     /// Contenders to run; park is a ring whose ends sleep
-    #[arg(long, value_name = "LIST", value_delimiter = ',', default_values = ["raw", "ring", "park", "pipe", "unix"])]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_values = ["limit", "ring", "park", "pipe", "unix"])]
     only: Vec<String>,
     /// Capacity of the rings
     #[arg(long, value_name = "BYTES", default_value = "4MiB", value_parser = text::bytes)]

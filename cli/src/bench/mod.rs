@@ -11,6 +11,7 @@ mod diff;
 pub mod fan;
 mod kernel;
 mod latency;
+mod limit;
 mod machine;
 mod paced;
 mod peer;
@@ -19,6 +20,7 @@ mod queue;
 mod raw;
 mod report;
 mod ring;
+mod slots;
 mod watch;
 pub mod workload;
 
@@ -43,7 +45,8 @@ every round; near and far samples are kept apart. docs/performance.md explains h
 EXAMPLES
   slipring bench
   slipring bench --sizes 64 --rounds 15 --json > result.json
-  slipring bench --only ring,raw")]
+  slipring bench --only ring,limit
+  slipring bench --capacities 256K,1M,4M,16M,64M --workloads one-way")]
 pub struct Arguments {
     #[command(subcommand)]
     verb: Option<Verb>,
@@ -56,9 +59,9 @@ pub struct Arguments {
     /// How long one throughput sample runs
     #[arg(long, value_name = "TIME", default_value = "100ms", value_parser = text::some_time)]
     sample: Duration,
-    /// Capacity of the rings; larger than both cores' private caches is fastest for streams
-    #[arg(long, value_name = "BYTES", default_value = "4MiB", value_parser = text::bytes)]
-    capacity: u64,
+    /// Capacities to try; each contender is shown at the one where it was best, --json has all of them
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_values = ["4MiB"], value_parser = text::bytes)]
+    capacities: Vec<u64>,
     /// Contenders to run; --list says who there is
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     only: Vec<String>,
@@ -165,11 +168,12 @@ pub fn run(arguments: &Arguments, suite: &Suite) -> Outcome {
         }
     }
     let largest = arguments.sizes.iter().max().copied().unwrap_or(0) as u64;
-    if !arguments.capacity.is_power_of_two() || arguments.capacity < 64 * largest.max(64) {
-        return Err(Failure::new(
-            USAGE,
-            "--capacity must be a power of two that holds at least 64 of the largest messages",
-        ));
+    let fits = |capacity: &u64| capacity.is_power_of_two() && *capacity >= 64 * largest.max(64);
+    if let Some(capacity) = arguments.capacities.iter().find(|c| !fits(c)) {
+        let text = format!(
+            "--capacities {capacity} is not possible: a capacity is a power of two that holds at least 64 of the largest messages"
+        );
+        return Err(Failure::new(USAGE, text));
     }
     let cores = machine::cores(&arguments.pin)?;
     let machine = machine::describe(&cores);
@@ -212,7 +216,12 @@ fn measure(
     report.publish_costs(ring::publish_cost(
         peer.directory(),
         &arguments.sizes,
-        arguments.capacity,
+        arguments
+            .capacities
+            .iter()
+            .copied()
+            .max()
+            .unwrap_or(4 << 20),
     )?);
     let rounds = arguments.rounds.max(1);
     for round in 0..rounds {
@@ -236,22 +245,29 @@ fn measure(
                         if means_nothing || !(contender.suits)(workload, size) {
                             continue;
                         }
-                        let request = Request {
-                            contender,
-                            load,
-                            capacity: arguments.capacity,
+                        // What has no capacity is measured once.
+                        let sizes = match contender.capacity {
+                            true => &arguments.capacities[..],
+                            false => &arguments.capacities[..1],
                         };
-                        let before = peer.probe()?;
-                        let outcome = peer.run(&request)?;
-                        let after = peer.probe()?;
-                        match outcome {
-                            Ok(measured) => report.add(Sample {
-                                request,
-                                before,
-                                after,
-                                measured,
-                            }),
-                            Err(reason) => report.absent(contender.name, &reason),
+                        for &capacity in sizes {
+                            let request = Request {
+                                contender,
+                                load,
+                                capacity,
+                            };
+                            let before = peer.probe()?;
+                            let outcome = peer.run(&request)?;
+                            let after = peer.probe()?;
+                            match outcome {
+                                Ok(measured) => report.add(Sample {
+                                    request,
+                                    before,
+                                    after,
+                                    measured,
+                                }),
+                                Err(reason) => report.absent(contender.name, &reason),
+                            }
                         }
                     }
                 }

@@ -6,7 +6,7 @@
 use super::channel::{Contender, End, Opened, Place};
 use super::machine;
 use super::paced::{hiccups, of_pairs, pairs};
-use super::raw::Shared;
+use super::raw::{Shared, PROBES, PROBE_BYTES};
 use super::watch::Watch;
 use super::workload::{Load, Measured, Workload};
 use super::Suite;
@@ -32,7 +32,15 @@ const GRACE: Duration = Duration::from_secs(60);
 pub struct Request {
     pub contender: Contender,
     pub load: Load,
+    /// Bytes of data that what is measured shall hold, if it lets itself be told.
     pub capacity: u64,
+}
+
+impl Request {
+    /// How large what is measured was asked to be; `None` where it does not let itself be asked.
+    pub fn asked(&self) -> Option<u64> {
+        self.contender.capacity.then_some(self.capacity)
+    }
 }
 
 /// The first process's hold on the second.
@@ -49,7 +57,7 @@ impl Peer {
     pub fn start(suite: &Suite, cores: &[usize]) -> Result<Self, Failure> {
         let directory = PathBuf::from(format!("/dev/shm/slipring-bench-{}", std::process::id()));
         std::fs::create_dir(&directory)?;
-        let shared = Shared::open(&directory, End::First)?;
+        let shared = Shared::open(&directory.join(PROBES), End::First, PROBE_BYTES)?;
         let mut command = Command::new(std::env::current_exe()?);
         command.args(suite.verb).arg("--peer").arg(&directory);
         if let [first, second] = cores {
@@ -304,7 +312,7 @@ fn run_in_threads(
 fn clear(directory: &Path) {
     for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
         let path = entry.path();
-        if entry.file_name() == "raw" {
+        if entry.file_name() == PROBES {
             continue;
         }
         let _ = if path.is_dir() {
@@ -318,7 +326,7 @@ fn clear(directory: &Path) {
 /// The second process.
 pub fn serve(suite: &Suite, directory: &Path, cores: &[usize]) -> Outcome {
     machine::pin(cores.get(1).copied());
-    let shared = Shared::open(directory, End::Second)?;
+    let shared = Shared::open(&directory.join(PROBES), End::Second, PROBE_BYTES)?;
     let mut out = io::stdout().lock();
     for line in io::stdin().lock().lines() {
         let told: Value = serde_json::from_str(&line?).map_err(io::Error::other)?;

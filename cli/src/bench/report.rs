@@ -107,7 +107,7 @@ impl Report {
         );
         writeln!(out, "{}", styled(BOLD, &title))?;
         for workload in Workload::ALL {
-            let rows = groups(&here, workload);
+            let rows = best(groups(&here, workload));
             if rows.is_empty() {
                 continue;
             }
@@ -116,11 +116,11 @@ impl Report {
                 Workload::Lossy => "lossy, M msg/s         missed, %     GB/s",
                 Workload::Burst => "publish beside readers, ns",
                 Workload::FanOut => "to each reader, M msg/s",
-                _ => "one way, M msg/s          x raw     GB/s",
+                _ => "one way, M msg/s        x limit     GB/s",
             };
-            writeln!(out, "  {:<10} {:>7}  {unit}", "", "size")?;
-            for group in rows {
-                self.print_row(out, &group, &here, workload)?;
+            writeln!(out, "  {:<10} {:>7} {:>5}  {unit}", "", "size", "in")?;
+            for group in &rows {
+                self.print_row(out, group, &rows, workload)?;
             }
         }
         Ok(())
@@ -130,14 +130,16 @@ impl Report {
         &self,
         out: &mut impl Write,
         group: &[&Sample],
-        all: &[&Sample],
+        rows: &[Vec<&Sample>],
         workload: Workload,
     ) -> io::Result<()> {
         let request = &group[0].request;
         let (low, mid, high) = spread(group.iter().map(|s| s.measured.nanos));
         let label = format!(
-            "  {:<10} {:>5} B",
-            request.contender.name, request.load.size
+            "  {:<10} {:>5} B {:>5}",
+            request.contender.name,
+            request.load.size,
+            request.asked().map_or("-".into(), power)
         );
         match workload {
             Workload::RoundTrip => {
@@ -181,19 +183,18 @@ impl Report {
             }
             _ => {
                 let rate = |nanos: f64| 1e3 / nanos;
-                let raw = all.iter().filter(|s| {
-                    s.request.contender.name == "raw"
-                        && s.request.load.workload == workload
-                        && s.request.load.size == request.load.size
+                let limit = rows.iter().find(|row| {
+                    row[0].request.contender.name == "limit"
+                        && row[0].request.load.size == request.load.size
                 });
-                let (_, raw, _) = spread(raw.map(|s| s.measured.nanos));
+                let limit = limit.map_or(0.0, |row| middle(row));
                 let times = if workload == Workload::Lossy {
                     let missed =
                         |m: &Measured| 100.0 * m.missed as f64 / (m.missed + m.count).max(1) as f64;
                     let (_, mid, _) = spread(group.iter().map(|s| missed(&s.measured)));
                     format!("{mid:.1}")
-                } else if raw > 0.0 {
-                    format!("{:.2}", raw / mid)
+                } else if limit > 0.0 {
+                    format!("{:.2}", limit / mid)
                 } else {
                     "-".into()
                 };
@@ -220,6 +221,7 @@ impl Report {
                     "workload": sample.request.load.workload.name(),
                     "size": sample.request.load.size,
                     "readers": sample.request.load.readers,
+                    "capacity": sample.request.asked(),
                     "state": sample.state().name(),
                     "bounce_before_ns": sample.before,
                     "bounce_after_ns": sample.after,
@@ -236,13 +238,47 @@ impl Report {
     }
 }
 
-/// The samples of one workload, by contender and size, in the order they first came.
+/// Of each contender, size and number of readers those samples in whose capacity it was best.
+fn best(groups: Vec<Vec<&Sample>>) -> Vec<Vec<&Sample>> {
+    let mut rows: Vec<Vec<&Sample>> = Vec::new();
+    for group in groups {
+        let (name, load) = (group[0].request.contender.name, group[0].request.load);
+        let same = |row: &&mut Vec<&Sample>| {
+            let request = &row[0].request;
+            (request.contender.name, request.load.size) == (name, load.size)
+                && request.load.readers == load.readers
+        };
+        match rows.iter_mut().find(same) {
+            Some(row) if middle(&group) < middle(row) => *row = group,
+            Some(_) => {}
+            None => rows.push(group),
+        }
+    }
+    rows
+}
+
+/// The median of nanoseconds.
+fn middle(group: &[&Sample]) -> f64 {
+    spread(group.iter().map(|s| s.measured.nanos)).1
+}
+
+/// Bytes, a power of two, in five characters.
+fn power(bytes: u64) -> String {
+    match bytes.trailing_zeros() {
+        20.. => format!("{}M", bytes >> 20),
+        10..20 => format!("{}K", bytes >> 10),
+        _ => bytes.to_string(),
+    }
+}
+
+/// The samples of one workload, by contender, size and capacity, in the order they first came.
 fn groups<'s>(samples: &[&'s Sample], workload: Workload) -> Vec<Vec<&'s Sample>> {
     let mut groups: Vec<Vec<&Sample>> = Vec::new();
     let same = |a: &Sample, b: &Sample| {
         a.request.load.readers == b.request.load.readers
             && a.request.contender.name == b.request.contender.name
             && a.request.load.size == b.request.load.size
+            && a.request.asked() == b.request.asked()
     };
     for sample in samples
         .iter()

@@ -26,7 +26,7 @@ fn the_bench_measures_everybody_and_checks_what_arrives() {
     ];
     let report: serde_json::Value = serde_json::from_str(&shell.ok(&arguments)).unwrap();
     let samples = report["samples"].as_array().unwrap();
-    for contender in ["raw", "ring", "ring64", "batch", "pipe", "unix"] {
+    for contender in ["limit", "slots", "ring", "ring64", "batch", "pipe", "unix"] {
         assert!(
             samples
                 .iter()
@@ -97,6 +97,54 @@ fn the_bench_measures_everybody_and_checks_what_arrives() {
     assert!(shell
         .fails(1, &["bench", "--only", "ring", "--workloads", "lossy"])
         .contains("none of the contenders takes part"));
+}
+
+#[test]
+fn capacities_are_tried_by_those_who_have_one_and_the_best_is_shown() {
+    let shell = Shell::new();
+    let out = shell.path("capacities.json");
+    let table = shell.ok(&[
+        "bench",
+        "--rounds",
+        "1",
+        "--sample",
+        "1ms",
+        "--sizes",
+        "64",
+        "--workloads",
+        "one-way",
+        "--capacities",
+        "64K,1M",
+        "--only",
+        "limit,ring,pipe",
+        "--out",
+        &out,
+    ]);
+    let text = std::fs::read_to_string(&out).unwrap();
+    let report: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let ran: Vec<(&str, Option<u64>)> = report["samples"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|sample| {
+            let contender = sample["contender"].as_str().unwrap();
+            (contender, sample["capacity"].as_u64())
+        })
+        .collect();
+    let both = [Some(64 << 10), Some(1 << 20)];
+    for contender in ["limit", "ring"] {
+        for capacity in both {
+            assert!(ran.contains(&(contender, capacity)), "{ran:?}");
+        }
+    }
+    assert!(ran.contains(&("pipe", None)), "{ran:?}");
+    assert_eq!(ran.len(), 5, "{ran:?}");
+    assert!(table.contains("64K") || table.contains("1M"), "{table}");
+    for capacities in ["100000", "4M,2K"] {
+        assert!(shell
+            .fails(2, &["bench", "--capacities", capacities])
+            .contains("is not possible"));
+    }
 }
 
 #[test]
