@@ -124,3 +124,20 @@ pub use typed::{field_text, message_text, schema_name};
 #[cfg(not(slipring_loom))]
 #[doc(hidden)]
 pub use bytemuck;
+
+/// The Rust of these pages is compiled and run with the examples of the crate.
+#[cfg(all(doctest, not(slipring_loom)))]
+mod pages {
+    #[doc = include_str!("../docs/ring.md")]
+    struct Ring;
+    #[doc = include_str!("../docs/producer.md")]
+    struct Producer;
+    #[doc = include_str!("../docs/consumer.md")]
+    struct Consumer;
+    #[doc = include_str!("../docs/typed.md")]
+    struct Typed;
+    #[doc = include_str!("../docs/waiting.md")]
+    struct Waiting;
+    #[doc = include_str!("../docs/isolated.md")]
+    struct Isolated;
+}

@@ -70,12 +70,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
     } else {
         builder.create()?
     };
-    for difference in ring.differences() {
-        eprintln!(
-            "slipring: {} exists, with another {difference}",
-            ring.path().display()
-        );
-    }
+    text::say_differences(ring.path(), ring.differences());
     println!("{}", ring.path().display());
     Ok(())
 }

@@ -44,13 +44,13 @@ struct Create {
     /// How many bytes can be under way, in each direction
     #[arg(long, value_name = "BYTES", default_value = "1MiB", value_parser = text::bytes)]
     capacity: u64,
-    /// Make one that goes both ways
+    /// Make one that goes both ways, for its owner only
     #[arg(long)]
     both_ways: bool,
-    /// Who may read, in octal: reading and writing means reading
+    /// Who may read, in octal: reading and writing means reading; with --both-ways, 0600 only
     #[arg(long, value_name = "BITS", default_value = "0600", value_parser = text::mode)]
     mode: u32,
-    /// Succeed if it exists already
+    /// Succeed if it exists already; settings that differ are told
     #[arg(long)]
     if_missing: bool,
 }
@@ -125,6 +125,7 @@ fn create(arguments: &Create) -> Outcome {
     } else {
         builder.create()?
     };
+    text::say_differences(fifo.path(), fifo.differences());
     println!("{}", fifo.path().display());
     Ok(())
 }

@@ -69,8 +69,8 @@ pub fn ls(arguments: &LsArguments) -> Outcome {
         return Ok(());
     }
     let heading = format!(
-        "{:<24} {:<9} {:>10} {:>14} {:>10} {:>8}  {}",
-        "NAME", "KIND", "CAPACITY", "PUBLISHED", "PRODUCER", "READERS", "SCHEMA"
+        "{:<24} {:<9} {:>10} {:>10} {:>14} {:>10} {:>8}  {}",
+        "NAME", "KIND", "CAPACITY", "MEMORY", "PUBLISHED", "PRODUCER", "READERS", "SCHEMA"
     );
     writeln!(out, "{}", styled(BOLD, &heading))?;
     for entry in entries {
@@ -90,10 +90,11 @@ pub fn ls(arguments: &LsArguments) -> Outcome {
         };
         writeln!(
             out,
-            "{:<24} {:<9} {:>10} {:>14} {:>10} {:>8}  {}",
+            "{:<24} {:<9} {:>10} {:>10} {:>14} {:>10} {:>8}  {}",
             entry.name,
             ring.form().name(),
-            size(ring.capacity_bytes()),
+            capacity(&ring),
+            size(ring.memory_bytes()),
             published,
             if plain { producer(&status) } else { "-" },
             status.readers.iter().filter(|reader| reader.alive).count(),
@@ -101,6 +102,14 @@ pub fn ls(arguments: &LsArguments) -> Outcome {
         )?;
     }
     Ok(())
+}
+
+/// How much can be under way, of those forms where that is a number of bytes in one place.
+fn capacity(ring: &Ring) -> String {
+    match ring.form() {
+        Form::Ring | Form::Pipe | Form::Link => size(ring.capacity_bytes()),
+        _ => "-".into(),
+    }
 }
 
 pub fn stat(arguments: &StatArguments) -> Outcome {
@@ -127,6 +136,12 @@ pub fn stat(arguments: &StatArguments) -> Outcome {
         writeln!(out, "{} {value}", styled(BOLD, &format!("{label:<14}")))
     };
     line("ring", ring.path().display().to_string())?;
+    if ring.is_removed() {
+        line(
+            "removed",
+            "meanwhile: no process can open it any more".into(),
+        )?;
+    }
     line(
         "capacity",
         format!(
@@ -323,6 +338,7 @@ fn describe(name: &str, ring: &Ring) -> Value {
         "id": format!("{:032x}", ring.id()),
         "created_ns": ring.created_ns(),
         "capacity_bytes": ring.capacity_bytes(),
+        "memory_bytes": ring.memory_bytes(),
         "max_message_bytes": ring.max_message_bytes(),
         "frame_align": ring.frame_align(),
         "max_readers": ring.max_readers(),
@@ -336,6 +352,22 @@ fn describe(name: &str, ring: &Ring) -> Value {
         "epoch_began_at": status.epoch.first_sequence,
         "producer": producer(&status),
         "producer_pid": status.producer_pid,
+        "removed": ring.is_removed(),
         "readers": readers,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_removed_meanwhile_is_shown_as_such() {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("ring");
+        let ring = Ring::builder_at(&path).create().unwrap();
+        assert_eq!(describe("ring", &ring)["removed"], false);
+        Ring::remove_at(&path, true).unwrap();
+        assert_eq!(describe("ring", &ring)["removed"], true);
+    }
 }

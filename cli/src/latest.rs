@@ -46,7 +46,7 @@ struct Create {
     /// Who may read, in octal
     #[arg(long, value_name = "BITS", default_value = "0600", value_parser = text::mode)]
     mode: u32,
-    /// Succeed if the table exists already
+    /// Succeed if the table exists already; settings that differ are told
     #[arg(long)]
     if_missing: bool,
 }
@@ -128,6 +128,7 @@ fn create(arguments: &Create) -> Outcome {
     } else {
         builder.create()?
     };
+    text::say_differences(latest.path(), latest.differences());
     println!("{}", latest.path().display());
     Ok(())
 }

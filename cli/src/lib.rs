@@ -47,6 +47,12 @@ Rings live in $SLIPRING_DIR, or in /dev/shm/slipring-UID. Wherever a NAME is exp
 begins with '/' or './' works too. A TIME is a number and a unit, ns, us, ms, s, m or h; one without a unit
 is in seconds. BYTES are a number, or one with K, M, G or T, of 1024.
 
+ENVIRONMENT
+  SLIPRING_DIR    directory of the rings
+  SLIPRING_TRUST  user ids, with commas between them, whose rings are opened too; without it only
+                  those of this user and of root are
+  NO_COLOR        no colours
+
 EXIT STATUS
   0  done                              5  no permission
   1  failed for another reason         6  a check failed (demo)

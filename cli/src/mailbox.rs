@@ -60,7 +60,7 @@ struct Create {
     /// No requests, only letters
     #[arg(long)]
     one_way: bool,
-    /// Succeed if the mailbox exists already
+    /// Succeed if the mailbox exists already; settings that differ are told
     #[arg(long)]
     if_missing: bool,
 }
@@ -185,6 +185,7 @@ fn create(arguments: &Create) -> Outcome {
     } else {
         builder.create()?
     };
+    text::say_differences(mailbox.path(), mailbox.differences());
     println!("{}", mailbox.path().display());
     Ok(())
 }

@@ -49,7 +49,7 @@ struct Create {
     /// Who may receive, in octal: writing means receiving
     #[arg(long, value_name = "BITS", default_value = "0600", value_parser = text::mode)]
     mode: u32,
-    /// Succeed if the queue exists already
+    /// Succeed if the queue exists already; settings that differ are told
     #[arg(long)]
     if_missing: bool,
 }
@@ -129,6 +129,7 @@ fn create(arguments: &Create) -> Outcome {
     } else {
         builder.create()?
     };
+    text::say_differences(queue.path(), queue.differences());
     println!("{}", queue.path().display());
     Ok(())
 }

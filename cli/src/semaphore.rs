@@ -52,7 +52,7 @@ struct Create {
     /// Who may use it, in octal
     #[arg(long, value_name = "BITS", default_value = "0600", value_parser = text::mode)]
     mode: u32,
-    /// Succeed if the semaphore exists already
+    /// Succeed if the semaphore exists already; settings that differ are told
     #[arg(long)]
     if_missing: bool,
 }
@@ -127,6 +127,7 @@ fn create(arguments: &Create) -> Outcome {
     } else {
         builder.create()?
     };
+    text::say_differences(semaphore.path(), semaphore.differences());
     println!("{}", semaphore.path().display());
     Ok(())
 }

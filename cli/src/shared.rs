@@ -49,7 +49,7 @@ struct Create {
     /// How many can have it open at once
     #[arg(long, value_name = "N", default_value_t = 32)]
     handles: u32,
-    /// Succeed if the value exists already
+    /// Succeed if the value exists already; settings that differ are told
     #[arg(long)]
     if_missing: bool,
 }
@@ -136,6 +136,7 @@ fn create(arguments: &Create) -> Outcome {
     } else {
         builder.create()?
     };
+    text::say_differences(shared.path(), shared.differences());
     println!("{}", shared.path().display());
     Ok(())
 }

@@ -45,7 +45,7 @@ struct Create {
     /// Who may take part, in octal
     #[arg(long, value_name = "BITS", default_value = "0600", value_parser = text::mode)]
     mode: u32,
-    /// Succeed if it exists already
+    /// Succeed if it exists already; settings that differ are told
     #[arg(long)]
     if_missing: bool,
 }
@@ -124,6 +124,7 @@ fn create(arguments: &Create) -> Outcome {
     } else {
         builder.create()?
     };
+    text::say_differences(signals.path(), signals.differences());
     println!("{}", signals.path().display());
     Ok(())
 }

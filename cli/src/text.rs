@@ -1,9 +1,9 @@
 //! Small things that several verbs read and print: names, sizes, times, counts.
 
 use crate::failure::{Failure, PATHS, USAGE};
-use slipring::{Builder, Form, OpenError, Ring};
+use slipring::{Builder, Difference, Form, OpenError, Ring};
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// A ring as named on the command line: a name, or a path that begins with `/` or `.`.
@@ -67,6 +67,14 @@ pub fn missing_directory() {
     if std::env::var_os("SLIPRING_DIR").is_some() && !directory.exists() {
         let shown = directory.display();
         eprintln!("slipring: there is no directory {shown} yet; check SLIPRING_DIR");
+    }
+}
+
+/// Says in what something that existed differs from what was asked for.
+pub fn say_differences(path: &Path, differences: &[Difference]) {
+    for difference in differences {
+        let shown = path.display();
+        eprintln!("slipring: {shown} exists, with another {difference}");
     }
 }
 

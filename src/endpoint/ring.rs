@@ -18,8 +18,8 @@ use crate::ring::gate::{is_evicted, EXPELLED};
 use crate::ring::tenure::read_name;
 use crate::ring::Start;
 use crate::segment::{
-    self, Canary, CursorName, Files, Held, Location, Locks, MappingOptions, OpenError, RemoveError,
-    Role, Segment, Trouble,
+    self, bytes_inside, Canary, CursorName, Files, Held, Location, Locks, MappingOptions,
+    OpenError, RemoveError, Role, Segment, Trouble,
 };
 use crate::sync::Ordering::Relaxed;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -382,10 +382,17 @@ impl Ring {
         self.description().geometry.capacity
     }
 
-    /// Bytes of memory it takes in all: data, index and administration.
+    /// Bytes of memory it takes in all: data, index and administration, and as much for each ring inside it, as
+    /// the lanes of a queue, the letters and replies of a mailbox, or the way back of a link. Looks for those in
+    /// its directory, and counts the ones that are there during the call.
     pub fn memory_bytes(&self) -> u64 {
         let geometry = self.description().geometry;
-        geometry.stream_bytes() + geometry.control_bytes()
+        let own = geometry.stream_bytes() + geometry.control_bytes();
+        let named = self.segment.files().is_some_and(|files| files.named);
+        match Location::at(self.path()) {
+            Ok(location) if named && !self.is_removed() => own + bytes_inside(&location),
+            _ => own,
+        }
     }
 
     /// The largest message, in bytes.

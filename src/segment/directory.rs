@@ -254,6 +254,24 @@ pub(super) fn descendants(location: &Location) -> Vec<Location> {
     found
 }
 
+/// The bytes of a ring's files, without those of the rings inside it.
+pub(super) fn bytes_of(directory: &OwnedFd) -> u64 {
+    let size = |name: &str| fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW).ok();
+    let sizes = [STREAM, CONTROL].into_iter().filter_map(size);
+    sizes
+        .map(|stat| u64::try_from(stat.st_size).unwrap_or(0))
+        .sum()
+}
+
+/// The bytes of the rings inside a ring. What cannot be looked at counts nothing.
+pub fn bytes_inside(location: &Location) -> u64 {
+    let bytes = |inner: &Location| {
+        let parent = open_parent(inner).ok()?;
+        Some(bytes_of(&open_directory(&parent, inner.name()).ok()?))
+    };
+    descendants(location).iter().filter_map(bytes).sum()
+}
+
 /// What a directory holds, in order.
 pub(super) fn names_in(directory: &OwnedFd) -> Result<Vec<String>, Errno> {
     let mut names = Vec::new();

@@ -52,7 +52,7 @@ pub use {
     access::Access,
     attach::{Files, MappingOptions, Segment, Trouble},
     create::{create, Created, Plan},
-    directory::{children, list, open, random, Listing},
+    directory::{bytes_inside, children, list, open, random, Listing},
     error::{CreateError, OpenError, RemoveError},
     fork::Canary,
     guard::install as guard_against_truncation,

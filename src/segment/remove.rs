@@ -5,8 +5,8 @@
 
 use super::attach::Segment;
 use super::directory::{
-    descendants, names_in, open, open_directory, open_lock, open_parent, random, unmapped, CONTROL,
-    LOCK, MISSING, STREAM,
+    bytes_inside, bytes_of, descendants, names_in, open, open_directory, open_lock, open_parent,
+    random, unmapped, CONTROL, LOCK, MISSING, STREAM,
 };
 use super::error::{OpenError, RemoveError};
 use super::lock::{Held, Locks, Role};
@@ -170,15 +170,7 @@ pub fn damaged(location: &Location, error: &OpenError) -> Option<u64> {
         return None;
     }
     claim(location).ok()?;
-    let size = |name: &str| fs::statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW);
-    let sizes = [STREAM, CONTROL]
-        .into_iter()
-        .filter_map(|name| size(name).ok());
-    Some(
-        sizes
-            .map(|stat| u64::try_from(stat.st_size).unwrap_or(0))
-            .sum(),
-    )
+    Some(bytes_of(&directory) + bytes_inside(location))
 }
 
 /// Makes sure that no process is attached, and takes the cleaner's lock for as long as the result lives: a

@@ -3,7 +3,7 @@
 mod machine;
 
 use crate::clean;
-use crate::text::{size, styled, BOLD, GREEN, RED};
+use crate::text::{self, size, styled, BOLD, GREEN, RED};
 use crate::Outcome;
 use serde_json::{json, Value};
 use std::io::Write;
@@ -61,6 +61,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
     // What 'clean' would remove: what is idle, or belongs to other users, is nothing to fix.
     leftovers.retain(clean::is_over);
     let rings = slipring::list()?;
+    text::missing_directory();
     let mut out = std::io::stdout().lock();
     if arguments.json {
         let checks: Vec<Value> = checks

@@ -551,3 +551,118 @@ fn a_conversation_ends_when_both_inputs_have_ended() {
         assert_eq!(heard_back.read_line(&mut line).unwrap(), 0, "{line}");
     }
 }
+
+/// What `create --if-missing` says of something that exists with other settings.
+#[test]
+fn every_form_that_exists_says_in_what_it_differs() {
+    let shell = Shell::new();
+    for (verb, made, asked, expected) in [
+        (
+            &["create"][..],
+            "--capacity=64K",
+            "--capacity=128K",
+            "capacity: 65536, not 131072",
+        ),
+        (
+            &["queue", "create"],
+            "--depth=64",
+            "--depth=256",
+            "depth: 64, not 256",
+        ),
+        (
+            &["mailbox", "create"],
+            "--depth=64",
+            "--depth=256",
+            "depth: 64, not 256",
+        ),
+        (
+            &["latest", "create"],
+            "--mode=0600",
+            "--mode=0640",
+            "mode: 0600, not 0640",
+        ),
+        (
+            &["fifo", "create"],
+            "--capacity=64K",
+            "--capacity=128K",
+            "capacity: 65536, not 131072",
+        ),
+        (
+            &["shared", "create"],
+            "--handles=4",
+            "--handles=8",
+            "handles: 4, not 8",
+        ),
+        (
+            &["sem", "create"],
+            "--handles=2",
+            "--handles=3",
+            "handles: 2, not 3",
+        ),
+        (
+            &["signal", "create"],
+            "--mode=0600",
+            "--mode=0660",
+            "mode: 0600, not 0660",
+        ),
+    ] {
+        let name = verb[0];
+        let arguments = |setting| [verb, &[name, setting, "--if-missing"]].concat();
+        let errors = |setting| {
+            let output = shell.run(&arguments(setting));
+            assert!(output.status.success(), "{name}: {output:?}");
+            String::from_utf8(output.stderr).unwrap()
+        };
+        assert_eq!(errors(made), "", "{name}");
+        assert_eq!(errors(made), "", "{name}: the same again");
+        let path = shell.directory.path().join(name);
+        let expected = format!(
+            "slipring: {} exists, with another {expected}\n",
+            path.display()
+        );
+        assert_eq!(errors(asked), expected);
+    }
+}
+
+#[test]
+fn the_memory_of_a_queue_is_that_of_its_lanes_too() {
+    let shell = Shell::new();
+    shell.ok(&["queue", "create", "jobs", "--depth", "64"]);
+    let listed = |name: &str| {
+        let list: serde_json::Value = serde_json::from_str(&shell.ok(&["ls", "--json"])).unwrap();
+        let entry = list.as_array().unwrap().iter().find(|e| e["name"] == name);
+        entry.unwrap()["memory_bytes"].as_u64().unwrap()
+    };
+    let on_disk = |name: &str| {
+        let mut folders = vec![shell.directory.path().join(name)];
+        let mut bytes = 0;
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
+                match entry.file_type().unwrap().is_dir() {
+                    true => folders.push(entry.path()),
+                    false => bytes += entry.metadata().unwrap().len(),
+                }
+            }
+        }
+        bytes
+    };
+    let empty = listed("jobs");
+    assert_eq!(empty, on_disk("jobs"));
+    shell.ok(&["queue", "send", "jobs", "x"]);
+    shell.ok(&["queue", "send", "jobs", "x", "-p", "7"]);
+    let full = listed("jobs");
+    assert_eq!(full, on_disk("jobs"));
+    assert!(full > empty + 2 * 64 * 1024, "{empty}, {full}");
+
+    shell.ok(&["mailbox", "create", "drop", "--depth", "64"]);
+    shell.ok(&["mailbox", "send", "drop", "x"]);
+    assert_eq!(listed("drop"), on_disk("drop"));
+    let table = shell.ok(&["ls"]);
+    let row = table.lines().find(|line| line.starts_with("jobs"));
+    let words: Vec<&str> = row.unwrap().split_whitespace().collect();
+    assert_eq!(words[1..3], ["queue", "-"], "{table}");
+    // What clean would free is that, too.
+    let shown = shell.run(&["clean", "--all"]);
+    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+    assert!(shown.contains(&words[3..5].join(" ")), "{shown}{table}");
+}

@@ -729,3 +729,21 @@ fn a_reader_of_a_removed_ring_ends_with_a_status_of_its_own() {
         shell.ok(&["rm", "gone"]);
     }
 }
+
+#[test]
+fn a_directory_that_is_not_there_is_said_by_those_who_look_into_it() {
+    let shell = Shell::new();
+    let typo = shell.directory.path().join("typo");
+    for verb in ["ls", "clean", "doctor"] {
+        let output = shell
+            .command(&[verb])
+            .env("SLIPRING_DIR", &typo)
+            .output()
+            .unwrap();
+        let errors = String::from_utf8(output.stderr).unwrap();
+        let expected = format!("there is no directory {}", typo.display());
+        assert!(errors.contains(&expected), "{verb}: {errors:?}");
+        let there = shell.run(&[verb]);
+        assert!(!String::from_utf8_lossy(&there.stderr).contains("there is no directory"));
+    }
+}

@@ -330,7 +330,7 @@ fn the_first_signal_ends_whatever_waits() {
         (&["fifo", "connect", "chat"], b""),
         (&["share", &socket], b""),
         (&["pipe", "--", "cat"], b""),
-        (&["bench", "--sizes", "8", "--time", "600s"], b""),
+        (&["bench", "--sizes", "8", "--sample", "600s"], b""),
     ];
     for (arguments, input) in cases {
         for signal in ENDING {
