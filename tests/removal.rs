@@ -417,6 +417,59 @@ fn every_wait_ends_when_its_object_is_removed_and_made_again() {
     });
 }
 
+/// A removal takes the name first and the files later. Between the two, handles that open what lies beside
+/// their files are told as afterwards.
+#[test]
+fn an_object_without_a_name_is_removed_to_those_that_need_it() {
+    type Step = fn(&Path) -> Attempt;
+    let steps: &[(&str, Step)] = &[
+        ("the first send", |path| {
+            let queue = Queue::builder_at(path).create().unwrap();
+            let mut sender = queue.sender().unwrap();
+            attempt(move || sender.send(b"x"))
+        }),
+        ("the first of another priority", |path| {
+            let queue = Queue::builder_at(path).create().unwrap();
+            let mut sender = queue.sender().unwrap();
+            sender.send(b"x").unwrap();
+            attempt(move || sender.send_with_priority(b"x", 1))
+        }),
+        ("a sender, then its first send", |path| {
+            let queue = Queue::builder_at(path).create().unwrap();
+            Box::new(move || match queue.sender() {
+                Ok(mut sender) => outcome(sender.try_send(b"x")),
+                Err(error) => outcome::<(), _>(Err(error)),
+            })
+        }),
+        ("a receiver that meets a lane", |path| {
+            let queue = Queue::builder_at(path).create().unwrap();
+            let mut receiver = queue.receiver().unwrap();
+            queue.sender().unwrap().send(b"x").unwrap();
+            attempt(move || receiver.receive_until(PATIENCE).map(|_| ()))
+        }),
+        ("the first request", |path| {
+            let mailbox = Mailbox::builder_at(path).create().unwrap();
+            let mut client = mailbox.client("me").unwrap();
+            attempt(move || client.request(b"x", ONCE).map(|_| ()))
+        }),
+        ("another client", |path| {
+            let mailbox = Mailbox::builder_at(path).create().unwrap();
+            attempt(move || mailbox.client("me").map(|_| ()))
+        }),
+        ("a named pipe of two ways", |path| {
+            let fifo = fifo(path, true);
+            attempt(move || fifo.connect_until(ONCE).map(|_| ()))
+        }),
+    ];
+    for (who, step) in steps {
+        let scratch = scratch();
+        let path = scratch.path().join("x");
+        let call = step(&path);
+        std::fs::rename(&path, scratch.path().join(".x.half")).unwrap();
+        assert_removed(who, &call());
+    }
+}
+
 #[test]
 fn readers_get_everything_before_they_are_told() {
     let scratch = scratch();

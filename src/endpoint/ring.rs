@@ -628,7 +628,19 @@ impl Ring {
     /// Why attaching to something beside the files of this ring failed: the ring was removed, or else
     /// `error`.
     pub(crate) fn explain(&self, error: AttachError) -> AttachError {
-        self.undisturbed().err().unwrap_or(error)
+        match self.undisturbed() {
+            Err(trouble) => trouble,
+            Ok(()) if self.is_unnamed() => AttachError::Removed {
+                path: self.path().to_owned(),
+            },
+            Ok(()) => error,
+        }
+    }
+
+    /// Returns `true` if nothing can be opened beside the files of this ring any more. That is so before
+    /// [`is_removed`](Self::is_removed): a removal takes the name first and the files later.
+    pub(crate) fn is_unnamed(&self) -> bool {
+        self.is_removed() || !self.segment.is_in_place()
     }
 
     /// That what was just opened beside the files of this ring belongs to it, and not to another one

@@ -444,7 +444,8 @@ impl Receiver {
                 Err(_) if self.queue.is_removed() => {}
                 Err(error) => {
                     if self.unopened.insert(number) {
-                        self.report(error);
+                        let unnamed = self.queue.ring.is_unnamed();
+                        self.report(if unnamed { TakeError::Removed } else { error });
                     }
                 }
             }

@@ -247,7 +247,7 @@ impl Sender {
         self.open_any(priority).map_err(|error| match error {
             // A lane that is missing may be missing because the whole queue is.
             SendError::Attach(error) => queue.ring.explain(error).into(),
-            SendError::Create(_) if queue.is_removed() => SendError::Removed,
+            SendError::Create(_) if queue.ring.is_unnamed() => SendError::Removed,
             error => error,
         })
     }
