@@ -3,7 +3,8 @@
 //! Each operation runs in a process of its own, one instruction at a time, some dozens of times; what is
 //! printed is the mean, less the loop around it. Beside it: locked instructions, full fences, system
 //! calls, and readings of the clock, whose own instructions are the kernel's and are not counted. The figures are compared with those in `benches/instructions.txt`, and the run fails if one has
-//! grown by more than a fiftieth, or gained a lock, a fence, a call or a reading. What has grown is counted
+//! grown by more than a fiftieth, or gained a lock, a fence, a call or a reading, and if a claim takes more than
+//! a publish, or a typed publish more than one of bytes. What has grown is counted
 //! twice more, and the least counts: now and then an operation asks something because time has passed, and
 //! under the tracer more time passes. `SLIPRING_COUNT=accept` writes the figures down instead; say in the
 //! commit why they grew.
@@ -13,6 +14,11 @@
 #![allow(missing_docs, reason = "a program")]
 
 #[path = "../tests/peers/mod.rs"]
+#[allow(
+    unused_macros,
+    unused_imports,
+    reason = "this program has operations in place of tests"
+)]
 mod peers;
 #[path = "../tests/tracee/mod.rs"]
 mod tracee;
@@ -64,6 +70,12 @@ const OPERATIONS: &[&str] = &[
     "publish 64 in a batch of 1",
     "publish 8 of 64 in a batch",
     "claim and commit 64",
+    "publish 64 just written",
+    "claim 64, written in place",
+    "publish 64 just written, heap",
+    "claim 64, written apart, heap",
+    "publish 64 just written, stamped",
+    "claim 64, written apart, stamped",
     "typed publish 64",
     "consumer receives 64",
     "consumer receives 1024",
@@ -82,6 +94,21 @@ const OPERATIONS: &[&str] = &[
     "newest value of 64 is set",
     "newest value of 64 is read",
     "shared value of 64 is changed",
+];
+
+/// What may never take more than what, within what is forgiven: a message that is claimed, written and committed, and the same one
+/// written and then published.
+const AT_MOST: &[(&str, &str)] = &[
+    ("claim 64, written in place", "publish 64 just written"),
+    (
+        "claim 64, written apart, heap",
+        "publish 64 just written, heap",
+    ),
+    (
+        "claim 64, written apart, stamped",
+        "publish 64 just written, stamped",
+    ),
+    ("typed publish 64", "publish 64"),
 ];
 
 slipring::message! {
@@ -309,6 +336,16 @@ fn written_down(circumstances: &str) -> Option<BTreeMap<String, Count>> {
 
 fn judge(before: &BTreeMap<String, Count>, counts: &BTreeMap<String, Count>) -> ExitCode {
     let mut grown = 0;
+    for (less, more) in AT_MOST {
+        let [Some(less_count), Some(more_count)] = [less, more].map(|name| counts.get(*name))
+        else {
+            continue;
+        };
+        if less_count.has_grown_from(more_count) {
+            println!("{less}: more than {more}\n  {less_count}\n  {more_count}");
+            grown += 1;
+        }
+    }
     for (name, count) in counts {
         let Some(before) = before.get(name) else {
             println!("{name}: not in {}", file().display());
@@ -509,6 +546,15 @@ fn publishing(operation: &str) {
             claim.copy_from_slice(black_box(&message));
             black_box(claim.commit());
         }),
+        written if written.contains("written") => {
+            drop(to);
+            let ring = match written.rsplit(", ").next() {
+                Some("heap") => Ring::heap().create().expect("memory"),
+                Some("stamped") => Ring::anonymous().stamps(true).create().expect("memory"),
+                _ => ring,
+            };
+            writing(producer(&ring), written.starts_with("claim"));
+        }
         "typed publish 64" => {
             drop(to);
             let ring = Ring::anonymous()
@@ -523,6 +569,29 @@ fn publishing(operation: &str) {
             times(|| use_up(to.publish(black_box(&Line { words: [7; 8] }))));
         }
         _ => publish(Vec::new()),
+    }
+}
+
+/// A message that is written word by word, and at once, or then, published.
+fn writing(mut to: Producer, in_place: bool) {
+    fn write(message: &mut [u8]) {
+        let number = black_box(7u64).to_le_bytes();
+        message
+            .chunks_exact_mut(8)
+            .for_each(|word| word.copy_from_slice(&number));
+    }
+    let mut message = [0; 64];
+    if in_place {
+        times(|| {
+            let mut claim = to.claim(64).expect("nobody gates");
+            write(black_box(&mut claim[..]));
+            black_box(claim.commit());
+        });
+    } else {
+        times(|| {
+            write(black_box(&mut message));
+            use_up(to.publish(black_box(&message)));
+        });
     }
 }
 

@@ -6,7 +6,6 @@
 use super::error::{PublishError, TryPublishError};
 use super::producer::Producer;
 use crate::ring::producer::Batch;
-use crate::segment::Order;
 use crate::wait::Deadline;
 
 /// Space for one message, written in place. Made by [`Producer::claim`].
@@ -21,22 +20,28 @@ pub struct Claim<'p> {
     payload: u64,
     len: usize,
     in_place: bool,
+    /// Bytes in front of it, where it is written apart.
+    prefix: usize,
 }
 
 impl<'p> Claim<'p> {
     #[inline(always)]
     pub(super) fn new(producer: &'p mut Producer, payload: u64, len: usize) -> Self {
         // The first is known here where the short way was gone.
-        let stamped = producer.special && producer.stamped;
-        let in_place = producer.core.memory().lends() && !stamped;
+        let prefix = match producer.special {
+            true => producer.prefix(),
+            false => 0,
+        };
+        let in_place = producer.core.memory().lends() && prefix == 0;
         if !in_place {
-            producer.clear_scratch(len + producer.prefix());
+            producer.provide_scratch(len + prefix);
         }
         Self {
             producer,
             payload,
             len,
             in_place,
+            prefix,
         }
     }
 
@@ -59,15 +64,20 @@ impl<'p> Claim<'p> {
     }
 
     #[inline(always)]
-    fn commit_some(self, mut len: usize) -> u64 {
-        if !self.in_place {
-            len += self.producer.prefix();
-            self.producer.stamp_scratch();
-            let words = self.producer.core.memory().words();
-            words.copy_in(self.payload, &self.producer.scratch[..len], Order::Up);
-        }
-        let sequence = self.producer.core.commit_claim(len as u32);
-        self.producer.ring_data();
+    fn commit_some(self, len: usize) -> u64 {
+        let Self {
+            producer, prefix, ..
+        } = self;
+        let sequence = if self.in_place {
+            producer.core.commit_claim(len as u32)
+        } else {
+            if prefix != 0 {
+                producer.stamp_scratch();
+            }
+            let bytes = producer.scratch.get(..prefix + len);
+            producer.core.commit_copy(bytes.unwrap_or_default())
+        };
+        producer.ring_data();
         sequence
     }
 }
@@ -83,7 +93,11 @@ impl core::ops::Deref for Claim<'_> {
             // `deref_mut` writes it, and that needs `self` exclusively too.
             unsafe { words.bytes(self.payload, self.len) }
         } else {
-            &self.producer.scratch[self.producer.prefix()..]
+            let bytes = self
+                .producer
+                .scratch
+                .get(self.prefix..self.prefix + self.len);
+            bytes.unwrap_or_default()
         }
     }
 }
@@ -97,8 +111,9 @@ impl core::ops::DerefMut for Claim<'_> {
             // other user may write it (`lends`), so no other reference to these bytes exists.
             unsafe { words.bytes_mut(self.payload, self.len) }
         } else {
-            let prefix = self.producer.prefix();
-            &mut self.producer.scratch[prefix..]
+            let range = self.prefix..self.prefix + self.len;
+            let bytes = self.producer.scratch.get_mut(range);
+            bytes.unwrap_or_default()
         }
     }
 }

@@ -472,17 +472,28 @@ impl Producer {
         }
     }
 
-    /// Makes the place where a claim is written that cannot be written in place.
+    /// Makes sure of the place where a claim is written that cannot be written in place. What an earlier claim
+    /// left there stays.
+    #[inline(always)]
+    pub(super) fn provide_scratch(&mut self, len: usize) {
+        if self.scratch.len() < len {
+            self.grow_scratch(len);
+        }
+    }
+
     #[cold]
-    pub(super) fn clear_scratch(&mut self, len: usize) {
-        self.scratch.clear();
+    #[inline(never)]
+    fn grow_scratch(&mut self, len: usize) {
         self.scratch.resize(len, 0);
     }
 
-    /// Writes the stamp of what is about to be committed, where messages have one.
+    /// Writes the stamp of what is about to be committed.
+    #[cold]
+    #[inline(never)]
     pub(super) fn stamp_scratch(&mut self) {
-        let prefix = self.prefix();
-        self.scratch[..prefix].copy_from_slice(&now().to_le_bytes()[..prefix]);
+        if let Some(stamp) = self.scratch.first_chunk_mut::<STAMP>() {
+            *stamp = now().to_le_bytes();
+        }
     }
 
     /// Begins a batch: messages that become visible together, or not at all.

@@ -11,7 +11,7 @@ use super::recover::{index_rest, left};
 use super::{Boundary, Corrupt};
 use crate::layout::frame::{CommitWord, WORD};
 use crate::layout::lines::{ProducerState, RowState};
-use crate::segment::{Memory, Order, Words};
+use crate::segment::{is_short, Memory, Order, Words};
 use crate::sync::{ord, Ordering::Relaxed};
 use std::collections::VecDeque;
 
@@ -165,15 +165,37 @@ impl Producer {
     /// Writes and commits one message, if that goes the short way; its sequence.
     #[inline(always)]
     pub fn publish_near(&mut self, payload: &[u8]) -> Option<u64> {
+        let end = self.end_near(&self.batch(), payload.len())?;
+        Some(self.publish_to(payload, end))
+    }
+
+    /// Writes and commits one message for which there is room up to `end`; its sequence.
+    #[inline(always)]
+    fn publish_to(&mut self, payload: &[u8], end: u64) -> u64 {
+        if !is_short(payload.len()) {
+            return self.publish_to_by_call(payload, end);
+        }
         let mut batch = self.batch();
-        let end = self.end_near(&batch, payload.len())?;
-        // `stage_near` and `commit` with one look for where the words are: behind the copy the compiler
-        // would look again.
+        // `stage` and `commit` with one look for where the words are: behind the copy the compiler would look
+        // again.
+        let words = self.memory.words();
+        words.copy_short_in(batch.next.position + WORD, payload);
+        let sequence = stage_copied(words, &mut batch, payload.len(), end);
+        reveal(words, &batch);
+        (self.position, self.sequence) = (batch.next.position, batch.next.sequence);
+        sequence
+    }
+
+    /// As [`publish_to`](Self::publish_to), of a payload that is copied by a call. All of it out of line: with a
+    /// call in its middle, the short way would keep its values in memory.
+    #[inline(never)]
+    fn publish_to_by_call(&mut self, payload: &[u8], end: u64) -> u64 {
+        let mut batch = self.batch();
         let words = self.memory.words();
         let sequence = stage(words, &mut batch, payload, end, self.order);
         reveal(words, &batch);
         (self.position, self.sequence) = (batch.next.position, batch.next.sequence);
-        Some(sequence)
+        sequence
     }
 
     /// Writes and commits one message; its sequence on success.
@@ -200,6 +222,9 @@ impl Producer {
 
     /// Makes room for a message of `len` bytes; the position of its payload.
     pub fn try_claim(&mut self, len: usize) -> Result<u64, Refused> {
+        if let Some(payload) = self.claim_near(len) {
+            return Ok(payload);
+        }
         let mut batch = self.batch();
         self.try_room(&mut batch, len)?;
         self.soft_limit = self.soft_limit_at(self.position);
@@ -210,6 +235,13 @@ impl Producer {
     #[inline(never)]
     pub fn try_room(&mut self, batch: &mut Batch, len: usize) -> Result<(), Refused> {
         self.make_room(batch, len).map(|_end| ())
+    }
+
+    /// Commits the claimed message, which lies elsewhere: these bytes, at most as many as were claimed.
+    #[inline(always)]
+    pub fn commit_copy(&mut self, payload: &[u8]) -> u64 {
+        let end = self.position + self.memory.geometry().frame(payload.len() as u64);
+        self.publish_to(payload, end)
     }
 
     /// Commits the claimed message with its first `len` bytes, at most what was claimed.
@@ -371,11 +403,17 @@ impl Producer {
 /// Writes a message for which there is room up to `end`, and the word behind it.
 #[inline(always)]
 fn stage(words: Words<'_>, batch: &mut Batch, payload: &[u8], end: u64, order: Order) -> u64 {
+    words.copy_in(batch.next.position + WORD, payload, order);
+    stage_copied(words, batch, payload.len(), end)
+}
+
+/// As [`stage`], of a message of `len` bytes whose payload is written.
+#[inline(always)]
+fn stage_copied(words: Words<'_>, batch: &mut Batch, len: usize, end: u64) -> u64 {
     let at = batch.next;
     let next = at.sequence.wrapping_add(1);
-    words.copy_in(at.position + WORD, payload, order);
     disarm(words, end, next);
-    let word = CommitWord::message(payload.len() as u32, at.sequence);
+    let word = CommitWord::message(len as u32, at.sequence);
     if batch.empty {
         (batch.word, batch.empty) = (word.raw(), false);
     } else {

@@ -5,8 +5,8 @@
 //! that the protocol grants exclusive bytes.
 #![allow(unsafe_code, reason = "overlays shared structs on raw memory")]
 
-use super::copy::{copy_fresh_words, copy_words, Wide};
-use super::order::Order;
+use super::copy::{copy_fresh_words, copy_short_words, copy_words, Wide};
+use super::order::{is_short, Order};
 use super::region::Region;
 use crate::layout::description::Description;
 use crate::layout::frame::WORD;
@@ -378,6 +378,18 @@ impl<'m> Words<'m> {
             } else {
                 copy_ragged(to, payload, self.wide, order);
             }
+        }
+    }
+
+    /// As [`copy_in`](Self::copy_in), of a payload of which [`is_short`] holds; does nothing with another.
+    #[inline(always)]
+    pub fn copy_short_in(self, position: u64, payload: &[u8]) {
+        if !is_short(payload.len()) {
+            return;
+        }
+        if let Some(to) = self.range(position, payload.len()) {
+            // SAFETY: as in `copy_in`.
+            unsafe { copy_short_words(to.as_ptr(), payload.as_ptr(), payload.len(), self.wide) }
         }
     }
 

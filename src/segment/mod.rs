@@ -12,7 +12,7 @@ mod adopted;
 #[cfg(not(slipring_loom))]
 mod attach;
 #[cfg(not(slipring_loom))]
-mod copy;
+pub mod copy;
 #[cfg(not(slipring_loom))]
 mod create;
 #[cfg(not(slipring_loom))]
@@ -65,7 +65,7 @@ pub use {
 };
 
 mod order;
-pub use order::Order;
+pub use order::{is_short, Order};
 
 #[cfg(slipring_loom)]
 mod model;

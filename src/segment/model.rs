@@ -2,7 +2,7 @@
 //!
 //! Layer 2. No bytes to overlay, no files, no unsafe code: copies are word by word, always.
 
-use super::Order;
+use super::order::{is_short, Order};
 use crate::layout::geometry::Geometry;
 use crate::layout::lines::{ControlPage, IndexEntry, ProducerPage, Row};
 use crate::sync::{AtomicU64, Ordering};
@@ -125,6 +125,13 @@ impl<'m> Words<'m> {
             word[..bytes.len()].copy_from_slice(bytes);
             self.at(position + 8 * at as u64)
                 .store(u64::from_le_bytes(word), Ordering::Relaxed);
+        }
+    }
+
+    /// The same, of a payload of which [`is_short`] holds; does nothing with another.
+    pub fn copy_short_in(self, position: u64, payload: &[u8]) {
+        if is_short(payload.len()) {
+            self.copy_in(position, payload, Order::Up);
         }
     }
 

@@ -1,6 +1,7 @@
-//! In which order large copies are stored.
+//! What callers say and ask about copies: in which order large ones are stored, and which are short.
 //!
-//! Layer 2. A matter of caches alone: readers are promised nothing about a payload before its commit word.
+//! Layer 2. A matter of caches and of calls alone: readers are promised nothing about a payload before its
+//! commit word.
 
 /// In which order a copy of more than a few lines is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,4 +11,27 @@ pub enum Order {
     /// Downwards. The line that readers poll is taken from them last, when all that it waits for is there, and
     /// no line is asked for that is not needed yet.
     Down,
+}
+
+/// Payload bytes up to which a copy of whole words is in line.
+const SHORT: usize = 128;
+
+/// Whether a payload of so many bytes is whole words, at least one, and few enough to be copied in line.
+#[inline(always)]
+pub const fn is_short(bytes: usize) -> bool {
+    // One test for all three.
+    bytes.wrapping_sub(8) & !(SHORT - 8) == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_is_one_to_sixteen_words() {
+        for bytes in (0..300).chain([usize::MAX - 7, usize::MAX]) {
+            let expected = bytes % 8 == 0 && (8..=SHORT).contains(&bytes);
+            assert_eq!(is_short(bytes), expected, "{bytes}");
+        }
+    }
 }

@@ -11,6 +11,7 @@ use crate::endpoint::{
 use crate::ring::Start;
 use crate::segment::OpenError;
 use crate::wait::Deadline;
+use core::fmt;
 use core::marker::PhantomData;
 use core::ops::Deref;
 
@@ -43,7 +44,7 @@ pub struct TypedObserver<T> {
     message: PhantomData<fn() -> T>,
 }
 
-/// One message of a typed ring. Dropping it gives its space back to the producer, and acknowledges it
+/// One message of a typed ring, in place. Dropping it gives its space back to the producer, and acknowledges it
 /// where the consumer is durable: a process that dies before gets it again.
 ///
 /// ```
@@ -63,13 +64,42 @@ pub struct TypedObserver<T> {
 /// drop(job);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug)]
 pub struct TypedMessage<'c, T> {
-    value: T,
+    /// Its bytes are those of a `T`: [`TypedMessage::new`] has looked.
     guard: Message<'c>,
+    message: PhantomData<fn() -> T>,
 }
 
-impl<T: Copy> TypedMessage<'_, T> {
+impl<'c, T: Plain> TypedMessage<'c, T> {
+    /// The value stays where it is: positions and private copies are aligned to eight.
+    const ALIGNED: () = assert!(
+        align_of::<T>() <= 8,
+        "a message has fields of at most eight bytes"
+    );
+
+    #[inline(always)]
+    fn new(guard: Message<'c>) -> Result<Self, Unfit> {
+        let () = Self::ALIGNED;
+        if guard.len() != size_of::<T>() {
+            return Err(Unfit::new::<T>(guard.len(), guard.sequence()));
+        }
+        Ok(Self {
+            guard,
+            message: PhantomData,
+        })
+    }
+}
+
+impl<T: Plain + fmt::Debug> fmt::Debug for TypedMessage<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TypedMessage")
+            .field("value", &**self)
+            .field("sequence", &self.sequence())
+            .finish()
+    }
+}
+
+impl<T: Plain> TypedMessage<'_, T> {
     /// Number of the message.
     #[inline]
     pub fn sequence(&self) -> u64 {
@@ -79,16 +109,16 @@ impl<T: Copy> TypedMessage<'_, T> {
     /// The value. The message is given back, and acknowledged, by this.
     #[inline]
     pub fn into_value(self) -> T {
-        self.value
+        *self
     }
 }
 
-impl<T> Deref for TypedMessage<'_, T> {
+impl<T: Plain> Deref for TypedMessage<'_, T> {
     type Target = T;
 
     #[inline(always)]
     fn deref(&self) -> &T {
-        &self.value
+        bytemuck::from_bytes(&self.guard)
     }
 }
 
@@ -256,13 +286,20 @@ struct Unfit {
     expected: u32,
 }
 
+impl Unfit {
+    #[cold]
+    fn new<T>(len: usize, sequence: u64) -> Self {
+        Self {
+            sequence,
+            len: len as u32,
+            expected: size_of::<T>() as u32,
+        }
+    }
+}
+
 #[inline(always)]
 fn decode<T: Plain>(bytes: &[u8], sequence: u64) -> Result<T, Unfit> {
-    bytemuck::try_pod_read_unaligned(bytes).map_err(|_| Unfit {
-        sequence,
-        len: bytes.len() as u32,
-        expected: size_of::<T>() as u32,
-    })
+    bytemuck::try_pod_read_unaligned(bytes).map_err(|_| Unfit::new::<T>(bytes.len(), sequence))
 }
 
 macro_rules! from_unfit {
@@ -325,7 +362,7 @@ impl<T: Plain> TypedConsumer<T> {
     ///
     /// # Errors
     /// As [`Consumer::receive`], and [`ReceiveError::WrongSize`].
-    #[inline]
+    #[inline(always)]
     pub fn receive(&mut self) -> Result<Option<TypedMessage<'_, T>>, ReceiveError> {
         self.receive_until(Deadline::NEVER)
     }
@@ -334,17 +371,14 @@ impl<T: Plain> TypedConsumer<T> {
     ///
     /// # Errors
     /// As [`Consumer::receive_until`], and [`ReceiveError::WrongSize`].
-    #[inline]
+    #[inline(always)]
     pub fn receive_until(
         &mut self,
         deadline: impl Into<Deadline>,
     ) -> Result<Option<TypedMessage<'_, T>>, ReceiveError> {
         match self.inner.receive_until(deadline)? {
             None => Ok(None),
-            Some(guard) => Ok(Some(TypedMessage {
-                value: decode(&guard, guard.sequence())?,
-                guard,
-            })),
+            Some(guard) => Ok(Some(TypedMessage::new(guard)?)),
         }
     }
 
@@ -352,13 +386,9 @@ impl<T: Plain> TypedConsumer<T> {
     ///
     /// # Errors
     /// As [`Consumer::try_receive`], and [`TryReceiveError::WrongSize`].
-    #[inline]
+    #[inline(always)]
     pub fn try_receive(&mut self) -> Result<TypedMessage<'_, T>, TryReceiveError> {
-        let guard = self.inner.try_receive()?;
-        Ok(TypedMessage {
-            value: decode(&guard, guard.sequence())?,
-            guard,
-        })
+        Ok(TypedMessage::new(self.inner.try_receive()?)?)
     }
 
     /// As [`Consumer::next_sequence`].
