@@ -1,13 +1,18 @@
 //! Aeron through its C client: an exclusive publication and a subscription each way, over a media driver
 //! that runs for as long as the sample does.
+//!
+//! Set as its authors advise where there are no cores to spare: one thread for the whole driver, and no thread for
+//! the conductor of a client, which its user calls instead.
 
 use rusteron_client::{
     Aeron, AeronContext, AeronExclusivePublication, AeronOfferError, AeronSubscription, Handlers,
 };
+use rusteron_media_driver::bindings::aeron_threading_mode_enum::AERON_THREADING_MODE_SHARED;
 use rusteron_media_driver::{AeronDriver, AeronDriverContext, EmbeddedMediaDriver};
 use rustix::thread::{sched_getaffinity, sched_setaffinity, CpuSet};
 use slipring_cli::bench::channel::{Channel, Contender, End, Place};
 use slipring_cli::bench::contenders::pairs;
+use slipring_cli::bench::message::Source;
 use std::ffi::CString;
 use std::hint::spin_loop;
 use std::io;
@@ -15,7 +20,7 @@ use std::time::Duration;
 
 pub const CONTENDERS: [Contender; 1] = [Contender {
     name: "aeron",
-    how: "IPC, exclusive publication, try_claim, poll of 1 (256 in streams), busy spin; driver in one thread that backs off, on all cores",
+    how: "IPC, exclusive publication, try_claim, poll of 1 (256 in streams), busy spin, each client runs its own conductor; media driver SHARED, one more thread on all cores that sleeps a millisecond",
     threads: false,
     capacity: true,
     // A claim takes what fits a frame of the largest unit of transfer.
@@ -27,7 +32,7 @@ struct Streams {
     publication: AeronExclusivePublication,
     subscription: AeronSubscription,
     // Dropped in this order: the driver outlives its client.
-    _client: Aeron,
+    client: Aeron,
     _driver: Option<EmbeddedMediaDriver>,
 }
 
@@ -45,6 +50,15 @@ fn drive(directory: &CString) -> io::Result<EmbeddedMediaDriver> {
     context.set_dir(directory).map_err(other)?;
     context.set_dir_delete_on_start(true).map_err(other)?;
     context.set_dir_delete_on_shutdown(true).map_err(other)?;
+    context
+        .set_threading_mode(AERON_THREADING_MODE_SHARED)
+        .map_err(other)?;
+    context
+        .set_shared_idle_strategy(c"sleep-ns")
+        .map_err(other)?;
+    context
+        .set_shared_idle_strategy_init_args(c"1ms")
+        .map_err(other)?;
     let mine = sched_getaffinity(None)?;
     let mut everywhere = CpuSet::new();
     for core in 0..CpuSet::MAX_CPU {
@@ -65,6 +79,9 @@ impl Streams {
         };
         let context = AeronContext::new().map_err(other)?;
         context.set_dir(&directory).map_err(other)?;
+        context
+            .set_use_conductor_agent_invoker(true)
+            .map_err(other)?;
         let client = Aeron::new(&context).map_err(other)?;
         client.start().map_err(other)?;
         // The publisher may be half a term ahead.
@@ -86,22 +103,55 @@ impl Streams {
         Ok(Self {
             publication,
             subscription,
-            _client: client,
+            client,
             _driver: driver,
         })
     }
 }
 
+/// A client's conductor hears of new publications and says that the client lives. Whoever waits calls it, in one of
+/// so many turns.
+const CONDUCT_EVERY: u32 = 1024;
+
+/// Waits, turn by turn.
+struct Patience<'c> {
+    client: &'c Aeron,
+    turns: u32,
+}
+
+impl<'c> Patience<'c> {
+    fn new(client: &'c Aeron) -> Self {
+        Self { client, turns: 0 }
+    }
+
+    #[inline(always)]
+    fn turn(&mut self) -> io::Result<()> {
+        self.turns += 1;
+        if self.turns.is_multiple_of(CONDUCT_EVERY) {
+            self.client.main_do_work().map_err(other)?;
+        }
+        spin_loop();
+        Ok(())
+    }
+}
+
+/// Claims room for a message and has it written there.
 #[inline(always)]
-fn put(publication: &AeronExclusivePublication, message: &[u8]) -> io::Result<()> {
+fn put(
+    client: &Aeron,
+    publication: &AeronExclusivePublication,
+    size: usize,
+    write: impl FnOnce(&mut [u8]),
+) -> io::Result<()> {
+    let mut patience = Patience::new(client);
     loop {
-        match publication.try_claim_owned(message.len()) {
+        match publication.try_claim_owned(size) {
             Ok(mut claim) => {
-                claim.data().copy_from_slice(message);
+                write(claim.data());
                 claim.commit().map_err(other)?;
                 return Ok(());
             }
-            Err(error) if retry(&error) => spin_loop(),
+            Err(error) if retry(&error) => patience.turn()?,
             Err(error) => return Err(other(error)),
         }
     }
@@ -113,7 +163,12 @@ fn retry(error: &AeronOfferError) -> bool {
 
 /// Shows one message.
 #[inline(always)]
-fn take_one<R>(subscription: &AeronSubscription, show: impl FnOnce(&[u8]) -> R) -> io::Result<R> {
+fn take_one<R>(
+    client: &Aeron,
+    subscription: &AeronSubscription,
+    show: impl FnOnce(&[u8]) -> R,
+) -> io::Result<R> {
+    let mut patience = Patience::new(client);
     let (mut show, mut shown) = (Some(show), None);
     loop {
         let fragment = |bytes: &[u8], _| {
@@ -125,13 +180,14 @@ fn take_one<R>(subscription: &AeronSubscription, show: impl FnOnce(&[u8]) -> R) 
         if let Some(shown) = shown.take() {
             return Ok(shown);
         }
-        spin_loop();
+        patience.turn()?;
     }
 }
 
 impl Channel for Streams {
     fn start(&mut self) -> io::Result<()> {
         while !self.publication.is_connected() || !self.subscription.is_connected() {
+            self.client.main_do_work().map_err(other)?;
             std::thread::yield_now();
         }
         Ok(())
@@ -139,28 +195,43 @@ impl Channel for Streams {
 
     #[inline(always)]
     fn send(&mut self, message: &[u8]) -> io::Result<()> {
-        put(&self.publication, message)
+        let write = |place: &mut [u8]| place.copy_from_slice(message);
+        put(&self.client, &self.publication, message.len(), write)
+    }
+
+    #[inline(always)]
+    fn send_many(&mut self, count: usize, source: &mut impl Source) -> io::Result<()> {
+        let size = source.size();
+        for _ in 0..count {
+            let write = |place: &mut [u8]| source.write(place);
+            put(&self.client, &self.publication, size, write)?;
+        }
+        // A sender that never waits has to call it too.
+        self.client.main_do_work().map_err(other)?;
+        Ok(())
     }
 
     #[inline(always)]
     fn receive<R>(&mut self, show: impl FnOnce(&[u8]) -> R) -> io::Result<R> {
-        take_one(&self.subscription, show)
+        take_one(&self.client, &self.subscription, show)
     }
 
     #[inline(always)]
     fn echo(&mut self, last: impl FnOnce(&[u8]) -> bool) -> io::Result<bool> {
-        let publication = &self.publication;
-        take_one(&self.subscription, |bytes| {
+        let (client, publication) = (&self.client, &self.publication);
+        take_one(client, &self.subscription, |bytes| {
             if last(bytes) {
                 return Ok(false);
             }
-            put(publication, bytes).map(|()| true)
+            let write = |place: &mut [u8]| place.copy_from_slice(bytes);
+            put(client, publication, bytes.len(), write).map(|()| true)
         })?
     }
 
     #[inline(always)]
     fn receive_many(&mut self, mut show: impl FnMut(&[u8]) -> bool) -> io::Result<()> {
         let mut over = false;
+        let mut patience = Patience::new(&self.client);
         while !over {
             let fragment = |bytes: &[u8], _| {
                 if !over {
@@ -168,7 +239,7 @@ impl Channel for Streams {
                 }
             };
             if self.subscription.poll_fn(fragment, 256).map_err(other)? == 0 {
-                spin_loop();
+                patience.turn()?;
             }
         }
         Ok(())

@@ -1,17 +1,24 @@
 //! iceoryx2: publish and subscribe, one service each way, payloads in place.
+//!
+//! Unsafe, because a loan is memory without a value, which its user says that it has written.
+#![allow(
+    unsafe_code,
+    reason = "loans are written and then declared initialized"
+)]
 
 use iceoryx2::port::publisher::Publisher;
 use iceoryx2::port::subscriber::Subscriber;
 use iceoryx2::prelude::*;
 use slipring_cli::bench::channel::{Channel, Contender, End, Place};
 use slipring_cli::bench::fan::{Fan, Fanning};
+use slipring_cli::bench::message::Source;
 use slipring_cli::bench::workload::Workload;
 use std::hint::spin_loop;
 use std::io;
 
 pub const CONTENDERS: [Contender; 1] = [Contender {
     name: "iceoryx2",
-    how: "ipc service, one publisher and subscriber, no history, payloads on 64 bytes, retry until delivered (lossy: overflow), busy spin",
+    how: "ipc service, one publisher and subscriber, no history, payloads on 64 bytes made in loans, retry until delivered (lossy: overflow), busy spin",
     threads: false,
     capacity: true,
     suits: |_, _| true,
@@ -22,8 +29,8 @@ pub const CONTENDERS: [Contender; 1] = [Contender {
 }];
 
 struct Services {
-    publisher: Publisher<ipc::Service, [u8], ()>,
-    subscriber: Subscriber<ipc::Service, [u8], ()>,
+    publisher: Publisher<ipc::Service, [u64], ()>,
+    subscriber: Subscriber<ipc::Service, [u64], ()>,
     _node: Node<ipc::Service>,
 }
 
@@ -44,13 +51,12 @@ impl Services {
         let service = |way: &str| {
             let name = format!("{tag}/{way}");
             node.service_builder(&name.as_str().try_into().map_err(other)?)
-                .publish_subscribe::<[u8]>()
+                .publish_subscribe::<[u64]>()
                 .payload_alignment(Alignment::new(64).ok_or(io::ErrorKind::InvalidInput)?)
                 .history_size(0)
                 .max_publishers(1)
                 .max_subscribers(1)
-                // More is slower here, and a slot is an offset and a payload elsewhere.
-                .subscriber_max_buffer_size(place.slots().min(4096) as usize)
+                .subscriber_max_buffer_size(place.slots() as usize)
                 .enable_safe_overflow(lossy)
                 .open_or_create()
                 .map_err(other)
@@ -61,7 +67,7 @@ impl Services {
         };
         let publisher = out
             .publisher_builder()
-            .initial_max_slice_len(place.load.size)
+            .initial_max_slice_len(place.load.size / 8)
             .backpressure_strategy(BackpressureStrategy::RetryUntilDelivered)
             .create()
             .map_err(other)?;
@@ -74,24 +80,52 @@ impl Services {
     }
 }
 
+/// Sends a message that lies elsewhere.
 #[inline(always)]
-fn put(publisher: &Publisher<ipc::Service, [u8], ()>, message: &[u8]) -> io::Result<()> {
-    let sample = publisher.loan_slice_uninit(message.len()).map_err(other)?;
-    sample.write_from_slice(message).send().map_err(other)?;
+fn put(publisher: &Publisher<ipc::Service, [u64], ()>, words: &[u64]) -> io::Result<()> {
+    let sample = publisher.loan_slice_uninit(words.len()).map_err(other)?;
+    sample.write_from_slice(words).send().map_err(other)?;
     Ok(())
+}
+
+/// Sends the next message of a source, made in a loan.
+#[inline(always)]
+fn put_next(
+    publisher: &Publisher<ipc::Service, [u64], ()>,
+    source: &mut impl Source,
+) -> io::Result<()> {
+    let loan = publisher.loan_slice_uninit(source.size() / 8);
+    let mut sample = loan.map_err(other)?;
+    source.write_words(sample.payload_mut());
+    // SAFETY: `write_words` has written every word.
+    let sample = unsafe { sample.assume_init() };
+    sample.send().map_err(other)?;
+    Ok(())
+}
+
+fn words(message: &[u8]) -> io::Result<&[u64]> {
+    bytemuck::try_cast_slice(message).map_err(|error| io::Error::other(error.to_string()))
 }
 
 impl Channel for Services {
     #[inline(always)]
     fn send(&mut self, message: &[u8]) -> io::Result<()> {
-        put(&self.publisher, message)
+        put(&self.publisher, words(message)?)
+    }
+
+    #[inline(always)]
+    fn send_many(&mut self, count: usize, source: &mut impl Source) -> io::Result<()> {
+        for _ in 0..count {
+            put_next(&self.publisher, source)?;
+        }
+        Ok(())
     }
 
     #[inline(always)]
     fn receive<R>(&mut self, show: impl FnOnce(&[u8]) -> R) -> io::Result<R> {
         loop {
             if let Some(sample) = self.subscriber.receive().map_err(other)? {
-                return Ok(show(sample.payload()));
+                return Ok(show(bytemuck::cast_slice(sample.payload())));
             }
             spin_loop();
         }
@@ -101,7 +135,7 @@ impl Channel for Services {
     fn echo(&mut self, last: impl FnOnce(&[u8]) -> bool) -> io::Result<bool> {
         loop {
             if let Some(sample) = self.subscriber.receive().map_err(other)? {
-                let goes_on = !last(sample.payload());
+                let goes_on = !last(bytemuck::cast_slice(sample.payload()));
                 if goes_on {
                     put(&self.publisher, sample.payload())?;
                 }
@@ -114,8 +148,8 @@ impl Channel for Services {
 
 /// One service: its publisher at the first end, subscribers at the second.
 struct Readers {
-    publisher: Option<Publisher<ipc::Service, [u8], ()>>,
-    subscribers: Vec<Subscriber<ipc::Service, [u8], ()>>,
+    publisher: Option<Publisher<ipc::Service, [u64], ()>>,
+    subscribers: Vec<Subscriber<ipc::Service, [u64], ()>>,
     _node: Node<ipc::Service>,
 }
 
@@ -131,12 +165,12 @@ impl Readers {
         let name = format!("{tag}/fan");
         let service = node
             .service_builder(&name.as_str().try_into().map_err(other)?)
-            .publish_subscribe::<[u8]>()
+            .publish_subscribe::<[u64]>()
             .payload_alignment(Alignment::new(64).ok_or(io::ErrorKind::InvalidInput)?)
             .history_size(0)
             .max_publishers(1)
             .max_subscribers(place.load.readers.max(1))
-            .subscriber_max_buffer_size(place.slots().min(4096) as usize)
+            .subscriber_max_buffer_size(place.slots() as usize)
             .enable_safe_overflow(false)
             .open_or_create()
             .map_err(other)?;
@@ -145,7 +179,7 @@ impl Readers {
             End::First => {
                 let builder = service
                     .publisher_builder()
-                    .initial_max_slice_len(place.load.size)
+                    .initial_max_slice_len(place.load.size / 8)
                     .backpressure_strategy(BackpressureStrategy::RetryUntilDelivered);
                 publisher = Some(builder.create().map_err(other)?);
             }
@@ -167,14 +201,20 @@ impl Fan for Readers {
     #[inline(always)]
     fn publish(&mut self, message: &[u8]) -> io::Result<()> {
         let publisher = self.publisher.as_ref().ok_or(io::ErrorKind::NotConnected)?;
-        put(publisher, message)
+        put(publisher, words(message)?)
+    }
+
+    #[inline(always)]
+    fn publish_next(&mut self, source: &mut impl Source) -> io::Result<()> {
+        let publisher = self.publisher.as_ref().ok_or(io::ErrorKind::NotConnected)?;
+        put_next(publisher, source)
     }
 
     #[inline(always)]
     fn poll(&mut self, reader: usize, mut show: impl FnMut(&[u8])) -> io::Result<()> {
         for _ in 0..256 {
             match self.subscribers[reader].receive().map_err(other)? {
-                Some(sample) => show(sample.payload()),
+                Some(sample) => show(bytemuck::cast_slice(sample.payload())),
                 None => break,
             }
         }

@@ -7,12 +7,13 @@ use disruptor::{
 };
 use slipring_cli::bench::channel::{Channel, Contender, End, Place};
 use slipring_cli::bench::contenders::pairs;
+use slipring_cli::bench::message::Source;
 use std::any::Any;
 use std::hint::spin_loop;
 use std::io;
 use std::sync::Mutex;
 
-pub const CONTENDERS: [Contender; 3] = [
+pub const CONTENDERS: [Contender; 5] = [
     Contender {
         name: "rtrb",
         how: "two threads; push, pop, read_chunk in streams, busy spin",
@@ -22,12 +23,28 @@ pub const CONTENDERS: [Contender; 3] = [
         open: |place| sized!(place, Rtrb),
     },
     Contender {
+        name: "rtrb32",
+        how: "the same, write_chunk_uninit of 32",
+        threads: true,
+        capacity: true,
+        suits: |workload, size| workload.streams() && size <= 8192,
+        open: |place| sized!(place, RtrbChunks, 16, 32, 64, 256, 1024),
+    },
+    Contender {
         name: "disruptor",
-        how: "two threads; single producer, publish, event poller in batches, busy spin",
+        how: "two threads; single producer, publish in place, event poller in batches, busy spin",
         threads: true,
         capacity: true,
         suits: pairs,
         open: |place| sized!(place, Disruptor),
+    },
+    Contender {
+        name: "disruptor32",
+        how: "the same, batch_publish of 32",
+        threads: true,
+        capacity: true,
+        suits: |workload, size| workload.streams() && size <= 8192,
+        open: |place| sized!(place, Disruptors, 16, 32, 64, 256, 1024),
     },
     Contender {
         name: "crossbeam",
@@ -59,6 +76,9 @@ fn share<T: Send + 'static>(place: &Place<'_>, both: impl FnOnce() -> (T, T)) ->
         }
     }
 }
+
+/// How many at once, where that is asked for.
+const BATCH: usize = 32;
 
 struct Rtrb<const N: usize> {
     out: rtrb::Producer<[u64; N]>,
@@ -148,6 +168,60 @@ impl<const N: usize> Channel for Rtrb<N> {
     }
 }
 
+/// Those that write in chunks.
+struct RtrbChunks<const N: usize>(Rtrb<N>);
+
+impl<const N: usize> RtrbChunks<N> {
+    fn open(place: &Place<'_>) -> io::Result<Self> {
+        Rtrb::open(place).map(Self)
+    }
+}
+
+impl<const N: usize> Channel for RtrbChunks<N> {
+    #[inline(always)]
+    fn send(&mut self, message: &[u8]) -> io::Result<()> {
+        self.0.send(message)
+    }
+
+    #[inline(always)]
+    fn send_many(&mut self, count: usize, source: &mut impl Source) -> io::Result<()> {
+        let mut left = count;
+        while left > 0 {
+            let Ok(chunk) = self.0.out.write_chunk_uninit(left.min(BATCH)) else {
+                spin_loop();
+                continue;
+            };
+            let mut wrong = None;
+            left -= chunk.fill_from_iter(std::iter::from_fn(|| match of_bytes(source.next()) {
+                Ok(item) => Some(*item),
+                Err(error) => {
+                    wrong = Some(error);
+                    None
+                }
+            }));
+            if let Some(error) = wrong {
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn receive<R>(&mut self, show: impl FnOnce(&[u8]) -> R) -> io::Result<R> {
+        self.0.receive(show)
+    }
+
+    #[inline(always)]
+    fn echo(&mut self, last: impl FnOnce(&[u8]) -> bool) -> io::Result<bool> {
+        self.0.echo(last)
+    }
+
+    #[inline(always)]
+    fn receive_many(&mut self, show: impl FnMut(&[u8]) -> bool) -> io::Result<()> {
+        self.0.receive_many(show)
+    }
+}
+
 struct Event<const N: usize>([u64; N]);
 
 type Poller<const N: usize> = EventPoller<Event<N>, SingleProducerBarrier>;
@@ -214,6 +288,15 @@ impl<const N: usize> Channel for Disruptor<N> {
     }
 
     #[inline(always)]
+    fn send_many(&mut self, count: usize, source: &mut impl Source) -> io::Result<()> {
+        for _ in 0..count {
+            let write = |event: &mut Event<N>| source.write(bytemuck::bytes_of_mut(&mut event.0));
+            self.out.publish(write);
+        }
+        Ok(())
+    }
+
+    #[inline(always)]
     fn receive<R>(&mut self, show: impl FnOnce(&[u8]) -> R) -> io::Result<R> {
         take_one(&mut self.inward, |item| show(bytemuck::bytes_of(item)))
     }
@@ -245,6 +328,51 @@ impl<const N: usize> Channel for Disruptor<N> {
                 Err(Polling::Shutdown) => return Err(gone()),
             }
         }
+    }
+}
+
+/// Those that publish in batches.
+struct Disruptors<const N: usize>(Disruptor<N>);
+
+impl<const N: usize> Disruptors<N> {
+    fn open(place: &Place<'_>) -> io::Result<Self> {
+        Disruptor::open(place).map(Self)
+    }
+}
+
+impl<const N: usize> Channel for Disruptors<N> {
+    #[inline(always)]
+    fn send(&mut self, message: &[u8]) -> io::Result<()> {
+        self.0.send(message)
+    }
+
+    #[inline(always)]
+    fn send_many(&mut self, count: usize, source: &mut impl Source) -> io::Result<()> {
+        for start in (0..count).step_by(BATCH) {
+            self.0
+                .out
+                .batch_publish(BATCH.min(count - start), |events| {
+                    for event in events {
+                        source.write(bytemuck::bytes_of_mut(&mut event.0));
+                    }
+                });
+        }
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn receive<R>(&mut self, show: impl FnOnce(&[u8]) -> R) -> io::Result<R> {
+        self.0.receive(show)
+    }
+
+    #[inline(always)]
+    fn echo(&mut self, last: impl FnOnce(&[u8]) -> bool) -> io::Result<bool> {
+        self.0.echo(last)
+    }
+
+    #[inline(always)]
+    fn receive_many(&mut self, show: impl FnMut(&[u8]) -> bool) -> io::Result<()> {
+        self.0.receive_many(show)
     }
 }
 

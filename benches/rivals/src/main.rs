@@ -6,11 +6,17 @@
 
 #[cfg(feature = "aeron")]
 mod aeron;
+mod bcast;
 mod crossbar;
 #[cfg(feature = "iceoryx2")]
 mod iceoryx2;
+mod ipc_channel;
 mod local;
+mod lossy;
+mod outcry;
 mod ringfire;
+#[cfg(feature = "seqlock")]
+mod seqlock;
 #[cfg(feature = "tachyon")]
 mod tachyon;
 mod words;
@@ -29,10 +35,15 @@ fn main() -> ExitCode {
     let mut contenders: Vec<Contender> = CONTENDERS.to_vec();
     #[cfg(feature = "aeron")]
     contenders.extend(aeron::CONTENDERS);
+    contenders.extend(bcast::CONTENDERS);
     contenders.extend(crossbar::CONTENDERS);
     #[cfg(feature = "iceoryx2")]
     contenders.extend(iceoryx2::CONTENDERS);
+    contenders.extend(ipc_channel::CONTENDERS);
+    contenders.extend(outcry::CONTENDERS);
     contenders.extend(ringfire::CONTENDERS);
+    #[cfg(feature = "seqlock")]
+    contenders.extend(seqlock::CONTENDERS);
     #[cfg(feature = "tachyon")]
     contenders.extend(tachyon::CONTENDERS);
     contenders.extend(local::CONTENDERS);

@@ -4,13 +4,14 @@ use crate::{sized, words::of_bytes};
 use ringfire::{FlowControl, RingConsumer, RingProducer, RingProducerBuilder};
 use slipring_cli::bench::channel::{Channel, Contender, End, Place};
 use slipring_cli::bench::fan::{Fan, Fanning};
+use slipring_cli::bench::message::Source;
 use slipring_cli::bench::workload::Workload;
 use std::hint::spin_loop;
 use std::io;
 
-pub const CONTENDERS: [Contender; 1] = [Contender {
+pub const CONTENDERS: [Contender; 2] = [Contender {
     name: "ringfire",
-    how: "lossless flow control (lossy: latest wins), push, recv_batch of 32 in streams, busy spin",
+    how: "lossless flow control (lossy: latest wins), push from where messages lie, recv_batch of 32 in streams, busy spin",
     threads: false,
     capacity: true,
     suits: |_, _| true,
@@ -18,6 +19,13 @@ pub const CONTENDERS: [Contender; 1] = [Contender {
         true => sized!(place, Readers),
         false => sized!(place, Rings),
     },
+}, Contender {
+    name: "ringfire32",
+    how: "the same, push_batch of 32",
+    threads: false,
+    capacity: true,
+    suits: |workload, size| workload.streams() && size <= 8192,
+    open: |place| sized!(place, Batches, 16, 32, 64, 256, 1024),
 }];
 
 const BATCH: usize = 32;
@@ -112,6 +120,59 @@ impl<const N: usize> Channel for Rings<N> {
                 spin_loop();
             }
         }
+    }
+}
+
+/// Rings that are given 32 messages at once, made in the array that is handed over.
+struct Batches<const N: usize> {
+    rings: Rings<N>,
+    outgoing: [[u64; N]; BATCH],
+}
+
+impl<const N: usize> Batches<N> {
+    fn open(place: &Place<'_>) -> io::Result<Self> {
+        Ok(Self {
+            rings: Rings::open(place)?,
+            outgoing: [[0; N]; BATCH],
+        })
+    }
+}
+
+impl<const N: usize> Channel for Batches<N> {
+    fn start(&mut self) -> io::Result<()> {
+        self.rings.start()
+    }
+
+    #[inline(always)]
+    fn send(&mut self, message: &[u8]) -> io::Result<()> {
+        self.rings.send(message)
+    }
+
+    #[inline(always)]
+    fn send_many(&mut self, count: usize, source: &mut impl Source) -> io::Result<()> {
+        for start in (0..count).step_by(BATCH) {
+            let items = &mut self.outgoing[..BATCH.min(count - start)];
+            for item in &mut *items {
+                source.write(bytemuck::bytes_of_mut(item));
+            }
+            self.rings.producer.push_batch(items);
+        }
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn receive<R>(&mut self, show: impl FnOnce(&[u8]) -> R) -> io::Result<R> {
+        self.rings.receive(show)
+    }
+
+    #[inline(always)]
+    fn echo(&mut self, last: impl FnOnce(&[u8]) -> bool) -> io::Result<bool> {
+        self.rings.echo(last)
+    }
+
+    #[inline(always)]
+    fn receive_many(&mut self, show: impl FnMut(&[u8]) -> bool) -> io::Result<()> {
+        self.rings.receive_many(show)
     }
 }
 

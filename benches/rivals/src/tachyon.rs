@@ -2,7 +2,7 @@
 
 use slipring_cli::bench::channel::{Channel, Contender, End, Place};
 use slipring_cli::bench::contenders::pairs;
-use slipring_cli::bench::workload::Workload;
+use slipring_cli::bench::message::Source;
 use std::hint::spin_loop;
 use std::io;
 use std::path::Path;
@@ -24,7 +24,7 @@ pub const CONTENDERS: [Contender; 2] = [
         how: "the same, 32 messages to a flush",
         threads: false,
         capacity: true,
-        suits: |workload, _| workload == Workload::OneWay,
+        suits: |workload, _| workload.streams(),
         open: |place| crate::boxed(Buses::open(place, 32)),
     },
 ];
@@ -148,16 +148,11 @@ impl Channel for Buses {
     }
 
     #[inline(always)]
-    fn send_many(
-        &mut self,
-        count: usize,
-        message: &mut [u8],
-        mut fill: impl FnMut(&mut [u8]),
-    ) -> io::Result<()> {
+    fn send_many(&mut self, count: usize, source: &mut impl Source) -> io::Result<()> {
         let bus = self.out.bus()?;
         for n in 1..=count {
-            fill(message);
-            put(bus, message, n % self.batch == 0 || n == count)?;
+            // A claim is written by a copy; it does not show its bytes.
+            put(bus, source.next(), n % self.batch == 0 || n == count)?;
         }
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! What a contender is: a two-way channel of messages of one size, and how to open an end of it.
 
+use super::message::Source;
 use super::workload::{self, Load, Measured, Workload};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -23,18 +24,19 @@ pub trait Channel {
     /// Sends one message.
     fn send(&mut self, message: &[u8]) -> io::Result<()>;
 
-    /// Sends `count` messages, each written into `message` by `fill` first.
-    fn send_many(
-        &mut self,
-        count: usize,
-        message: &mut [u8],
-        mut fill: impl FnMut(&mut [u8]),
-    ) -> io::Result<()> {
+    /// Sends the next `count` messages of a source: made in place where the channel lends memory, copied from where
+    /// they lie where it does not.
+    #[inline(always)]
+    fn send_many(&mut self, count: usize, source: &mut impl Source) -> io::Result<()> {
         for _ in 0..count {
-            fill(message);
-            self.send(message)?;
+            self.send(source.next())?;
         }
         Ok(())
+    }
+
+    /// Sends the last message. A channel that may lose it goes on until the other end has it.
+    fn send_last(&mut self, message: &[u8]) -> io::Result<()> {
+        self.send(message)
     }
 
     /// Receives one message and shows it where it lies.

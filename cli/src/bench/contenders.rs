@@ -6,6 +6,7 @@ use super::limit::Limit;
 use super::queue::Queues;
 use super::ring::{Fanned, Kind, Observed, Rings};
 use super::slots::Slots;
+use super::typed;
 use super::workload::Workload;
 use std::io;
 
@@ -70,8 +71,25 @@ pub const CONTENDERS: &[Contender] = &[
         threads: false,
         capacity: true,
         // A batch of one is a single publish, and 32 must fit into half a ring.
-        suits: |workload, size| workload == Workload::OneWay && size <= 8192,
+        suits: |workload, size| workload.streams() && size <= 8192,
         open: |place| boxed(Rings::open(place, Kind::Batched)),
+    },
+    Contender {
+        name: "claim",
+        how: "a ring, frames on 8 bytes, messages made in claims one by one",
+        threads: false,
+        capacity: true,
+        // What is copied in as it is, is a publish.
+        suits: |workload, _| workload.streams(),
+        open: |place| boxed(Rings::open(place, Kind::Claimed)),
+    },
+    Contender {
+        name: "typed",
+        how: "a ring of one type, messages of 16, 32, 64, 256 and 1024 bytes, TypedProducer and TypedConsumer, both ends spin",
+        threads: false,
+        capacity: true,
+        suits: |workload, size| pairs(workload, size) && typed::SIZES.contains(&size),
+        open: typed::open,
     },
     Contender {
         name: "stamped",
@@ -119,7 +137,7 @@ pub const CONTENDERS: &[Contender] = &[
     },
     Contender {
         name: "queue",
-        how: "a message queue, each message acknowledged, both ends spin",
+        how: "a message queue of at most 65536 messages, each acknowledged, both ends spin",
         threads: false,
         capacity: true,
         suits: pairs,

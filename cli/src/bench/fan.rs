@@ -2,7 +2,8 @@
 //! everything. The readers are in the second process and take turns, since a machine has two cores.
 
 use super::channel::{End, Opened};
-use super::workload::{first_word, median, Load, Measured, Workload, LAST};
+use super::message::{differing, fill, first_word, Ready, Source, LAST};
+use super::workload::{median, Load, Measured, Workload};
 use std::hint::spin_loop;
 use std::io;
 use std::time::{Duration, Instant};
@@ -11,6 +12,12 @@ use std::time::{Duration, Instant};
 pub trait Fan {
     /// Publishes one message, waiting as long as it takes.
     fn publish(&mut self, message: &[u8]) -> io::Result<()>;
+
+    /// Publishes the next message of a source, as [`Channel::send_many`](super::channel::Channel::send_many) does.
+    #[inline(always)]
+    fn publish_next(&mut self, source: &mut impl Source) -> io::Result<()> {
+        self.publish(source.next())
+    }
 
     /// Shows what is there for reader `reader`, in order, at most a few hundred messages.
     fn poll(&mut self, reader: usize, show: impl FnMut(&[u8])) -> io::Result<()>;
@@ -33,22 +40,22 @@ impl<F: Fan> Opened for Fanning<F> {
 const BURST: u64 = 64;
 const PAUSE: Duration = Duration::from_micros(10);
 
-fn number(message: &mut [u8], number: u64) {
-    message[..8].copy_from_slice(&number.to_le_bytes());
+fn publish_last<F: Fan>(fan: &mut F, size: usize) -> io::Result<()> {
+    let mut message = vec![0u8; size];
+    fill(&mut message, LAST);
+    fan.publish(&message)
 }
 
 /// Nanoseconds of one publish, the median over bursts.
 fn burst<F: Fan>(fan: &mut F, load: Load) -> io::Result<Measured> {
-    let mut message = vec![0u8; load.size];
-    let (mut count, mut means) = (0, Vec::new());
+    let mut source = Ready::new(load.size);
+    let mut means = Vec::new();
     let start = Instant::now();
     let mut now = start;
     while now - start < load.sample || means.is_empty() {
-        for n in count..count + BURST {
-            number(&mut message, n);
-            fan.publish(&message)?;
+        for _ in 0..BURST {
+            fan.publish_next(&mut source)?;
         }
-        count += BURST;
         let done = Instant::now();
         means.push((done - now).as_nanos() as f64 / BURST as f64);
         while done.elapsed() < PAUSE {
@@ -56,30 +63,25 @@ fn burst<F: Fan>(fan: &mut F, load: Load) -> io::Result<Measured> {
         }
         now = Instant::now();
     }
-    number(&mut message, LAST);
-    fan.publish(&message)?;
+    publish_last(fan, load.size)?;
     Ok(Measured {
         nanos: median(&mut means),
-        count,
+        count: source.sent(),
         ..Measured::default()
     })
 }
 
 fn stream<F: Fan>(fan: &mut F, load: Load) -> io::Result<Measured> {
-    let mut message = vec![0u8; load.size];
-    let mut count = 0;
+    let mut source = Ready::new(load.size);
     let start = Instant::now();
     while start.elapsed() < load.sample {
-        for n in count..count + 256 {
-            number(&mut message, n);
-            fan.publish(&message)?;
+        for _ in 0..256 {
+            fan.publish_next(&mut source)?;
         }
-        count += 256;
     }
-    number(&mut message, LAST);
-    fan.publish(&message)?;
+    publish_last(fan, load.size)?;
     Ok(Measured {
-        count,
+        count: source.sent(),
         ..Measured::default()
     })
 }
@@ -89,25 +91,26 @@ fn stream<F: Fan>(fan: &mut F, load: Load) -> io::Result<Measured> {
 fn collect<F: Fan>(fan: &mut F, readers: usize) -> io::Result<Measured> {
     let mut next = vec![0u64; readers];
     let mut over = vec![false; readers];
-    let (mut start, mut in_order) = (None, true);
+    let (mut start, mut differ) = (None, 0);
     while over.iter().any(|over| !over) {
         for reader in 0..readers {
             fan.poll(reader, |message| {
                 start.get_or_insert_with(Instant::now);
-                match first_word(message) {
-                    LAST => over[reader] = true,
-                    number => {
-                        in_order &= number == next[reader];
-                        next[reader] += 1;
-                    }
+                if first_word(message) == LAST {
+                    over[reader] = true;
+                } else {
+                    differ |= differing(message, next[reader]);
+                    next[reader] += 1;
                 }
             })?;
         }
     }
     let nanos = start.map_or(0, |start| start.elapsed().as_nanos());
     let count = next.first().copied().unwrap_or_default();
-    if !in_order || next.iter().any(|n| *n != count) {
-        return Err(io::Error::other("messages came out of order or were lost"));
+    if differ != 0 || next.iter().any(|n| *n != count) {
+        return Err(io::Error::other(
+            "messages came torn or out of order, or were lost",
+        ));
     }
     Ok(Measured {
         nanos: nanos as f64 / count.max(1) as f64,

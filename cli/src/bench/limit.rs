@@ -6,6 +6,7 @@
 #![allow(unsafe_code, reason = "the limit is what unchecked copies can do")]
 
 use super::channel::{Channel, End, Place};
+use super::message::Source;
 use super::raw::Shared;
 use std::hint::spin_loop;
 use std::io;
@@ -134,6 +135,14 @@ impl Channel for Limit {
     #[inline(always)]
     fn send(&mut self, message: &[u8]) -> io::Result<()> {
         self.put(|payload| payload.copy_from_slice(message));
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn send_many(&mut self, count: usize, source: &mut impl Source) -> io::Result<()> {
+        for _ in 0..count {
+            self.put(|payload| source.write(payload));
+        }
         Ok(())
     }
 

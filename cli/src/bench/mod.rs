@@ -13,6 +13,7 @@ mod kernel;
 mod latency;
 mod limit;
 mod machine;
+pub mod message;
 mod paced;
 mod peer;
 mod plot;
@@ -21,6 +22,7 @@ mod raw;
 mod report;
 mod ring;
 mod slots;
+mod typed;
 mod watch;
 pub mod workload;
 
@@ -39,7 +41,8 @@ use workload::{Load, Workload};
 #[command(args_conflicts_with_subcommands = true)]
 #[command(after_help = "\
 Round trips: median over means of 64, percentiles from a second pass that reads the clock once per
-round trip. One-way: the receiver reads every word and checks the order. Every contender runs in
+round trip. Streams: messages are made well before they are sent, in place where memory is lent. Every word of
+every message is read and checked, and so is the order. Every contender runs in
 every round; near and far samples are kept apart. docs/performance.md explains how to read it.
 
 EXAMPLES
@@ -68,7 +71,8 @@ pub struct Arguments {
     /// Cores to pin the two processes to; the first two by default
     #[arg(long, value_name = "A,B", value_delimiter = ',')]
     pin: Vec<usize>,
-    /// Workloads to run: any of round-trip, one-way, lossy; burst (what a publish costs beside readers) and
+    /// Workloads to run: any of round-trip, one-way, lossy; just-written (one way, each message written word by word
+    /// just before it is sent); burst (what a publish costs beside readers) and
     /// fan-out (a stream to all of them), which take --readers
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_values = ["round-trip", "one-way", "lossy"])]
     workloads: Vec<String>,
@@ -198,7 +202,7 @@ fn workloads(names: &[String]) -> Result<Vec<Workload>, Failure> {
             .filter(|workload| *workload != Workload::Paced)
             .ok_or_else(|| {
                 let text = format!(
-                    "no workload {name:?}: use any of round-trip, one-way, lossy, burst, fan-out"
+                    "no workload {name:?}: use any of round-trip, one-way, just-written, lossy, burst, fan-out"
                 );
                 Failure::new(USAGE, text)
             })

@@ -6,7 +6,8 @@
 //! omission). Beside it, the time from the actual send.
 
 use super::channel::Channel;
-use super::workload::{first_word, message_last, Measured, LAST};
+use super::message::{differing, fill, first_word, LAST};
+use super::workload::{message_last, Measured};
 use hdrhistogram::Histogram;
 use rustix::time::{clock_gettime, ClockId};
 use serde_json::{json, Value};
@@ -14,7 +15,7 @@ use std::hint::spin_loop;
 use std::io;
 use std::time::Duration;
 
-/// The smallest message: its number, when it was due, when it was sent.
+/// The smallest message: its number, when it was due, when it was sent. All that is behind it is its number too.
 pub const SMALLEST: usize = 24;
 /// Before the first message is due, so that the sender is ready.
 const LEAD: u64 = 1_000_000;
@@ -94,6 +95,9 @@ pub fn pace<C: Channel>(
     let mut late = 0;
     for number in 0..total {
         let due = start + (number as f64 * interval) as u64;
+        // All but one word is made before it is due.
+        fill(&mut message, number);
+        message[8..16].copy_from_slice(&due.to_le_bytes());
         loop {
             now = clock();
             if now >= due {
@@ -102,8 +106,6 @@ pub fn pace<C: Channel>(
             spin_loop();
         }
         late += u64::from((now - due) as f64 > interval);
-        message[..8].copy_from_slice(&number.to_le_bytes());
-        message[8..16].copy_from_slice(&due.to_le_bytes());
         message[16..24].copy_from_slice(&now.to_le_bytes());
         channel.send(&message)?;
     }
@@ -122,17 +124,18 @@ pub fn clocked<C: Channel>(channel: &mut C, sample: Duration) -> io::Result<Meas
     let mut latencies = Latencies::new()?;
     let warm_up = sample.as_nanos() as u64 / 10;
     let mut from = None;
-    let (mut count, mut in_order) = (0u64, true);
+    let (mut count, mut differ) = (0u64, 0u64);
     loop {
-        let (number, due, sent) = channel.receive(|message| {
+        let (number, due, sent, bits) = channel.receive(|message| {
             let word = |at: usize| first_word(&message[at..]);
-            (word(0), word(8), word(16))
+            let rest = differing(&message[SMALLEST..], word(0));
+            (word(0), word(8), word(16), rest)
         })?;
         let now = clock();
         if number == LAST {
             break;
         }
-        in_order &= number == count;
+        differ |= bits | (number ^ count);
         count += 1;
         if due >= *from.get_or_insert(due + warm_up) {
             latencies
@@ -143,8 +146,9 @@ pub fn clocked<C: Channel>(channel: &mut C, sample: Duration) -> io::Result<Meas
                 .saturating_record(now.saturating_sub(sent));
         }
     }
-    if !in_order {
-        return Err(io::Error::other("messages came out of order or were lost"));
+    if differ != 0 {
+        let text = "messages came torn or out of order, or were lost";
+        return Err(io::Error::other(text));
     }
     Ok(Measured {
         count,

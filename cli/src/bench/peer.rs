@@ -166,7 +166,7 @@ impl Peer {
         }
         Ok(Ok(match workload {
             Workload::RoundTrip | Workload::Burst => mine,
-            Workload::OneWay | Workload::FanOut => theirs,
+            Workload::OneWay | Workload::JustWritten | Workload::FanOut => theirs,
             // What was missed behind the last message that came is not in the gaps between them.
             Workload::Lossy => Measured {
                 missed: mine.count - theirs.count,

@@ -12,15 +12,11 @@ pub struct Queues {
 
 impl Queues {
     pub fn open(place: &Place<'_>) -> io::Result<Self> {
-        let (directory, end, size) = (place.directory, place.end, place.load.size);
-        let names = match end {
-            End::First => ["forth", "back"],
-            End::Second => ["back", "forth"],
-        };
-        let depth = (place.capacity / (size as u64 + 8)).clamp(64, 1 << 16) / 2;
-        let [outward, inward] = names.map(|name| -> Result<Queue, Failure> {
-            let path = directory.join(name);
-            Ok(match end {
+        let size = place.load.size;
+        let depth = (place.capacity / (size as u64 + 8)).clamp(64, 1 << 17) / 2;
+        let (out, inward) = place.ways();
+        let [outward, inward] = [out, inward].map(|path| -> Result<Queue, Failure> {
+            Ok(match place.end {
                 End::First => Queue::builder_at(path)
                     .depth(depth as u32)
                     .message_bytes(size as u32)

@@ -116,6 +116,7 @@ impl Report {
                 Workload::Lossy => "lossy, M msg/s         missed, %     GB/s",
                 Workload::Burst => "publish beside readers, ns",
                 Workload::FanOut => "to each reader, M msg/s",
+                Workload::JustWritten => "just written, M msg/s   x limit     GB/s",
                 _ => "one way, M msg/s        x limit     GB/s",
             };
             writeln!(out, "  {:<10} {:>7} {:>5}  {unit}", "", "size", "in")?;

@@ -2,6 +2,7 @@
 
 use super::channel::{Channel, End, Place};
 use super::fan::{Fan, Fanning};
+use super::message::Source;
 use super::workload::median;
 use crate::failure::Failure;
 use slipring::{
@@ -21,6 +22,8 @@ pub enum Kind {
     Aligned,
     /// Frames on 8 bytes, batches of 32.
     Batched,
+    /// Frames on 8 bytes, each message made in a claim.
+    Claimed,
     /// Frames on 8 bytes, messages with stamps.
     Stamped,
     /// Frames on 8 bytes, both ends spin for a while and then sleep.
@@ -41,13 +44,9 @@ const BATCH: usize = 32;
 
 impl Rings {
     pub fn open(place: &Place<'_>, kind: Kind) -> io::Result<Self> {
-        let names = match place.end {
-            End::First => ["forth", "back"],
-            End::Second => ["back", "forth"],
-        };
         let align = if kind == Kind::Aligned { 64 } else { 8 };
-        let rings = names.map(|name| -> Result<Ring, Failure> {
-            let path = place.directory.join(name);
+        let (out, inward) = place.ways();
+        let rings = [out, inward].map(|path| -> Result<Ring, Failure> {
             Ok(match place.end {
                 End::First => Ring::builder_at(path)
                     .capacity_bytes(place.capacity)
@@ -89,26 +88,30 @@ impl Channel for Rings {
     }
 
     #[inline(always)]
-    fn send_many(
-        &mut self,
-        count: usize,
-        message: &mut [u8],
-        mut fill: impl FnMut(&mut [u8]),
-    ) -> io::Result<()> {
-        if self.kind != Kind::Batched {
-            for _ in 0..count {
-                fill(message);
-                self.producer.publish(message).map_err(io::Error::other)?;
+    fn send_many(&mut self, count: usize, source: &mut impl Source) -> io::Result<()> {
+        match self.kind {
+            Kind::Batched => {
+                for start in (0..count).step_by(BATCH) {
+                    let mut batch = self.producer.batch();
+                    for _ in start..count.min(start + BATCH) {
+                        batch.push(source.next()).map_err(io::Error::other)?;
+                    }
+                    batch.commit();
+                }
             }
-            return Ok(());
-        }
-        for start in (0..count).step_by(BATCH) {
-            let mut batch = self.producer.batch();
-            for _ in start..count.min(start + BATCH) {
-                fill(message);
-                batch.push(message).map_err(io::Error::other)?;
+            Kind::Claimed => {
+                let size = source.size();
+                for _ in 0..count {
+                    let mut claim = self.producer.claim(size).map_err(io::Error::other)?;
+                    source.write(&mut claim);
+                    claim.commit();
+                }
             }
-            batch.commit();
+            _ => {
+                for _ in 0..count {
+                    self.send(source.next())?;
+                }
+            }
         }
         Ok(())
     }
@@ -227,23 +230,6 @@ impl Channel for Observed {
                 Received::Closed => return Err(io::ErrorKind::UnexpectedEof.into()),
             }
         }
-    }
-
-    #[inline(always)]
-    fn send_many(
-        &mut self,
-        count: usize,
-        message: &mut [u8],
-        mut fill: impl FnMut(&mut [u8]),
-    ) -> io::Result<()> {
-        let Self::Producer(producer) = self else {
-            return Err(wrong_end());
-        };
-        for _ in 0..count {
-            fill(message);
-            producer.publish(message).map_err(io::Error::other)?;
-        }
-        Ok(())
     }
 
     fn missed(&self) -> Option<u64> {

@@ -1,6 +1,7 @@
 //! The loops that every contender runs, and the numbers they give.
 
 use super::channel::{Channel, End};
+use super::message::{differing, fill, first_word, sum, JustWritten, Ready, LAST};
 use super::paced::{clocked, pace, Latencies};
 use hdrhistogram::Histogram;
 use serde_json::{json, Value};
@@ -14,6 +15,8 @@ pub enum Workload {
     RoundTrip,
     /// A stream of messages, as fast as it goes, nothing lost.
     OneWay,
+    /// The same, the ends of each message written by single words just before it is sent.
+    JustWritten,
     /// A stream that nothing holds back; the receiver may miss messages.
     Lossy,
     /// Bursts of messages to many readers: what one publish costs.
@@ -25,14 +28,20 @@ pub enum Workload {
 }
 
 impl Workload {
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::RoundTrip,
         Self::OneWay,
+        Self::JustWritten,
         Self::Lossy,
         Self::Burst,
         Self::FanOut,
         Self::Paced,
     ];
+
+    /// Whether it is a stream from one end to the other in which nothing is lost.
+    pub fn streams(self) -> bool {
+        matches!(self, Self::OneWay | Self::JustWritten)
+    }
 
     /// Whether it has one producer and as many readers as are asked for.
     pub fn fans(self) -> bool {
@@ -43,6 +52,7 @@ impl Workload {
         match self {
             Self::RoundTrip => "round-trip",
             Self::OneWay => "one-way",
+            Self::JustWritten => "just-written",
             Self::Lossy => "lossy",
             Self::Burst => "burst",
             Self::FanOut => "fan-out",
@@ -124,30 +134,22 @@ impl Measured {
     }
 }
 
-/// The first word of the last message.
-pub const LAST: u64 = u64::MAX;
-
 pub fn run<C: Channel>(channel: &mut C, end: End, load: Load) -> io::Result<Measured> {
     let Load { size, sample, .. } = load;
     match (load.workload, end) {
         (Workload::RoundTrip, End::First) => ping(channel, size, sample),
         (Workload::RoundTrip, End::Second) => pong(channel),
-        (Workload::OneWay, End::First) => stream(channel, size, sample),
+        (Workload::OneWay, End::First) => stream(channel, size, sample, 256),
         (Workload::OneWay, End::Second) => drain(channel),
-        (Workload::Lossy, End::First) => flood(channel, size, sample),
+        (Workload::JustWritten, End::First) => stream_just_written(channel, size, sample),
+        (Workload::JustWritten, End::Second) => drain_just_written(channel, size),
+        (Workload::Lossy, End::First) => stream(channel, size, sample, 1024),
         (Workload::Lossy, End::Second) => catch(channel),
         (Workload::Paced, End::First) => pace(channel, size, sample, load.rate),
         (Workload::Paced, End::Second) => clocked(channel, sample),
         // Those are run by what can have many readers.
         (Workload::Burst | Workload::FanOut, _) => Err(io::ErrorKind::Unsupported.into()),
     }
-}
-
-#[inline(always)]
-pub fn first_word(message: &[u8]) -> u64 {
-    let mut bytes = [0; 8];
-    bytes.copy_from_slice(&message[..8]);
-    u64::from_le_bytes(bytes)
 }
 
 #[inline(always)]
@@ -159,10 +161,9 @@ fn ping<C: Channel>(channel: &mut C, size: usize, sample: Duration) -> io::Resul
         channel.send(&message)?;
         // The next message is made while this one is on its way.
         number += 1;
-        message[..8].copy_from_slice(&number.to_le_bytes());
-        message[size - 8..].copy_from_slice(&number.to_le_bytes());
-        let echoed = channel.receive(|m| first_word(m).max(first_word(&m[size - 8..])))?;
-        if echoed == sent {
+        fill(&mut message, number);
+        let differ = channel.receive(|echo| differing(echo, sent))?;
+        if differ == 0 {
             Ok(())
         } else {
             Err(io::Error::other("an echo was not what was sent"))
@@ -206,15 +207,27 @@ fn ping<C: Channel>(channel: &mut C, size: usize, sample: Duration) -> io::Resul
 
 pub fn message_last<C: Channel>(channel: &mut C, size: usize) -> io::Result<()> {
     let mut message = vec![0u8; size];
-    message[..8].copy_from_slice(&LAST.to_le_bytes());
-    channel.send(&message)
+    fill(&mut message, LAST);
+    channel.send_last(&message)
 }
 
 #[inline(always)]
 fn pong<C: Channel>(channel: &mut C) -> io::Result<Measured> {
-    let mut count = 0;
-    while channel.echo(|message| first_word(message) == LAST)? {
+    let (mut count, mut differ) = (0u64, 0u64);
+    let last = |message: &[u8], count: u64| {
+        let number = first_word(message);
+        let expected = if number == LAST { LAST } else { count };
+        (differing(message, expected), number == LAST)
+    };
+    while channel.echo(|message| {
+        let (bits, over) = last(message, count);
+        differ |= bits;
+        over
+    })? {
         count += 1;
+    }
+    if differ != 0 {
+        return Err(io::Error::other("messages came torn or out of order"));
     }
     Ok(Measured {
         count,
@@ -222,33 +235,76 @@ fn pong<C: Channel>(channel: &mut C) -> io::Result<Measured> {
     })
 }
 
+/// Sends messages that were made before, so many between looks at the clock.
 #[inline(always)]
-fn stream<C: Channel>(channel: &mut C, size: usize, sample: Duration) -> io::Result<Measured> {
-    let mut message = vec![0u8; size];
-    let mut number = 0u64;
+fn stream<C: Channel>(
+    channel: &mut C,
+    size: usize,
+    sample: Duration,
+    turn: usize,
+) -> io::Result<Measured> {
+    let mut source = Ready::new(size);
     let start = Instant::now();
-    loop {
-        channel.send_many(256, &mut message, |message| {
-            message[..8].copy_from_slice(&number.to_le_bytes());
-            message[size - 8..].copy_from_slice(&number.to_le_bytes());
-            number += 1;
-        })?;
-        if start.elapsed() >= sample {
-            message_last(channel, size)?;
-            return Ok(Measured {
-                count: number,
-                ..Measured::default()
-            });
-        }
+    while start.elapsed() < sample || source.sent() == 0 {
+        channel.send_many(turn, &mut source)?;
     }
+    message_last(channel, size)?;
+    Ok(Measured {
+        count: source.sent(),
+        ..Measured::default()
+    })
 }
 
+/// Receives what [`stream`] sends, where nothing may be lost.
 #[inline(always)]
 fn drain<C: Channel>(channel: &mut C) -> io::Result<Measured> {
-    let mut count = 0u64;
-    let mut sum = 0u64;
+    let (mut count, mut differ) = (0u64, 0u64);
+    let mut start = None;
+    channel.receive_many(|message| {
+        if first_word(message) == LAST {
+            return true;
+        }
+        start.get_or_insert_with(Instant::now);
+        differ |= differing(message, count);
+        count += 1;
+        false
+    })?;
+    let nanos = start.map_or(0, |start| start.elapsed().as_nanos());
+    if differ != 0 {
+        let text = "messages came torn or out of order, or were lost";
+        return Err(io::Error::other(text));
+    }
+    Ok(Measured {
+        nanos: nanos as f64 / count.max(1) as f64,
+        count,
+        ..Measured::default()
+    })
+}
+
+/// As [`stream`], the ends of each message being written just before it is sent.
+#[inline(always)]
+fn stream_just_written<C: Channel>(
+    channel: &mut C,
+    size: usize,
+    sample: Duration,
+) -> io::Result<Measured> {
+    let mut source = JustWritten::new(size);
+    let start = Instant::now();
+    while start.elapsed() < sample || source.sent() == 0 {
+        channel.send_many(256, &mut source)?;
+    }
+    message_last(channel, size)?;
+    Ok(Measured {
+        count: source.sent(),
+        ..Measured::default()
+    })
+}
+
+/// Receives what [`stream_just_written`] sends.
+#[inline(always)]
+fn drain_just_written<C: Channel>(channel: &mut C, size: usize) -> io::Result<Measured> {
+    let (mut count, mut total) = (0u64, 0u64);
     let mut in_order = true;
-    let mut one_word = false;
     let mut start = None;
     channel.receive_many(|message| {
         let number = first_word(message);
@@ -257,10 +313,7 @@ fn drain<C: Channel>(channel: &mut C) -> io::Result<Measured> {
         }
         start.get_or_insert_with(Instant::now);
         in_order &= number == count;
-        one_word = message.len() == 8;
-        for word in message.chunks_exact(8) {
-            sum = sum.wrapping_add(first_word(word));
-        }
+        total = total.wrapping_add(sum(message));
         count += 1;
         false
     })?;
@@ -268,10 +321,7 @@ fn drain<C: Channel>(channel: &mut C) -> io::Result<Measured> {
     if !in_order {
         return Err(io::Error::other("messages came out of order or were lost"));
     }
-    // The number of a message is its first and its last word, everything else is zero.
-    let each = if one_word { 1 } else { 2 };
-    let expected = (0..count).fold(0u64, |sum, n| sum.wrapping_add(n.wrapping_mul(each)));
-    if sum != expected {
+    if total != JustWritten::sum(size, count) {
         return Err(io::Error::other("the words of the messages do not add up"));
     }
     Ok(Measured {
@@ -281,30 +331,7 @@ fn drain<C: Channel>(channel: &mut C) -> io::Result<Measured> {
     })
 }
 
-/// As [`stream`], every word of a message being its number.
-#[inline(always)]
-fn flood<C: Channel>(channel: &mut C, size: usize, sample: Duration) -> io::Result<Measured> {
-    let mut message = vec![0u8; size];
-    let mut number = 0u64;
-    let start = Instant::now();
-    loop {
-        channel.send_many(1024, &mut message, |message| {
-            for word in message.chunks_exact_mut(8) {
-                word.copy_from_slice(&number.to_le_bytes());
-            }
-            number += 1;
-        })?;
-        if start.elapsed() >= sample {
-            message_last(channel, size)?;
-            return Ok(Measured {
-                count: number,
-                ..Measured::default()
-            });
-        }
-    }
-}
-
-/// Receives what [`flood`] sends. A message of which two words differ was torn; a gap in the numbers
+/// Receives what [`stream`] sends and nothing holds back. A message of which two words differ was torn; a gap in the numbers
 /// must be what the channel said was missed, if it says.
 #[inline(always)]
 fn catch<C: Channel>(channel: &mut C) -> io::Result<Measured> {
@@ -317,9 +344,7 @@ fn catch<C: Channel>(channel: &mut C) -> io::Result<Measured> {
             return true;
         }
         start.get_or_insert_with(Instant::now);
-        for word in message.chunks_exact(8) {
-            differ |= first_word(word) ^ number;
-        }
+        differ |= differing(message, number);
         backwards |= number < next;
         gaps += number.wrapping_sub(next);
         next = number.wrapping_add(1);
