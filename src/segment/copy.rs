@@ -45,14 +45,13 @@ impl Wide {
 
     /// Every kind this processor has, for tests and benchmarks that compare them.
     pub fn available() -> Vec<Self> {
-        let mut all = vec![Self::Baseline];
-        #[cfg(target_arch = "x86_64")]
         match Self::detect() {
-            Self::Avx512 => all.extend([Self::Avx, Self::Avx512]),
-            Self::Avx => all.push(Self::Avx),
-            Self::Baseline => {}
+            Self::Baseline => vec![Self::Baseline],
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx => vec![Self::Baseline, Self::Avx],
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => vec![Self::Baseline, Self::Avx, Self::Avx512],
         }
-        all
     }
 }
 
