@@ -6,7 +6,10 @@
 )]
 
 use shared_memory::ShmemConf;
-use slipring::{AttachError, CreateError, OpenError, Ring, Start};
+use slipring::{
+    AttachError, CreateError, OpenError, Ring, Start, TryPublishError, TryReceiveError,
+};
+use std::os::unix::fs::PermissionsExt;
 
 #[test]
 fn an_independent_mapping_sees_the_same_ring() {
@@ -52,6 +55,29 @@ fn a_segment_that_is_too_small_or_foreign_is_refused() {
         Ring::adopt(foreign),
         Err(OpenError::Description { .. })
     ));
+}
+
+/// Without the guard this test ends by SIGBUS, and all others with it.
+#[test]
+fn a_segment_that_others_may_cut_short_is_guarded() {
+    let builder = Ring::heap().capacity_bytes(8192);
+    let bytes = builder.segment_bytes().unwrap() as usize;
+    let segment = ShmemConf::new().size(bytes).create().unwrap();
+    let name = segment.get_os_id().trim_start_matches('/').to_owned();
+    let path = std::path::Path::new("/dev/shm").join(name);
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o666)).unwrap();
+    let ring = builder.create_in(segment).unwrap();
+    let mut producer = ring.producer().unwrap();
+    let mut consumer = ring.consumer(Start::Oldest).unwrap();
+    let file = std::fs::OpenOptions::new().write(true).open(&path);
+    file.unwrap().set_len(0).unwrap();
+    // The first call may be the one that runs into the hole.
+    let _ = producer.try_publish(b"lost");
+    let _ = consumer.try_receive().map(|_| ());
+    let published = producer.try_publish(b"refused");
+    assert_eq!(published, Err(TryPublishError::Poisoned));
+    let received = consumer.try_receive().map(|_| ());
+    assert_eq!(received, Err(TryReceiveError::Poisoned));
 }
 
 #[test]

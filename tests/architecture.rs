@@ -154,7 +154,11 @@ fn every_file_opens_with_its_contract_and_stays_small() {
             path.display()
         );
         let lines = text.lines().count();
-        assert!(lines <= 700, "{} has {lines} lines", path.display());
+        let most = match path.ends_with("queue/receiver.rs") {
+            true => 700,
+            false => 630,
+        };
+        assert!(lines <= most, "{} has {lines} lines", path.display());
     }
 }
 
@@ -262,10 +266,6 @@ fn no_ordering_and_no_fence_is_without_a_tag() {
     let files: Vec<_> = tagged_sources().collect();
     assert!(files.len() > 100, "the sources are somewhere else");
     for (path, text) in files {
-        // A table and a pointer of this process alone, which its signal handler and its threads read.
-        if path.ends_with("segment/guard.rs") || path.ends_with("segment/fork.rs") {
-            continue;
-        }
         let untagged = untagged(&text);
         assert!(untagged.is_empty(), "{}: {untagged:?}", path.display());
     }

@@ -32,7 +32,6 @@ fn main() -> ExitCode {
         lies_in_the_stream_end_in_errors,
         no_damage_keeps_a_wait_beyond_its_deadline,
         a_producer_that_says_the_ring_was_overwritten_holds_no_reader,
-        a_row_that_comes_back_from_the_dead_holds_no_publish,
         locks_nobody_needs_stop_no_publish,
         a_storm_of_wakes_changes_nothing,
         a_bell_that_is_always_armed_costs_little,
@@ -525,46 +524,6 @@ fn a_producer_that_says_the_ring_was_overwritten_holds_no_reader() {
         });
         stop.store(true, Relaxed);
     }
-}
-
-/// A process that has given back the lock of a row, and writes the row on and on: a consumer that stands
-/// at the beginning. The producer frees it each time it looks.
-fn a_row_that_comes_back_from_the_dead_holds_no_publish() {
-    let scratch = Scratch::new();
-    let ring = Ring::builder_at(scratch.ring())
-        .capacity_bytes(4096)
-        .max_readers(2)
-        .create()
-        .unwrap();
-    let mut producer = ring.producer().unwrap();
-    let stop = std::sync::Arc::new(AtomicBool::new(false));
-    let begun = std::sync::Arc::new(AtomicU32::new(0));
-    for _ in 0..2 {
-        let (stop, begun) = (stop.clone(), begun.clone());
-        let map = open_for_writing(&scratch.ring().join("control"));
-        std::thread::spawn(move || {
-            let row = map.as_ptr().cast_mut().wrapping_add(4096 + 128);
-            begun.fetch_add(1, Relaxed);
-            while !stop.load(Relaxed) {
-                // SAFETY: within the mapping, of the state and the position of row 1.
-                unsafe {
-                    row.cast::<u32>().write_volatile(1);
-                    row.wrapping_add(8).cast::<u64>().write_volatile(0);
-                }
-            }
-        });
-    }
-    while begun.load(Relaxed) < 2 {
-        std::thread::yield_now();
-    }
-    in_time("publishing to a row that is written on and on", move || {
-        for _ in 0..200 {
-            let _ = producer.try_publish(&[0; 100]);
-            let _ = producer.try_claim(100).map(|_| ());
-            let _ = producer.publish_until(&[0; 100], Duration::from_millis(1));
-        }
-    });
-    stop.store(true, Relaxed);
 }
 
 fn locks_nobody_needs_stop_no_publish() {

@@ -17,6 +17,7 @@ use std::fs::File;
 use std::io::{BufRead, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
         what_strangers_can_write_is_copied,
         what_others_can_have_overwritten_is_copied,
         descriptors_are_checked_before_they_are_mapped,
+        a_link_is_for_its_owner_and_who_trusts_that_user,
     ])
 }
 
@@ -54,6 +56,7 @@ fn peer(role: &str) {
             Err(OpenError::Stranger { owner, .. }) => say(&format!("refused {owner}")),
             Err(error) => panic!("{error}"),
         },
+        "talk" => talk(path, &std::env::args().nth(2).unwrap()),
         role => panic!("{role}?"),
     }
 }
@@ -386,6 +389,60 @@ fn for_both_ends(directory: &Path, honest: &[u8], forged: &[u8]) {
     let found: usize = streams.iter().map(|s| overwrite(s, honest, forged)).sum();
     assert!(found > 0);
     assert_eq!(&*held, honest);
+}
+
+// --- Links.
+
+/// One side of a link: says which name it heard from the other one, or why it did not.
+fn talk(directory: &Path, me: &str) {
+    let peer = if me == "a" { "b" } else { "a" };
+    let link = Link::builder(me, peer).directory(directory);
+    match link.connect_until(PATIENCE) {
+        Ok(mut link) => {
+            link.send(me.as_bytes()).unwrap();
+            let heard = link.receive_until(PATIENCE).unwrap();
+            say(std::str::from_utf8(&heard).unwrap());
+        }
+        Err(error) => say(&format!("refused: {error}")),
+    }
+}
+
+fn a_link_is_for_its_owner_and_who_trusts_that_user() {
+    let scratch = Scratch::new();
+    if !give_away(&scratch.0) {
+        println!("  SKIPPED: only root can give files away");
+        return;
+    }
+    let start = |me: &str, uid: u32, trusted: &str| {
+        Peer::start_with("talk", &[text(&scratch.0), me], |command| {
+            command.uid(uid).env("SLIPRING_TRUST", trusted);
+        })
+    };
+    let path = scratch.0.join("a..b");
+    let made = || {
+        while !path.join("stream").exists() {
+            std::thread::yield_now();
+        }
+    };
+    // Root may open anything, and trusts nobody unless it is told to.
+    let stranger = start("a", STRANGER, "");
+    made();
+    let refused = start("b", 0, "").finish();
+    assert!(refused.contains("belongs to user 65534"), "{refused}");
+    let trusting = start("b", 0, "65534");
+    assert_eq!(stranger.finish(), "b");
+    assert_eq!(trusting.finish(), "a");
+    // The other way round, the modes of the files are in the way.
+    Ring::remove_at(&path, true).unwrap();
+    let root = start("a", 0, "");
+    made();
+    let refused = start("b", STRANGER, "").finish();
+    assert!(refused.contains("permission"), "{refused}");
+    let other = start("b", 0, "");
+    assert_eq!(
+        (root.finish().as_str(), other.finish().as_str()),
+        ("b", "a")
+    );
 }
 
 // --- Descriptors.

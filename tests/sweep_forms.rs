@@ -14,14 +14,17 @@ mod tracee;
 use memmap2::Mmap;
 use peers::{say, text, Peer, Scratch, PATIENCE};
 use slipring::{
-    Fifo, Latest, Link, LinkError, Mailbox, MailboxReceiver, Queue, Receiver, Semaphore, Sender,
-    Shared, SignalSet, Signals, TakeError,
+    Access, Broker, Fifo, Latest, Link, LinkError, Mailbox, MailboxReceiver, Producer, Queue,
+    Receiver, Ring, Semaphore, Sender, Shared, SignalSet, Signals, Start, TakeError,
 };
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tracee::{begin, end, Step, Tracee};
 
@@ -42,6 +45,7 @@ fn main() -> ExitCode {
     peers::run(peers::tests![
         short_operations_of_every_form,
         long_operations_of_every_form,
+        operations_on_isolated_rings,
     ])
 }
 
@@ -96,6 +100,13 @@ const LONG: &[Scenario] = &[
     ("signals: listen", signals_listen),
     // What was noticed is private to the listener, so no instruction of it changes shared memory.
     ("signals: notice", signals_notice),
+];
+
+const ISOLATED: &[Scenario] = &[
+    ("isolated: connect", isolated_connect),
+    ("isolated: a row's life", isolated_connect),
+    ("isolated: keep a cursor", isolated_cursor),
+    ("isolated: reconnect", isolated_reconnect),
 ];
 
 /// What the victim does, from its beginning to its end.
@@ -271,6 +282,30 @@ fn victim(role: &str, directory: &Path) {
             let noticed = swept(|| listener.try_notice(SignalSet::of(2)));
             assert!(noticed.is_some());
         }
+        "isolated: connect" => {
+            let socket = directory.join("socket");
+            swept(|| std::mem::forget(Ring::connect(socket, PATIENCE).unwrap()));
+        }
+        "isolated: a row's life" => {
+            let socket = directory.join("socket");
+            swept(|| {
+                let ring = Ring::connect(socket, PATIENCE).unwrap();
+                let mut consumer = ring.consumer(Start::Oldest).unwrap();
+                assert_eq!(*consumer.try_receive().unwrap(), [0]);
+            });
+        }
+        "isolated: keep a cursor" => {
+            let socket = directory.join("socket");
+            swept(|| {
+                let ring = Ring::connect_cursor(socket, "cursor", PATIENCE).unwrap();
+                let mut consumer = ring.durable_consumer("cursor", Start::Oldest).unwrap();
+                assert_eq!(*consumer.try_receive().unwrap(), [0]);
+            });
+        }
+        "isolated: reconnect" => {
+            let ring = Ring::connect(directory.join("socket"), PATIENCE).unwrap();
+            swept(|| std::mem::forget(ring.reconnect(PATIENCE).unwrap()));
+        }
         "signals: listen" => {
             let signals = signals();
             swept(|| std::mem::forget(signals.listener("victim").unwrap()));
@@ -386,8 +421,16 @@ fn short_operations_of_every_form() {
 }
 
 fn long_operations_of_every_form() {
+    kill_along(LONG);
+}
+
+fn operations_on_isolated_rings() {
+    kill_along(ISOLATED);
+}
+
+fn kill_along(scenarios: &[Scenario]) {
     let mut kills = 0;
-    for scenario in LONG {
+    for scenario in scenarios {
         let steps = length(*scenario);
         println!("  {}: {steps} instructions", scenario.0);
         let every = steps / if full() { 64 } else { 4 } + 1;
@@ -1011,4 +1054,109 @@ fn check_listener(signals: &Signals) {
     listener.wait_until(SignalSet::of(5), PATIENCE).unwrap();
     signals.target("victim").unwrap().send(2).unwrap();
     listener.wait_until(SignalSet::of(2), PATIENCE).unwrap();
+}
+
+// --- Isolated rings.
+
+/// A broker with one row, served by a thread until it is dropped.
+struct Served {
+    over: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+fn serve(directory: &Path) -> Served {
+    let builder = Ring::anonymous().capacity_bytes(4096).max_readers(1);
+    let socket = directory.join("socket");
+    let mut broker = Broker::bind(socket, builder, Access::own_user()).unwrap();
+    let over = Arc::new(AtomicBool::new(false));
+    let seen = over.clone();
+    let thread = std::thread::spawn(move || {
+        while !seen.load(Relaxed) {
+            broker.serve(Duration::from_millis(1)).unwrap();
+        }
+    });
+    Served {
+        over,
+        thread: Some(thread),
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.over.store(true, Relaxed);
+        let joined = self.thread.take().unwrap().join();
+        assert!(joined.is_ok() || std::thread::panicking());
+    }
+}
+
+/// Becomes the producer, of these messages.
+fn produce(directory: &Path, messages: std::ops::Range<u8>) -> Producer {
+    let ring = Ring::connect_producer(directory.join("socket"), PATIENCE).unwrap();
+    let mut producer = ring.producer().unwrap();
+    for id in messages {
+        producer.try_publish(&[id]).unwrap();
+    }
+    producer
+}
+
+/// The only row has come back: a reader gets it, finds everything from one of `firsts` to 2, and then what is
+/// published.
+fn check_isolated(directory: &Path, mut producer: Producer, cursor: Option<&str>, firsts: &[u8]) {
+    let socket = directory.join("socket");
+    let ring = match cursor {
+        None => Ring::connect(socket, PATIENCE),
+        Some(name) => Ring::connect_cursor(socket, name, PATIENCE),
+    };
+    let ring = ring.unwrap();
+    let consumer = match cursor {
+        None => ring.consumer(Start::Oldest),
+        Some(name) => ring.durable_consumer(name, Start::Oldest),
+    };
+    let mut consumer = consumer.unwrap();
+    let mut next = || consumer.receive_until(PATIENCE).unwrap().unwrap()[0];
+    let first = next();
+    assert!(firsts.contains(&first), "{first}");
+    for id in first + 1..3 {
+        assert_eq!(next(), id);
+    }
+    producer.try_publish(&[3]).unwrap();
+    assert_eq!(next(), 3);
+}
+
+fn isolated_connect(directory: &Path) -> Neighbours {
+    let served = serve(directory);
+    let producer = produce(directory, 0..3);
+    let directory = directory.to_owned();
+    at_once(move |_| {
+        check_isolated(&directory, producer, None, &[0]);
+        drop(served);
+    })
+}
+
+fn isolated_cursor(directory: &Path) -> Neighbours {
+    let served = serve(directory);
+    let producer = produce(directory, 0..3);
+    let directory = directory.to_owned();
+    at_once(move |returned| {
+        let firsts: &[u8] = if returned { &[1] } else { &[0, 1] };
+        check_isolated(&directory, producer, Some("cursor"), firsts);
+        drop(served);
+    })
+}
+
+/// The producer is another one by the time at which the victim reconnects.
+fn isolated_reconnect(directory: &Path) -> Neighbours {
+    let served = serve(directory);
+    let producer = produce(directory, 0..2);
+    let directory = directory.to_owned();
+    Neighbours {
+        start: Box::new(move || {
+            drop(producer);
+            let producer = produce(&directory, 2..3);
+            Box::new(move |_| {
+                check_isolated(&directory, producer, None, &[0]);
+                drop(served);
+            })
+        }),
+    }
 }

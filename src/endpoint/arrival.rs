@@ -3,7 +3,8 @@
 //! Layer 5.
 
 use super::consumer::Consumer;
-use super::error::{Interrupted, ReceiveError};
+use super::error::ReceiveError;
+use super::interrupted::Interrupted;
 use super::observer::Observer;
 use super::ring::Ring;
 use super::waiting::Reader;

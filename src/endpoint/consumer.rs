@@ -6,7 +6,8 @@
 mod wait;
 
 use super::conflated::Conflated;
-use super::error::{AttachError, Interrupted, ReceiveError, TryReceiveError};
+use super::error::{AttachError, ReceiveError, TryReceiveError};
+use super::interrupted::Interrupted;
 use super::latency::{self, STAMP};
 use super::message::{Batch, Message};
 use super::options::ConsumerOptions;

@@ -5,7 +5,7 @@
 use crate::ring::index::Nowhere;
 use crate::ring::producer::Refused;
 use crate::ring::Corrupt;
-use crate::segment::{CreateError, NameError, OpenError, Trouble};
+use crate::segment::{CreateError, NameError, OpenError};
 use core::fmt;
 use std::io;
 use std::path::PathBuf;
@@ -607,78 +607,3 @@ impl From<CreateError> for AttachError {
         }
     }
 }
-
-/// What can come between a reader and its next message.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Interrupted {
-    Evicted { missed: u64, resumed_at: u64 },
-    Expelled { next: u64 },
-    Corrupt(Corrupt),
-    Poisoned,
-    Removed,
-    Forked,
-}
-
-impl From<Trouble> for Interrupted {
-    fn from(trouble: Trouble) -> Self {
-        match trouble {
-            Trouble::Forked => Self::Forked,
-            Trouble::Poisoned => Self::Poisoned,
-            Trouble::Removed => Self::Removed,
-        }
-    }
-}
-
-impl From<Corrupt> for Interrupted {
-    fn from(corrupt: Corrupt) -> Self {
-        Self::Corrupt(corrupt)
-    }
-}
-
-macro_rules! from_interrupted {
-    ($($error:ident),*) => {$(
-        impl From<Interrupted> for $error {
-            fn from(why: Interrupted) -> Self {
-                match why {
-                    Interrupted::Evicted { missed, resumed_at } => {
-                        Self::Evicted { missed, resumed_at }
-                    }
-                    Interrupted::Expelled { next } => Self::Expelled { next },
-                    Interrupted::Corrupt(corrupt) => Self::Corrupt(corrupt),
-                    Interrupted::Poisoned => Self::Poisoned,
-                    Interrupted::Removed => Self::Removed,
-                    Interrupted::Forked => Self::Forked,
-                }
-            }
-        }
-
-        impl From<Corrupt> for $error {
-            fn from(corrupt: Corrupt) -> Self {
-                Self::Corrupt(corrupt)
-            }
-        }
-    )*};
-}
-from_interrupted!(TryReceiveError, ReceiveError);
-
-macro_rules! from_disturbance {
-    ($($error:ident),*) => {$(
-        impl From<Unfit> for $error {
-            fn from(Unfit { len, expected }: Unfit) -> Self {
-                Self::WrongSize { len, expected }
-            }
-        }
-
-        impl From<Interrupted> for $error {
-            fn from(why: Interrupted) -> Self {
-                match why {
-                    Interrupted::Forked => Self::Forked,
-                    Interrupted::Removed => Self::Removed,
-                    // A producer is never evicted, and reads nothing that could be damaged.
-                    _ => Self::Poisoned,
-                }
-            }
-        }
-    )*};
-}
-from_disturbance!(TryPublishError, PublishError);

@@ -9,6 +9,7 @@ mod conflated;
 mod consumer;
 mod difference;
 mod error;
+mod interrupted;
 mod latency;
 mod lend;
 mod meeting;

@@ -4,7 +4,8 @@
 //! to read.
 
 use super::conflated::Conflated;
-use super::error::{AttachError, Interrupted, ReceiveError, TryReceiveError};
+use super::error::{AttachError, ReceiveError, TryReceiveError};
+use super::interrupted::Interrupted;
 use super::latency::STAMP;
 use super::options::ObserverOptions;
 use super::ring::Ring;

@@ -5,7 +5,8 @@
 mod patience;
 mod room;
 
-use super::error::{AttachError, Interrupted, PublishError, TryPublishError, Unfit};
+use super::error::{AttachError, PublishError, TryPublishError, Unfit};
+use super::interrupted::Interrupted;
 use super::latency::{now, STAMP};
 use super::lend::{Claim, PublishBatch};
 use super::options::ProducerOptions;

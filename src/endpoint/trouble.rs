@@ -2,7 +2,7 @@
 //!
 //! Layer 5. What consumers and observers ask when nothing comes.
 
-use super::error::Interrupted;
+use super::interrupted::Interrupted;
 use super::ring::Ring;
 use crate::layout::lines::ProducerState;
 use crate::segment::{Canary, Memory, Role};

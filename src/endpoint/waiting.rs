@@ -8,7 +8,8 @@
 //! The end of a stream is told once, at once, to a caller that waits and to a wait set. A caller that
 //! waits on waits for the next producer, whose attaching rings the same bell.
 
-use super::error::{Interrupted, ReceiveError, TryReceiveError};
+use super::error::{ReceiveError, TryReceiveError};
+use super::interrupted::Interrupted;
 use super::ring::Ring;
 use super::trouble::producer_gone;
 use crate::layout::lines::{Bell, ProducerState};

@@ -386,6 +386,25 @@ mod tests {
         assert!(!consumer.displaced());
     }
 
+    /// Whoever is overtaken without having been evicted was robbed of its row.
+    #[test]
+    fn a_consumer_that_was_overtaken_knows_though_no_table_says_so() {
+        let (memory, mut producer) = ring();
+        producer.try_publish(&[1; 100]).unwrap();
+        let mut consumer = Consumer::attach(memory.clone(), named(0)).unwrap();
+        let (mut words, before) = ([0; 128], consumer.position());
+        let reserve = &memory.producer().reserve.position;
+        reserve.store(before + 4096, Relaxed);
+        assert!(!consumer.displaced());
+        reserve.store(before + 4096 + 1, Relaxed);
+        assert!(consumer.displaced() && !consumer.evicted());
+        // The frame may be whole still, or torn.
+        assert_eq!(consumer.try_copy(&mut words), Err(Lost::Evicted));
+        assert_eq!((consumer.position(), consumer.sequence()), (before, 0));
+        reserve.store(before + 4096, Relaxed);
+        assert_eq!(consumer.try_copy(&mut words).unwrap().unwrap().len, 100);
+    }
+
     #[test]
     fn an_epoch_is_news_once() {
         let (memory, _producer) = ring();

@@ -296,6 +296,119 @@ mod tests {
         assert!(matches!(step(&memory, second), Ok(Step::Overtaken)));
     }
 
+    /// Frames of many lengths over several laps, and where each of them begins, pads included.
+    fn published(count: u32) -> (Memory, Vec<Boundary>) {
+        let geometry = Geometry::new(4096, 8, 1, 0, false).unwrap();
+        let memory = Memory::local(geometry);
+        let mut producer = Producer::attach(memory.clone(), 1).unwrap();
+        let mut begins = Vec::new();
+        for n in 0..count {
+            // Some fill their blocks to the byte.
+            let len = [56, 120, 0, 248, 24, 504][n as usize % 6];
+            let before = producer.position();
+            producer.try_publish(&vec![0; len]).unwrap();
+            let frame = crate::layout::frame::frame_bytes(len as u64, 8);
+            let position = producer.position() - frame;
+            let sequence = u64::from(n);
+            if position != before {
+                let position = before;
+                begins.push(Boundary { position, sequence });
+            }
+            begins.push(Boundary { position, sequence });
+        }
+        let (position, sequence) = (producer.position(), u64::from(count));
+        begins.push(Boundary { position, sequence });
+        (memory, begins)
+    }
+
+    fn intact(memory: &Memory, begins: &[Boundary]) -> Vec<Boundary> {
+        let intact = begins.iter().filter(|at| !overtaken(memory, at.position));
+        intact.copied().collect()
+    }
+
+    #[test]
+    fn every_boundary_is_found_by_its_position_and_nothing_else_is() {
+        let mut behind_an_overwritten_one = 0;
+        for count in (1..180).chain([1000, 1001, 1002, 1003]) {
+            let (memory, begins) = published(count);
+            let intact = intact(&memory, &begins);
+            let (first, last) = (intact[0].position, intact.last().unwrap().position);
+            let oldest = place(&memory, Start::Oldest, 0).unwrap();
+            for position in (first..=last).step_by(8) {
+                let expected = intact.iter().find(|at| at.position == position);
+                let found = boundary_at(&memory, position);
+                assert_eq!(found, expected.copied(), "{count} messages");
+                behind_an_overwritten_one +=
+                    u32::from(found.is_some_and(|at| at.position < oldest.position));
+            }
+            let gone = begins.iter().filter(|at| at.position < first);
+            for at in gone {
+                assert_eq!(boundary_at(&memory, at.position), None, "{count} messages");
+            }
+        }
+        assert!(behind_an_overwritten_one > 0);
+    }
+
+    #[test]
+    fn the_oldest_is_the_first_whole_one_that_begins_a_block() {
+        for count in (1..180).chain([1000, 1001, 1002, 1003]) {
+            let (memory, begins) = published(count);
+            let geometry = memory.geometry();
+            let block = |at: &Boundary| geometry.block_of(at.position);
+            let opens = |at: &&Boundary| {
+                let same = |other: &&Boundary| block(other) == block(at);
+                begins.iter().find(same) == Some(*at)
+            };
+            let opening: Vec<_> = begins.iter().filter(opens).copied().collect();
+            // The place of a block's entry is that of the block a lap later, from its announcement on.
+            let reserve = memory.producer().reserve.position.load(Relaxed);
+            let listed =
+                |at: &&Boundary| block(at) + geometry.blocks() > (reserve - 1) / geometry.block;
+            let oldest = opening
+                .iter()
+                .filter(listed)
+                .find(|at| !overtaken(&memory, at.position));
+            assert_eq!(
+                place(&memory, Start::Oldest, 0).ok(),
+                oldest.copied(),
+                "{count}"
+            );
+            // And the first of them can be asked for by its number.
+            let sequence = oldest.unwrap().sequence;
+            let by_number = place(&memory, Start::Sequence(sequence), 0).unwrap();
+            assert_eq!(by_number, *oldest.unwrap());
+        }
+    }
+
+    #[test]
+    fn a_message_is_found_from_any_place_before_it_and_from_none_behind() {
+        let (memory, begins) = published(100);
+        let intact = intact(&memory, &begins);
+        for (at, from) in intact.iter().enumerate() {
+            for sequence in intact[0].sequence..=102 {
+                let expected = intact[at..].iter().find(|to| to.sequence == sequence);
+                let found = message_behind(&memory, *from, sequence);
+                assert_eq!(found, expected.copied(), "{from:?}, {sequence}");
+            }
+        }
+    }
+
+    #[test]
+    fn positions_at_the_end_of_numbers_are_not_believed() {
+        let (memory, _) = published(3);
+        let geometry = memory.geometry();
+        memory.producer().reserve.position.store(u64::MAX, Relaxed);
+        for back in 0..geometry.blocks() {
+            let position = !7 - back * geometry.block;
+            let entry = memory.index_entry(geometry.block_of(position));
+            entry.position.store(position, Relaxed);
+        }
+        assert_eq!(newest(&memory), None);
+        assert_eq!(oldest(&memory, 0), None);
+        let nowhere = place(&memory, Start::Latest, 0);
+        assert_eq!(nowhere, Err(Nowhere::Overtaken));
+    }
+
     #[test]
     fn a_floor_is_never_gone_below() {
         let geometry = Geometry::new(4096, 8, 1, 0, false).unwrap();

@@ -1,13 +1,14 @@
 //! Rings inside a POSIX shared-memory segment that another library created.
 //!
 //! Layer 2, unsafe by need, feature `shared_memory`. The segment holds `stream`, then `control`;
-//! the lock bytes are those of the segment's own file. Shrinking it behind our back is the risk of
-//! whoever owns it.
+//! the lock bytes are those of the segment's own file. Its owner may shrink it; where another user may,
+//! the guard against truncation is installed.
 #![cfg(feature = "shared_memory")]
 #![allow(unsafe_code, reason = "adopts memory another library mapped")]
 
-use super::attach::Segment;
+use super::attach::{is_exposed, Segment};
 use super::error::{CreateError, OpenError};
+use super::guard;
 use super::lock::Locks;
 use super::memory::{Controls, Memory};
 use super::region::Region;
@@ -77,6 +78,9 @@ fn attach(keep: Arc<Keep>) -> Result<Segment, OpenError> {
         .map_err(|e| OpenError::io("open", &path, e.into()))?;
     let stat = fstat(&file).map_err(|e| OpenError::io("inspect", &path, e.into()))?;
     check_owner(stat.st_uid, &path)?;
+    if is_exposed(&file) {
+        guard::install().map_err(|e| OpenError::io("guard", &path, e))?;
+    }
     let (stream, control) = regions(&keep, stream_bytes)?;
     let segment = Segment::attach_memory(stream, control, Locks::File(Arc::new(file)), &path)?;
     Ok(segment.owned_by(stat.st_uid))

@@ -8,7 +8,7 @@
 //! makes itself gets a page of its own, which is wiped in the child's children.
 #![allow(unsafe_code, reason = "one page the kernel wipes on fork")]
 
-use crate::sync::{AtomicPtr, AtomicU32, Ordering};
+use crate::sync::{ord, AtomicPtr, AtomicU32, Ordering};
 use core::ptr::{null_mut, NonNull};
 use rustix::mm::{madvise, mmap_anonymous, munmap, Advice, MapFlags, ProtFlags};
 
@@ -30,7 +30,7 @@ impl Canary {
     pub fn of_this_process() -> Self {
         /// Where there can be no such page. It does not notice forks.
         static FALLBACK: AtomicU32 = AtomicU32::new(UNDISTURBED);
-        let newest = CANARY.load(Ordering::Acquire);
+        let newest = CANARY.load(ord!(E19 newest: Acquire));
         if let Some(canary) = Self::at(newest).filter(|canary| !canary.forked()) {
             return canary;
         }
@@ -38,7 +38,8 @@ impl Canary {
             return Self(&FALLBACK);
         };
         let mine = page.as_ptr();
-        match CANARY.compare_exchange(newest, mine, Ordering::AcqRel, Ordering::Acquire) {
+        let (made, theirs) = (ord!(E19 made: Release), ord!(E19 theirs: Acquire));
+        match CANARY.compare_exchange(newest, mine, made, theirs) {
             Ok(_) => Self::at(mine),
             Err(theirs) => {
                 // SAFETY: the page was mapped above, and no other thread has seen its address.

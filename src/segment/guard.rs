@@ -17,7 +17,7 @@
 )]
 
 use super::fork::Canary;
-use crate::sync::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use crate::sync::{edge_fence, ord, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use std::ffi::{c_int, c_void};
 use std::io;
 use std::sync::{Once, OnceLock};
@@ -71,7 +71,12 @@ impl Slot {
         (base == 0 || inherited)
             && self
                 .base
-                .compare_exchange(base, RESERVED, Ordering::Acquire, Ordering::Relaxed)
+                .compare_exchange(
+                    base,
+                    RESERVED,
+                    ord!(E18 reserve: Acquire),
+                    Ordering::Relaxed,
+                )
                 .is_ok()
     }
 }
@@ -95,11 +100,13 @@ impl Guarded {
         });
         let free = TABLE.iter().position(Slot::reserve);
         if let Some(slot) = free.map(|at| &TABLE[at]) {
+            // A handler that sees what is stored now sees that the last mapping has left.
+            edge_fence!(E18 refill: Release);
             slot.canary.store(canary.word(), Ordering::Relaxed);
             slot.len.store(len as u64, Ordering::Relaxed);
             slot.writable.store(u32::from(writable), Ordering::Relaxed);
             slot.poisoned.store(0, Ordering::Relaxed);
-            slot.base.store(base as u64, Ordering::Release);
+            slot.base.store(base as u64, ord!(E18 enter: Release));
         }
         Self { slot: free, canary }
     }
@@ -114,7 +121,7 @@ impl Guarded {
 impl Drop for Guarded {
     fn drop(&mut self) {
         if let (Some(at), false) = (self.slot, self.canary.forked()) {
-            TABLE[at].base.store(0, Ordering::Release);
+            TABLE[at].base.store(0, ord!(E18 give: Release));
         }
     }
 }
@@ -167,7 +174,7 @@ extern "C" fn handle(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_
     // SAFETY: the kernel passes a valid `siginfo_t` to a handler with SA_SIGINFO.
     let address = unsafe { (*info).si_addr() } as u64;
     for slot in &TABLE {
-        let base = slot.base.load(Ordering::Acquire);
+        let base = slot.base.load(ord!(E18 handle: Acquire));
         let len = slot.len.load(Ordering::Relaxed);
         if base <= RESERVED || address.wrapping_sub(base) >= len {
             continue;
@@ -176,8 +183,10 @@ extern "C" fn handle(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_
             continue;
         };
         // All belongs together if no other mapping took the slot in between.
-        let whole = slot.base.load(Ordering::Acquire) == base;
-        if whole && replace(slot, base, len) {
+        let protection = slot.protection();
+        edge_fence!(E18 whole: Acquire);
+        let whole = slot.base.load(Ordering::Relaxed) == base;
+        if whole && replace(base, len, protection) {
             slot.poisoned.store(1, Ordering::Relaxed);
             canary.disturb();
             return;
@@ -191,7 +200,7 @@ extern "C" fn handle(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_
 /// and is no fault. A child that was made by a bare `clone` has holes there.
 extern "C" fn fill_holes() {
     for slot in &TABLE {
-        let base = slot.base.load(Ordering::Acquire);
+        let base = slot.base.load(ord!(E18 fill: Acquire));
         if base > RESERVED && slot.canary().is_some_and(Canary::forked) {
             fill(slot, base, slot.len.load(Ordering::Relaxed));
         }
@@ -214,8 +223,7 @@ fn fill(slot: &Slot, base: u64, len: u64) {
 }
 
 /// Puts zero pages where a mapping was.
-fn replace(slot: &Slot, base: u64, len: u64) -> bool {
-    let protection = slot.protection();
+fn replace(base: u64, len: u64, protection: c_int) -> bool {
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED | libc::MAP_NORESERVE;
     // SAFETY: the range is a live mapping of this library (its owner leaves the table before it
     // unmaps), so replacing it takes nothing from anybody else; `errno` is put back for the code

@@ -5,24 +5,25 @@
 
 mod builder;
 mod error;
+mod permit;
 
 pub use builder::SemaphoreBuilder;
 pub use error::AcquireError;
+pub use permit::Permit;
 
+use self::permit::Shared;
 use crate::endpoint::{AttachError, Difference, Ring};
 use crate::layout::form::Form;
 use crate::layout::lines::{Bell, RowState};
 use crate::ring::permits::{IdleTurn, Permits};
-use crate::segment::{
-    Canary, Held, Location, MappingOptions, OpenError, RemoveError, Role, Trouble,
-};
+use crate::segment::{Canary, Location, MappingOptions, OpenError, RemoveError, Role, Trouble};
 use crate::sync::Ordering::Relaxed;
-use crate::wait::{bell, until, Deadline, Outcome, Since, Strategy, Waited, Waker};
+use crate::wait::{bell, until, Deadline, Outcome, Since, Strategy, Waited};
 use core::time::Duration;
 use std::cell::Cell;
 use std::marker::PhantomData;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 /// How long a waiter may be passed over before it gets the next permit, whoever else comes.
@@ -95,28 +96,6 @@ struct Watch {
     since: Option<Instant>,
     /// When the handle last looked.
     looked: Option<Instant>,
-}
-
-/// What permits share with the handle they came from.
-#[derive(Debug)]
-struct Shared {
-    permits: Permits,
-    waker: Mutex<Waker>,
-    ring: Ring,
-    row: u32,
-    /// Freed last.
-    _held: Held,
-}
-
-/// One or more permits. Dropping it gives them back; so does death.
-#[derive(Debug)]
-#[must_use = "permits that are dropped go back at once"]
-pub struct Permit {
-    shared: Arc<Shared>,
-    first: Option<u32>,
-    /// Mostly none, so that one permit needs no allocation.
-    others: Vec<u32>,
-    one_thread: PhantomData<Cell<()>>,
 }
 
 /// What a semaphore looks like at some moment.
@@ -530,15 +509,6 @@ impl Semaphore {
     }
 }
 
-impl Shared {
-    fn ring_waiters(&self) {
-        if let Some(control) = self.ring.segment().reader().control() {
-            let mut waker = self.waker.lock().unwrap_or_else(PoisonError::into_inner);
-            waker.ring(&control.data);
-        }
-    }
-}
-
 /// Waiting for permits.
 struct Waiting<'s> {
     semaphore: &'s Semaphore,
@@ -575,51 +545,6 @@ impl Waited for Waiting<'_> {
         match self.semaphore.watch.get().idle {
             Some(idle) if idle.enough() => LAPSE_AFTER,
             _ => ASK_AFTER,
-        }
-    }
-}
-
-impl Permit {
-    /// How many permits it is.
-    pub fn count(&self) -> u32 {
-        self.first.map_or(0, |_| 1) + self.others.len() as u32
-    }
-
-    /// Takes them out of use: they never come back, unless somebody [adds](Semaphore::add) them.
-    pub fn forget(mut self) {
-        if self.shared.ring.canary().forked() {
-            return;
-        }
-        let others = std::mem::take(&mut self.others);
-        for number in self.first.take().into_iter().chain(others) {
-            self.shared.permits.retire(number);
-        }
-    }
-}
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        if self.first.is_none() || self.shared.ring.canary().forked() {
-            return;
-        }
-        for number in self.first.iter().chain(&self.others) {
-            self.shared.permits.give(*number);
-        }
-        self.shared.ring_waiters();
-    }
-}
-
-impl Drop for Shared {
-    fn drop(&mut self) {
-        if self.ring.canary().forked() {
-            return;
-        }
-        let memory = self.ring.segment().reader();
-        if let Some(row) = memory.row(self.row) {
-            row.state.store(RowState::Free as u32, Relaxed);
-        }
-        if let Some(control) = memory.control() {
-            bell::quiet(&control.data, || self.ring.anyone_may_park());
         }
     }
 }

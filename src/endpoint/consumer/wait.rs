@@ -3,7 +3,8 @@
 //! Layer 5.
 
 use super::{read, Consumer};
-use crate::endpoint::error::{Interrupted, ReceiveError};
+use crate::endpoint::error::ReceiveError;
+use crate::endpoint::interrupted::Interrupted;
 use crate::endpoint::ring::Ring;
 use crate::endpoint::waiting::{self, End, Manner, Reader};
 use crate::layout::frame::CommitWord;

@@ -4,7 +4,8 @@
 
 use super::patience::Stall;
 use super::Producer;
-use crate::endpoint::error::{Interrupted, PublishError, TryPublishError};
+use crate::endpoint::error::{PublishError, TryPublishError};
+use crate::endpoint::interrupted::Interrupted;
 use crate::layout::lines::Bell;
 use crate::ring::producer::{Batch, Refused};
 use crate::segment::Role;
@@ -152,5 +153,32 @@ impl Waited for Room<'_> {
 
     fn longest_sleep(&self) -> Duration {
         ASK_AFTER
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::layout::lines::RowState;
+    use crate::sync::Ordering::Relaxed;
+    use crate::Ring;
+
+    /// A process that has given its lock back, and says after each look that it is a consumer.
+    #[test]
+    fn a_row_that_comes_back_from_the_dead_is_freed_a_few_times_in_a_call() {
+        const ROWS: u32 = 3;
+        let ring = Ring::heap().max_readers(ROWS).create().unwrap();
+        let mut producer = ring.producer().unwrap();
+        let memory = producer.core.memory().clone();
+        let row = memory.row(1).unwrap();
+        for call in 0..2 {
+            producer.begin().unwrap();
+            for freed in 0..3 * ROWS {
+                row.state.store(RowState::Consumer as u32, Relaxed);
+                let again = producer.retire_if_dead(1);
+                assert_eq!(again, freed < ROWS, "call {call}, freed {freed} times");
+                let left = RowState::from_raw(row.state.load(Relaxed));
+                assert_eq!(left, RowState::Free);
+            }
+        }
     }
 }

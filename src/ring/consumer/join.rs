@@ -233,3 +233,100 @@ fn seek(memory: &Memory, start: Start, or_oldest: bool, floor: u64) -> Result<Bo
         found => found,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layout::geometry::Geometry;
+    use crate::ring::producer::Producer;
+
+    const CAPACITY: u64 = 4096;
+
+    /// A full ring, and where each message begins that nothing was written over.
+    fn full() -> (Memory, Producer, Vec<Boundary>) {
+        let memory = Memory::local(Geometry::new(CAPACITY, 8, 1, 0, false).unwrap());
+        let mut producer = Producer::attach(memory.clone(), 1).unwrap();
+        let mut begins = Vec::new();
+        // 72 bytes fill neither a block nor a lap.
+        for sequence in 0..199 {
+            producer.try_publish(&[0; 64]).unwrap();
+            let position = producer.position() - 72;
+            begins.push(Boundary { position, sequence });
+        }
+        begins.retain(|at| !overtaken(&memory, at.position));
+        (memory, producer, begins)
+    }
+
+    fn row_at(memory: &Memory, position: u64, sequence: u64) -> &Row {
+        let row = memory.row(0).unwrap();
+        row.position.store(position, Relaxed);
+        row.sequence.store(sequence, Relaxed);
+        row
+    }
+
+    /// Those that the index does not find, and the first one that it does.
+    fn hidden(memory: &Memory, begins: &[Boundary]) -> (Vec<Boundary>, Boundary) {
+        let oldest = place(memory, Start::Oldest, 0).unwrap();
+        let hidden = begins.iter().filter(|at| at.position < oldest.position);
+        (hidden.copied().collect(), oldest)
+    }
+
+    #[test]
+    fn a_cursor_goes_on_where_its_row_says_if_the_stream_agrees() {
+        let (memory, _producer, begins) = full();
+        let (hidden, oldest) = hidden(&memory, &begins);
+        assert!(hidden.len() >= 3, "{hidden:?}");
+        for (before, at) in hidden.iter().zip(&hidden[1..]) {
+            let resumed = |position| resume(&memory, row_at(&memory, position, at.sequence));
+            assert_eq!(resumed(at.position), Ok(*at));
+            // Its owner died between the two words: one behind, and several.
+            assert_eq!(resumed(before.position), Ok(*at));
+            assert_eq!(resumed(hidden[0].position), Ok(*at));
+            // No place where a frame begins.
+            assert_eq!(resumed(at.position + 8), Ok(oldest));
+            assert_eq!(resumed(at.position + 4), Ok(oldest));
+        }
+        // A position beyond its number is believed only up to what the index finds.
+        let (first, second) = (hidden[0], hidden[1]);
+        let beyond = |at: Boundary| resume(&memory, row_at(&memory, at.position, first.sequence));
+        assert_eq!(beyond(second), Ok(second));
+        for at in begins.iter().filter(|at| at.position > oldest.position) {
+            assert_eq!(beyond(*at), Ok(oldest), "{at:?}");
+        }
+        // Found by its number, wherever the position is.
+        let last = *begins.last().unwrap();
+        let row = row_at(&memory, first.position, last.sequence);
+        assert_eq!(resume(&memory, row), Ok(last));
+    }
+
+    #[test]
+    fn what_a_dead_producer_may_still_have_written_is_not_given_up() {
+        const CAPACITY: u64 = 1 << 16;
+        let memory = Memory::local(Geometry::new(CAPACITY, 8, 1, 0, false).unwrap());
+        let mut producer = Producer::attach(memory.clone(), 1).unwrap();
+        let mut begins = Vec::new();
+        let (limit, oldest) = loop {
+            let sequence = producer.try_publish(&[0; 64]).unwrap();
+            let position = producer.position() - 72;
+            begins.push(Boundary { position, sequence });
+            let limit = memory.producer().limit.position.load(Relaxed);
+            let oldest = place(&memory, Start::Oldest, 0).unwrap();
+            // It may write over some of what is there, and has not begun to.
+            if sequence > 2000 && oldest.position + 100 < limit - CAPACITY {
+                break (limit, oldest);
+            }
+            assert!(sequence < 10_000, "nothing to give up");
+        };
+        // As if it had died: it takes nothing back.
+        core::mem::forget(producer);
+        let began = |abandoned| {
+            let joining = Joining::at(0, Start::Oldest);
+            let consumer = Consumer::attach_beside(memory.clone(), joining, || abandoned).unwrap();
+            (consumer.position(), consumer.sequence())
+        };
+        assert_eq!(began(true), (oldest.position, oldest.sequence));
+        let behind = begins.iter().find(|at| at.position >= limit - CAPACITY);
+        let behind = behind.unwrap();
+        assert_eq!(began(false), (behind.position, behind.sequence));
+    }
+}

@@ -1,0 +1,89 @@
+//! Permits that are held, and what they share with the handle they came from.
+//!
+//! Layer 7.
+
+use crate::endpoint::Ring;
+use crate::layout::lines::RowState;
+use crate::ring::permits::Permits;
+use crate::segment::Held;
+use crate::sync::Ordering::Relaxed;
+use crate::wait::{bell, Waker};
+use std::cell::Cell;
+use std::marker::PhantomData;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// What permits share with the handle they came from.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) permits: Permits,
+    pub(super) waker: Mutex<Waker>,
+    pub(super) ring: Ring,
+    pub(super) row: u32,
+    /// Freed last.
+    pub(super) _held: Held,
+}
+
+impl Shared {
+    pub(super) fn ring_waiters(&self) {
+        if let Some(control) = self.ring.segment().reader().control() {
+            let mut waker = self.waker.lock().unwrap_or_else(PoisonError::into_inner);
+            waker.ring(&control.data);
+        }
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        if self.ring.canary().forked() {
+            return;
+        }
+        let memory = self.ring.segment().reader();
+        if let Some(row) = memory.row(self.row) {
+            row.state.store(RowState::Free as u32, Relaxed);
+        }
+        if let Some(control) = memory.control() {
+            bell::quiet(&control.data, || self.ring.anyone_may_park());
+        }
+    }
+}
+
+/// One or more permits. Dropping it gives them back; so does death.
+#[derive(Debug)]
+#[must_use = "permits that are dropped go back at once"]
+pub struct Permit {
+    pub(super) shared: Arc<Shared>,
+    pub(super) first: Option<u32>,
+    /// Mostly none, so that one permit needs no allocation.
+    pub(super) others: Vec<u32>,
+    pub(super) one_thread: PhantomData<Cell<()>>,
+}
+
+impl Permit {
+    /// How many permits it is.
+    pub fn count(&self) -> u32 {
+        self.first.map_or(0, |_| 1) + self.others.len() as u32
+    }
+
+    /// Takes them out of use: they never come back, unless somebody [adds](Semaphore::add) them.
+    pub fn forget(mut self) {
+        if self.shared.ring.canary().forked() {
+            return;
+        }
+        let others = std::mem::take(&mut self.others);
+        for number in self.first.take().into_iter().chain(others) {
+            self.shared.permits.retire(number);
+        }
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        if self.first.is_none() || self.shared.ring.canary().forked() {
+            return;
+        }
+        for number in self.first.iter().chain(&self.others) {
+            self.shared.permits.give(*number);
+        }
+        self.shared.ring_waiters();
+    }
+}
