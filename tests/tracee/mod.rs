@@ -38,6 +38,8 @@ pub struct Tracee {
     pid: i32,
     output: ChildStdout,
     reaped: bool,
+    /// Where this thread may run when it does not step.
+    cores: rustix::thread::CpuSet,
     /// Where the kernel's code for reading clocks lies.
     lent: std::ops::Range<u64>,
 }
@@ -54,6 +56,12 @@ fn lent(pid: i32) -> std::ops::Range<u64> {
 impl Tracee {
     /// Starts a peer in a role and lets it run up to [`begin`].
     pub fn start(role: &str, arguments: &[&str]) -> Self {
+        // Each step is a switch from one to the other and back: on two cores, one of which sleeps
+        // meanwhile, that takes ten times as long. The peer inherits it.
+        let cores = rustix::thread::sched_getaffinity(None).unwrap();
+        let mut one = rustix::thread::CpuSet::new();
+        one.set(rustix::thread::sched_getcpu());
+        rustix::thread::sched_setaffinity(None, &one).unwrap();
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(arguments)
             .env(peers::ROLE, role)
@@ -65,6 +73,7 @@ impl Tracee {
             pid: child.id() as i32,
             output: child.stdout.take().unwrap(),
             reaped: false,
+            cores,
             lent: 0..0,
         };
         // From here on it is waited for by number; `Child` does neither that nor a kill on its own.
@@ -222,5 +231,6 @@ impl Tracee {
 impl Drop for Tracee {
     fn drop(&mut self) {
         self.kill();
+        let _ = rustix::thread::sched_setaffinity(None, &self.cores);
     }
 }
