@@ -64,7 +64,7 @@ impl Permit {
         self.first.map_or(0, |_| 1) + self.others.len() as u32
     }
 
-    /// Takes them out of use: they never come back, unless somebody [adds](Semaphore::add) them.
+    /// Takes them out of use: they never come back, unless a process [adds](super::Semaphore::add) them.
     pub fn forget(mut self) {
         if self.shared.ring.canary().forked() {
             return;
