@@ -317,8 +317,7 @@ mod tests {
             }
             assert!(sequence < 10_000, "nothing to give up");
         };
-        // As if it had died: it takes nothing back.
-        core::mem::forget(producer);
+        // It does nothing more, as if it had died; it is dropped, and takes its limit back, behind the end.
         let began = |abandoned| {
             let joining = Joining::at(0, Start::Oldest);
             let consumer = Consumer::attach_beside(memory.clone(), joining, || abandoned).unwrap();
