@@ -154,7 +154,7 @@ fn follow_roughly(steps: &[Step]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, max_shrink_time: 60_000, ..ProptestConfig::default() })]
 
     #[test]
     fn a_consumer_gets_the_newest_of_each_key(steps in prop::collection::vec(step(), 1..80)) {

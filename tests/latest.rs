@@ -7,7 +7,6 @@ mod peers;
 use books::{kills_wanted, Books, Random};
 use peers::{say, text, Peer, Scratch, PATIENCE};
 use proptest::prelude::*;
-use proptest::test_runner::TestRunner;
 use slipring::{
     AttachError, ConsumerOptions, Latest, LatestError, LatestReader, LatestWriter, OpenError,
 };
@@ -82,12 +81,7 @@ fn open(directory: &Path) -> Latest<State> {
 // --- The oracle.
 
 fn it_does_what_the_oracle_does() {
-    let cases = std::env::var("PROPTEST_CASES").map_or(100, |n| n.parse().unwrap());
-    let mut runner = TestRunner::new(ProptestConfig {
-        cases,
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    });
+    let mut runner = peers::runner(100);
     // Set, get, or change the writer; which cell.
     let steps = prop::collection::vec((0..12u8, 0..CELLS + 1), 1..200);
     runner

@@ -7,7 +7,6 @@ mod peers;
 use books::{kills_wanted, Books, Random};
 use peers::{check, payload, say, text, Peer, Scratch, PATIENCE};
 use proptest::prelude::*;
-use proptest::test_runner::TestRunner;
 use slipring::{Link, LinkBuilder, LinkError, RemoveError, Ring};
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -64,12 +63,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 fn it_does_what_the_oracle_does() {
-    let cases = std::env::var("PROPTEST_CASES").map_or(150, |n| n.parse().unwrap());
-    let mut runner = TestRunner::new(ProptestConfig {
-        cases,
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    });
+    let mut runner = peers::runner(150);
     let steps = prop::collection::vec(step(), 1..80);
     runner
         .run(&steps, |steps| {

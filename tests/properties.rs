@@ -62,7 +62,7 @@ fn ring() -> impl Strategy<Value = (u32, u64, u64)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: cases(10_000), ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(10_000), max_shrink_time: 120_000, ..ProptestConfig::default() })]
 
     #[test]
     fn a_ring_does_what_the_oracle_says(
@@ -134,7 +134,7 @@ proptest! {
     #![proptest_config(ProptestConfig {
         cases: cases(1_500),
         // A shorter failing case is worth some minutes of a person's, not of everybody's.
-        max_shrink_iters: 2_000,
+        max_shrink_time: 120_000,
         ..ProptestConfig::default()
     })]
 

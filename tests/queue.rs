@@ -7,7 +7,6 @@ mod peers;
 use books::{kills_wanted, Books, Random};
 use peers::{check, payload, say, text, Peer, Scratch, PATIENCE};
 use proptest::prelude::*;
-use proptest::test_runner::TestRunner;
 use slipring::{
     ConsumerOptions, OpenError, Queue, Receiver, RemoveError, Ring, SendError, Sender, TakeError,
     PRIORITIES,
@@ -80,12 +79,7 @@ struct Letter {
 }
 
 fn it_does_what_the_oracle_does() {
-    let cases = std::env::var("PROPTEST_CASES").map_or(200, |n| n.parse().unwrap());
-    let mut runner = TestRunner::new(ProptestConfig {
-        cases,
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    });
+    let mut runner = peers::runner(200);
     runner
         .run(&prop::collection::vec(step(), 1..120), |steps| {
             follow(&steps);

@@ -7,7 +7,6 @@ mod peers;
 use books::{kills_wanted, Books, Random};
 use peers::{say, text, Peer, Scratch, PATIENCE};
 use proptest::prelude::*;
-use proptest::test_runner::TestRunner;
 use slipring::{AcquireError, OpenError, Permit, RemoveError, Ring, Semaphore, SemaphoreStatus};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -68,12 +67,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 fn it_does_what_the_oracle_does() {
-    let cases = std::env::var("PROPTEST_CASES").map_or(200, |n| n.parse().unwrap());
-    let mut runner = TestRunner::new(ProptestConfig {
-        cases,
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    });
+    let mut runner = peers::runner(200);
     let steps = prop::collection::vec(step(), 1..100);
     runner
         .run(&steps, |steps| {

@@ -8,7 +8,6 @@ mod peers;
 use books::{kills_wanted, Books, Random};
 use peers::{say, text, Peer, Scratch, PATIENCE};
 use proptest::prelude::*;
-use proptest::test_runner::TestRunner;
 use slipring::{AttachError, Listener, Noticed, SignalError, SignalSet, Signals, Target};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -52,12 +51,7 @@ fn open(directory: &Path) -> Signals {
 const NAMES: [&str; 3] = ["alpha", "beta", "gamma"];
 
 fn it_does_what_the_oracle_does() {
-    let cases = std::env::var("PROPTEST_CASES").map_or(200, |n| n.parse().unwrap());
-    let mut runner = TestRunner::new(ProptestConfig {
-        cases,
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    });
+    let mut runner = peers::runner(200);
     // What, whose name, which signal, which set.
     let steps = prop::collection::vec((0..10u8, 0..NAMES.len(), 0..66u32, any::<u64>()), 1..150);
     runner

@@ -1,10 +1,11 @@
 //! What tests with several processes share: starting a copy of the test in a role, payloads that show
-//! when they are torn, directories that go away, and a runner.
+//! when they are torn, directories that go away, and runners of tests and of properties.
 //!
 //! Such a test has a `main` of its own, which is the runner or, with a role in the environment, a peer. To
 //! `cargo test` and to other runners it is a test like others.
 #![allow(dead_code, reason = "each test uses a part of it")]
 
+use proptest::test_runner::{Config, TestRunner};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
@@ -42,6 +43,18 @@ pub fn run(tests: Vec<(&'static str, fn())>) -> ExitCode {
         })
     });
     libtest_mimic::run(&arguments, tests.collect()).exit_code()
+}
+
+/// What runs so many cases of a property, or as many as `PROPTEST_CASES` says. A failing case is made shorter
+/// for a minute: where each attempt waits in vain, all of them would take hours.
+pub fn runner(cases: u32) -> TestRunner {
+    let cases = std::env::var("PROPTEST_CASES").map_or(cases, |n| n.parse().unwrap());
+    TestRunner::new(Config {
+        cases,
+        failure_persistence: None,
+        max_shrink_time: 60_000,
+        ..Config::default()
+    })
 }
 
 /// A process of this test; killed when dropped.
@@ -155,7 +168,8 @@ pub fn say(line: &str) {
 
 /// Bytes of which every word depends on the sequence, the length and the place.
 pub fn payload(sequence: u64, len: usize) -> Vec<u8> {
-    let mut state = sequence ^ (len as u64) << 40 | 1;
+    // Odd, so never zero, and another one for each sequence.
+    let mut state = (sequence << 1 | 1) ^ (len as u64) << 40;
     let mut bytes = vec![0; len];
     for chunk in bytes.chunks_mut(8) {
         // xorshift64 (Marsaglia, 2003)
