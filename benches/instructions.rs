@@ -13,16 +13,6 @@
 //! file they are shown, not judged.
 #![allow(missing_docs, reason = "a program")]
 
-#[path = "../tests/peers/mod.rs"]
-#[allow(
-    unused_macros,
-    unused_imports,
-    reason = "this program has operations in place of tests"
-)]
-mod peers;
-#[path = "../tests/tracee/mod.rs"]
-mod tracee;
-
 use slipring::Plain;
 use slipring::{
     Consumer, ConsumerOptions, Deadline, Latest, Link, Observer, ObserverOptions, Producer,
@@ -34,7 +24,7 @@ use std::hint::black_box;
 use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Command, ExitCode};
-use tracee::{begin, end, Step, Tracee};
+use testing::tracee::{begin, end, Step, Tracee};
 
 /// The counts of this kind of processor: copies are made of other instructions on each.
 fn file() -> std::path::PathBuf {
@@ -116,7 +106,7 @@ slipring::message! {
 }
 
 fn main() -> ExitCode {
-    if let Some(role) = peers::role() {
+    if let Some(role) = testing::role() {
         perform(&role);
         return ExitCode::SUCCESS;
     }
@@ -411,7 +401,7 @@ fn times_after<T>(
 }
 
 /// A ring in a file, which readers map apart from the producer, as in other processes.
-fn ring(scratch: &peers::Scratch) -> Ring {
+fn ring(scratch: &testing::Scratch) -> Ring {
     Ring::builder_at(scratch.ring())
         .create()
         .expect("room for a ring")
@@ -479,7 +469,7 @@ fn perform(operation: &str) {
 }
 
 fn publishing(operation: &str) {
-    let scratch = peers::Scratch::new();
+    let scratch = testing::Scratch::new();
     let ring = ring(&scratch);
     let options = spinning().membarrier(operation.contains("membarrier"));
     let mut to = ring.producer_with(options).expect("the only producer");
@@ -591,7 +581,7 @@ fn writing(mut to: Producer, in_place: bool) {
 }
 
 fn receiving(operation: &str) {
-    let scratch = peers::Scratch::new();
+    let scratch = testing::Scratch::new();
     let ring = ring(&scratch);
     let mut to = producer(&ring);
     let message = vec![7u8; if operation.contains("1024") { 1024 } else { 64 }];
@@ -635,7 +625,7 @@ fn receiving(operation: &str) {
 }
 
 fn forms(operation: &str) {
-    let scratch = peers::Scratch::new();
+    let scratch = testing::Scratch::new();
     let at = |name: &str| scratch.0.join(name);
     let message = [7u8; 64];
     match operation {

@@ -2,7 +2,7 @@
 //! use, and their language.
 #![no_main]
 
-#[path = "../../tests/oracle/mod.rs"]
+#[path = "../../tests/support/src/oracle/mod.rs"]
 mod oracle;
 
 use arbitrary::{Arbitrary, Unstructured};

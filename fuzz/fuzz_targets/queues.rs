@@ -2,7 +2,7 @@
 //! use, and their language. Depths and sizes are such that messages fill from half to all of a lane.
 #![no_main]
 
-#[path = "../../tests/oracle/mod.rs"]
+#[path = "../../tests/support/src/oracle/mod.rs"]
 mod oracle;
 
 use arbitrary::{Arbitrary, Unstructured};

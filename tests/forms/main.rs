@@ -1,0 +1,37 @@
+//! Each form against its oracle, between processes, and under random deaths.
+
+mod every;
+mod latest;
+mod link;
+mod mailbox;
+mod pipe;
+mod queue;
+mod queue_access;
+mod queue_deaths;
+mod queue_faults;
+mod queue_many;
+mod queue_stopped;
+mod semaphore;
+mod shared;
+mod signals;
+mod typed;
+
+fn main() -> std::process::ExitCode {
+    testing::main(&[
+        every::SUITE,
+        latest::SUITE,
+        link::SUITE,
+        mailbox::SUITE,
+        pipe::SUITE,
+        queue::SUITE,
+        queue_access::SUITE,
+        queue_deaths::SUITE,
+        queue_faults::SUITE,
+        queue_many::SUITE,
+        queue_stopped::SUITE,
+        semaphore::SUITE,
+        shared::SUITE,
+        signals::SUITE,
+        typed::SUITE,
+    ])
+}

@@ -1,0 +1,10 @@
+//! Rings in one process: every way to use them, and what was never published.
+
+mod adopted;
+mod adversary;
+mod conflated;
+mod files;
+mod latency;
+mod properties;
+mod removal;
+mod waiting;
