@@ -1,4 +1,4 @@
-//! Sleeping: E6 (park), E7 (close), E8 (who may park). A lost wake-up is a deadlock, which loom
+//! Sleeping: `wake` (park), `producer` (close), `sleepers` (who may park). A lost wake-up is a deadlock, which loom
 //! reports; on real threads sleeps are bounded, so there these models only exercise the code.
 
 use core::time::Duration;
@@ -49,7 +49,7 @@ fn a_sleeping_consumer_is_woken() {
 
 #[test]
 fn without_either_fence_it_sleeps_for_ever() {
-    for tag in ["E6 sleep:SeqCst", "E6 ring:SeqCst"] {
+    for tag in ["wake sleep:SeqCst", "wake ring:SeqCst"] {
         assert_sleeps_for_ever(tag, None, data_side);
     }
 }
@@ -81,10 +81,10 @@ fn a_sleeping_producer_is_woken() {
     assert_outcomes(Some(3), &["published"], space_side);
 }
 
-// The sleeper's own fence is not needed on this side: looking at the rows contains one (E5).
+// The sleeper's own fence is not needed on this side: looking at the rows contains one (edge `gate`).
 #[test]
 fn without_the_fence_of_the_waker_the_producer_sleeps_for_ever() {
-    assert_sleeps_for_ever("E6 ring:SeqCst", Some(3), space_side);
+    assert_sleeps_for_ever("wake ring:SeqCst", Some(3), space_side);
 }
 
 /// Two consumers sleep, one publish wakes both, and the bell can be armed again.
@@ -138,7 +138,7 @@ fn nothing_committed_before_a_close_is_missed() {
 
 #[test]
 fn without_either_end_of_the_close_it_is() {
-    for tag in ["E7 leave:Release", "E7 state:Acquire"] {
+    for tag in ["producer leave:Release", "producer state:Acquire"] {
         assert_notices(tag, None, CLOSE, close);
     }
 }
@@ -171,7 +171,7 @@ fn a_bell_somebody_needs_stays_on() {
 
 #[test]
 fn without_either_fence_it_may_be_switched_off() {
-    for tag in ["E8 allow:SeqCst", "E8 quiet:SeqCst"] {
+    for tag in ["sleepers allow:SeqCst", "sleepers quiet:SeqCst"] {
         assert_notices(tag, None, STAYS_ON, come_and_go);
     }
 }

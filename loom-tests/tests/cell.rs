@@ -1,4 +1,4 @@
-//! Cells: E14, a value that is read is whole, and not older than the one before.
+//! Cells: `value`, a value that is read is whole, and not older than the one before.
 
 use slipring::layout::geometry::Geometry;
 use slipring::ring::cell::Cells;
@@ -50,10 +50,10 @@ fn a_value_is_whole_or_the_reader_knows() {
 #[test]
 fn without_any_of_its_four_ends_it_may_be_torn() {
     for tag in [
-        "E14 version:Release",
-        "E14 version:Acquire",
-        "E14 set:Release",
-        "E14 get:Acquire",
+        "value version:Release",
+        "value version:Acquire",
+        "value set:Release",
+        "value get:Acquire",
     ] {
         assert_notices(tag, Some(3), LAPPED, lapped);
     }

@@ -1,4 +1,4 @@
-//! Eviction, rows that change hands, and takeover: E7 (epochs), E9 (evict), E10 (tenure).
+//! Eviction, rows that change hands, and takeover: `producer` (epochs), `evict` (evict), `row` (tenure).
 
 use slipring::layout::lines::ProducerState;
 use slipring::ring::consumer::{renew, Consumer, Joining, Lost};
@@ -48,7 +48,7 @@ fn an_evicted_consumer_knows_before_it_believes_anything() {
 
 #[test]
 fn without_its_own_fence_it_does_not() {
-    assert_notices("E9 consume:Acquire", Some(3), EVICTED, evicted);
+    assert_notices("evict consume:Acquire", Some(3), EVICTED, evicted);
 }
 
 /// An evicted consumer joins again while the producer writes on: what it missed and what it then
@@ -133,7 +133,7 @@ fn a_row_that_changes_hands_gates_for_its_new_owner() {
 
 #[test]
 fn without_either_end_of_the_tenure_it_gates_for_the_old_one() {
-    for tag in ["E10 tenure:Release", "E10 tenure:Acquire"] {
+    for tag in ["row tenure:Release", "row tenure:Acquire"] {
         assert_notices(tag, Some(2), HANDED_OVER, handed_over);
     }
 }
@@ -199,7 +199,11 @@ fn an_epoch_that_is_seen_says_where_it_begins() {
 
 #[test]
 fn without_any_of_its_three_ends_it_does_not() {
-    for tag in ["E7 begin:Release", "E7 epoch:Acquire", "E7 attach:Release"] {
+    for tag in [
+        "producer begin:Release",
+        "producer epoch:Acquire",
+        "producer attach:Release",
+    ] {
         assert_notices(tag, None, EPOCHS, epochs);
     }
 }

@@ -1,4 +1,4 @@
-//! Payload visibility: E1 (commit), E2 (reserve), E3 (index).
+//! Payload visibility: `publish` (commit), `overwrite` (reserve), `entry` (index).
 
 use slipring::ring::Start;
 use slipring_loom_tests::*;
@@ -26,7 +26,7 @@ fn a_commit_word_that_is_seen_means_a_whole_frame() {
 
 #[test]
 fn without_either_end_of_the_commit_it_does_not() {
-    for tag in ["E1 commit:Release", "E1 consume:Acquire"] {
+    for tag in ["publish commit:Release", "publish consume:Acquire"] {
         assert_notices(tag, None, COMMIT, commit);
     }
 }
@@ -49,7 +49,7 @@ fn an_observer_too_sees_nothing_or_a_whole_frame() {
 
 #[test]
 fn without_its_end_of_the_commit_an_observer_does_not() {
-    assert_notices("E1 observe:Acquire", None, COMMIT, commit_observed);
+    assert_notices("publish observe:Acquire", None, COMMIT, commit_observed);
 }
 
 /// One observer looks while the producer overwrites what it is looking at.
@@ -74,8 +74,13 @@ fn an_overtaken_read_is_always_detected() {
 
 #[test]
 fn without_either_end_of_the_reserve_it_is_not() {
-    assert_notices("E2 reserve:Release", Some(2), OVERRUN, overrun);
-    assert_notices("E2 copy:Acquire", Some(2), OVERRUN_LAST, overrun_last);
+    assert_notices("overwrite reserve:Release", Some(2), OVERRUN, overrun);
+    assert_notices(
+        "overwrite copy:Acquire",
+        Some(2),
+        OVERRUN_LAST,
+        overrun_last,
+    );
 }
 
 /// As above, with the observer in a thread of its own: its very first step may come late, when what it looks at
@@ -99,7 +104,7 @@ fn an_observer_that_was_lapped_learns_of_it_at_once() {
 
 #[test]
 fn without_the_fence_before_the_announcement_it_may_be_told_later() {
-    assert_notices("E2 observe:Acquire", Some(3), OVERRUN, lapped);
+    assert_notices("overwrite observe:Acquire", Some(3), OVERRUN, lapped);
 }
 
 /// As above, but no committed frame follows the one that is overwritten, so that only the fence
@@ -215,7 +220,7 @@ fn a_batch_is_seen_whole_or_not_at_all() {
 
 #[test]
 fn without_the_release_of_its_first_frame_it_is_torn() {
-    assert_notices("E1 commit:Release", None, BATCH, batch);
+    assert_notices("publish commit:Release", None, BATCH, batch);
 }
 
 /// A reader looks for the end of the stream while the producer enters a new lap.
@@ -269,7 +274,7 @@ fn an_index_entry_is_never_half_of_one_lap_and_half_of_another() {
 
 #[test]
 fn without_either_end_of_the_index_it_is() {
-    for tag in ["E3 record:Release", "E3 index:Acquire"] {
+    for tag in ["entry record:Release", "entry index:Acquire"] {
         assert_notices(tag, Some(3), ENTRY, entry);
     }
 }
@@ -300,5 +305,5 @@ fn the_oldest_entry_is_intact() {
 
 #[test]
 fn without_its_fence_an_entry_may_be_half_overwritten() {
-    assert_notices("E2 index:Acquire", Some(2), OLDEST, oldest_entry);
+    assert_notices("overwrite index:Acquire", Some(2), OLDEST, oldest_entry);
 }

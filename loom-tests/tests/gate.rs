@@ -1,4 +1,4 @@
-//! The gate: E4 (position, whose orderings are beyond the model) and E5 (attach).
+//! The gate: `consumed` (position, whose orderings are beyond the model) and `gate` (attach).
 
 use slipring::ring::consumer::{Consumer, Joining};
 use slipring::ring::producer::Refused;
@@ -26,7 +26,7 @@ fn nothing_unread_is_overwritten() {
     assert_outcomes(Some(3), GATED, gated);
 }
 
-// E4 has no mutant: what it forbids is that a load is delayed beyond a later store (by the consumer's
+// `consumed` has no mutant: what it forbids is that a load is delayed beyond a later store (by the consumer's
 // release) or a store moved before an earlier load (by the producer's acquire). Loom explores neither,
 // so the edge rests on the argument in docs/memory-model.md and on the stress tests.
 
@@ -105,7 +105,7 @@ fn an_attaching_consumer_has_no_gap_behind_its_start() {
 
 #[test]
 fn without_either_fence_of_the_attach_it_has() {
-    for tag in ["E5 look:SeqCst", "E5 attach:SeqCst"] {
+    for tag in ["gate look:SeqCst", "gate attach:SeqCst"] {
         assert_notices(tag, Some(2), ATTACH, attach);
     }
 }
@@ -151,7 +151,7 @@ fn a_limit_that_is_taken_back_leaves_no_gap() {
 
 #[test]
 fn without_either_fence_a_limit_that_is_taken_back_leaves_one() {
-    for tag in ["E5 look:SeqCst", "E5 attach:SeqCst"] {
+    for tag in ["gate look:SeqCst", "gate attach:SeqCst"] {
         assert_notices(tag, Some(2), ATTACH, attach_beside);
     }
 }

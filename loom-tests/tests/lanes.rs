@@ -1,4 +1,4 @@
-//! The list of lanes: E17. A receiver that remembers a version has every lane that was listed before.
+//! The list of lanes: the edge `lanes`. A receiver that remembers a version has every lane that was listed before.
 
 use slipring::layout::geometry::Geometry;
 use slipring::ring::lanes::{board_words, list, listed, own, unlist, version, version_before};
@@ -62,12 +62,12 @@ fn a_lane_is_found_by_who_remembers_the_version() {
 
 #[test]
 fn without_the_release_it_may_be_missed_for_good() {
-    assert_notices("E17 raise:Release", Some(2), FOUND, found);
+    assert_notices("lanes raise:Release", Some(2), FOUND, found);
 }
 
 #[test]
 fn without_the_acquire_it_may_be_missed_for_good() {
-    assert_notices("E17 version:Acquire", Some(2), FOUND, found);
+    assert_notices("lanes version:Acquire", Some(2), FOUND, found);
 }
 
 /// A sender takes a number that another one wants too.

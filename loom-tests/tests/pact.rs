@@ -1,4 +1,4 @@
-//! Pacts: E16, what is said in a pact is heard in it or never, whoever begins anew when.
+//! Pacts: `handshake`, what is said in a pact is heard in it or never, whoever begins anew when.
 
 use slipring::layout::geometry::Geometry;
 use slipring::ring::pact::{Pact, Progress, Side, BOARD_WORDS};
@@ -67,7 +67,7 @@ fn whoever_speaks_is_heard() {
 
 #[test]
 fn without_the_order_it_may_not_be() {
-    for tag in ["E16 say:Release", "E16 said:Acquire"] {
+    for tag in ["handshake say:Release", "handshake said:Acquire"] {
         assert_notices(tag, Some(3), BOTH, both);
     }
 }

@@ -54,7 +54,7 @@ fn a_message_of_the_expected_length_is_whole() {
 
 #[test]
 fn without_either_end_of_the_short_way_it_is_not() {
-    for tag in ["E1 commit:Release", "E1 expected:Acquire"] {
+    for tag in ["publish commit:Release", "publish expected:Acquire"] {
         assert_notices(tag, None, SECOND, received);
     }
 }
@@ -86,7 +86,7 @@ fn a_batch_that_goes_the_short_way_is_whole() {
 
 #[test]
 fn without_either_end_of_its_commit_it_is_not() {
-    for tag in ["E1 commit:Release", "E1 expected:Acquire"] {
+    for tag in ["publish commit:Release", "publish expected:Acquire"] {
         assert_notices(tag, None, BATCHED, batched);
     }
 }
@@ -111,7 +111,7 @@ fn a_message_that_was_peeked_at_is_whole() {
 
 #[test]
 fn without_the_fence_of_what_is_expected_it_is_not() {
-    assert_notices("E1 expected:Acquire", None, SECOND, accepted);
+    assert_notices("publish expected:Acquire", None, SECOND, accepted);
 }
 
 /// A consumer that expects nothing takes a message the short way.
@@ -137,7 +137,7 @@ fn a_message_of_another_length_is_whole() {
 
 #[test]
 fn without_the_fence_of_any_length_it_is_not() {
-    assert_notices("E1 consume:Acquire", None, FIRST, unexpected);
+    assert_notices("publish consume:Acquire", None, FIRST, unexpected);
 }
 
 /// A message is written in place, and committed.
@@ -166,7 +166,7 @@ fn a_claim_that_is_committed_is_whole() {
 
 #[test]
 fn without_the_release_of_its_commit_it_is_not() {
-    assert_notices("E1 claim:Release", None, SECOND, claimed);
+    assert_notices("publish claim:Release", None, SECOND, claimed);
 }
 
 /// What an observer took the short way; checks that it is whole.
@@ -200,7 +200,7 @@ fn what_an_observer_expects_is_whole() {
 
 #[test]
 fn without_the_fence_of_what_it_expects_it_is_not() {
-    assert_notices("E1 observe_expected:Acquire", None, SECOND, observed);
+    assert_notices("publish observe_expected:Acquire", None, SECOND, observed);
 }
 
 /// An observer takes a message of any length.
@@ -224,7 +224,7 @@ fn what_an_observer_does_not_expect_is_whole() {
 
 #[test]
 fn without_the_fence_of_what_it_does_not_expect_it_is_not() {
-    assert_notices("E1 observe_any:Acquire", None, FIRST, observed_any);
+    assert_notices("publish observe_any:Acquire", None, FIRST, observed_any);
 }
 
 /// An observer takes a message the short way while the producer overwrites it.
@@ -254,7 +254,7 @@ fn an_overtaken_copy_of_the_short_way_is_detected() {
 
 #[test]
 fn without_the_fence_behind_the_copy_it_is_not() {
-    assert_notices("E2 copy:Acquire", Some(3), SECOND, overtaken);
+    assert_notices("overwrite copy:Acquire", Some(3), SECOND, overtaken);
 }
 
 /// A lap ends with a pad while a consumer reads on, and where the next one begins lies a word that
@@ -289,7 +289,7 @@ fn what_lies_behind_a_pad_is_never_mistaken() {
 
 #[test]
 fn without_the_release_of_the_pad_it_is() {
-    assert_notices("E1 pad:Release", None, PADDED, padded);
+    assert_notices("publish pad:Release", None, PADDED, padded);
 }
 
 /// Three messages of one word, and a fourth that is written over the second one with a word that spells a
@@ -359,5 +359,5 @@ fn a_walk_never_takes_a_payload_for_damage() {
 
 #[test]
 fn without_the_fence_of_a_step_it_does() {
-    assert_notices("E1 step:Acquire", Some(3), WALKED, walked);
+    assert_notices("publish step:Acquire", Some(3), WALKED, walked);
 }

@@ -1,4 +1,4 @@
-//! Signals: E15 (whatever a sender did), counted, none lost, none for the next owner of a row.
+//! Signals: `signal` (whatever a sender did), counted, none lost, none for the next owner of a row.
 
 use slipring::layout::geometry::Geometry;
 use slipring::ring::pending::{board_words, broadcast, send, Counted};
@@ -60,10 +60,10 @@ fn what_was_done_before_is_visible_to_who_notices() {
 #[test]
 fn without_either_end_it_may_not_be() {
     for tag in [
-        "E15 send:Release",
-        "E15 broadcast:Release",
-        "E15 mine:Acquire",
-        "E15 everybody:Acquire",
+        "signal send:Release",
+        "signal broadcast:Release",
+        "signal mine:Acquire",
+        "signal all:Acquire",
     ] {
         assert_notices(tag, Some(2), TOLD, told);
     }

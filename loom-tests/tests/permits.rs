@@ -1,4 +1,4 @@
-//! Permits: E13 (whatever the last holder did), conservation, and no sleeper while one is free.
+//! Permits: `permit` (whatever the last holder did), conservation, and no sleeper while one is free.
 
 use slipring::layout::geometry::Geometry;
 use slipring::layout::lines::RowState;
@@ -49,12 +49,12 @@ fn one_permit_is_a_lock() {
 
 #[test]
 fn without_the_release_it_is_none() {
-    assert_notices("E13 give:Release", Some(3), &["2"], lock);
+    assert_notices("permit give:Release", Some(3), &["2"], lock);
 }
 
 #[test]
 fn without_the_acquire_it_is_none() {
-    assert_notices("E13 take:Acquire", Some(3), &["2"], lock);
+    assert_notices("permit take:Acquire", Some(3), &["2"], lock);
 }
 
 /// A holder writes something and dies, and a sweeper returns its permit: whoever takes it sees what was
@@ -87,7 +87,7 @@ fn what_the_dead_did_is_visible_to_the_next_holder() {
 
 #[test]
 fn without_the_release_of_the_sweeper_it_is_not() {
-    assert_notices("E13 dead:Release", None, INHERITED, inherited);
+    assert_notices("permit dead:Release", None, INHERITED, inherited);
 }
 
 /// Two takers and a sweeper of a dead row, two permits: none is lost, none is there twice.

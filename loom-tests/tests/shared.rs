@@ -1,4 +1,4 @@
-//! A value under a lock of one permit: E13 hands the cell over from holder to holder, E14 to readers.
+//! A value under a lock of one permit: `permit` hands the cell over from holder to holder, `value` to readers.
 
 use slipring::layout::geometry::Geometry;
 use slipring::ring::cell::Cells;
@@ -59,7 +59,7 @@ fn each_holder_goes_on_where_the_last_one_stopped() {
 
 #[test]
 fn without_either_end_of_the_lock_a_change_is_lost() {
-    for tag in ["E13 give:Release", "E13 take:Acquire"] {
+    for tag in ["permit give:Release", "permit take:Acquire"] {
         assert_notices(tag, Some(3), &["2"], changed);
     }
 }

@@ -1,4 +1,4 @@
-//! Competing takers: E11 (returns), E12 (done, whose orderings are beyond the model), and who gets what.
+//! Competing takers: `returned` (returns), `taken` (done, whose orderings are beyond the model), and who gets what.
 
 use slipring::layout::geometry::Geometry;
 use slipring::ring::take::{board_words, return_all, Keeper, Taken, Taker};
@@ -54,7 +54,7 @@ fn every_message_goes_to_one_taker() {
 
 #[test]
 fn without_the_fence_behind_the_commit_word_it_may_be_torn() {
-    assert_notices("E1 take:Acquire", Some(3), RIVALS, rivals);
+    assert_notices("publish take:Acquire", Some(3), RIVALS, rivals);
 }
 
 /// A taker that is finished makes room for a third message in a lane of two: what the keeper gives
@@ -178,7 +178,7 @@ fn an_announced_return_is_there() {
 
 #[test]
 fn without_the_release_it_may_not_be() {
-    assert_notices("E11 announce:Release", Some(3), ANNOUNCED, announced);
+    assert_notices("returned announce:Release", Some(3), ANNOUNCED, announced);
 }
 
 /// A taker gives a message back itself.
@@ -207,7 +207,7 @@ fn what_is_given_back_is_found() {
 
 #[test]
 fn without_the_release_it_may_not_be_found() {
-    assert_notices("E11 announce:Release", Some(3), ANNOUNCED, given_back);
+    assert_notices("returned announce:Release", Some(3), ANNOUNCED, given_back);
 }
 
 /// A taker looks for its place while the keeper gives back the space of what was done and the producer
@@ -247,8 +247,8 @@ fn the_oldest_message_is_found_behind_a_keeper_that_moves() {
 
 #[test]
 fn without_the_fence_behind_the_announcement_haste_is_taken_for_damage() {
-    assert_notices("E5 oldest:Acquire", Some(3), HURRIED, hurried);
+    assert_notices("gate oldest:Acquire", Some(3), HURRIED, hurried);
 }
 
-// The acquires of E11 and of the keeper's row have no mutant: what follows them begins with the acquire fence of
-// the index (E3), which does the same.
+// The acquires of `returned` and of the keeper's row have no mutant: what follows them begins with the acquire fence of
+// the index (edge `entry`), which does the same.

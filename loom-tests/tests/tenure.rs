@@ -1,4 +1,4 @@
-//! Names of rows and tenures of members: E10.
+//! Names of rows and tenures of members: the edge `row`.
 
 use slipring::layout::lines::NAME_WORDS;
 use slipring::ring::tenure::{begin, end, member, read_name, write_name, Name};
@@ -40,7 +40,7 @@ fn a_name_that_is_seen_is_whole() {
 
 #[test]
 fn without_the_release_of_its_first_word_it_is_not() {
-    assert_notices("E10 name:Release", Some(3), NAMED, named);
+    assert_notices("row name:Release", Some(3), NAMED, named);
 }
 
 /// A row gets another name while somebody reads it.
@@ -64,9 +64,9 @@ fn two_names_are_never_mixed() {
 #[test]
 fn without_any_of_the_three_fences_they_are() {
     for tag in [
-        "E10 rename:Release",
-        "E10 first_word:Acquire",
-        "E10 last_word:Acquire",
+        "row rename:Release",
+        "row first_word:Acquire",
+        "row last_word:Acquire",
     ] {
         assert_notices(tag, Some(2), RENAMED, renamed);
     }
@@ -100,9 +100,9 @@ fn a_member_that_is_found_has_that_name() {
 #[test]
 fn without_the_order_of_a_tenure_it_may_be_anothers() {
     for tag in [
-        "E10 present:Release",
-        "E10 end:Release",
-        "E10 member:Acquire",
+        "row present:Release",
+        "row end:Release",
+        "row member:Acquire",
     ] {
         assert_notices(tag, Some(2), SUCCEEDED, succeeded);
     }

@@ -497,7 +497,7 @@ impl Consumer {
         let words = self.core.memory().words();
         // SAFETY: the frame was taken and not released: the result borrows `self`, and releasing
         // needs it exclusively. Until then the producer, which follows the protocol, does not
-        // write here (E4): this ring knows no eviction, or messages would be copied. So they would
+        // write here (edge `consumed`): this ring knows no eviction, or messages would be copied. So they would
         // be if another user could write the stream, who need not follow anything.
         unsafe { words.bytes(arrived.payload, len) }
     }

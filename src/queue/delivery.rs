@@ -85,7 +85,7 @@ impl Deref for Delivery<'_> {
         }
         let words = self.receiver.lane().taker.memory().words();
         // SAFETY: the message was taken and is not done: until its word says so, its sender, which
-        // follows the protocol, does not write here (E12), and this receiver, which is alive and
+        // follows the protocol, does not write here (edge `taken`), and this receiver, which is alive and
         // borrowed, is the only one to say so. No other user may write the lane, who need not follow
         // anything: then messages are copied.
         unsafe { words.bytes(taken.payload, taken.len as usize) }

@@ -88,9 +88,9 @@ impl Cells {
         let words = self.memory.words();
         let version = words.at(cell).load(Relaxed).wrapping_add(1);
         // Whoever sees a word of this value also sees the version before it.
-        edge_fence!(E14 set: Release);
+        edge_fence!(value set: Release);
         words.copy_in(self.place(cell, version), value, Order::Up);
-        words.at(cell).store(version, ord!(E14 version: Release));
+        words.at(cell).store(version, ord!(value version: Release));
         self.touch();
         Some(version)
     }
@@ -120,13 +120,13 @@ impl Cells {
     pub fn try_get(&self, at: u32, out: &mut [u64]) -> Option<u64> {
         let cell = self.cell(at)?;
         let words = self.memory.words();
-        let version = words.at(cell).load(ord!(E14 version: Acquire));
+        let version = words.at(cell).load(ord!(value version: Acquire));
         if version == 0 {
             return Some(0);
         }
         let out = out.get_mut(..self.words as usize)?;
         words.copy_out(self.place(cell, version), out);
-        edge_fence!(E14 get: Acquire);
+        edge_fence!(value get: Acquire);
         let now = words.at(cell).load(Relaxed);
         // With three more it may be writing the fourth, in the same place.
         (now.wrapping_sub(version) < PLACES - 1).then_some(version)

@@ -83,10 +83,10 @@ impl Joining {
 
 impl Consumer {
     /// Whether the producer no longer waits for this consumer. Whatever was read before this said
-    /// no was intact when it was read (E9), unless the row says what the consumer did not write.
+    /// no was intact when it was read (edge `evict`), unless the row says what the consumer did not write.
     #[inline(always)]
     pub fn evicted(&self) -> bool {
-        edge_fence!(E9 consume: Acquire);
+        edge_fence!(evict consume: Acquire);
         is_evicted(&self.memory, self.row, self.generation)
     }
 
@@ -160,7 +160,7 @@ impl Consumer {
 
     #[inline(always)]
     fn accept_expected(&mut self) -> Arrived {
-        edge_fence!(E1 expected: Acquire);
+        edge_fence!(publish expected: Acquire);
         let arrived = Arrived {
             payload: self.position() + WORD,
             len: self.cursor.expected_len(),
@@ -172,7 +172,7 @@ impl Consumer {
 
     #[inline(always)]
     fn accept_other(&mut self, word: CommitWord) -> Result<Option<Arrived>, Corrupt> {
-        edge_fence!(E1 consume: Acquire);
+        edge_fence!(publish consume: Acquire);
         let geometry = self.memory.geometry();
         let frame = self.cursor.decode(geometry, word)?;
         let arrived = Arrived {
@@ -259,7 +259,7 @@ impl Consumer {
         if let Some(row) = self.own_row() {
             row.sequence.store(self.sequence(), Relaxed);
             row.position
-                .store(self.position(), ord!(E4 release: Release));
+                .store(self.position(), ord!(consumed release: Release));
         }
     }
 
@@ -276,7 +276,7 @@ impl Consumer {
     }
 
     /// What the producer says about itself. After [`ProducerState::Closed`], one more
-    /// [`try_next`](Self::try_next) that finds nothing means the end (E7).
+    /// [`try_next`](Self::try_next) that finds nothing means the end (edge `producer`).
     #[inline(always)]
     pub fn producer_state(&self) -> ProducerState {
         producer_state(&self.memory)
@@ -290,7 +290,7 @@ impl Consumer {
             RowState::Free
         };
         if let Some(row) = self.own_row() {
-            row.state.store(left as u32, ord!(E4 leave: Release));
+            row.state.store(left as u32, ord!(consumed leave: Release));
         }
     }
 
@@ -319,7 +319,7 @@ pub struct Epoch {
 pub fn epoch(memory: &Memory) -> Epoch {
     let state = &memory.producer().state;
     let number = state.epoch.load(Relaxed);
-    edge_fence!(E7 epoch: Acquire);
+    edge_fence!(producer epoch: Acquire);
     Epoch {
         number,
         first_sequence: state.since[(number % 2) as usize].load(Relaxed),
@@ -330,7 +330,7 @@ pub fn epoch(memory: &Memory) -> Epoch {
 #[inline(always)]
 pub fn producer_state(memory: &Memory) -> ProducerState {
     let state = memory.producer().state.state.load(Relaxed);
-    edge_fence!(E7 state: Acquire);
+    edge_fence!(producer state: Acquire);
     ProducerState::from_raw(state)
 }
 

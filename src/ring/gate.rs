@@ -92,7 +92,7 @@ impl Gate {
     /// The error is the row that holds the gate shut.
     ///
     /// Attaching has no window: the producer publishes its new limit, full fence, then looks; a
-    /// consumer takes its row, full fence, then reads the limit (E5). The second of the two sees the
+    /// consumer takes its row, full fence, then reads the limit (edge `gate`). The second of the two sees the
     /// other. A consumer that this look misses therefore read the limit published here, or a later
     /// one, and starts no more than one capacity before it; the next look, which finds it, may not
     /// believe less.
@@ -109,7 +109,7 @@ impl Gate {
             memory.producer().limit.position.store(wanted, Relaxed);
             self.published = wanted;
         }
-        edge_fence!(E5 look: SeqCst);
+        edge_fence!(gate look: SeqCst);
         let mut lowest = u64::MAX;
         let mut holder = 0;
         for at in 0..memory.geometry().rows {
@@ -117,11 +117,13 @@ impl Gate {
             else {
                 break;
             };
-            if RowState::from_raw(row.state.load(ord!(E4 state: Acquire))) != RowState::Consumer {
+            if RowState::from_raw(row.state.load(ord!(consumed state: Acquire)))
+                != RowState::Consumer
+            {
                 readmit(memory, at, row);
                 continue;
             }
-            let generation = row.generation.load(ord!(E10 tenure: Acquire));
+            let generation = row.generation.load(ord!(row tenure: Acquire));
             if shadow.generation != generation {
                 shadow.generation = generation;
                 shadow.position = self.floor;
@@ -129,7 +131,7 @@ impl Gate {
             if is_evicted(memory, at, generation) {
                 continue;
             }
-            let said = row.position.load(ord!(E4 position: Acquire));
+            let said = row.position.load(ord!(consumed position: Acquire));
             let believed = said.clamp(shadow.position, head.max(shadow.position));
             self.violations += u64::from(said > believed);
             shadow.position = believed;
@@ -157,7 +159,7 @@ impl Gate {
     }
 
     /// No longer waits for the owner of a row, as the last look found it. Everything this producer
-    /// overwrites from now on, it overwrites after the owner can know (E9).
+    /// overwrites from now on, it overwrites after the owner can know (edge `evict`).
     ///
     /// The owner may take the row again at once. To bound what that costs, [`patience`](Self::patience)
     /// shrinks each time, and after a number of times in quick succession the row is expelled.
@@ -178,7 +180,7 @@ impl Gate {
             shadow.generation
         };
         // Nothing can be overwritten on the strength of this before another look, whose fence comes
-        // before that and after this (E9).
+        // before that and after this (edge `evict`).
         entry.store(evicted, Relaxed);
     }
 

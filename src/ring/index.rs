@@ -22,7 +22,7 @@ pub fn record(memory: &Memory, boundary: Boundary) {
     entry.sequence.store(boundary.sequence, Relaxed);
     entry
         .position
-        .store(boundary.position, ord!(E3 record: Release));
+        .store(boundary.position, ord!(entry record: Release));
 }
 
 /// Whether any byte from `position` on, one lap back, may have been overwritten. Ask after an
@@ -36,9 +36,9 @@ pub fn overtaken(memory: &Memory, position: u64) -> bool {
 fn entry(memory: &Memory, block: u64) -> Option<Boundary> {
     let entry = memory.index_entry(block);
     let position = entry.position.load(Relaxed);
-    edge_fence!(E3 index: Acquire);
+    edge_fence!(entry index: Acquire);
     let sequence = entry.sequence.load(Relaxed);
-    edge_fence!(E2 index: Acquire);
+    edge_fence!(overwrite index: Acquire);
     let geometry = memory.geometry();
     let begins_here =
         geometry.block_of(position) == block && position.is_multiple_of(geometry.align);
@@ -83,7 +83,7 @@ pub enum Step {
 /// Steps over the frame at `from` without reading its payload.
 pub fn step(memory: &Memory, from: Boundary) -> Result<Step, Corrupt> {
     let word = CommitWord::from_raw(memory.words().at(from.position).load(Relaxed));
-    edge_fence!(E1 step: Acquire);
+    edge_fence!(publish step: Acquire);
     if overtaken(memory, from.position) {
         return Ok(Step::Overtaken);
     }

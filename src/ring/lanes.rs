@@ -2,7 +2,7 @@
 //!
 //! Layer 3, no unsafe code. The list lies on the board of the queue: a word for each lane, by its number,
 //! and in word 0 a version. Whoever became the owner of a lane raises the version before it sends anything
-//! there (E17), so a receiver that has read the list since has every lane in which there can be a message.
+//! there (edge `lanes`), so a receiver that has read the list since has every lane in which there can be a message.
 //! An owner that dies between listing and raising has sent nothing; the next one raises again.
 //!
 //! A lane that is empty and has no owner is unlisted by a receiver that finds it so, under the lock of its
@@ -46,7 +46,7 @@ pub fn version(memory: &Memory) -> u64 {
 pub fn version_before(memory: &Memory) -> u64 {
     memory
         .board(0)
-        .map_or(0, |word| word.load(ord!(E17 version: Acquire)))
+        .map_or(0, |word| word.load(ord!(lanes version: Acquire)))
 }
 
 /// What the word of a lane says.
@@ -146,6 +146,6 @@ pub fn unlist(memory: &Memory, number: u32) {
 /// Makes receivers look at the list.
 fn raise(memory: &Memory) {
     if let Some(word) = memory.board(0) {
-        word.fetch_add(1, ord!(E17 raise: Release));
+        word.fetch_add(1, ord!(lanes raise: Release));
     }
 }

@@ -122,7 +122,7 @@ impl Observer {
         if !self.cursor.expects(self.word()) {
             return None;
         }
-        edge_fence!(E1 observe_expected: Acquire);
+        edge_fence!(publish observe_expected: Acquire);
         let copied = self.copy(self.cursor.expected_len())?;
         if !sound() {
             return None;
@@ -138,7 +138,7 @@ impl Observer {
         if !word.commits(self.sequence()) {
             return None;
         }
-        edge_fence!(E1 observe_any: Acquire);
+        edge_fence!(publish observe_any: Acquire);
         let frame = self.cursor.decode(self.memory.geometry(), word).ok()?;
         if frame.pad {
             return None;
@@ -158,7 +158,7 @@ impl Observer {
         let out = self.buffer.get_mut(..words)?;
         let position = self.cursor.position();
         self.memory.words().copy_out(position + WORD, out);
-        edge_fence!(E2 copy: Acquire);
+        edge_fence!(overwrite copy: Acquire);
         if overtaken(&self.memory, position) {
             return None;
         }
@@ -173,7 +173,7 @@ impl Observer {
         loop {
             let word = self.word();
             let frame = if word.commits(self.sequence()) {
-                edge_fence!(E1 observe: Acquire);
+                edge_fence!(publish observe: Acquire);
                 Some(self.cursor.decode(self.memory.geometry(), word))
             } else {
                 None
@@ -187,7 +187,7 @@ impl Observer {
                 }
             }
             // Whatever was read counts only if it had not been overwritten by then.
-            edge_fence!(E2 observe: Acquire);
+            edge_fence!(overwrite observe: Acquire);
             if overtaken(&self.memory, self.position()) {
                 return self.resynchronise();
             }

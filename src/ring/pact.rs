@@ -133,7 +133,7 @@ impl Pact {
 
     fn said(&self, side: Side) -> Said {
         let word = self.word(side);
-        Said::from_raw(word.map_or(0, |word| word.load(ord!(E16 said: Acquire))))
+        Said::from_raw(word.map_or(0, |word| word.load(ord!(handshake said: Acquire))))
     }
 
     fn say(&self) {
@@ -142,7 +142,7 @@ impl Pact {
             agreed: self.other,
         };
         if let Some(word) = self.word(self.side) {
-            word.store(said.raw(), ord!(E16 say: Release));
+            word.store(said.raw(), ord!(handshake say: Release));
         }
     }
 

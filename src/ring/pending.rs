@@ -45,7 +45,7 @@ pub fn send(memory: &Memory, row: u32, generation: u64, signal: u32) -> bool {
     let mut seen = word.load(Relaxed);
     while tenure_of(seen) == tenure_of(fresh(generation)) {
         let more = fresh(generation) | (seen + 1) & COUNT;
-        match word.compare_exchange(seen, more, ord!(E15 send: Release), Relaxed) {
+        match word.compare_exchange(seen, more, ord!(signal send: Release), Relaxed) {
             Ok(_) => return true,
             Err(now) => seen = now,
         }
@@ -56,7 +56,7 @@ pub fn send(memory: &Memory, row: u32, generation: u64, signal: u32) -> bool {
 /// Adds one to a counter of everybody.
 pub fn broadcast(memory: &Memory, signal: u32) {
     if let Some(word) = everybody(memory, signal) {
-        word.fetch_add(1, ord!(E15 broadcast: Release));
+        word.fetch_add(1, ord!(signal broadcast: Release));
     }
 }
 
@@ -119,12 +119,12 @@ impl Counted {
         let at = signal as usize;
         let mut count = 0;
         if let Some(word) = of_row(memory, self.row, signal) {
-            let now = word.load(ord!(E15 mine: Acquire));
+            let now = word.load(ord!(signal mine: Acquire));
             count += now.wrapping_sub(self.mine[at]) & COUNT;
             self.mine[at] = now;
         }
         if let Some(word) = everybody(memory, signal) {
-            let now = word.load(ord!(E15 everybody: Acquire));
+            let now = word.load(ord!(signal all: Acquire));
             count += now.wrapping_sub(self.everybody[at]);
             self.everybody[at] = now;
         }

@@ -151,7 +151,7 @@ impl Permits {
             let seen = word.load(Relaxed);
             if self.read(permit, seen) == from
                 && word
-                    .compare_exchange(seen, to, ord!(E13 take: Acquire), Relaxed)
+                    .compare_exchange(seen, to, ord!(permit take: Acquire), Relaxed)
                     .is_ok()
             {
                 return Some(permit);
@@ -183,7 +183,7 @@ impl Permits {
     fn put(&self, permit: u32, to: u64) {
         if let Some(word) = self.word(permit) {
             if word.load(Relaxed) == HELD + u64::from(self.row) {
-                word.store(to, ord!(E13 give: Release));
+                word.store(to, ord!(permit give: Release));
             }
         }
     }
@@ -202,7 +202,7 @@ impl Permits {
             let held = HELD + u64::from(row);
             let returned = word.load(Relaxed) == held
                 && word
-                    .compare_exchange(held, FREE, ord!(E13 dead: Release), Relaxed)
+                    .compare_exchange(held, FREE, ord!(permit dead: Release), Relaxed)
                     .is_ok();
             count += u32::from(returned);
         }

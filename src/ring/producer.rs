@@ -110,11 +110,12 @@ impl Producer {
         let state = &memory.producer().state;
         let epoch = state.epoch.load(Relaxed).wrapping_add(1);
         state.since[(epoch % 2) as usize].store(at.sequence, Relaxed);
-        state.epoch.store(epoch, ord!(E7 begin: Release));
+        state.epoch.store(epoch, ord!(producer begin: Release));
         state.pid.store(pid, Relaxed);
-        state
-            .state
-            .store(ProducerState::Attached as u32, ord!(E7 attach: Release));
+        state.state.store(
+            ProducerState::Attached as u32,
+            ord!(producer attach: Release),
+        );
         Ok(Self {
             position: at.position,
             sequence: at.sequence,
@@ -348,7 +349,7 @@ impl Producer {
         self.memory
             .words()
             .at(at)
-            .store(word.raw(), ord!(E1 claim: Release));
+            .store(word.raw(), ord!(publish claim: Release));
         sequence
     }
 
@@ -396,7 +397,7 @@ impl Producer {
             .producer()
             .state
             .state
-            .store(state as u32, ord!(E7 leave: Release));
+            .store(state as u32, ord!(producer leave: Release));
     }
 }
 
@@ -432,7 +433,7 @@ fn stage_copied(words: Words<'_>, batch: &mut Batch, len: usize, end: u64) -> u6
 fn reveal(words: Words<'_>, batch: &Batch) {
     words
         .at(batch.first.position)
-        .store(batch.word, ord!(E1 commit: Release));
+        .store(batch.word, ord!(publish commit: Release));
 }
 
 /// Makes sure that what lies at `position` does not pass for the frame with `sequence`, which will

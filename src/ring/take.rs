@@ -281,7 +281,7 @@ impl Taker {
             }
             self.position = frame.end;
         }
-        edge_fence!(E1 take: Acquire);
+        edge_fence!(publish take: Acquire);
         if overtaken(self.memory(), first) {
             // A whole lap went to others.
             (self.position, self.sequence) = (first, first_sequence);
@@ -337,7 +337,7 @@ impl Taker {
     #[cold]
     fn rewind(&mut self) -> Result<bool, Corrupt> {
         let returns = self.board.returns();
-        let returns = returns.map_or(0, |returns| returns.load(ord!(E11 rewind: Acquire)));
+        let returns = returns.map_or(0, |returns| returns.load(ord!(returned rewind: Acquire)));
         let found = self.catch_up()?;
         if found {
             self.returns = returns;
@@ -367,7 +367,7 @@ impl Taker {
     pub fn finish(&self, taken: Taken) {
         if let Some((word, lap)) = self.board.word(taken.sequence) {
             let done = TakeWord::open(lap.wrapping_add(1));
-            word.store(done.0, ord!(E12 finish: Release));
+            word.store(done.0, ord!(taken finish: Release));
         }
     }
 
@@ -387,19 +387,19 @@ impl Taker {
 /// `None` if the keeper moved on too fast.
 ///
 /// The row gates, whether or not a keeper lives: nothing behind it is overwritten. Whoever sees that announced
-/// of a place in the row sees the place to which the row had moved before (E5, look), so a row that stays
+/// of a place in the row sees the place to which the row had moved before (`gate`, look), so a row that stays
 /// where nothing is intact is damaged.
 fn oldest(memory: &Memory) -> Result<Option<Boundary>, Corrupt> {
     let row = memory.row(KEEPER_ROW).ok_or(Corrupt::Index)?;
     let (mut moved, mut before) = (false, None);
     for _ in 0..ATTEMPTS {
-        let position = row.position.load(ord!(E4 oldest: Acquire));
+        let position = row.position.load(ord!(consumed oldest: Acquire));
         if let Some(at) = boundary_at(memory, position) {
             return Ok(Some(at));
         }
         moved |= before.is_some_and(|before| before != position);
         before = Some(position);
-        edge_fence!(E5 oldest: Acquire);
+        edge_fence!(gate oldest: Acquire);
     }
     if moved {
         Ok(None)
@@ -411,7 +411,7 @@ fn oldest(memory: &Memory) -> Result<Option<Boundary>, Corrupt> {
 /// Makes takers look for a message that came back.
 fn announce(board: &Board) {
     if let Some(returns) = board.returns() {
-        returns.fetch_add(1, ord!(E11 announce: Release));
+        returns.fetch_add(1, ord!(returned announce: Release));
     }
 }
 
@@ -518,7 +518,7 @@ impl Keeper {
     #[inline(always)]
     fn is_done(&self, sequence: u64) -> bool {
         self.board.word(sequence).is_some_and(|(word, lap)| {
-            word.load(ord!(E12 done: Acquire)) == TakeWord::open(lap.wrapping_add(1)).0
+            word.load(ord!(taken done: Acquire)) == TakeWord::open(lap.wrapping_add(1)).0
         })
     }
 

@@ -18,11 +18,11 @@ const ATTEMPTS: u32 = 8;
 pub fn write_name(row: &Row, name: Name) {
     row.name[0].store(0, Relaxed);
     // A reader that sees a word from below sees that the old name is gone.
-    edge_fence!(E10 rename: Release);
+    edge_fence!(row rename: Release);
     for (word, part) in row.name.iter().zip(name).skip(1) {
         word.store(part, Relaxed);
     }
-    row.name[0].store(name[0], ord!(E10 name: Release));
+    row.name[0].store(name[0], ord!(row name: Release));
 }
 
 /// The name of a row as it was at some moment during the call. All zero if the row has none, or another
@@ -47,34 +47,34 @@ fn look_at_name(row: &Row) -> Name {
     if name[0] == 0 {
         return name;
     }
-    edge_fence!(E10 first_word: Acquire);
+    edge_fence!(row first_word: Acquire);
     for (part, word) in name.iter_mut().zip(&row.name).skip(1) {
         *part = word.load(Relaxed);
     }
-    edge_fence!(E10 last_word: Acquire);
+    edge_fence!(row last_word: Acquire);
     name
 }
 
 /// Begins the tenure of a member. Call with the locks of the row and of the name held.
 pub fn begin(row: &Row, generation: u64, name: Name) {
     write_name(row, name);
-    row.generation.store(generation, ord!(E10 begin: Release));
+    row.generation.store(generation, ord!(row begin: Release));
     // A state that is seen tells its generation from the one before, which belongs to nobody.
     row.state
-        .store(RowState::Observer as u32, ord!(E10 present: Release));
+        .store(RowState::Observer as u32, ord!(row present: Release));
 }
 
 /// Ends the tenure of a member; the generation is the one that follows it.
 pub fn end(row: &Row, generation: u64) {
     row.state.store(RowState::Free as u32, Relaxed);
-    row.generation.store(generation, ord!(E10 end: Release));
+    row.generation.store(generation, ord!(row end: Release));
 }
 
 /// The generation and the name of the member that a row belongs to, if it belongs to one. Both are of one
 /// tenure, which may be over by now.
 pub fn member(row: &Row) -> Option<(u64, Name)> {
     let generation = row.generation.load(Relaxed);
-    edge_fence!(E10 member: Acquire);
+    edge_fence!(row member: Acquire);
     let state = RowState::from_raw(row.state.load(Relaxed));
     let name = read_name(row);
     let same = row.generation.load(Relaxed) == generation;

@@ -30,7 +30,7 @@ impl Canary {
     pub fn of_this_process() -> Self {
         /// Where there can be no such page. It does not notice forks.
         static FALLBACK: AtomicU32 = AtomicU32::new(UNDISTURBED);
-        let newest = CANARY.load(ord!(E19 newest: Acquire));
+        let newest = CANARY.load(ord!(fork newest: Acquire));
         if let Some(canary) = Self::at(newest).filter(|canary| !canary.forked()) {
             return canary;
         }
@@ -38,7 +38,7 @@ impl Canary {
             return Self(&FALLBACK);
         };
         let mine = page.as_ptr();
-        let (made, theirs) = (ord!(E19 made: Release), ord!(E19 theirs: Acquire));
+        let (made, theirs) = (ord!(fork made: Release), ord!(fork theirs: Acquire));
         match CANARY.compare_exchange(newest, mine, made, theirs) {
             Ok(_) => Self::at(mine),
             Err(theirs) => {

@@ -74,7 +74,7 @@ impl Slot {
                 .compare_exchange(
                     base,
                     RESERVED,
-                    ord!(E18 reserve: Acquire),
+                    ord!(guard reserve: Acquire),
                     Ordering::Relaxed,
                 )
                 .is_ok()
@@ -101,12 +101,12 @@ impl Guarded {
         let free = TABLE.iter().position(Slot::reserve);
         if let Some(slot) = free.map(|at| &TABLE[at]) {
             // A handler that sees what is stored now sees that the last mapping has left.
-            edge_fence!(E18 refill: Release);
+            edge_fence!(guard refill: Release);
             slot.canary.store(canary.word(), Ordering::Relaxed);
             slot.len.store(len as u64, Ordering::Relaxed);
             slot.writable.store(u32::from(writable), Ordering::Relaxed);
             slot.poisoned.store(0, Ordering::Relaxed);
-            slot.base.store(base as u64, ord!(E18 enter: Release));
+            slot.base.store(base as u64, ord!(guard enter: Release));
         }
         Self { slot: free, canary }
     }
@@ -121,7 +121,7 @@ impl Guarded {
 impl Drop for Guarded {
     fn drop(&mut self) {
         if let (Some(at), false) = (self.slot, self.canary.forked()) {
-            TABLE[at].base.store(0, ord!(E18 give: Release));
+            TABLE[at].base.store(0, ord!(guard give: Release));
         }
     }
 }
@@ -174,7 +174,7 @@ extern "C" fn handle(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_
     // SAFETY: the kernel passes a valid `siginfo_t` to a handler with SA_SIGINFO.
     let address = unsafe { (*info).si_addr() } as u64;
     for slot in &TABLE {
-        let base = slot.base.load(ord!(E18 handle: Acquire));
+        let base = slot.base.load(ord!(guard handle: Acquire));
         let len = slot.len.load(Ordering::Relaxed);
         if base <= RESERVED || address.wrapping_sub(base) >= len {
             continue;
@@ -184,7 +184,7 @@ extern "C" fn handle(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_
         };
         // All belongs together if no other mapping took the slot in between.
         let protection = slot.protection();
-        edge_fence!(E18 whole: Acquire);
+        edge_fence!(guard whole: Acquire);
         let whole = slot.base.load(Ordering::Relaxed) == base;
         if whole && replace(base, len, protection) {
             slot.poisoned.store(1, Ordering::Relaxed);
@@ -200,7 +200,7 @@ extern "C" fn handle(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_
 /// and is no fault. A child that was made by a bare `clone` has holes there.
 extern "C" fn fill_holes() {
     for slot in &TABLE {
-        let base = slot.base.load(ord!(E18 fill: Acquire));
+        let base = slot.base.load(ord!(guard fill: Acquire));
         if base > RESERVED && slot.canary().is_some_and(Canary::forked) {
             fill(slot, base, slot.len.load(Ordering::Relaxed));
         }

@@ -5,7 +5,7 @@
 //! a private `cfg`, never a Cargo feature (feature unification could ship it).
 //!
 //! Orderings are written with their edge and a word that tells this *site* from every other:
-//! `ord!(E1 commit: Release)` and `edge_fence!(E2 reserve: Release)`. The sites are listed in
+//! `ord!(publish commit: Release)` and `edge_fence!(overwrite reserve: Release)`. The sites are listed in
 //! `docs/memory-model.md`. In the model build a test can weaken one site (`weaken`) and must then see its
 //! model fail.
 
@@ -24,7 +24,7 @@ pub use core::sync::atomic::Ordering;
 /// True when this build routes every shared access through the model checker.
 pub const MODELLED: bool = cfg!(slipring_loom);
 
-/// An ordering, tagged with the happens-before edge it belongs to and its site: `ord!(E1 commit: Release)`.
+/// An ordering, tagged with the happens-before edge it belongs to and its site: `ord!(publish commit: Release)`.
 macro_rules! ord {
     ($edge:ident $site:ident : $order:ident) => {
         $crate::sync::order(
@@ -40,7 +40,7 @@ macro_rules! ord {
     };
 }
 
-/// A fence, tagged likewise: `edge_fence!(E5 attach: SeqCst)`.
+/// A fence, tagged likewise: `edge_fence!(gate attach: SeqCst)`.
 macro_rules! edge_fence {
     ($edge:ident $site:ident : $order:ident) => {
         $crate::sync::tagged_fence(

@@ -17,7 +17,7 @@ thread_local! {
 }
 
 /// Runs `body` with one site weakened: its ordering becomes `Relaxed`, its fence vanishes. The tag is the
-/// text inside `ord!` or `edge_fence!`, without the blank behind the colon: `"E1 commit:Release"`.
+/// text inside `ord!` or `edge_fence!`, without the blank behind the colon: `"publish commit:Release"`.
 pub fn weaken<R>(tag: &'static str, body: impl FnOnce() -> R) -> R {
     struct Restore;
     impl Drop for Restore {

@@ -1,7 +1,7 @@
 //! Sleeping without lost wake-ups, across processes, with nobody to clean up after the dead.
 //!
 //! Layer 4. A sleeper arms the bell, full fence, looks once more, sleeps. A waker makes its change
-//! visible, full fence, looks whether the bell is armed (E6). Whoever is second sees the other. The
+//! visible, full fence, looks whether the bell is armed (edge `wake`). Whoever is second sees the other. The
 //! flag is a flag: a killed sleeper leaves it set, which costs one useless wake and then nothing.
 
 use crate::layout::lines::Bell;
@@ -20,7 +20,7 @@ pub const FIRST_SLEEP: Duration = Duration::from_millis(1);
 pub fn allow(bell: &Bell) {
     loop {
         bell.may_park.store(1, Relaxed);
-        edge_fence!(E8 allow: SeqCst);
+        edge_fence!(sleepers allow: SeqCst);
         if bell.may_park.load(Relaxed) == 1 {
             return;
         }
@@ -31,7 +31,7 @@ pub fn allow(bell: &Bell) {
 /// Says that nobody may sleep here any more, unless `anyone` still does.
 pub fn quiet(bell: &Bell, anyone: impl FnOnce() -> bool) {
     bell.may_park.store(0, Relaxed);
-    edge_fence!(E8 quiet: SeqCst);
+    edge_fence!(sleepers quiet: SeqCst);
     if anyone() {
         bell.may_park.store(1, Relaxed);
     }
@@ -50,7 +50,7 @@ pub fn sleep(bell: &Bell, limit: Duration, ready: impl FnOnce() -> bool) {
 pub fn arm(bell: &Bell) -> u32 {
     // Acquire: had this read a ring's new value, that ring's disarming would come before the
     // arming below and could not undo it.
-    let seen = bell.word.load(ord!(E6 arm: Acquire));
+    let seen = bell.word.load(ord!(wake arm: Acquire));
     bell.armed.store(1, Relaxed);
     seen
 }
@@ -58,7 +58,7 @@ pub fn arm(bell: &Bell) -> u32 {
 /// Call between arming bells and looking once more; for how long to sleep then, at most `limit`. Makes up
 /// for the fences of wakers that leave them to sleepers, too.
 pub fn fence_armed<'b>(bells: impl IntoIterator<Item = &'b Bell>, limit: Duration) -> Duration {
-    edge_fence!(E6 sleep: SeqCst);
+    edge_fence!(wake sleep: SeqCst);
     let mut bells = bells.into_iter();
     let needed = bells.any(|bell| bell.unfenced.load(Relaxed) != 0);
     if needed && !fence_everywhere() {
@@ -72,7 +72,7 @@ pub fn fence_armed<'b>(bells: impl IntoIterator<Item = &'b Bell>, limit: Duratio
 #[cold]
 pub fn ring_now(bell: &Bell) -> usize {
     bell.armed.store(0, Relaxed);
-    bell.word.bump(ord!(E6 disarm: Release));
+    bell.word.bump(ord!(wake disarm: Release));
     bell.word.wake_all()
 }
 

@@ -56,7 +56,7 @@ impl Waker {
     pub fn unfenced(bell: &Bell) -> io::Result<Self> {
         accept_fences()?;
         bell.unfenced.store(1, Relaxed);
-        edge_fence!(E6 unfenced: SeqCst);
+        edge_fence!(wake unfenced: SeqCst);
         Ok(Self {
             unfenced: true,
             ..Self::default()
@@ -94,7 +94,7 @@ impl Waker {
             self.deaf -= 1;
             return;
         }
-        edge_fence!(E6 ring: SeqCst);
+        edge_fence!(wake ring: SeqCst);
         if bell.armed.load(Relaxed) != 0 {
             self.wakes += 1;
             if ring_now(bell) == 0 {

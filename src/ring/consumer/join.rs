@@ -1,7 +1,7 @@
 //! Joining a ring: taking a row, and finding a start that the producer cannot overwrite any more.
 //!
 //! Layer 3, no unsafe code. A consumer takes its row, fences, and only then asks how far the producer may
-//! write without having seen it (E5). What it then still gives up is gone, or may be gone at any moment.
+//! write without having seen it (edge `gate`). What it then still gives up is gone, or may be gone at any moment.
 
 use super::{epoch, Consumer, Joining};
 use crate::layout::lines::{Row, RowState, NAME_WORDS};
@@ -112,7 +112,7 @@ impl Consumer {
         abandoned: impl Fn() -> bool,
     ) -> Result<(), Nowhere> {
         self.begin_tenure();
-        edge_fence!(E5 attach: SeqCst);
+        edge_fence!(gate attach: SeqCst);
         let page = self.memory.producer();
         // A producer that comes after this looks at the rows before it makes room, and sees this one.
         let limit = match abandoned() {
@@ -126,7 +126,7 @@ impl Consumer {
         }
         if let Some(row) = self.own_row() {
             row.position
-                .store(self.position(), ord!(E4 settle: Release));
+                .store(self.position(), ord!(consumed settle: Release));
         }
         Ok(())
     }
@@ -137,7 +137,7 @@ impl Consumer {
             let generation = row.generation.load(Relaxed).wrapping_add(1);
             row.position.store(self.position(), Relaxed);
             // A producer that sees the new tenure sees its position, not the last one's.
-            row.generation.store(generation, ord!(E10 tenure: Release));
+            row.generation.store(generation, ord!(row tenure: Release));
             row.state.store(RowState::Consumer as u32, Relaxed);
             self.generation = generation;
         }

@@ -68,7 +68,7 @@ impl Producer {
                 .reserve
                 .position
                 .store(self.reserved, Relaxed);
-            edge_fence!(E2 reserve: Release);
+            edge_fence!(overwrite reserve: Release);
         }
         Ok(())
     }
@@ -134,7 +134,9 @@ impl Producer {
         batch.next.position = lap_end;
         if batch.empty {
             // Not a part of the batch: whoever gives that up has still left the lap.
-            words.at(at.position).store(word, ord!(E1 pad: Release));
+            words
+                .at(at.position)
+                .store(word, ord!(publish pad: Release));
             batch.first.position = lap_end;
             self.position = lap_end;
         } else {
