@@ -1,10 +1,9 @@
 //! Commands that run for this process, which holds something for them until they have ended: a permit,
 //! a lock, a letter.
 //!
-//! A signal that would end this process goes on to the command, and this process ends after it. One that
-//! comes from a key at the terminal has reached the command already. If this process is killed all the
-//! same, the kernel kills the command; not the command's own children, and not a program that changes its
-//! user.
+//! A signal that would end this process is passed on to the command, and this process ends after the
+//! command. A signal from a key at the terminal has reached the command already. If this process is killed,
+//! the kernel kills the command, but not the command's own children, nor a program that changes its user.
 
 #![allow(unsafe_code)]
 
@@ -33,8 +32,8 @@ pub fn command(words: &[String]) -> Result<Command, Failure> {
     Ok(command)
 }
 
-/// Has the kernel kill the child when this process dies, and the child hear signals. The thread that
-/// starts it must live as long as this process.
+/// Asks the kernel to kill the child when this process dies, and restores the child's signal dispositions.
+/// The thread that starts the child must live as long as this process.
 pub fn tie(command: &mut Command) {
     let parent = getpid();
     // SAFETY: between fork and exec the closure makes system calls that are safe to make there, and takes
@@ -42,7 +41,7 @@ pub fn tie(command: &mut Command) {
     unsafe {
         command.pre_exec(move || {
             set_parent_process_death_signal(Some(Signal::KILL))?;
-            // It may have died before that call.
+            // The parent may have died before that call.
             if getppid() != Some(parent) {
                 return Err(io::Error::from_raw_os_error(libc::ESRCH));
             }
@@ -51,7 +50,7 @@ pub fn tie(command: &mut Command) {
     }
 }
 
-/// A command that runs, with the signals that would end this process.
+/// A running command, with the signals that would end this process.
 pub struct Running {
     pub child: Child,
     taken: Taken,
@@ -77,7 +76,7 @@ impl Running {
         Ok(Self { child, taken })
     }
 
-    /// Waits for its end, however often a signal asks for that of this process.
+    /// Waits until the command ends, however many signals ask this process to end.
     pub fn wait(mut self) -> Result<Ended, Failure> {
         let mut signal = None;
         loop {
@@ -97,7 +96,7 @@ impl Running {
         }
     }
 
-    /// It has not been waited for, so its number is still its own.
+    /// It has not been waited for, so its process id is still its own.
     fn pass_on(&self, signal: i32) {
         let pid = Pid::from_raw(self.child.id() as i32);
         if let (Some(pid), Some(signal)) = (pid, Signal::from_named_raw(signal)) {
@@ -107,7 +106,7 @@ impl Running {
 }
 
 impl Ended {
-    /// What it means for this process: the status of the command, as a shell says it, or the signal that
+    /// How this process has to end: with the command's status, as a shell reports it, or by the signal that
     /// both were sent.
     pub fn outcome(&self) -> Outcome {
         match (self.status.code(), self.status.signal()) {
@@ -123,12 +122,12 @@ impl Ended {
     }
 }
 
-/// Runs a command that gets `input` on its standard input; how it ended and what it printed.
+/// Runs a command with `input` on its standard input. Returns how it ended and what it printed.
 pub fn filter(command: &mut Command, input: Vec<u8>) -> Result<(Ended, Vec<u8>), Failure> {
     command.stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut running = Running::start(command)?;
     if let Some(mut feed) = running.child.stdin.take() {
-        // A command need not read what it gets.
+        // A command need not read its input.
         std::thread::spawn(move || feed.write_all(&input));
     }
     let (done, printed) = mpsc::channel();

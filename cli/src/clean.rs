@@ -28,27 +28,27 @@ pub struct Arguments {
     all: bool,
 }
 
-/// What is left over, for people.
+/// Why an object is left over, as text for the user.
 pub fn reason(leftover: &Leftover) -> String {
     let pid = leftover.producer_pid;
     match leftover.why {
         Why::Half => "half made or half removed by a process that died".into(),
-        Why::Over => format!("closed by its producer (process {pid}); nobody is attached"),
+        Why::Over => format!("closed by its producer (process {pid}); no process is attached"),
         Why::Died => format!(
-            "its producer (process {pid}) died; nobody is attached; what it published can be read"
+            "its producer (process {pid}) died; no process is attached; what it published can be read"
         ),
-        Why::Idle => "idle: nobody is attached, but somebody may come back".into(),
-        Why::Damaged => "damaged, and nobody is attached".into(),
+        Why::Idle => "idle: no process is attached, but one may come back".into(),
+        Why::Damaged => "damaged, and no process is attached".into(),
         _ => "not in use".into(),
     }
 }
 
-/// Whether `clean` removes it without `--all`.
+/// Returns `true` if `clean` removes it without `--all`.
 pub fn is_over(leftover: &Leftover) -> bool {
     matches!(leftover.why, Why::Half | Why::Over) && is_ours(leftover)
 }
 
-/// Whether it is this user's to remove.
+/// Returns `true` if this user may remove it.
 fn is_ours(leftover: &Leftover) -> bool {
     let user = rustix::process::geteuid();
     let owner = std::fs::symlink_metadata(&leftover.path).map(|found| found.uid());
@@ -106,7 +106,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
     failed.map_or(Ok(()), Err)
 }
 
-/// Asks, where there is somebody to ask.
+/// Asks the user, if standard input is a terminal.
 fn confirmed() -> std::io::Result<bool> {
     if !std::io::stdin().is_terminal() {
         return Ok(false);

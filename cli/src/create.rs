@@ -23,25 +23,26 @@ pub struct Arguments {
     /// How many consumers, and observers that sleep, can be attached at once
     #[arg(long, value_name = "N", default_value_t = 32)]
     readers: u32,
-    /// Who may attach, in octal: reading means observing, writing means consuming
+    /// Permission bits in octal: read permission lets a class of users observe, write permission lets it
+    /// consume
     #[arg(long, value_name = "BITS", default_value = "0600", value_parser = text::mode)]
     mode: u32,
-    /// What a message consists of: 'Type{name:type,...}', or 'name:type,...' for a type called Message
+    /// Fields of a message: 'Type{name:type,...}', or 'name:type,...' for a type called Message
     #[arg(long, value_name = "FIELDS")]
     schema: Option<String>,
     /// Number of the first message
     #[arg(long, value_name = "N", default_value_t = 0)]
     first_sequence: u64,
-    /// Go on without consumers that hold one publish back for longer than this
+    /// Evict consumers that hold one publish back for longer than this
     #[arg(long, value_name = "TIME", value_parser = text::duration)]
     evict_after: Option<std::time::Duration>,
-    /// Stamp each message, and have each consumer keep a histogram of what messages took: see stat
+    /// Stamp each message, and have each consumer keep a histogram of latencies: see stat
     #[arg(long)]
     stamps: bool,
     /// Lay out for huge pages
     #[arg(long)]
     huge: bool,
-    /// Succeed if the ring exists already (its schema must agree; other settings that differ are told)
+    /// Succeed if the ring exists already (its schema must agree; other settings that differ are reported)
     #[arg(long)]
     if_missing: bool,
 }

@@ -84,7 +84,7 @@ impl Drop for Part {
     }
 }
 
-/// Removes the ring and its directory, however the demo ends.
+/// Removes the ring and its directory when the demo ends, for any reason.
 struct Cleanup(PathBuf);
 
 impl Drop for Cleanup {
@@ -122,7 +122,7 @@ fn conduct(arguments: &Arguments) -> Outcome {
     let mut outputs = Vec::new();
     for reader in &mut readers {
         let mut output = BufReader::new(reader.child.stdout.take().ok_or_else(no_output)?);
-        // Each says a line once it is attached: the feed must not start before.
+        // Each reader prints a line once it is attached. The feed must not start before.
         output.read_line(&mut String::new())?;
         outputs.push(output);
     }
@@ -213,10 +213,7 @@ fn conclude(arguments: &Arguments, fed: &Value, reports: &[(&str, Value)]) -> Ou
         }
         Ok(())
     } else {
-        let text = format!(
-            "these did not get what they should have: {}",
-            failed.join(", ")
-        );
+        let text = format!("parts that missed messages: {}", failed.join(", "));
         eprintln!("{}", styled(RED, "failed"));
         Err(Failure::new(CHECK, text))
     }
@@ -329,7 +326,7 @@ trait Logic {
     fn result(&self) -> String;
 }
 
-/// Crosses a fast and a slow moving average of each index, and counts the orders that gives.
+/// Compares a fast and a slow moving average of each index, and counts an order at each crossing.
 #[derive(Default)]
 struct Averages {
     state: [(f64, f64, bool); 2],
@@ -411,7 +408,7 @@ fn consume(ring: &Ring, mut logic: impl Logic) -> Result<Value, Failure> {
     }))
 }
 
-/// Draws ten times a second and reads only then, so it is lapped, and says by how much.
+/// Reads only ten times a second, when it draws. So it is lapped, and reports how much it lost.
 fn observe(ring: &Ring, ticks: u64) -> Result<Value, Failure> {
     let mut observer = ring.typed::<Tick>()?.observer(Start::Oldest)?;
     println!("attached");
@@ -429,7 +426,7 @@ fn observe(ring: &Ring, ticks: u64) -> Result<Value, Failure> {
                     draws += 1;
                     next_draw = Instant::now() + step;
                     progress(live, draws, received + lost, ticks, &tick);
-                    // What a screen does while it draws.
+                    // Stands for the time that a screen takes to draw.
                     std::thread::sleep(Duration::from_millis(60));
                 }
             }

@@ -40,7 +40,7 @@ impl Failure {
         }
     }
 
-    /// Ends with a code and no message: whatever there is to say has been said.
+    /// Ends with a code and no message, because the message has been printed already.
     pub fn silent(code: u8) -> Self {
         Self {
             code,
@@ -49,7 +49,7 @@ impl Failure {
         }
     }
 
-    /// Ends by a signal that came.
+    /// Ends by a signal that was received.
     pub fn signal(signal: i32) -> Self {
         Self {
             signal: Some(signal),
@@ -57,7 +57,7 @@ impl Failure {
         }
     }
 
-    /// What may not be done with what lies at a path, whose that is, and what helps.
+    /// An operation that is not permitted at a path, with the owner of the file and a remedy.
     pub fn permission(what: &str, path: &Path, remedy: &str) -> Self {
         let owner = match std::fs::symlink_metadata(path) {
             Ok(found) => format!(", which belongs to user {}", found.uid()),
@@ -70,7 +70,7 @@ impl Failure {
         )
     }
 
-    /// Whether this is an end by a signal.
+    /// Returns `true` if the command ends by a signal.
     pub fn is_signal(&self) -> bool {
         self.signal.is_some()
     }
@@ -80,12 +80,12 @@ impl Failure {
         self.message.as_deref().unwrap_or_default()
     }
 
-    /// Whether this is the end with that code.
+    /// Returns `true` if the command ends with this code.
     pub fn is(&self, code: u8) -> bool {
         self.code == code
     }
 
-    /// Says what went wrong, where it is not the end.
+    /// Prints what went wrong, where the command goes on.
     pub fn say(&self) {
         if let Some(message) = &self.message {
             eprintln!("slipring: {message}");
@@ -102,7 +102,7 @@ impl Failure {
 }
 
 impl From<io::Error> for Failure {
-    /// A reader of our output that went away is a normal end, as for any filter.
+    /// It is a normal end, as for any filter, when the reader of the output has gone.
     fn from(error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::BrokenPipe => Self::silent(0),
@@ -134,7 +134,8 @@ impl From<OpenError> for Failure {
 }
 
 impl Failure {
-    /// As the error says, but for what does not exist: that is a `form`, made by `slipring VERB create`.
+    /// The error's own text, except for an object that does not exist: that names the form and `slipring
+    /// VERB create`.
     pub fn opening(error: OpenError, form: &str, verb: &str) -> Self {
         match error {
             OpenError::NotFound { path, .. } => Self::new(
@@ -214,7 +215,7 @@ impl From<RemoveError> for Failure {
     }
 }
 
-/// Whether the kernel refused for want of permission.
+/// Returns `true` if the kernel refused for lack of permission.
 fn refused(error: &io::Error) -> bool {
     matches!(
         error.raw_os_error(),

@@ -33,7 +33,7 @@ enum Verb {
     Write(End),
     /// Print what is written at the other end
     Read(End),
-    /// Both, with one that goes both ways
+    /// Write and read, with a pipe that goes both ways
     Connect(End),
 }
 
@@ -50,7 +50,7 @@ struct Create {
     /// Who may read, in octal: reading and writing means reading; with --both-ways, 0600 only
     #[arg(long, value_name = "BITS", default_value = "0600", value_parser = text::mode)]
     mode: u32,
-    /// Succeed if it exists already; settings that differ are told
+    /// Succeed if it exists already; settings that differ are reported
     #[arg(long)]
     if_missing: bool,
 }
@@ -59,7 +59,7 @@ struct Create {
 struct End {
     /// Name of the pipe, or a path that begins with / or ./
     name: String,
-    /// Give up with status 124 when nobody opens the other end for this long
+    /// Give up with status 124 if no process opens the other end for this long
     #[arg(long, value_name = "TIME", value_parser = text::duration)]
     timeout: Option<Duration>,
 }
@@ -89,7 +89,7 @@ impl End {
     }
 }
 
-/// An end, or why not: too late is a status of its own.
+/// An end of the pipe, or why there is none. A timeout has a status of its own.
 fn opened<T>(end: io::Result<T>) -> Result<T, Failure> {
     end.map_err(|error| match error.kind() {
         io::ErrorKind::TimedOut => {
@@ -147,7 +147,7 @@ fn copy_input(to: &mut impl Write) -> io::Result<()> {
     }
 }
 
-/// Prints what comes out of a pipe until it ends, in the pieces in which it comes.
+/// Prints what it reads from a pipe until the pipe ends, piece by piece as it arrives.
 pub fn print_all(reader: &mut PipeReader) -> io::Result<()> {
     let mut out = io::stdout().lock();
     loop {
@@ -166,7 +166,7 @@ pub fn print_all(reader: &mut PipeReader) -> io::Result<()> {
 fn converse(fifo: &Fifo, duplex: Duplex) -> Outcome {
     let (mut reader, writer) = duplex.into_halves();
     let (done, sent) = std::sync::mpsc::channel();
-    // Not joined: it may be waiting for a terminal when the other side has gone.
+    // Not joined: the thread may be waiting for a terminal when the other side has gone.
     std::thread::spawn(move || {
         // The writer goes with it: the other side reads the end of this input.
         let _ = done.send(write_all(writer));

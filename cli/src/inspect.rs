@@ -1,4 +1,4 @@
-//! `slipring ls`, `slipring stat`, `slipring rm`: looking at rings, and removing them.
+//! `slipring ls`, `slipring stat`, `slipring rm`: list, inspect and remove rings.
 
 use crate::failure::Failure;
 use crate::text::{self, count, nanos, size, styled, Target, BOLD};
@@ -35,7 +35,7 @@ pub struct ForgetArguments {
     /// Ask the broker at this socket
     #[arg(long, value_name = "SOCKET")]
     via: Option<PathBuf>,
-    /// The cursor of this user, not of this process's own; for the broker's user and root
+    /// The cursor of this user instead of the caller's; only the broker's user and root may name another
     #[arg(long, value_name = "UID", requires = "via")]
     user: Option<u32>,
 }
@@ -48,7 +48,7 @@ pub struct RmArguments {
     /// Names of rings, or paths that begin with / or ./
     #[arg(required = true)]
     names: Vec<String>,
-    /// Remove even while somebody is attached; they keep their mapping
+    /// Remove even while processes are attached; they keep their mapping
     #[arg(long)]
     force: bool,
 }
@@ -104,7 +104,7 @@ pub fn ls(arguments: &LsArguments) -> Outcome {
     Ok(())
 }
 
-/// How much can be under way, of those forms where that is a number of bytes in one place.
+/// The capacity of those forms whose capacity is one number of bytes.
 fn capacity(ring: &Ring) -> String {
     match ring.form() {
         Form::Ring | Form::Pipe | Form::Link => size(ring.capacity_bytes()),
@@ -167,7 +167,7 @@ pub fn stat(arguments: &StatArguments) -> Outcome {
     }
     let known = |n: Option<u64>| {
         n.map_or(
-            "unknown, the producer is faster than the look".into(),
+            "unknown: the producer overwrote the index while it was read".into(),
             count,
         )
     };
@@ -191,7 +191,7 @@ pub fn stat(arguments: &StatArguments) -> Outcome {
         format!("{} of {}", status.readers.len(), ring.max_readers()),
     )?;
     for reader in &status.readers {
-        // Where an observer is that is not waiting, nobody knows.
+        // The position of an observer is known only while it waits.
         let place = match (reader.next_sequence, status.next_sequence) {
             (None, _) => "place unknown".to_owned(),
             (Some(at), None) => format!("next {}, ? behind", count(at)),
@@ -224,7 +224,7 @@ pub fn stat(arguments: &StatArguments) -> Outcome {
     Ok(())
 }
 
-/// What messages took, on one line. A percentile needs ten messages above it.
+/// Latencies, on one line. A percentile is shown only with at least ten messages above it.
 fn took(latencies: &Latencies) -> String {
     let count_of = latencies.count();
     let mut text = format!("of {} messages:", count(count_of));
@@ -282,7 +282,7 @@ pub fn forget(arguments: &ForgetArguments) -> Outcome {
 pub fn rm(arguments: &RmArguments) -> Outcome {
     for name in &arguments.names {
         let target = Target::parse(name);
-        // Says what is wrong with the name or the ring before anything is touched.
+        // Reports what is wrong with the name or the ring before anything is changed.
         if !arguments.force {
             drop(slipring::look_at(target.path())?);
         }

@@ -32,7 +32,7 @@ enum Verb {
     Set(Set),
     /// Print a value
     Get(Get),
-    /// Print a value, and again whenever it changed; not every change of a fast writer
+    /// Print a value now and after each change; changes of a fast writer may be skipped
     Watch(Watch),
 }
 
@@ -43,10 +43,10 @@ struct Create {
     /// How many values there are
     #[arg(long, value_name = "N", default_value_t = 1)]
     cells: u32,
-    /// Who may read, in octal
+    /// Permission bits in octal; read permission lets a class of users read
     #[arg(long, value_name = "BITS", default_value = "0600", value_parser = text::mode)]
     mode: u32,
-    /// Succeed if the table exists already; settings that differ are told
+    /// Succeed if the table exists already; settings that differ are reported
     #[arg(long)]
     if_missing: bool,
 }

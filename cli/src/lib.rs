@@ -56,7 +56,7 @@ ENVIRONMENT
 EXIT STATUS
   0  done                              5  no permission
   1  failed for another reason         6  a check failed (demo)
-  2  wrong usage                       7  the producer is gone, or nobody replies
+  2  wrong usage                       7  the producer is gone, or none replies
   3  no such ring                    124  timed out
   4  damaged, foreign, or another    128  and the number of the signal that ended it:
      version or schema                    130 INT (Ctrl-C), 143 TERM, 129 HUP
@@ -96,7 +96,7 @@ enum Verb {
     Pipe(pipe::Arguments),
     /// A value that several processes change
     Shared(shared::Arguments),
-    /// Semaphores: so many at a time, whoever dies
+    /// Semaphores: limit how many processes do something at a time
     Sem(semaphore::Arguments),
     /// Signals to a named listener, or to all
     Signal(signal::Arguments),
@@ -106,20 +106,20 @@ enum Verb {
     Forget(inspect::ForgetArguments),
     /// Remove a ring
     Rm(inspect::RmArguments),
-    /// Find out what is left over, and whether this machine is fit
+    /// Check this machine, and show what dead processes left over
     Doctor(doctor::Arguments),
     /// Remove what no live process holds, after showing it
     Clean(clean::Arguments),
     /// Run a small trading pipeline on real market data, as separate processes
     Demo(demo::Arguments),
-    /// Measure latency and throughput between two processes, against the kernel's own
+    /// Measure latency and throughput between two processes, and compare with the kernel's own means
     Bench(Box<bench::Arguments>),
 }
 
 /// What the command does.
 #[doc(hidden)]
 pub fn main() -> ExitCode {
-    // Without it a ring cut short ends the command by a signal; with it, by an error that says so.
+    // With the guard, a truncated ring ends the command with an error instead of a signal.
     let _ = slipring::guard_against_truncation();
     stop::heed();
     let matches = unwrapped(Arguments::command()).get_matches();
@@ -153,8 +153,8 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Joins the lines of each paragraph behind the options, for clap to break them where the terminal ends.
-/// Indented lines, as those of examples and tables, stay as they are.
+/// Joins the lines of each paragraph behind the options, so that clap can wrap them to the width of the
+/// terminal. Indented lines, such as examples and tables, stay as they are.
 fn unwrapped(command: Command) -> Command {
     let notes = command.get_after_help().map(|notes| {
         let notes = notes.to_string();
@@ -178,7 +178,7 @@ fn unwrapped(command: Command) -> Command {
     command.mut_subcommands(unwrapped)
 }
 
-/// Short for what every verb returns.
+/// The result of every verb.
 type Outcome = Result<(), Failure>;
 
 #[cfg(test)]
@@ -197,7 +197,7 @@ mod tests {
         }
     }
 
-    /// Whatever the width, no line of a note ends before the next word would not fit.
+    /// At any width, a line of a note ends only where the next word would not fit.
     #[test]
     fn notes_are_broken_where_the_terminal_ends() {
         let mut ragged = Vec::new();
@@ -224,7 +224,7 @@ mod tests {
         assert!(ragged.is_empty(), "{ragged:#?}");
     }
 
-    /// A full stop at the end of a help text is dropped, so none may end in the path that is one.
+    /// clap drops a full stop at the end of a help text, so no help text may end in the path `.`.
     #[test]
     fn help_says_how_a_path_begins() {
         every(&Arguments::command(), &mut |verb| {
@@ -232,8 +232,8 @@ mod tests {
                 let help = argument.get_help().map(ToString::to_string);
                 let help = help.unwrap_or_default();
                 assert!(!help.ends_with(" or"), "{}: {help}", verb.get_name());
-                // What takes a time says so, and what a number without a unit is, is in the notes of the
-                // command.
+                // An option that takes a time says so. The notes of the command say what a number without a
+                // unit means.
                 let names = argument.get_value_names().unwrap_or_default();
                 if names.iter().any(|name| name.as_str() == "TIME") {
                     let notes = Arguments::command()

@@ -27,7 +27,7 @@ pub struct Arguments {
     peer: String,
     /// With 'stat': the name of the third argument
     other: Option<String>,
-    /// Give up with status 124 when the other side does not come for this long
+    /// Give up with status 124 if the other side does not connect for this long
     #[arg(long, value_name = "TIME", value_parser = text::duration)]
     timeout: Option<Duration>,
     /// Leave after the last line, without waiting for the other side
@@ -49,7 +49,8 @@ pub fn run(arguments: &Arguments) -> Outcome {
     }
 }
 
-/// Says that no more lines come: an end of transmission and the end of a line, which no line contains.
+/// Tells the other side that no more lines follow: end of transmission and end of line, which no line
+/// contains.
 const END_OF_INPUT: &[u8] = b"\x04\n";
 
 /// Which of the two inputs have ended.
@@ -60,8 +61,8 @@ struct Ends {
 }
 
 impl Ends {
-    /// Ends the process where both have: the other thread waits for what never comes. What was sent can
-    /// be received after that.
+    /// Ends the process once both inputs have ended, because the other thread waits for input that will not
+    /// come. What was sent can still be received.
     fn check(&self) {
         if self.mine.load(Ordering::SeqCst) && self.theirs.load(Ordering::SeqCst) {
             std::process::exit(0);
@@ -69,7 +70,7 @@ impl Ends {
     }
 }
 
-/// What the link between two names is called.
+/// The name of the link between two names.
 fn name(one: &str, other: &str) -> String {
     let (low, high) = if one < other {
         (one, other)
@@ -127,7 +128,7 @@ fn connect(arguments: &Arguments) -> Outcome {
                 let _ = sending.join();
                 sent.and(received)
             }
-            // Still reading lines that have nowhere to go.
+            // The thread goes on reading lines, but they are not sent.
             Err(_) => match received {
                 Ok(()) => std::process::exit(0),
                 Err(failure) => {
@@ -143,7 +144,7 @@ fn send_lines(mut send: impl FnMut(&[u8]) -> Result<u64, LinkError>) -> Outcome 
     for (number, line) in io::stdin().lock().split(b'\n').enumerate() {
         match send(&line?) {
             Ok(_) => {}
-            // What it sent is still to be printed.
+            // What the other side sent is still to be printed.
             Err(LinkError::PeerGone) => return Ok(()),
             Err(error) => {
                 return Err(Failure::new(
@@ -190,7 +191,7 @@ pub fn show(name: &str, as_json: bool) -> Outcome {
 impl From<LinkError> for Failure {
     fn from(error: LinkError) -> Self {
         match error {
-            LinkError::TimedOut => Self::new(TIMED_OUT, "the other side did not come in time"),
+            LinkError::TimedOut => Self::new(TIMED_OUT, "the other side did not connect in time"),
             LinkError::Name { .. } => Self::new(USAGE, error),
             LinkError::Create(error) => error.into(),
             LinkError::Attach(error) => error.into(),

@@ -29,15 +29,15 @@ pub struct Arguments {
 enum Verb {
     /// Create a mailbox and print its path
     Create(Create),
-    /// Send each argument, or each line of standard input, as a letter that asks for nothing
+    /// Send each argument, or each line of standard input, as a letter that expects no reply
     Send(Send),
     /// Ask, and print the reply
     Request(Request),
     /// Print letters, one a line, each with its sender; requests are declined
     Receive(Receive),
-    /// Answer each letter with what a command prints, which gets it on standard input
+    /// Reply to each letter with what a command prints; the command gets the letter on standard input
     Serve(Serve),
-    /// Show what it is like, who has it open, and what is in it
+    /// Show the settings, the attached processes, and what is in it
     Stat(Stat),
 }
 
@@ -45,7 +45,7 @@ enum Verb {
 struct Create {
     /// Name of the mailbox, or a path that begins with / or ./
     name: String,
-    /// How many letters each client can be ahead
+    /// How many unreceived letters each client can have
     #[arg(long, value_name = "N", default_value_t = 256)]
     depth: u32,
     /// The largest letter and the largest reply
@@ -60,7 +60,7 @@ struct Create {
     /// No requests, only letters
     #[arg(long)]
     one_way: bool,
-    /// Succeed if the mailbox exists already; settings that differ are told
+    /// Succeed if the mailbox exists already; settings that differ are reported
     #[arg(long)]
     if_missing: bool,
 }
@@ -71,7 +71,7 @@ struct Send {
     name: String,
     /// What to send; lines of standard input if there is nothing here
     letters: Vec<String>,
-    /// The name to send under; one at a time can have it [default: cli-PID]
+    /// The name to send under; only one client at a time can use it [default: cli-PID]
     #[arg(long, value_name = "NAME")]
     from: Option<String>,
     /// Give up with status 124 when there is no room for this long
@@ -85,7 +85,7 @@ struct Request {
     name: String,
     /// What to ask
     letter: String,
-    /// The name to ask under; one at a time can have it [default: cli-PID]
+    /// The name to ask under; only one client at a time can use it [default: cli-PID]
     #[arg(long, value_name = "NAME")]
     from: Option<String>,
     /// Give up with status 124 when no reply comes for this long
@@ -118,7 +118,7 @@ struct Serve {
     /// End with status 124 when no letter comes for this long
     #[arg(long, value_name = "TIME", value_parser = text::duration)]
     timeout: Option<Duration>,
-    /// The command and its arguments; it finds who sent the letter in SLIPRING_SENDER
+    /// The command and its arguments; SLIPRING_SENDER holds the name of the sender
     #[arg(required = true, last = true)]
     command: Vec<String>,
 }
@@ -230,7 +230,7 @@ fn request(arguments: &Request) -> Outcome {
     Ok(())
 }
 
-/// The next letter; the end with status 124 if none comes.
+/// The next letter, or a failure with status 124 if none comes in time.
 fn next(receiver: &mut MailboxReceiver, timeout: Option<Duration>) -> Result<Letter<'_>, Failure> {
     match receiver.receive_until(deadline(timeout)) {
         Err(TakeError::TimedOut) => Err(Failure::new(TIMED_OUT, "no letter came in time")),
@@ -256,7 +256,8 @@ fn receive(arguments: &Receive) -> Outcome {
             out.write_all(&letter)?;
             out.write_all(b"\n")?;
         }
-        // It is done once it is out; killed before that, another receiver gets it.
+        // The letter is finished once it is printed. If this process is killed before that, another
+        // receiver gets it.
         out.flush()?;
         letter.ack();
     }
@@ -271,7 +272,7 @@ fn serve(arguments: &Serve) -> Outcome {
         command.env("SLIPRING_SENDER", letter.sender());
         let (ended, answer) = child::filter(&mut command, letter.to_vec())?;
         match ended.signal {
-            // Not answered, and given back: another receiver gets it.
+            // The letter was not answered. It is returned, and another receiver gets it.
             Some(signal) if !ended.status.success() => return Err(Failure::signal(signal)),
             _ => {}
         }

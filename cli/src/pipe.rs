@@ -51,10 +51,10 @@ fn be_the_parent(command: &[String]) -> Outcome {
         .hand_to(&mut child, OUTPUT)
         .map_err(io::Error::from)?;
     let running = Running::start(&mut child)?;
-    // With it go this process's copies of the ends.
+    // Dropping it closes this process's copies of the ends.
     drop(child);
     let (done, sent) = mpsc::channel();
-    // Not joined: it may wait for input that nobody needs any more.
+    // Not joined: the thread may be waiting for input that is no longer needed.
     std::thread::spawn(move || {
         let _ = done.send(write_all(to_them));
     });
@@ -67,14 +67,14 @@ fn be_the_parent(command: &[String]) -> Outcome {
     ended.outcome()?;
     printed?;
     match sent.try_recv() {
-        // A command need not read everything.
+        // A command need not read all its input.
         Ok(Err(error)) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(()),
     }
 }
 
-/// What became of the last output. After a signal it is not waited for longer than a moment: it may go
-/// to where nobody reads.
+/// How the last output ended. After a signal the wait is short, because the output may go to a pipe without
+/// a reader.
 fn rest(ended: &Ended, done: &mpsc::Receiver<io::Result<()>>) -> io::Result<()> {
     match ended.signal {
         Some(_) => done.recv_timeout(REST).unwrap_or(Ok(())),
@@ -115,7 +115,7 @@ fn be_the_child(words: &[String]) -> Outcome {
                 }
             };
             let copied = copy();
-            // The end of the output, before anybody hears of it.
+            // The output has ended, and no other thread knows it yet.
             drop(output);
             let _ = done.send(copied);
         });

@@ -71,7 +71,8 @@ pub fn run(arguments: &Arguments) -> Outcome {
     match (arguments.keep_open, failed) {
         (true, _) => producer.detach(),
         (false, false) => producer.close(),
-        // Neither closed nor left: what was to come is missing, and readers are told, as of a death.
+        // The ring is neither closed nor left in order. Messages are missing, and readers are told that the
+        // producer died.
         (false, true) => std::mem::forget(producer),
     }
     result
@@ -141,7 +142,8 @@ fn json(ring: &Ring, line: &[u8]) -> Result<Vec<u8>, String> {
     render::encode(schema, text)
 }
 
-/// Publishes in steps short enough for a signal to be noticed; not published if one was.
+/// Publishes in steps that are short enough for a signal to be noticed. Publishes nothing once a signal
+/// came.
 fn publish(
     arguments: &Arguments,
     producer: &mut Producer,
@@ -164,7 +166,7 @@ fn publish(
     }
 }
 
-/// Reads one message; `false` at the end of the input.
+/// Reads one message. Returns `false` at the end of the input.
 fn read(
     arguments: &Arguments,
     ring: &Ring,
@@ -214,7 +216,7 @@ fn read(
     Ok(taken > 0)
 }
 
-/// Reads `len` bytes; `false` where the input ends before the first.
+/// Reads `len` bytes. Returns `false` if the input ends before the first.
 fn exactly(input: &mut impl BufRead, len: u64, out: &mut Vec<u8>) -> io::Result<bool> {
     let got = input.take(len).read_to_end(out)? as u64;
     if got == 0 || got == len {

@@ -29,7 +29,7 @@ enum Verb {
     Send(Send),
     /// Print messages, one a line; each goes to one receiver
     Receive(Receive),
-    /// Show the attributes, and what is in it
+    /// Show the settings, and what is in it
     Stat(Stat),
 }
 
@@ -37,7 +37,7 @@ enum Verb {
 struct Create {
     /// Name of the queue, or a path that begins with / or ./
     name: String,
-    /// How many messages each sender can be ahead, per priority
+    /// How many unreceived messages each sender can have, per priority
     #[arg(long, value_name = "N", default_value_t = 1024)]
     depth: u32,
     /// The largest message
@@ -46,10 +46,10 @@ struct Create {
     /// How many receivers there can be at once
     #[arg(long, value_name = "N", default_value_t = 64)]
     receivers: u32,
-    /// Who may receive, in octal: writing means receiving
+    /// Permission bits in octal: write permission lets a class of users receive
     #[arg(long, value_name = "BITS", default_value = "0600", value_parser = text::mode)]
     mode: u32,
-    /// Succeed if the queue exists already; settings that differ are told
+    /// Succeed if the queue exists already; settings that differ are reported
     #[arg(long)]
     if_missing: bool,
 }
@@ -78,7 +78,7 @@ struct Receive {
     /// End with status 124 when no message comes for this long
     #[arg(long, value_name = "TIME", value_parser = text::duration)]
     timeout: Option<Duration>,
-    /// Print a JSON object for each message, with its priority and whether it came before
+    /// Print a JSON object for each message, with its priority and whether it was redelivered
     #[arg(long)]
     json: bool,
 }
@@ -184,7 +184,8 @@ fn receive(arguments: &Receive) -> Outcome {
             out.write_all(&delivery)?;
             out.write_all(b"\n")?;
         }
-        // It is done once it is out; killed before that, another receiver gets it.
+        // The message is finished once it is printed. If this process is killed before that, another
+        // receiver gets it.
         out.flush()?;
         delivery.ack();
     }

@@ -43,16 +43,16 @@ struct Create {
     /// How many permits there are
     #[arg(long, value_name = "N", default_value_t = 1)]
     permits: u32,
-    /// How many there can ever be; as many as to begin with by default
+    /// How many permits there can ever be [default: as many as at the beginning]
     #[arg(long, value_name = "N")]
     max: Option<u32>,
-    /// How many can have it open at once
+    /// How many processes can have it open at once
     #[arg(long, value_name = "N", default_value_t = 32)]
     handles: u32,
-    /// Who may use it, in octal
+    /// Permission bits in octal
     #[arg(long, value_name = "BITS", default_value = "0600", value_parser = text::mode)]
     mode: u32,
-    /// Succeed if the semaphore exists already; settings that differ are told
+    /// Succeed if the semaphore exists already; settings that differ are reported
     #[arg(long)]
     if_missing: bool,
 }
@@ -64,7 +64,7 @@ struct Run {
     /// How many permits to hold
     #[arg(long, short = 'n', value_name = "N", default_value_t = 1)]
     permits: u32,
-    /// Give up with status 124 when they do not come free for this long
+    /// Give up with status 124 if the permits do not become free for this long
     #[arg(long, value_name = "TIME", value_parser = text::duration)]
     timeout: Option<Duration>,
     /// Create the semaphore, with one permit, if it does not exist

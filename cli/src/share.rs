@@ -26,7 +26,7 @@ pub struct Arguments {
     /// Let this user read, besides the broker's own; may be given several times
     #[arg(long, value_name = "UID")]
     user: Vec<u32>,
-    /// Let whoever has this primary group read; may be given several times
+    /// Let users with this primary group read; may be given several times
     #[arg(long, value_name = "GID")]
     group: Vec<u32>,
     /// Bytes of data, a power of two
@@ -36,10 +36,10 @@ pub struct Arguments {
     /// together, each --user and each --group have the same part
     #[arg(long, value_name = "N", default_value_t = 32)]
     readers: u32,
-    /// Go on without readers that hold one publish back for longer than this
+    /// Evict readers that hold one publish back for longer than this
     #[arg(long, value_name = "TIME", default_value = "100ms", value_parser = text::duration)]
     evict_after: Duration,
-    /// What a message consists of: 'name:type,...' or 'Type{name:type,...}'
+    /// Fields of a message: 'name:type,...' or 'Type{name:type,...}'
     #[arg(long, value_name = "FIELDS")]
     schema: Option<String>,
 }

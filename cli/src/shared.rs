@@ -13,7 +13,7 @@ use std::time::Duration;
 #[derive(clap::Args)]
 #[command(after_help = "\
 A value is a text of at most 256 bytes. 'update' runs a command that gets the value on its standard
-input, and whose standard output is the new value; until it has ended nobody else can change the value.
+input, and whose standard output is the new value; until it has ended no other process can change the value.
 INT, TERM and HUP go on to the command. If the command fails or is killed, the value stays. If 'update'
 itself is killed, the value stays too, and the kernel kills the command, but not its own children.
 
@@ -36,7 +36,7 @@ enum Verb {
     Get(Get),
     /// Change the value
     Set(Set),
-    /// Change the value by a command, while nobody else can
+    /// Change the value by a command, while no other process can
     Update(Update),
     /// Print the value whenever it has changed
     Watch(Watch),
@@ -46,10 +46,10 @@ enum Verb {
 struct Create {
     /// Name of the value, or a path that begins with / or ./
     name: String,
-    /// How many can have it open at once
+    /// How many processes can have it open at once
     #[arg(long, value_name = "N", default_value_t = 32)]
     handles: u32,
-    /// Succeed if the value exists already; settings that differ are told
+    /// Succeed if the value exists already; settings that differ are reported
     #[arg(long)]
     if_missing: bool,
 }
@@ -171,7 +171,7 @@ fn update(arguments: &Update) -> Outcome {
     let mut guard = shared.lock_until(deadline(arguments.timeout))?;
     if guard.abandoned() {
         eprintln!(
-            "slipring: the last to change it died before it was done; its change may be missing"
+            "slipring: the last writer died while it held the lock; its change may be missing"
         );
     }
     let input = [guard.bytes(), b"\n"].concat();

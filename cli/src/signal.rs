@@ -25,34 +25,34 @@ pub struct Arguments {
 
 #[derive(clap::Subcommand)]
 enum Verb {
-    /// Create a place for signals and print its path
+    /// Create a signals object and print its path
     Create(Create),
-    /// Print signals as they are noticed: number and count
+    /// Print each signal when it is received: number and count
     Listen(Listen),
     /// Send a signal to one listener or to all
     Send(Send),
-    /// Show who listens
+    /// Show the listeners
     Stat(Stat),
 }
 
 #[derive(clap::Args)]
 struct Create {
-    /// Name of the place, or a path that begins with / or ./
+    /// Name of the signals object, or a path that begins with / or ./
     name: String,
     /// How many listeners there can be at once
     #[arg(long, value_name = "N", default_value_t = 32)]
     listeners: u32,
-    /// Who may take part, in octal
+    /// Permission bits in octal
     #[arg(long, value_name = "BITS", default_value = "0600", value_parser = text::mode)]
     mode: u32,
-    /// Succeed if it exists already; settings that differ are told
+    /// Succeed if it exists already; settings that differ are reported
     #[arg(long)]
     if_missing: bool,
 }
 
 #[derive(clap::Args)]
 struct Listen {
-    /// Name of the place, or a path that begins with / or ./
+    /// Name of the signals object, or a path that begins with / or ./
     name: String,
     /// Name to listen under
     #[arg(long = "as", value_name = "LISTENER")]
@@ -70,21 +70,21 @@ struct Listen {
 
 #[derive(clap::Args)]
 struct Send {
-    /// Name of the place, or a path that begins with / or ./
+    /// Name of the signals object, or a path that begins with / or ./
     name: String,
     /// The signal, from 0 to 63
     signal: u32,
     /// Name of the listener
     #[arg(long, value_name = "LISTENER", required_unless_present = "to_all")]
     to: Option<String>,
-    /// To everybody who listens now
+    /// Send to all present listeners
     #[arg(long, conflicts_with = "to")]
     to_all: bool,
 }
 
 #[derive(clap::Args)]
 struct Stat {
-    /// Name of the place, or a path that begins with / or ./
+    /// Name of the signals object, or a path that begins with / or ./
     name: String,
     /// Print a JSON object
     #[arg(long)]
@@ -112,7 +112,7 @@ fn open(name: &str) -> Result<Signals, Failure> {
         Target::Name(name) => Signals::open(&name),
         Target::Path(path) => Signals::open_at(path),
     };
-    signals.map_err(|error| Failure::opening(error, "place for signals", "signal"))
+    signals.map_err(|error| Failure::opening(error, "signals object", "signal"))
 }
 
 fn create(arguments: &Create) -> Outcome {
@@ -158,7 +158,7 @@ fn send(arguments: &Send) -> Outcome {
     Ok(())
 }
 
-/// What `slipring stat` prints of a place for signals.
+/// What `slipring stat` prints of a signals object.
 pub fn show(name: &str, as_json: bool) -> Outcome {
     let signals = open(name)?;
     let listeners = signals.listeners();

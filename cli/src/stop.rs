@@ -1,10 +1,9 @@
 //! The signals that end the command: INT, TERM and HUP.
 //!
-//! They are blocked and waited for instead of handled, so nothing is interrupted anywhere: a verb that
-//! has something to put in order looks at a flag, once per message, and a thread ends the process if
-//! that takes too long, whatever it hangs in. A process that a signal ended ends *by* that signal, so a
-//! shell says 128 and its number, and a supervisor sees what it sent. Verbs with nothing to put in order
-//! do not come here: the kernel ends them.
+//! They are blocked and waited for instead of handled, so no system call is interrupted. A verb that has to
+//! clean up checks a flag once per message. If the clean-up takes too long, in any call, a thread ends the
+//! process. A process that a signal ended ends *by* that signal, so a shell reports 128 and its number, and
+//! a supervisor sees the signal it sent. Verbs without clean-up do not use this file: the kernel ends them.
 
 #![allow(unsafe_code)]
 
@@ -19,7 +18,7 @@ use std::time::Duration;
 
 /// The signals that end the command.
 const ENDING: [i32; 3] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
-/// How long a verb has to put things in order.
+/// How long a verb may take to clean up.
 pub const GRACE: Duration = Duration::from_millis(700);
 
 /// Signals that are waited for: blocked in the thread that took them, and in those that it starts.
@@ -59,7 +58,7 @@ fn mask(how: i32, set: &libc::sigset_t) -> io::Result<libc::sigset_t> {
     }
 }
 
-/// Whether whoever started this process wants it to ignore a signal.
+/// Returns `true` if the parent of this process set a signal to be ignored.
 fn ignored(signal: i32) -> bool {
     // SAFETY: an all-zero action is a valid value to be overwritten, and no new one is set.
     unsafe {
@@ -79,9 +78,8 @@ fn by_default(signal: i32) {
 /// Which of `ENDING` were ignored when this process began, as bits.
 static IGNORED: AtomicU8 = AtomicU8::new(0);
 
-/// INT and TERM end this process, even where a script that started it in the background had it ignore
-/// them; commands that it runs go on ignoring them. HUP stays ignored, if it was: that is what `nohup` is
-/// for.
+/// INT and TERM end this process, even if a script that started it in the background set them to be
+/// ignored. Commands that it runs go on ignoring them. HUP stays ignored if it was, as `nohup` requires.
 pub fn heed() {
     for (bit, signal) in ENDING.into_iter().enumerate() {
         if signal != libc::SIGHUP && ignored(signal) {
@@ -92,12 +90,11 @@ pub fn heed() {
 }
 
 impl Taken {
-    /// Takes the signals that end the command, but for those that are ignored; the ends of children as
-    /// well, if asked to.
+    /// Blocks the signals that end the command, except those that are ignored, and on request SIGCHLD.
     pub fn take(children: bool) -> io::Result<Self> {
         let mut signals: Vec<i32> = ENDING.into_iter().filter(|s| !ignored(*s)).collect();
         if children {
-            // Ignored, it would have the kernel forget how children ended.
+            // If SIGCHLD were ignored, the kernel would discard the status of children.
             by_default(libc::SIGCHLD);
             signals.push(libc::SIGCHLD);
         }
@@ -106,7 +103,7 @@ impl Taken {
         Ok(Self { set, before })
     }
 
-    /// Waits for the next one; `None` where the limit passed first.
+    /// Waits for the next signal. Returns `None` if the limit passed first.
     pub fn next(&self, limit: Option<Duration>) -> Option<Came> {
         let limit = limit.map(|limit| libc::timespec {
             tv_sec: limit.as_secs() as libc::time_t,
@@ -133,14 +130,14 @@ impl Taken {
 }
 
 impl Drop for Taken {
-    /// What came meanwhile and was not waited for has its effect now.
+    /// A signal that is pending and was not waited for takes effect now.
     fn drop(&mut self) {
         let _ = mask(libc::SIG_SETMASK, &self.before);
     }
 }
 
-/// Makes signals what they were when this process began, in a child that is about to run a command.
-/// Takes no memory.
+/// Restores the signal dispositions with which this process began, in a child that is about to run a
+/// command. Allocates no memory.
 pub fn as_inherited() -> io::Result<()> {
     let ignored = IGNORED.load(Ordering::Relaxed);
     for (bit, signal) in ENDING.into_iter().enumerate() {
@@ -163,11 +160,11 @@ pub fn end_by(signal: i32) -> ! {
     unsafe {
         libc::raise(signal);
     }
-    // One that does not end a process by default.
+    // Reached only for a signal that does not end a process by default.
     std::process::exit(128 + signal)
 }
 
-/// Whether a signal that ends the command came, for a verb that has something to put in order first.
+/// Records whether a signal that ends the command came, for a verb that has to clean up first.
 #[derive(Clone)]
 pub struct Stop {
     came: Arc<AtomicI32>,
@@ -175,8 +172,8 @@ pub struct Stop {
 }
 
 impl Stop {
-    /// From now on a signal sets a flag, and ends the process when `grace` has passed since, or at once
-    /// when another one comes. `last` runs before that.
+    /// From now on a signal sets a flag. The process ends when `grace` has passed since, or at once when a
+    /// second signal comes. `last` runs before that.
     pub fn begin(grace: Duration, last: impl FnOnce() + Send + 'static) -> io::Result<Self> {
         let taken = Taken::take(false)?;
         let stop = Self {
@@ -197,12 +194,12 @@ impl Stop {
         Ok(stop)
     }
 
-    /// Whether one came.
+    /// Returns `true` if a signal came.
     pub fn came(&self) -> bool {
         self.came.load(Ordering::Relaxed) != 0
     }
 
-    /// The end by the signal, if one came.
+    /// The failure that ends the command by the signal, if one came.
     pub fn check(&self) -> Outcome {
         match self.came.load(Ordering::Relaxed) {
             0 => Ok(()),
@@ -210,7 +207,7 @@ impl Stop {
         }
     }
 
-    /// Can be read once one came, for waiting beside other descriptors.
+    /// Becomes readable once a signal came, for waiting together with other descriptors.
     pub fn wake(&self) -> BorrowedFd<'_> {
         self.wake.as_fd()
     }

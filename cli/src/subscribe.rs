@@ -38,10 +38,10 @@ pub struct Arguments {
     /// Read the isolated ring that a broker ('slipring share') hands out at this socket
     #[arg(long, value_name = "SOCKET", conflicts_with = "name")]
     via: Option<PathBuf>,
-    /// Hold nobody back; report what is lost
+    /// Never hold the producer back; report what is lost
     #[arg(long)]
     observe: bool,
-    /// Go on over the end of the producer, closed or died, and wait for the next one
+    /// Go on after the producer has closed the ring or died, and wait for the next one
     #[arg(long, conflicts_with = "via")]
     follow: bool,
     /// Wait for the ring, if it does not exist yet
@@ -75,7 +75,7 @@ fn start(text: &str) -> Result<Start, String> {
     }
 }
 
-/// Prints messages; everything is flushed before the reader waits for more.
+/// Prints messages. All output is flushed before the reader waits for more.
 struct Printer {
     schema: Option<Schema>,
     format: Format,
@@ -119,7 +119,7 @@ impl Printer {
     fn evicted(&mut self, missed: u64, resumed_at: u64) -> io::Result<()> {
         self.lost += missed;
         eprintln!(
-            "slipring: the producer went on without this reader; missed {} messages, going on at {resumed_at}",
+            "slipring: evicted by the producer; missed {} messages, going on at {resumed_at}",
             count(missed)
         );
         if self.format == Format::Json {
@@ -141,7 +141,7 @@ impl Printer {
 /// How long a wait is: short enough for a signal to be noticed.
 const STEP: Duration = Duration::from_millis(100);
 
-/// What one receive gave, with the message already printed.
+/// The outcome of one receive, with the message already printed.
 enum Got {
     Something,
     Nothing,
@@ -232,7 +232,7 @@ impl Reader {
         }
     }
 
-    /// Waits for the next producer, no longer than a step.
+    /// Waits for the next producer, for at most one step.
     fn await_producer(&mut self, step: Duration) -> Result<(), Failure> {
         let came = match self {
             Self::Consumer(consumer) => consumer.wait_for_producer(step),
@@ -294,7 +294,8 @@ fn open(arguments: &Arguments) -> Result<Ring, Failure> {
     })
 }
 
-/// Says why nothing was printed: the ring was closed before this reader came, or with nothing more in it.
+/// Reports why nothing was printed: the ring was closed before this reader attached, or with nothing more
+/// in it.
 fn nothing(ring: &Ring) {
     let status = ring.status();
     match status.next_sequence {
@@ -328,7 +329,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
         lost: 0,
     };
     let mut result = follow(arguments, &mut reader, &mut printer, &stop);
-    // The producer of an isolated ring that left it open makes room for one with a stream of its own.
+    // When the producer of an isolated ring leaves it open, the next producer gets a stream of its own.
     while let (Some(_), Err(failure)) = (&arguments.via, &result) {
         if !failure.is(PRODUCER_GONE) || ring.status().abandoned {
             break;
@@ -336,11 +337,13 @@ pub fn run(arguments: &Arguments) -> Outcome {
         let (before, next) = (ring.id(), reader.next_sequence());
         drop(reader);
         ring = ring.reconnect(patience(arguments))?;
-        // A broker that was started again has another ring, which counts anew.
+        // A restarted broker has another ring, whose sequences start again.
         let start = if ring.id() == before {
             Start::Sequence(next)
         } else {
-            eprintln!("slipring: the broker was started again: a new ring from its oldest message");
+            eprintln!(
+                "slipring: the broker was restarted: reading its new ring from the oldest message"
+            );
             Start::Oldest
         };
         reader = Reader::attach(&ring, arguments, start)?;
@@ -360,10 +363,10 @@ pub fn run(arguments: &Arguments) -> Outcome {
     result
 }
 
-/// The ends of producers, which `--follow` passes over.
+/// Tracks the ends of producers, after which `--follow` goes on.
 struct Ends {
     pass_over: bool,
-    /// That the last one died has been said.
+    /// Set once the death of the last producer was reported.
     died: bool,
 }
 
@@ -377,7 +380,7 @@ impl Ends {
                     failure.say();
                     eprintln!("slipring: waiting for the next producer");
                 }
-                // It is told at every call.
+                // Every call reports it.
                 reader.await_producer(STEP)?;
                 Ok(Got::Nothing)
             }

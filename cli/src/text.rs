@@ -61,7 +61,7 @@ impl Target {
     }
 }
 
-/// Says so where `SLIPRING_DIR` names no directory: it has no rings, but it may be mistyped.
+/// Prints a note if `SLIPRING_DIR` names no directory: it has no rings, but it may be mistyped.
 pub fn missing_directory() {
     let directory = slipring::default_directory();
     if std::env::var_os("SLIPRING_DIR").is_some() && !directory.exists() {
@@ -70,7 +70,7 @@ pub fn missing_directory() {
     }
 }
 
-/// Says in what something that existed differs from what was asked for.
+/// Prints how the settings of an existing object differ from those asked for.
 pub fn say_differences(path: &Path, differences: &[Difference]) {
     for difference in differences {
         let shown = path.display();
@@ -133,11 +133,11 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "expected a time, for example 250us or 2s".into())
 }
 
-/// As [`duration`], but not none at all.
+/// As [`duration`], but not zero.
 pub fn some_time(text: &str) -> Result<Duration, String> {
     let time = duration(text)?;
     if time.is_zero() {
-        return Err("expected a time of more than nothing, for example 100ms".into());
+        return Err("expected a time greater than zero, for example 100ms".into());
     }
     Ok(time)
 }
@@ -183,7 +183,7 @@ pub fn nanos(n: f64) -> String {
     }
 }
 
-/// Wraps text in a terminal style, where standard output is a terminal and NO_COLOR does not object.
+/// Wraps text in a terminal style, if standard output is a terminal and NO_COLOR is not set.
 pub fn styled(style: &str, text: &str) -> String {
     let wanted = std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
         && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
@@ -197,9 +197,9 @@ pub fn styled(style: &str, text: &str) -> String {
 
 /// The style of headings.
 pub const BOLD: &str = "1";
-/// The style of what went well.
+/// The style of success.
 pub const GREEN: &str = "32";
-/// The style of what did not.
+/// The style of failure.
 pub const RED: &str = "31";
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 slipring::message! {
     /// A text as a value.
     pub struct Text {
-        /// Bytes that count.
+        /// How many bytes are used.
         pub len: u64,
         /// The bytes.
         pub bytes: [u8; 256],

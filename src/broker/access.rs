@@ -31,13 +31,13 @@ pub enum Owner {
 }
 
 impl Owner {
-    /// Whether it was let in by its group.
+    /// Returns `true` if it was let in by its group.
     pub fn is_member(self) -> bool {
         matches!(self, Self::Member(_))
     }
 }
 
-/// Whether a user is the broker's own, or root.
+/// Returns `true` if a user is the broker's own, or root.
 pub fn is_own(uid: u32) -> bool {
     uid == 0 || uid == rustix::process::geteuid().as_raw()
 }

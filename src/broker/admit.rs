@@ -28,7 +28,7 @@ pub enum Outcome {
     Waits,
 }
 
-/// Whether an error says that descriptors have run out.
+/// Returns `true` if an error says that descriptors have run out.
 pub fn is_shortage(error: Errno) -> bool {
     matches!(error, Errno::MFILE | Errno::NFILE | Errno::TOOMANYREFS)
 }

@@ -65,7 +65,7 @@ impl Cursors {
         owners.find(of_user).unwrap_or(Owner::Named(uid))
     }
 
-    /// Whether a user has as many as it can have.
+    /// Returns `true` if a user has as many as it can have.
     pub fn is_full(&self, owner: Owner) -> bool {
         self.0.iter().filter(|cursor| cursor.owner == owner).count() >= MOST
     }

@@ -163,7 +163,7 @@ impl Lock {
         })
     }
 
-    /// Whether the file lies at the path.
+    /// Returns `true` if the file lies at the path.
     fn is_at(path: &Path, file: &OwnedFd) -> bool {
         match (fstat(file), std::fs::symlink_metadata(path)) {
             (Ok(own), Ok(found)) => (own.st_dev, own.st_ino) == (found.dev(), found.ino()),

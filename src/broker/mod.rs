@@ -19,7 +19,7 @@ pub use access::Access;
 pub use error::{BrokerError, ConnectError};
 pub use server::Broker;
 
-/// Whether bytes are a request that a broker understands; reachable for the fuzzing of it.
+/// Returns `true` if bytes are a request that a broker understands; reachable for the fuzzing of it.
 #[doc(hidden)]
 pub fn decode_broker_request(bytes: &[u8]) -> bool {
     wire::Request::decode(bytes).is_some()

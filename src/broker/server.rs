@@ -303,8 +303,8 @@ impl Broker {
         }
     }
 
-    /// Whether there is room for one more client of an owner. If need be, the one goes that has been
-    /// silent for the longest time: those who speak at once, as a producer does, always find room.
+    /// Returns `true` if there is room for one more client of an owner. If need be, the one goes that has
+    /// been silent for the longest time: those who speak at once, as a producer does, always find room.
     fn has_room(&mut self, owner: Owner) -> bool {
         let rows = self.description.geometry.rows;
         let any = |_: &Client| true;
@@ -318,7 +318,7 @@ impl Broker {
         true
     }
 
-    /// Whether one more client of an owner may wait for a row.
+    /// Returns `true` if one more client of an owner may wait for a row.
     fn has_room_to_wait(&self, owner: Owner) -> bool {
         let rows = self.description.geometry.rows;
         let settled = |client: &Client| client.holds != Holds::Nothing;

@@ -73,7 +73,7 @@ impl Stream {
         }
     }
 
-    /// Whether a process that lives holds a row.
+    /// Returns `true` if a process that lives holds a row.
     pub fn held(&self, row: u32) -> bool {
         self.files.is_held(Role::Row(row)).unwrap_or(true)
     }
@@ -88,7 +88,7 @@ impl Stream {
         place.map_or(Usage::Free, |place| place.usage)
     }
 
-    /// Whether any row is in use.
+    /// Returns `true` if any row is in use.
     pub fn is_read(&self) -> bool {
         self.places.iter().any(|place| place.usage != Usage::Free)
     }

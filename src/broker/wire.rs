@@ -232,7 +232,7 @@ pub fn confirm(socket: &OwnedFd) -> Result<(), Errno> {
     send(socket, &SEALED, SendFlags::NOSIGNAL).map(|_| ())
 }
 
-/// Whether a datagram is the confirmation.
+/// Returns `true` if a datagram is the confirmation.
 pub fn is_confirmation(bytes: &[u8]) -> bool {
     bytes == SEALED
 }

@@ -512,7 +512,7 @@ fn wrong_size(f: &mut fmt::Formatter<'_>, sequence: u64, len: u32, expected: u32
 fn producer_gone(f: &mut fmt::Formatter<'_>, next: u64) -> fmt::Result {
     write!(
         f,
-        "the producer is gone: it died before message {next}, and nobody took over"
+        "the producer is gone: it died before message {next}, and no other took over"
     )
 }
 

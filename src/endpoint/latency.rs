@@ -129,7 +129,7 @@ pub(super) fn record(memory: &Memory, row: u32, stamp: u64) {
 }
 
 impl Ring {
-    /// Whether messages carry a stamp, and consumers keep a histogram of what they took.
+    /// Returns `true` if messages carry a stamp, and consumers keep a histogram of what they took.
     pub fn stamps(&self) -> bool {
         self.description().geometry.stamped
     }

@@ -208,20 +208,21 @@ impl Meeting {
         }
     }
 
-    /// Whether the other side has left the pact or begun anew. One load. What it said before is
+    /// Returns `true` if the other side has left the pact or begun anew. One load. What it said before is
     /// visible.
     #[inline(always)]
     pub(crate) fn broken(&self) -> bool {
         self.pact.broken()
     }
 
-    /// Whether the other side has left the pact, or is dead. A system call.
+    /// Returns `true` if the other side has left the pact, or is dead. A system call.
     #[cold]
     pub(crate) fn gone(&self) -> bool {
         self.broken() || self.ring.is_held(role(self.side.other())) == Some(false)
     }
 
-    /// Whether this process is a fork of the one that owns the side, which may not touch the pact.
+    /// Returns `true` if this process is a fork of the one that owns the side, which may not touch the
+    /// pact.
     #[inline(always)]
     pub(crate) fn forked(&self) -> bool {
         self.ring.canary().forked()

@@ -82,7 +82,7 @@ impl Outgoing {
         self.left = self.whole;
     }
 
-    /// Whether it is time to ask again.
+    /// Returns `true` if it is time to ask again.
     #[inline(always)]
     fn spend(&mut self, bytes: usize) -> bool {
         match self.left.checked_sub(bytes as u64) {

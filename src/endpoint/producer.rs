@@ -245,7 +245,7 @@ impl Producer {
         self.publish_undisturbed(payload)
     }
 
-    /// Whether anything happened to the process that a call has to look into.
+    /// Returns `true` if anything happened to the process that a call has to look into.
     #[inline(always)]
     pub(super) fn disturbed(&self) -> bool {
         self.canary.disturbed()

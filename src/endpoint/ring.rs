@@ -460,7 +460,7 @@ impl Ring {
         self.segment.trouble() == Some(Trouble::Removed)
     }
 
-    /// Whether this user may consume, or only observe.
+    /// Returns `true` if this user may consume, or only observe.
     pub fn may_consume(&self) -> bool {
         self.segment.may_use_rows()
     }

@@ -41,10 +41,10 @@ pub trait Source: Sealed {
     fn memory(&self, asker: Inside) -> &Memory;
     #[doc(hidden)]
     fn parks(&self) -> bool;
-    /// Whether it has something to report, as far as loads can tell.
+    /// Returns `true` if it has something to report, as far as loads can tell.
     #[doc(hidden)]
     fn reports(&mut self) -> bool;
-    /// Whether it has the death of its producer to report, as far as the kernel can tell.
+    /// Returns `true` if it has the death of its producer to report, as far as the kernel can tell.
     #[doc(hidden)]
     fn reports_death(&mut self) -> bool;
 }

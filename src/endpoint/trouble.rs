@@ -18,8 +18,8 @@ pub(super) fn disturbance(canary: Canary, memory: &Memory) -> Result<(), Interru
     }
 }
 
-/// Whether no producer will go on with this stream: it died, never having said goodbye, and its lock
-/// is free; or it left, and nobody else could ever write the stream. The state is read again last, in
+/// Returns `true` if no producer will go on with this stream: it died, never having said goodbye, and its
+/// lock is free; or it left, and nobody else could ever write the stream. The state is read again last, in
 /// case it said goodbye in between.
 pub(super) fn producer_gone(ring: &Ring, state: ProducerState) -> bool {
     let lost = |state| match state {

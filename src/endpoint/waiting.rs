@@ -37,7 +37,7 @@ pub(super) trait Reader: Waited {
     /// How it waits, and whether the producer can wake it.
     fn strategy(&self) -> (Strategy, bool);
 
-    /// Whether the producer went on without it.
+    /// Returns `true` if the producer went on without it.
     fn displaced(&self) -> bool {
         false
     }
@@ -63,7 +63,7 @@ pub(super) struct End {
 }
 
 impl End {
-    /// Whether a call that found nothing asks for the producer.
+    /// Returns `true` if a call that found nothing asks for the producer.
     #[inline(always)]
     fn asks(&mut self) -> bool {
         self.asked.due()
@@ -98,7 +98,7 @@ pub(super) enum Manner {
     Paired,
 }
 
-/// Whether the producer closed the ring. If not, nobody was told of an end yet.
+/// Returns `true` if the producer closed the ring. If not, nobody was told of an end yet.
 fn closed<R: Reader>(reader: &mut R, number: u64) -> bool {
     let closed = producer_state(reader.memory()) == ProducerState::Closed;
     if !closed {
@@ -225,7 +225,7 @@ fn ended_perhaps<R: Reader>(
     }
 }
 
-/// Whether a reader has something to report, as far as loads can tell; an end only once.
+/// Returns `true` if a reader has something to report, as far as loads can tell; an end only once.
 pub(super) fn reports<R: Reader>(reader: &mut R) -> bool {
     let number = number(reader);
     let ended = closed(reader, number) || reader.end().dead == Some(number);
@@ -233,7 +233,7 @@ pub(super) fn reports<R: Reader>(reader: &mut R) -> bool {
     reader.ready() || reader.displaced() || ended && reader.end().announce(number)
 }
 
-/// Whether a reader has the death of its producer to report, or that the ring was cut short.
+/// Returns `true` if a reader has the death of its producer to report, or that the ring was cut short.
 pub(super) fn reports_death<R: Reader>(reader: &mut R) -> bool {
     let number = number(reader);
     if closed(reader, number) || reader.end().dead == Some(number) || !reader.gone() {

@@ -270,7 +270,7 @@ impl Fifo {
         self.ring.is_removed()
     }
 
-    /// Whether it goes both ways.
+    /// Returns `true` if it goes both ways.
     pub fn both_ways(&self) -> bool {
         self.ring.segment().description().parameters[0] == 2
     }
@@ -357,7 +357,7 @@ fn meet(
         Met::Yes => Ok(()),
         Met::TimedOut => Err(io::Error::new(
             io::ErrorKind::TimedOut,
-            "nobody opened the other end until the deadline",
+            "no process opened the other end until the deadline",
         )),
         Met::Trouble(Trouble::Forked) => Err(io::Error::other(
             "this process is a fork: open the named pipe anew",

@@ -54,13 +54,13 @@ impl CommitWord {
         Self(self.0.wrapping_add(1 << 32))
     }
 
-    /// Whether a reader that expects `sequence` would take this word for its next frame.
+    /// Returns `true` if a reader that expects `sequence` would take this word for its next frame.
     #[inline]
     pub const fn commits(self, sequence: u64) -> bool {
         self.carries(sequence) && self.0 & LEN_MASK != 0
     }
 
-    /// Whether the sequence half matches. Wider than [`commits`](Self::commits): the producer
+    /// Returns `true` if the sequence half matches. Wider than [`commits`](Self::commits): the producer
     /// clears every word that matches in this half, whatever its length field says.
     #[inline]
     pub const fn carries(self, sequence: u64) -> bool {
@@ -74,7 +74,7 @@ impl CommitWord {
         near.wrapping_add(ahead as i64 as u64)
     }
 
-    /// Whether this is a pad frame. Meaningful only where [`commits`](Self::commits) holds.
+    /// Returns `true` if this is a pad frame. Meaningful only where [`commits`](Self::commits) holds.
     #[inline]
     pub const fn is_pad(self) -> bool {
         self.0 & PAD != 0

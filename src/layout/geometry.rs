@@ -221,7 +221,7 @@ impl Geometry {
         }
     }
 
-    /// Whether a consumer may lose its place, and so must copy before it trusts.
+    /// Returns `true` if a consumer may lose its place, and so must copy before it trusts.
     #[inline(always)]
     pub const fn evicts(&self) -> bool {
         self.evict_after_ns != 0

@@ -189,7 +189,7 @@ impl MailboxClient {
         wait_for(&self.mailbox, self.member.row, request);
     }
 
-    /// Whether there was a receiver and none is left. Looks now and then only.
+    /// Returns `true` if there was a receiver and none is left. Looks now and then only.
     fn nobody_is_left(&mut self) -> bool {
         if !self.asked.due() {
             return false;

@@ -48,7 +48,7 @@ impl RequestError {
 }
 
 impl ReplyError {
-    /// Whether the way to the client was missing, as opposed to what the caller gave.
+    /// Returns `true` if the way to the client was missing, as opposed to what the caller gave.
     pub(super) fn is_out_of_reach(&self) -> bool {
         !matches!(
             self,
@@ -71,7 +71,7 @@ impl fmt::Display for RequestError {
         match self {
             Self::TimedOut => f.write_str("no reply came until the deadline"),
             Self::PeerGone => f.write_str(
-                "nobody will reply: the receiver was done without one, or no receiver is left",
+                "no receiver will reply: the one that had the letter finished it without a reply, or no receiver is left",
             ),
             Self::OneWay => {
                 f.write_str("the mailbox carries letters only: create it without one_way to ask")

@@ -142,12 +142,12 @@ impl<'r> Letter<'r> {
             .unwrap_or_default()
     }
 
-    /// Whether its sender waits, or waited, for a reply.
+    /// Returns `true` if its sender waits, or waited, for a reply.
     pub fn wants_reply(&self) -> bool {
         self.from.request != 0
     }
 
-    /// Whether another delivery of it came before: that receiver died, or gave it back.
+    /// Returns `true` if another delivery of it came before: that receiver died, or gave it back.
     pub fn redelivered(&self) -> bool {
         self.delivery.redelivered()
     }

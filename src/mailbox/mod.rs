@@ -381,7 +381,7 @@ impl Mailbox {
         Parameters::of(&self.ring).message_bytes
     }
 
-    /// Whether there are no replies.
+    /// Returns `true` if there are no replies.
     pub fn is_one_way(&self) -> bool {
         Parameters::of(&self.ring).one_way
     }

@@ -128,7 +128,7 @@ fn io_error(error: PairedError) -> io::Error {
     match error {
         PairedError::Gone => io::Error::new(
             io::ErrorKind::BrokenPipe,
-            "nobody reads from the other end of the pipe",
+            "no process reads from the other end of the pipe",
         ),
         PairedError::TimedOut => io::Error::new(
             io::ErrorKind::TimedOut,

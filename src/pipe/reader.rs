@@ -51,7 +51,7 @@ impl PipeReader {
         self.ring.capacity_bytes()
     }
 
-    /// Whether nothing has been read yet.
+    /// Returns `true` if nothing has been read yet.
     pub(super) fn is_fresh(&self) -> bool {
         self.incoming.is_none()
     }

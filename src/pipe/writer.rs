@@ -51,7 +51,7 @@ impl PipeWriter {
         self.ring.capacity_bytes()
     }
 
-    /// Whether nothing has been written yet.
+    /// Returns `true` if nothing has been written yet.
     pub(super) fn is_fresh(&self) -> bool {
         self.outgoing.is_none()
     }

@@ -82,7 +82,7 @@ impl Joining {
 }
 
 impl Consumer {
-    /// Whether the producer no longer waits for this consumer. Whatever was read before this said
+    /// Returns `true` if the producer no longer waits for this consumer. Whatever was read before this said
     /// no was intact when it was read (edge `evict`), unless the row says what the consumer did not write.
     #[inline(always)]
     pub fn evicted(&self) -> bool {
@@ -90,12 +90,12 @@ impl Consumer {
         is_evicted(&self.memory, self.row, self.generation)
     }
 
-    /// Whether the consumer lost its place: it was evicted, or overtaken all the same.
+    /// Returns `true` if the consumer lost its place: it was evicted, or overtaken all the same.
     pub fn displaced(&self) -> bool {
         self.evicted() || overtaken(&self.memory, self.position())
     }
 
-    /// Whether the producer will wait for no later tenure of the row either.
+    /// Returns `true` if the producer will wait for no later tenure of the row either.
     pub fn expelled(&self) -> bool {
         is_evicted(&self.memory, self.row, EXPELLED)
     }

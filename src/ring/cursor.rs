@@ -74,7 +74,8 @@ impl Cursor {
         self.limit = 0;
     }
 
-    /// Whether this is the commit word of a message as long as the last ones, all of it in this lap.
+    /// Returns `true` if this is the commit word of a message as long as the last ones, all of it in this
+    /// lap.
     #[inline(always)]
     pub fn expects(&self, word: CommitWord) -> bool {
         word.raw() == self.expected && self.position < self.limit

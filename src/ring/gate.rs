@@ -75,8 +75,8 @@ impl Gate {
         self.limit
     }
 
-    /// Whether there are consumers that wait for each message as it comes, as far as is known. A hint: a reader
-    /// that keeps up with a stream looks the same now and then, but seldom twice.
+    /// Returns `true` if there are consumers that wait for each message as it comes, as far as is known. A
+    /// hint: a reader that keeps up with a stream looks the same now and then, but seldom twice.
     #[inline(always)]
     pub fn is_awaited(&self) -> bool {
         self.level >= 2
@@ -203,7 +203,8 @@ pub fn retract(memory: &Memory, head: u64) -> u64 {
     limit
 }
 
-/// Whether the producer no longer waits for this generation of a row. Without ordering of its own.
+/// Returns `true` if the producer no longer waits for this generation of a row. Without ordering of its
+/// own.
 #[inline(always)]
 pub fn is_evicted(memory: &Memory, row: u32, generation: u64) -> bool {
     memory.eviction(row).is_some_and(|entry| {

@@ -25,7 +25,7 @@ pub fn record(memory: &Memory, boundary: Boundary) {
         .store(boundary.position, ord!(entry record: Release));
 }
 
-/// Whether any byte from `position` on, one lap back, may have been overwritten. Ask after an
+/// Returns `true` if any byte from `position` on, one lap back, may have been overwritten. Ask after an
 /// acquire fence that follows the reads in question.
 #[inline(always)]
 pub fn overtaken(memory: &Memory, position: u64) -> bool {

@@ -103,13 +103,13 @@ impl Observer {
         CommitWord::from_raw(word.load(Relaxed))
     }
 
-    /// Whether the next frame is there, as far as its commit word says.
+    /// Returns `true` if the next frame is there, as far as its commit word says.
     #[inline(always)]
     pub fn committed(&self) -> bool {
         self.word().commits(self.sequence())
     }
 
-    /// Whether something new may be there. May be true for a message that turns out to be gone.
+    /// Returns `true` if something new may be there. May be true for a message that turns out to be gone.
     #[inline(always)]
     pub fn ready(&self) -> bool {
         self.committed() || overtaken(&self.memory, self.position())

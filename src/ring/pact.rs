@@ -190,7 +190,7 @@ impl Pact {
         true
     }
 
-    /// Whether the other side is no longer in this pact. What it said before it left is visible.
+    /// Returns `true` if the other side is no longer in this pact. What it said before it left is visible.
     #[inline(always)]
     pub fn broken(&self) -> bool {
         let said = self.said(self.side.other());
@@ -203,7 +203,7 @@ impl Pact {
         word.map_or(0, |word| word.load(Relaxed) as u32)
     }
 
-    /// Whether a side says that it is in a pact.
+    /// Returns `true` if a side says that it is in a pact.
     pub fn engaged(memory: &Memory, side: Side) -> bool {
         let word = memory.board(side.base());
         word.is_some_and(|word| Said::from_raw(word.load(Relaxed)).agreed != 0)

@@ -104,7 +104,7 @@ impl Counted {
         })
     }
 
-    /// Whether a signal of a set was sent and not noticed. Without ordering of its own.
+    /// Returns `true` if a signal of a set was sent and not noticed. Without ordering of its own.
     pub fn pending(&self, memory: &Memory, set: u64) -> bool {
         numbers(set).any(|signal| {
             let at = signal as usize;

@@ -75,7 +75,7 @@ impl Ticket {
         (self.0 >> 1) as u32 & ((1 << Self::WANTED_BITS) - 1)
     }
 
-    /// Whether it counts when the lowest is looked for.
+    /// Returns `true` if it counts when the lowest is looked for.
     fn counts(self) -> bool {
         self != Self::NONE && self.0 & Self::LAPSED == 0
     }
@@ -92,7 +92,7 @@ pub struct IdleTurn {
 }
 
 impl IdleTurn {
-    /// Whether its owner could take all that it wants.
+    /// Returns `true` if its owner could take all that it wants.
     pub fn enough(&self) -> bool {
         self.enough
     }
@@ -337,7 +337,7 @@ impl Permits {
             .is_ok()
     }
 
-    /// Whether at least so many permits are free, each at some moment during the call.
+    /// Returns `true` if at least so many permits are free, each at some moment during the call.
     pub fn are_free(&self, many: u32) -> bool {
         let is_free = |permit: &u32| {
             let word = self.word(*permit);

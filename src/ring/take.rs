@@ -83,7 +83,7 @@ impl TakeWord {
         }
     }
 
-    /// Whether a message of this lap waits for a taker.
+    /// Returns `true` if a message of this lap waits for a taker.
     const fn waits(self, lap: u64) -> bool {
         self.lap() == lap & LAP_BITS && (self.0 & 3 == RETURNED || self.0 & 0xff_ffff == 0)
     }
@@ -206,7 +206,7 @@ impl Taker {
         &self.board.memory
     }
 
-    /// Whether it may be worth a try. May be true where others turn out to have been faster.
+    /// Returns `true` if it may be worth a try. May be true where others turn out to have been faster.
     #[inline(always)]
     pub fn ready(&self) -> bool {
         let word = self.memory().words().at(self.position).load(Relaxed);
@@ -216,7 +216,7 @@ impl Taker {
             || overtaken(self.memory(), self.position)
     }
 
-    /// Whether a message came back since the last look for one.
+    /// Returns `true` if a message came back since the last look for one.
     #[inline(always)]
     fn returned(&self) -> bool {
         let returns = self.board.returns();
@@ -484,7 +484,7 @@ impl Keeper {
         Ok(keeper)
     }
 
-    /// Whether one more message, the one with this number, has a take word.
+    /// Returns `true` if one more message, the one with this number, has a take word.
     #[inline(always)]
     pub fn has_word(&self, next: u64) -> bool {
         next.wrapping_sub(self.consumer.sequence()) < u64::from(self.board.depth)

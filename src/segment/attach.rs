@@ -458,8 +458,8 @@ impl Segment {
         self.trouble()
     }
 
-    /// Whether the path still leads to this very ring, so that what lies beside its files belongs to
-    /// it. Always so for a ring without a name.
+    /// Returns `true` if the path still leads to this very ring, so that what lies beside its files belongs
+    /// to it. Always so for a ring without a name.
     pub fn is_in_place(&self) -> bool {
         let Some(files) = self.files.as_ref().filter(|files| files.named) else {
             return true;
@@ -489,23 +489,24 @@ impl Segment {
         }
     }
 
-    /// Whether nobody but the present producer can ever write the stream.
+    /// Returns `true` if nobody but the present producer can ever write the stream.
     pub fn has_one_producer(&self) -> bool {
         matches!(self.stream, Stream::Foreign | Stream::Sealed(_))
     }
 
-    /// Whether what is in the stream has to be copied before it is looked at: another user than this one and
-    /// root may write the stream, or the rows and take words that keep its producer from overwriting it.
+    /// Returns `true` if what is in the stream has to be copied before it is looked at: another user than
+    /// this one and root may write the stream, or the rows and take words that keep its producer from
+    /// overwriting it.
     pub fn must_copy(&self) -> bool {
         self.foreign || self.rows_of_others
     }
 
-    /// Whether this attachment could write the stream at all.
+    /// Returns `true` if this attachment could write the stream at all.
     pub fn may_produce(&self) -> bool {
         !matches!(self.stream, Stream::Foreign)
     }
 
-    /// Whether this attachment may use rows and locks.
+    /// Returns `true` if this attachment may use rows and locks.
     pub fn may_use_rows(&self) -> bool {
         self.locks.is_some() && !matches!(self.controls, Controls::None)
     }
@@ -538,7 +539,7 @@ fn guard_where_exposed(files: &Files, path: &Path) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// Whether a user other than this one may change the size of a file, as its owner or by its mode.
+/// Returns `true` if a user other than this one may change the size of a file, as its owner or by its mode.
 pub(super) fn is_exposed(file: &OwnedFd) -> bool {
     let others = Mode::WGRP.union(Mode::WOTH).bits();
     let owned = |stat: Stat| stat.st_uid == geteuid().as_raw() && stat.st_mode & others == 0;

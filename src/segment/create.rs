@@ -159,7 +159,7 @@ fn claim(parent: &OwnedFd, hidden: &str) -> Result<OwnedFd, Errno> {
     Ok(directory)
 }
 
-/// Whether a directory that is open was removed.
+/// Returns `true` if a directory that is open was removed.
 fn is_gone(directory: &OwnedFd) -> bool {
     fs::fstat(directory).is_ok_and(|stat| stat.st_nlink == 0)
 }

@@ -37,7 +37,7 @@ pub fn open(location: &Location, mapping: MappingOptions) -> Result<Segment, Ope
     Err(OpenError::not_found(path))
 }
 
-/// Whether a directory still has this name.
+/// Returns `true` if a directory still has this name.
 fn is_at(parent: &OwnedFd, name: &str, directory: &OwnedFd) -> bool {
     let there = fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW);
     match (there, fs::fstat(directory)) {

@@ -58,7 +58,7 @@ impl Canary {
         unsafe { word.as_ref() }.map(Self)
     }
 
-    /// Whether anything happened that a handle has to look into.
+    /// Returns `true` if anything happened that a handle has to look into.
     #[inline(always)]
     pub fn disturbed(self) -> bool {
         self.0.load(Ordering::Relaxed) != UNDISTURBED
@@ -72,7 +72,7 @@ impl Canary {
                 .compare_exchange(UNDISTURBED, DISTURBED, Ordering::Relaxed, Ordering::Relaxed);
     }
 
-    /// Whether this process is a fork of the one that made the handle.
+    /// Returns `true` if this process is a fork of the one that made the handle.
     #[inline(always)]
     pub fn forked(self) -> bool {
         self.0.load(Ordering::Relaxed) == 0

@@ -111,7 +111,7 @@ impl Guarded {
         Self { slot: free, canary }
     }
 
-    /// Whether the pages behind the mapping went away.
+    /// Returns `true` if the pages behind the mapping went away.
     pub fn poisoned(&self) -> bool {
         self.slot
             .is_some_and(|at| TABLE[at].poisoned.load(Ordering::Relaxed) != 0)

@@ -77,12 +77,12 @@ impl Isolated {
         &self.memory
     }
 
-    /// Whether only the one who has it mapped can ever write the stream.
+    /// Returns `true` if only the one who has it mapped can ever write the stream.
     pub fn is_sealed(&self) -> bool {
         fcntl_get_seals(&self.stream).is_ok_and(|seals| seals.contains(SealFlags::FUTURE_WRITE))
     }
 
-    /// Whether somebody alive holds a role.
+    /// Returns `true` if somebody alive holds a role.
     pub fn is_held(&self, role: Role) -> io::Result<bool> {
         let locks = Locks::Apart {
             stream: self.stream.clone(),

@@ -107,7 +107,7 @@ impl Locks {
         Ok(taken.then_some(own))
     }
 
-    /// Whether somebody alive, this process included, holds a role.
+    /// Returns `true` if somebody alive, this process included, holds a role.
     pub fn is_held(&self, role: Role) -> io::Result<bool> {
         match self {
             Self::Local(set) => {
@@ -120,7 +120,7 @@ impl Locks {
         }
     }
 
-    /// Whether any byte is locked, whatever it stands for, but for the cleaner's.
+    /// Returns `true` if any byte is locked, whatever it stands for, but for the cleaner's.
     pub fn is_used(&self) -> io::Result<bool> {
         let cleaner = Role::Cleaner.byte();
         match self {

@@ -285,14 +285,14 @@ impl Memory {
         self.stream_region.clone()
     }
 
-    /// Whether any of its pages went away.
+    /// Returns `true` if any of its pages went away.
     #[cold]
     pub fn poisoned(&self) -> bool {
         self.stream_region.poisoned() || self.controls.regions().iter().any(Region::poisoned)
     }
 
-    /// Whether the producer's bytes may be lent out in place: readers in this process see them at another
-    /// address, and no other user may write them.
+    /// Returns `true` if the producer's bytes may be lent out in place: readers in this process see them at
+    /// another address, and no other user may write them.
     pub fn lends(&self) -> bool {
         self.stream_region.lends()
     }
@@ -470,7 +470,8 @@ impl<'m> Words<'m> {
 /// together.
 const FLUSHED: u64 = 64;
 
-/// Whether this processor has an instruction that takes lines out of caches without waiting for each.
+/// Returns `true` if this processor has an instruction that takes lines out of caches without waiting for
+/// each.
 pub fn can_flush() -> bool {
     #[cfg(target_arch = "x86_64")]
     {

@@ -107,12 +107,12 @@ impl Location {
         &self.name
     }
 
-    /// Whether files of other users are refused.
+    /// Returns `true` if files of other users are refused.
     pub fn private(&self) -> bool {
         self.private
     }
 
-    /// Whether it was given by its name alone, and so lies in the slipring directory.
+    /// Returns `true` if it was given by its name alone, and so lies in the slipring directory.
     pub fn is_named(&self) -> bool {
         self.named
     }

@@ -16,7 +16,8 @@ pub enum Order {
 /// Payload bytes up to which a copy of whole words is in line.
 const SHORT: usize = 128;
 
-/// Whether a payload of so many bytes is whole words, at least one, and few enough to be copied in line.
+/// Returns `true` if a payload of so many bytes is whole words, at least one, and few enough to be copied
+/// in line.
 #[inline(always)]
 pub const fn is_short(bytes: usize) -> bool {
     // One test for all three.

@@ -133,18 +133,18 @@ impl Region {
         self.len
     }
 
-    /// Whether stores are allowed.
+    /// Returns `true` if stores are allowed.
     pub fn writable(&self) -> bool {
         self.writable
     }
 
-    /// Whether the pages went away and the guard put zeroes there.
+    /// Returns `true` if the pages went away and the guard put zeroes there.
     pub fn poisoned(&self) -> bool {
         self.guarded.as_ref().is_some_and(Guarded::poisoned)
     }
 
-    /// Whether bytes that are written here may be lent out before anything reads them: other attachments
-    /// of this process see them at another address, and no other user may write them.
+    /// Returns `true` if bytes that are written here may be lent out before anything reads them: other
+    /// attachments of this process see them at another address, and no other user may write them.
     pub fn lends(&self) -> bool {
         self.lends
     }

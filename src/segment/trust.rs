@@ -48,7 +48,7 @@ fn from_environment() -> BTreeSet<u32> {
     uids.collect()
 }
 
-/// Whether files of this owner may be written by another user than this one and root.
+/// Returns `true` if files of this owner may be written by another user than this one and root.
 pub fn is_foreign(owner: u32) -> bool {
     owner != 0 && owner != rustix::process::geteuid().as_raw()
 }

@@ -41,7 +41,7 @@ impl SharedError {
 impl fmt::Display for SharedError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Locked => "somebody else holds the lock: try again, or wait for it",
+            Self::Locked => "another handle holds the lock: try again, or wait for it",
             Self::TimedOut => "nothing happened until the deadline",
             Self::Overtaken => "the value changes faster than any copy: try again",
             Self::Forked => "this process is a fork: open the value anew",

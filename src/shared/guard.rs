@@ -47,9 +47,9 @@ impl<'s, T: Plain> SharedGuard<'s, T> {
         }
     }
 
-    /// Whether the last holder died, or panicked, while it held the lock. Its change is there whole,
-    /// if it got as far as giving the lock back, or not at all; what it was doing beside this value is
-    /// for the caller to find out.
+    /// Returns `true` if the last holder died, or panicked, while it held the lock. Its change is there
+    /// whole, if it got as far as giving the lock back, or not at all; what it was doing beside this value
+    /// is for the caller to find out.
     pub fn abandoned(&self) -> bool {
         self.abandoned
     }

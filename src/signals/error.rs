@@ -28,7 +28,7 @@ pub enum SignalError {
     Forked,
     /// A file was cut short while it was mapped.
     Poisoned,
-    /// The place for signals was removed since it was opened; its name may lead to another one by now.
+    /// The signals object was removed since it was opened; its name may lead to another one by now.
     Removed,
 }
 
@@ -51,7 +51,7 @@ impl fmt::Display for SignalError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Name(error) => error.fmt(f),
-            Self::Nobody { name } => write!(f, "nobody listens under the name {name}"),
+            Self::Nobody { name } => write!(f, "no listener has the name {name}"),
             Self::Number { signal } => {
                 write!(f, "there is no signal {signal}: use 0 to {}", SIGNALS - 1)
             }
@@ -59,7 +59,7 @@ impl fmt::Display for SignalError {
             Self::Forked => f.write_str("this process is a fork: open the signals anew"),
             Self::Poisoned => f.write_str("a file of the signals was cut short: create them anew"),
             Self::Removed => {
-                f.write_str("the place for signals was removed while it was open: drop the handle, and open the one that has its name now, if any")
+                f.write_str("the signals object was removed while it was open: drop the handle, and open the one that has its name now, if any")
             }
         }
     }

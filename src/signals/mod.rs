@@ -65,7 +65,7 @@ pub struct Signals {
     waker: Mutex<(Waker, Since)>,
 }
 
-/// What a new place for signals will be like. Made by [`Signals::builder`].
+/// What a new signals object will be like. Made by [`Signals::builder`].
 #[derive(Clone, Debug)]
 #[must_use = "a builder creates nothing until `create`"]
 pub struct SignalsBuilder {
@@ -98,7 +98,7 @@ impl SignalSet {
         Self(self.0 | other.0)
     }
 
-    /// Whether a signal is in it.
+    /// Returns `true` if a signal is in it.
     pub const fn contains(self, signal: u32) -> bool {
         signal < SIGNALS && self.0 >> signal & 1 != 0
     }

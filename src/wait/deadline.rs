@@ -33,7 +33,7 @@ impl Deadline {
         Self(Some(instant))
     }
 
-    /// Whether the time has come.
+    /// Returns `true` if the time has come.
     pub fn passed(self) -> bool {
         self.0.is_some_and(|at| Instant::now() >= at)
     }
@@ -53,7 +53,7 @@ impl Deadline {
         }
     }
 
-    /// Whether the time has come, asked with a clock reading at hand.
+    /// Returns `true` if the time has come, asked with a clock reading at hand.
     pub(super) fn passed_at(self, now: Instant) -> bool {
         self.0.is_some_and(|at| now >= at)
     }

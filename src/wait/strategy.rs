@@ -42,7 +42,7 @@ impl Default for Strategy {
 }
 
 impl Strategy {
-    /// Whether a handle that waits like this ever sleeps.
+    /// Returns `true` if a handle that waits like this ever sleeps.
     pub const fn parks(self) -> bool {
         matches!(self, Self::SpinThenPark { .. } | Self::Park)
     }
@@ -50,12 +50,12 @@ impl Strategy {
 
 /// What somebody waits for.
 pub trait Waited {
-    /// Whether it is there. Called in the inner loop. A wait that was told so once ends with that, so looking
-    /// may take what is there.
+    /// Returns `true` if it is there. Called in the inner loop. A wait that was told so once ends with
+    /// that, so looking may take what is there.
     fn ready(&mut self) -> bool;
-    /// Whether it will never come, as far as a load can tell.
+    /// Returns `true` if it will never come, as far as a load can tell.
     fn over(&mut self) -> bool;
-    /// Whether it will never come, as far as the kernel can tell. Asked rarely.
+    /// Returns `true` if it will never come, as far as the kernel can tell. Asked rarely.
     fn gone(&mut self) -> bool;
     /// The longest time between two such questions, asleep or awake.
     fn longest_sleep(&self) -> Duration {

@@ -1,4 +1,4 @@
-//! What a machine can do for rings and against them, read from where the kernel says it.
+//! Properties of the machine that matter to rings, read from the kernel's files.
 
 use super::{Check, Verdict};
 use crate::text::size;
@@ -110,8 +110,8 @@ fn memlock() -> Check {
     )
 }
 
-/// The value of a mount option where the rings lie, and where that is mounted. Of the mounts above the
-/// directory the longest is the one it is in, and of those at one place the last.
+/// The value of a mount option of the file system that holds the rings, and its mount point. The directory
+/// belongs to the mount with the longest path above it; of several at one path, to the last.
 fn mount_option(name: &str) -> Option<(String, Option<String>)> {
     let directory = slipring::default_directory();
     let mounts = fs::read_to_string("/proc/mounts").ok()?;

@@ -1,4 +1,4 @@
-//! `slipring doctor`: whether this machine is fit, and what is left over.
+//! `slipring doctor`: checks this machine, and lists what dead processes left over.
 
 mod machine;
 
@@ -22,14 +22,14 @@ pub struct Arguments {
     json: bool,
 }
 
-/// What a check came to.
+/// The result of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// As it should be.
     Good,
-    /// Costs something; `cost` says what.
+    /// Costs performance or safety; `cost` says which.
     Poor,
-    /// Cannot be found out here.
+    /// Cannot be determined here.
     Unknown,
 }
 
@@ -43,7 +43,7 @@ impl Verdict {
     }
 }
 
-/// One thing that was looked at.
+/// One checked property.
 #[derive(Debug)]
 pub struct Check {
     pub what: &'static str,
@@ -58,7 +58,7 @@ pub struct Check {
 pub fn run(arguments: &Arguments) -> Outcome {
     let checks = machine::checks();
     let mut leftovers = slipring::leftovers()?;
-    // What 'clean' would remove: what is idle, or belongs to other users, is nothing to fix.
+    // What 'clean' would remove. Idle objects and those of other users need no fix.
     leftovers.retain(clean::is_over);
     let rings = slipring::list()?;
     text::missing_directory();

@@ -227,7 +227,7 @@ fn latencies_are_counted_from_when_messages_were_due_and_results_can_be_compared
         "--tolerance",
         "50",
     ];
-    // The table is data; that it does not pass is an error behind it.
+    // The table is data. The failed check is an error after it.
     let output = shell.run(&worse);
     assert_eq!(output.status.code(), Some(6));
     assert!(String::from_utf8(output.stdout).unwrap().contains("worse"));

@@ -94,7 +94,7 @@ fn a_mailbox_from_a_shell() {
     let rest = shell.run(&["mailbox", "receive", "office", "--timeout", "10ms"]);
     assert_eq!(rest.status.code(), Some(124));
     assert_eq!(rest.stdout, b"bob: one\nbob: two\n");
-    // Nobody answers, somebody answers, somebody's command fails.
+    // No process answers; one answers; the command of one fails.
     let ask = ["mailbox", "request", "office", "how are you?"];
     let late = shell.run(&[&ask[..], &["--timeout", "10ms"]].concat());
     assert_eq!(late.status.code(), Some(124));
@@ -107,7 +107,7 @@ fn a_mailbox_from_a_shell() {
     let stat = shell.ok(&["mailbox", "stat", "office"]);
     assert!(stat.contains("late replies   1"), "{stat}");
     let clerk = shell.start(&["mailbox", "serve", "office", "-n", "1", "--", "false"]);
-    assert!(shell.fails(7, &ask).contains("nobody will reply"));
+    assert!(shell.fails(7, &ask).contains("no receiver will reply"));
     assert!(clerk.wait_with_output().unwrap().status.success());
     let sender = ["mailbox", "serve", "office", "-n", "1", "--", "sh", "-c"];
     let clerk = shell.start(&[&sender[..], &["echo dear $SLIPRING_SENDER"]].concat());
@@ -243,8 +243,8 @@ fn a_newest_value_from_a_shell() {
 fn signals_from_a_shell() {
     let shell = Shell::new();
     shell.ok(&["signal", "create", "control"]);
-    let nobody = shell.fails(3, &["signal", "send", "control", "1", "--to", "engine"]);
-    assert!(nobody.contains("nobody listens"), "{nobody}");
+    let absent = shell.fails(3, &["signal", "send", "control", "1", "--to", "engine"]);
+    assert!(absent.contains("no listener has the name"), "{absent}");
     let mut listener = shell
         .command(&[
             "signal", "listen", "control", "--as", "engine", "--only", "1,9", "-n", "2",
@@ -349,7 +349,7 @@ fn shared_values_from_a_shell() {
     killed.wait().unwrap();
     let told = shell.run(&update);
     assert!(told.status.success());
-    assert!(String::from_utf8_lossy(&told.stderr).contains("died before it was done"));
+    assert!(String::from_utf8_lossy(&told.stderr).contains("died while it held the lock"));
     let after: u32 = shell
         .ok(&["shared", "get", "counter"])
         .trim()
@@ -472,7 +472,7 @@ fn named_pipes_from_a_shell() {
     shell.ok(&["rm", "stream"]);
 }
 
-/// Whatever waits until a time says that it came, and for what it waited.
+/// Every wait with a limit reports that the limit passed, and what it waited for.
 #[test]
 fn what_comes_too_late_is_said() {
     let shell = Shell::new();

@@ -315,7 +315,7 @@ fn without_permission_to_write_one_can_still_observe() {
     use std::os::unix::fs::PermissionsExt;
     use std::os::unix::process::CommandExt;
     if !rustix::process::geteuid().is_root() {
-        eprintln!("skipped: only root can become somebody else");
+        eprintln!("skipped: only root can become another user");
         return;
     }
     let shell = Shell::new();
@@ -342,7 +342,7 @@ fn without_permission_to_write_one_can_still_observe() {
     let refused = nobody(&["sub", "public", "--from", "oldest"]);
     assert_eq!(refused.status.code(), Some(5));
     assert!(String::from_utf8_lossy(&refused.stderr).contains("--observe"));
-    // What helps, and nothing else.
+    // Only the remedy that applies.
     let refused = nobody(&["pub", "public"]);
     assert_eq!(refused.status.code(), Some(5));
     let errors = String::from_utf8(refused.stderr).unwrap();
@@ -450,7 +450,7 @@ fn clean_goes_on_after_what_it_may_not_remove() {
     over(1002, "b-mine");
     over(1002, "c-stuck");
     over(1002, "d-mine");
-    // One of its own whose files it may not remove either.
+    // A ring of its own whose files it may not remove either.
     let stuck = std::fs::Permissions::from_mode(0o500);
     std::fs::set_permissions(shell.path("c-stuck"), stuck).unwrap();
     let shown = shell.as_user(1002, &["doctor"], b"");

@@ -1,4 +1,4 @@
-//! Signals that end the command: whatever a verb waits for, and what it holds while a command runs.
+//! Signals that end the command, in each wait of a verb, and while a verb holds something for a command.
 
 use super::shell::Shell;
 use rustix::process::{kill_process, Pid, Signal};
@@ -28,7 +28,7 @@ fn send(pid: u32, signal: Signal) {
     kill_process(Pid::from_raw(pid as i32).unwrap(), signal).unwrap();
 }
 
-/// How a process ends, within any time but for ever.
+/// Waits for a process to end, within a generous limit.
 fn end(child: &mut Child, what: &str) -> ExitStatus {
     let began = Instant::now();
     loop {
@@ -72,7 +72,7 @@ fn settled(pid: u32) {
     }
 }
 
-/// Whether a process is gone, or only waited for.
+/// Returns `true` if a process has ended, though its parent may not have waited for it yet.
 fn dead(pid: u32) -> bool {
     states(pid)
         .iter()
@@ -268,7 +268,7 @@ fn the_demo_leaves_nothing_behind() {
     }
 }
 
-/// Every verb that waits for something that never comes.
+/// Every verb that can wait without end.
 #[test]
 fn the_first_signal_ends_whatever_waits() {
     let shell = Shell::new();
@@ -428,7 +428,7 @@ fn a_subscriber_whose_output_is_stuck_ends() {
         for flags in flags {
             let arguments = [&["sub", "log", "--from", "oldest"], flags].concat();
             let mut child = start(&shell, &arguments);
-            // Nobody reads what it prints, and it is more than a pipe holds.
+            // No process reads its output, which is more than a pipe holds.
             settled(child.id());
             send(child.id(), signal);
             let status = end(&mut child, &format!("{arguments:?} {signal:?}"));

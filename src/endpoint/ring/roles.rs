@@ -180,7 +180,7 @@ impl Ring {
         self.taken_rows().filter(alive).count() as u32
     }
 
-    /// Whether anybody alive may sleep.
+    /// Returns `true` if anybody alive may sleep.
     pub(crate) fn anyone_may_park(&self) -> bool {
         let memory = self.segment.reader();
         self.taken_rows().any(|at| {

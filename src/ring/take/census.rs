@@ -57,7 +57,7 @@ pub fn add_held(memory: &Memory, held: &mut [u64]) {
     let _ = counted;
 }
 
-/// Whether every message is done. A lane that is damaged is not empty.
+/// Returns `true` if every message is done. A lane that is damaged is not empty.
 pub fn is_empty(memory: &Memory) -> bool {
     let mut empty = true;
     undone(memory, |_| empty = false) == Ok(true) && empty
