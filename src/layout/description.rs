@@ -1,7 +1,7 @@
 //! Page 0 of `stream`: the constant description of a ring.
 //!
-//! Layer 1. Pure functions between a [`Description`] and the 4096 bytes of the page. Whoever
-//! attaches copies the page into private memory once, decodes that copy, and never looks again.
+//! Layer 1. Pure functions between a [`Description`] and the 4096 bytes of the page. A process that
+//! attaches copies the page into private memory once, decodes that copy, and never reads the page again.
 
 use super::form::Form;
 use super::geometry::{Geometry, GeometryError, PAGE};
@@ -20,9 +20,9 @@ const INCOMPATIBLE_KNOWN: u64 =
     INCOMPATIBLE_HUGE | INCOMPATIBLE_EVICTS | INCOMPATIBLE_FORM | INCOMPATIBLE_STAMPS;
 /// Data and files are aligned to 2 MiB.
 const INCOMPATIBLE_HUGE: u64 = 1;
-/// Consumers may be evicted: who does not know must not read in place.
+/// Consumers may be evicted, so a reader that does not know this feature must not read in place.
 const INCOMPATIBLE_EVICTS: u64 = 2;
-/// Something else than a plain ring: the form and the size of the board count.
+/// Not a plain ring: the form and the size of the board apply.
 const INCOMPATIBLE_FORM: u64 = 4;
 /// Messages begin with a stamp.
 const INCOMPATIBLE_STAMPS: u64 = 8;
@@ -39,7 +39,7 @@ pub struct Description {
     pub geometry: Geometry,
     /// What it is used for.
     pub form: Form,
-    /// What else the form needs to know; 0 for a ring.
+    /// A number whose meaning the form decides; 0 for a ring.
     pub parameters: [u64; 2],
     /// Random identity of this ring; ties `control` to `stream`.
     pub ring_id: u128,
@@ -47,7 +47,7 @@ pub struct Description {
     pub boot_id: u128,
     /// When it was made, nanoseconds since 1970, for display only.
     pub created_ns: u64,
-    /// What the messages consist of, if the ring is typed.
+    /// The fields of the messages, if the ring is typed.
     pub schema: Option<Schema>,
     /// Whether a producer of this build may write the ring; readers always may read it.
     pub writable: bool,
@@ -57,7 +57,7 @@ pub struct Description {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DescriptionError {
-    /// The page does not begin with the magic: something else's file.
+    /// The page does not begin with the magic: the file is not a ring's.
     Foreign,
     /// Written by a version with another layout.
     Version {
@@ -164,7 +164,7 @@ impl Description {
             incompatible |= INCOMPATIBLE_FORM;
         }
         w.put(16, incompatible.to_le_bytes());
-        // 24: features a producer must know; 32: features anybody may ignore. None yet.
+        // 24: features a producer must know; 32: features that a reader may ignore. None yet.
         w.put(40, g.capacity.to_le_bytes());
         w.put(48, g.block.to_le_bytes());
         w.put(56, (g.align as u32).to_le_bytes());
@@ -198,8 +198,8 @@ impl Description {
     /// Reads a private copy of a page. Total: any 4096 bytes give a description or a reason.
     ///
     /// # Errors
-    /// [`DescriptionError`], in the order a person would want to hear: foreign, version, byte
-    /// order, damage, features, sizes.
+    /// [`DescriptionError`]; the most useful reason is reported first: foreign, version, byte order,
+    /// damage, features, sizes.
     pub fn decode(page: &[u8; PAGE as usize]) -> Result<Self, DescriptionError> {
         if get(page, 0) != MAGIC {
             return Err(DescriptionError::Foreign);
@@ -342,7 +342,7 @@ mod tests {
             ..description()
         };
         assert_eq!(Description::decode(&stamped.encode()), Ok(stamped.clone()));
-        // Histograms need room, and room for them is of no other use.
+        // A board with stamps has exactly the size of its histograms.
         let mut page = stamped.encode();
         page[68..72].copy_from_slice(&7u32.to_le_bytes());
         let refused = Err(DescriptionError::Inconsistent { what: "stamp" });

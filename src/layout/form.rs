@@ -16,7 +16,7 @@ pub enum Form {
     Queue = 1,
     /// The messages of one sender of a queue.
     Lane = 2,
-    /// Many share it; letters have senders and can be answered.
+    /// Many clients and receivers; letters have senders and can be answered.
     Mailbox = 3,
     /// Two processes that name each other.
     Link = 4,
@@ -33,7 +33,7 @@ pub enum Form {
 }
 
 impl Form {
-    /// What a description says; `None` for a form this build does not know.
+    /// The form with this number; `None` for one that this build does not know.
     pub const fn from_raw(raw: u32) -> Option<Self> {
         Some(match raw {
             0 => Self::Ring,

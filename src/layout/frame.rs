@@ -1,6 +1,6 @@
 //! The frame: one commit word, then the payload, padded with zero bytes to eight.
 //!
-//! Layer 1. The packed commit word is a type with one table; nobody else shifts its bits.
+//! Layer 1. The packed commit word is a type with one table; no other file shifts its bits.
 
 /// Bytes in a word: the unit of every shared access to frames.
 pub const WORD: u64 = 8;
@@ -61,13 +61,13 @@ impl CommitWord {
     }
 
     /// Returns `true` if the sequence half matches. Wider than [`commits`](Self::commits): the producer
-    /// clears every word that matches in this half, whatever its length field says.
+    /// clears every word that matches in this half, with any length field.
     #[inline]
     pub const fn carries(self, sequence: u64) -> bool {
         (self.0 >> 32) as u32 == sequence as u32
     }
 
-    /// The sequence that is nearest to `near` and has the half that this word carries.
+    /// The sequence nearest to `near` whose low half is the one in this word.
     #[inline]
     pub const fn sequence_near(self, near: u64) -> u64 {
         let ahead = ((self.0 >> 32) as u32).wrapping_sub(near as u32) as i32;

@@ -1,7 +1,7 @@
 //! Every size and offset of a ring, computed in one place with checked arithmetic.
 //!
-//! Layer 1. A [`Geometry`] that exists is valid: whatever it was built from, user options or the
-//! bytes of a peer, went through [`Geometry::check`].
+//! Layer 1. A [`Geometry`] that exists is valid: user options and the bytes of a peer alike go through
+//! [`Geometry::check`].
 
 use super::frame::{frame_bytes, MAX_LEN, WORD};
 use super::histogram;
@@ -17,7 +17,8 @@ pub const BLOCK: u64 = 4096;
 pub const INDEX_ENTRY: u64 = 16;
 /// Bytes per entry of the eviction table.
 pub const EVICTION: u64 = 8;
-/// Bytes per line: what one writer owns. Our constant, whatever the cache line of the host.
+/// Bytes per line: what one writer owns. A constant of the layout, independent of the cache line of the
+/// host.
 pub const LINE: u64 = 128;
 /// The largest ring, in bytes.
 pub const MAX_CAPACITY: u64 = 1 << 40;
@@ -43,8 +44,8 @@ pub struct Geometry {
     pub first_sequence: u64,
     /// Whether data and files are laid out for huge pages.
     pub huge: bool,
-    /// How long one publish may be held back before the producer evicts whoever holds it, in
-    /// nanoseconds; 0 means that nobody is ever evicted, and then consumers read in place.
+    /// How long a consumer may hold one publish back before the producer evicts it, in nanoseconds. 0 means
+    /// that no consumer is ever evicted, and then consumers read in place.
     pub evict_after_ns: u64,
     /// Whether each message begins with a word that says when it was published, which readers do not
     /// hand out. The board then holds a histogram for each row.
@@ -123,8 +124,8 @@ impl fmt::Display for GeometryError {
 impl std::error::Error for GeometryError {}
 
 impl Geometry {
-    /// The sizes of a ring: blocks of 4 KiB, or of an eighth of a smaller ring, so that from every
-    /// instant of a producer's work at least one indexed frame is intact.
+    /// The sizes of a ring: blocks of 4 KiB, or of an eighth of a smaller ring, so that at every instant of
+    /// a producer's work at least one indexed frame is intact.
     pub fn new(
         capacity: u64,
         align: u64,
@@ -161,7 +162,7 @@ impl Geometry {
         if align != 8 && align != 64 || capacity < 8 * align {
             return Err(GeometryError::Align { bytes: align });
         }
-        // A quarter of the ring is the largest message, so what lies within a block is never too large.
+        // The largest message is a quarter of the ring, so a message within a block is never too large.
         if !block.is_power_of_two() || block > capacity / 4 || block < 2 * WORD {
             return Err(GeometryError::Block { bytes: block });
         }
@@ -206,7 +207,7 @@ impl Geometry {
     /// The same sizes for a ring whose messages carry a stamp.
     ///
     /// # Errors
-    /// [`GeometryError::Board`]; never, with as many rows as are allowed.
+    /// [`GeometryError::Board`]; it cannot occur with an allowed number of rows.
     pub const fn stamping(mut self) -> Result<Self, GeometryError> {
         self.stamped = true;
         self.with_board(self.rows * histogram::WORDS)
@@ -221,7 +222,7 @@ impl Geometry {
         }
     }
 
-    /// Returns `true` if a consumer may lose its place, and so must copy before it trusts.
+    /// Returns `true` if a consumer may be evicted, and so must copy a message before it uses it.
     #[inline(always)]
     pub const fn evicts(&self) -> bool {
         self.evict_after_ns != 0

@@ -1,5 +1,5 @@
-//! A histogram of times as words: sixteen buckets for each power of two, so that what a bucket says is
-//! at most a sixteenth too large.
+//! A histogram of times as words: sixteen buckets for each power of two, so that the time of a bucket is at
+//! most a sixteenth too large.
 //!
 //! Layer 1, no state: which bucket a time falls into, and which times a bucket holds. The words lie on
 //! the board of a ring with stamps, one histogram for each row.

@@ -6,7 +6,7 @@
 
 use crate::sync::{AtomicU32, AtomicU64, FutexWord, MODELLED};
 
-/// Page 1 of `stream`: what the producer tells everybody. Written by the producer only.
+/// Page 1 of `stream`: what the producer tells all readers. Written by the producer only.
 #[derive(Debug, Default)]
 #[repr(C)]
 pub struct ProducerPage {
@@ -46,8 +46,8 @@ pub struct StateLine {
     pub state: AtomicU32,
     /// Process id of the producer, for display only.
     pub pid: AtomicU32,
-    /// Sequence of the first message of epoch `e`, in entry `e % 2`. Written before `epoch`; two of
-    /// them, so that a reader who sees an epoch finds its own entry untouched by the next one.
+    /// Sequence of the first message of epoch `e`, in entry `e % 2`. Written before `epoch`; There are two,
+    /// so that a reader that sees an epoch finds its entry untouched by the next one.
     pub since: [AtomicU64; 2],
 }
 
@@ -113,19 +113,19 @@ pub struct IdentityLine {
     pub high: AtomicU64,
 }
 
-/// A place to sleep. Written by whoever sleeps and by whoever wakes; flags, never counters, so a
-/// killed sleeper costs one useless wake and no more.
+/// A place to sleep. Written by sleepers and wakers. It has flags, not counters, so a killed sleeper costs
+/// one useless wake and no more.
 #[derive(Debug, Default)]
 #[repr(C, align(128))]
 pub struct Bell {
     /// Changes with every wake; the word that is slept on.
     pub word: FutexWord,
-    /// 1 while somebody sleeps or is about to. Set by sleepers, cleared by the waker.
+    /// 1 while a process sleeps or is about to. Set by sleepers, cleared by the waker.
     pub armed: AtomicU32,
-    /// 1 while somebody attached may ever sleep here. A ring of spinners never leaves 0, and then
-    /// the waking side pays neither fence nor call.
+    /// 1 while an attached process may sleep here. It stays 0 if all of them spin, and then the waking side
+    /// executes neither fence nor system call.
     pub may_park: AtomicU32,
-    /// 1 if somebody who rings leaves its fence to the sleepers (`membarrier`).
+    /// 1 if a waker leaves its fence to the sleepers (`membarrier`).
     pub unfenced: AtomicU32,
 }
 
@@ -144,7 +144,7 @@ pub struct Row {
     /// Sequence of the next message the owner will read. Where the row has a name, this is the
     /// durable cursor: everything before it was acknowledged.
     pub sequence: AtomicU64,
-    /// Grows by one each time the row is taken, so that two owners are never mistaken for one.
+    /// Grows by one each time the row is taken, so that two owners are told apart.
     pub generation: AtomicU64,
     /// Process id of the owner, for display only.
     pub pid: AtomicU32,
@@ -154,14 +154,14 @@ pub struct Row {
     pub name: [AtomicU64; NAME_WORDS],
 }
 
-/// Words of a cursor's name. In models as few as can be mixed up in every way.
+/// Words of a cursor's name. Models have the fewest that can be mixed up in every way.
 pub const NAME_WORDS: usize = if MODELLED { 3 } else { 8 };
 
 /// What the state word of a row says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum RowState {
-    /// Nobody's.
+    /// Free.
     Free = 0,
     /// A consumer's: its position holds the producer back.
     Consumer = 1,

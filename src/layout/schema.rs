@@ -1,4 +1,4 @@
-//! What a message consists of, field by field, and how two descriptions differ.
+//! The fields of a message, and how two schemas differ.
 //!
 //! Layer 1. Pure. The canonical text of a schema is `Name{field:kind,field:kind[count]}`; it lies in
 //! the description page, so any tool can print the messages of a ring it was not built for.

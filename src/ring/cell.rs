@@ -1,16 +1,16 @@
 //! Cells: the newest value of one writer, for any number of readers.
 //!
 //! Layer 3, no unsafe code. A cell keeps its last four values. The writer fills the place of the oldest
-//! and then says that it is the newest, so it never waits; a reader copies the newest and then asks
-//! whether the writer came round to it meanwhile, which takes three more values. After H. Kopetz and
-//! J. Reisinger, "The Non-Blocking Write Protocol NBW" (1993), with several buffers.
+//! value and then publishes its version, so it never waits. A reader copies the newest value and then
+//! checks whether the writer has reached that place again meanwhile, which takes three more values. After
+//! H. Kopetz and J. Reisinger, "The Non-Blocking Write Protocol NBW" (1993), with several buffers.
 
 use crate::segment::{Memory, Order};
 use crate::sync::{edge_fence, ord, Ordering::Relaxed};
 
 /// How many values a cell keeps.
 const PLACES: u64 = 4;
-/// Versions, and places, begin at multiples of this.
+/// The versions, and each place, begin at a multiple of this.
 const ALIGN: u64 = 64;
 
 /// Where the cells of a table lie in the data of a segment.
@@ -64,7 +64,7 @@ impl Cells {
         cell + ALIGN + version % PLACES * bytes
     }
 
-    /// How many times a cell was set; 0 for never, or for a cell that there is not.
+    /// How many times a cell was set; 0 for never, or if there is no such cell.
     #[inline(always)]
     pub fn version(&self, at: u32) -> u64 {
         self.cell(at)
@@ -77,8 +77,8 @@ impl Cells {
         self.memory.words().at(0).load(Relaxed)
     }
 
-    /// Sets a cell; its new version, or `None` if there is no such cell. For the one writer only.
-    /// Takes the same few steps whatever readers do.
+    /// Sets a cell. Returns its new version, or `None` if there is no such cell. For the one writer only.
+    /// The number of steps does not depend on readers.
     #[inline(always)]
     pub fn set(&self, at: u32, value: &[u8]) -> Option<u64> {
         let cell = self.cell(at)?;
@@ -87,7 +87,7 @@ impl Cells {
         }
         let words = self.memory.words();
         let version = words.at(cell).load(Relaxed).wrapping_add(1);
-        // Whoever sees a word of this value also sees the version before it.
+        // A reader that sees a word of this value also sees the version before it.
         edge_fence!(value set: Release);
         words.copy_in(self.place(cell, version), value, Order::Up);
         words.at(cell).store(version, ord!(value version: Release));
@@ -95,15 +95,15 @@ impl Cells {
         Some(version)
     }
 
-    /// Says that something has changed. For the one writer only.
+    /// Announces a change. For the one writer only.
     #[inline(always)]
     fn touch(&self) {
         let changes = self.memory.words().at(0);
         changes.store(changes.load(Relaxed).wrapping_add(1), Relaxed);
     }
 
-    /// Makes up for a writer that died after it set a value and before it said so; whether there was one.
-    /// For the one writer only.
+    /// Announces the change of a writer that died between setting a value and announcing it. Returns `true`
+    /// if there was one. For the one writer only.
     pub fn recount(&self) -> bool {
         let set = (0..self.count).fold(0u64, |sum, at| sum.wrapping_add(self.version(at)));
         let changes = self.memory.words().at(0);
@@ -114,7 +114,7 @@ impl Cells {
         differs
     }
 
-    /// Copies the newest value of a cell; its version, or 0 if it was never set. `None` while the
+    /// Copies the newest value of a cell. Returns its version, or 0 if it was never set. `None` while the
     /// writer sets it faster than it can be copied, or if there is no such cell.
     #[inline(always)]
     pub fn try_get(&self, at: u32, out: &mut [u64]) -> Option<u64> {
@@ -156,7 +156,7 @@ mod tests {
                 assert!(from + bytes <= *other || other + bytes <= *from);
             }
         }
-        // The newest stands, and those before it are untouched until their place comes round.
+        // The newest value stays, and older ones are untouched until their place is used again.
         for version in 1..=PLACES {
             assert_eq!(cells.set(1, &[version as u8; 500]), Some(version));
         }

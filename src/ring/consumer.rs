@@ -82,15 +82,15 @@ impl Joining {
 }
 
 impl Consumer {
-    /// Returns `true` if the producer no longer waits for this consumer. Whatever was read before this said
-    /// no was intact when it was read (edge `evict`), unless the row says what the consumer did not write.
+    /// Returns `true` if the producer no longer waits for this consumer. What was read before this returned
+    /// `false` was intact when it was read (edge `evict`), unless another process wrote the consumer's row.
     #[inline(always)]
     pub fn evicted(&self) -> bool {
         edge_fence!(evict consume: Acquire);
         is_evicted(&self.memory, self.row, self.generation)
     }
 
-    /// Returns `true` if the consumer lost its place: it was evicted, or overtaken all the same.
+    /// Returns `true` if the consumer lost its place: it was evicted, or overwritten without an eviction.
     pub fn displaced(&self) -> bool {
         self.evicted() || overtaken(&self.memory, self.position())
     }
@@ -133,7 +133,7 @@ impl Consumer {
         self.cursor.position()
     }
 
-    /// The commit word of the next frame, if that is there. One load and one compare.
+    /// The commit word of the next frame, if it is committed. One load and one compare.
     #[inline(always)]
     pub fn peek(&self) -> Option<CommitWord> {
         let word = self.word();
@@ -184,7 +184,7 @@ impl Consumer {
         Ok((!frame.pad).then_some(arrived))
     }
 
-    /// Takes the next message, if it is there and nothing needs a closer look. It stays intact until
+    /// Takes the next message, if it is there and the slow path is not needed. It stays intact until
     /// [`release`](Self::release). Steps over a frame that only fills the lap, and takes nothing then.
     #[inline(always)]
     pub fn take(&mut self) -> Option<Arrived> {
@@ -225,7 +225,7 @@ impl Consumer {
             Ok(None) if before.position() == self.position() => return Ok(None),
             other => other,
         };
-        // Overtaken without having been evicted is who was robbed of its row by somebody else.
+        // Overtaken but not evicted: another process overwrote this consumer's row.
         if self.evicted() || overtaken(&self.memory, before.position()) {
             self.cursor = before;
             return Err(Lost::Evicted);
@@ -233,7 +233,7 @@ impl Consumer {
         taken.map_err(Lost::Corrupt)
     }
 
-    /// Moves the durable cursor to here: everything before was handed back, or reported as missed.
+    /// Moves the durable cursor here: all messages before were acknowledged, or reported as missed.
     pub fn acknowledge(&mut self) {
         if let Some(row) = self.own_row() {
             row.sequence.store(self.sequence(), Relaxed);
@@ -306,7 +306,7 @@ impl Consumer {
     }
 }
 
-/// The reign of one producer.
+/// The epoch of one producer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Epoch {
     /// How many producers the ring has had, this one included.
@@ -326,7 +326,7 @@ pub fn epoch(memory: &Memory) -> Epoch {
     }
 }
 
-/// What the producer says about itself; everything it committed before saying so is visible.
+/// The state of the producer. Everything it committed before it stored this state is visible.
 #[inline(always)]
 pub fn producer_state(memory: &Memory) -> ProducerState {
     let state = memory.producer().state.state.load(Relaxed);
@@ -386,7 +386,7 @@ mod tests {
         assert!(!consumer.displaced());
     }
 
-    /// Whoever is overtaken without having been evicted was robbed of its row.
+    /// Overtaken but not evicted: another process overwrote this consumer's row.
     #[test]
     fn a_consumer_that_was_overtaken_knows_though_no_table_says_so() {
         let (memory, mut producer) = ring();
@@ -398,7 +398,7 @@ mod tests {
         assert!(!consumer.displaced());
         reserve.store(before + 4096 + 1, Relaxed);
         assert!(consumer.displaced() && !consumer.evicted());
-        // The frame may be whole still, or torn.
+        // The frame may still be intact, or torn.
         assert_eq!(consumer.try_copy(&mut words), Err(Lost::Evicted));
         assert_eq!((consumer.position(), consumer.sequence()), (before, 0));
         reserve.store(before + 4096, Relaxed);

@@ -1,18 +1,19 @@
-//! Where a reader stands, and what it expects there.
+//! A reader's position, and the frame that it expects there.
 //!
-//! Layer 3, no unsafe code. A reader has to read one frame to learn where the next one begins, so its
-//! loads wait for each other. Where several messages in a row had one length, the cursor expects the
-//! next to have it too: then one comparison of the commit word says everything there is to check,
-//! and the next position depends on nothing that is read: value prediction (M. Lipasti, C. Wilkerson and
-//! J. Shen, "Value locality and load value prediction", 1996), done by the branch predictor.
+//! Layer 3, no unsafe code. A reader has to read one frame to learn where the next one begins, so its loads
+//! wait for each other. Where several messages in a row had one length, the cursor expects the next to have
+//! it too. Then one comparison of the commit word is the whole check, and the next position does not depend
+//! on a loaded value. This is value prediction (M. Lipasti, C. Wilkerson and J. Shen, "Value locality and
+//! load value prediction", 1996), done by the branch predictor.
 
 use super::{Boundary, Corrupt, Frame};
 use crate::layout::frame::{CommitWord, WORD};
 use crate::layout::geometry::Geometry;
 use crate::sync::MODELLED;
 
-/// So many messages of one length in a row make it expected: few enough to begin at once, and enough
-/// that where lengths are random the branch is hardly ever taken, and so predicted. Models have few.
+/// After this many messages of one length in a row, that length is expected. Small, so that prediction
+/// begins early; large enough that with random lengths the branch is almost never taken, and so well
+/// predicted. Models use a smaller number.
 const STEADY: u32 = if MODELLED { 1 } else { 8 };
 
 /// The place of one reader in the stream. All private.
@@ -33,7 +34,7 @@ pub struct Cursor {
 }
 
 impl Cursor {
-    /// Stands at a boundary.
+    /// A cursor at a boundary.
     pub fn new(at: Boundary) -> Self {
         Self {
             position: at.position,
@@ -67,7 +68,7 @@ impl Cursor {
         }
     }
 
-    /// Goes somewhere else.
+    /// Moves to another boundary.
     #[inline(always)]
     pub fn go_to(&mut self, at: Boundary) {
         (self.position, self.sequence) = (at.position, at.sequence);
@@ -111,7 +112,7 @@ impl Cursor {
         self.position = frame.end;
     }
 
-    /// Little enough that streams without a pattern do not notice: no branch that is not predicted.
+    /// Cheap for streams without a pattern: every branch here is well predicted.
     #[inline(always)]
     fn learn(&mut self, geometry: &Geometry, frame: Frame) {
         self.run = if frame.len == self.len {
@@ -149,7 +150,8 @@ mod tests {
         (geometry, Cursor::new(start))
     }
 
-    /// Steps over a message of `len` bytes, one way or the other; whether it was expected.
+    /// Steps over a message of `len` bytes, by the fast or the slow path. Returns `true` if its length was
+    /// expected.
     fn message(geometry: &Geometry, cursor: &mut Cursor, len: u32) -> bool {
         let before = cursor.boundary();
         let word = CommitWord::message(len, before.sequence);
@@ -213,7 +215,7 @@ mod tests {
         cursor.go_to(cursor.boundary());
         assert!(!cursor.expects(next));
         assert!(!cursor.expects(CommitWord::from_raw(0)));
-        // One look is enough to go on: the run was not interrupted.
+        // One check is enough to go on, because the run was not interrupted.
         assert!(!message(&geometry, &mut cursor, 8));
         assert!(message(&geometry, &mut cursor, 8));
     }

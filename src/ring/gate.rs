@@ -1,23 +1,23 @@
 //! The gate: how far the producer may write before it would overwrite what a consumer still needs.
 //!
-//! Layer 3, no unsafe code. The producer keeps the lowest consumer position privately and looks at
-//! the rows only when it runs into it. Rows are clamped against private shadows, never believed. A
-//! row that held the gate shut for too long is evicted: its number is entered in a table that only
-//! the producer can write, and from then on the producer no longer waits for it. What a look finds out
-//! by the way is whether everybody keeps up.
+//! Layer 3, no unsafe code. The producer keeps the lowest consumer position privately and looks at the rows
+//! only when it runs into it. Values in rows are clamped against private copies, never trusted. A row that
+//! held the gate shut for too long is evicted: its generation is entered in a table that only the producer
+//! can write, and from then on the producer no longer waits for it. A look also finds out whether all
+//! consumers keep up.
 
 use crate::layout::frame::WORD;
 use crate::layout::lines::{Row, RowState};
 use crate::segment::Memory;
 use crate::sync::{edge_fence, ord, Ordering::Relaxed};
 
-/// Stands in the eviction table for every generation of a row: its owner was evicted so often that
-/// it has to leave the row and take one anew.
+/// The value in the eviction table that stands for every generation of a row: its owner was evicted so
+/// often that it has to leave the row and take another.
 pub const EXPELLED: u64 = u64::MAX;
 
 /// After how many evictions in quick succession a row is expelled.
 const STRIKES: u32 = 16;
-/// In quick succession means: within so many laps of each other.
+/// "In quick succession" means within this many laps of each other.
 const FORGIVEN_AFTER: u64 = 64;
 
 /// The producer's private knowledge of the rows.
@@ -29,8 +29,8 @@ pub struct Gate {
     published: u64,
     /// No row that the next look finds for the first time lies before this.
     floor: u64,
-    /// How many looks in a row found that every consumer had read all that there is, but for what it may not
-    /// have given back yet: twice as much as is to be written.
+    /// How many looks in a row found that every consumer had read everything, except for what it may not
+    /// have released yet: twice as much as is to be written.
     level: u32,
     shadows: Vec<Shadow>,
     violations: u64,
@@ -43,7 +43,7 @@ struct Shadow {
     position: u64,
     /// Evictions in quick succession.
     strikes: u32,
-    /// The strikes are forgiven once the producer gets here.
+    /// The strikes are reset once the producer reaches this position.
     forgiven_at: u64,
 }
 
@@ -75,14 +75,14 @@ impl Gate {
         self.limit
     }
 
-    /// Returns `true` if there are consumers that wait for each message as it comes, as far as is known. A
-    /// hint: a reader that keeps up with a stream looks the same now and then, but seldom twice.
+    /// Returns `true` if there seem to be consumers that wait for each message. A hint: a reader that keeps
+    /// up with a stream sometimes looks the same, but rarely twice in a row.
     #[inline(always)]
     pub fn is_awaited(&self) -> bool {
         self.level >= 2
     }
 
-    /// How often a row said something it may not say.
+    /// How often a row held an impossible position.
     pub fn violations(&self) -> u64 {
         self.violations
     }
@@ -91,11 +91,11 @@ impl Gate {
     ///
     /// The error is the row that holds the gate shut.
     ///
-    /// Attaching has no window: the producer publishes its new limit, full fence, then looks; a
-    /// consumer takes its row, full fence, then reads the limit (edge `gate`). The second of the two sees the
-    /// other. A consumer that this look misses therefore read the limit published here, or a later
-    /// one, and starts no more than one capacity before it; the next look, which finds it, may not
-    /// believe less.
+    /// Attaching has no window: the producer publishes its new limit, full fence, then looks; a consumer
+    /// takes its row, full fence, then reads the limit (edge `gate`). The second of the two sees the other.
+    /// A consumer that this look misses therefore read the limit published here, or a later one, and starts
+    /// no more than one capacity before it; the next look, which finds it, must not accept a lower
+    /// position.
     ///
     /// A look that finds less room than it published takes the rest back, so that no consumer gives up
     /// messages which the producer cannot overwrite. That needs no fence: until the next look, which
@@ -103,7 +103,7 @@ impl Gate {
     #[cold]
     pub fn look(&mut self, memory: &Memory, need: u64, head: u64) -> Result<(), u32> {
         let capacity = memory.geometry().capacity;
-        // Small steps, so that a reader who attaches finds most of the ring still there.
+        // Small steps, so that an attaching reader finds most of the ring still there.
         let wanted = need.max(head + capacity / 8);
         if wanted > self.published {
             memory.producer().limit.position.store(wanted, Relaxed);
@@ -179,12 +179,12 @@ impl Gate {
         } else {
             shadow.generation
         };
-        // Nothing can be overwritten on the strength of this before another look, whose fence comes
-        // before that and after this (edge `evict`).
+        // Nothing can be overwritten because of this before another look, whose fence lies between the two
+        // (edge `evict`).
         entry.store(evicted, Relaxed);
     }
 
-    /// By how many halvings the producer's patience with a row has shrunk.
+    /// How often the time that the producer waits for a row was halved.
     pub fn patience(&self, row: u32, head: u64) -> u32 {
         match self.shadows.get(row as usize) {
             Some(shadow) if head < shadow.forgiven_at => shadow.strikes,
@@ -193,11 +193,11 @@ impl Gate {
     }
 }
 
-/// Publishes that nothing is written behind the word at `head` and what has been announced: by a producer that
-/// leaves, or that has not begun. The new limit.
+/// Publishes that nothing is written behind the word at `head` and the announced end. For a producer that
+/// leaves, or has not begun. Returns the new limit.
 pub fn retract(memory: &Memory, head: u64) -> u64 {
     let page = memory.producer();
-    // What was claimed and given up may have been written all the same.
+    // A claim that was given up may have been written.
     let limit = page.reserve.position.load(Relaxed).max(head + WORD);
     page.limit.position.store(limit, Relaxed);
     limit
@@ -246,7 +246,7 @@ mod tests {
         let memory = memory();
         let mut gate = Gate::new(&memory, 0);
         gate.look(&memory, 100, 0).unwrap();
-        // What the last producer may have published counts.
+        // The limit that the last producer may have published applies.
         let published = memory.producer().limit.position.load(Relaxed);
         assert_eq!((gate.limit(), published), (CAPACITY / 8, CAPACITY / 8));
         gate.look(&memory, 1000, 0).unwrap();
@@ -261,7 +261,7 @@ mod tests {
         let mut gate = Gate::new(&memory, 0);
         let head = 2 * CAPACITY;
         gate.look(&memory, head, head).unwrap();
-        // Says less than what a consumer can begin with.
+        // The position is lower than any at which a consumer can begin.
         let row = memory.row(1).unwrap();
         row.state.store(RowState::Consumer as u32, Relaxed);
         row.generation.store(7, Relaxed);
@@ -289,13 +289,13 @@ mod tests {
         row.position.store(64, Relaxed);
         assert_eq!(gate.look(&memory, CAPACITY + 8, 64), Ok(()));
         assert_eq!(gate.violations(), 0);
-        // Ahead of the producer: not believed, and counted, each time.
+        // Ahead of the producer: ignored and counted, each time.
         for count in 1..=3 {
             row.position.store(72, Relaxed);
             assert_eq!(gate.look(&memory, CAPACITY + 72, 64), Err(1));
             assert_eq!(gate.violations(), count);
         }
-        // Behind what it said before: not believed either.
+        // Behind its earlier position: ignored too.
         row.position.store(0, Relaxed);
         assert_eq!(gate.look(&memory, CAPACITY + 64, 64), Ok(()));
         assert_eq!(gate.violations(), 3);
@@ -319,7 +319,7 @@ mod tests {
         let forgiven = FORGIVEN_AFTER * CAPACITY;
         assert_eq!(gate.patience(1, forgiven - 1), STRIKES);
         assert_eq!(gate.patience(1, forgiven), 0);
-        // One more in time is one too many.
+        // The last strike within the time expels the row.
         gate.evict(&memory, 1, forgiven - 1);
         assert!(consumer.expelled());
         assert_eq!(gate.look(&memory, CAPACITY + 8, forgiven - 1), Ok(()));
@@ -369,7 +369,7 @@ mod tests {
                     .unwrap()
                     .position
                     .store(position, Relaxed);
-                // Not to be held against what it said before.
+                // Not compared with its earlier position.
                 gate.shadows[row].position = 0;
             }
             gate.look(&memory, 320, 256).unwrap();

@@ -1,16 +1,16 @@
 //! The block index: from a place in the ring, or a sequence, to a frame that begins there.
 //!
-//! Layer 3, no unsafe code. Entries are written before their frame is committed but never ahead of
-//! an uncommitted batch, so whoever lands on one stands on the end of committed history or inside
-//! it. Loads are relaxed and followed by fences, because readers may map the stream read-only and
-//! only such loads are guaranteed there. Every answer here was intact when it was checked; it stays so only behind a gate.
+//! Layer 3, no unsafe code. Entries are written before their frame is committed but never ahead of an
+//! uncommitted batch, so a frame found by an entry lies in the committed stream or at its end. Loads are
+//! relaxed and followed by fences, because readers may map the stream read-only and only such loads are
+//! guaranteed there. Every answer here was intact when it was checked; it stays so only behind a gate.
 
 use super::{ahead, Boundary, Corrupt, Frame, Start};
 use crate::layout::frame::CommitWord;
 use crate::segment::Memory;
 use crate::sync::{edge_fence, ord, Ordering::Relaxed};
 
-/// No stream is longer; whoever says so is not believed, and sums of positions cannot overflow.
+/// No stream is longer. Larger positions are refused, so sums of positions cannot overflow.
 const FARTHEST: u64 = 1 << 62;
 
 /// How often a search starts again because the producer overtook it.
@@ -25,7 +25,7 @@ pub fn record(memory: &Memory, boundary: Boundary) {
         .store(boundary.position, ord!(entry record: Release));
 }
 
-/// Returns `true` if any byte from `position` on, one lap back, may have been overwritten. Ask after an
+/// Returns `true` if any byte from `position` on, one lap back, may have been overwritten. Call after an
 /// acquire fence that follows the reads in question.
 #[inline(always)]
 pub fn overtaken(memory: &Memory, position: u64) -> bool {
@@ -118,9 +118,9 @@ pub enum Nowhere {
 
 /// The boundary where a reader that wants `start` begins, at or behind `floor`.
 ///
-/// For [`Start::Latest`] it is the end of the stream at some instant during the call: the walk
-/// from the newest index entry ends where nothing is committed, or where the producer had
-/// announced to write at most when the walk began.
+/// For [`Start::Latest`] it is the end of the stream at some instant during the call: the walk from the
+/// newest index entry ends where nothing is committed, or at the end of what the producer had announced
+/// when the walk began.
 pub fn place(memory: &Memory, start: Start, floor: u64) -> Result<Boundary, Nowhere> {
     for _ in 0..ATTEMPTS {
         let from = match start {
@@ -137,7 +137,7 @@ pub fn place(memory: &Memory, start: Start, floor: u64) -> Result<Boundary, Nowh
     Err(Nowhere::Overtaken)
 }
 
-/// Walks from an indexed frame to the one that `start` means; `None` if it was overtaken.
+/// Walks from an indexed frame to the one that `start` names; `None` if the walk was overtaken.
 fn walk(
     memory: &Memory,
     from: Boundary,
@@ -146,7 +146,7 @@ fn walk(
     until: u64,
 ) -> Result<Option<Boundary>, Nowhere> {
     let mut at = from;
-    // What a producer announces is never farther from an indexed frame.
+    // The announced end is never farther from an indexed frame.
     let farthest = from.position + memory.geometry().capacity;
     let until = until.min(farthest);
     while at.position <= farthest {
@@ -174,9 +174,10 @@ fn walk(
 
 /// The boundary at `position`, if one is there and nothing behind it is gone.
 ///
-/// The position is somebody's word, so the stream has to agree: the walk from the nearest indexed frame
-/// before it arrives exactly there, or, where that frame is gone, the walk from there arrives exactly at
-/// the next indexed frame. Only then are the frames of the oldest block found whose first frame is gone.
+/// The position comes from another process, so it is checked against the stream: the walk from the nearest
+/// indexed frame before it must arrive exactly there. If that frame is gone, the walk from the position
+/// must arrive exactly at the next indexed frame; this finds frames of the oldest block, whose first frame
+/// is gone.
 ///
 /// `None` if the producer overtook the position, moved the index under the search, or if no frame
 /// begins there.
@@ -277,7 +278,7 @@ mod tests {
         let last = newest(&memory).unwrap();
         assert_eq!(oldest(&memory, last.position + 1), Some(last));
         let entry = memory.index_entry(geometry.block_of(last.position));
-        // Of no frame, of another block, of another lap.
+        // Entries of no frame, of another block, of another lap.
         for lie in [last.position + 4, 0, last.position + 4096] {
             entry.position.store(lie, Relaxed);
             let found = newest(&memory).unwrap();
@@ -420,10 +421,10 @@ mod tests {
         let oldest = place(&memory, Start::Oldest, 0).unwrap();
         let latest = place(&memory, Start::Latest, 0).unwrap();
         assert_eq!(latest.sequence, 200);
-        // As much as was not announced as overwritten, to the block.
+        // Everything that was not announced as overwritten, to the block.
         let reserve = memory.producer().reserve.position.load(Relaxed);
         assert!(oldest.position <= reserve - 4096 + geometry.block);
-        // No floor is ever asked for beyond the newest entry: it is most of a lap behind the end.
+        // A floor never lies beyond the newest entry: it is most of a lap behind the end.
         let newest = newest(&memory).unwrap();
         for floor in (oldest.position..newest.position).step_by(64) {
             let from = place(&memory, Start::Oldest, floor).unwrap();

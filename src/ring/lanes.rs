@@ -1,12 +1,12 @@
 //! The list of lanes: which rings lie inside a queue, and for what priority.
 //!
 //! Layer 3, no unsafe code. The list lies on the board of the queue: a word for each lane, by its number,
-//! and in word 0 a version. Whoever became the owner of a lane raises the version before it sends anything
-//! there (edge `lanes`), so a receiver that has read the list since has every lane in which there can be a message.
-//! An owner that dies between listing and raising has sent nothing; the next one raises again.
+//! and in word 0 a version. A new owner of a lane raises the version before it sends anything there (edge
+//! `lanes`), so a receiver that has read the list since has every lane in which there can be a message. An
+//! owner that dies between listing and raising has sent nothing; the next one raises again.
 //!
 //! A lane that is empty and has no owner is unlisted by a receiver that finds it so, under the lock of its
-//! producer, and then costs nobody anything until a sender takes it up again.
+//! producer, and then costs receivers nothing until a sender takes it again.
 
 use crate::segment::Memory;
 use crate::sync::{ord, AtomicU64, Ordering::Relaxed};
@@ -42,7 +42,7 @@ pub fn version(memory: &Memory) -> u64 {
     memory.board(0).map_or(0, |word| word.load(Relaxed))
 }
 
-/// The version, before looking at the list: what is looked at afterwards is at least as new.
+/// The version, to be read before the list: the list that is read afterwards is at least as new.
 pub fn version_before(memory: &Memory) -> u64 {
     memory
         .board(0)
@@ -95,7 +95,7 @@ pub fn listed(memory: &Memory) -> impl Iterator<Item = (u32, u8)> + '_ {
     })
 }
 
-/// The numbers of lanes that nobody needs, those that had this priority first.
+/// The numbers of unlisted lanes; those that had this priority come first.
 pub fn idle(memory: &Memory, priority: u8) -> impl Iterator<Item = u32> + '_ {
     let of = move |same: bool| {
         said(memory).filter_map(move |(number, said)| match said {
@@ -126,8 +126,8 @@ pub fn list(memory: &Memory, number: u32, priority: u8) -> bool {
         .is_some_and(|word| word.compare_exchange(0, listed, Relaxed, Relaxed).is_ok())
 }
 
-/// Lists a lane under a priority, whatever it was, and makes receivers look. Only its owner may: as long as
-/// that holds the lock of the lane's producer, no other process changes the word.
+/// Lists a lane under a priority and makes receivers read the list. Only the lane's owner may call this:
+/// while it holds the lock of the lane's producer, no other process changes the word.
 pub fn own(memory: &Memory, number: u32, priority: u8) {
     if let Some(word) = word(memory, number) {
         word.store(Said::Listed(priority).word(), Relaxed);
@@ -135,7 +135,7 @@ pub fn own(memory: &Memory, number: u32, priority: u8) {
     raise(memory);
 }
 
-/// Unlists a lane that is empty. Only who holds the lock of its producer may.
+/// Unlists an empty lane. Only the holder of its producer's lock may call this.
 pub fn unlist(memory: &Memory, number: u32) {
     if let (Some(word), Some(priority)) = (word(memory, number), priority(memory, number)) {
         word.store(Said::Idle(priority).word(), Relaxed);
@@ -143,7 +143,7 @@ pub fn unlist(memory: &Memory, number: u32) {
     }
 }
 
-/// Makes receivers look at the list.
+/// Makes receivers read the list again.
 fn raise(memory: &Memory) {
     if let Some(word) = memory.board(0) {
         word.fetch_add(1, ord!(lanes raise: Release));

@@ -50,7 +50,7 @@ pub enum Start {
     Sequence(u64),
 }
 
-/// What cannot be in a ring whose producer follows the protocol.
+/// Damage: something that cannot be in a ring whose producer follows the protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Corrupt {
@@ -115,8 +115,8 @@ impl Frame {
         let lap_end = geometry.lap_end(position);
         if word.is_pad() {
             let end = position + WORD + u64::from(len);
-            // Shorter than what did not fit: so no pad fills a lap, no pad follows a pad, and
-            // nobody who steps over pads can be led in circles.
+            // A pad is shorter than the frame that did not fit. So no pad fills a lap, no pad follows a
+            // pad, and a reader that steps over pads cannot loop for ever.
             let longest = geometry.frame(u64::from(geometry.max_message));
             return if end == lap_end && u64::from(len) < longest {
                 Ok(Self {
@@ -153,7 +153,7 @@ mod tests {
         let geometry = Geometry::new(4096, 8, 1, 0, false).unwrap();
         let decode = |position, word| Frame::decode(&geometry, position, word);
         let message = |len| CommitWord::message(len, 0);
-        // The largest, and one more.
+        // The largest length, and one more.
         assert_eq!(decode(0, message(1024)).unwrap().end, 1032);
         let refused = decode(0, message(1025)).unwrap_err();
         assert_eq!(

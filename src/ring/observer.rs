@@ -1,8 +1,8 @@
 //! The lossy reading side: copies first, then asks whether the copy was overtaken.
 //!
-//! Layer 3, no unsafe code. An observer writes nothing, holds nobody back, and is told exactly what
-//! it missed. It copies a message, then looks at `reserve`; what it hands out is its private copy. That
-//! line changes once per block, so looking at it for each message is nearly free.
+//! Layer 3, no unsafe code. An observer writes nothing, never holds the producer back, and is told exactly
+//! how many messages it missed. It copies a message, then reads `reserve`, and hands out its private copy.
+//! The line of `reserve` changes once per block, so reading it for each message is nearly free.
 
 use super::consumer::producer_state;
 use super::cursor::Cursor;
@@ -16,8 +16,7 @@ use crate::sync::{edge_fence, Ordering::Relaxed};
 /// Where an observer goes on after it was lapped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Resume {
-    /// Near the newest message: the default, and the only choice that cannot be lapped again at
-    /// once.
+    /// Near the newest message: the default, and the only choice that cannot be lapped again immediately.
     #[default]
     Newest,
     /// At the oldest message still in the ring.
@@ -38,7 +37,7 @@ pub struct Copied {
 pub enum Observed {
     /// A message.
     Message(Copied),
-    /// Messages are gone.
+    /// Messages were missed.
     Lapped {
         /// How many.
         lost: u64,
@@ -115,8 +114,8 @@ impl Observer {
         self.committed() || overtaken(&self.memory, self.position())
     }
 
-    /// Takes the next message if it is there and as long as the last ones, and `sound` still says so
-    /// once it was copied.
+    /// Takes the next message if it is there and as long as the last ones, and if `sound` returns `true`
+    /// after it was copied.
     #[inline(always)]
     pub fn take(&mut self, sound: impl FnOnce() -> bool) -> Option<Copied> {
         if !self.cursor.expects(self.word()) {
@@ -131,7 +130,7 @@ impl Observer {
         Some(copied)
     }
 
-    /// As [`take`](Self::take), whatever its length, unless something else needs a closer look.
+    /// As [`take`](Self::take), for any length, unless the slow path is needed.
     #[inline(always)]
     pub fn take_any(&mut self, sound: impl FnOnce() -> bool) -> Option<Copied> {
         let word = self.word();
@@ -168,7 +167,7 @@ impl Observer {
         })
     }
 
-    /// The next message, or the news of a loss, if there is any.
+    /// The next message or a loss, if there is either.
     pub fn try_next(&mut self) -> Result<Observed, Corrupt> {
         loop {
             let word = self.word();
@@ -186,7 +185,7 @@ impl Observer {
                     }
                 }
             }
-            // Whatever was read counts only if it had not been overwritten by then.
+            // What was read is valid only if it had not been overwritten by now.
             edge_fence!(overwrite observe: Acquire);
             if overtaken(&self.memory, self.position()) {
                 return self.resynchronise();
@@ -194,7 +193,7 @@ impl Observer {
             match frame {
                 None => return Ok(Observed::Empty),
                 Some(Err(corrupt)) => return Err(corrupt),
-                // A pad, and no pad follows a pad.
+                // This frame is a pad, and no pad follows a pad.
                 Some(Ok(frame)) => self.cursor.pass(self.memory.geometry(), frame),
             }
         }
@@ -203,9 +202,9 @@ impl Observer {
     /// Goes on at an intact frame. While the producer overtakes every attempt, reports nothing;
     /// the loss is counted by the attempt that succeeds.
     ///
-    /// At every instant an indexed frame is intact, and an entry that changes announces itself by
-    /// `reserve`. So a search that finds nothing although that stood still says that the index is damaged.
-    /// One that failed while it moved says nothing: whoever waits looks at the time then.
+    /// At every instant an indexed frame is intact, and `reserve` moves before an entry changes. So if a
+    /// search finds nothing while `reserve` stood still, the index is damaged. A search that fails while
+    /// `reserve` moved decides nothing, and a waiting caller checks its deadline.
     #[cold]
     fn resynchronise(&mut self) -> Result<Observed, Corrupt> {
         let reserve = || self.memory.producer().reserve.position.load(Relaxed);
@@ -273,7 +272,7 @@ mod tests {
         for sequence in 0..5 {
             assert_eq!((observer.sequence(), observer.ready()), (sequence, true));
             let copied = Copied { sequence, len: 100 };
-            // The long way and the short way.
+            // The slow path and the fast path.
             if sequence % 2 == 0 {
                 assert_eq!(observer.try_next(), Ok(Observed::Message(copied)));
             } else {
@@ -300,7 +299,7 @@ mod tests {
                 sequence: n.into(),
                 len: 24,
             };
-            // At first of any length, then of the expected one.
+            // First a message of any length, then one of the expected length.
             assert_eq!(observer.take_any(|| false), None);
             assert_eq!(observer.take(|| false), None);
             let taken = observer.take(|| true);

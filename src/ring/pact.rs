@@ -1,12 +1,12 @@
-//! Two sides that agree on each other before either says anything.
+//! The handshake of two sides: both agree on a session before either sends anything.
 //!
-//! Layer 3, no unsafe code. Each side has a word, which only it writes: its token, new whenever it
-//! begins anew, and the token of the other side that it has agreed to, or 0. A side agrees to another
-//! only while that one is in no pact or has agreed to this very token, so nobody who is in an older
-//! pact can be mistaken for a partner; and it speaks only once it sees that the other has agreed too.
-//! What is said in a pact is therefore heard in that pact or never. A side that speaks may have left before
-//! the other one notices that both had agreed; so before it speaks it notes whom it met, and whoever finds
-//! itself noted was in that pact.
+//! Layer 3, no unsafe code. Each side has a word, which only it writes: its token, new for each session,
+//! and the token of the other side that it has agreed to, or 0. A side agrees to another only while that
+//! one is in no pact or has agreed to this token, so a side of an older pact is never taken for a partner.
+//! It sends only once it sees that the other side has agreed too. What is sent in a pact is therefore
+//! received in that pact or never. A side may send and leave before the other side notices that both had
+//! agreed. So before it sends, it notes the token of the side it met, and a side that finds its own token
+//! noted was in that pact.
 
 use crate::segment::Memory;
 use crate::sync::{ord, AtomicU64, Ordering::Relaxed};
@@ -42,7 +42,7 @@ impl Side {
     }
 }
 
-/// What a side says: its token, and that of the other it has agreed to.
+/// The word of a side: its token, and the token of the other side that it has agreed to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Said {
     token: u32,
@@ -72,12 +72,12 @@ pub struct Pact {
     other: u32,
 }
 
-/// How far two sides have come.
+/// The progress of the handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
     /// The other side is not there, or still in another pact.
     Alone,
-    /// The other side is there: get ready to listen, and then [`agree`](Pact::agree).
+    /// The other side is there: attach to its messages, and then [`agree`](Pact::agree).
     Offered,
     /// This side has agreed, the other not yet.
     Waiting,
@@ -86,7 +86,8 @@ pub enum Progress {
 }
 
 impl Pact {
-    /// Begins anew, in no pact. Whoever was in one with the last owner of this side learns of it.
+    /// Begins a new session, in no pact. A peer that was in a pact with the last owner of this side sees
+    /// that it is broken.
     pub fn begin(memory: Memory, side: Side, pid: u32) -> Self {
         let mut pact = Self {
             memory,
@@ -101,7 +102,7 @@ impl Pact {
         pact
     }
 
-    /// Makes a pact between both sides of a board that nobody else knows yet.
+    /// Makes a pact between both sides of a board that no other process knows yet.
     pub fn make(memory: &Memory) {
         for side in [Side::First, Side::Second] {
             Self::made(memory.clone(), side).say();
@@ -121,7 +122,7 @@ impl Pact {
     /// Leaves the pact, if there is one, and is ready for another.
     pub fn restart(&mut self) {
         let last = self.said(self.side).token;
-        // 0 would mean nobody.
+        // 0 would mean no token.
         self.token = last.wrapping_add(1).max(1);
         self.other = 0;
         self.say();
@@ -151,8 +152,9 @@ impl Pact {
         self.memory.board(side.base() + 2)
     }
 
-    /// How far it is. Whatever the other side did before it said so is visible. Both had agreed even if
-    /// the other one has left since; then the pact is [`broken`](Self::broken) already.
+    /// The progress of the handshake. What the other side did before it stored its word is visible.
+    /// [`Agreed`](Progress::Agreed) holds even if the other side has left since; then the pact is
+    /// [`broken`](Self::broken) already.
     pub fn progress(&mut self) -> Progress {
         let said = self.said(self.side.other());
         if self.other != 0 && said.token != self.other {
@@ -161,7 +163,7 @@ impl Pact {
             if met.is_some_and(|met| met.load(Relaxed) == u64::from(self.token)) {
                 return Progress::Agreed;
             }
-            // It began anew, and never knew of this side: so does this one.
+            // The other side began anew and never knew of this one, so this side begins anew too.
             self.restart();
         }
         if self.other != 0 && said.agreed == self.token {
@@ -178,8 +180,8 @@ impl Pact {
         }
     }
 
-    /// Agrees to the other side as it is now; `false` if it is not available any more. Whatever this
-    /// side did before is visible to the other one once it sees it.
+    /// Agrees to the other side as it is now. Returns `false` if it is no longer available. What this side
+    /// did before is visible to the other one once it sees the agreement.
     pub fn agree(&mut self) -> bool {
         let said = self.said(self.side.other());
         if said.token == 0 || said.agreed != 0 && said.agreed != self.token {
@@ -190,20 +192,20 @@ impl Pact {
         true
     }
 
-    /// Returns `true` if the other side is no longer in this pact. What it said before it left is visible.
+    /// Returns `true` if the other side is no longer in this pact. What it sent before it left is visible.
     #[inline(always)]
     pub fn broken(&self) -> bool {
         let said = self.said(self.side.other());
         said.token != self.other || said.agreed != self.token
     }
 
-    /// The process that last owned a side, for messages.
+    /// The process that last owned a side, for display.
     pub fn pid(memory: &Memory, side: Side) -> u32 {
         let word = memory.board(side.base() + 1);
         word.map_or(0, |word| word.load(Relaxed) as u32)
     }
 
-    /// Returns `true` if a side says that it is in a pact.
+    /// Returns `true` if a side is in a pact, by its own word.
     pub fn engaged(memory: &Memory, side: Side) -> bool {
         let word = memory.board(side.base());
         word.is_some_and(|word| Said::from_raw(word.load(Relaxed)).agreed != 0)
@@ -231,7 +233,7 @@ mod tests {
                 assert_eq!(first.progress(), Progress::Offered);
                 assert!(first.agree());
                 assert_eq!(first.progress(), Progress::Agreed);
-                // Here it speaks, and leaves; somebody else may even have come in its place.
+                // Here it sends, and leaves. Another process may even have taken its place.
                 for _ in 0..rounds {
                     first.restart();
                 }

@@ -1,8 +1,8 @@
 //! Signals that wait to be noticed: counters, one for each number and each row, and one for all rows.
 //!
-//! Layer 3, no unsafe code. A signal is one added to a counter, so it is there or not there, whoever dies
-//! when, and stays until it is noticed. A listener remembers how far it has counted. The counters of a
-//! row name the tenure of the row they belong to, so whoever meant the last owner cannot reach the next
+//! Layer 3, no unsafe code. A signal is one added to a counter, so a death at any moment leaves it either
+//! sent or not sent, and it stays until it is noticed. A listener remembers how far it has counted. The
+//! counters of a row name the tenure they belong to, so a signal for the last owner cannot reach the next
 //! one.
 
 use crate::segment::Memory;
@@ -19,7 +19,7 @@ pub const fn board_words(rows: u32) -> u32 {
     SIGNALS * (rows + 1)
 }
 
-fn everybody(memory: &Memory, signal: u32) -> Option<&AtomicU64> {
+fn of_all(memory: &Memory, signal: u32) -> Option<&AtomicU64> {
     memory.board(signal).filter(|_| signal < SIGNALS)
 }
 
@@ -37,7 +37,7 @@ const fn fresh(generation: u64) -> u64 {
     generation << COUNT_BITS
 }
 
-/// Adds one to a counter of a row; `false` if the row has another owner now.
+/// Adds one to a counter of a row. Returns `false` if the row has another owner now.
 pub fn send(memory: &Memory, row: u32, generation: u64, signal: u32) -> bool {
     let Some(word) = of_row(memory, row, signal) else {
         return false;
@@ -53,9 +53,9 @@ pub fn send(memory: &Memory, row: u32, generation: u64, signal: u32) -> bool {
     false
 }
 
-/// Adds one to a counter of everybody.
+/// Adds one to a counter that all listeners read.
 pub fn broadcast(memory: &Memory, signal: u32) {
-    if let Some(word) = everybody(memory, signal) {
+    if let Some(word) = of_all(memory, signal) {
         word.fetch_add(1, ord!(signal broadcast: Release));
     }
 }
@@ -70,17 +70,17 @@ fn numbers(set: u64) -> impl Iterator<Item = u32> {
 pub struct Counted {
     row: u32,
     mine: [u64; SIGNALS as usize],
-    everybody: [u64; SIGNALS as usize],
+    broadcast: [u64; SIGNALS as usize],
 }
 
 impl Counted {
-    /// Begins a tenure of a row, of which the caller holds the lock and nobody knows yet. What was
-    /// sent to everybody before does not count.
+    /// Begins a tenure of a row whose lock the caller holds, and that no other process knows yet. What was
+    /// sent to all listeners before does not count.
     pub fn begin(memory: &Memory, row: u32, generation: u64) -> Self {
         let mut counted = Self {
             row,
             mine: [fresh(generation); SIGNALS as usize],
-            everybody: [0; SIGNALS as usize],
+            broadcast: [0; SIGNALS as usize],
         };
         for signal in 0..SIGNALS {
             if let Some(word) = of_row(memory, row, signal) {
@@ -88,15 +88,15 @@ impl Counted {
                 // fails, or before it, and is gone.
                 word.swap(fresh(generation), Relaxed);
             }
-            if let Some(word) = everybody(memory, signal) {
-                counted.everybody[signal as usize] = word.load(Relaxed);
+            if let Some(word) = of_all(memory, signal) {
+                counted.broadcast[signal as usize] = word.load(Relaxed);
             }
         }
         counted
     }
 
-    /// The lowest signal of a set that was sent and not noticed, and how often it was. Whatever its
-    /// senders did before is visible.
+    /// The lowest signal of a set that was sent and not noticed, and how often it was. What its senders did
+    /// before is visible.
     pub fn notice(&mut self, memory: &Memory, set: u64) -> Option<(u32, u64)> {
         numbers(set).find_map(|signal| {
             let count = self.count(memory, signal);
@@ -109,9 +109,9 @@ impl Counted {
         numbers(set).any(|signal| {
             let at = signal as usize;
             let mine = of_row(memory, self.row, signal).map(|word| word.load(Relaxed));
-            let all = everybody(memory, signal).map(|word| word.load(Relaxed));
+            let all = of_all(memory, signal).map(|word| word.load(Relaxed));
             mine.is_some_and(|word| word != self.mine[at])
-                || all.is_some_and(|word| word != self.everybody[at])
+                || all.is_some_and(|word| word != self.broadcast[at])
         })
     }
 
@@ -123,10 +123,10 @@ impl Counted {
             count += now.wrapping_sub(self.mine[at]) & COUNT;
             self.mine[at] = now;
         }
-        if let Some(word) = everybody(memory, signal) {
+        if let Some(word) = of_all(memory, signal) {
             let now = word.load(ord!(signal all: Acquire));
-            count += now.wrapping_sub(self.everybody[at]);
-            self.everybody[at] = now;
+            count += now.wrapping_sub(self.broadcast[at]);
+            self.broadcast[at] = now;
         }
         count
     }

@@ -1,17 +1,17 @@
 //! Permits that are held in the name of a row.
 //!
-//! Layer 3, no unsafe code. Every permit is one word of the board, and who has it is in that word: it
-//! changes hands by one compare-and-swap, so no crash can lose or double one, and whoever holds the
-//! row of a dead holder finds exactly what it held. One more word is the *turn*: while it names a
-//! waiter, nobody else takes. A waiter that was passed over for too long draws a ticket, and the
-//! lowest ticket gets the turn, so nobody starves.
+//! Layer 3, no unsafe code. Every permit is one word of the board that names its holder. It changes hands
+//! by one compare-and-swap, so no crash can lose or double a permit, and the process that takes the row of
+//! a dead holder finds exactly the permits it held. One more word is the *turn*: while it names a waiter,
+//! no other process takes a permit. A waiter that was passed over for too long draws a ticket, and the
+//! lowest ticket gets the turn, so no waiter starves.
 //!
 //! A waiter may be stopped while it has the turn. A turn that is not used although enough permits are free
 //! for its owner, or whose owner does not even look any more ([`beat`](Permits::beat)) while some are free,
-//! can be taken away ([`lapse`](Permits::lapse)): the owner's ticket is marked first, so that
-//! it counts for nothing, and then the turn is nobody's. The owner takes the mark off when it next looks,
-//! and has its place again. Which caller takes is decided by the words of the permits alone, so a turn that
-//! lapses too early costs order and nothing else.
+//! can be taken away ([`lapse`](Permits::lapse)): the owner's ticket is marked first, so that it no longer
+//! counts, and then the turn is cleared. The owner removes the mark when it next looks, and has its place
+//! again. The words of the permits alone decide which caller takes one, so a turn that lapses too early
+//! affects only the order.
 
 use crate::layout::lines::RowState;
 use crate::segment::Memory;
@@ -19,7 +19,7 @@ use crate::sync::{ord, AtomicU64, Ordering::Relaxed};
 
 const TURN: u32 = 0;
 const TICKETS: u32 = 1;
-/// For whoever holds the permits to use as it likes.
+/// A word for the holders of the permits to use as they like.
 pub const HOLDER_WORD: u32 = 8;
 /// The permits begin on a line of their own.
 const FIRST_WORD: u32 = 16;
@@ -75,7 +75,7 @@ impl Ticket {
         (self.0 >> 1) as u32 & ((1 << Self::WANTED_BITS) - 1)
     }
 
-    /// Returns `true` if it counts when the lowest is looked for.
+    /// Returns `true` if the ticket counts in the search for the lowest.
     fn counts(self) -> bool {
         self != Self::NONE && self.0 & Self::LAPSED == 0
     }
@@ -101,9 +101,9 @@ impl IdleTurn {
 /// How many permits are where.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Count {
-    /// Nobody's.
+    /// Free.
     pub free: u32,
-    /// Somebody's.
+    /// Held.
     pub held: u32,
     /// Not in use.
     pub retired: u32,
@@ -143,7 +143,7 @@ impl Permits {
         }
     }
 
-    /// Changes one permit in state `from` to `to`; which one.
+    /// Changes one permit in state `from` to `to`. Returns which one.
     fn change(&self, from: Permit, to: u64, hint: u32) -> Option<u32> {
         let after = (hint.min(self.max)..self.max).chain(0..hint.min(self.max));
         for permit in after {
@@ -160,8 +160,8 @@ impl Permits {
         None
     }
 
-    /// Takes a permit, unless there is none or somebody else has the turn. The search begins at
-    /// `hint`. Everything its last holder did is visible.
+    /// Takes a permit, unless there is none or another waiter has the turn. The search begins at `hint`.
+    /// Everything its last holder did is visible.
     pub fn try_take(&self, hint: u32) -> Option<u32> {
         let turn = self.memory.board(TURN)?.load(Relaxed);
         match turn.checked_sub(1) {
@@ -175,7 +175,7 @@ impl Permits {
         self.put(permit, FREE);
     }
 
-    /// Takes a permit out of use, so that nobody ever gets it back.
+    /// Takes a permit out of use for good.
     pub fn retire(&self, permit: u32) {
         self.put(permit, RETIRED);
     }
@@ -188,13 +188,13 @@ impl Permits {
         }
     }
 
-    /// Puts a permit that was not in use into use; `false` if all are.
+    /// Puts an unused permit into use. Returns `false` if all are in use.
     pub fn add(&self) -> bool {
         self.change(Permit::Retired, FREE, 0).is_some()
     }
 
-    /// Gives back what a row holds whose owner is dead, and its turn: the caller holds its lock. How
-    /// many permits that were.
+    /// Gives back the permits and the turn of a row whose owner is dead; the caller holds the row's lock.
+    /// Returns how many permits it held.
     pub fn return_all(&self, row: u32) -> u32 {
         let mut count = 0;
         for permit in 0..self.max {
@@ -215,7 +215,7 @@ impl Permits {
         count
     }
 
-    /// Whose turn it is, if somebody was passed over for too long.
+    /// The owner of the turn, if a waiter was passed over for too long.
     pub fn turn(&self) -> Option<u32> {
         let turn = self.memory.board(TURN)?.load(Relaxed);
         turn.checked_sub(1).map(|row| row as u32)
@@ -233,8 +233,8 @@ impl Permits {
         }
     }
 
-    /// Takes the turn if it is nobody's and no other ticket that counts is lower. A ticket of this row
-    /// that does not count does so again.
+    /// Takes the turn if it is free and no other ticket that counts is lower. A marked ticket of this row
+    /// counts again after this.
     pub fn claim_turn(&self) {
         let Some(turn) = self.memory.board(TURN) else {
             return;
@@ -258,7 +258,7 @@ impl Permits {
         }
     }
 
-    /// Takes the mark off the ticket of this row.
+    /// Removes the mark from the ticket of this row.
     #[cold]
     fn count_again(&self, marked: Ticket) -> Ticket {
         let ticket = Ticket(marked.0 & !Ticket::LAPSED);
@@ -283,8 +283,8 @@ impl Permits {
         })
     }
 
-    /// Says that this row still looks, if it has the turn. For display to those that find it
-    /// [idle](Self::idle_turn), nothing depends on it.
+    /// Shows that this row still looks, if it has the turn. It only tells waiters that the turn is not
+    /// [idle](Self::idle_turn); correctness does not depend on it.
     pub fn beat(&self) {
         if self.turn() == Some(self.row) {
             if let Some(row) = self.memory.row(self.row) {
@@ -317,8 +317,8 @@ impl Permits {
         })
     }
 
-    /// Takes a turn away that was idle for too long; whether it was still the same. Its owner has its
-    /// place again when it next looks.
+    /// Takes away a turn that was idle for too long. Returns `true` if it was still the same turn. Its
+    /// owner has its place again when it next looks.
     pub fn lapse(&self, idle: IdleTurn) -> bool {
         let Some(turn) = self.memory.board(TURN) else {
             return false;
@@ -346,7 +346,7 @@ impl Permits {
         (0..self.max).filter(is_free).take(many as usize).count() == many as usize
     }
 
-    /// Gives up the ticket and the turn; whether anybody may have waited for that.
+    /// Gives up the ticket and the turn. Returns `true` if another waiter may have waited for that.
     pub fn leave_queue(&self) -> bool {
         let Some(row) = self.memory.row(self.row) else {
             return false;
@@ -403,7 +403,7 @@ mod tests {
         assert_eq!((second.try_take(0), first.turn()), (None, None));
         second.queue_up(1);
         third.queue_up(1);
-        // The lower ticket comes first, whoever asks first.
+        // The lower ticket comes first, in whichever order they ask.
         third.claim_turn();
         assert_eq!(first.turn(), None);
         second.claim_turn();
@@ -436,7 +436,7 @@ mod tests {
             let held: Vec<u32> = (0..4).map(|_| first.try_take(0).unwrap()).collect();
             second.queue_up(wanted);
             second.claim_turn();
-            // Its own turn is idle to nobody but others, and only once enough are free.
+            // A turn is idle only to other rows, and only once enough permits are free.
             for (free, permit) in held.iter().enumerate() {
                 let idle = first.idle_turn();
                 assert_eq!(idle.is_some(), free > 0);
@@ -478,7 +478,7 @@ mod tests {
         row.sequence.store(idle.ticket.0 | Ticket::LAPSED, Relaxed);
         let again = third.idle_turn().unwrap();
         assert!(again != idle && third.lapse(again));
-        // It was used and left meanwhile: what the first one saw is gone.
+        // The turn was used and given up meanwhile, so the one that was seen idle no longer exists.
         second.claim_turn();
         assert!(second.try_take(0).is_some() && second.leave_queue());
         third.queue_up(1);

@@ -1,8 +1,8 @@
 //! The writing side: the only place where payload visibility is decided.
 //!
-//! Layer 3, no unsafe code. One comparison guards the hot path: the *soft limit*, the nearest of
-//! gate, announcement and end of block. What happens rarely is in `room`. Everything but a claim is a
-//! batch, if only of one.
+//! Layer 3, no unsafe code. One comparison guards the hot path: the *soft limit*, the nearest of gate,
+//! announcement and end of block. Rare operations are in `room`. Everything except a claim is a batch, if
+//! only of one message.
 
 mod room;
 
@@ -35,9 +35,9 @@ pub enum Refused {
     BatchFull,
 }
 
-/// Messages written behind the end of the stream, visible to nobody: everything hangs on the first one's
-/// commit word, which is kept here. Made by [`Producer::batch`]; the producer learns of it only when it is
-/// committed, so that one that is dropped, or leaked, has never been.
+/// Messages written behind the end of the stream, invisible to readers until the commit word of the first
+/// one, which is kept here, is stored. Made by [`Producer::batch`]. The producer's state changes only at
+/// the commit, so a batch that is dropped or leaked leaves no trace.
 ///
 /// A value, not a part of the producer: the compiler keeps it in registers, and folds a batch of one into
 /// what a single publish needs.
@@ -47,7 +47,7 @@ pub struct Batch {
     first: Boundary,
     /// Where its next frame begins.
     next: Boundary,
-    /// A frame, and the word behind it, that end here or before go the short way.
+    /// A frame takes the fast path if it and the word behind it end here or before.
     soft_limit: u64,
     /// The commit word of the first frame. Meaningless while `empty`.
     word: u64,
@@ -82,18 +82,18 @@ pub struct Producer {
     position: u64,
     /// Sequence of the next message.
     sequence: u64,
-    /// A frame, and the word behind it, that end here or before go the short way: nobody needs the space,
-    /// its being overwritten has been announced, and it does not leave the block.
+    /// A frame takes the fast path if it and the word behind it end here or before: no consumer needs the
+    /// space, the overwriting has been announced, and the frame does not leave the block.
     soft_limit: u64,
     /// Everything up to here has been announced as overwritten.
     reserved: u64,
     /// One more than the number of the last block whose first frame is known.
     indexed: u64,
     gate: Gate,
-    /// How large messages are written: for readers that wait for them, or for a stream.
+    /// The direction in which large messages are written: for readers that wait for them, or for a stream.
     order: Order,
-    /// Index entries to be: of blocks entered by a batch that is not committed, and of the block that the
-    /// next message begins, which nobody who looks for the newest one should be led to already.
+    /// Pending index entries: of blocks that an uncommitted batch entered, and of the block that the next
+    /// message begins. A search for the newest frame must not find these yet.
     pending: VecDeque<Entered>,
 }
 
@@ -119,7 +119,7 @@ impl Producer {
         Ok(Self {
             position: at.position,
             sequence: at.sequence,
-            // Sends the first message the long way, which looks at everything.
+            // Sends the first message through the slow path, which checks everything.
             soft_limit: at.position,
             reserved: memory
                 .producer()
@@ -158,27 +158,28 @@ impl Producer {
         self.memory.producer().state.epoch.load(Relaxed)
     }
 
-    /// How often a consumer's row said something it may not say.
+    /// How often a consumer's row held an impossible position.
     pub fn violations(&self) -> u64 {
         self.gate.violations()
     }
 
-    /// Writes and commits one message, if that goes the short way; its sequence.
+    /// Writes and commits one message by the fast path, and returns its sequence; `None` if the slow path
+    /// is needed.
     #[inline(always)]
     pub fn publish_near(&mut self, payload: &[u8]) -> Option<u64> {
         let end = self.end_near(&self.batch(), payload.len())?;
         Some(self.publish_to(payload, end))
     }
 
-    /// Writes and commits one message for which there is room up to `end`; its sequence.
+    /// Writes and commits one message for which there is room up to `end`. Returns its sequence.
     #[inline(always)]
     fn publish_to(&mut self, payload: &[u8], end: u64) -> u64 {
         if !is_short(payload.len()) {
             return self.publish_to_by_call(payload, end);
         }
         let mut batch = self.batch();
-        // `stage` and `commit` with one look for where the words are: behind the copy the compiler would look
-        // again.
+        // `stage` and `commit` with one computation of the addresses: the compiler would repeat it after
+        // the copy.
         let words = self.memory.words();
         words.copy_short_in(batch.next.position + WORD, payload);
         let sequence = stage_copied(words, &mut batch, payload.len(), end);
@@ -187,8 +188,8 @@ impl Producer {
         sequence
     }
 
-    /// As [`publish_to`](Self::publish_to), of a payload that is copied by a call. All of it out of line: with a
-    /// call in its middle, the short way would keep its values in memory.
+    /// As [`publish_to`](Self::publish_to), of a payload that is copied by a call. All of it is out of
+    /// line: with a call in its middle, the fast path would keep its values in memory.
     #[inline(never)]
     fn publish_to_by_call(&mut self, payload: &[u8], end: u64) -> u64 {
         let mut batch = self.batch();
@@ -199,7 +200,7 @@ impl Producer {
         sequence
     }
 
-    /// Writes and commits one message; its sequence on success.
+    /// Writes and commits one message. Returns its sequence.
     #[inline(never)]
     pub fn try_publish(&mut self, payload: &[u8]) -> Result<u64, Refused> {
         let mut batch = self.batch();
@@ -210,10 +211,10 @@ impl Producer {
         Ok(sequence)
     }
 
-    /// The position of the payload of a message of `len` bytes, if there is room the short way.
+    /// The position of the payload of a message of `len` bytes, if the fast path has room for it.
     #[inline(always)]
     pub fn claim_near(&self, len: usize) -> Option<u64> {
-        // Not every length is one of memory that there is, and that of its frame may overflow.
+        // `len` may be any number, so the length of its frame may overflow.
         if len > self.memory.geometry().max_message as usize {
             return None;
         }
@@ -221,7 +222,7 @@ impl Producer {
         Some(self.position + WORD)
     }
 
-    /// Makes room for a message of `len` bytes; the position of its payload.
+    /// Makes room for a message of `len` bytes. Returns the position of its payload.
     pub fn try_claim(&mut self, len: usize) -> Result<u64, Refused> {
         if let Some(payload) = self.claim_near(len) {
             return Ok(payload);
@@ -259,8 +260,7 @@ impl Producer {
         self.seal(len)
     }
 
-    /// Begins a batch. One at a time: committing a second one, or anything else meanwhile, leaves nothing
-    /// of the first.
+    /// Begins a batch. Only one batch at a time is valid: any other commit meanwhile discards it.
     #[inline(always)]
     pub fn batch(&self) -> Batch {
         let end = Boundary {
@@ -277,14 +277,15 @@ impl Producer {
         }
     }
 
-    /// Adds a message to a batch, if that goes the short way; its sequence.
+    /// Adds a message to a batch by the fast path, and returns its sequence; `None` if the slow path is
+    /// needed.
     #[inline(always)]
     pub fn stage_near(&self, batch: &mut Batch, payload: &[u8]) -> Option<u64> {
         let end = self.end_near(batch, payload.len())?;
         Some(stage(self.memory.words(), batch, payload, end, self.order))
     }
 
-    /// Adds a message to a batch; its sequence.
+    /// Adds a message to a batch. Returns its sequence.
     #[inline(always)]
     pub fn try_stage(&mut self, batch: &mut Batch, payload: &[u8]) -> Result<u64, Refused> {
         let end = match self.end_near(batch, payload.len()) {
@@ -300,15 +301,15 @@ impl Producer {
         Ok(sequence)
     }
 
-    /// Where a message of `len` bytes, that is in memory somewhere, ends, if it goes the short way. What
-    /// lies within a block is never larger than a message may be.
+    /// The end of a message of `len` bytes, which are in memory, if it takes the fast path. A message
+    /// within a block is never too large.
     #[inline(always)]
     fn end_near(&self, batch: &Batch, len: usize) -> Option<u64> {
         let end = batch.next.position + self.memory.geometry().frame(len as u64);
         (end + WORD <= batch.soft_limit).then_some(end)
     }
 
-    /// Makes a batch visible at once; how many messages that were.
+    /// Makes a batch visible at once. Returns how many messages it has.
     #[inline(always)]
     pub fn commit(&mut self, batch: &Batch) -> u64 {
         if batch.empty {
@@ -333,7 +334,7 @@ impl Producer {
         self.settle(soft_limit);
     }
 
-    /// Keeps what was found out when room was made for what is now committed.
+    /// Keeps the state computed when room was made, now that the messages are committed.
     #[inline(always)]
     fn settle(&mut self, soft_limit: u64) {
         self.soft_limit = soft_limit;
@@ -353,7 +354,8 @@ impl Producer {
         sequence
     }
 
-    /// Moves behind the frame at the current position and makes its successor unmistakable.
+    /// Moves behind the frame at the current position, and makes sure that stale bytes there do not pass
+    /// for the next frame.
     #[inline(always)]
     fn advance(&mut self, len: u32) {
         self.position += self.memory.geometry().frame(u64::from(len));
@@ -369,22 +371,22 @@ impl Producer {
                 0 => RowState::Free,
                 _ => RowState::Away,
             };
-            // Only this producer looks at the row before its next owner, who comes with the lock.
+            // Only this producer reads the row before the next owner takes its lock.
             row.state.store(left as u32, Relaxed);
         }
     }
 
-    /// No longer waits for the owner of a row, who is alive; see [`Gate::evict`].
+    /// No longer waits for the live owner of a row; see [`Gate::evict`].
     pub fn evict(&mut self, row: u32) {
         self.gate.evict(&self.memory, row, self.position);
     }
 
-    /// By how many halvings the producer's patience with a row has shrunk.
+    /// How often the time that the producer waits for a row was halved.
     pub fn patience(&self, row: u32) -> u32 {
         self.gate.patience(row, self.position)
     }
 
-    /// Says what became of this producer: it closed the ring, or left it open.
+    /// Stores how this producer ended: it closed the ring, or left it open.
     pub fn leave(&mut self, closed: bool) {
         self.record_before(self.position);
         retract(&self.memory, self.position);
@@ -439,8 +441,8 @@ fn reveal(words: Words<'_>, batch: &Batch) {
 /// Makes sure that what lies at `position` does not pass for the frame with `sequence`, which will
 /// begin there.
 ///
-/// Stale bytes there may be any old payload, and a payload can spell a commit word. Checking costs a
-/// load that hits the producer's own cache; clearing always would cost the line.
+/// The stale bytes may be any old payload, and a payload can look like a commit word. Checking costs a load
+/// that hits the producer's own cache; clearing always would cost the line.
 #[inline(always)]
 fn disarm(words: Words<'_>, position: u64, sequence: u64) {
     let next = words.at(position);

@@ -1,14 +1,14 @@
-//! Finding the end of a stream whose producer is gone, however it went.
+//! Finding the end of a stream whose producer has left or died.
 //!
-//! Layer 3, no unsafe code. The index is the producer's tail: its newest entry is at most half a
-//! ring behind the last commit. From there the walk goes over committed frames only, so a frame or
-//! batch whose commit did not happen is as if it had never been begun.
+//! Layer 3, no unsafe code. The index is the producer's tail: its newest entry is at most half a ring
+//! behind the last commit. From there the walk goes over committed frames only, so a frame or batch that
+//! was not committed leaves no trace.
 
 use super::index::{newest, record, step, Step};
 use super::{Boundary, Corrupt};
 use crate::segment::Memory;
 
-/// What a dead producer left.
+/// The state that the last producer left.
 #[derive(Clone, Copy, Debug)]
 pub struct Left {
     /// The newest indexed frame.
@@ -32,8 +32,8 @@ pub fn left(memory: &Memory) -> Result<Left, Corrupt> {
     Err(Corrupt::Index)
 }
 
-/// Writes the index entries that a dead producer had no more time for, of the blocks between the newest
-/// indexed frame and the head; one more than the number of the last block that has its entry. Call with the
+/// Writes the index entries that the last producer did not write, of the blocks between the newest indexed
+/// frame and the head. Returns one more than the number of the last block that has an entry. Call with the
 /// producer's lock held.
 pub fn index_rest(memory: &Memory, indexed: Boundary, head: Boundary) -> Result<u64, Corrupt> {
     let mut at = indexed;

@@ -1,16 +1,15 @@
 //! Competing readers: each message of a ring goes to exactly one of them, and comes back if that one
 //! dies.
 //!
-//! Layer 3, no unsafe code. Every message has a *take word* on the board, and its whole fate is in
-//! that one word: open, taken by a certain taker, returned, or done. Takers follow the stream like
-//! observers and compete for a message by one compare-and-swap of its word; a word changes hands only
-//! that way, so whoever dies leaves behind exactly the words that name it, and whoever holds its row
-//! returns them.
+//! Layer 3, no unsafe code. Every message has a *take word* on the board, which is its whole state: open,
+//! taken by a certain taker, returned, or done. Takers follow the stream like observers and compete for a
+//! message by one compare-and-swap of its word. A word changes hands only that way, so a taker that dies
+//! leaves exactly the words that name it, and the process that then holds its lock returns them.
 //!
-//! The producer's process keeps a consumer that stands before the oldest message that is not done, so
-//! nothing is overwritten that is open, held, or returned. Its row is where the oldest message is looked
-//! for, by takers and by the next keeper, who takes the row over as it is: the index knows only the first
-//! frame of each block, and in a full ring that of the oldest block is gone.
+//! The producer's process keeps a consumer whose row stands before the oldest unfinished message, so no
+//! message that is open, held or returned is overwritten. Takers and the next keeper find the oldest
+//! message by this row, which the next keeper takes over as it is: the index knows only the first frame of
+//! each block, and in a full ring that of the oldest block is gone.
 
 mod census;
 
@@ -31,7 +30,7 @@ pub const fn board_words(depth: u32) -> u32 {
     FIRST_WORD + depth
 }
 
-/// The fate of one message.
+/// The state of one message.
 ///
 /// | bits   | field  | meaning                                                     |
 /// |--------|--------|-------------------------------------------------------------|
@@ -45,7 +44,7 @@ pub const fn board_words(depth: u32) -> u32 {
 struct TakeWord(u64);
 
 /// How many messages a taker looks for at once, before it claims the first. A claim is a full fence, so
-/// what is looked for between two claims would wait for its lines one by one.
+/// loads between two claims would wait for their cache lines one by one.
 const AT_ONCE: usize = 16;
 /// The row of the keeper, whose lock it holds.
 pub const KEEPER_ROW: u32 = 0;
@@ -74,7 +73,7 @@ impl TakeWord {
         self.0 >> 16 & 255
     }
 
-    /// Who holds it, if anybody does.
+    /// The taker that holds it, if any.
     const fn taker(self) -> Option<u32> {
         if self.0 & 3 == TAKEN {
             Some((self.0 >> 2) as u32 & (MAX_TAKERS - 1))
@@ -83,7 +82,7 @@ impl TakeWord {
         }
     }
 
-    /// Returns `true` if a message of this lap waits for a taker.
+    /// Returns `true` if the message of this lap waits for a taker.
     const fn waits(self, lap: u64) -> bool {
         self.lap() == lap & LAP_BITS && (self.0 & 3 == RETURNED || self.0 & 0xff_ffff == 0)
     }
@@ -192,7 +191,7 @@ impl Taker {
             number,
             position: 0,
             sequence: 0,
-            // As if something had come back: the first try looks for its place.
+            // As if a message had been returned, so that the first try finds the taker's place.
             returns: returns.wrapping_sub(1),
             ahead: [Seen::default(); AT_ONCE],
             next: 0,
@@ -206,7 +205,7 @@ impl Taker {
         &self.board.memory
     }
 
-    /// Returns `true` if it may be worth a try. May be true where others turn out to have been faster.
+    /// Returns `true` if a message may be available. It may turn out that other takers were faster.
     #[inline(always)]
     pub fn ready(&self) -> bool {
         let word = self.memory().words().at(self.position).load(Relaxed);
@@ -242,7 +241,7 @@ impl Taker {
             if !self.look()? {
                 return Ok(None);
             }
-            // Lapped, or a pad. A producer that laps this taker again and again does not keep it here.
+            // Lapped, or a pad. The loop is bounded even if the producer laps this taker repeatedly.
             vain += u32::from(self.seen == 0);
             if vain > ATTEMPTS {
                 return Ok(None);
@@ -250,8 +249,8 @@ impl Taker {
         }
     }
 
-    /// Looks for messages from the current position on; whether there is any news. What was seen may be
-    /// done and overwritten when its turn comes, but then it cannot be claimed.
+    /// Looks for messages from the current position on. Returns `true` if anything changed. A message that
+    /// was seen may be done and overwritten before it is tried, but then it cannot be claimed.
     #[inline(always)]
     fn look(&mut self) -> Result<bool, Corrupt> {
         let (first, first_sequence) = (self.position, self.sequence);
@@ -296,8 +295,8 @@ impl Taker {
         }
     }
 
-    /// Asks for what the next look will find, if it finds as much as this one: each frame says where the
-    /// next one begins, so nothing else overlaps their misses.
+    /// Prefetches what the next look will find, if it finds as much as this one. Each frame says where the
+    /// next one begins, so without this their cache misses would not overlap.
     #[inline(always)]
     fn prefetch(&self, bytes: u64) {
         let words = self.memory().words();
@@ -313,8 +312,8 @@ impl Taker {
         }
     }
 
-    /// Makes a message this taker's, unless it is somebody else's. Nobody overwrites it from then on, nor
-    /// since it was seen: it was not done.
+    /// Claims a message for this taker, unless another taker has it. It is not overwritten from then on,
+    /// and was not since it was seen, because it was not done.
     #[inline(always)]
     fn claim(&self, message: Seen) -> Option<Taken> {
         let (word, lap) = self.board.word(message.sequence)?;
@@ -333,7 +332,7 @@ impl Taker {
         })
     }
 
-    /// Looks at everything there is once more; whether that has a beginning.
+    /// Starts again at the oldest message. Returns `false` if there is no beginning to be found.
     #[cold]
     fn rewind(&mut self) -> Result<bool, Corrupt> {
         let returns = self.board.returns();
@@ -345,7 +344,7 @@ impl Taker {
         Ok(found)
     }
 
-    /// Goes to the oldest message that is not done; `false` if the keeper moved too fast.
+    /// Goes to the oldest message that is not done. Returns `false` if the keeper moved too fast.
     #[cold]
     fn catch_up(&mut self) -> Result<bool, Corrupt> {
         (self.next, self.seen) = (0, 0);
@@ -362,7 +361,7 @@ impl Taker {
         reserve.saturating_sub(self.position)
     }
 
-    /// The message will never come again, and its space may be used.
+    /// Finishes a message: it is never delivered again, and its space may be reused.
     #[inline(always)]
     pub fn finish(&self, taken: Taken) {
         if let Some((word, lap)) = self.board.word(taken.sequence) {
@@ -371,7 +370,7 @@ impl Taker {
         }
     }
 
-    /// Somebody else may take the message.
+    /// Returns a message, so that another taker may take it.
     pub fn give_back(&self, taken: Taken) {
         if let Some((word, _)) = self.board.word(taken.sequence) {
             let mine = TakeWord(word.load(Relaxed));
@@ -386,9 +385,9 @@ impl Taker {
 /// Where the oldest message that is not done begins: where the keeper's row says, if the stream agrees.
 /// `None` if the keeper moved on too fast.
 ///
-/// The row gates, whether or not a keeper lives: nothing behind it is overwritten. Whoever sees that announced
-/// of a place in the row sees the place to which the row had moved before (`gate`, look), so a row that stays
-/// where nothing is intact is damaged.
+/// The row gates even while no keeper lives: nothing behind it is overwritten. A process that sees the
+/// overwriting of a position in the row announced also sees the position to which the row had moved before
+/// (`gate`, look), so a row that stays where nothing is intact is damaged.
 fn oldest(memory: &Memory) -> Result<Option<Boundary>, Corrupt> {
     let row = memory.row(KEEPER_ROW).ok_or(Corrupt::Index)?;
     let (mut moved, mut before) = (false, None);
@@ -415,10 +414,11 @@ fn announce(board: &Board) {
     }
 }
 
-/// Returns everything that a taker holds, who is dead or about to begin: the caller holds its lock.
-/// How many messages those are.
+/// Returns the messages of a taker that is dead or about to begin; the caller holds its lock. The result is
+/// how many messages those are.
 ///
-/// Always makes takers look: the one who had the number may have died between returning and saying so.
+/// Always makes takers look: the last owner of the number may have died between returning a message and
+/// announcing it.
 pub fn return_all(memory: &Memory, taker: u32) -> u32 {
     let Some(board) = Board::new(memory) else {
         return 0;
@@ -439,8 +439,8 @@ pub fn return_all(memory: &Memory, taker: u32) -> u32 {
     count
 }
 
-/// What the producer's process keeps so that nothing is overwritten that is not done: a consumer in
-/// the place of all takers, and where each message ends.
+/// The part of the producer's process that keeps unfinished messages from being overwritten: a consumer
+/// that stands for all takers, and the end of each message.
 #[derive(Debug)]
 pub struct Keeper {
     board: Board,
@@ -499,8 +499,8 @@ impl Keeper {
         }
     }
 
-    /// Gives back the space of whatever is done, up to the oldest message that is not, or to the next
-    /// one; how many messages that was.
+    /// Releases the space of finished messages, up to the oldest unfinished one or the end. Returns how
+    /// many messages that was.
     pub fn reclaim(&mut self, next: u64) -> u64 {
         let before = self.consumer.sequence();
         let mut sequence = before;
@@ -522,7 +522,7 @@ impl Keeper {
         })
     }
 
-    /// The number of the oldest message that is not done, and who holds it, if anybody does.
+    /// The number of the oldest message that is not done, and its taker, if it is held.
     pub fn oldest(&self) -> (u64, Option<u32>) {
         let sequence = self.consumer.sequence();
         let word = self.board.word(sequence);

@@ -1,7 +1,7 @@
-//! Who a row belongs to: the name in it, and the tenures of members.
+//! The owner of a row: the name in it, and the tenures of members.
 //!
-//! Layer 3, no unsafe code. A name is several words that change while others read them, and nobody who
-//! reads it holds a lock. Its first word makes it a name: it is 0 while the others change. Tenures are told
+//! Layer 3, no unsafe code. A name is several words that may change while other processes read them, and
+//! readers hold no lock. Its first word makes it a name: it is 0 while the others change. Tenures are told
 //! apart by the generation of the row, which counts where each begins and where each ends.
 
 use crate::layout::lines::{Row, RowState, NAME_WORDS};
@@ -13,7 +13,7 @@ pub type Name = [u64; NAME_WORDS];
 /// How often a reader of a name looks again because it changed.
 const ATTEMPTS: u32 = 8;
 
-/// Gives a row a name, or takes it away. Call with the row's lock held. A process that dies in between
+/// Stores the name of a row, or clears it. Call with the row's lock held. A process that dies in between
 /// leaves a row without a name.
 pub fn write_name(row: &Row, name: Name) {
     row.name[0].store(0, Relaxed);
@@ -59,12 +59,12 @@ fn look_at_name(row: &Row) -> Name {
 pub fn begin(row: &Row, generation: u64, name: Name) {
     write_name(row, name);
     row.generation.store(generation, ord!(row begin: Release));
-    // A state that is seen tells its generation from the one before, which belongs to nobody.
+    // A reader that sees the state can tell its generation from the one before, which has no owner.
     row.state
         .store(RowState::Observer as u32, ord!(row present: Release));
 }
 
-/// Ends the tenure of a member; the generation is the one that follows it.
+/// Ends the tenure of a member. The generation becomes the one that follows it.
 pub fn end(row: &Row, generation: u64) {
     row.state.store(RowState::Free as u32, Relaxed);
     row.generation.store(generation, ord!(row end: Release));

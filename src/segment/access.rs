@@ -1,4 +1,4 @@
-//! Whom a ring belongs to and who may use it, for rings that lie inside it.
+//! The owner, group and mode of a ring, for rings that lie inside it.
 //!
 //! Layer 2. A form may make rings inside its own directory at any later time, in any process of its owner,
 //! or of root. They are for the same users as the form itself, so their files get the same owner, group and
@@ -14,17 +14,17 @@ use std::os::fd::OwnedFd;
 /// The owner, the group and the mode of a ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Access {
-    /// As it was created with, as far as it grants anything.
+    /// The mode it was created with, without bits that grant nothing.
     pub mode: u32,
     uid: u32,
     gid: u32,
 }
 
 impl Access {
-    /// Gives a new file to the same owner and group, where it is not theirs already.
+    /// Gives a new file to the same owner and group, if it is not theirs already.
     ///
     /// # Errors
-    /// This user may not, and it matters: the mode grants something to the group.
+    /// This user may not change the group, and the mode grants something to the group.
     pub(super) fn give(self, file: &OwnedFd) -> io::Result<()> {
         let stat = fstat(file)?;
         let root = rustix::process::geteuid().is_root();
@@ -41,10 +41,10 @@ impl Access {
 }
 
 impl Segment {
-    /// Who may use it; `None` for a ring that lies in no files.
+    /// The access of a ring; `None` for a ring that lies in no files.
     ///
     /// # Errors
-    /// [`OpenError`] if the files cannot be asked.
+    /// [`OpenError`] if the files cannot be inspected.
     pub fn access(&self) -> Result<Option<Access>, OpenError> {
         let io = |e: Errno| OpenError::io("inspect", self.path(), e.into());
         let Some(Files {

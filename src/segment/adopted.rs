@@ -1,8 +1,8 @@
 //! Rings inside a POSIX shared-memory segment that another library created.
 //!
-//! Layer 2, unsafe by need, feature `shared_memory`. The segment holds `stream`, then `control`;
-//! the lock bytes are those of the segment's own file. Its owner may shrink it; where another user may,
-//! the guard against truncation is installed.
+//! Layer 2, unsafe by need, feature `shared_memory`. The segment holds `stream`, then `control`; the lock
+//! bytes are those of the segment's own file. The owner of that file may shrink it. If that may be another
+//! user, the guard against truncation is installed.
 #![cfg(feature = "shared_memory")]
 #![allow(unsafe_code, reason = "adopts memory another library mapped")]
 
@@ -29,7 +29,7 @@ unsafe impl Send for Keep {}
 // SAFETY: as above; nothing is read through it.
 unsafe impl Sync for Keep {}
 
-/// Writes a new ring into a segment that is large enough. Whatever it held is lost.
+/// Writes a new ring into a segment that is large enough. Its old content is lost.
 pub fn format(segment: Shmem, description: &Description) -> Result<Segment, CreateError> {
     let geometry = description.geometry;
     let bytes = geometry.stream_bytes() + geometry.control_bytes();

@@ -1,7 +1,7 @@
 //! Attaching: from open files, or memory of our own, to a validated [`Segment`].
 //!
-//! Layer 2. There is one path: copy the description, decode it, compare sizes, map, compare
-//! identities. A creator goes through it as well as everybody else.
+//! Layer 2. There is one path, for creators too: copy the description, decode it, compare sizes, map,
+//! compare identities.
 
 use super::error::OpenError;
 use super::guard;
@@ -48,7 +48,7 @@ pub struct Files {
     pub control: Option<OwnedFd>,
     /// `lock`, readable and writable.
     pub lock: Option<OwnedFd>,
-    /// Whether they have names, and so can lose them.
+    /// Whether the files have names, and so can be removed.
     pub named: bool,
 }
 
@@ -59,13 +59,13 @@ pub enum Trouble {
     Forked,
     /// Pages went away: a file was cut short while it was mapped.
     Poisoned,
-    /// The files lost their names. Processes that have them mapped still reach each other; no other
-    /// process can join them, and the name may lead to another ring by now.
+    /// The files were removed. Processes that have them mapped still reach each other; no other process can
+    /// join them, and the name may belong to another ring by now.
     Removed,
 }
 
-/// How long an attacher waits for a process that is removing the ring. One that is stopped meanwhile
-/// cannot be waited for; who attached under its eyes learns of the removal like anybody attached.
+/// How long an attacher waits for a process that is removing the ring. A remover that is stopped cannot be
+/// waited for; a process that attached meanwhile then learns of the removal like every attached process.
 const REMOVAL: Duration = Duration::from_secs(1);
 
 /// A ring this process is attached to, as a reader.
@@ -83,9 +83,10 @@ pub struct Segment {
     foreign: bool,
     /// Whether other users may write the rows.
     rows_of_others: bool,
-    /// The producer's role, taken before anybody could read the stream, until it is asked for.
+    /// The producer's role, taken before any process could read the stream, until the producer takes it
+    /// over.
     reserved: Mutex<Option<Held>>,
-    /// Tells whoever handed out the descriptors that they are still in use; held for its drop.
+    /// Tells the broker that the descriptors are still in use; held for its drop.
     #[allow(dead_code, reason = "closing it is what matters")]
     connection: Option<OwnedFd>,
 }
@@ -135,7 +136,7 @@ impl Segment {
                 let path = path.join("control");
                 let stat = rustix::fs::fstat(file);
                 let stat = stat.map_err(|e| OpenError::io("look at", &path, e.into()))?;
-                // A file without a name is reached by those only that are given it.
+                // A file without a name is reached only by processes that were given its descriptor.
                 rows_of_others = stat.st_mode & 0o022 != 0 && stat.st_nlink > 0;
                 let expected = description.geometry.control_bytes();
                 let found = regular_size(file, &path)?;
@@ -416,8 +417,8 @@ impl Segment {
         memory.ok_or(OpenError::Permission { path })
     }
 
-    /// What happened to the pages or the files, if anything. Costs two system calls, so it is asked
-    /// where a caller waits or attaches, and otherwise only now and then.
+    /// What happened to the pages or the files, if anything. Costs two system calls, so it is called where
+    /// a caller waits or attaches, and otherwise rarely.
     ///
     /// A short tail of the last page reads as zeroes without any signal: only the size of the file
     /// tells.
@@ -444,9 +445,9 @@ impl Segment {
 
     /// As [`trouble`](Self::trouble), for a caller that has just taken a role.
     ///
-    /// A process that removes the ring takes the cleaner's role and then asks for all others; this
-    /// caller took another one and then asks for the cleaner's. So one of them sees the other: the
-    /// remover gives up, or this caller waits until the removal is over, and sees what came of it.
+    /// A process that removes the ring takes the cleaner's role and then asks for all others; this caller
+    /// took another one and then asks for the cleaner's. So one of them sees the other: the remover gives
+    /// up, or this caller waits until the removal is over and sees its result.
     pub fn trouble_after_attaching(&self) -> Option<Trouble> {
         let named = self.files.as_ref().is_some_and(|files| files.named);
         if let (true, Some(locks)) = (named, &self.locks) {
@@ -458,8 +459,8 @@ impl Segment {
         self.trouble()
     }
 
-    /// Returns `true` if the path still leads to this very ring, so that what lies beside its files belongs
-    /// to it. Always so for a ring without a name.
+    /// Returns `true` if the path still leads to this ring, so that other files in its directory belong to
+    /// it. Always `true` for a ring without a name.
     pub fn is_in_place(&self) -> bool {
         let Some(files) = self.files.as_ref().filter(|files| files.named) else {
             return true;
@@ -475,7 +476,7 @@ impl Segment {
         self.locks.as_ref()
     }
 
-    /// Takes a role; `None` if somebody alive holds it.
+    /// Takes a role; `None` if a live process holds it.
     pub fn acquire(&self, role: Role) -> io::Result<Option<Held>> {
         if role == Role::Producer {
             let mut reserved = self.reserved.lock().unwrap_or_else(PoisonError::into_inner);
@@ -489,14 +490,13 @@ impl Segment {
         }
     }
 
-    /// Returns `true` if nobody but the present producer can ever write the stream.
+    /// Returns `true` if only the present producer can ever write the stream.
     pub fn has_one_producer(&self) -> bool {
         matches!(self.stream, Stream::Foreign | Stream::Sealed(_))
     }
 
-    /// Returns `true` if what is in the stream has to be copied before it is looked at: another user than
-    /// this one and root may write the stream, or the rows and take words that keep its producer from
-    /// overwriting it.
+    /// Returns `true` if messages have to be copied before they are used: another user than this one and
+    /// root may write the stream, or the rows and take words that keep its producer from overwriting it.
     pub fn must_copy(&self) -> bool {
         self.foreign || self.rows_of_others
     }
@@ -524,7 +524,7 @@ impl Segment {
         self.files.as_ref()
     }
 
-    /// Where the ring lies, for messages.
+    /// The path of the ring, for logs and error texts.
     pub fn path(&self) -> &Path {
         &self.path
     }

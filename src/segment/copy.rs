@@ -1,10 +1,10 @@
 //! Copies between private and shared bytes: the widest moves the processor has, chosen at run time.
 //!
-//! Layer 2, unsafe by need. The moves are inline assembly, which to the language is "some relaxed
-//! accesses in some order": an observer may overtake a copy, and then detects it, so the copy must
-//! be neither undefined nor one the optimiser may tear or drop. On other processors, and under an
-//! interpreter, the copy is the word loop that the model checker runs. What is chosen for which size is
-//! derived from `cargo bench --bench copies`.
+//! Layer 2, unsafe by need. The moves are inline assembly, which the language treats as relaxed accesses in
+//! some order. The producer may overtake an observer's copy, which the observer then detects, so the copy
+//! must not be undefined behaviour, and the optimiser must not tear or drop it. On other processors, and
+//! under an interpreter, the copy is the word loop that the model checker runs. Which moves are used for
+//! which size follows from `cargo bench --bench copies`.
 #![allow(unsafe_code, reason = "copies to and from shared bytes")]
 
 #[cfg(all(target_arch = "aarch64", not(miri)))]
@@ -58,9 +58,9 @@ impl Wide {
 /// Copies `bytes`, a multiple of eight, from `from` to `to`.
 ///
 /// # Safety
-/// Both ranges are mapped for the whole call, aligned to eight, and do not overlap. One of them may
-/// be shared: other processes may read it, or write it meanwhile, in which case the private side
-/// ends up with a mixture.
+/// Both ranges are mapped for the whole call, aligned to eight, and do not overlap. One of them may be
+/// shared: other processes may read or write it meanwhile. If they write it, the private side gets a
+/// mixture of old and new words.
 #[inline(always)]
 pub unsafe fn copy_words(to: *mut u8, from: *const u8, bytes: usize, wide: Wide) {
     let _ = wide;

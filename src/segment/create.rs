@@ -1,8 +1,8 @@
-//! Creation: everything is built under a hidden random name and attached to there, then renamed where
-//! nothing may be in the way.
+//! Creation: everything is built under a hidden random name and attached to there, then renamed to a name
+//! that must be free.
 //!
-//! Layer 2. Whatever fails, fails before the rename, so a name stands for something whole: with all its
-//! space reserved, all its modes set, and the rings inside it.
+//! Layer 2. Every failure happens before the rename, so a name always stands for a complete object: all
+//! space reserved, all modes set, and with the rings inside it.
 
 use super::access::Access;
 use super::attach::{Files, MappingOptions, Segment};
@@ -21,7 +21,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
 
-/// How often another name is tried because a process that clears up took the half that was begun.
+/// How often another name is tried because a clean-up removed the half-made directory.
 const ATTEMPTS: usize = 1000;
 
 /// What to create.
@@ -32,11 +32,11 @@ pub struct Plan {
     /// Who may attach: read bits let a class observe, write bits let it consume; only the owner
     /// ever produces.
     pub mode: u32,
-    /// Whose it will be, if not simply the creator's.
+    /// The owner and group, if not the creator's.
     pub access: Option<Access>,
     /// How the creator maps it.
     pub mapping: MappingOptions,
-    /// Bytes that have to be free when it is complete, for what its users will add.
+    /// Bytes that have to be free when it is complete, for lanes that its users will add.
     pub headroom: u64,
     /// The rings inside it, which are there as soon as it is.
     pub inside: Vec<(String, Plan)>,
@@ -96,7 +96,7 @@ pub fn create(location: &Location, plan: &Plan) -> Result<Created, CreateError> 
                 path: location.directory().to_owned(),
             });
         }
-        // A process that clears up, or removes what this lies in, was faster.
+        // A clean-up, or the removal of the enclosing object, was faster.
         match &error {
             CreateError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => {}
             _ if cleared => {}
@@ -131,7 +131,7 @@ fn parent_of(location: &Location) -> Result<OwnedFd, CreateError> {
     }
 }
 
-/// Makes a directory that its owner may use and no other user, whatever the umask.
+/// Makes a directory that only its owner may use, independent of the umask.
 fn make_directory(parent: impl AsFd, name: &Path) -> Result<(), Errno> {
     let mode = Mode::from_raw_mode(0o700);
     fs::mkdirat(&parent, name, mode)?;
@@ -141,7 +141,7 @@ fn make_directory(parent: impl AsFd, name: &Path) -> Result<(), Errno> {
         if fs::fstat(&made)?.st_mode & 0o777 == 0o700 {
             return Ok(());
         }
-        // One that its owner may not read can only be reached like this.
+        // A directory that its owner may not read can only be reached like this.
         fs::chmod(format!("/proc/self/fd/{}", made.as_raw_fd()), mode)
     })
     .inspect_err(|_| {
@@ -149,8 +149,8 @@ fn make_directory(parent: impl AsFd, name: &Path) -> Result<(), Errno> {
     })
 }
 
-/// Says to processes that clear up that this one is at work here. `NOENT` and `WOULDBLOCK` mean that one of
-/// them was faster.
+/// Locks the directory, so that a clean-up sees that this process is at work on it. `NOENT` and
+/// `WOULDBLOCK` mean that a clean-up was faster.
 fn claim(parent: &OwnedFd, hidden: &str) -> Result<OwnedFd, Errno> {
     let directory = open_directory(parent, hidden)?;
     fs::flock(&directory, FlockOperation::NonBlockingLockExclusive)?;
@@ -200,7 +200,7 @@ fn build(directory: &OwnedFd, path: &Path, plan: &Plan) -> Result<Created, Creat
         if let Some(access) = plan.access {
             access.give(file).map_err(|e| io("set the owner of", e))?;
         }
-        // Explicitly, so that the umask has no say.
+        // Explicitly, so that the umask does not apply.
         fs::fchmod(file, Mode::from_raw_mode(mode)).map_err(|e| io("set the mode of", e.into()))?;
     }
     let files = Files {
@@ -213,7 +213,7 @@ fn build(directory: &OwnedFd, path: &Path, plan: &Plan) -> Result<Created, Creat
     Ok(Created { segment, inside })
 }
 
-/// That what the users of a new ring will add would fit now.
+/// Checks that what the users of a new ring will add would fit now.
 fn enough_is_free(directory: &OwnedFd, path: &Path, plan: &Plan) -> Result<(), CreateError> {
     let headroom = plan.headroom();
     if headroom == 0 || free_bytes(directory).is_none_or(|free| free >= headroom) {

@@ -167,7 +167,7 @@ pub enum OpenError {
 pub enum RemoveError {
     /// It could not be opened to see whether it is in use.
     Open(OpenError),
-    /// Somebody alive is attached.
+    /// A live process is attached.
     InUse {
         /// The ring directory.
         path: PathBuf,
@@ -178,7 +178,7 @@ pub enum RemoveError {
         /// How many sides of a link or a named pipe are held.
         ends: u32,
     },
-    /// This user may not remove it: only its owner may, and who may write the directory it lies in.
+    /// This user may not remove it: only its owner may, and users who may write the directory it lies in.
     Permission {
         /// The ring directory.
         path: PathBuf,

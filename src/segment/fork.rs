@@ -4,8 +4,8 @@
 //! touched one would fault. The canary is a page the kernel wipes in the child: one load from it
 //! turns that fault into an error.
 //!
-//! A page that was wiped stays wiped, for it tells the inherited handles what they are. What the child
-//! makes itself gets a page of its own, which is wiped in the child's children.
+//! A wiped page stays wiped, because it marks the inherited handles. Handles that the child makes get a
+//! page of their own, which is wiped in the child's children.
 #![allow(unsafe_code, reason = "one page the kernel wipes on fork")]
 
 use crate::sync::{ord, AtomicPtr, AtomicU32, Ordering};
@@ -13,22 +13,22 @@ use core::ptr::{null_mut, NonNull};
 use rustix::mm::{madvise, mmap_anonymous, munmap, Advice, MapFlags, ProtFlags};
 
 const PAGE: usize = 4096;
-/// What the word says in the process that made it, and once a mapping lost its pages.
+/// Values of the word: in the process that made it, and once a mapping lost its pages.
 const UNDISTURBED: u32 = 1;
 const DISTURBED: u32 = 2;
 
 /// The newest page; null before the first. One that reads zero is of a parent.
 static CANARY: AtomicPtr<AtomicU32> = AtomicPtr::new(null_mut());
 
-/// A word that reads 1 in the process that made it, 0 in its forked children, and 2 once a mapping
-/// of the process lost its pages. One load tells a handle that all is as it was.
+/// A word that reads 1 in the process that made it, 0 in its forked children, and 2 once a mapping of the
+/// process lost its pages. One load tells a handle that nothing has changed.
 #[derive(Clone, Copy, Debug)]
 pub struct Canary(&'static AtomicU32);
 
 impl Canary {
     /// The canary of this process. A forked child makes one of its own when it first asks.
     pub fn of_this_process() -> Self {
-        /// Where there can be no such page. It does not notice forks.
+        /// Used where no such page can be made. It does not notice forks.
         static FALLBACK: AtomicU32 = AtomicU32::new(UNDISTURBED);
         let newest = CANARY.load(ord!(fork newest: Acquire));
         if let Some(canary) = Self::at(newest).filter(|canary| !canary.forked()) {
@@ -58,13 +58,13 @@ impl Canary {
         unsafe { word.as_ref() }.map(Self)
     }
 
-    /// Returns `true` if anything happened that a handle has to look into.
+    /// Returns `true` if something happened that a handle has to check.
     #[inline(always)]
     pub fn disturbed(self) -> bool {
         self.0.load(Ordering::Relaxed) != UNDISTURBED
     }
 
-    /// Makes every handle with this canary look at its pages. Safe to call from a signal handler.
+    /// Makes every handle with this canary check its pages. Safe to call from a signal handler.
     pub fn disturb(self) {
         // Never in place of the zero that tells a fork what it is.
         let _ =

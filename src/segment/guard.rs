@@ -1,10 +1,10 @@
 //! What happens when a mapped file is cut short, and what takes the place of mappings in a fork.
 //!
-//! Layer 2, unsafe by need. The kernel answers an access behind the new end with SIGBUS, which ends
-//! the process. With the guard installed the faulting range is replaced by private zero pages
-//! instead, the region is marked as poisoned, and execution goes on: zero is no valid commit word, so
-//! nothing is taken for a message, and the next call of a handle reports it. Faults elsewhere go to
-//! whoever handled the signal before.
+//! Layer 2, unsafe by need. The kernel answers an access behind the new end with SIGBUS, which ends the
+//! process. With the guard installed the faulting range is replaced by private zero pages instead, the
+//! region is marked as poisoned, and execution goes on: zero is no valid commit word, so nothing is taken
+//! for a message, and the next call of a handle reports it. Faults elsewhere go to the handler that was
+//! installed before.
 //!
 //! The handler makes one system call and touches only the statics of this file and the canary.
 //!
@@ -126,7 +126,7 @@ impl Drop for Guarded {
     }
 }
 
-/// Who handled the signal before. Set once, before the handler can run.
+/// The previous handler of the signal. Set once, before the handler can run.
 static BEFORE: OnceLock<libc::sigaction> = OnceLock::new();
 
 /// Installs the guard for this process: a handler of SIGBUS that turns the loss of a mapped page of a ring into
@@ -140,10 +140,11 @@ static BEFORE: OnceLock<libc::sigaction> = OnceLock::new();
 /// of the process go on. The guard knows 4096 mappings at once; what is mapped beyond is not protected.
 ///
 /// # What others may change meanwhile
-/// A handler of SIGBUS that the program installs later replaces this one, unless it passes on what is not its own.
+/// A handler of SIGBUS that the program installs later replaces this one, unless it passes on faults that
+/// are not its own.
 ///
 /// # Errors
-/// What the kernel says, which on Linux is nothing.
+/// The error of the kernel. Linux reports none.
 pub fn install() -> io::Result<()> {
     static INSTALL: std::sync::Mutex<()> = std::sync::Mutex::new(());
     let _one = INSTALL
@@ -182,7 +183,7 @@ extern "C" fn handle(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_
         let Some(canary) = slot.canary().filter(|canary| !canary.forked()) else {
             continue;
         };
-        // All belongs together if no other mapping took the slot in between.
+        // The values belong together if no other mapping took the slot in between.
         let protection = slot.protection();
         edge_fence!(guard whole: Acquire);
         let whole = slot.base.load(Ordering::Relaxed) == base;
@@ -225,9 +226,8 @@ fn fill(slot: &Slot, base: u64, len: u64) {
 /// Puts zero pages where a mapping was.
 fn replace(base: u64, len: u64, protection: c_int) -> bool {
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED | libc::MAP_NORESERVE;
-    // SAFETY: the range is a live mapping of this library (its owner leaves the table before it
-    // unmaps), so replacing it takes nothing from anybody else; `errno` is put back for the code
-    // that was interrupted.
+    // SAFETY: the range is a live mapping of this library (its owner leaves the table before it unmaps), so
+    // replacing it affects no other mapping; `errno` is put back for the code that was interrupted.
     unsafe {
         let errno = libc::__errno_location();
         let saved = *errno;
@@ -237,7 +237,7 @@ fn replace(base: u64, len: u64, protection: c_int) -> bool {
     }
 }
 
-/// Passes the signal on to whoever had it before.
+/// Passes the signal on to the previous handler.
 fn chain(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
     let before = BEFORE.get();
     let handler = before.map_or(libc::SIG_DFL, |action| action.sa_sigaction);

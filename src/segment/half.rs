@@ -1,7 +1,7 @@
-//! Halves of rings: what a creator that died left unfinished, or a remover that died left over.
+//! Half-made rings: directories that a creator left unfinished when it died, or a remover left undeleted.
 //!
 //! Layer 2. They have hidden names that begin with the ring's. A creator at work holds a lock on the
-//! directory, which goes with it.
+//! directory, which ends with the process.
 
 use super::directory::open_directory;
 use super::error::{OpenError, RemoveError};
@@ -28,7 +28,7 @@ impl Half {
         self.directory.join(&self.name)
     }
 
-    /// Removes it unless somebody is at work on it. Whether it is gone.
+    /// Removes it unless a process is at work on it. Returns `true` if it is gone.
     pub fn remove(&self) -> Result<bool, RemoveError> {
         let io = |what, e: Errno| failed(what, &self.path(), e);
         let parent = open(&self.directory).map_err(|e| io("open", e))?;

@@ -1,9 +1,9 @@
 //! The files of a ring whose readers cannot touch the stream or each other.
 //!
-//! Layer 2. The stream is an anonymous memory file that is sealed against every writer but the one
-//! that has it mapped already. Each row lies in a file of its own, which only its reader and the
-//! producer get. A reader can keep the file for as long as it likes and write it after it gave the row
-//! back, so a row's file must never go to a second user. Nothing can be resized, and nothing has a name.
+//! Layer 2. The stream is an anonymous memory file that is sealed against every writer but the one that has
+//! it mapped already. Each row lies in a file of its own, which only its reader and the producer get. A
+//! reader can keep the descriptor and write the file after it gave the row back, so a row's file must never
+//! go to a second user. Nothing can be resized, and nothing has a name.
 
 use super::attach::Segment;
 use super::error::OpenError;
@@ -24,12 +24,12 @@ use std::sync::Arc;
 /// The most rows an isolated ring can have: all their descriptors go to the producer in one message.
 pub const MAX_SEATS: u32 = 250;
 
-/// One stream and its rows, as whoever hands them out keeps them.
+/// One stream and its rows, as the broker keeps them.
 #[derive(Debug)]
 pub struct Isolated {
     stream: Arc<OwnedFd>,
     seats: Arc<[Option<OwnedFd>]>,
-    /// What a look from outside needs: read-only for the stream, the rows writable.
+    /// What the broker needs to inspect the ring: the stream read-only, the rows writable.
     memory: Memory,
 }
 
@@ -45,7 +45,8 @@ impl Isolated {
     /// Makes the files. `fill` may write the stream, once, before any other process has it.
     pub fn create(description: &Description, fill: impl FnOnce(&Memory)) -> io::Result<Self> {
         let geometry = description.geometry;
-        // Only its own user may open the stream again; a row's file, whoever was given it.
+        // Only its own user may open the stream again. A row's file may be opened again by each process
+        // that was given it.
         let stream = sealed_file("slipring-stream", geometry.stream_bytes(), 0o600)?;
         let (mut seats, mut regions) = (Vec::new(), Vec::new());
         for _ in 0..geometry.rows {
@@ -72,17 +73,17 @@ impl Isolated {
         })
     }
 
-    /// A look at the ring, and the rows.
+    /// The ring, attached for inspection, and the rows.
     pub fn memory(&self) -> &Memory {
         &self.memory
     }
 
-    /// Returns `true` if only the one who has it mapped can ever write the stream.
+    /// Returns `true` if only the process that has the stream mapped can ever write it.
     pub fn is_sealed(&self) -> bool {
         fcntl_get_seals(&self.stream).is_ok_and(|seals| seals.contains(SealFlags::FUTURE_WRITE))
     }
 
-    /// Returns `true` if somebody alive holds a role.
+    /// Returns `true` if a live process holds a role.
     pub fn is_held(&self, role: Role) -> io::Result<bool> {
         let locks = Locks::Apart {
             stream: self.stream.clone(),
@@ -127,7 +128,7 @@ pub fn join(files: Vec<OwnedFd>, row: u32, connection: OwnedFd) -> Result<Segmen
     }
     let segment = Segment::attach_seat(&stream, seat, row, path, connection)?;
     if !segment.description().geometry.evicts() {
-        // Then messages would be read in place, out of the hands of somebody who is not trusted.
+        // Otherwise messages would be read in place, from memory that an untrusted process can write.
         return Err(OpenError::Untrusted {
             path: path.to_owned(),
             why: "its readers would not copy what they read",

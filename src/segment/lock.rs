@@ -1,4 +1,4 @@
-//! Ownership: one lock byte per role, freed by the kernel however its owner dies.
+//! Ownership: one lock byte per role, which the kernel frees at every kind of death.
 //!
 //! Layer 2, unsafe by need (the locks are not in rustix). A lock is taken on an open file
 //! description of its own, that description is mapped without access and without inheritance, and
@@ -21,13 +21,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub enum Role {
     /// The one writer.
     Producer,
-    /// Whoever removes the ring.
+    /// The process that removes the ring.
     Cleaner,
     /// One end of what has two.
     End(u32),
     /// The owner of a row.
     Row(u32),
-    /// Whoever uses the durable cursor whose name has this hash.
+    /// The user of the durable cursor whose name has this hash.
     Cursor(u64),
 }
 
@@ -48,7 +48,8 @@ impl Role {
 pub enum Locks {
     /// Of a file, which holds nothing else.
     File(Arc<OwnedFd>),
-    /// Of several files: one for the producer, one for each row; absent where we have no part in it.
+    /// Of several files: one for the producer, one for each row; absent where this attachment has no
+    /// access.
     Apart {
         /// The stream itself, on which its producer holds the lock.
         stream: Arc<OwnedFd>,
@@ -80,7 +81,7 @@ impl Locks {
         Self::Local(Arc::default())
     }
 
-    /// Takes a role; `None` if somebody alive holds it.
+    /// Takes a role; `None` if a live process holds it.
     pub fn acquire(&self, role: Role) -> io::Result<Option<Held>> {
         let byte = role.byte();
         match self {
@@ -99,15 +100,15 @@ impl Locks {
         }
     }
 
-    /// Takes a role for whoever has the descriptor that is returned, or a copy of it, in whichever
-    /// process; `None` if somebody has the role.
+    /// Takes a role for every process that has the returned descriptor or a copy of it; `None` if the role
+    /// is held.
     pub fn acquire_as_descriptor(&self, role: Role) -> io::Result<Option<OwnedFd>> {
         let own = reopen(self.file(role)?, OFlags::RDWR)?;
         let taken = lock_byte(&own, libc::F_OFD_SETLK, role.byte())?;
         Ok(taken.then_some(own))
     }
 
-    /// Returns `true` if somebody alive, this process included, holds a role.
+    /// Returns `true` if a live process, this one included, holds a role.
     pub fn is_held(&self, role: Role) -> io::Result<bool> {
         match self {
             Self::Local(set) => {
@@ -120,7 +121,7 @@ impl Locks {
         }
     }
 
-    /// Returns `true` if any byte is locked, whatever it stands for, but for the cleaner's.
+    /// Returns `true` if any byte except the cleaner's is locked.
     pub fn is_used(&self) -> io::Result<bool> {
         let cleaner = Role::Cleaner.byte();
         match self {
@@ -156,7 +157,7 @@ impl Locks {
 impl Drop for Held {
     fn drop(&mut self) {
         match &self.0 {
-            // A forked child did not inherit the mapping; by now something else may lie there.
+            // A forked child did not inherit the mapping; another mapping may be there by now.
             Keep::Mapping(_, canary) if canary.forked() => {}
             // SAFETY: this page was mapped in `keep_by_mapping` and is unmapped only here.
             Keep::Mapping(page, _) => unsafe {
@@ -171,7 +172,7 @@ impl Drop for Held {
     }
 }
 
-/// A new open file description of the file behind a descriptor, whatever became of its name.
+/// A new open file description of the file behind a descriptor, even if its name is gone.
 pub fn reopen(file: &OwnedFd, flags: OFlags) -> io::Result<OwnedFd> {
     let path = format!("/proc/self/fd/{}", file.as_raw_fd());
     let flags = flags | OFlags::CLOEXEC | OFlags::NONBLOCK;
@@ -196,7 +197,7 @@ fn lock_bytes(file: &OwnedFd, command: i32, start: u64, len: u64) -> io::Result<
     // SAFETY: the descriptor is open and `lock` is a valid, initialised `flock` for the call.
     let result = unsafe { libc::fcntl(file.as_raw_fd(), command, &raw mut lock) };
     if result == 0 {
-        // A read lock is nobody's: roles are held by write locks, and those need write access.
+        // A read lock holds no role: roles are held by write locks, and those need write access.
         return Ok(command == libc::F_OFD_SETLK || lock.l_type != libc::F_WRLCK as i16);
     }
     let error = io::Error::last_os_error();

@@ -48,8 +48,8 @@ pub fn anonymous(
     Ok(Segment::attach(files, Path::new(PATH), mapping)?)
 }
 
-/// Attaches to a ring whose descriptors came from elsewhere. They can be of anything: what is not memory, or
-/// could be cut short under the mapping, is refused, and so is what belongs to a user who is not trusted.
+/// Attaches to a ring by descriptors from another process. Refuses a descriptor that is not of memory, or
+/// whose file could be truncated while it is mapped, or belongs to a user who is not trusted.
 pub fn from_files(mut files: Files, mapping: MappingOptions) -> Result<Segment, OpenError> {
     let path = Path::new(PATH);
     check_file(&files.stream, "stream", true)?;
@@ -59,7 +59,7 @@ pub fn from_files(mut files: Files, mapping: MappingOptions) -> Result<Segment, 
     if let Some(lock) = &files.lock {
         check_file(lock, "lock", false)?;
     }
-    // Those of a ring with a name can be handed over as well.
+    // The descriptors of a ring with a name can be handed over as well.
     files.named = fstat(&files.stream).is_ok_and(|stat| stat.st_nlink > 0);
     Segment::attach(files, path, mapping)
 }
@@ -77,7 +77,7 @@ fn check_file(file: &OwnedFd, name: &str, mapped: bool) -> Result<(), OpenError>
     }
     let system = fstatfs(file).map_err(io)?.f_type;
     if ![libc::TMPFS_MAGIC, libc::HUGETLBFS_MAGIC].contains(&system) {
-        // Another file system may take as long as it likes to answer, or never do.
+        // Another file system may take any time to answer, or never answer.
         return untrusted("it is not a file in memory");
     }
     check_owner(stat.st_uid, &path)?;

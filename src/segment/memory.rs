@@ -45,7 +45,7 @@ pub struct Memory {
 pub enum Controls {
     /// This attachment may not use them.
     None,
-    /// All in one file that everybody attached may write.
+    /// All in one file that every attached process may write.
     Together(Arc<Region>),
     /// Each in a file of its own, of which this attachment has only one.
     Mine(u32, Arc<Region>),
@@ -121,7 +121,7 @@ impl Memory {
         };
         Some(Self {
             words,
-            // Clears the low three bits too: whatever position arrives, the word is aligned.
+            // Clears the low three bits too, so that the word is aligned for every position.
             word_mask: geometry.capacity - 8,
             wide: Wide::detect(),
             geometry,
@@ -195,7 +195,7 @@ impl Memory {
         }
     }
 
-    /// What the producer tells everybody.
+    /// What the producer tells all readers.
     #[inline(always)]
     pub fn producer(&self) -> &ProducerPage {
         // SAFETY: page 1 of a region that `new` found large and aligned enough and `self` keeps;
@@ -312,7 +312,7 @@ impl Memory {
     }
 }
 
-/// Makes page 0 of a file with rows what it was in the beginning.
+/// Resets page 0 of a file with rows to its initial content.
 pub fn identify(control: &ControlPage, ring_id: u128) {
     control
         .identity
@@ -336,7 +336,7 @@ pub struct Words<'m> {
 }
 
 impl<'m> Words<'m> {
-    /// The word at `position`, wherever in the ring that is.
+    /// The word at `position`, modulo the capacity.
     #[inline(always)]
     pub fn at(self, position: u64) -> &'m AtomicU64 {
         // SAFETY: masked to a multiple of eight below the capacity, which `Memory::new` found
@@ -428,8 +428,8 @@ impl<'m> Words<'m> {
         let mut at = positions.start & !(FLUSHED - 1);
         while at < positions.end & !(FLUSHED - 1) {
             #[cfg(target_arch = "x86_64")]
-            // SAFETY: a flush changes no value, the address is inside the data, and whoever asks has
-            // asked whether the processor knows the instruction.
+            // SAFETY: a flush changes no value, the address is inside the data, and the caller has asked
+            // whether the processor knows the instruction.
             unsafe {
                 core::arch::asm!("clflushopt [{0}]", in(reg) core::ptr::from_ref(self.at(at)),
                     options(nostack, preserves_flags));
@@ -441,8 +441,8 @@ impl<'m> Words<'m> {
     /// The `len` bytes at `position` as a slice; empty where they would wrap.
     ///
     /// # Safety
-    /// Nobody writes them for as long as the slice lives: they are behind the gate of a consumer
-    /// that holds it shut meanwhile.
+    /// No process writes them for as long as the slice lives: a consumer's row holds the gate before them
+    /// meanwhile.
     #[inline(always)]
     pub unsafe fn bytes(self, position: u64, len: usize) -> &'m [u8] {
         match self.range(position, len) {
@@ -475,7 +475,7 @@ const FLUSHED: u64 = 64;
 pub fn can_flush() -> bool {
     #[cfg(target_arch = "x86_64")]
     {
-        // Asking can take a virtual machine some microseconds.
+        // The query can take some microseconds in a virtual machine.
         static KNOWN: OnceLock<bool> = OnceLock::new();
         *KNOWN.get_or_init(|| {
             let leaves = core::arch::x86_64::__cpuid(0).eax;
@@ -499,7 +499,8 @@ pub fn prefetch_for_write(word: &AtomicU64) {
     let _ = word;
 }
 
-/// Writes a payload that ends within a word, out of line so that others need not make room for it.
+/// Writes a payload that ends within a word. Out of line, so that the inlined copies need no registers for
+/// it.
 ///
 /// # Safety
 /// As for [`copy_words`], with room for the whole of the last word at `to`.
@@ -518,7 +519,7 @@ unsafe fn copy_ragged(to: NonNull<u8>, payload: &[u8], wide: Wide, order: Order)
 fn last_word(payload: &[u8]) -> u64 {
     let rest = payload.len() % 8;
     if let Some(tail) = payload.last_chunk::<8>() {
-        // Reads the bytes before again rather than looping over the few behind.
+        // Reads some earlier bytes again, which is faster than a loop over the last few.
         return u64::from_le_bytes(*tail) >> (64 - 8 * rest);
     }
     payload

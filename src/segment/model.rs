@@ -66,7 +66,7 @@ impl Memory {
         }
     }
 
-    /// What the producer tells everybody.
+    /// What the producer tells all readers.
     pub fn producer(&self) -> &ProducerPage {
         &self.shared.producer
     }
@@ -102,7 +102,7 @@ impl Memory {
     }
 }
 
-/// A hint that means nothing to the model.
+/// A hint without effect in the model.
 pub fn prefetch_for_write(_word: &AtomicU64) {}
 
 /// The data as words, addressed by position in the endless stream.
@@ -112,7 +112,7 @@ pub struct Words<'m> {
 }
 
 impl<'m> Words<'m> {
-    /// The word at `position`, wherever in the ring that is.
+    /// The word at `position`, modulo the capacity.
     pub fn at(self, position: u64) -> &'m AtomicU64 {
         &self.words[(position / 8) as usize % self.words.len()]
     }
@@ -142,12 +142,12 @@ impl<'m> Words<'m> {
         }
     }
 
-    /// A hint that means nothing to the model.
+    /// A hint without effect in the model.
     pub fn prefetch_for_write(self, _position: u64) {}
 
-    /// A hint that means nothing to the model.
+    /// A hint without effect in the model.
     pub fn prefetch(self, _position: u64) {}
 
-    /// What no model of caches is needed for: it changes no value.
+    /// Without effect in the model: it changes no value.
     pub fn flush(self, _positions: core::ops::Range<u64>) {}
 }

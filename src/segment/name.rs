@@ -1,4 +1,4 @@
-//! What a ring may be called and where it is looked for.
+//! Names of rings and cursors, and the directory that holds them.
 //!
 //! Layer 2. Names become single path components, so the rules are strict and have no exceptions.
 
@@ -87,7 +87,7 @@ impl Location {
         }
     }
 
-    /// A ring inside this one, whose name is known to be one.
+    /// A ring inside this one, whose name is known to be valid.
     pub fn child(&self, name: &str) -> Self {
         Self {
             directory: self.path(),
@@ -97,7 +97,7 @@ impl Location {
         }
     }
 
-    /// Where the ring directory lies in.
+    /// The directory that holds the ring directory.
     pub fn directory(&self) -> &Path {
         &self.directory
     }
@@ -112,7 +112,7 @@ impl Location {
         self.private
     }
 
-    /// Returns `true` if it was given by its name alone, and so lies in the slipring directory.
+    /// Returns `true` if the ring was given by its name alone, and so lies in the slipring directory.
     pub fn is_named(&self) -> bool {
         self.named
     }
@@ -149,12 +149,12 @@ impl CursorName {
         Ok(Self(words))
     }
 
-    /// As it lies in a row.
+    /// The name as it is stored in a row.
     pub fn words(self) -> [u64; NAME_WORDS] {
         self.0
     }
 
-    /// From the words of a row; `None` if they spell no name.
+    /// The name in the words of a row; `None` if they are not a valid name.
     pub fn from_words(words: [u64; NAME_WORDS]) -> Option<Self> {
         let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
         let len = bytes.iter().position(|b| *b == 0).unwrap_or(bytes.len());
@@ -162,7 +162,7 @@ impl CursorName {
         (name.0 == words).then_some(name)
     }
 
-    /// The role of whoever uses the cursor. Two names share one with a chance of one in 2^61.
+    /// The lock role of the cursor's user. Two names share a role with a probability of 2^-61.
     pub fn role(self) -> Role {
         let bytes: Vec<u8> = self.0.iter().flat_map(|word| word.to_le_bytes()).collect();
         Role::Cursor(fnv1a(&bytes))

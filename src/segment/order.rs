@@ -1,15 +1,15 @@
-//! What callers say and ask about copies: in which order large ones are stored, and which are short.
+//! The direction in which large copies are stored, and which copies count as short.
 //!
-//! Layer 2. A matter of caches and of calls alone: readers are promised nothing about a payload before its
-//! commit word.
+//! Layer 2. Both affect speed only: readers are promised nothing about a payload before its commit word.
 
 /// In which order a copy of more than a few lines is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
-    /// Upwards, on into what is copied next: the processor asks for the lines ahead of a stream of stores.
+    /// Upwards, so that copies continue each other: the processor prefetches lines ahead of a stream of
+    /// stores.
     Up,
-    /// Downwards. The line that readers poll is taken from them last, when all that it waits for is there, and
-    /// no line is asked for that is not needed yet.
+    /// Downwards. The line that readers poll is taken from their caches last, when the rest of the message
+    /// is complete, and no line is fetched too early.
     Down,
 }
 

@@ -1,7 +1,7 @@
-//! A range of bytes that stays where it is: a mapping, a heap block, or somebody else's segment.
+//! A range of bytes that stays where it is: a mapping, a heap block, or another library's segment.
 //!
-//! Layer 2, unsafe by need. A [`Region`] owns what keeps its bytes alive and hands out nothing but
-//! its base and length; who may touch what is decided in `memory`.
+//! Layer 2, unsafe by need. A [`Region`] owns what keeps its bytes alive and hands out only its base and
+//! length; `memory` decides which accesses are allowed.
 #![allow(unsafe_code, reason = "owns raw memory")]
 
 use super::fork::Canary;
@@ -18,7 +18,7 @@ pub struct Region {
     base: NonNull<u8>,
     len: usize,
     writable: bool,
-    /// Whether bytes that are written here may be lent out before anything reads them.
+    /// Whether bytes written here may be lent out before any process reads them.
     lends: bool,
     canary: Canary,
     /// Left before the mapping goes.
@@ -104,8 +104,8 @@ impl Region {
     /// Memory that `keep` owns.
     ///
     /// # Safety
-    /// `base..base + len` is mapped readable and writable, page aligned, until `keep` is dropped,
-    /// and nobody makes plain references to it.
+    /// `base..base + len` is mapped readable and writable, page aligned, until `keep` is dropped, and no
+    /// code makes plain references to it.
     #[cfg_attr(
         not(feature = "shared_memory"),
         allow(dead_code, reason = "adopted segments only")
@@ -143,7 +143,7 @@ impl Region {
         self.guarded.as_ref().is_some_and(Guarded::poisoned)
     }
 
-    /// Returns `true` if bytes that are written here may be lent out before anything reads them: other
+    /// Returns `true` if bytes written here may be lent out before any process reads them: other
     /// attachments of this process see them at another address, and no other user may write them.
     pub fn lends(&self) -> bool {
         self.lends
@@ -192,7 +192,7 @@ impl Drop for Region {
     fn drop(&mut self) {
         self.guarded = None;
         match &mut self.keep {
-            // A forked child did not inherit the mapping; by now something else may lie there.
+            // A forked child did not inherit the mapping; another mapping may be there by now.
             Keep::Mapped(_) if self.canary.forked() => {}
             // SAFETY: dropped here and nowhere else, and not used again.
             Keep::Mapped(map) => unsafe { ManuallyDrop::drop(map) },

@@ -1,4 +1,4 @@
-//! Removal: out of sight in one step, then deleted.
+//! Removal: renamed to a hidden name in one step, then deleted.
 //!
 //! Layer 2. Unless it is forced, it asks the lock bytes whether a process is attached, and keeps the
 //! cleaner's lock meanwhile.
@@ -19,13 +19,13 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Removes a ring's name and files. Whoever is attached keeps its mapping.
+/// Removes a ring's name and files. Attached processes keep their mappings.
 pub fn remove(location: &Location, force: bool) -> Result<(), RemoveError> {
     let path = location.path();
     let parent = open_parent(location)?;
     let directory = open_directory(&parent, location.name())
         .map_err(|e| OpenError::io("open", &path, e.into()))?;
-    // Deleting stops at a file that is no part of a ring. Better it never begins.
+    // Deleting would stop at a file that is no part of a ring, so it is refused before it begins.
     let Contents { rings, others } = contents(&directory).map_err(|e| failed("list", &path, e))?;
     if others {
         return Err(OpenError::Untrusted {
@@ -113,8 +113,8 @@ fn claim(location: &Location) -> Result<Option<Held>, RemoveError> {
     }
 }
 
-/// As [`claim`], of what cannot be opened any more. Its lock bytes still say whether it is in use,
-/// whatever they stand for; without them no process can have come since.
+/// As [`claim`], of what cannot be opened any more. Its lock bytes still say whether it is in use. Without
+/// a lock file no process can have attached since.
 fn claim_damaged(location: &Location, error: OpenError) -> Result<Option<Held>, RemoveError> {
     let path = location.path();
     let Some(lock) = open_lock(location, error)? else {
@@ -144,7 +144,7 @@ fn claim_damaged(location: &Location, error: OpenError) -> Result<Option<Held>, 
     })
 }
 
-/// How many sides of a link or a named pipe are held. One may wait for the other, and hold nothing else.
+/// How many sides of a link or a named pipe are held. A side that waits for the other holds nothing else.
 fn held_ends(locks: &Locks) -> std::io::Result<u32> {
     let ends = [locks.is_held(Role::End(0))?, locks.is_held(Role::End(1))?];
     Ok(ends.into_iter().map(u32::from).sum())
@@ -206,8 +206,8 @@ fn claim_unused(segment: &Segment) -> Result<Held, RemoveError> {
     }
 }
 
-/// Deletes a directory with everything of a ring in it. What another process deletes meanwhile is gone,
-/// too.
+/// Deletes a directory with everything of a ring in it. It is no error if another process deletes files
+/// meanwhile.
 pub(super) fn delete(parent: &OwnedFd, hidden: &str) -> Result<(), Errno> {
     let gone = |result| match result {
         Err(Errno::NOENT) => Ok(()),

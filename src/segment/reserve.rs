@@ -1,4 +1,4 @@
-//! Room for files: reserved whole when a file is made, so that nothing that is written later can fail.
+//! Room for files: reserved in full when a file is made, so that no later write can fail.
 //!
 //! Layer 2, unsafe by need (the limit is asked for in a way that may fail). The one place where a file of
 //! the library grows.

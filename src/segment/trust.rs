@@ -1,8 +1,8 @@
-//! Whose files are used: those of this user and of root, and of users that were named.
+//! Trusted owners: files of this user, of root, and of users that were named are used.
 //!
-//! Layer 2. The owner of a ring can cut its files, and write a stream that readers have mapped, whatever
-//! the modes say. So opening compares owners, and what is opened of another user is copied before it
-//! is looked at.
+//! Layer 2. The owner of a ring can cut its files, and write a stream that readers have mapped, even
+//! against the modes. So opening compares owners, and messages of another user's ring are copied before
+//! they are used.
 
 use super::error::OpenError;
 use std::collections::BTreeSet;
@@ -13,7 +13,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 /// them.
 pub const TRUST_VARIABLE: &str = "SLIPRING_TRUST";
 
-/// Has this process open rings that belong to another user, from now on and whatever their form.
+/// Lets this process open objects of any form that belong to another user, from now on.
 ///
 /// Rings of this process's own user and of root are always opened. The environment variable
 /// `SLIPRING_TRUST`, a list of user ids with commas between them, does the same for a process that cannot
@@ -22,8 +22,9 @@ pub const TRUST_VARIABLE: &str = "SLIPRING_TRUST";
 ///
 /// # Guarantees
 /// Messages of rings that belong to another user are copied to private memory before they are handed out,
-/// so that nothing changes while it is looked at. The owner can still cut a file short, which is a signal
-/// that ends the process unless [`guard_against_truncation`](crate::guard_against_truncation) was called.
+/// so that they do not change while the program reads them. The owner can still truncate a file, which
+/// raises a signal that ends the process unless
+/// [`guard_against_truncation`](crate::guard_against_truncation) was called.
 ///
 /// ```
 /// slipring::trust_owner(1000);
@@ -53,7 +54,7 @@ pub fn is_foreign(owner: u32) -> bool {
     owner != 0 && owner != rustix::process::geteuid().as_raw()
 }
 
-/// That the files of this owner are used.
+/// Checks that the files of this owner may be used.
 pub fn check_owner(owner: u32, path: &Path) -> Result<(), OpenError> {
     let trusted = || {
         let named = named().lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,8 +1,8 @@
 //! The model half of the facade: loom's atomics, and a futex made of its lock and condition.
 //!
 //! Layer 0. Rule: the model may never be stronger than the product, apart from the one lock inside
-//! `FutexWord`, which adds visibility the kernel does not promise. No edge is therefore proved by
-//! a model that parks; parking models only show that nobody sleeps forever.
+//! `FutexWord`, which adds visibility the kernel does not promise. No edge is therefore proved by a model
+//! that parks; parking models only show that no thread sleeps forever.
 use core::time::Duration;
 use std::cell::RefCell;
 
@@ -50,7 +50,7 @@ pub fn tagged_fence(tag: &str, order: Ordering) {
     }
 }
 
-/// Never: the model has no fence that one thread executes for another, so nobody can ask for it here.
+/// Always fails: the model has no fence that one thread executes for another, so no caller can rely on one.
 ///
 /// # Errors
 /// Always.
@@ -58,13 +58,13 @@ pub fn accept_fences() -> std::io::Result<()> {
     Err(std::io::ErrorKind::Unsupported.into())
 }
 
-/// A fence of the caller alone. Nobody relies on more, as nobody accepts fences.
+/// A fence of the caller alone. No caller relies on more, because `accept_fences` always fails.
 pub fn fence_everywhere() -> bool {
     fence(Ordering::SeqCst);
     true
 }
 
-/// Reached by nobody.
+/// Never called in the model.
 pub fn fence_by_others() {}
 
 /// Lets another modelled thread run: every retry loop must call it.
@@ -109,7 +109,7 @@ impl FutexWord {
         }
     }
 
-    /// Wakes every sleeper. How many there were is not modelled; that there was one is assumed.
+    /// Wakes every sleeper. The number of sleepers is not modelled: it is assumed to be one.
     pub fn wake_all(&self) -> usize {
         let _gate = self.gate.lock().unwrap();
         self.bell.notify_all();

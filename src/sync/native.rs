@@ -24,25 +24,25 @@ pub fn tagged_fence(_tag: &str, order: Ordering) {
 /// Lets [`fence_everywhere`], called by any process, reach the threads of this one.
 ///
 /// # Errors
-/// What the kernel, or a sandbox, says: `ENOSYS`, `EPERM`, `EINVAL`.
+/// The error of the kernel or of a sandbox: `ENOSYS`, `EPERM`, `EINVAL`.
 pub fn accept_fences() -> io::Result<()> {
     Ok(membarrier(MembarrierCommand::RegisterGlobalExpedited)?)
 }
 
-/// A full fence here and in every running thread of every process that accepts fences, somewhere between
-/// call and return; whether the kernel did it.
+/// Executes a full fence here and in every running thread of every process that accepts fences, at some
+/// moment between call and return. Returns `true` if the kernel did it.
 pub fn fence_everywhere() -> bool {
     membarrier(MembarrierCommand::GlobalExpedited).is_ok()
 }
 
-/// Where a [`fence_everywhere`] has to be able to come in between; costs nothing. Only after
-/// [`accept_fences`].
+/// A compiler fence, where a [`fence_everywhere`] of another process takes effect. Costs nothing. Valid
+/// only after [`accept_fences`].
 #[inline(always)]
 pub fn fence_by_others() {
     core::sync::atomic::compiler_fence(Ordering::SeqCst);
 }
 
-/// One turn of a polite spin loop.
+/// A pause in a spin loop.
 #[inline(always)]
 pub fn spin_hint() {
     core::hint::spin_loop();
@@ -75,8 +75,8 @@ impl FutexWord {
 
     /// Sleeps while the word holds `expected`, at most for `limit`.
     ///
-    /// Returns for any reason at all (a wake, the limit, a signal, none): the caller re-checks its
-    /// condition. An error of the kernel, such as a page that is gone, is a return too.
+    /// May return at any time (a wake, the limit, a signal, spuriously), so the caller re-checks its
+    /// condition. It also returns after an error of the kernel, such as a page that is gone.
     pub fn wait(&self, expected: u32, limit: Duration) {
         use rustix::thread::futex;
         let limit = futex::Timespec {
@@ -86,7 +86,7 @@ impl FutexWord {
         let _ = futex::wait(&self.0, futex::Flags::empty(), expected, Some(&limit));
     }
 
-    /// Wakes every sleeper; how many there were.
+    /// Wakes every sleeper. Returns how many there were.
     pub fn wake_all(&self) -> usize {
         use rustix::thread::futex;
         futex::wake(&self.0, futex::Flags::empty(), i32::MAX as u32).unwrap_or(0)

@@ -1,7 +1,8 @@
 //! Joining a ring: taking a row, and finding a start that the producer cannot overwrite any more.
 //!
 //! Layer 3, no unsafe code. A consumer takes its row, fences, and only then asks how far the producer may
-//! write without having seen it (edge `gate`). What it then still gives up is gone, or may be gone at any moment.
+//! write without having seen it (edge `gate`). Messages that it gives up after that are gone, or may be
+//! overwritten at any moment.
 
 use super::{epoch, Consumer, Joining};
 use crate::layout::lines::{Row, RowState, NAME_WORDS};
@@ -22,7 +23,7 @@ impl Consumer {
     }
 
     /// As [`attach`](Self::attach). `abandoned` says, if it can, that no process holds the producer's lock:
-    /// what lies in the ring then stays there, however far the last producer had looked.
+    /// then nothing in the ring is overwritten, even before the limit that the last producer published.
     ///
     /// # Errors
     /// As [`attach`](Self::attach).
@@ -43,7 +44,7 @@ impl Consumer {
             row: joining.row,
             generation: 0,
             cursor: Cursor::new(candidate),
-            // So that failing below leaves no cursor behind where there was none.
+            // So that a failure below leaves no new cursor behind.
             named: joining.resumes,
             missed: 0,
         };
@@ -51,7 +52,7 @@ impl Consumer {
         match consumer.settle(start, joining.resumes, abandoned) {
             Ok(()) => {
                 consumer.named = joining.name[0] != 0;
-                // An old cursor stands until something more was acknowledged.
+                // An existing cursor stays until another message is acknowledged.
                 if !joining.resumes {
                     consumer.sign(&joining);
                 }
@@ -67,9 +68,10 @@ impl Consumer {
         }
     }
 
-    /// Takes over the row of the last producer's own consumer, at `at`, where that one stood. Call as the next
-    /// producer, before it makes room for anything, with the row's lock held: nothing behind that place can
-    /// have been overwritten, whatever limit is published, and the producer's first look sees the row.
+    /// Takes over the row of the last producer's own consumer, at `at`, where that one stood. Call as the
+    /// next producer, before it makes room for anything, with the row's lock held: nothing behind that
+    /// place can have been overwritten, even if the published limit is higher, and the producer's first
+    /// look sees the row.
     pub fn inherit(memory: Memory, row: u32, at: Boundary) -> Self {
         let mut consumer = Self {
             memory,
@@ -84,7 +86,7 @@ impl Consumer {
         consumer
     }
 
-    /// Fills in the row but for what [`settle`](Self::settle) does.
+    /// Fills in the row, except for what [`settle`](Self::settle) writes.
     fn introduce(&self, joining: &Joining) {
         let Some(row) = self.own_row() else { return };
         if !joining.resumes {
@@ -95,8 +97,8 @@ impl Consumer {
         row.may_park.store(u32::from(joining.may_park), Relaxed);
     }
 
-    /// Turns the row into a durable cursor, now that it is known where it stands. The name comes last, and
-    /// all at once: a process that dies here leaves a cursor or none.
+    /// Turns the row into a durable cursor, now that its position is known. The name is stored last and
+    /// becomes valid by one store, so a process that dies here leaves a complete cursor or none.
     fn sign(&self, joining: &Joining) {
         let Some(row) = self.own_row() else { return };
         row.sequence.store(self.sequence(), Relaxed);
@@ -143,8 +145,8 @@ impl Consumer {
         }
     }
 
-    /// The first message at or behind `floor`, from here on: by walking, which finds it to the byte, or, if
-    /// that was overtaken, by the index.
+    /// The first message at or behind `floor`, from here on. It is found exactly by walking, or, if the
+    /// walk was overtaken, to the block by the index.
     fn first_from(&self, floor: u64, start: Start, or_oldest: bool) -> Result<Boundary, Nowhere> {
         let here = Boundary {
             position: self.position(),
@@ -161,8 +163,8 @@ impl Consumer {
         }
     }
 
-    /// After an eviction: takes the row anew and goes on with the first message that is still
-    /// there. How many are not.
+    /// After an eviction: takes the row anew and goes on with the first message that is still there.
+    /// Returns how many messages are gone.
     ///
     /// # Errors
     /// [`Nowhere`]; the consumer stays evicted then, and may try again.
@@ -184,7 +186,7 @@ impl Consumer {
     }
 }
 
-/// Makes a row that nobody holds as good as new, whatever its last owner wrote there: free, or with a
+/// Resets a row without an owner, whose last owner may have written anything there: to free, or to a
 /// durable cursor at a sequence. The generation is one that no producer has seen.
 pub fn renew(row: &Row, generation: u64, cursor: Option<([u64; NAME_WORDS], u64, u64)>) {
     let (name, sequence, epoch) = cursor.unwrap_or_default();
@@ -199,14 +201,15 @@ pub fn renew(row: &Row, generation: u64, cursor: Option<([u64; NAME_WORDS], u64,
     row.epoch.store(epoch, Relaxed);
     row.pid.store(0, Relaxed);
     write_name(row, name);
-    // No one reads at the position of the dead any more, so it does not matter which one is seen with it.
+    // No reader uses the position of the dead owner any more, so it does not matter which position is seen
+    // with the new state.
     row.generation.store(generation, Relaxed);
     row.state.store(state as u32, Relaxed);
 }
 
-/// Where the owner of a durable cursor goes on: at the message that was not acknowledged, or at the oldest
-/// that is still there. The index leads to the first frames of blocks only, so where it falls short, the
-/// position in the row is followed if the stream agrees that a frame begins there. The two words of a row
+/// Where the owner of a durable cursor goes on: at the first message that was not acknowledged, or at the
+/// oldest that is still there. The index leads only to the first frames of blocks. If it does not find the
+/// message, the position in the row is used, provided that a frame begins there. The two words of a row
 /// cannot change together: the position may be behind the sequence.
 fn resume(memory: &Memory, row: &Row) -> Result<Boundary, Nowhere> {
     let wanted = row.sequence.load(Relaxed);
@@ -226,7 +229,7 @@ fn resume(memory: &Memory, row: &Row) -> Result<Boundary, Nowhere> {
     }
 }
 
-/// The place where `start` is, or the oldest message if it is gone and that will do.
+/// The place of `start`, or of the oldest message if `start` is gone and the caller allows that.
 fn seek(memory: &Memory, start: Start, or_oldest: bool, floor: u64) -> Result<Boundary, Nowhere> {
     match place(memory, start, floor) {
         Err(Nowhere::Gone { .. }) if or_oldest => place(memory, Start::Oldest, floor),
@@ -242,7 +245,7 @@ mod tests {
 
     const CAPACITY: u64 = 4096;
 
-    /// A full ring, and where each message begins that nothing was written over.
+    /// A full ring, and where each message begins that was not overwritten.
     fn full() -> (Memory, Producer, Vec<Boundary>) {
         let memory = Memory::local(Geometry::new(CAPACITY, 8, 1, 0, false).unwrap());
         let mut producer = Producer::attach(memory.clone(), 1).unwrap();
@@ -279,7 +282,7 @@ mod tests {
         for (before, at) in hidden.iter().zip(&hidden[1..]) {
             let resumed = |position| resume(&memory, row_at(&memory, position, at.sequence));
             assert_eq!(resumed(at.position), Ok(*at));
-            // Its owner died between the two words: one behind, and several.
+            // The owner died between the two stores: one message behind, and several.
             assert_eq!(resumed(before.position), Ok(*at));
             assert_eq!(resumed(hidden[0].position), Ok(*at));
             // No place where a frame begins.
@@ -311,7 +314,7 @@ mod tests {
             begins.push(Boundary { position, sequence });
             let limit = memory.producer().limit.position.load(Relaxed);
             let oldest = place(&memory, Start::Oldest, 0).unwrap();
-            // It may write over some of what is there, and has not begun to.
+            // It may overwrite some of the messages, and has not begun to.
             if sequence > 2000 && oldest.position + 100 < limit - CAPACITY {
                 break (limit, oldest);
             }

@@ -1,7 +1,7 @@
 //! Making room: everything a producer does rarely.
 //!
 //! Layer 3, no unsafe code. Looks at the rows, announces what will be overwritten, keeps the index, ends
-//! laps; and finds out how far the short way then goes.
+//! laps, and computes how far the fast path then reaches.
 
 use super::{disarm, Batch, Entered, Producer, Refused};
 use crate::layout::frame::{CommitWord, WORD};
@@ -10,10 +10,11 @@ use crate::segment::Order;
 use crate::sync::{edge_fence, ord, Ordering::Relaxed};
 
 impl Producer {
-    /// Makes sure that a message of `len` bytes can be written where the batch ends; where that then ends.
+    /// Makes sure that a message of `len` bytes can be written where the batch ends. Returns where the
+    /// batch then ends.
     ///
-    /// In line, like all that it needs: whoever calls this is out of line already, and a batch that has no
-    /// address stays in registers.
+    /// Inlined, like all that it calls: its callers are out of line already, and a batch without an address
+    /// stays in registers.
     #[inline(always)]
     pub(super) fn make_room(&mut self, batch: &mut Batch, len: usize) -> Result<u64, Refused> {
         let geometry = *self.memory.geometry();
@@ -30,7 +31,7 @@ impl Producer {
         let wraps = batch.next.position + frame + WORD > lap_end;
         let start = if wraps { lap_end } else { batch.next.position };
         let need = start + frame + WORD;
-        // Keeps the newest index entry intact, whatever happens to this process.
+        // Keeps the newest index entry intact even if this process dies.
         if !batch.empty && need - batch.first.position > geometry.capacity / 2 {
             return Err(Refused::BatchFull);
         }
@@ -90,8 +91,8 @@ impl Producer {
         }
     }
 
-    /// How far the short way goes from a position: no further than the block, so that whatever begins behind
-    /// it makes room first, and the next block gets its entry.
+    /// How far the fast path reaches from a position: no further than the block, so that a frame behind it
+    /// makes room first, and the next block gets its entry.
     #[inline(always)]
     pub(super) fn soft_limit_at(&self, position: u64) -> u64 {
         let geometry = self.memory.geometry();
@@ -111,8 +112,8 @@ impl Producer {
         }
     }
 
-    /// Forgets the blocks that were entered by a batch which was never committed: their entries lie ahead of
-    /// the stream, as nothing that goes the short way leaves its block.
+    /// Forgets the blocks that were entered by a batch which was never committed. Their entries lie ahead
+    /// of the stream, because a frame of the fast path never leaves its block.
     #[inline(always)]
     fn forget_what_was_given_up(&mut self) {
         while let Some(entered) = self.pending.back() {
@@ -133,7 +134,7 @@ impl Producer {
         disarm(words, lap_end, at.sequence);
         batch.next.position = lap_end;
         if batch.empty {
-            // Not a part of the batch: whoever gives that up has still left the lap.
+            // Not a part of the batch: the lap has ended even if the batch is given up.
             words
                 .at(at.position)
                 .store(word, ord!(publish pad: Release));
@@ -211,7 +212,7 @@ mod tests {
         }
     }
 
-    /// What lies where nothing was committed makes no difference, nor that a batch entered blocks there.
+    /// Bytes where nothing was committed make no difference, nor does a batch that entered blocks there.
     #[test]
     fn a_batch_that_is_given_up_has_never_been() {
         for given_up in 0..30 {
@@ -231,7 +232,7 @@ mod tests {
             }
             for len in lengths().skip(50).take(50) {
                 let left = producers.each_mut().map(|producer| {
-                    // The next one is a batch, too, and goes the short way before it goes the long one.
+                    // The next one is a batch too, and takes the fast path before the slow one.
                     let mut batch = producer.batch();
                     producer.try_stage(&mut batch, &[]).unwrap();
                     producer.try_stage(&mut batch, &vec![8; len]).unwrap();
@@ -251,7 +252,7 @@ mod tests {
         }
     }
 
-    /// Whoever attaches behind a large batch does not walk over all of it.
+    /// A reader that attaches behind a large batch does not walk over all of it.
     #[test]
     fn the_blocks_of_a_batch_are_known_once_it_is_committed() {
         let geometry = Geometry::new(1 << 16, 8, 1, 0, false).unwrap();

@@ -1,7 +1,7 @@
-//! What is in a lane at some moment: what waits, what is held, and by whom.
+//! The contents of a lane at some moment: messages that wait, and messages that takers hold.
 //!
 //! Layer 3, no unsafe code. Takers go on meanwhile, so a count is one that was true of each message at some
-//! time during the call. That a lane is empty is certain only for who holds the lock of its producer.
+//! time during the call. Only the holder of the producer's lock can be certain that a lane is empty.
 
 use super::{oldest, Board, TakeWord, LAP_BITS};
 use crate::ring::index::{place, Nowhere};
@@ -23,7 +23,7 @@ fn undone(memory: &Memory, mut show: impl FnMut(Option<u32>)) -> Result<bool, Co
     };
     let published = latest.sequence.wrapping_sub(oldest.sequence);
     for offset in 0..published.min(u64::from(board.depth)) {
-        // Nothing older than the depth can be anything but done.
+        // Messages older than the depth are done.
         let sequence = latest.sequence.wrapping_sub(offset + 1);
         if let Some((word, lap)) = board.word(sequence) {
             let word = TakeWord(word.load(Relaxed));
@@ -42,7 +42,7 @@ pub fn census(memory: &Memory) -> (u64, u64) {
         Some(_) => held += 1,
         None => waiting += 1,
     });
-    // What cannot be counted is reported by those who receive.
+    // Damage is not counted here; receivers report it.
     let _ = counted;
     (waiting, held)
 }

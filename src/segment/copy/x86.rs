@@ -1,9 +1,9 @@
 //! The moves of x86-64.
 //!
-//! Layer 2, unsafe by need. Two moves that overlap cover every length between one and two of their
-//! widths without a loop. Chosen by timings of such copies on an AMD EPYC of family 25 model 1 (AVX2, no AVX-512)
-//! on 2026-11-25; `cargo bench --bench copies` makes such tables. What is of AVX-512 alone is of an earlier
-//! processor and was not measured again.
+//! Layer 2, unsafe by need. Two moves that overlap cover every length between one and two of their widths
+//! without a loop. Chosen by timings of such copies on an AMD EPYC of family 25 model 1 (AVX2, no AVX-512)
+//! on 2026-11-25; `cargo bench --bench copies` makes such tables. The choices for AVX-512 come from an
+//! earlier processor and were not measured again.
 
 use super::{Order, Wide};
 use core::arch::asm;
@@ -65,7 +65,8 @@ pub unsafe fn copy(to: *mut u8, from: *const u8, n: usize, wide: Wide) {
     }
 }
 
-/// Loads words, puts them together in registers, and stores those; what is longer than two lines, as `copy`.
+/// Loads words, combines them in registers, and stores those. Copies of more than two lines go as in
+/// `copy`.
 #[inline(always)]
 pub unsafe fn copy_fresh(to: *mut u8, from: *const u8, n: usize, wide: Wide, order: Order) {
     // SAFETY: as in the callees, whose lengths are asked for.
@@ -154,7 +155,7 @@ unsafe fn fresh_up_to_32(to: *mut u8, from: *const u8, n: usize) {
     }
 }
 
-/// In line, or the short way of a publish would make room for a call.
+/// Inlined: otherwise the fast path of a publish would save registers for a call.
 #[inline(always)]
 unsafe fn fresh_by_32(to: *mut u8, from: *const u8, n: usize) {
     // SAFETY: as in `long`, with n > 32 and steps of 32.
