@@ -158,12 +158,13 @@ impl<const N: usize> Channel for Rtrb<N> {
                 continue;
             };
             let (first, second) = chunk.as_slices();
-            for item in first.iter().chain(second) {
-                if show(bytemuck::bytes_of(item)) {
-                    return Ok(());
-                }
-            }
+            let mut items = first.iter().chain(second);
+            // Nothing is behind the last message.
+            let last = items.any(|item| show(bytemuck::bytes_of(item)));
             chunk.commit_all();
+            if last {
+                return Ok(());
+            }
         }
     }
 }

@@ -19,6 +19,14 @@ impl Heard {
         File::create(&self.0).map(|_| ())
     }
 
+    /// At the receiver, before the next run: it has not heard the last message of that one.
+    pub fn forget(&self) -> io::Result<()> {
+        match std::fs::remove_file(&self.0) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
     /// At the sender: sends again until the receiver has said so.
     pub fn repeat(&self, mut send: impl FnMut() -> io::Result<()>) -> io::Result<()> {
         loop {

@@ -21,6 +21,12 @@ pub trait Channel {
         Ok(())
     }
 
+    /// Forgets what an earlier run left on its way; called at the second end before each run, while the first end
+    /// sends nothing.
+    fn renew(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
     /// Sends one message.
     fn send(&mut self, message: &[u8]) -> io::Result<()>;
 
@@ -61,14 +67,34 @@ pub trait Channel {
 /// One end of a channel, opened and not started. The loops are compiled for each channel by itself;
 /// nothing is looked up while they run.
 pub trait Opened {
+    /// What is left to do once the other end is open too; called at the first end only, before it is run for
+    /// the first time.
+    fn begin(&mut self, _end: End) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Called at the second end before each run, while the first end sends nothing.
+    fn renew(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Runs a load once; may be called again and again.
     fn run(&mut self, end: End, load: Load) -> io::Result<Measured>;
 }
 
 impl<C: Channel> Opened for C {
-    fn run(&mut self, end: End, load: Load) -> io::Result<Measured> {
-        if end == End::First {
-            self.start()?;
+    fn begin(&mut self, end: End) -> io::Result<()> {
+        match end {
+            End::First => self.start(),
+            End::Second => Ok(()),
         }
+    }
+
+    fn renew(&mut self) -> io::Result<()> {
+        Channel::renew(self)
+    }
+
+    fn run(&mut self, end: End, load: Load) -> io::Result<Measured> {
         workload::run(self, end, load)
     }
 }

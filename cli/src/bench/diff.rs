@@ -1,164 +1,165 @@
-//! `slipring bench diff`: what has become faster and slower between two results.
+//! `slipring bench diff`: what has become faster and slower, between two builds that take turns, or between
+//! two stored results.
 
-use super::workload::median;
-use crate::failure::{Failure, CHECK, FAILED, INCOMPATIBLE};
+use super::compare::{compare, Line, Verdict};
+use super::figures::{self, power, Taken};
+use super::{turns, Suite};
+use crate::failure::{Failure, CHECK, FAILED};
 use crate::text::{nanos, styled, BOLD, GREEN, RED};
 use crate::Outcome;
-use serde_json::Value;
-use std::collections::BTreeMap;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 #[derive(clap::Args)]
 #[command(after_help = "\
-Compares what both results have, state by state. Something is better or worse only where the samples of the
-two do not overlap.
+Compares what both sides have, state by state. A figure is better or worse if a rank test (Mann-Whitney) says
+so, corrected for the number of figures (Holm): a build compared with itself has a figure called better or
+worse in at most one of twenty comparisons. The interval is that of the ratio of the medians, for this figure
+alone, with a confidence of 95 %. Fewer than five samples on either side are too few.
+
+Two stored results were measured one after the other: what the machine did differently meanwhile counts as a
+difference of the builds. Measure with --against where that matters.
 
 EXAMPLES
-  slipring bench --json > before.json
-  slipring bench --json > after.json
-  slipring bench diff before.json after.json --tolerance 5")]
+  slipring bench diff --against ../before/target/release/slipring
+  slipring bench diff --against old/slipring --tolerance 5 -- --only ring,queue --sizes 64 --sample 60ms
+  slipring bench diff before.json after.json")]
 pub struct Arguments {
     /// A result of `slipring bench --json`, or a report.json of `slipring bench latency`
-    before: PathBuf,
+    #[arg(required_unless_present = "against")]
+    before: Option<PathBuf>,
     /// Another
-    after: PathBuf,
+    #[arg(required_unless_present = "against")]
+    after: Option<PathBuf>,
+    /// Measure this build of the command and this one in turns, instead of comparing stored results
+    #[arg(long, value_name = "BINARY", conflicts_with_all = ["before", "after"])]
+    against: Option<PathBuf>,
+    /// How many turns each of the two has
+    #[arg(long, value_name = "N", default_value_t = turns::ROUNDS, conflicts_with_all = ["before", "after"])]
+    rounds: usize,
+    /// The order of the turns is drawn from this
+    #[arg(long, value_name = "N", conflicts_with_all = ["before", "after"])]
+    seed: Option<u64>,
     /// End with status 6 if anything is worse by more than this many percent
     #[arg(long, value_name = "PERCENT")]
     tolerance: Option<f64>,
+    /// Options of `slipring bench` for both; `--only ring,batch,observer,queue` unless they say otherwise
+    #[arg(last = true, value_name = "OPTIONS", conflicts_with_all = ["before", "after"])]
+    options: Vec<String>,
 }
 
-/// What is compared: contender, workload, size, rate, state, and which figure.
-type Key = (String, String, u64, u64, String, String);
-
-pub fn run(arguments: &Arguments) -> Outcome {
-    let (before, after) = (read(&arguments.before)?, read(&arguments.after)?);
-    let mut out = io::stdout().lock();
-    if !before.keys().any(|key| after.contains_key(key)) {
+pub fn run(arguments: &Arguments, suite: &Suite) -> Outcome {
+    let [before, after] = match (&arguments.against, &arguments.before, &arguments.after) {
+        (Some(other), _, _) => in_turns(arguments, other, suite)?,
+        (None, Some(before), Some(after)) => {
+            let read = |path| {
+                let report = figures::read(path)?;
+                Ok::<_, Failure>(figures::samples(&report).unwrap_or_default())
+            };
+            eprintln!(
+                "slipring: the two were measured one after the other, so that differences of the machine count too: see --against"
+            );
+            [read(before)?, read(after)?]
+        }
+        _ => return Err(Failure::new(FAILED, "nothing to compare")),
+    };
+    let lines = compare(&before, &after);
+    if lines.is_empty() {
         let why = "the two results have nothing in common: the same contenders, sizes and states are needed";
         return Err(Failure::new(FAILED, why));
     }
-    let mut too_slow = 0;
+    print(&lines, &mut io::stdout().lock())?;
+    let Some(tolerance) = arguments.tolerance else {
+        return Ok(());
+    };
+    let too_slow =
+        |line: &&Line| line.verdict == Verdict::Worse && line.ratio() > 1.0 + tolerance / 100.0;
+    match lines.iter().filter(too_slow).count() {
+        0 => Ok(()),
+        n => Err(Failure::new(
+            CHECK,
+            format!("{n} figures are worse by more than {tolerance} %"),
+        )),
+    }
+}
+
+fn in_turns(
+    arguments: &Arguments,
+    other: &Path,
+    suite: &Suite,
+) -> Result<[Vec<Taken>; 2], Failure> {
+    let this = std::env::current_exe()?;
+    let mut words: Vec<String> = suite.verb.iter().map(|word| (*word).to_owned()).collect();
+    words.extend(["--json", "--rounds", "1"].map(str::to_owned));
+    let chosen = |option: &String| option == "--only" || option.starts_with("--only=");
+    if !arguments.options.iter().any(chosen) {
+        words.extend(["--only", "ring,batch,observer,queue"].map(str::to_owned));
+    }
+    words.extend(arguments.options.iter().cloned());
+    let (rounds, seed) = (arguments.rounds, super::seed(arguments.seed));
+    eprintln!("slipring: {rounds} turns each, seed {seed}");
+    turns::take(rounds, seed, |round, is_after| {
+        if io::stderr().is_terminal() {
+            eprint!("\rturn {} of {rounds}", round + 1);
+        }
+        turns::one(if is_after { &this } else { other }, &words)
+    })
+}
+
+fn print(lines: &[Line], out: &mut impl Write) -> io::Result<()> {
     let heading = format!(
-        "{:<10} {:<10} {:>7} {:>10} {:<6} {:<7} {:>10} {:>10} {:>7}",
-        "", "", "size", "rate", "cores", "figure", "before", "after", "ratio"
+        "{:<10} {:<12} {:>7} {:>3} {:>5} {:>8} {:<9} {:<6} {:>9} {:>9} {:>6} {:<14} {:>7}",
+        "",
+        "",
+        "size",
+        "x",
+        "in",
+        "rate",
+        "cores",
+        "figure",
+        "before",
+        "after",
+        "ratio",
+        "",
+        "samples"
     );
     writeln!(out, "{}", styled(BOLD, &heading))?;
-    for (key, old) in &before {
-        let Some(new) = after.get(key) else { continue };
-        let verdict = Verdict::of(old, new);
-        let tolerated = arguments.tolerance.unwrap_or(f64::INFINITY) / 100.0;
-        too_slow += u32::from(verdict.apart && verdict.ratio > 1.0 + tolerated);
-        let (contender, workload, size, rate, state, figure) = key;
-        let rate = if *rate == 0 {
-            "-".into()
-        } else {
-            rate.to_string()
+    for line in lines {
+        let what = &line.key.what;
+        let [before, after] = line.medians();
+        let (low, high) = line.interval();
+        let rate = match what.rate {
+            0 => "-".into(),
+            rate => rate.to_string(),
+        };
+        let figures = match line.verdict {
+            Verdict::TooFew => format!("{:>9} {:>9} {:>6} {:<14}", "-", "-", "-", ""),
+            _ => format!(
+                "{:>9} {:>9} {:>6.3} {:<14}",
+                nanos(before),
+                nanos(after),
+                line.ratio(),
+                format!("({low:.3}..{high:.3})")
+            ),
         };
         writeln!(
             out,
-            "{contender:<10} {workload:<10} {size:>7} {rate:>10} {state:<6} {figure:<7} {:>10} {:>10} {:>7.2} {}",
-            nanos(verdict.before),
-            nanos(verdict.after),
-            verdict.ratio,
-            verdict.words(),
+            "{:<10} {:<12} {:>7} {:>3} {:>5} {rate:>8} {:<9} {:<6} {figures} {:>7} {}",
+            what.contender,
+            what.workload,
+            what.size,
+            what.readers,
+            what.capacity.map_or("-".into(), power),
+            line.key.state,
+            line.key.figure,
+            format!("{}, {}", line.before.len(), line.after.len()),
+            match line.verdict {
+                Verdict::TooFew => "too few".into(),
+                Verdict::Level => "level".into(),
+                Verdict::Better => styled(GREEN, "better"),
+                Verdict::Worse => styled(RED, "worse"),
+            }
         )?;
     }
-    if too_slow > 0 {
-        let tolerance = arguments.tolerance.unwrap_or_default();
-        let why = format!("{too_slow} figures are worse by more than {tolerance} %");
-        return Err(Failure::new(CHECK, why));
-    }
     Ok(())
-}
-
-struct Verdict {
-    before: f64,
-    after: f64,
-    ratio: f64,
-    /// Whether the samples do not overlap.
-    apart: bool,
-}
-
-impl Verdict {
-    fn of(old: &[f64], new: &[f64]) -> Self {
-        let (mut old, mut new) = (old.to_vec(), new.to_vec());
-        let (before, after) = (median(&mut old), median(&mut new));
-        // Sorted by now.
-        let bounds = |v: &[f64]| v.first().copied().zip(v.last().copied());
-        let apart = match (bounds(&old), bounds(&new)) {
-            (Some(old), Some(new)) => old.1 < new.0 || new.1 < old.0,
-            _ => false,
-        };
-        Self {
-            before,
-            after,
-            ratio: after / before.max(f64::MIN_POSITIVE),
-            apart,
-        }
-    }
-
-    fn words(&self) -> String {
-        match (self.apart, self.ratio > 1.0) {
-            (false, _) => "level".into(),
-            (true, true) => styled(RED, "worse"),
-            (true, false) => styled(GREEN, "better"),
-        }
-    }
-}
-
-/// Every figure of a result, smaller being better, with all its samples.
-fn read(path: &Path) -> Result<BTreeMap<Key, Vec<f64>>, Failure> {
-    let named = |code, error: &dyn std::fmt::Display| {
-        Failure::new(code, format!("{}: {error}", path.display()))
-    };
-    let text = std::fs::read_to_string(path).map_err(|error| named(FAILED, &error))?;
-    let result: Value = serde_json::from_str(&text).map_err(|error| named(INCOMPATIBLE, &error))?;
-    let foreign = || named(INCOMPATIBLE, &"this is no result of slipring bench");
-    let mut figures: BTreeMap<Key, Vec<f64>> = BTreeMap::new();
-    for sample in result["samples"].as_array().ok_or_else(foreign)? {
-        let said = |key: &str| sample[key].as_str().map(str::to_owned).ok_or_else(foreign);
-        let (contender, workload, state) = (said("contender")?, said("workload")?, said("state")?);
-        let size = sample["size"].as_u64().ok_or_else(foreign)?;
-        let rate = sample["rate"].as_f64().unwrap_or(0.0) as u64;
-        let mut add = |figure: String, value: f64| {
-            let (contender, workload, state) = (contender.clone(), workload.clone(), state.clone());
-            let key = (contender, workload, size, rate, state, figure);
-            figures.entry(key).or_default().push(value);
-        };
-        let measured = &sample["measured"];
-        if let Some(mean) = measured["nanos"].as_f64() {
-            add("each".into(), mean);
-        }
-        for pair in measured["percentiles"].as_array().ok_or_else(foreign)? {
-            let (p, value) = pair[0].as_f64().zip(pair[1].as_f64()).ok_or_else(foreign)?;
-            add(format!("p{p}"), value);
-        }
-    }
-    Ok(figures)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_samples_that_do_not_overlap_are_worse_or_better() {
-        let verdict = |old: &[f64], new: &[f64]| {
-            let verdict = Verdict::of(old, new);
-            (verdict.apart, (verdict.ratio * 100.0).round())
-        };
-        assert_eq!(
-            verdict(&[10.0, 12.0, 11.0], &[13.0, 15.0, 14.0]),
-            (true, 127.0)
-        );
-        assert_eq!(
-            verdict(&[13.0, 15.0, 14.0], &[10.0, 12.0, 11.0]),
-            (true, 79.0)
-        );
-        assert_eq!(
-            verdict(&[10.0, 14.0, 11.0], &[13.0, 15.0, 14.0]),
-            (false, 127.0)
-        );
-    }
 }

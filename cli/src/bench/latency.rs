@@ -1,28 +1,30 @@
 //! `slipring bench latency`: what messages take at a given rate.
 
+use super::alone::Gaps;
 use super::channel::Contender;
-use super::machine::{self, State};
-use super::paced::{self, histogram, says_something};
-use super::peer::{Peer, Request};
-use super::plot::{hgrm, svg, Curve};
-use super::workload::{median, Load, Measured, Workload};
+use super::machine;
+use super::paced;
+use super::peer::Peer;
+use super::response::{self, Clock, Seen};
+use super::slices::{settle, Plan, Request, Taken};
+use super::stats::median;
+use super::workload::{Load, Workload};
 use super::Suite;
 use crate::failure::{Failure, FAILED, USAGE};
-use crate::text::{self, count, nanos, styled, BOLD};
+use crate::text;
 use crate::Outcome;
-use hdrhistogram::Histogram;
-use serde_json::{json, Value};
-use std::collections::BTreeMap;
+use fastrand::Rng;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 #[derive(clap::Args)]
 #[command(after_help = "\
 Open loop: each message is due at a time fixed beforehand, and its response time counts from then, whatever
-held it up; its service time counts from when it was sent. A percentile with fewer than ten samples above
-it is not shown. What the cores do by themselves is measured first: no figure below that is of anybody's
-making.
+held it up; its service time counts from when it was sent. A percentile with fewer than ten messages above
+it is not shown. What the cores do by themselves is measured first: how long a message waits that is due at a
+random moment, if nothing but the machine is in its way. No slice is discarded: changed are those that begin
+and end in different states of the cores.
 
 EXAMPLES
   slipring bench latency
@@ -46,6 +48,9 @@ pub struct Arguments {
     /// Capacity of the rings
     #[arg(long, value_name = "BYTES", default_value = "4MiB", value_parser = text::bytes)]
     capacity: u64,
+    /// The order of the contenders in each round is drawn from this; printed with the results
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
     /// Cores to pin the two processes to; the first two by default
     #[arg(long, value_name = "A,B", value_delimiter = ',')]
     pin: Vec<usize>,
@@ -57,36 +62,11 @@ pub struct Arguments {
     json: bool,
 }
 
-/// The percentiles of the tables.
-const PERCENTILES: [f64; 5] = [50.0, 90.0, 99.0, 99.9, 99.99];
 /// How long the cores are watched by themselves.
 const ALONE: Duration = Duration::from_millis(500);
-
-struct Sample {
-    contender: String,
-    rate: f64,
-    before: f64,
-    after: f64,
-    measured: Measured,
-}
-
-/// What stands on one line: all rounds of one contender in one state.
-struct Row {
-    contender: String,
-    response: Histogram<u64>,
-    service: Histogram<u64>,
-    /// Medians of the rounds.
-    medians: Vec<f64>,
-    achieved: f64,
-    late: u64,
-    sent: u64,
-}
-
-struct Clock {
-    cost: f64,
-    offset: i64,
-    error: u64,
-}
+/// How long a slice is: long enough for a stall to hold up many messages. None is discarded, whatever
+/// happened in it, as what befalls messages is what is measured.
+const SLICE: Duration = Duration::from_millis(100);
 
 pub fn run(arguments: &Arguments, suite: &Suite) -> Outcome {
     check(arguments)?;
@@ -95,21 +75,29 @@ pub fn run(arguments: &Arguments, suite: &Suite) -> Outcome {
     let machine = machine::describe(&cores);
     let mut peer = Peer::start(suite, &cores)?;
     machine::pin(cores.first().copied());
-    let result = measure(arguments, &contenders, &mut peer);
+    let seed = super::seed(arguments.seed);
+    let result = measure(arguments, &contenders, seed, &mut peer);
     let stopped = peer.stop(result.is_err());
-    let (clock, gaps, samples) = result?;
+    let (clock, alone, taken) = result?;
     stopped?;
-    let tables = tables(&samples)?;
-    let report = to_json(arguments, &machine, &clock, &gaps, &samples);
+    let seen = Seen {
+        machine,
+        size: arguments.size,
+        seed,
+        clock,
+        alone,
+        settled: settle(&taken, true)?,
+    };
+    let tables = response::tables(&seen.settled.samples, &contenders)?;
+    let report = response::to_json(&seen);
     if let Some(directory) = &arguments.out {
-        write_files(directory, arguments.size, &report, &tables)?;
+        response::write_files(directory, arguments.size, &report, &tables)?;
     }
     let mut out = io::stdout().lock();
-    if arguments.json {
-        writeln!(out, "{report}")?;
-        return Ok(());
+    match arguments.json {
+        true => writeln!(out, "{report}")?,
+        false => response::print(&mut out, &seen, &tables)?,
     }
-    print(&mut out, arguments, &machine, &clock, &gaps, &tables)?;
     Ok(())
 }
 
@@ -128,27 +116,33 @@ fn check(arguments: &Arguments) -> Outcome {
     Ok(())
 }
 
-type Seen = (Clock, Histogram<u64>, Vec<Sample>);
-
 fn measure(
     arguments: &Arguments,
     contenders: &[Contender],
+    seed: u64,
     peer: &mut Peer,
-) -> Result<Seen, Failure> {
+) -> Result<(Clock, Gaps, Vec<Taken>), Failure> {
     let (offset, error) = peer.clock_offset()?;
     let clock = Clock {
         cost: cost_of_clock(),
         offset,
         error,
     };
-    let gaps = peer.hiccups(ALONE)?;
-    let mut samples = Vec::new();
-    for _ in 0..arguments.rounds.max(1) {
+    let gaps = Gaps::of(&peer.hiccups(ALONE)?);
+    let length = arguments.duration.min(SLICE);
+    let slices = arguments.duration.as_secs_f64() / length.as_secs_f64();
+    let plan = Plan {
+        length,
+        slices: slices.round().max(1.0) as usize,
+        spare: 0,
+    };
+    let (mut taken, mut rng) = (Vec::new(), Rng::with_seed(seed));
+    let suited = |c: &Contender| (c.suits)(Workload::Paced, arguments.size);
+    let mut contenders: Vec<Contender> = contenders.iter().copied().filter(suited).collect();
+    for round in 0..arguments.rounds.max(1) {
         for &rate in &arguments.rate {
-            for &contender in contenders {
-                if !(contender.suits)(Workload::Paced, arguments.size) {
-                    continue;
-                }
+            rng.shuffle(&mut contenders);
+            for &contender in &contenders {
                 let request = Request {
                     contender,
                     load: Load {
@@ -160,26 +154,21 @@ fn measure(
                     },
                     capacity: arguments.capacity,
                 };
-                let before = peer.probe()?;
-                let measured = peer.run(&request)?;
-                let after = peer.probe()?;
-                let measured = measured.map_err(|reason| {
+                let slices = peer.sample(&request, plan)?.map_err(|reason| {
                     Failure::new(
                         FAILED,
                         format!("{} did not take part: {reason}", contender.name),
                     )
                 })?;
-                samples.push(Sample {
-                    contender: contender.name.to_owned(),
-                    rate,
-                    before,
-                    after,
-                    measured,
+                taken.push(Taken {
+                    request,
+                    round,
+                    slices,
                 });
             }
         }
     }
-    Ok((clock, gaps, samples))
+    Ok((clock, gaps, taken))
 }
 
 /// Nanoseconds of one reading of the clock.
@@ -195,212 +184,4 @@ fn cost_of_clock() -> f64 {
         })
         .collect();
     median(&mut runs)
-}
-
-/// The rows of each state and rate.
-type Tables = BTreeMap<(State, u64), Vec<Row>>;
-
-fn tables(samples: &[Sample]) -> io::Result<Tables> {
-    let mut tables = Tables::new();
-    for sample in samples {
-        let Some(latencies) = &sample.measured.latencies else {
-            continue;
-        };
-        let state = State::of(sample.before, sample.after);
-        let rows = tables.entry((state, sample.rate as u64)).or_default();
-        if !rows.iter().any(|row| row.contender == sample.contender) {
-            rows.push(Row {
-                contender: sample.contender.clone(),
-                response: histogram()?,
-                service: histogram()?,
-                medians: Vec::new(),
-                achieved: 0.0,
-                late: 0,
-                sent: 0,
-            });
-        }
-        for row in rows
-            .iter_mut()
-            .filter(|row| row.contender == sample.contender)
-        {
-            row.response
-                .add(&latencies.response)
-                .map_err(io::Error::other)?;
-            row.service
-                .add(&latencies.service)
-                .map_err(io::Error::other)?;
-            row.medians
-                .push(latencies.response.value_at_percentile(50.0) as f64);
-            // A mean over rounds of equal length.
-            let rounds = row.medians.len() as f64;
-            let achieved = 1e9 / sample.measured.nanos.max(1e-9);
-            row.achieved += (achieved - row.achieved) / rounds;
-            row.late += sample.measured.late;
-            row.sent += sample.measured.count;
-        }
-    }
-    Ok(tables)
-}
-
-fn percentile(histogram: &Histogram<u64>, percentile: f64) -> String {
-    if says_something(histogram, percentile) {
-        nanos(histogram.value_at_percentile(percentile) as f64)
-    } else {
-        "-".into()
-    }
-}
-
-fn print(
-    out: &mut impl Write,
-    arguments: &Arguments,
-    machine: &Value,
-    clock: &Clock,
-    gaps: &Histogram<u64>,
-    tables: &Tables,
-) -> io::Result<()> {
-    writeln!(out, "{}", styled(BOLD, "machine"))?;
-    writeln!(out, "{}", machine::summary(machine))?;
-    writeln!(
-        out,
-        "clock: {:.1} ns a reading; the second process's is {} ns ahead, give or take {}",
-        clock.cost, clock.offset, clock.error
-    )?;
-    writeln!(
-        out,
-        "the cores by themselves, gaps between readings: p99.9 {}, p99.99 {}, longest {} of {}",
-        percentile(gaps, 99.9),
-        percentile(gaps, 99.99),
-        nanos(gaps.max() as f64),
-        count(gaps.len())
-    )?;
-    for ((state, rate), rows) in tables {
-        let title = format!(
-            "\ncores {}, {} bytes, {} messages a second",
-            state.name(),
-            arguments.size,
-            count(*rate)
-        );
-        writeln!(out, "{}", styled(BOLD, &title))?;
-        write!(out, "  {:<10} {:<9}", "", "")?;
-        for p in PERCENTILES {
-            write!(out, " {:>10}", format!("p{p}"))?;
-        }
-        writeln!(out, " {:>10} {:>12}", "longest", "messages")?;
-        for row in rows {
-            for (name, histogram) in [("response", &row.response), ("service", &row.service)] {
-                let contender = if name == "response" {
-                    row.contender.as_str()
-                } else {
-                    ""
-                };
-                write!(out, "  {contender:<10} {name:<9}")?;
-                for p in PERCENTILES {
-                    write!(out, " {:>10}", percentile(histogram, p))?;
-                }
-                let longest = nanos(histogram.max() as f64);
-                writeln!(out, " {longest:>10} {:>12}", count(histogram.len()))?;
-            }
-            let mut medians = row.medians.clone();
-            medians.sort_by(f64::total_cmp);
-            let range = match (medians.first(), medians.last()) {
-                (Some(low), Some(high)) => format!("{} to {}", nanos(*low), nanos(*high)),
-                _ => String::new(),
-            };
-            writeln!(
-                out,
-                "  {:<10} {} a second sent, {} of {} late; medians of {} rounds {range}",
-                "",
-                count(row.achieved as u64),
-                count(row.late),
-                count(row.sent),
-                row.medians.len(),
-            )?;
-        }
-    }
-    Ok(())
-}
-
-fn to_json(
-    arguments: &Arguments,
-    machine: &Value,
-    clock: &Clock,
-    gaps: &Histogram<u64>,
-    samples: &[Sample],
-) -> Value {
-    let percentiles = |histogram: &Histogram<u64>| -> Vec<(f64, u64)> {
-        let shown = PERCENTILES
-            .into_iter()
-            .filter(|p| says_something(histogram, *p));
-        shown
-            .map(|p| (p, histogram.value_at_percentile(p)))
-            .collect()
-    };
-    let samples: Vec<Value> = samples
-        .iter()
-        .filter_map(|sample| {
-            let latencies = sample.measured.latencies.as_ref()?;
-            Some(json!({
-                "contender": sample.contender,
-                "workload": Workload::Paced.name(),
-                "size": arguments.size,
-                "rate": sample.rate,
-                "state": State::of(sample.before, sample.after).name(),
-                "bounce_before_ns": sample.before,
-                "bounce_after_ns": sample.after,
-                "achieved": 1e9 / sample.measured.nanos.max(1e-9),
-                "late": sample.measured.late,
-                "measured": {
-                    "count": sample.measured.count,
-                    "percentiles": percentiles(&latencies.response),
-                    "service_percentiles": percentiles(&latencies.service),
-                    "response": paced::pairs(&latencies.response),
-                    "service": paced::pairs(&latencies.service),
-                },
-            }))
-        })
-        .collect();
-    json!({
-        "machine": machine,
-        "clock": {
-            "reading_ns": clock.cost,
-            "offset_ns": clock.offset,
-            "error_ns": clock.error,
-        },
-        "alone": { "percentiles": percentiles(gaps), "longest": gaps.max(), "gaps": paced::pairs(gaps) },
-        "samples": samples,
-    })
-}
-
-fn write_files(directory: &Path, size: usize, report: &Value, tables: &Tables) -> Outcome {
-    let write = |name: String, text: String| -> Outcome {
-        let path = directory.join(name);
-        let failed = |error| Failure::new(FAILED, format!("{}: {error}", path.display()));
-        std::fs::write(&path, text).map_err(failed)
-    };
-    let failed = |error| Failure::new(FAILED, format!("{}: {error}", directory.display()));
-    std::fs::create_dir_all(directory).map_err(failed)?;
-    write("report.json".into(), format!("{report}\n"))?;
-    for ((state, rate), rows) in tables {
-        let place = format!("{size}B-{rate}-{}", state.name());
-        for row in rows {
-            write(
-                format!("{}-{place}.hgrm", row.contender),
-                hgrm(&row.response),
-            )?;
-        }
-        let curves: Vec<Curve> = rows
-            .iter()
-            .map(|row| Curve {
-                name: row.contender.clone(),
-                histogram: &row.response,
-            })
-            .collect();
-        let title = format!(
-            "Response time, {size} bytes, {} messages a second, cores {}",
-            count(*rate),
-            state.name()
-        );
-        write(format!("latency-{place}.svg"), svg(&title, &curves))?;
-    }
-    Ok(())
 }

@@ -37,37 +37,6 @@ pub fn pin(core: Option<usize>) -> bool {
     })
 }
 
-/// How the two cores were placed while a sample ran, by the bounces before and after it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum State {
-    /// Both bounces under 230 ns: the cores share a cache.
-    Near,
-    /// Both over 300 ns: they do not.
-    Far,
-    /// One of each, or in between: not comparable with anything.
-    Mixed,
-}
-
-impl State {
-    pub fn of(before: f64, after: f64) -> Self {
-        if before.max(after) < 230.0 {
-            Self::Near
-        } else if before.min(after) > 300.0 {
-            Self::Far
-        } else {
-            Self::Mixed
-        }
-    }
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Near => "near",
-            Self::Far => "far",
-            Self::Mixed => "mixed",
-        }
-    }
-}
-
 /// The most telling of [`describe`], on one line.
 pub fn summary(machine: &Value) -> String {
     let say = |key: &str| match &machine[key] {
@@ -86,6 +55,47 @@ pub fn summary(machine: &Value) -> String {
         say("isolated"),
         say("load"),
     )
+}
+
+/// The kind of this processor, by which results are stored: maker, family and model, as `amd-19h-01h`.
+pub fn this_kind() -> String {
+    kind(&fs::read_to_string("/proc/cpuinfo").unwrap_or_default())
+}
+
+fn kind(cpuinfo: &str) -> String {
+    let field = |name: &str| {
+        let mut lines = cpuinfo.lines().filter_map(|line| line.split_once(':'));
+        let found = lines.find(|(key, _)| key.trim() == name);
+        found.map(|(_, value)| value.trim())
+    };
+    let number = |name: &str| field(name).and_then(|text| text.parse::<u32>().ok());
+    let maker = match field("vendor_id") {
+        Some("AuthenticAMD") => "amd".into(),
+        Some("GenuineIntel") => "intel".into(),
+        Some(other) => other.to_lowercase(),
+        None => std::env::consts::ARCH.into(),
+    };
+    match number("cpu family").zip(number("model")) {
+        Some((family, model)) => format!("{maker}-{family:02x}h-{model:02x}h"),
+        None => maker,
+    }
+}
+
+/// The widest moves that messages are copied with here.
+fn moves() -> &'static str {
+    // As `segment::copy` of the library asks.
+    #[cfg(target_arch = "x86_64")]
+    {
+        if std::is_x86_feature_detected!("avx512f") && std::is_x86_feature_detected!("avx512vl") {
+            return "64-byte moves (AVX-512)";
+        }
+        if std::is_x86_feature_detected!("avx") {
+            return "32-byte moves (AVX)";
+        }
+        "16-byte moves (SSE2)"
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    "words of eight bytes"
 }
 
 /// Everything that may explain a number, read and not typed; what is missing is `null`.
@@ -117,6 +127,8 @@ pub fn describe(cores: &[usize]) -> Value {
         "processor": field("model name"),
         "family": field("cpu family"),
         "model": field("model"),
+        "kind": kind(&cpuinfo),
+        "moves": moves(),
         "cores": std::thread::available_parallelism().ok().map(usize::from),
         "pinned": cores,
         "hypervisor": has("hypervisor"),
@@ -131,4 +143,20 @@ pub fn describe(cores: &[usize]) -> Value {
         "mitigations": mitigations,
         "version": env!("CARGO_PKG_VERSION"),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kind_is_maker_family_and_model() {
+        let cpuinfo = |vendor: &str, family: u32, model: u32| {
+            format!("processor\t: 0\nvendor_id\t: {vendor}\ncpu family\t: {family}\nmodel\t\t: {model}\nmodel name\t: X\n")
+        };
+        assert_eq!(kind(&cpuinfo("AuthenticAMD", 25, 17)), "amd-19h-11h");
+        assert_eq!(kind(&cpuinfo("AuthenticAMD", 26, 2)), "amd-1ah-02h");
+        assert_eq!(kind(&cpuinfo("GenuineIntel", 6, 143)), "intel-06h-8fh");
+        assert_eq!(kind(""), std::env::consts::ARCH);
+    }
 }

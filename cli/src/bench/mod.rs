@@ -1,14 +1,17 @@
 //! `slipring bench`: what two processes can say to each other, and how fast.
 //!
 //! Two processes, pinned to two cores where there are two. Every contender runs the same loops
-//! (`workload`), one after the other in rounds, and every sample is bracketed by a bounce of one
-//! cache line, which tells whether the two cores were near or far at that moment (`machine`). Near
-//! and far are never averaged.
+//! (`workload`), one after the other in rounds, in slices of 20 ms between two bounces of one cache
+//! line, which tell in what state the two cores were at that moment (`states`). What was measured in
+//! different states is never averaged.
 
+mod alone;
 pub mod channel;
+mod compare;
 pub mod contenders;
 mod diff;
 pub mod fan;
+mod figures;
 mod kernel;
 mod latency;
 mod limit;
@@ -18,24 +21,36 @@ mod paced;
 mod peer;
 mod plot;
 mod queue;
+mod quick;
 mod raw;
 mod report;
+mod response;
 mod ring;
+mod rounds;
+mod rows;
+mod second;
+mod slices;
 mod slots;
+mod states;
+mod stats;
+mod tables;
+mod turns;
 mod typed;
+mod usage;
 mod watch;
 pub mod workload;
 
 use crate::failure::{Failure, FAILED, USAGE};
-use crate::text;
+use crate::text::{self, styled, BOLD};
 use crate::Outcome;
 use channel::Contender;
-use peer::{Peer, Request};
-use report::{Report, Sample};
+use peer::Peer;
+use report::Report;
+use rounds::Rounds;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::Duration;
-use workload::{Load, Workload};
+use workload::Workload;
 
 #[derive(clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -43,10 +58,14 @@ use workload::{Load, Workload};
 Round trips: median over means of 64, percentiles from a second pass that reads the clock once per
 round trip. Streams: messages are made well before they are sent, in place where memory is lent. Every word of
 every message is read and checked, and so is the order. Every contender runs in
-every round; near and far samples are kept apart. docs/performance.md explains how to read it.
+every round, in random order, in slices of 20 ms between two bounces of a cache line. Slices are sorted by
+the state of the cores that their bounces show; those whose bounces disagree, or that others disturbed, are
+discarded and counted. A cell is the median of R samples, one a round; fewer than three are too few.
+docs/performance.md explains how to read it.
 
 EXAMPLES
   slipring bench
+  slipring bench --quick
   slipring bench --sizes 64 --rounds 15 --json > result.json
   slipring bench --only ring,limit
   slipring bench --capacities 256K,1M,4M,16M,64M --workloads one-way")]
@@ -59,12 +78,18 @@ pub struct Arguments {
     /// How often each contender runs
     #[arg(long, value_name = "N", default_value_t = 5)]
     rounds: usize,
-    /// How long one throughput sample runs
+    /// How long one sample runs, in slices of 20 ms
     #[arg(long, value_name = "TIME", default_value = "100ms", value_parser = text::some_time)]
     sample: Duration,
     /// Capacities to try; each contender is shown at the one where it was best, --json has all of them
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_values = ["4MiB"], value_parser = text::bytes)]
     capacities: Vec<u64>,
+    /// Keep slices that were disturbed too, and those whose bounces disagree, as state changed
+    #[arg(long)]
+    keep_all: bool,
+    /// The order of the contenders in each round is drawn from this; printed with the results
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
     /// Contenders to run; --list says who there is
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     only: Vec<String>,
@@ -79,6 +104,12 @@ pub struct Arguments {
     /// How many readers there are in bursts and when fanning out; they share the second core
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_values_t = [0, 1, 2, 4, 8])]
     readers: Vec<usize>,
+    /// One minute, rings and queues beside what the kernel has, and what to expect of this machine in words
+    #[arg(long, conflicts_with_all = ["sizes", "rounds", "sample", "workloads", "readers", "only"])]
+    quick: bool,
+    /// Say of what kind this processor is, as in benches/results/KIND, and do nothing else
+    #[arg(long)]
+    kind: bool,
     /// Say who takes part and how, and do nothing else
     #[arg(long)]
     list: bool,
@@ -97,8 +128,10 @@ pub struct Arguments {
 enum Verb {
     /// What messages take at a given rate, from when each was due
     Latency(latency::Arguments),
-    /// Compare two results
+    /// Compare two builds, in turns, or two results
     Diff(diff::Arguments),
+    /// One page of all stored results
+    Tables(tables::Arguments),
 }
 
 /// Who takes part, and how the second process is started.
@@ -148,11 +181,16 @@ pub fn main(suite: &Suite) -> std::process::ExitCode {
 pub fn run(arguments: &Arguments, suite: &Suite) -> Outcome {
     match &arguments.verb {
         Some(Verb::Latency(arguments)) => return latency::run(arguments, suite),
-        Some(Verb::Diff(arguments)) => return diff::run(arguments),
+        Some(Verb::Diff(arguments)) => return diff::run(arguments, suite),
+        Some(Verb::Tables(arguments)) => return tables::run(arguments),
         None => {}
     }
     if let Some(directory) = &arguments.peer {
-        return peer::serve(suite, directory, &arguments.pin);
+        return second::serve(suite, directory, &arguments.pin);
+    }
+    if arguments.kind {
+        writeln!(io::stdout().lock(), "{}", machine::this_kind())?;
+        return Ok(());
     }
     if arguments.list {
         let mut out = io::stdout().lock();
@@ -161,7 +199,10 @@ pub fn run(arguments: &Arguments, suite: &Suite) -> Outcome {
         }
         return Ok(());
     }
-    let contenders = suite.choose(&arguments.only)?;
+    let contenders = match arguments.quick {
+        true => suite.choose(&quick::CONTENDERS.map(str::to_owned))?,
+        false => suite.choose(&arguments.only)?,
+    };
     let workloads = workloads(&arguments.workloads)?;
     for size in &arguments.sizes {
         if size % 8 != 0 || !(8..=64 << 10).contains(size) {
@@ -183,17 +224,64 @@ pub fn run(arguments: &Arguments, suite: &Suite) -> Outcome {
     let machine = machine::describe(&cores);
     let mut peer = Peer::start(suite, &cores)?;
     machine::pin(cores.first().copied());
-    let mut report = Report::new(machine, arguments.json);
-    let result = measure(arguments, &contenders, &workloads, &mut peer, &mut report);
+    let (seed, keep_all) = (seed(arguments.seed), arguments.keep_all);
+    let mut report = Report::new(machine, &contenders, seed, keep_all);
+    let rounds = Rounds {
+        contenders: &contenders,
+        workloads: &workloads,
+        sizes: &arguments.sizes,
+        capacities: &arguments.capacities,
+        readers: &arguments.readers,
+        rounds: arguments.rounds,
+        limit: None,
+        sample: arguments.sample,
+        keep_all,
+        seed,
+    };
+    let rounds = match arguments.quick {
+        true => Rounds {
+            workloads: &quick::WORKLOADS,
+            sizes: &quick::SIZES,
+            rounds: usize::MAX,
+            limit: Some(quick::LIMIT),
+            sample: quick::SAMPLE,
+            ..rounds
+        },
+        false => rounds,
+    };
+    let result = rounds.measure(&mut peer, &mut report);
     let stopped = peer.stop(result.is_err());
     result?;
     stopped?;
+    let settled = report.settle()?;
     if let Some(path) = &arguments.out {
-        let written = std::fs::write(path, format!("{}\n", report.to_json()));
+        let written = std::fs::write(path, format!("{}\n", report.to_json(&settled)));
         written.map_err(|error| Failure::new(FAILED, format!("{}: {error}", path.display())))?;
     }
-    report.print()?;
+    match arguments.json {
+        true => writeln!(io::stdout().lock(), "{}", report.to_json(&settled))?,
+        false => report.print(&settled)?,
+    }
+    if arguments.quick && !arguments.json {
+        let said = quick::verdict(report.machine(), &settled, &report.discarded(&settled));
+        writeln!(
+            io::stdout().lock(),
+            "\n{}\n{}",
+            styled(BOLD, "verdict"),
+            said.join("\n")
+        )?;
+    }
+    if settled.samples.is_empty() {
+        let why = "every slice was discarded: other programs or guests have these cores; --keep-all keeps them";
+        return Err(Failure::new(FAILED, why));
+    }
     Ok(())
+}
+
+/// The seed that was asked for, or another one each time.
+fn seed(asked: Option<u64>) -> u64 {
+    // Few digits, as it is to be typed again.
+    asked.unwrap_or_else(|| fastrand::u64(..1_000_000))
 }
 
 fn workloads(names: &[String]) -> Result<Vec<Workload>, Failure> {
@@ -208,81 +296,4 @@ fn workloads(names: &[String]) -> Result<Vec<Workload>, Failure> {
             })
     };
     names.iter().map(known).collect()
-}
-
-fn measure(
-    arguments: &Arguments,
-    contenders: &[Contender],
-    workloads: &[Workload],
-    peer: &mut Peer,
-    report: &mut Report,
-) -> Outcome {
-    report.publish_costs(ring::publish_cost(
-        peer.directory(),
-        &arguments.sizes,
-        arguments
-            .capacities
-            .iter()
-            .copied()
-            .max()
-            .unwrap_or(4 << 20),
-    )?);
-    let rounds = arguments.rounds.max(1);
-    for round in 0..rounds {
-        for &size in &arguments.sizes {
-            for &workload in workloads {
-                let readers: &[usize] = match workload {
-                    Workload::Burst | Workload::FanOut => &arguments.readers,
-                    _ => &[1],
-                };
-                for &readers in readers {
-                    let load = Load {
-                        workload,
-                        size,
-                        sample: arguments.sample,
-                        rate: 0.0,
-                        readers,
-                    };
-                    for &contender in contenders {
-                        // A stream to nobody is a burst.
-                        let means_nothing = workload == Workload::FanOut && readers == 0;
-                        if means_nothing || !(contender.suits)(workload, size) {
-                            continue;
-                        }
-                        // What has no capacity is measured once.
-                        let sizes = match contender.capacity {
-                            true => &arguments.capacities[..],
-                            false => &arguments.capacities[..1],
-                        };
-                        for &capacity in sizes {
-                            let request = Request {
-                                contender,
-                                load,
-                                capacity,
-                            };
-                            let before = peer.probe()?;
-                            let outcome = peer.run(&request)?;
-                            let after = peer.probe()?;
-                            match outcome {
-                                Ok(measured) => report.add(Sample {
-                                    request,
-                                    before,
-                                    after,
-                                    measured,
-                                }),
-                                Err(reason) => report.absent(contender.name, &reason),
-                            }
-                        }
-                    }
-                }
-            }
-        }
-        report.progress(round + 1, rounds);
-    }
-    if report.is_empty() {
-        let text =
-            "nothing was measured: none of the contenders takes part in these workloads and sizes";
-        return Err(Failure::new(FAILED, text));
-    }
-    Ok(())
 }

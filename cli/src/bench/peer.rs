@@ -1,12 +1,14 @@
-//! The second process: started once, told what to do line by line.
+//! The first process's hold on the second, which is started once and told what to do line by line.
 //!
 //! The first process opens its end of a channel, says so, and waits for the answer before it starts:
 //! nothing is timed while anything is being set up.
 
-use super::channel::{Contender, End, Opened, Place};
-use super::machine;
-use super::paced::{hiccups, of_pairs, pairs};
+use super::channel::{End, Opened, Place};
+use super::paced::{hiccups, of_pairs};
 use super::raw::{Shared, PROBES, PROBE_BYTES};
+use super::second::{Ran, Thread};
+use super::slices::{Plan, Request, Slice};
+use super::usage::{Lost, Spent, Usage};
 use super::watch::Watch;
 use super::workload::{Load, Measured, Workload};
 use super::Suite;
@@ -26,22 +28,6 @@ use std::time::Duration;
 const PROBE: u64 = 4096;
 /// A sample may take so much longer than it was to last: some begin slowly, and hosts are busy.
 const GRACE: Duration = Duration::from_secs(60);
-
-/// One sample to take.
-#[derive(Clone)]
-pub struct Request {
-    pub contender: Contender,
-    pub load: Load,
-    /// Bytes of data that what is measured shall hold, if it lets itself be told.
-    pub capacity: u64,
-}
-
-impl Request {
-    /// How large what is measured was asked to be; `None` where it does not let itself be asked.
-    pub fn asked(&self) -> Option<u64> {
-        self.contender.capacity.then_some(self.capacity)
-    }
-}
 
 /// The first process's hold on the second.
 pub struct Peer {
@@ -91,11 +77,16 @@ impl Peer {
     }
 
     fn tell(&mut self, line: &Value) -> io::Result<()> {
-        tell(&mut self.input, line)
+        writeln!(self.input, "{line}")?;
+        self.input.flush()
     }
 
     fn hear(&mut self) -> io::Result<Value> {
-        hear(&mut self.output)
+        let mut line = String::new();
+        if self.output.read_line(&mut line)? == 0 {
+            return Err(io::Error::other("the second process ended early"));
+        }
+        serde_json::from_str(&line).map_err(io::Error::other)
     }
 
     /// Bounces a line between the two processes; nanoseconds per round trip.
@@ -126,64 +117,137 @@ impl Peer {
         Ok(offset)
     }
 
-    /// Takes one sample; the inner error is why this contender cannot take part.
-    pub fn run(&mut self, request: &Request) -> Result<Result<Measured, String>, Failure> {
+    /// Runs a contender for one sample, slice by slice, each between two bounces; the inner error is why it
+    /// cannot take part.
+    pub fn sample(
+        &mut self,
+        request: &Request,
+        plan: Plan,
+    ) -> Result<Result<Vec<Slice>, String>, Failure> {
         clear(&self.directory);
-        let workload = request.load.workload;
+        let directory = self.directory.clone();
         let place = Place {
-            directory: &self.directory,
+            directory: &directory,
             end: End::First,
             load: request.load,
             capacity: request.capacity,
         };
-        let _watch = self.watch(request);
-        let mut opened = match (request.contender.open)(&place) {
+        let _watch = self.watch(request, plan);
+        let mut mine = match (request.contender.open)(&place) {
             Ok(opened) => opened,
             Err(error) => return Ok(Err(error.to_string())),
         };
-        let both = if request.contender.threads {
-            run_in_threads(opened.as_mut(), request, &place, self.cores.get(1).copied())
-        } else {
-            run_in_processes(opened.as_mut(), request, &mut self.input, &mut self.output)
-        };
-        let (mine, theirs) = match both? {
-            Ok(both) => both,
-            Err(reason) => return Ok(Err(reason)),
-        };
-        let arrived = theirs.count + theirs.missed;
-        // Who is not told what it missed cannot know what it missed at the end.
-        let exact = workload != Workload::Lossy || theirs.told;
-        let nobody = workload.fans() && request.load.readers == 0;
-        if workload != Workload::RoundTrip
-            && !nobody
-            && (mine.count < arrived || exact && mine.count != arrived)
-        {
-            let text = format!(
-                "{}: {} sent, {} received, {} missed",
-                request.contender.name, mine.count, theirs.count, theirs.missed
-            );
-            return Err(Failure::new(FAILED, text));
+        if request.contender.threads {
+            let theirs = Place {
+                end: End::Second,
+                ..place
+            };
+            let core = self.cores.get(1).copied();
+            return std::thread::scope(|scope| {
+                let second = match Thread::start(scope, request.contender, theirs, core) {
+                    Ok(second) => second,
+                    Err(reason) => return Ok(Err(reason)),
+                };
+                let slices = self.slices(mine.as_mut(), &Second::Thread(second), request, plan);
+                slices.map(Ok)
+            });
         }
-        Ok(Ok(match workload {
-            Workload::RoundTrip | Workload::Burst => mine,
-            Workload::OneWay | Workload::JustWritten | Workload::FanOut => theirs,
-            // What was missed behind the last message that came is not in the gaps between them.
-            Workload::Lossy => Measured {
-                missed: mine.count - theirs.count,
-                ..theirs
-            },
-            // One knows how fast it sent and what was late, the other what it came to.
-            Workload::Paced => Measured {
-                nanos: mine.nanos,
-                late: mine.late,
-                ..theirs
-            },
-        }))
+        let told = json!({
+            "contender": request.contender.name,
+            "capacity": request.capacity,
+            "workload": request.load.workload.name(),
+            "size": request.load.size,
+            "rate": request.load.rate,
+            "readers": request.load.readers,
+        });
+        self.tell(&told)?;
+        if let Some(reason) = self.hear()?["error"].as_str() {
+            return Ok(Err(reason.to_owned()));
+        }
+        let slices = self.slices(mine.as_mut(), &Second::Process, request, plan)?;
+        self.tell(&json!({ "close": true }))?;
+        drop(mine);
+        self.hear()?;
+        Ok(Ok(slices))
+    }
+
+    fn slices(
+        &mut self,
+        mine: &mut dyn Opened,
+        second: &Second,
+        request: &Request,
+        plan: Plan,
+    ) -> Result<Vec<Slice>, Failure> {
+        let load = Load {
+            sample: plan.length,
+            ..request.load
+        };
+        let name = request.contender.name;
+        mine.begin(End::First)
+            .map_err(|error| named(name, &error))?;
+        let (mut slices, mut counting) = (Vec::new(), 0);
+        let mut before = self.probe()?;
+        while counting < plan.slices && slices.len() < plan.slices + plan.spare {
+            let (mine, theirs) = self.both(mine, second, name, load)?;
+            let after = self.probe()?;
+            let one_process = request.contender.threads;
+            let slice = Slice {
+                before,
+                after,
+                lost: Lost::of(mine.1, theirs.1, one_process),
+                length: plan.length,
+                measured: joined(name, load, mine.0, theirs.0)?,
+            };
+            counting += usize::from(slice.may_count());
+            slices.push(slice);
+            before = after;
+        }
+        Ok(slices)
+    }
+
+    /// Runs one slice at both ends. If this one fails, the other may wait for it for ever.
+    fn both(
+        &mut self,
+        mine: &mut dyn Opened,
+        second: &Second,
+        name: &str,
+        load: Load,
+    ) -> Result<(Ran, Ran), Failure> {
+        let core = self.cores.first().copied();
+        match second {
+            Second::Process => {
+                self.tell(&json!({ "slice_ns": load.sample.as_nanos() as u64 }))?;
+                let before = Usage::now(core);
+                self.hear()?;
+                let measured = mine
+                    .run(End::First, load)
+                    .map_err(|error| named(name, &error))?;
+                let spent = Usage::now(core).since(&before);
+                let said = self.hear()?;
+                if let Some(error) = said["error"].as_str() {
+                    return Err(named(name, &error));
+                }
+                let theirs = Measured::from_json(&said).zip(Spent::from_json(&said["spent"]));
+                let nonsense = || Failure::new(FAILED, "the second process said something else");
+                Ok(((measured, spent), theirs.ok_or_else(nonsense)?))
+            }
+            Second::Thread(second) => {
+                second.ask(load).map_err(|error| named(name, &error))?;
+                let before = Usage::now(core);
+                second.ready().map_err(|error| named(name, &error))?;
+                let measured = mine
+                    .run(End::First, load)
+                    .map_err(|error| named(name, &error))?;
+                let spent = Usage::now(core).since(&before);
+                let theirs = second.ran().map_err(|error| named(name, &error))?;
+                Ok(((measured, spent), theirs))
+            }
+        }
     }
 
     /// Ends both processes if this sample does not end by itself.
-    fn watch(&self, request: &Request) -> Watch {
-        let limit = request.load.sample * 4 + GRACE;
+    fn watch(&self, request: &Request, plan: Plan) -> Watch {
+        let limit = plan.length * (plan.slices + plan.spare) as u32 * 4 + GRACE;
         let (name, workload) = (request.contender.name, request.load.workload.name());
         let (second, directory) = (self.child.id(), self.directory.clone());
         Watch::over(limit, move || {
@@ -213,98 +277,47 @@ impl Peer {
     }
 }
 
-fn tell(input: &mut ChildStdin, line: &Value) -> io::Result<()> {
-    writeln!(input, "{line}")?;
-    input.flush()
+/// Where the second end is.
+enum Second {
+    Process,
+    Thread(Thread),
 }
 
-fn hear(output: &mut BufReader<ChildStdout>) -> io::Result<Value> {
-    let mut line = String::new();
-    if output.read_line(&mut line)? == 0 {
-        return Err(io::Error::other("the second process ended early"));
-    }
-    serde_json::from_str(&line).map_err(io::Error::other)
+fn named(name: &str, error: &dyn std::fmt::Display) -> Failure {
+    Failure::new(FAILED, format!("{name}: {error}"))
 }
 
-/// What both ends measured, or why they cannot take part.
-type Both = Result<Result<(Measured, Measured), String>, Failure>;
-
-fn run_in_processes(
-    mine: &mut dyn Opened,
-    request: &Request,
-    input: &mut ChildStdin,
-    output: &mut BufReader<ChildStdout>,
-) -> Both {
-    let Load { workload, size, .. } = request.load;
-    let told = json!({
-        "contender": request.contender.name,
-        "capacity": request.capacity,
-        "workload": workload.name(),
-        "size": size,
-        "sample_ns": request.load.sample.as_nanos() as u64,
-        "rate": request.load.rate,
-        "readers": request.load.readers,
-    });
-    tell(input, &told)?;
-    let ready = hear(output)?;
-    if let Some(error) = ready["error"].as_str() {
-        return Ok(Err(error.to_owned()));
+/// What both ends measured, as one; an error if what was received is not what was sent.
+fn joined(name: &str, load: Load, mine: Measured, theirs: Measured) -> Result<Measured, Failure> {
+    let workload = load.workload;
+    let arrived = theirs.count + theirs.missed;
+    // Who is not told what it missed cannot know what it missed at the end.
+    let exact = workload != Workload::Lossy || theirs.told;
+    let nobody = workload.fans() && load.readers == 0;
+    if workload != Workload::RoundTrip
+        && !nobody
+        && (mine.count < arrived || exact && mine.count != arrived)
+    {
+        let text = format!(
+            "{} sent, {} received, {} missed",
+            mine.count, theirs.count, theirs.missed
+        );
+        return Err(named(name, &text));
     }
-    let named = |error: &dyn std::fmt::Display| {
-        Failure::new(FAILED, format!("{}: {error}", request.contender.name))
-    };
-    // If this end failed, the other one may wait for it for ever.
-    let mine = mine.run(End::First, request.load);
-    let mine = mine.map_err(|error| named(&error))?;
-    let theirs = hear(output)?;
-    if let Some(error) = theirs["error"].as_str() {
-        return Err(named(&error));
-    }
-    let theirs = Measured::from_json(&theirs)
-        .ok_or_else(|| Failure::new(FAILED, "the second process said something else"))?;
-    Ok(Ok((mine, theirs)))
-}
-
-fn run_in_threads(
-    mine: &mut dyn Opened,
-    request: &Request,
-    place: &Place<'_>,
-    core: Option<usize>,
-) -> Both {
-    let theirs = Place {
-        end: End::Second,
-        ..*place
-    };
-    let (ready, opened) = std::sync::mpsc::channel();
-    std::thread::scope(|scope| {
-        let second = scope.spawn(move || -> io::Result<Measured> {
-            machine::pin(core);
-            match (request.contender.open)(&theirs) {
-                Ok(mut end) => {
-                    // Whoever asked has gone only if it failed, and then says so itself.
-                    let _ = ready.send(None);
-                    end.run(End::Second, request.load)
-                }
-                Err(error) => {
-                    let _ = ready.send(Some(error.to_string()));
-                    Err(error)
-                }
-            }
-        });
-        if let Ok(Some(reason)) = opened.recv() {
-            return Ok(Err(reason));
-        }
-        let named = |error: &dyn std::fmt::Display| {
-            Failure::new(FAILED, format!("{}: {error}", request.contender.name))
-        };
-        let mine = mine.run(End::First, request.load);
-        let theirs = second
-            .join()
-            .map_err(|_| named(&"its second thread panicked"))?;
-        Ok(Ok((
-            mine.map_err(|error| named(&error))?,
-            theirs.map_err(|error| named(&error))?,
-        )))
+    Ok(match workload {
+        Workload::RoundTrip | Workload::Burst => mine,
+        Workload::OneWay | Workload::JustWritten | Workload::FanOut => theirs,
+        // What was missed behind the last message that came is not in the gaps between them.
+        Workload::Lossy => Measured {
+            missed: mine.count - theirs.count,
+            ..theirs
+        },
+        // One knows how fast it sent and what was late, the other what it came to.
+        Workload::Paced => Measured {
+            nanos: mine.nanos,
+            late: mine.late,
+            ..theirs
+        },
     })
 }
 
@@ -321,67 +334,4 @@ fn clear(directory: &Path) {
             std::fs::remove_file(path)
         };
     }
-}
-
-/// The second process.
-pub fn serve(suite: &Suite, directory: &Path, cores: &[usize]) -> Outcome {
-    machine::pin(cores.get(1).copied());
-    let shared = Shared::open(&directory.join(PROBES), End::Second, PROBE_BYTES)?;
-    let mut out = io::stdout().lock();
-    for line in io::stdin().lock().lines() {
-        let told: Value = serde_json::from_str(&line?).map_err(io::Error::other)?;
-        if told["stop"] == true {
-            break;
-        }
-        let mut say = |value: Value| -> io::Result<()> {
-            writeln!(out, "{value}")?;
-            out.flush()
-        };
-        if let Some(rounds) = told["probe"].as_u64() {
-            shared.bounce(End::Second, rounds);
-            say(json!({ "done": true }))?;
-            continue;
-        }
-        if let Some(rounds) = told["clock"].as_u64() {
-            shared.compare_clocks(End::Second, rounds);
-            say(json!({ "done": true }))?;
-            continue;
-        }
-        if let Some(duration) = told["hiccups_ns"].as_u64() {
-            let gaps = hiccups(Duration::from_nanos(duration))?;
-            say(json!({ "gaps": pairs(&gaps) }))?;
-            continue;
-        }
-        let contender = suite.find(told["contender"].as_str().unwrap_or_default());
-        let workload = Workload::parse(told["workload"].as_str().unwrap_or_default());
-        let size = told["size"].as_u64().unwrap_or_default() as usize;
-        let sample = Duration::from_nanos(told["sample_ns"].as_u64().unwrap_or_default());
-        let (Some(workload), Some(contender)) = (workload, contender) else {
-            continue;
-        };
-        let load = Load {
-            workload,
-            size,
-            sample,
-            rate: told["rate"].as_f64().unwrap_or_default(),
-            readers: told["readers"].as_u64().unwrap_or_default() as usize,
-        };
-        let place = Place {
-            directory,
-            end: End::Second,
-            load,
-            capacity: told["capacity"].as_u64().unwrap_or_default(),
-        };
-        match (contender.open)(&place) {
-            Err(error) => say(json!({ "error": error.to_string() }))?,
-            Ok(mut opened) => {
-                say(json!({ "ready": true }))?;
-                match opened.run(End::Second, load) {
-                    Ok(measured) => say(measured.to_json())?,
-                    Err(error) => say(json!({ "error": error.to_string() }))?,
-                }
-            }
-        }
-    }
-    Ok(())
 }

@@ -3,6 +3,7 @@
 use super::channel::{Channel, End};
 use super::message::{differing, fill, first_word, sum, JustWritten, Ready, LAST};
 use super::paced::{clocked, pace, Latencies};
+pub use super::stats::median;
 use hdrhistogram::Histogram;
 use serde_json::{json, Value};
 use std::io;
@@ -338,6 +339,7 @@ fn catch<C: Channel>(channel: &mut C) -> io::Result<Measured> {
     let (mut count, mut next, mut gaps) = (0u64, 0u64, 0u64);
     let (mut differ, mut backwards) = (0u64, false);
     let mut start = None;
+    let missed_before = channel.missed().unwrap_or(0);
     channel.receive_many(|message| {
         let number = first_word(message);
         if number == LAST {
@@ -358,7 +360,7 @@ fn catch<C: Channel>(channel: &mut C) -> io::Result<Measured> {
     if backwards {
         return Err(io::Error::other("messages came out of order"));
     }
-    let missed = match channel.missed() {
+    let missed = match channel.missed().map(|told| told - missed_before) {
         // What was missed behind the last message that came is in no gap.
         Some(told) if told < gaps => {
             let text = format!("{gaps} messages are missing, {told} were said to be");
@@ -374,10 +376,4 @@ fn catch<C: Channel>(channel: &mut C) -> io::Result<Measured> {
         told: channel.missed().is_some(),
         ..Measured::default()
     })
-}
-
-/// The middle value; zero of nothing.
-pub fn median(values: &mut [f64]) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(0.0)
 }

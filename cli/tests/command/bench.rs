@@ -22,7 +22,17 @@ fn the_demo_accounts_for_every_tick() {
 fn the_bench_measures_everybody_and_checks_what_arrives() {
     let shell = Shell::new();
     let arguments = [
-        "bench", "--rounds", "1", "--sample", "1ms", "--sizes", "64", "--json",
+        "bench",
+        "--rounds",
+        "1",
+        "--sample",
+        "1ms",
+        "--sizes",
+        "64",
+        "--json",
+        "--keep-all",
+        "--seed",
+        "7",
     ];
     let report: serde_json::Value = serde_json::from_str(&shell.ok(&arguments)).unwrap();
     let samples = report["samples"].as_array().unwrap();
@@ -38,6 +48,8 @@ fn the_bench_measures_everybody_and_checks_what_arrives() {
         .iter()
         .all(|sample| sample["measured"]["nanos"].as_f64().unwrap() > 0.0));
     assert!(report["machine"]["kernel"].is_string());
+    assert_eq!(report["seed"], 7);
+    assert!(report["states"].is_array() && report["discarded"].as_array().unwrap().is_empty());
     assert!(shell
         .fails(2, &["bench", "--sizes", "7"])
         .contains("multiples of 8"));
@@ -56,13 +68,14 @@ fn the_bench_measures_everybody_and_checks_what_arrives() {
         "0,3",
         "--only",
         "ring,observer",
+        "--keep-all",
         "--out",
         &out,
     ]);
     assert!(table.contains("publish beside readers") && table.contains("to each reader"));
     let text = std::fs::read_to_string(&out).unwrap();
     let report: serde_json::Value = serde_json::from_str(&text).unwrap();
-    let ran: Vec<(&str, &str, u64)> = report["samples"]
+    let mut ran: Vec<(&str, &str, u64)> = report["samples"]
         .as_array()
         .unwrap()
         .iter()
@@ -74,15 +87,22 @@ fn the_bench_measures_everybody_and_checks_what_arrives() {
             )
         })
         .collect();
+    // Whose turn it is, is drawn.
+    ran.sort_unstable();
     let expected = [
-        ("ring", "burst", 0),
         ("observer", "burst", 0),
-        ("ring", "burst", 3),
         ("observer", "burst", 3),
-        ("ring", "fan-out", 3),
         ("observer", "lossy", 1),
+        ("ring", "burst", 0),
+        ("ring", "burst", 3),
+        ("ring", "fan-out", 3),
     ];
     assert_eq!(ran, expected);
+    // One round is no figure.
+    assert!(
+        table.contains("too few R1") && !table.contains(") R"),
+        "{table}"
+    );
     assert!(shell
         .fails(2, &["bench", "--workloads", "magic"])
         .contains("no workload"));
@@ -117,6 +137,7 @@ fn capacities_are_tried_by_those_who_have_one_and_the_best_is_shown() {
         "64K,1M",
         "--only",
         "limit,ring,pipe",
+        "--keep-all",
         "--out",
         &out,
     ]);
@@ -186,6 +207,7 @@ fn latencies_are_counted_from_when_messages_were_due_and_results_can_be_compared
         assert!(sample["achieved"].as_f64().unwrap() > 0.0);
     }
     assert!(report["clock"]["error_ns"].is_u64() && report["alone"]["longest"].is_u64());
+    assert!(report["alone"]["waits_at_a_random_moment"][0][1].is_number());
 
     let report_path = format!("{out}/report.json");
     let files: Vec<String> = std::fs::read_dir(&out)
@@ -202,7 +224,12 @@ fn latencies_are_counted_from_when_messages_were_due_and_results_can_be_compared
     }
     assert!(files.iter().any(|f| f.ends_with(".svg")), "{files:?}");
 
-    let same = shell.ok(&[
+    // As many rounds as a comparison needs, in a state of the cores that does not change meanwhile.
+    let mut report = report.clone();
+    let rounds: Vec<serde_json::Value> = samples_of(&report, 6);
+    report["samples"] = rounds.into();
+    std::fs::write(&report_path, report.to_string()).unwrap();
+    let output = shell.run(&[
         "bench",
         "diff",
         &report_path,
@@ -210,7 +237,12 @@ fn latencies_are_counted_from_when_messages_were_due_and_results_can_be_compared
         "--tolerance",
         "0",
     ]);
+    assert!(output.status.success());
+    let same = String::from_utf8(output.stdout).unwrap();
     assert!(same.contains("level") && !same.contains("worse"), "{same}");
+    assert!(same.contains("6, 6"), "{same}");
+    let warning = String::from_utf8(output.stderr).unwrap();
+    assert!(warning.contains("one after the other"), "{warning}");
     let mut slower = report.clone();
     for sample in slower["samples"].as_array_mut().unwrap() {
         for pair in sample["measured"]["percentiles"].as_array_mut().unwrap() {
@@ -234,13 +266,15 @@ fn latencies_are_counted_from_when_messages_were_due_and_results_can_be_compared
     let errors = String::from_utf8(output.stderr).unwrap();
     assert!(errors.contains("worse by more than 50 %"), "{errors}");
     std::fs::write(&slower_path, "{\"samples\": []}").unwrap();
-    assert!(shell
-        .fails(1, &["bench", "diff", &report_path, &slower_path])
-        .contains("nothing in common"));
+    let output = shell.run(&["bench", "diff", &report_path, &slower_path]);
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(errors.contains("nothing in common"), "{errors}");
     std::fs::write(&slower_path, "not json").unwrap();
-    assert!(shell
-        .fails(4, &["bench", "diff", &report_path, &slower_path])
-        .contains("slower.json"));
+    let output = shell.run(&["bench", "diff", &report_path, &slower_path]);
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(4));
+    assert!(errors.contains("slower.json"), "{errors}");
     assert!(shell
         .fails(2, &["bench", "latency", "--size", "16"])
         .contains("from 24"));
@@ -255,6 +289,79 @@ fn latencies_are_counted_from_when_messages_were_due_and_results_can_be_compared
         let output = shell.run(arguments);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
         assert!(String::from_utf8(output.stderr).unwrap().contains(answer));
+    }
+}
+
+/// So many samples of each contender, all taken while a bounce took 100 ns.
+fn samples_of(report: &serde_json::Value, rounds: usize) -> Vec<serde_json::Value> {
+    let mut samples = Vec::new();
+    for contender in ["ring", "park"] {
+        let of = report["samples"].as_array().unwrap().iter();
+        let mut first = of.filter(|s| s["contender"] == contender);
+        let mut sample = first.next().unwrap().clone();
+        sample["state"] = "near".into();
+        sample["bounce_before_ns"] = 100.0.into();
+        sample["bounce_after_ns"] = 100.0.into();
+        samples.extend(std::iter::repeat_n(sample, rounds));
+    }
+    samples
+}
+
+#[test]
+fn two_builds_take_turns() {
+    use std::os::unix::fs::PermissionsExt;
+    let shell = Shell::new();
+    let (other, log) = (shell.path("other"), shell.path("log"));
+    let script = format!(
+        "#!/bin/sh\necho \"$*\" >> '{log}'\nexec '{}' \"$@\"\n",
+        env!("CARGO_BIN_EXE_slipring")
+    );
+    std::fs::write(&other, script).unwrap();
+    std::fs::set_permissions(&other, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let output = shell.run(&[
+        "bench",
+        "diff",
+        "--against",
+        &other,
+        "--rounds",
+        "3",
+        "--seed",
+        "5",
+        "--",
+        "--sizes=64",
+        "--only=pipe",
+        "--sample=1ms",
+        "--keep-all",
+    ]);
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert!(errors.contains("3 turns each, seed 5"), "{errors}");
+    let called = std::fs::read_to_string(&log).unwrap();
+    let expected = "bench --json --rounds 1 --sizes=64 --only=pipe --sample=1ms --keep-all";
+    assert_eq!(called.lines().collect::<Vec<_>>(), [expected; 3]);
+    // Beside other tests no two slices may be of one state: then there is nothing to compare.
+    let table = String::from_utf8(output.stdout).unwrap();
+    match output.status.code() {
+        Some(0) => assert!(table.contains("too few"), "{table}"),
+        status => {
+            assert_eq!(status, Some(1));
+            assert!(errors.contains("nothing in common"), "{errors}");
+        }
+    }
+    for (arguments, answer) in [
+        (&["bench", "diff", "a.json"][..], "required"),
+        (
+            &["bench", "diff", "a", "b", "--against", "c"],
+            "cannot be used",
+        ),
+        (
+            &["bench", "diff", "a", "b", "--rounds", "3"],
+            "cannot be used",
+        ),
+    ] {
+        let output = shell.run(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        let errors = String::from_utf8(output.stderr).unwrap();
+        assert!(errors.contains(answer), "{errors}");
     }
 }
 
