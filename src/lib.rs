@@ -128,16 +128,16 @@ pub use bytemuck;
 /// The Rust of these pages is compiled and run with the examples of the crate.
 #[cfg(all(doctest, not(slipring_loom)))]
 mod pages {
-    #[doc = include_str!("../docs/ring.md")]
+    #[doc = include_str!("../docs/guide/ring.md")]
     struct Ring;
-    #[doc = include_str!("../docs/producer.md")]
+    #[doc = include_str!("../docs/guide/producer.md")]
     struct Producer;
-    #[doc = include_str!("../docs/consumer.md")]
+    #[doc = include_str!("../docs/guide/consumer.md")]
     struct Consumer;
-    #[doc = include_str!("../docs/typed.md")]
+    #[doc = include_str!("../docs/guide/typed.md")]
     struct Typed;
-    #[doc = include_str!("../docs/waiting.md")]
+    #[doc = include_str!("../docs/guide/waiting.md")]
     struct Waiting;
-    #[doc = include_str!("../docs/isolated.md")]
+    #[doc = include_str!("../docs/guide/isolated.md")]
     struct Isolated;
 }

@@ -194,7 +194,7 @@ struct Site {
 }
 
 fn documented_sites() -> Vec<Site> {
-    let page = fs::read_to_string(root().join("docs/memory-model.md")).unwrap();
+    let page = fs::read_to_string(root().join("docs/reference/memory-model.md")).unwrap();
     // Lines of a tag, and no heading: `| `publish commit:Release` | ...`.
     let is_tag = |text: &str| text.contains(' ') && text.contains(':');
     let rows = page.lines().filter(|line| {
@@ -385,10 +385,10 @@ fn the_hex_dump_in_the_protocol_is_what_the_code_writes() {
             .collect();
         dump += &format!("{:04x}  {}\n", row * 8, bytes.join(" "));
     }
-    let page = fs::read_to_string(root().join("docs/protocol.md")).unwrap();
+    let page = fs::read_to_string(root().join("docs/reference/protocol.md")).unwrap();
     assert!(
         page.contains(&dump),
-        "docs/protocol.md should contain:\n{dump}"
+        "docs/reference/protocol.md should contain:\n{dump}"
     );
     // The table of offsets in the same document.
     let description = Description {
@@ -419,26 +419,69 @@ fn the_hex_dump_in_the_protocol_is_what_the_code_writes() {
     );
 }
 
+/// The anchors of a page, as the repository's host makes them of its headings.
+fn anchors(page: &str) -> Vec<String> {
+    let headings = page.lines().filter_map(|line| {
+        let heading = line.trim_start_matches('#');
+        (heading.len() < line.len() && heading.starts_with(' ')).then_some(heading.trim())
+    });
+    headings
+        .map(|heading| {
+            let kept = heading.to_lowercase();
+            let kept = kept
+                .chars()
+                .filter(|c| c.is_alphanumeric() || [' ', '-', '_'].contains(c));
+            kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+        })
+        .collect()
+}
+
+/// The pages of the project, those below folders included.
+fn pages() -> Vec<PathBuf> {
+    let mut pages: Vec<PathBuf> = [
+        "README.md",
+        "CONTRIBUTING.md",
+        "CHANGELOG.md",
+        "SECURITY.md",
+    ]
+    .map(|page| root().join(page))
+    .into();
+    let mut folders = vec![root().join("docs")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|e| e == "md") {
+                pages.push(path);
+            }
+        }
+    }
+    assert!(pages.len() > 25, "the pages are somewhere else");
+    pages
+}
+
 #[test]
-fn every_document_that_is_linked_exists() {
-    let mut pages = vec![root().join("README.md"), root().join("CONTRIBUTING.md")];
-    pages.extend(
-        fs::read_dir(root().join("docs"))
-            .unwrap()
-            .map(|e| e.unwrap().path()),
-    );
-    for page in pages
-        .iter()
-        .filter(|page| page.extension().is_some_and(|e| e == "md"))
-    {
-        let text = fs::read_to_string(page).unwrap();
+fn every_page_and_heading_that_is_linked_exists() {
+    for page in pages() {
+        let text = fs::read_to_string(&page).unwrap();
         for link in text.split("](").skip(1) {
-            let target = link.split([')', '#']).next().unwrap();
-            if target.is_empty() || target.contains("://") {
+            let link = link.split(')').next().unwrap();
+            let (target, anchor) = link.split_once('#').unwrap_or((link, ""));
+            if target.contains("://") {
                 continue;
             }
-            let path = page.parent().unwrap().join(target);
+            let path = match target {
+                "" => page.clone(),
+                target => page.parent().unwrap().join(target),
+            };
             assert!(path.exists(), "{} links to {target}", page.display());
+            let known = || anchors(&fs::read_to_string(&path).unwrap());
+            assert!(
+                anchor.is_empty() || known().contains(&anchor.to_owned()),
+                "{} links to {link}, which has no such heading",
+                page.display()
+            );
         }
     }
 }

@@ -28,7 +28,7 @@ fn nothing_unread_is_overwritten() {
 
 // `consumed` has no mutant: what it forbids is that a load is delayed beyond a later store (by the consumer's
 // release) or a store moved before an earlier load (by the producer's acquire). Loom explores neither,
-// so the edge rests on the argument in docs/memory-model.md and on the stress tests.
+// so the edge rests on the argument in docs/reference/memory-model.md and on the stress tests.
 
 /// Two consumers, the slower of which leaves: the gate opens, and the other one misses nothing.
 fn leaver() -> String {

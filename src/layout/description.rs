@@ -115,7 +115,7 @@ impl fmt::Display for DescriptionError {
 
 impl std::error::Error for DescriptionError {}
 
-/// One field of the page: where it lies and how wide it is. The table in `docs/protocol.md` lists
+/// One field of the page: where it lies and how wide it is. The table in `docs/reference/protocol.md` lists
 /// the same rows.
 struct Writer<'p>(&'p mut [u8]);
 

@@ -1,7 +1,7 @@
 //! What lies where: geometry, the description page, the shared lines, and the frame.
 //!
 //! Layer 1. Imports `sync`. Never: I/O, unsafe code. Everything in this folder is either pure arithmetic
-//! over private bytes or the declaration of a shared struct; `docs/protocol.md` describes the same, and a
+//! over private bytes or the declaration of a shared struct; `docs/reference/protocol.md` describes the same, and a
 //! test compares the two.
 
 pub mod description;

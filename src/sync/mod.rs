@@ -6,7 +6,7 @@
 //!
 //! Orderings are written with their edge and a word that tells this *site* from every other:
 //! `ord!(publish commit: Release)` and `edge_fence!(overwrite reserve: Release)`. The sites are listed in
-//! `docs/memory-model.md`. In the model build a test can weaken one site (`weaken`) and must then see its
+//! `docs/reference/memory-model.md`. In the model build a test can weaken one site (`weaken`) and must then see its
 //! model fail.
 
 #[cfg(not(slipring_loom))]

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 #[derive(clap::Args)]
 #[command(after_help = "\
 EXAMPLES
-  slipring bench tables benches/results > docs/results.md")]
+  slipring bench tables benches/results > docs/measurements/results.md")]
 pub struct Arguments {
     /// A directory with results in KIND/DATE/*.json
     directory: PathBuf,
