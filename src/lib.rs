@@ -73,9 +73,10 @@ pub use {
     broker::{Access, Broker, BrokerError, ConnectError},
     endpoint::{
         AttachError, Batch, Builder, Claim, Conflatable, Conflated, ConflatedMessage, Conflation,
-        Consumer, ConsumerOptions, Difference, Latencies, Message, Observer, ObserverOptions,
-        Payload, Producer, ProducerOptions, PublishBatch, PublishError, ReaderStatus, ReceiveError,
-        Received, Ring, RingFiles, RingStatus, Source, TryPublishError, TryReceiveError, WaitSet,
+        Consumer, ConsumerOptions, Difference, Interrupter, Interruption, Latencies, Message,
+        Observer, ObserverOptions, Payload, Producer, ProducerOptions, PublishBatch, PublishError,
+        ReaderStatus, ReceiveError, Received, Ring, RingFiles, RingStatus, Source, TryPublishError,
+        TryReceiveError, WaitSet,
     },
     fifo::{Fifo, FifoBuilder},
     latest::{Latest, LatestBuilder, LatestError, LatestReader, LatestWriter},

@@ -1,17 +1,17 @@
 //! Waiting for several rings at once.
 //!
-//! Layer 5. One thread, one system call (`futex_waitv`), any mixture of consumers and observers.
+//! Layer 5. One thread, one system call (`futex_waitv`), any mixture of handles.
 
 use crate::layout::lines::Bell;
 use crate::segment::Memory;
 use crate::sync::{spin_hint, FutexWord};
-use crate::wait::bell::{arm, fence_armed, FIRST_SLEEP, LONGEST_SLEEP};
-use crate::wait::{Deadline, Waited, ASK_EVERY};
+use crate::wait::bell::{sleep_any, FIRST_SLEEP, LONGEST_SLEEP};
+use crate::wait::{Deadline, ASK_EVERY};
 use core::time::Duration;
 use std::time::Instant;
 
 /// What only handles of this crate can be.
-pub trait Sealed: Waited {}
+pub trait Sealed {}
 
 /// What only this crate can make.
 #[derive(Clone, Copy, Debug)]
@@ -25,8 +25,19 @@ impl Default for Inside {
     }
 }
 
-/// A handle that can be waited for together with others: a [`Consumer`](crate::Consumer) or an
-/// [`Observer`](crate::Observer).
+/// A handle that can be waited for together with others.
+///
+/// | source | has something to report when | after that |
+/// |---|---|---|
+/// | [`Consumer`](crate::Consumer), [`Observer`](crate::Observer) | there is a message or a loss; once when its producer closed the ring or died | `try_receive` |
+/// | [`Receiver`](crate::Receiver) of a queue, [`MailboxReceiver`](crate::MailboxReceiver) | there may be a message; another receiver may have it, or be faster | `try_receive`, which may find nothing |
+/// | [`LatestReader`](crate::LatestReader) | a value was set since this was last reported | `get` |
+/// | [`Listener`](crate::Listener) | a signal was sent and not noticed | `try_notice` |
+/// | [`Interruption`](crate::Interruption) | it was interrupted | `take` |
+///
+/// Each of them is also reported while its process is a fork, or its files were cut short or removed: the next call on
+/// it that waits says which. Links, pipes and senders are no sources: before they wait for a message they may have to wait for
+/// their peer.
 ///
 /// It gives no access to the memory behind the handle:
 ///
@@ -49,7 +60,7 @@ pub trait Source: Sealed {
     fn reports_death(&mut self) -> bool;
 }
 
-/// Waits for several rings.
+/// Waits for several handles: readers of rings, receivers, listeners.
 ///
 /// # Guarantees
 /// - No wake-up is lost. A source is reported while it has a message or a loss to report, and once for
@@ -189,19 +200,16 @@ impl WaitSet {
             std::thread::sleep(left.min(FIRST_SLEEP));
             return None;
         }
-        let seen: Vec<(&FutexWord, u32)> =
-            bells.iter().map(|bell| (&bell.word, arm(bell))).collect();
-        let left = fence_armed(bells, left);
-        if let Some(at) = self.poll(sources) {
-            return Some(at);
-        }
-        let longest = if self.slept {
-            LONGEST_SLEEP
-        } else {
-            FIRST_SLEEP
+        let longest = match self.slept {
+            true => LONGEST_SLEEP,
+            false => FIRST_SLEEP,
         };
-        self.slept = true;
-        FutexWord::wait_many(&seen, left.min(longest));
-        None
+        let mut found = None;
+        let slept = sleep_any(&bells, left.min(longest), || {
+            found = self.poll(sources);
+            found.is_some()
+        });
+        self.slept |= slept;
+        found
     }
 }

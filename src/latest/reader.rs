@@ -4,13 +4,13 @@
 
 use super::writer::look_into;
 use super::{Latest, LatestError};
-use crate::endpoint::{AttachError, ConsumerOptions, Ring};
+use crate::endpoint::{AttachError, ConsumerOptions, Inside, Ring, Sealed, Source};
 use crate::layout::lines::{Bell, RowState};
 use crate::ring::cell::Cells;
-use crate::segment::{Canary, Held};
+use crate::segment::{Canary, Held, Memory};
 use crate::sync::Ordering::Relaxed;
 use crate::typed::Plain;
-use crate::wait::{bell, until, Deadline, Outcome, Waited};
+use crate::wait::{bell, until, Deadline, Outcome, Since, Waited};
 use std::cell::Cell;
 use std::marker::PhantomData;
 
@@ -35,6 +35,10 @@ pub struct LatestReader<T> {
     ring: Ring,
     options: ConsumerOptions,
     slept: bool,
+    /// When a wait that ended in vain last asked whether the object is still there.
+    asked: Since,
+    /// A wait set reported that it is not.
+    troubled: bool,
     /// The row it sleeps under, if it may; freed last.
     row: Option<(u32, Held)>,
     value: PhantomData<fn() -> T>,
@@ -71,6 +75,8 @@ impl<T: Plain> LatestReader<T> {
             ring: ring.clone(),
             options,
             slept: false,
+            asked: Since::default(),
+            troubled: false,
             row,
             value: PhantomData,
             one_thread: PhantomData,
@@ -157,6 +163,9 @@ impl<T: Plain> LatestReader<T> {
         if self.canary.disturbed() {
             look_into(self.canary, &self.ring)?;
         }
+        if self.troubled {
+            return Err(self.ring.trouble_found().into());
+        }
         let memory = self.cells.memory().clone();
         let control = memory.control().filter(|_| self.row.is_some());
         let bell: Option<&Bell> = control.map(|control| &control.data);
@@ -172,6 +181,11 @@ impl<T: Plain> LatestReader<T> {
         self.seen = change.seen;
         self.slept = slept;
         match outcome {
+            // Many short waits learn of it as one long wait does.
+            Outcome::TimedOut if self.asked.due() => match self.ring.trouble() {
+                Some(trouble) => Err(trouble.into()),
+                None => Err(LatestError::TimedOut),
+            },
             Outcome::TimedOut => Err(LatestError::TimedOut),
             Outcome::Gone => Err(self.ring.trouble_found().into()),
             Outcome::Ready | Outcome::Over => Ok(()),
@@ -204,6 +218,28 @@ impl Waited for Change<'_> {
 
     fn gone(&mut self) -> bool {
         self.ring.trouble().is_some()
+    }
+}
+
+impl<T> Sealed for LatestReader<T> {}
+
+impl<T> Source for LatestReader<T> {
+    fn memory(&self, _: Inside) -> &Memory {
+        self.cells.memory()
+    }
+
+    fn parks(&self) -> bool {
+        self.options.strategy.parks() && self.row.is_some()
+    }
+
+    fn reports(&mut self) -> bool {
+        let now = self.cells.changes();
+        std::mem::replace(&mut self.seen, now) != now
+    }
+
+    fn reports_death(&mut self) -> bool {
+        self.troubled = self.ring.trouble().is_some();
+        self.troubled
     }
 }
 

@@ -4,8 +4,9 @@
 
 use super::letter::{Header, Kind, Letter, Return};
 use super::{awaited, count_late, replies_of, Mailbox, ReplyError};
-use crate::endpoint::{AttachError, ConsumerOptions, ProducerOptions};
+use crate::endpoint::{AttachError, ConsumerOptions, Inside, ProducerOptions, Sealed, Source};
 use crate::queue::{Queue, Receiver, SendError, Sender, TakeError, Taking};
+use crate::segment::Memory;
 use crate::sync::Ordering::Relaxed;
 use crate::wait::Deadline;
 use std::collections::btree_map::{BTreeMap, Entry};
@@ -102,6 +103,26 @@ impl MailboxReceiver {
     /// [`TakeError::TimedOut`].
     pub fn wait_until(&mut self, deadline: impl Into<Deadline>) -> Result<(), TakeError> {
         self.letters.wait_until(deadline)
+    }
+}
+
+impl Sealed for MailboxReceiver {}
+
+impl Source for MailboxReceiver {
+    fn memory(&self, asker: Inside) -> &Memory {
+        self.letters.memory(asker)
+    }
+
+    fn parks(&self) -> bool {
+        self.letters.parks()
+    }
+
+    fn reports(&mut self) -> bool {
+        self.letters.reports()
+    }
+
+    fn reports_death(&mut self) -> bool {
+        self.letters.reports_death()
     }
 }
 

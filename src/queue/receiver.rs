@@ -6,13 +6,13 @@
 use super::delivery::{Delivery, Taking};
 use super::error::TakeError;
 use super::{Queue, PRIORITIES};
-use crate::endpoint::{AttachError, ConsumerOptions};
+use crate::endpoint::{AttachError, ConsumerOptions, Inside, Sealed, Source};
 use crate::layout::frame::WORD;
 use crate::layout::lines::{Bell, RowState};
 use crate::ring::lanes;
 use crate::ring::take::{return_all, Taken, Taker};
 use crate::ring::Corrupt;
-use crate::segment::{Canary, Held, OpenError, Role, Trouble};
+use crate::segment::{Canary, Held, Memory, OpenError, Role, Trouble};
 use crate::sync::Ordering::Relaxed;
 use crate::wait::{bell, until, Deadline, Outcome, Pace, Read, Since, Waited, Waker};
 use std::collections::{BTreeMap, BTreeSet};
@@ -649,6 +649,30 @@ impl Waited for Receiver {
         self.sweep();
         self.look_after_a_lane();
         self.queue.ring.trouble().is_some()
+    }
+}
+
+impl Sealed for Receiver {}
+
+impl Source for Receiver {
+    fn memory(&self, _: Inside) -> &Memory {
+        self.queue.ring.segment().reader()
+    }
+
+    fn parks(&self) -> bool {
+        self.options.strategy.parks()
+    }
+
+    fn reports(&mut self) -> bool {
+        if lanes::version(self.queue.ring.segment().reader()) != self.version {
+            self.refresh();
+        }
+        self.report.is_some() || self.lanes().any(|lane| lane.taker.ready())
+    }
+
+    /// Returns messages that the dead held first, which may be what it then reports.
+    fn reports_death(&mut self) -> bool {
+        self.gone() || self.reports()
     }
 }
 

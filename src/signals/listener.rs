@@ -4,11 +4,11 @@
 
 use super::{undisturbed, SignalError, SignalSet};
 use crate::endpoint::member::Member;
-use crate::endpoint::{AttachError, Ring};
+use crate::endpoint::{AttachError, Inside, Ring, Sealed, Source};
 use crate::layout::lines::Bell;
 use crate::ring::pending::Counted;
 use crate::segment::{Canary, CursorName, Memory};
-use crate::wait::{until, Deadline, Outcome, Strategy, Waited};
+use crate::wait::{until, Deadline, Outcome, Since, Strategy, Waited};
 use core::ops::ControlFlow;
 use std::cell::Cell;
 use std::io;
@@ -31,6 +31,10 @@ pub struct Listener {
     ring: Ring,
     strategy: Strategy,
     slept: bool,
+    /// When a wait that ended in vain last asked whether the object is still there.
+    asked: Since,
+    /// A wait set reported that it is not.
+    troubled: bool,
     /// Freed last.
     member: Member,
     one_thread: PhantomData<Cell<()>>,
@@ -65,6 +69,8 @@ impl Listener {
             member,
             strategy: Strategy::default(),
             slept: false,
+            asked: Since::default(),
+            troubled: false,
             one_thread: PhantomData,
         })
     }
@@ -124,7 +130,13 @@ impl Listener {
                 Outcome::Ready | Outcome::Over => {}
                 Outcome::Gone => return Err(self.ring.trouble_found().into()),
                 Outcome::TimedOut => {
-                    return self.try_notice(set).ok_or(SignalError::TimedOut);
+                    if let Some(noticed) = self.try_notice(set) {
+                        return Ok(noticed);
+                    }
+                    // Many short waits learn of it as one long wait does.
+                    let ask = self.troubled || self.asked.due();
+                    let trouble = ask.then(|| self.ring.trouble()).flatten();
+                    return Err(trouble.map_or(SignalError::TimedOut, Into::into));
                 }
             }
         }
@@ -215,6 +227,28 @@ impl Waited for Arrival<'_> {
 
     fn gone(&mut self) -> bool {
         self.ring.trouble().is_some()
+    }
+}
+
+impl Sealed for Listener {}
+
+impl Source for Listener {
+    fn memory(&self, _: Inside) -> &Memory {
+        self.ring.segment().reader()
+    }
+
+    fn parks(&self) -> bool {
+        self.strategy.parks()
+    }
+
+    fn reports(&mut self) -> bool {
+        let memory = self.ring.segment().reader();
+        self.counted.pending(memory, SignalSet::ALL.0)
+    }
+
+    fn reports_death(&mut self) -> bool {
+        self.troubled = self.ring.trouble().is_some();
+        self.troubled
     }
 }
 

@@ -5,7 +5,7 @@
 //! flag is a flag: a killed sleeper leaves it set, which costs one useless wake and then nothing.
 
 use crate::layout::lines::Bell;
-use crate::sync::{edge_fence, fence_everywhere, ord, Ordering::Relaxed};
+use crate::sync::{edge_fence, fence_everywhere, ord, FutexWord, Ordering::Relaxed};
 use core::time::Duration;
 
 /// The longest sleep. Bounds how late the death of a peer is noticed, and covers what no fence
@@ -46,8 +46,20 @@ pub fn sleep(bell: &Bell, limit: Duration, ready: impl FnOnce() -> bool) {
     }
 }
 
-/// Says that somebody is about to sleep; what the bell's word is until it rings.
-pub fn arm(bell: &Bell) -> u32 {
+/// As [`sleep`], until any of the bells rings, of which there are at most [`FutexWord::MANY`]. Returns `true` if it
+/// slept.
+pub fn sleep_any(bells: &[&Bell], limit: Duration, ready: impl FnOnce() -> bool) -> bool {
+    let seen: Vec<(&FutexWord, u32)> = bells.iter().map(|bell| (&bell.word, arm(bell))).collect();
+    let limit = fence_armed(bells.iter().copied(), limit);
+    let sleeps = !ready();
+    if sleeps {
+        FutexWord::wait_many(&seen, limit);
+    }
+    sleeps
+}
+
+/// Says that a process is about to sleep; what the bell's word is until it rings.
+fn arm(bell: &Bell) -> u32 {
     // Acquire: had this read a ring's new value, that ring's disarming would come before the
     // arming below and could not undo it.
     let seen = bell.word.load(ord!(wake arm: Acquire));
@@ -57,7 +69,7 @@ pub fn arm(bell: &Bell) -> u32 {
 
 /// Call between arming bells and looking once more; for how long to sleep then, at most `limit`. Makes up
 /// for the fences of wakers that leave them to sleepers, too.
-pub fn fence_armed<'b>(bells: impl IntoIterator<Item = &'b Bell>, limit: Duration) -> Duration {
+fn fence_armed<'b>(bells: impl IntoIterator<Item = &'b Bell>, limit: Duration) -> Duration {
     edge_fence!(wake sleep: SeqCst);
     let mut bells = bells.into_iter();
     let needed = bells.any(|bell| bell.unfenced.load(Relaxed) != 0);

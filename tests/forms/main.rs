@@ -12,6 +12,7 @@ mod queue_faults;
 mod queue_many;
 mod queue_stopped;
 mod semaphore;
+mod sets;
 mod shared;
 mod signals;
 mod typed;
@@ -30,6 +31,7 @@ fn main() -> std::process::ExitCode {
         queue_many::SUITE,
         queue_stopped::SUITE,
         semaphore::SUITE,
+        sets::SUITE,
         shared::SUITE,
         signals::SUITE,
         typed::SUITE,
