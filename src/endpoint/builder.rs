@@ -25,7 +25,7 @@ enum Place {
     Heap,
 }
 
-/// What a new ring will be like. Made by [`Ring::builder`] and its siblings.
+/// The settings of a new ring. Made by [`Ring::builder`] and its siblings.
 ///
 /// ```
 /// use slipring::Ring;

@@ -219,7 +219,7 @@ impl Ring {
     /// Removes the ring `name` from the slipring directory.
     ///
     /// # Errors
-    /// [`RemoveError::InUse`] while anybody is attached.
+    /// [`RemoveError::InUse`] while a process is attached.
     pub fn remove(name: &str) -> Result<(), RemoveError> {
         let location = Location::named(name).map_err(OpenError::from)?;
         segment::remove(&location, false)
@@ -239,7 +239,7 @@ impl Ring {
     /// Becomes the ring's one producer, taking over where the last one left it.
     ///
     /// # Errors
-    /// [`AttachError::AlreadyOwned`] while another producer lives, in whichever process.
+    /// [`AttachError::AlreadyOwned`] while another producer lives, in any process.
     pub fn producer(&self) -> Result<Producer, AttachError> {
         self.producer_with(ProducerOptions::default())
     }
@@ -283,7 +283,7 @@ impl Ring {
     /// removed.
     ///
     /// # Errors
-    /// As [`consumer`](Self::consumer), and [`AttachError::CursorInUse`] while somebody alive uses
+    /// As [`consumer`](Self::consumer), and [`AttachError::CursorInUse`] while a live process uses
     /// it.
     ///
     /// ```
@@ -321,7 +321,7 @@ impl Ring {
     /// Forgets a durable cursor and frees its row. Whether there was one.
     ///
     /// # Errors
-    /// [`AttachError::CursorInUse`] while somebody alive uses it; [`AttachError::Permission`].
+    /// [`AttachError::CursorInUse`] while a live process uses it; [`AttachError::Permission`].
     pub fn forget_cursor(&self, name: &str) -> Result<bool, AttachError> {
         self.undisturbed()?;
         let name = CursorName::new(name)?;

@@ -1,8 +1,8 @@
 //! Named pipes between unrelated processes.
 //!
-//! Layer 7, on `pipe`. A FIFO is the ring of a pipe in a directory; one for both directions has
-//! another one inside. Both sides wait for each other (`ring::pact`) before the first byte, so what one
-//! writer wrote is read by one reader.
+//! Layer 7, on `pipe`. A FIFO is the ring of a pipe in a directory; one for both directions has another one
+//! inside. Both sides wait for each other (`ring::pact`) before the first byte, so the bytes of one writer
+//! are read by one reader.
 
 use crate::endpoint::{AttachError, Builder, Difference, Incoming, Meeting, Met, Outgoing, Ring};
 use crate::layout::form::Form;
@@ -21,14 +21,14 @@ const BACK: &str = "back";
 /// A named pipe that this process has open. Cheap to clone.
 ///
 /// # Guarantees
-/// - One writer and one reader at a time, or two sides of one for both directions; another one is
+/// - There is one writer and one reader at a time, or two sides if it goes both ways. Another one is
 ///   refused with [`AddrInUse`](io::ErrorKind::AddrInUse) while they live.
 /// - Opening an end waits for the other one, as with a kernel's FIFO. The two read and write as with a
-///   [`pipe`](crate::pipe()); when one has gone the other one learns it, and may open its end again to
-///   wait for the next. No byte of one such pair is seen by the next.
+///   [`pipe`](crate::pipe()); when one has gone, the other is told, and may open its end again to wait for
+///   the next. The next pair sees no byte of this one.
 ///
 /// # What others may change meanwhile
-/// Who is at the other end. Its size and directions never change.
+/// The process at the other end comes and goes at any time. The size and the directions never change.
 ///
 /// ```
 /// # let scratch = tempfile::tempdir()?;
@@ -53,7 +53,7 @@ pub struct Fifo {
     location: Location,
 }
 
-/// What a new named pipe will be like. Made by [`Fifo::builder`].
+/// The settings of a new named pipe. Made by [`Fifo::builder`].
 #[derive(Clone, Debug)]
 #[must_use = "a builder creates nothing until `create`"]
 pub struct FifoBuilder {
@@ -85,9 +85,9 @@ impl FifoBuilder {
         self
     }
 
-    /// Who may read, as the permission bits of a file; `0o600` by default. For group and others
-    /// that takes both reading and writing. Only the owner writes. One that goes both ways is written
-    /// from both sides, so it is the owner's alone: a mode with bits for others is refused then.
+    /// Who may read, as the permission bits of a file; `0o600` by default. For group and others that takes
+    /// both reading and writing. Only the owner writes. One that goes both ways is written from both sides,
+    /// so only its owner may use it: a mode with bits for others is refused then.
     pub fn mode(mut self, mode: u32) -> Self {
         self.mode = mode;
         self
@@ -181,7 +181,7 @@ impl Fifo {
     /// Removes the named pipe `name` from the slipring directory.
     ///
     /// # Errors
-    /// [`RemoveError::InUse`] while anybody writes or reads.
+    /// [`RemoveError::InUse`] while a process writes or reads.
     pub fn remove(name: &str) -> Result<(), RemoveError> {
         Ring::remove(name)
     }
@@ -286,13 +286,13 @@ impl Fifo {
         [Side::First, Side::Second].map(|side| Meeting::owner(&self.ring, side))
     }
 
-    /// In what an existing one differs from what `create_or_open` was asked for: see
+    /// How an existing object differs from what `create_or_open` asked for: see
     /// [`Ring::differences`](crate::Ring::differences).
     pub fn differences(&self) -> &[Difference] {
         self.ring.differences()
     }
 
-    /// Where it lies, for messages.
+    /// The path of its directory, for logs and error texts.
     pub fn path(&self) -> &Path {
         self.ring.path()
     }
@@ -334,11 +334,11 @@ fn outgoing(meeting: &Meeting, ring: &Ring) -> io::Result<Outgoing> {
     Ok(Outgoing::new(producer, ring.capacity_bytes()))
 }
 
-/// Waits for the other side, ready to read what it writes.
+/// Waits for the other side, prepared to read what it writes.
 fn meet_to_read(meeting: &mut Meeting, ring: &Ring, deadline: Deadline) -> io::Result<Incoming> {
     let mut consumer = None;
     meet(meeting, deadline, |meeting| {
-        // There is room for one only.
+        // The ring has one row only.
         drop(consumer.take());
         let attached = meeting.inherit(|| ring.consumer(Start::Latest));
         consumer = Some(attached.map_err(attach_error)?);

@@ -23,11 +23,11 @@ use std::path::Path;
 /// clone.
 ///
 /// # Guarantees
-/// - A reader gets a value that was set, whole, and none older than the newest one set before it began
-///   to read. Its version never goes back.
-/// - The writer never waits, for nobody, and makes no system call unless somebody sleeps. A reader waits
-///   only while three more values are set during one copy.
-/// - If the writer dies while it sets a value, the value before stays. The next writer goes on with the
+/// - A reader gets a complete value that was set, and none older than the newest one set before it began to
+///   read. Its version never goes back.
+/// - The writer never waits for readers, and makes no system call unless a reader sleeps. A reader repeats
+///   its copy only if three more values were set during it.
+/// - If the writer dies while it sets a value, the value before stays. The next writer continues the
 ///   versions.
 ///
 /// # What others may change meanwhile
@@ -60,7 +60,7 @@ pub struct Latest<T> {
     value: PhantomData<fn() -> T>,
 }
 
-/// What a new table of values will be like. Made by [`Latest::builder`].
+/// The settings of a new table of values. Made by [`Latest::builder`].
 #[derive(Clone, Debug)]
 #[must_use = "a builder creates nothing until `create`"]
 pub struct LatestBuilder<T> {
@@ -84,7 +84,7 @@ impl<T: Plain> LatestBuilder<T> {
         self
     }
 
-    /// How many readers that may sleep there can be at once; 32 by default, 1 to 1024.
+    /// How many readers that may sleep can be attached at once; 32 by default, 1 to 1024.
     pub fn max_readers(mut self, readers: u32) -> Self {
         self.inner = self.inner.max_readers(readers);
         self
@@ -182,7 +182,7 @@ impl<T: Plain> Latest<T> {
     /// Removes the table `name` from the slipring directory.
     ///
     /// # Errors
-    /// [`RemoveError::InUse`] while anybody sets values, or may sleep.
+    /// [`RemoveError::InUse`] while a writer is attached, or a reader that may sleep.
     pub fn remove(name: &str) -> Result<(), RemoveError> {
         Ring::remove(name)
     }
@@ -190,7 +190,7 @@ impl<T: Plain> Latest<T> {
     /// Becomes the one writer.
     ///
     /// # Errors
-    /// [`AttachError::AlreadyOwned`] while another writer lives, in whichever process.
+    /// [`AttachError::AlreadyOwned`] while another writer lives, in any process.
     pub fn writer(&self) -> Result<LatestWriter<T>, AttachError> {
         LatestWriter::attach(self)
     }
@@ -221,13 +221,13 @@ impl<T: Plain> Latest<T> {
         self.cells.count()
     }
 
-    /// In what an existing one differs from what `create_or_open` was asked for: see
+    /// How an existing object differs from what `create_or_open` asked for: see
     /// [`Ring::differences`](crate::Ring::differences).
     pub fn differences(&self) -> &[Difference] {
         self.ring.differences()
     }
 
-    /// Where it lies, for messages.
+    /// The path of its directory, for logs and error texts.
     pub fn path(&self) -> &Path {
         self.ring.path()
     }

@@ -20,16 +20,17 @@ const ATTEMPTS: u32 = 1000;
 /// Reads the newest values, and waits for changes.
 ///
 /// # Guarantees
-/// What it reads is whole, was set, and is not older than anything it read before from the same cell.
+/// Each value is complete, was set by a writer, and is not older than any value read before from the same
+/// cell.
 ///
 /// # What others may change meanwhile
 /// The writer sets values at any time.
 #[derive(Debug)]
 pub struct LatestReader<T> {
     cells: Cells,
-    /// Where values are copied to.
+    /// The buffer that values are copied to.
     private: Box<[u64]>,
-    /// Changes of any cell that it has been told of.
+    /// The count of changes that this reader has reported.
     seen: u64,
     canary: Canary,
     ring: Ring,
@@ -52,7 +53,7 @@ impl<T: Plain> LatestReader<T> {
     ) -> Result<Self, AttachError> {
         let ring = &latest.ring;
         ring.undisturbed()?;
-        // Without a row, or the right to one, sleeping becomes napping.
+        // Without a row, or permission for one, the reader polls with short sleeps instead.
         let row = if options.strategy.parks() && ring.may_consume() {
             ring.acquire_row_if_any()?
         } else {
@@ -101,7 +102,7 @@ impl<T: Plain> LatestReader<T> {
         self.look(cell)?;
         for _ in 0..ATTEMPTS {
             if let Some(version) = self.cells.try_get(cell, &mut self.private) {
-                // Zeroes may have taken the place of what was being copied.
+                // The guard may have put zeroes in place of the value that was being copied.
                 self.look(cell)?;
                 let bytes: &[u8] = bytemuck::cast_slice(&self.private);
                 let value = bytemuck::pod_read_unaligned(&bytes[..size_of::<T>()]);
@@ -122,9 +123,9 @@ impl<T: Plain> LatestReader<T> {
         Ok(self.cells.version(cell))
     }
 
-    /// Waits until any value was set since this was last called, or since the reader was made. A writer
-    /// that comes or goes is no change, and what was set before the reader was made is none either: look
-    /// at it with [`get`](Self::get).
+    /// Waits until any value was set since the last call of this, or since the reader was made. Values set
+    /// before the reader was made do not count: read them with [`get`](Self::get). A writer that comes or
+    /// goes is no change either.
     ///
     /// # Errors
     /// [`LatestError::TimedOut`], [`LatestError::Forked`], [`LatestError::Poisoned`].
@@ -177,7 +178,7 @@ impl<T: Plain> LatestReader<T> {
             seen: self.seen,
         };
         let outcome = until(&mut change, strategy, bell, deadline, &mut slept);
-        // What was seen, not what is there now: that is news for the next call.
+        // The count that was seen, not the present one: later changes are for the next call.
         self.seen = change.seen;
         self.slept = slept;
         match outcome {

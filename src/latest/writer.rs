@@ -13,14 +13,14 @@ use crate::wait::{bell, Waker};
 use std::cell::Cell;
 use std::marker::PhantomData;
 
-/// A writer asks whether its table was removed once in so many versions of a cell.
+/// After this many versions of a cell, the writer asks whether its table was removed.
 const ASK_EVERY_VERSIONS: u64 = 256;
 
-/// Sets values. The only one to do so, in any process.
+/// The one writer of a table, across all processes.
 ///
 /// # Guarantees
-/// Setting a value takes the same few steps whatever readers do, and makes no system call unless
-/// somebody sleeps.
+/// Setting a value takes a fixed number of steps, independent of readers, and makes no system call unless a
+/// reader sleeps.
 ///
 /// # What others may change meanwhile
 /// Readers map the values read-only. The table may be removed: once in 256 versions of a cell the writer
@@ -57,7 +57,7 @@ impl<T: Plain> LatestWriter<T> {
         let attached = ProducerState::Attached as u32;
         state.state.store(attached, Relaxed);
         let cells = Latest::<T>::cells_in(ring, &memory)?;
-        // The last writer may have died between a value and the word that says that there is one.
+        // The last writer may have died between setting a value and announcing it.
         let unannounced = died && cells.recount();
         if let Some(control) = memory.control() {
             bell::quiet(&control.data, || ring.anyone_may_park());
@@ -123,7 +123,7 @@ impl<T: Plain> LatestWriter<T> {
     }
 }
 
-/// What happened to a process whose canary is disturbed.
+/// What happened to a process whose canary has changed.
 pub(super) fn look_into(canary: Canary, ring: &Ring) -> Result<(), LatestError> {
     if canary.forked() {
         Err(LatestError::Forked)

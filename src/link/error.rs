@@ -11,12 +11,12 @@ use core::fmt;
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum LinkError {
-    /// No name of a process, or twice the same.
+    /// The text is no valid name, or both names are the same.
     Name {
         /// The text.
         name: String,
     },
-    /// Somebody alive is connected under this name.
+    /// A live process is connected under this name.
     Taken {
         /// The name.
         name: String,
@@ -25,9 +25,9 @@ pub enum LinkError {
     },
     /// The other side left or died, and everything it sent has been received.
     PeerGone,
-    /// It took until the deadline.
+    /// The deadline passed.
     TimedOut,
-    /// The other side is the whole capacity behind.
+    /// The other side has not read a whole capacity of messages.
     Full,
     /// There is no message now.
     Empty,

@@ -28,16 +28,16 @@ const LONGEST_NAME: usize = 31;
 /// A link to one other process, in both directions.
 ///
 /// # Guarantees
-/// - There is one link for each pair of names; whoever comes first makes it, and a third process is
-///   refused while the two live.
-/// - Messages arrive once and in order. What was sent on a link is received on that link, or never: no
-///   message of an earlier process of the same name is mistaken for one of this.
+/// - There is one link for each pair of names. The process that connects first creates it, and a third
+///   process is refused while the two live.
+/// - Messages arrive once and in order. What was sent on a link is received on that link, or never: a
+///   message of an earlier process of the same name is never received.
 /// - When the other side leaves or dies, everything it sent is received first, and then
-///   [`LinkError::PeerGone`]: within 100 ms of waiting, or 10 ms of calls that do not wait. Sending learns
-///   of it at once if it left, and of its death within an eighth of the link's capacity, or 100 ms where
-///   it waits for room.
-/// - Sending and receiving make no system call unless a side sleeps, but for one that asks whether the
-///   other side is alive: every eighth of the capacity, and at most every 10 ms where `try_receive` finds
+///   [`LinkError::PeerGone`]: within 100 ms of waiting, or 10 ms of calls that do not wait. `send` fails
+///   with it at once if the other side left, and after its death within an eighth of the link's capacity,
+///   or 100 ms while it waits for room.
+/// - Sending and receiving make no system call unless a side sleeps, except one that asks whether the other
+///   side is alive: every eighth of the capacity, and at most every 10 ms while `try_receive` finds
 ///   nothing.
 ///
 /// # What others may change meanwhile
@@ -73,7 +73,7 @@ pub struct Link {
     strategy: Strategy,
 }
 
-/// What a link will be like. Made by [`Link::builder`].
+/// The settings of a link. Made by [`Link::builder`].
 #[derive(Clone, Debug)]
 #[must_use = "a builder connects nothing until `connect`"]
 pub struct LinkBuilder {
@@ -85,13 +85,14 @@ pub struct LinkBuilder {
 }
 
 impl LinkBuilder {
-    /// Where links lie; the slipring directory by default.
+    /// The directory that holds links; the slipring directory by default.
     pub fn directory(mut self, directory: impl AsRef<Path>) -> Self {
         self.directory = Some(directory.as_ref().to_owned());
         self
     }
 
-    /// Bytes of each direction, as for a ring; 1 MiB by default. Counts only for whoever comes first.
+    /// Bytes of each direction, as for a ring; 1 MiB by default. Only the process that connects first
+    /// decides it.
     pub fn capacity_bytes(mut self, bytes: u64) -> Self {
         self.capacity = bytes;
         self
@@ -106,7 +107,7 @@ impl LinkBuilder {
     /// Connects, and waits for the other side.
     ///
     /// # Errors
-    /// [`LinkError`], but for `TimedOut` and `PeerGone`.
+    /// [`LinkError`], except `TimedOut` and `PeerGone`.
     pub fn connect(self) -> Result<Link, LinkError> {
         self.connect_until(Deadline::NEVER)
     }
@@ -180,7 +181,7 @@ fn pair(me: &str, peer: &str) -> Result<(Side, String), LinkError> {
     }
 }
 
-/// Waits for the other side; the end that receives what it will say.
+/// Waits for the other side. Returns the end that receives its messages.
 fn meet(
     meeting: &mut Meeting,
     incoming: &Ring,
@@ -189,7 +190,7 @@ fn meet(
 ) -> Result<Incoming, LinkError> {
     let mut consumer = None;
     let met = meeting.meet(strategy, deadline, |meeting| {
-        // There is room for one only.
+        // The ring has one row only.
         drop(consumer.take());
         let options = ConsumerOptions::default().strategy(strategy);
         let attached = meeting.inherit(|| incoming.consumer_with(Start::Latest, options));
@@ -227,13 +228,13 @@ impl Link {
     /// Removes the link between two names from the slipring directory.
     ///
     /// # Errors
-    /// [`LinkError::Remove`] while one of them is there.
+    /// [`LinkError::Remove`] while one of them is connected.
     pub fn remove(one: &str, other: &str) -> Result<(), LinkError> {
         let (_, location) = Self::builder(one, other).location()?;
         Ok(crate::segment::remove(&location, false)?)
     }
 
-    /// Sends a message, waiting for room. Returns its number among all that were sent this way.
+    /// Sends a message, waiting for room. Returns its number among all messages sent in this direction.
     ///
     /// # Errors
     /// [`LinkError::PeerGone`], [`LinkError::TooLarge`].
@@ -286,8 +287,8 @@ impl Link {
         Ok(self.incoming.receive(&self.meeting, deadline.into())?)
     }
 
-    /// The next message, if it is there. Now and then a call that finds none asks the kernel whether the
-    /// other side is alive.
+    /// Returns the next message, if it is there. At most every 10 ms, a call that finds none asks the
+    /// kernel whether the other side is alive.
     ///
     /// # Errors
     /// As [`receive`](Self::receive), and [`LinkError::Empty`].
@@ -305,11 +306,11 @@ impl Link {
         )
     }
 
-    /// After the other side is gone, or in order to be rid of it: leaves it, and waits until a deadline
-    /// for the next one of its name. What was sent and not received before is gone.
+    /// Leaves the other side, whether or not it has gone, and waits until a deadline for the next process
+    /// of its name. Messages that were sent before and not received are lost.
     ///
     /// # Errors
-    /// As [`LinkBuilder::connect_until`]. After an error it can be tried again.
+    /// As [`LinkBuilder::connect_until`]. After an error the call can be repeated.
     pub fn reconnect_until(&mut self, deadline: impl Into<Deadline>) -> Result<(), LinkError> {
         if self.meeting.forked() {
             return Err(LinkError::Forked);
@@ -317,7 +318,7 @@ impl Link {
         self.meeting.restart();
         let incoming = &mut self.incoming;
         let met = self.meeting.meet(self.strategy, deadline.into(), |_| {
-            // Nobody speaks while a pact is offered: whatever is there is of an older one.
+            // No side sends while a pact is offered, so messages that are there belong to an older pact.
             incoming.discard();
             Ok::<(), LinkError>(())
         })?;
@@ -341,14 +342,14 @@ impl Link {
         self.max_message_bytes
     }
 
-    /// Where it lies, for messages.
+    /// The path of its directory, for logs and error texts.
     pub fn path(&self) -> &Path {
         &self.path
     }
 }
 
-/// The processes on both sides of the link at a path, the side whose name sorts first before the
-/// other; `None` for one that is not there.
+/// The processes on both sides of the link at a path; the side whose name sorts first comes first. `None`
+/// for a side that is not connected.
 ///
 /// # Errors
 /// [`OpenError`], as for a ring.

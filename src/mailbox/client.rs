@@ -1,4 +1,4 @@
-//! Whoever sends letters and asks.
+//! Clients: they send letters and make requests.
 //!
 //! Layer 7.
 
@@ -13,18 +13,18 @@ use crate::wait::{Deadline, Since};
 use core::ops::Deref;
 use std::time::Duration;
 
-/// How often a client that waits looks whether there is anybody left to answer.
+/// How often a waiting client checks whether a receiver is left.
 const LOOK_UP: Duration = Duration::from_millis(100);
 
-/// Sends letters under a name, and asks. Made by [`Mailbox::client`].
+/// Sends letters and requests under a name. Made by [`Mailbox::client`].
 ///
 /// # Guarantees
-/// - A letter whose send returned arrives, whatever happens to this process afterwards.
-/// - One request at a time; when it is over, whatever comes for it is dropped.
+/// - A letter whose send returned arrives even if this process dies afterwards.
+/// - There is one request at a time. A reply that comes after its request has ended is dropped.
 #[derive(Debug)]
 pub struct MailboxClient {
     letters: Sender,
-    /// Where replies come; not in a one-way mailbox.
+    /// The queue of replies; none in a one-way mailbox.
     replies: Option<Receiver>,
     mailbox: Mailbox,
     name: String,
@@ -38,7 +38,7 @@ pub struct MailboxClient {
     member: Member,
 }
 
-/// What was answered, in place, for as long as it is borrowed.
+/// A reply, in place, for as long as it is borrowed.
 #[derive(Debug)]
 pub struct Reply<'c> {
     delivery: Option<Delivery<'c>>,
@@ -78,7 +78,7 @@ impl MailboxClient {
         })
     }
 
-    /// Sends a letter that asks for nothing, waiting while there is no room.
+    /// Sends a letter that expects no reply, waiting while there is no room.
     ///
     /// # Errors
     /// [`SendError`], but neither `Full` nor `TimedOut`.
@@ -98,7 +98,7 @@ impl MailboxClient {
         self.post(body, 0, deadline.into())
     }
 
-    /// Sends a letter that asks for nothing, if there is room.
+    /// Sends a letter that expects no reply, if there is room.
     ///
     /// # Errors
     /// [`SendError::Full`].
@@ -110,9 +110,9 @@ impl MailboxClient {
     /// Sends a letter and waits for the reply to it, both until a deadline.
     ///
     /// # Errors
-    /// - [`RequestError::PeerGone`] if whoever received the letter is done with it without a reply, or
-    ///   there was a receiver and no one is left. That is noticed within 100 ms; the next request waits
-    ///   for a receiver that is yet to come.
+    /// - [`RequestError::PeerGone`] if the receiver finished the letter without a reply, or if the last
+    ///   receiver is gone. The call notices the latter within 100 ms; the next request waits for a new
+    ///   receiver.
     /// - [`RequestError::TimedOut`]. The letter may still be received; the reply will be late.
     /// - [`RequestError::Send`] if the letter was not sent; [`RequestError::OneWay`].
     pub fn request(
@@ -135,7 +135,7 @@ impl MailboxClient {
         }
         let sent = self.post(body, self.request, deadline);
         let result = match sent {
-            // Letters that nobody receives leave no room.
+            // Letters without a receiver fill the queue.
             Err(SendError::TimedOut { .. }) if self.nobody_is_left() => Err(RequestError::PeerGone),
             sent => sent.map_err(RequestError::from),
         };
@@ -189,7 +189,7 @@ impl MailboxClient {
         wait_for(&self.mailbox, self.member.row, request);
     }
 
-    /// Returns `true` if there was a receiver and none is left. Looks now and then only.
+    /// Returns `true` if there was a receiver and none is left. Asks the kernel only at intervals.
     fn nobody_is_left(&mut self) -> bool {
         if !self.asked.due() {
             return false;
@@ -211,7 +211,7 @@ impl MailboxClient {
                     found = (header.kind, delivery.len() - body.len());
                     let ours = (header.from.generation, header.from.request);
                     let wanted = ours == (generation, request);
-                    // One that comes again was leaked by the caller.
+                    // A reply that comes again was leaked by the caller.
                     if !wanted && header.kind == Kind::Reply && !delivery.redelivered() {
                         count_late(ring);
                     }
@@ -239,7 +239,7 @@ impl MailboxClient {
     }
 }
 
-/// Where in its message a body begins, and that the message is taken.
+/// Where in its message a body begins; says that the message is taken.
 struct Body {
     taking: crate::queue::Taking,
     at: usize,

@@ -1,6 +1,6 @@
 //! What can go wrong with a request and with a reply.
 //!
-//! Layer 7. Letters that ask for nothing have the errors of a queue.
+//! Layer 7. Letters that expect no reply have the errors of a queue.
 
 use crate::queue::{SendError, TakeError};
 use crate::segment::OpenError;
@@ -12,7 +12,7 @@ use core::fmt;
 pub enum RequestError {
     /// No reply came until the deadline.
     TimedOut,
-    /// Nobody will answer: its receiver was done with it without a reply, or no receiver is left.
+    /// No reply will come: the receiver finished the letter without one, or no receiver is left.
     PeerGone,
     /// The mailbox carries letters only.
     OneWay,
@@ -30,7 +30,7 @@ pub enum ReplyError {
     NotAsked,
     /// The way back to the client could not be opened.
     Open(OpenError),
-    /// The reply could not be put on its way.
+    /// The reply could not be sent.
     Send(SendError),
 }
 
@@ -48,7 +48,7 @@ impl RequestError {
 }
 
 impl ReplyError {
-    /// Returns `true` if the way to the client was missing, as opposed to what the caller gave.
+    /// Returns `true` if the client could not be reached, rather than the caller's argument being wrong.
     pub(super) fn is_out_of_reach(&self) -> bool {
         !matches!(
             self,

@@ -1,4 +1,4 @@
-//! What a letter and a reply look like in their queues, and a letter that was received.
+//! The format of letters and replies in their queues, and a letter that was received.
 //!
 //! Layer 7.
 //!
@@ -21,7 +21,7 @@ use core::ops::Deref;
 const FIXED: usize = 24;
 /// The longest name.
 const MAX_NAME: usize = 64;
-/// How often a letter goes back whose client cannot be reached.
+/// How often a letter is returned because its client cannot be reached.
 const MOST_TRIES: u32 = 2;
 /// The most that comes before a body.
 pub const MAX_HEADER: u32 = (FIXED + MAX_NAME) as u32;
@@ -29,7 +29,7 @@ pub const MAX_HEADER: u32 = (FIXED + MAX_NAME) as u32;
 /// What a message in one of the queues is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// To whoever receives.
+    /// To a receiver.
     Letter = 1,
     /// To the client that asked.
     Reply = 2,
@@ -42,7 +42,7 @@ pub enum Kind {
 pub struct Return {
     pub row: u32,
     pub generation: u64,
-    /// 0 for a letter that asks for nothing.
+    /// 0 for a letter that expects no reply.
     pub request: u64,
 }
 
@@ -69,7 +69,7 @@ impl Header<'_> {
     }
 }
 
-/// Takes a message apart; `None` if it is none of ours.
+/// Parses a message; `None` if it is no letter or reply.
 pub fn decode(message: &[u8]) -> Option<(Header<'_>, &[u8])> {
     let (fixed, rest) = message.split_at_checked(FIXED)?;
     let word = |at: usize| {
@@ -98,8 +98,8 @@ pub fn decode(message: &[u8]) -> Option<(Header<'_>, &[u8])> {
     Some((header, body))
 }
 
-/// A letter, in place. [`ack`](Self::ack) or [`reply`](Self::reply) ends it; dropped, it goes back to the
-/// mailbox, and the next receiver is told that it has been delivered before.
+/// A letter, in place. [`ack`](Self::ack) or [`reply`](Self::reply) finishes it. A letter that is dropped
+/// instead returns to the mailbox and is delivered again, marked as [`redelivered`](Self::redelivered).
 #[derive(Debug)]
 #[must_use = "a letter that is dropped goes back to the mailbox"]
 pub struct Letter<'r> {
@@ -112,7 +112,7 @@ pub struct Letter<'r> {
 }
 
 impl<'r> Letter<'r> {
-    /// A message that is no letter is done with, and an error.
+    /// A message that is no letter is finished and reported as an error.
     pub(super) fn new(delivery: Delivery<'r>, outbox: &'r mut Outbox) -> Result<Self, Corrupt> {
         let parts = decode(&delivery).filter(|(header, _)| {
             header.kind == Kind::Letter && CursorName::new(header.name).is_ok()
@@ -134,10 +134,10 @@ impl<'r> Letter<'r> {
         })
     }
 
-    /// The name of the client that sent it. It may be gone by now.
+    /// The name of the client that sent it. The client may be gone by now.
     pub fn sender(&self) -> &str {
         let name = self.delivery.get(FIXED..self.name_end);
-        // Checked when the letter was made, and nobody changes it since.
+        // Checked when the letter was made; the bytes do not change after that.
         name.and_then(|name| core::str::from_utf8(name).ok())
             .unwrap_or_default()
     }
@@ -147,23 +147,23 @@ impl<'r> Letter<'r> {
         self.from.request != 0
     }
 
-    /// Returns `true` if another delivery of it came before: that receiver died, or gave it back.
+    /// Returns `true` if it was delivered before to a receiver that died or returned it.
     pub fn redelivered(&self) -> bool {
         self.delivery.redelivered()
     }
 
-    /// How often it was delivered, this time included; counts to 255.
+    /// How often it was delivered, this time included; at most 255.
     pub fn tries(&self) -> u32 {
         self.delivery.tries()
     }
 
-    /// Answers, and is done with the letter. The reply goes first: if this process dies between the two,
-    /// another receiver gets the letter, and its reply is late.
+    /// Sends a reply and finishes the letter, in this order: if this process dies between the two, another
+    /// receiver gets the letter, and its reply is late.
     ///
     /// # Errors
-    /// [`ReplyError`]; the letter goes back to the mailbox then. If its client could not be reached, it goes
-    /// back twice, so that another receiver may try; after that it is done, and its client learns of it by its
-    /// deadline.
+    /// [`ReplyError`]; the letter returns to the mailbox then. If its client could not be reached, the
+    /// letter returns at most twice, so that another receiver may try; after that it is finished, and the
+    /// client's request ends at its deadline.
     pub fn reply(self, body: &[u8]) -> Result<Answer, ReplyError> {
         if !self.wants_reply() {
             return Err(ReplyError::NotAsked);
@@ -176,10 +176,10 @@ impl<'r> Letter<'r> {
         answer
     }
 
-    /// Is done with the letter. If it was a request, its sender is told that there will be no reply.
+    /// Finishes the letter. If it was a request, its sender is told that there will be no reply.
     pub fn ack(self) {
         if self.wants_reply() {
-            // Where that fails the sender learns it by its deadline.
+            // If that fails, the sender's request ends at its deadline.
             let _ = self.outbox.send(Kind::Declined, self.from, &[]);
         }
         self.delivery.ack();

@@ -1,10 +1,10 @@
-//! Mailboxes: letters with senders, which can be answered.
+//! Mailboxes: letters that name their sender, requests and replies.
 //!
 //! Layer 7, on `queue`. A mailbox is a directory with a segment whose rows are its clients, a queue of
 //! letters in it, and for each client that asks a queue of replies, named after its row. A request has a
-//! number, which a word of the board says while its client waits, so that nobody sends a reply that
-//! nobody waits for; what arrives late all the same names a number, or a tenure, that is over. All that
-//! is advice: what a client gets is decided by what it reads, so this needs no protocol of its own.
+//! number, which a word of the board holds while its client waits, so that a receiver does not send a reply
+//! that no client waits for. A reply that still arrives late names a number or a tenure that is over. These
+//! words are only hints: the client decides by the reply it reads, so no further protocol is needed.
 
 mod client;
 mod error;
@@ -27,7 +27,7 @@ use std::path::Path;
 
 /// The queue of letters.
 const LETTERS: &str = "letters";
-/// Replies that may wait in one lane: the one that is waited for, and one that came late.
+/// Replies that may wait in one lane: the expected one, and one that came late.
 const REPLIES: u32 = 4;
 /// The most clients a mailbox may have.
 const MAX_CLIENTS: u32 = 1024;
@@ -37,10 +37,11 @@ const STRIDE: u32 = 8;
 /// A mailbox this process has open. Cheap to clone.
 ///
 /// # Guarantees
-/// - A letter whose send returned goes to one receiver that acknowledges or answers it; what a receiver
-///   had that died comes again, and is said to. The letters of one client arrive in order.
-/// - A request ends in exactly one of a reply, [`RequestError::PeerGone`], or
-///   [`RequestError::TimedOut`]. A reply that comes later than that is dropped and counted.
+/// - A letter whose send returned goes to one receiver that acknowledges or answers it. If a receiver dies,
+///   the letters it held are delivered again and marked as redelivered. The letters of one client arrive in
+///   order.
+/// - A request ends in exactly one of a reply, [`RequestError::PeerGone`], or [`RequestError::TimedOut`]. A
+///   later reply is dropped and counted.
 /// - A name has one client at a time. No reply reaches a later client than the one that asked.
 ///
 /// # What others may change meanwhile
@@ -71,9 +72,9 @@ const STRIDE: u32 = 8;
 /// assert_eq!(&*reply, b"HOW ARE YOU?");
 /// drop(reply);
 /// # clerk.join().unwrap().unwrap();
-/// // The clerk has left, which is noticed at the latest after 100 ms.
-/// let nobody = alice.request(b"still there?", Duration::from_millis(1));
-/// assert!(matches!(nobody, Err(RequestError::PeerGone | RequestError::TimedOut)));
+/// // The clerk has left, which a request notices within 100 ms.
+/// let refused = alice.request(b"still there?", Duration::from_millis(1));
+/// assert!(matches!(refused, Err(RequestError::PeerGone | RequestError::TimedOut)));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -83,7 +84,7 @@ pub struct Mailbox {
     letters: Queue,
 }
 
-/// What a new mailbox will be like. Made by [`Mailbox::builder`].
+/// The settings of a new mailbox. Made by [`Mailbox::builder`].
 #[derive(Clone, Debug)]
 #[must_use = "a builder creates nothing until `create`"]
 pub struct MailboxBuilder {
@@ -96,7 +97,7 @@ pub struct MailboxBuilder {
     one_way: bool,
 }
 
-/// What a mailbox is like, and what is in it at some moment.
+/// The settings of a mailbox, and its content at some moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MailboxStatus {
     /// The letters.
@@ -137,21 +138,21 @@ impl MailboxBuilder {
         self
     }
 
-    /// How many clients there can be at once; 64 by default, 1 to 1024.
+    /// How many clients can be attached at once; 64 by default, 1 to 1024.
     pub fn max_clients(mut self, clients: u32) -> Self {
         self.clients = clients;
         self
     }
 
-    /// How many receivers there can be at once; 64 by default, 1 to 1024.
+    /// How many receivers can be attached at once; 64 by default, 1 to 1024.
     pub fn max_receivers(mut self, receivers: u32) -> Self {
         self.receivers = receivers;
         self
     }
 
     /// Who may receive letters, as the permission bits of a file; `0o600` by default. For group and others
-    /// writing means receiving. Only the owner, and root, can be a client, and can answer: an answer of
-    /// another user is an error, and the letter is not lost.
+    /// writing means receiving. Only the owner and root can be clients and can reply. A reply of another
+    /// user is an error, and the letter is not lost.
     pub fn mode(mut self, mode: u32) -> Self {
         self.inner = self.inner.mode(mode);
         self
@@ -191,7 +192,7 @@ impl MailboxBuilder {
             one_way: self.one_way,
         };
         let location = self.location.clone()?;
-        // Fails here rather than at the first letter.
+        // Checked here, so that the error does not come with the first letter.
         let letters = parameters.letters(&location).into_builder()?;
         let replies = match self.one_way {
             true => 0,
@@ -208,7 +209,7 @@ impl MailboxBuilder {
     }
 }
 
-/// What the description of a mailbox says of it.
+/// The settings of a mailbox in its description.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Parameters {
     depth: u32,
@@ -287,7 +288,7 @@ impl Mailbox {
     /// Opens the mailbox `name` in the slipring directory.
     ///
     /// # Errors
-    /// [`CreateError`], as for a ring; opening makes what is missing.
+    /// [`CreateError`], as for a ring; opening creates the queue of letters if it is missing.
     pub fn open(name: &str) -> Result<Self, CreateError> {
         Self::open_location(Location::named(name)?)
     }
@@ -312,7 +313,7 @@ impl Mailbox {
         })
     }
 
-    /// From the mailbox and the queue in it. Where there is none the mailbox is damaged, and gets one.
+    /// Opens the mailbox and the queue in it. A mailbox without a queue is damaged, and gets a new one.
     fn of(ring: Ring, inside: Vec<Ring>, location: Location) -> Result<Self, CreateError> {
         let letters = match inside.into_iter().next() {
             Some(letters) => Queue::opened(letters, &location, LETTERS),
@@ -333,7 +334,7 @@ impl Mailbox {
     /// Removes the mailbox `name` from the slipring directory, with everything in it.
     ///
     /// # Errors
-    /// [`RemoveError::InUse`] while anybody is attached.
+    /// [`RemoveError::InUse`] while a process is attached.
     pub fn remove(name: &str) -> Result<(), RemoveError> {
         Ring::remove(name)
     }
@@ -341,7 +342,7 @@ impl Mailbox {
     /// Becomes a client under a name, to send letters and to ask.
     ///
     /// # Errors
-    /// [`AttachError::CursorInUse`] while somebody alive has the name; [`AttachError::NoRow`] if there
+    /// [`AttachError::CursorInUse`] while a live process has the name; [`AttachError::NoRow`] if there
     /// are as many clients as there can be.
     pub fn client(&self, name: &str) -> Result<MailboxClient, AttachError> {
         self.client_with(name, ConsumerOptions::default())
@@ -386,7 +387,7 @@ impl Mailbox {
         Parameters::of(&self.ring).one_way
     }
 
-    /// In what an existing one differs from what `create_or_open` was asked for: see
+    /// How an existing object differs from what `create_or_open` asked for: see
     /// [`Ring::differences`](crate::Ring::differences).
     pub fn differences(&self) -> &[Difference] {
         self.ring.differences()
@@ -397,12 +398,12 @@ impl Mailbox {
         self.ring.is_removed()
     }
 
-    /// Where it lies, for messages.
+    /// The path of its directory, for logs and error texts.
     pub fn path(&self) -> &Path {
         self.ring.path()
     }
 
-    /// What it is like, and what is in it at some moment during the call.
+    /// The settings, and the content at some moment during the call.
     ///
     /// # Errors
     /// [`OpenError`] if a lane cannot be opened.

@@ -1,4 +1,4 @@
-//! Whoever receives letters, and how it reaches those that asked.
+//! Receivers: they take letters and send replies to clients.
 //!
 //! Layer 7.
 
@@ -14,7 +14,7 @@ use std::collections::btree_map::{BTreeMap, Entry};
 /// Takes letters out of a mailbox. Made by [`Mailbox::receiver`].
 ///
 /// # Guarantees
-/// As a [`Receiver`](crate::Receiver) of a queue: nobody else has a letter that this one has.
+/// As a [`Receiver`](crate::Receiver) of a queue: a letter that this receiver holds is held by no other.
 #[derive(Debug)]
 pub struct MailboxReceiver {
     letters: Receiver,
@@ -26,7 +26,7 @@ pub struct MailboxReceiver {
 pub enum Answer {
     /// Its client was still waiting when it was sent.
     Sent,
-    /// Nobody waits for it any more. It was dropped, and counted.
+    /// Its client no longer waited. The reply was dropped and counted.
     Late,
 }
 
@@ -34,7 +34,7 @@ pub enum Answer {
 #[derive(Debug)]
 pub struct Outbox {
     mailbox: Mailbox,
-    /// With when each was used last.
+    /// With the time at which each was used last.
     senders: BTreeMap<u32, (u64, Sender)>,
     used: u64,
     strategy: ProducerOptions,
@@ -83,7 +83,7 @@ impl MailboxReceiver {
         self.take(Receiver::try_take)
     }
 
-    /// Takes a letter. If a client's lane cannot be opened, it may once others are let go.
+    /// Takes a letter. If a client's lane cannot be opened, closes other lanes and tries again.
     fn take(
         &mut self,
         mut take: impl FnMut(&mut Receiver) -> Result<Taking, TakeError>,
@@ -152,8 +152,7 @@ impl Outbox {
             name: "",
         };
         header.encode(body, &mut self.message);
-        // A client whose way back cannot be opened may be reached once others are let go: each takes
-        // descriptors.
+        // Each open queue of replies holds descriptors. If one cannot be opened, closing others may help.
         let sent = self.pass_on(to.row);
         match sent {
             Err(error) if error.is_out_of_reach() && self.let_go() => self.pass_on(to.row),
@@ -176,7 +175,7 @@ impl Outbox {
         *used = self.used;
         match sender.try_send(&self.message) {
             Ok(_) => Ok(Answer::Sent),
-            // A client that waits makes room, so this one does not.
+            // A waiting client makes room, so this receiver does not wait for it.
             Err(SendError::Full { .. }) => {
                 count_late(&self.mailbox.ring);
                 Ok(Answer::Late)
@@ -188,7 +187,7 @@ impl Outbox {
         }
     }
 
-    /// Lets go of the half of the clients that was not used for longest; whether there were any.
+    /// Closes the least recently used half of the clients' queues. Returns `true` if there were any.
     fn let_go(&mut self) -> bool {
         let mut used: Vec<u64> = self.senders.values().map(|(used, _)| *used).collect();
         used.sort_unstable();

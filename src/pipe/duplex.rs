@@ -6,7 +6,7 @@ use super::{PipeReader, PipeWriter};
 use std::io::{self, BufRead, Read, Write};
 use std::time::Duration;
 
-/// One end of a pair of pipes: what is written here is read there, and the other way round. Made by
+/// One end of a pair of pipes: bytes written at one end are read at the other, in both directions. Made by
 /// [`duplex`](crate::duplex), a [`Fifo`](crate::Fifo), or inherited.
 #[derive(Debug)]
 pub struct Duplex {
@@ -26,7 +26,7 @@ impl Duplex {
         (self.reader, self.writer)
     }
 
-    /// How long a read or a write may wait; `None`, the default, for as long as it takes.
+    /// How long a read or a write may wait; `None`, the default, means without limit.
     pub fn set_timeout(&mut self, timeout: Option<Duration>) {
         self.reader.set_timeout(timeout);
         self.writer.set_timeout(timeout);

@@ -5,8 +5,8 @@
 use core::fmt;
 use std::io;
 
-/// Why an end was not handed on, and the end, which is as it was. Turns into an [`io::Error`], which drops
-/// the end.
+/// Why an end was not handed on, together with the unchanged end. Converts into an [`io::Error`], which
+/// drops the end.
 ///
 /// ```
 /// use std::io::Write;
@@ -30,7 +30,7 @@ impl<E> HandError<E> {
         Self { error, end }
     }
 
-    /// Why not.
+    /// The reason.
     pub fn error(&self) -> &io::Error {
         &self.error
     }

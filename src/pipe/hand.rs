@@ -1,7 +1,7 @@
 //! Handing an end of a pipe to a child process.
 //!
-//! Layer 7, unsafe by need: descriptors cross `exec` as numbers. A variable of the child's environment
-//! says which numbers belong to an end; the child checks what is behind them before it believes it.
+//! Layer 7, unsafe by need: descriptors cross `exec` as numbers. A variable of the child's environment says
+//! which numbers belong to an end; the child checks the files behind them before it uses them.
 #![allow(unsafe_code, reason = "descriptors that come and go as numbers")]
 
 use super::{Duplex, HandError, PipeReader, PipeWriter};
@@ -14,7 +14,7 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::sync::Arc;
 
-/// What an end is, as the environment says it.
+/// The description of an end in the environment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Reader,
@@ -52,8 +52,8 @@ fn variable(name: &str) -> io::Result<String> {
     Ok(format!("SLIPRING_PIPE_{name}"))
 }
 
-/// Puts an end into a command's environment, with the descriptors it needs. After an error nothing has
-/// happened to the end.
+/// Puts an end into a command's environment, with the descriptors it needs. After an error the end is
+/// unchanged.
 fn hand(
     command: &mut Command,
     name: &str,
@@ -139,7 +139,7 @@ fn take(name: &str, kind: Kind) -> io::Result<Parts> {
     if numbers.len() != expected || numbers.iter().any(|fd| *fd < 3) {
         return Err(missing());
     }
-    // Copies first: what the numbers stand for is only known to be ours once it was looked at.
+    // Duplicates first: the numbers are known to be this library's only after the check.
     let mut copies = Vec::new();
     for fd in &numbers {
         // SAFETY: the number is only passed to the kernel, which refuses one that is not open.
@@ -164,9 +164,9 @@ fn take(name: &str, kind: Kind) -> io::Result<Parts> {
         return Err(missing());
     }
     for fd in numbers {
-        // SAFETY: these descriptors were inherited for this end, as the files behind them, their
-        // identity and the environment agree, and nobody has taken them: they were open until now,
-        // and whoever takes an end closes them.
+        // SAFETY: these descriptors were inherited for this end, as the files behind them, their identity
+        // and the environment agree, and no other code has taken them: they were open until now, and taking
+        // an end closes them.
         drop(unsafe { OwnedFd::from_raw_fd(fd) });
     }
     let meeting = Arc::new(Meeting::handed_over(
@@ -181,8 +181,8 @@ impl PipeReader {
     /// Hands this end to the child that a command will start, where
     /// [`inherited`](Self::inherited) takes it by the same name.
     ///
-    /// The command holds the end until it is dropped, and so keeps the writer from learning of the
-    /// child's death: drop the command once the child is started.
+    /// The command holds the end until it is dropped, and until then the writer cannot notice the child's
+    /// death. Drop the command once the child is started.
     ///
     /// # Errors
     /// The end comes back with each. [`InvalidInput`](io::ErrorKind::InvalidInput): something was read

@@ -1,9 +1,9 @@
 //! Byte streams: a pipe, and a pair of pipes in both directions.
 //!
-//! Layer 7. A pipe is a ring whose frames are the pieces that were written, with one writer and one
-//! reader in a pact (`ring::pact`), so each learns when the other is gone. An anonymous one lies in
-//! memory files; an end that was not used yet can be handed to a child, with the descriptor whose lock
-//! says that somebody has it.
+//! Layer 7. A pipe is a ring whose frames are the pieces that were written, with one writer and one reader
+//! in a pact (`ring::pact`), so each is told when the other is gone. An anonymous pipe lies in memory
+//! files. An unused end can be handed to a child, with the descriptor whose lock says that the end is
+//! owned.
 
 mod duplex;
 mod error;
@@ -28,23 +28,22 @@ use std::time::Duration;
 /// Bytes of a pipe unless said otherwise.
 pub const PIPE_CAPACITY: u64 = 1 << 20;
 
-/// The word of the board that says that the reader of a pipe is ready, for the pipe itself and for
-/// the way back.
+/// The word of the board that says that the reader of a pipe is ready, for each direction.
 const READY_WORD: u32 = 8;
 
-/// Makes a pipe: what is written at one end is read at the other, in whichever process that is.
+/// Makes a pipe: bytes written at one end are read at the other, in any process.
 ///
 /// # Guarantees
-/// - What is read is a prefix of what was written, and the end comes only after all of it, whoever
-///   dies when.
-/// - Who writes learns by [`BrokenPipe`](io::ErrorKind::BrokenPipe) that the reader is gone: at once if
-///   it was dropped, and if it died, within an eighth of the capacity, or 100 ms where it waits for
-///   room. Who reads learns of a writer's death within 100 ms.
-/// - Reading and writing make no system call unless somebody sleeps, but for one every eighth of the
+/// - The bytes read are a prefix of those written, and the end of the stream comes only after all of them,
+///   at any death of either process.
+/// - A writer gets [`BrokenPipe`](io::ErrorKind::BrokenPipe) once the reader is gone: at once if the reader
+///   was dropped, and after its death within an eighth of the capacity, or 100 ms while the writer waits
+///   for room. A reader notices a writer's death within 100 ms.
+/// - Reading and writing make no system call unless the other end sleeps, except one every eighth of the
 ///   capacity.
 ///
 /// # What others may change meanwhile
-/// The other end is read, written and dropped at any time.
+/// The process at the other end reads, writes and drops it at any time.
 ///
 /// # Errors
 /// The kernel's: no memory, too many descriptors.
@@ -116,13 +115,13 @@ fn anonymous(bytes: u64) -> io::Result<Ring> {
     })
 }
 
-/// When a call with this timeout, if any, gives up.
+/// The deadline of a call with this timeout, if any.
 #[inline(always)]
 fn deadline(timeout: Option<Duration>) -> Deadline {
     timeout.map_or(Deadline::NEVER, Deadline::after)
 }
 
-/// A failure as readers and writers of bytes know it. That the other side is gone is for the caller.
+/// Converts a failure to an [`io::Error`]. The caller handles the case that the other side is gone.
 #[cold]
 fn io_error(error: PairedError) -> io::Error {
     match error {

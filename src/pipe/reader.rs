@@ -1,4 +1,4 @@
-//! The end of a pipe where bytes come out.
+//! The reading end of a pipe.
 //!
 //! Layer 7.
 
@@ -11,11 +11,11 @@ use std::io::{self, BufRead, Read};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Reads the bytes that somebody writes at the other end. Made by [`pipe`](crate::pipe), a
+/// Reads the bytes that are written at the other end. Made by [`pipe`](crate::pipe), a
 /// [`Fifo`](crate::Fifo), or inherited.
 ///
-/// [`BufRead::fill_buf`] lends the bytes where they are; nothing is copied before `read` does. Nothing
-/// read means the end: the writer dropped its end or died, and everything it wrote has been read.
+/// [`BufRead::fill_buf`] lends the bytes in place; only `read` copies. A read of zero bytes means the end
+/// of the stream: the writer dropped its end or died, and everything it wrote has been read.
 /// [`BufRead::consume`] of more than `fill_buf` lent consumes all of that and no more.
 #[derive(Debug)]
 pub struct PipeReader {
@@ -41,12 +41,12 @@ impl PipeReader {
     }
 
     /// How long a read may wait before it fails with [`TimedOut`](io::ErrorKind::TimedOut); `None`, the
-    /// default, for as long as it takes.
+    /// default, means without limit.
     pub fn set_timeout(&mut self, timeout: Option<Duration>) {
         self.timeout = timeout;
     }
 
-    /// How many bytes can be under way.
+    /// How many bytes can be written and not yet read.
     pub fn capacity_bytes(&self) -> u64 {
         self.ring.capacity_bytes()
     }
@@ -58,7 +58,7 @@ impl PipeReader {
 
     #[cold]
     fn attach(&mut self) -> io::Result<()> {
-        // The writer keeps what is there until the word below says that somebody reads it.
+        // The writer keeps the bytes until the word below says that a reader is ready.
         let consumer = self.ring.consumer(Start::Oldest);
         self.incoming = Some(Incoming::new(consumer.map_err(io::Error::other)?));
         let memory = self.ring.segment().reader();
@@ -94,7 +94,7 @@ impl BufRead for PipeReader {
     #[inline]
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         if self.meeting.forked() {
-            // It does not have the bytes that are held either.
+            // A fork does not have the bytes that are held either.
             return Err(io_error(PairedError::Receive(ReceiveError::Forked)));
         }
         let held = self.incoming.as_ref().map_or(0, |at| at.held().len());
@@ -116,7 +116,7 @@ impl BufRead for PipeReader {
         let held = incoming.held().len();
         self.read = held.min(self.read.saturating_add(bytes));
         if self.read == held {
-            // At once, so that the writer has the space.
+            // Released at once, so that the writer has the space.
             incoming.let_go();
             self.read = 0;
         }

@@ -1,4 +1,4 @@
-//! The end of a pipe where bytes go in.
+//! The writing end of a pipe.
 //!
 //! Layer 7.
 
@@ -12,12 +12,11 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Writes bytes that somebody reads at the other end. Made by [`pipe`](crate::pipe), a
-/// [`Fifo`](crate::Fifo), or inherited.
+/// Writes bytes that are read at the other end. Made by [`pipe`](crate::pipe), a [`Fifo`](crate::Fifo), or
+/// inherited.
 ///
-/// A write puts in as much as fits into an eighth of the capacity, waits until there is room for that,
-/// and returns how much it was. Nothing is buffered on this side. Dropping it is the end of the
-/// stream.
+/// A write takes at most an eighth of the capacity, waits until there is room for it, and returns how many
+/// bytes it took. Nothing is buffered on this side. Dropping the writer ends the stream.
 #[derive(Debug)]
 pub struct PipeWriter {
     outgoing: Option<Outgoing>,
@@ -40,13 +39,13 @@ impl PipeWriter {
         }
     }
 
-    /// How long a write may wait before it fails with [`TimedOut`](io::ErrorKind::TimedOut), nothing
-    /// having been written; `None`, the default, for as long as it takes.
+    /// How long a write may wait before it fails with [`TimedOut`](io::ErrorKind::TimedOut), with nothing
+    /// written; `None`, the default, means without limit.
     pub fn set_timeout(&mut self, timeout: Option<Duration>) {
         self.timeout = timeout;
     }
 
-    /// How many bytes can be under way.
+    /// How many bytes can be written and not yet read.
     pub fn capacity_bytes(&self) -> u64 {
         self.ring.capacity_bytes()
     }
@@ -63,8 +62,8 @@ impl PipeWriter {
         Ok(())
     }
 
-    /// Before the reader is ready nothing holds the writer back but this: half the capacity stays
-    /// where it can find it.
+    /// Before the reader is ready this alone holds the writer back: half the capacity stays unwritten, so
+    /// that the reader finds all bytes.
     #[cold]
     fn wait_for_reader(&mut self, bytes: usize, deadline: Deadline) -> Result<(), PairedError> {
         if self.meeting.forked() {
@@ -95,7 +94,7 @@ impl PipeWriter {
                 self.ready = true;
                 Ok(())
             }
-            // A writer that never waits for long asks nothing while it waits.
+            // A writer whose waits are short never asks while it waits.
             Outcome::TimedOut if self.meeting.gone() => Err(PairedError::Gone),
             Outcome::TimedOut => Err(PairedError::TimedOut),
             Outcome::Gone => match self.ring.trouble() {
@@ -155,7 +154,7 @@ impl Write for PipeWriter {
         }
     }
 
-    /// Does nothing: whatever was written can be read.
+    /// Does nothing: all written bytes can be read already.
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }

@@ -71,7 +71,7 @@ pub struct Queue {
     location: Location,
 }
 
-/// What a new queue will be like. Made by [`Queue::builder`].
+/// The settings of a new queue. Made by [`Queue::builder`].
 #[derive(Clone, Debug)]
 #[must_use = "a builder creates nothing until `create`"]
 pub struct QueueBuilder {
@@ -141,7 +141,7 @@ impl QueueBuilder {
         self
     }
 
-    /// How many receivers there can be at once; 64 by default, 1 to 1024.
+    /// How many receivers can be attached at once; 64 by default, 1 to 1024.
     pub fn max_receivers(mut self, receivers: u32) -> Self {
         self.receivers = receivers;
         self
@@ -283,7 +283,7 @@ impl Queue {
     /// Removes the queue `name` from the slipring directory, with everything in it.
     ///
     /// # Errors
-    /// [`RemoveError::InUse`] while anybody is attached.
+    /// [`RemoveError::InUse`] while a process is attached.
     pub fn remove(name: &str) -> Result<(), RemoveError> {
         Ring::remove(name)
     }
@@ -330,7 +330,7 @@ impl Queue {
         self.parameters()[1] as u32
     }
 
-    /// In what an existing one differs from what `create_or_open` was asked for: see
+    /// How an existing object differs from what `create_or_open` asked for: see
     /// [`Ring::differences`](crate::Ring::differences).
     pub fn differences(&self) -> &[Difference] {
         self.ring.differences()
@@ -350,7 +350,7 @@ impl Queue {
         self.ring.is_removed()
     }
 
-    /// Where it lies, for messages.
+    /// The path of its directory, for logs and error texts.
     pub fn path(&self) -> &Path {
         self.ring.path()
     }

@@ -28,7 +28,7 @@ pub fn list() -> Result<Vec<Entry>, OpenError> {
     list_in(default_directory())
 }
 
-/// Opens whatever lies at a path, of whichever form, to look at it.
+/// Opens the object at a path, of any form, for inspection.
 ///
 /// # Errors
 /// [`OpenError`], as for a ring.

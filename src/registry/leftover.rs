@@ -1,7 +1,7 @@
-//! What is left over in a slipring directory: halves of rings, and rings that nobody uses any more.
+//! Leftovers in a slipring directory: half-made rings, and rings that no process uses any more.
 //!
-//! Layer 8. Looking takes no lock for longer than the look. Removing asks once more whether somebody
-//! is there, under the lock that keeps others out meanwhile.
+//! Layer 8. Looking holds no lock afterwards. Removing asks once more whether a process is attached, under
+//! the lock that keeps others out meanwhile.
 
 use super::catalog::list_in;
 use crate::endpoint::Ring;
@@ -15,9 +15,9 @@ use std::path::{Path, PathBuf};
 pub enum Why {
     /// A process died while it made or removed a ring.
     Half,
-    /// The producer closed the ring, and nobody is attached.
+    /// The producer closed the ring, and no process is attached.
     Over,
-    /// The producer died without closing the ring, and nobody is attached. What it committed can still
+    /// The producer died without closing the ring, and no process is attached. What it committed can still
     /// be read, and the next producer goes on behind it.
     Died,
     /// No process is attached, but one may still come: there was no producer yet, or it left the ring
@@ -44,10 +44,10 @@ pub struct Leftover {
 }
 
 impl Leftover {
-    /// Removes it, unless somebody has come to use it since. Whether it is gone.
+    /// Removes it, unless a process has attached since. Returns `true` if it is gone.
     ///
     /// # Errors
-    /// [`RemoveError`], but for [`RemoveError::InUse`].
+    /// [`RemoveError`], except [`RemoveError::InUse`].
     pub fn remove(&self) -> Result<bool, RemoveError> {
         if let Some(half) = &self.half {
             return half.remove();
@@ -97,12 +97,12 @@ pub fn leftovers_in(directory: impl AsRef<Path>) -> Result<Vec<Leftover>, OpenEr
         };
         let status = ring.status();
         let held = status.producer_alive != Some(false) || status.readers.iter().any(|r| r.alive);
-        // Without permission to ask who is there, somebody may be.
+        // Without permission to ask, a process may be attached.
         if held || !ring.may_consume() {
             continue;
         }
         let waits = status.readers.iter().any(|reader| reader.cursor.is_some());
-        // A link is made anew by the next two; every other form but a ring stays for the next user.
+        // The next two processes make a link anew; every other form except a ring stays for its next user.
         let ends = matches!(ring.form(), Form::Ring | Form::Link) && !waits;
         let why = match ends {
             true if status.closed => Why::Over,

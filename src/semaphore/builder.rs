@@ -9,7 +9,7 @@ use crate::layout::geometry::GeometryError;
 use crate::ring::permits::{board_words, MAX_PERMITS};
 use crate::segment::{CreateError, Location, NameError};
 
-/// What a new semaphore will be like. Made by [`Semaphore::builder`].
+/// The settings of a new semaphore. Made by [`Semaphore::builder`].
 #[derive(Clone, Debug)]
 #[must_use = "a builder creates nothing until `create`"]
 pub struct SemaphoreBuilder {
@@ -35,14 +35,14 @@ impl SemaphoreBuilder {
         self
     }
 
-    /// How many there can ever be ([`Semaphore::add`]); as many as to begin with by default, at most
-    /// 65,536.
+    /// How many permits there can ever be ([`Semaphore::add`]); by default as many as at the beginning, at
+    /// most 65,536.
     pub fn max_permits(mut self, permits: u32) -> Self {
         self.max = Some(permits);
         self
     }
 
-    /// How many handles there can be at once; 32 by default, 1 to 1024.
+    /// How many handles can be open at once; 32 by default, 1 to 1024.
     pub fn max_handles(mut self, handles: u32) -> Self {
         self.inner = self.inner.max_readers(handles);
         self

@@ -11,9 +11,9 @@ use core::fmt;
 pub enum AcquireError {
     /// Not enough are free now, or a caller that has waited for longer is about to take them.
     Unavailable,
-    /// There were not enough until the deadline.
+    /// Not enough were free until the deadline.
     TimedOut,
-    /// More than there can ever be at once.
+    /// More permits than there can ever be.
     TooMany {
         /// How many were asked for.
         wanted: u32,

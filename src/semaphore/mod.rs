@@ -26,37 +26,38 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-/// How long a waiter may be passed over before it gets the next permit, whoever else comes.
+/// How long a waiter may be passed over before it gets the next permit ahead of all others.
 const PASSED_OVER: Duration = Duration::from_millis(1);
-/// How often a waiter asks whether those that are in its way are alive.
+/// How often a waiter asks whether the holders that it waits for are alive.
 const ASK_AFTER: Duration = Duration::from_millis(20);
 /// How long the turn may go unused while its owner could take all that it wants.
 const LAPSE_AFTER: Duration = Duration::from_millis(5);
-/// How long a waiter that has the turn, and not enough to take, may not look while some permits are free.
+/// How long a waiter that has the turn, but too few free permits, may go without looking while some are
+/// free.
 const LOST_AFTER: Duration = Duration::from_millis(100);
-/// How often it is looked whether it is used.
+/// How often others check whether the turn is used.
 const LOOK_AFTER: Duration = Duration::from_millis(1);
-/// A handle asks whether its semaphore was removed once in so many acquisitions.
+/// After this many acquisitions a handle asks whether its semaphore was removed.
 const ASK_EVERY_CALLS: u32 = 64;
 
 /// A handle to a named counting semaphore.
 ///
 /// # Guarantees
-/// - `initial + added = free + held + forgotten`, at every moment, whoever dies when.
-/// - The permits of a process that dies come back: within 20 ms where a caller waits for one, and to a
-///   caller that only tries within 10 ms of trying.
-/// - With one permit it is a lock: whatever its last holder did is visible to the next.
-/// - A permit goes to whoever comes first, which is fast but not fair. Who has been passed over for a
-///   millisecond gets the next one, in the order of waiting, and until then no other caller gets any; so
-///   no caller starves.
-/// - A waiter that does not take what it could take, because its process is stopped for one, is passed
-///   over: once others have seen that for 5 ms they take permits as if it did not wait; after 100 ms if
-///   it has stopped looking and only some of what it wants are free. It has its place in the order again
-///   when it goes on. A process that is stopped while it *holds* a permit keeps it.
-/// - Taking and giving make no system call unless somebody sleeps.
+/// - `initial + added = free + held + forgotten`, at every moment and after every death.
+/// - The permits of a process that dies come back: within 20 ms if a caller waits for one, and within 10 ms
+///   of repeated attempts if a caller only tries.
+/// - With one permit it is a lock: what its last holder did is visible to the next.
+/// - A free permit goes to the first caller that takes it, which is fast but not fair. A waiter that has
+///   been passed over for a millisecond gets the next one, in the order of waiting, and until then no other
+///   caller gets any. So no caller starves.
+/// - A waiter that does not take the permits it could take, for example because its process is stopped, is
+///   passed over. Other callers take permits as if it did not wait once they have seen this for 5 ms, or
+///   for 100 ms if it has stopped looking and only some of the permits it wants are free. It has its place
+///   in the order again when it goes on. A process that is stopped while it *holds* a permit keeps it.
+/// - Acquiring and releasing make no system call unless a caller sleeps.
 ///
 /// # What others may change meanwhile
-/// Permits come and go at any time.
+/// Other handles take, give back and add permits at any time.
 ///
 /// A handle is for one thread at a time, like the others; open another one for another thread.
 ///
@@ -83,12 +84,12 @@ pub struct Semaphore {
     slept: Cell<bool>,
     hint: Cell<u32>,
     asked: Cell<Since>,
-    /// Counts acquisitions, to ask now and then whether the semaphore was removed.
+    /// Counts acquisitions, to ask at intervals whether the semaphore was removed.
     calls: Cell<u32>,
     watch: Cell<Watch>,
 }
 
-/// What a handle has seen of a turn that another one has and does not use.
+/// A turn that another handle has and does not use, as this one has seen it.
 #[derive(Clone, Copy, Debug, Default)]
 struct Watch {
     idle: Option<IdleTurn>,
@@ -98,14 +99,14 @@ struct Watch {
     looked: Option<Instant>,
 }
 
-/// What a semaphore looks like at some moment.
+/// The state of a semaphore at some moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SemaphoreStatus {
     /// Permits that can be taken.
     pub free: u32,
-    /// Permits that somebody holds.
+    /// Permits that are held.
     pub held: u32,
-    /// Permits there could be, but are not: never added, or forgotten.
+    /// Permits that are not in use: never added, or forgotten.
     pub retired: u32,
     /// Handles that are open and alive.
     pub handles: u32,
@@ -165,7 +166,7 @@ impl Semaphore {
         let memory = ring.segment().reader().clone();
         let initial = ring.segment().description().parameters[0];
         let permits = Permits::new(memory, row, u32::try_from(initial).unwrap_or(u32::MAX));
-        // Whoever had the row before may have died holding something.
+        // The last owner of the row may have died holding permits.
         let returned = permits.return_all(row);
         let memory = ring.segment().reader();
         if let Some(row) = memory.row(row) {
@@ -199,7 +200,7 @@ impl Semaphore {
     /// Removes the semaphore `name` from the slipring directory.
     ///
     /// # Errors
-    /// [`RemoveError::InUse`] while anybody has it open.
+    /// [`RemoveError::InUse`] while a process has it open.
     pub fn remove(name: &str) -> Result<(), RemoveError> {
         Ring::remove(name)
     }
@@ -227,8 +228,8 @@ impl Semaphore {
         self.acquire_many_until(1, deadline)
     }
 
-    /// Takes a permit if one is free. Now and then a call that finds none asks the kernel whether those
-    /// that hold the others are alive, so what the dead hold comes to callers that only try, too.
+    /// Takes a permit if one is free. At intervals a call that finds none asks the kernel whether the
+    /// holders are alive, so callers that only try also get the permits of the dead.
     ///
     /// # Errors
     /// [`AcquireError::Unavailable`] also while a caller that has waited longer is about to take it;
@@ -237,8 +238,8 @@ impl Semaphore {
         self.try_acquire_many(1)
     }
 
-    /// Takes `many` permits at once if so many are free. Takes none before it has seen that enough are;
-    /// if others are faster then, it gives back what it took, and each of them may fail too.
+    /// Takes `many` permits at once if enough are free. Takes none before it has seen enough free ones. If
+    /// other callers are faster then, it gives back what it took, and each of the callers may fail.
     ///
     /// # Errors
     /// As [`try_acquire`](Self::try_acquire), and [`AcquireError::TooMany`].
@@ -268,7 +269,7 @@ impl Semaphore {
         self.wait(many, deadline.into())
     }
 
-    /// Adds a permit that was never there or was forgotten.
+    /// Adds a permit: one that was never in use, or was forgotten.
     ///
     /// # Errors
     /// [`AcquireError::TooMany`] if there are as many as there can be.
@@ -283,7 +284,7 @@ impl Semaphore {
         Ok(())
     }
 
-    /// What it looks like at some moment during the call; all zero in a forked child.
+    /// The state at some moment during the call; all zero in a forked child.
     pub fn status(&self) -> SemaphoreStatus {
         if self.shared.ring.canary().forked() {
             return SemaphoreStatus::default();
@@ -317,13 +318,13 @@ impl Semaphore {
         self.shared.ring.segment().description().parameters[1] as u32
     }
 
-    /// In what an existing one differs from what `create_or_open` was asked for: see
+    /// How an existing object differs from what `create_or_open` asked for: see
     /// [`Ring::differences`](crate::Ring::differences).
     pub fn differences(&self) -> &[Difference] {
         self.shared.ring.differences()
     }
 
-    /// Where it lies, for messages.
+    /// The path of its directory, for logs and error texts.
     pub fn path(&self) -> &Path {
         self.shared.ring.path()
     }
@@ -353,7 +354,7 @@ impl Semaphore {
         }
     }
 
-    /// That the handle can be used, and now and then that the semaphore is not removed.
+    /// Checks that the handle can be used, and at intervals that the semaphore is not removed.
     fn usable(&self) -> Result<(), AcquireError> {
         self.undisturbed()?;
         let calls = self.calls.get().wrapping_add(1);
@@ -370,7 +371,7 @@ impl Semaphore {
 
     fn take(&self, many: u32) -> Option<Permit> {
         let permits = &self.shared.permits;
-        // What is taken and given back is in the way of others meanwhile.
+        // Permits that are taken and given back are missing to others meanwhile.
         if many > 1 && !permits.are_free(many) {
             return None;
         }
@@ -390,7 +391,7 @@ impl Semaphore {
                 None => {
                     let taken = first.into_iter().chain(others);
                     taken.for_each(|number| permits.give(number));
-                    // Whoever looked meanwhile may have gone to sleep.
+                    // A waiter that looked meanwhile may have gone to sleep.
                     self.shared.ring_waiters();
                     return None;
                 }
@@ -414,14 +415,14 @@ impl Semaphore {
             since: Instant::now(),
             taken: None,
         };
-        // At once where somebody waits already, and where single permits would be snatched away.
+        // At once if a waiter is there already, and if other callers would take single permits first.
         if many > 1 || self.shared.permits.turn().is_some() {
             self.shared.permits.queue_up(many);
         }
         let outcome = until(&mut waiting, self.strategy, bell, deadline, &mut slept);
         let mut taken = waiting.taken.take();
         if taken.is_none() && outcome == Outcome::TimedOut {
-            // A caller that never waits for long asks nothing while it waits.
+            // A caller whose waits are short never asks while it waits.
             taken = self.take_what_is_in_the_way(many);
         }
         self.slept.set(slept);
@@ -435,8 +436,8 @@ impl Semaphore {
         }
     }
 
-    /// For callers that do not wait: now and then gives back what the dead hold, ends a turn that is not
-    /// used, and takes again if either was in the way.
+    /// For callers that do not wait: at intervals gives back the permits of the dead, ends an unused turn,
+    /// and tries again if either was in the way.
     #[cold]
     fn take_what_is_in_the_way(&self, many: u32) -> Option<Permit> {
         let now = Instant::now();
@@ -451,8 +452,8 @@ impl Semaphore {
         }
     }
 
-    /// Ends the turn of another waiter that has not used it for too long, stopped for one; whether it
-    /// did.
+    /// Ends the turn of another waiter that has not used it for too long, for example because it is
+    /// stopped. Returns `true` if it did.
     fn end_idle_turn(&self, now: Instant) -> bool {
         let permits = &self.shared.permits;
         let mut watch = self.watch.get();
@@ -488,7 +489,7 @@ impl Semaphore {
         ended
     }
 
-    /// Gives back what the dead hold, and their places; whether there were any.
+    /// Gives back the permits and tickets of the dead. Returns `true` if there were any.
     pub(crate) fn return_from_the_dead(&self) -> bool {
         let mut any = false;
         let ring = &self.shared.ring;

@@ -47,19 +47,19 @@ impl Drop for Shared {
     }
 }
 
-/// One or more permits. Dropping it gives them back; so does death.
+/// One or more permits. They are given back when this is dropped or the process dies.
 #[derive(Debug)]
 #[must_use = "permits that are dropped go back at once"]
 pub struct Permit {
     pub(super) shared: Arc<Shared>,
     pub(super) first: Option<u32>,
-    /// Mostly none, so that one permit needs no allocation.
+    /// Usually empty, so that one permit needs no allocation.
     pub(super) others: Vec<u32>,
     pub(super) one_thread: PhantomData<Cell<()>>,
 }
 
 impl Permit {
-    /// How many permits it is.
+    /// How many permits this holds.
     pub fn count(&self) -> u32 {
         self.first.map_or(0, |_| 1) + self.others.len() as u32
     }

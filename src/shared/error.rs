@@ -10,9 +10,9 @@ use core::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SharedError {
-    /// Somebody holds the lock, or has waited longer.
+    /// Another handle holds the lock, or has waited longer.
     Locked,
-    /// The lock did not come free, or the value did not change, until the deadline.
+    /// The lock did not become free, or the value did not change, until the deadline.
     TimedOut,
     /// The value changed faster than it could be copied, a thousand times in a row.
     Overtaken,

@@ -1,4 +1,4 @@
-//! The lock on a shared value, and the copy its holder works on.
+//! The lock on a shared value, and the copy that its holder changes.
 //!
 //! Layer 7.
 
@@ -8,9 +8,9 @@ use crate::sync::Ordering::Relaxed;
 use crate::typed::Plain;
 use core::ops::{Deref, DerefMut};
 
-/// The lock, and the value to be changed. Dropping it puts the changed value in place, all at once,
-/// and gives the lock back; a panic or a death leaves the value as it was. A guard that was taken while
-/// its thread was panicking already, in a destructor, is as any other.
+/// The lock, and the value to be changed. Dropping it stores the changed value atomically and releases the
+/// lock. A panic or a death leaves the value as it was, except that a guard taken while its thread was
+/// already panicking, in a destructor, behaves as any other.
 #[derive(Debug)]
 #[must_use = "a guard that is dropped gives the lock back at once"]
 pub struct SharedGuard<'s, T: Plain> {
@@ -21,7 +21,7 @@ pub struct SharedGuard<'s, T: Plain> {
     abandoned: bool,
     /// Whether its thread was panicking when it was taken.
     taken_in_panic: bool,
-    /// Whether its holder said what becomes of the change.
+    /// Whether the holder has committed or discarded the change.
     decided: bool,
     /// Freed last.
     _permit: Permit,
@@ -47,9 +47,9 @@ impl<'s, T: Plain> SharedGuard<'s, T> {
         }
     }
 
-    /// Returns `true` if the last holder died, or panicked, while it held the lock. Its change is there
-    /// whole, if it got as far as giving the lock back, or not at all; what it was doing beside this value
-    /// is for the caller to find out.
+    /// Returns `true` if the last holder died, or panicked, while it held the lock. Its change was stored
+    /// completely, if it had begun to release the lock, or not at all. The caller has to check what the
+    /// holder did besides this value.
     pub fn abandoned(&self) -> bool {
         self.abandoned
     }
@@ -59,8 +59,7 @@ impl<'s, T: Plain> SharedGuard<'s, T> {
         self.version
     }
 
-    /// Puts the changed value in place and gives the lock back. Returns the version that the value
-    /// has now.
+    /// Stores the changed value and releases the lock. Returns the new version of the value.
     ///
     /// # Errors
     /// [`SharedError::Forked`], [`SharedError::Poisoned`]; nothing was changed then.
@@ -71,7 +70,7 @@ impl<'s, T: Plain> SharedGuard<'s, T> {
         Ok(self.version)
     }
 
-    /// Gives the lock back without changing anything.
+    /// Releases the lock without changing the value.
     pub fn discard(mut self) {
         self.changed = false;
         self.decided = true;
@@ -108,8 +107,8 @@ impl<T: Plain> DerefMut for SharedGuard<'_, T> {
 
 impl<T: Plain> Drop for SharedGuard<'_, T> {
     fn drop(&mut self) {
-        // A panic that began while the lock was held is a death in the middle: the word stays. So it does
-        // in a fork, which holds nothing.
+        // A panic that began while the lock was held counts as a death: the word stays set. In a fork,
+        // which holds nothing, it stays too.
         let in_the_middle = std::thread::panicking() && !self.taken_in_panic && !self.decided;
         if self.shared.semaphore.undisturbed().is_err() || in_the_middle {
             return;

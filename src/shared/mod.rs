@@ -1,9 +1,9 @@
 //! A value that several processes change, one at a time.
 //!
-//! Layer 7. A segment whose data is one cell (`ring::cell`) and whose board is a semaphore with one
-//! permit: whoever holds the permit is the cell's one writer. The permit comes back when its holder
-//! dies, and the cell shows whole values only, so there is nothing to repair; whether the last holder
-//! died in the middle is in one more word of the board.
+//! Layer 7. A segment whose data is one cell (`ring::cell`) and whose board is a semaphore with one permit:
+//! the holder of the permit is the cell's one writer. The permit comes back when its holder dies, and the
+//! cell shows complete values only, so there is nothing to repair. One more word of the board says whether
+//! the last holder died while it held the permit.
 
 mod error;
 mod guard;
@@ -30,19 +30,19 @@ const ATTEMPTS: u32 = 1000;
 /// A handle to a value that several processes change.
 ///
 /// # Guarantees
-/// - One holder of the lock at a time, in any process; it sees everything the last one did.
-/// - A change is there whole or not at all: the holder works on a copy, which takes the value's place
-///   when the guard is dropped, at once. A holder that dies or panics changes nothing, and its lock
-///   comes back within 20 ms where somebody waits for it; the next holder is
+/// - The lock has one holder at a time, across all processes. It sees everything the last holder did.
+/// - A change is visible completely or not at all: the holder changes a copy, which replaces the value
+///   atomically when the guard is dropped. A holder that dies or panics changes nothing, and its lock is
+///   released within 20 ms if another handle waits for it. The next holder is
 ///   [told](SharedGuard::abandoned).
-/// - Reading takes no lock and holds nobody up. A value that is read is whole, and not older than the
-///   newest one before the read began; its version never goes back.
-/// - The lock is fair as a [`Semaphore`] is: no caller starves, and a waiter that is stopped is passed over.
-///   A holder that is stopped keeps the lock. No system call unless a caller sleeps or
+/// - Reading takes no lock and delays no other process. A value that is read is complete, and not older
+///   than the newest one before the read began. Its version never goes back.
+/// - The lock is fair as a [`Semaphore`] is: no caller starves, and a waiter that is stopped is passed
+///   over. A holder that is stopped keeps the lock. There is no system call unless a caller sleeps or
 ///   [`try_lock`](Self::try_lock) fails.
 ///
 /// # What others may change meanwhile
-/// The value, whenever this handle does not hold the lock. Its type never changes.
+/// Other handles change the value whenever this one does not hold the lock. Its type never changes.
 ///
 /// A handle is for one thread at a time, like the others; open another one for another thread.
 ///
@@ -69,10 +69,10 @@ const ATTEMPTS: u32 = 1000;
 #[derive(Debug)]
 pub struct Shared<T> {
     semaphore: Semaphore,
-    /// As everybody sees it, and as the holder of the lock does.
+    /// The value as readers see it, and as the holder of the lock does.
     seen: Cells,
     own: Cells,
-    /// Where values are copied to.
+    /// The buffer that values are copied to.
     private: Box<[u64]>,
     waker: Waker,
     slept: bool,
@@ -80,7 +80,7 @@ pub struct Shared<T> {
     value: PhantomData<fn(T) -> T>,
 }
 
-/// What a new shared value will be like. Made by [`Shared::builder`].
+/// The settings of a new shared value. Made by [`Shared::builder`].
 #[derive(Clone, Debug)]
 #[must_use = "a builder creates nothing until `create`"]
 pub struct SharedBuilder<T> {
@@ -90,7 +90,7 @@ pub struct SharedBuilder<T> {
 }
 
 impl<T: Plain> SharedBuilder<T> {
-    /// How many handles there can be at once; 32 by default, 1 to 1024.
+    /// How many handles can be open at once; 32 by default, 1 to 1024.
     pub fn max_handles(mut self, handles: u32) -> Self {
         self.inner = self.inner.max_readers(handles);
         self
@@ -192,7 +192,7 @@ impl<T: Plain> Shared<T> {
     /// Removes the value `name` from the slipring directory.
     ///
     /// # Errors
-    /// [`RemoveError::InUse`] while anybody has it open.
+    /// [`RemoveError::InUse`] while a process has it open.
     pub fn remove(name: &str) -> Result<(), RemoveError> {
         Ring::remove(name)
     }
@@ -225,13 +225,13 @@ impl<T: Plain> Shared<T> {
         self.locked(permit)
     }
 
-    /// As [`lock`](Self::lock), if nobody holds it or has waited longer.
+    /// As [`lock`](Self::lock), if no other handle holds the lock or has waited longer.
     ///
     /// # Errors
     /// As [`lock`](Self::lock), and [`SharedError::Locked`].
     pub fn try_lock(&mut self) -> Result<SharedGuard<'_, T>, SharedError> {
         let permit = match self.semaphore.try_acquire() {
-            // Nobody waits, so nobody has asked whether the holder lives.
+            // No caller waits, so none has asked whether the holder lives.
             Err(AcquireError::Unavailable) if self.semaphore.return_from_the_dead() => {
                 self.semaphore.try_acquire()?
             }
@@ -258,7 +258,7 @@ impl<T: Plain> Shared<T> {
         self.semaphore.undisturbed()?;
         for _ in 0..ATTEMPTS {
             if let Some(version) = self.seen.try_get(0, &mut self.private) {
-                // Zeroes may have taken the place of what was being copied.
+                // The guard may have put zeroes in place of the value that was being copied.
                 self.semaphore.undisturbed()?;
                 if version == 0 {
                     return Ok((bytemuck::Zeroable::zeroed(), 0));
@@ -280,7 +280,7 @@ impl<T: Plain> Shared<T> {
         self.seen.version(0)
     }
 
-    /// Waits until it has another version than `version`.
+    /// Waits until the value has another version than `version`.
     ///
     /// # Errors
     /// [`SharedError::TimedOut`], [`SharedError::Forked`], [`SharedError::Poisoned`].
@@ -321,18 +321,18 @@ impl<T: Plain> Shared<T> {
         self.semaphore.ring().live_rows()
     }
 
-    /// In what an existing one differs from what `create_or_open` was asked for: see
+    /// How an existing object differs from what `create_or_open` asked for: see
     /// [`Ring::differences`](crate::Ring::differences).
     pub fn differences(&self) -> &[Difference] {
         self.semaphore.differences()
     }
 
-    /// Where it lies, for messages.
+    /// The path of its directory, for logs and error texts.
     pub fn path(&self) -> &Path {
         self.semaphore.path()
     }
 
-    /// Not zero while somebody holds the lock, or died holding it.
+    /// Not zero while a handle holds the lock, or after its holder died.
     fn holder_word(&self) -> Option<&AtomicU64> {
         self.seen.memory().board(HOLDER_WORD)
     }

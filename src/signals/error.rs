@@ -6,13 +6,13 @@ use crate::ring::pending::SIGNALS;
 use crate::segment::{NameError, Trouble};
 use core::fmt;
 
-/// Why a signal was not sent, or not noticed.
+/// Why a signal was not sent, or not received.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SignalError {
     /// The text cannot be a name.
     Name(NameError),
-    /// Nobody alive listens under this name.
+    /// No live process listens under this name.
     Nobody {
         /// The name.
         name: String,
@@ -22,7 +22,7 @@ pub enum SignalError {
         /// What was asked for.
         signal: u32,
     },
-    /// None came until the deadline.
+    /// No signal came until the deadline.
     TimedOut,
     /// This process is a fork of the one that opened the handle.
     Forked,

@@ -1,4 +1,4 @@
-//! Who notices signals: by asking, by waiting, or by a thread that calls a handler.
+//! Listeners: they notice signals by asking, by waiting, or by a thread that calls a handler.
 //!
 //! Layer 7.
 
@@ -17,7 +17,7 @@ use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// How often a thread that calls a handler looks whether it shall stop.
+/// How often a handler's thread checks whether it has to stop.
 const LOOK_UP: Duration = Duration::from_millis(50);
 
 /// Notices signals under a name. Made by [`Signals::listener`](crate::Signals::listener).
@@ -43,9 +43,9 @@ pub struct Listener {
 /// A signal, and how often it was sent since it was last noticed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Noticed {
-    /// Which.
+    /// Its number.
     pub signal: u32,
-    /// How often; at least once.
+    /// How often it was sent; at least once.
     pub count: u64,
 }
 
@@ -146,7 +146,7 @@ impl Listener {
     /// result is dropped.
     ///
     /// # Errors
-    /// The kernel's, if there can be no more threads.
+    /// The kernel's error, if no thread can be started.
     pub fn in_background(
         mut self,
         set: SignalSet,
@@ -181,8 +181,8 @@ impl Background {
     /// Waits until the handler breaks.
     ///
     /// # Errors
-    /// What ended the thread otherwise; [`SignalError::Forked`] in a forked child, which does not have the
-    /// thread.
+    /// The error that ended the thread otherwise; [`SignalError::Forked`] in a forked child, which does not
+    /// have the thread.
     ///
     /// # Panics
     /// If the handler panicked, with the same payload.
@@ -255,7 +255,7 @@ impl Source for Listener {
 impl Drop for Listener {
     fn drop(&mut self) {
         if !self.ring.canary().forked() {
-            // Whoever has it as a target learns that it is gone.
+            // A sender that has it as a target is told that it is gone.
             let (row, next) = (self.member.row, self.member.next_generation());
             Counted::begin(self.ring.segment().reader(), row, next);
         }

@@ -22,17 +22,16 @@ use core::ops::BitOr;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-/// A place where processes signal each other. Cheap to open; needs no row to send.
+/// A signals object, through which processes signal each other. Cheap to open; sending needs no row.
 ///
 /// # Guarantees
-/// - A signal whose send returned is noticed by its listener, unless that one dies first. It stays until
-///   it is noticed.
-/// - Signals of one number are counted, not queued: what was sent several times before it was noticed
-///   is noticed once, with the count.
-/// - Whatever a sender did before it sent is visible to who notices.
+/// - A signal whose send returned stays until its listener notices it, or dies.
+/// - Signals of one number are counted, not queued: a signal that was sent several times before it was
+///   noticed is noticed once, with the count.
+/// - What a sender did before it sent is visible to the listener that notices the signal.
 /// - A name has one listener at a time; a signal never reaches a later listener of the name, or of the
 ///   row, than the one it was sent to.
-/// - Sending makes no system call unless somebody sleeps.
+/// - Sending makes no system call unless a listener sleeps.
 ///
 /// # What others may change meanwhile
 /// Listeners come and go.
@@ -65,7 +64,7 @@ pub struct Signals {
     waker: Mutex<(Waker, Since)>,
 }
 
-/// What a new signals object will be like. Made by [`Signals::builder`].
+/// The settings of a new signals object. Made by [`Signals::builder`].
 #[derive(Clone, Debug)]
 #[must_use = "a builder creates nothing until `create`"]
 pub struct SignalsBuilder {
@@ -98,7 +97,7 @@ impl SignalSet {
         Self(self.0 | other.0)
     }
 
-    /// Returns `true` if a signal is in it.
+    /// Returns `true` if the set contains this signal.
     pub const fn contains(self, signal: u32) -> bool {
         signal < SIGNALS && self.0 >> signal & 1 != 0
     }
@@ -113,20 +112,20 @@ impl BitOr for SignalSet {
 }
 
 impl SignalsBuilder {
-    /// How many listeners there can be at once; 32 by default, 1 to 1024.
+    /// How many listeners can be attached at once; 32 by default, 1 to 1024.
     pub fn max_listeners(mut self, listeners: u32) -> Self {
         self.listeners = listeners;
         self
     }
 
-    /// Who may take part, as the permission bits of a file; `0o600` by default. For group and others
+    /// Who may send and listen, as the permission bits of a file; `0o600` by default. For group and others
     /// that takes both reading and writing.
     pub fn mode(mut self, mode: u32) -> Self {
         self.inner = self.inner.mode(mode);
         self
     }
 
-    /// Creates the place and opens it.
+    /// Creates the signals object and opens it.
     ///
     /// # Errors
     /// [`CreateError`], as for a ring.
@@ -134,7 +133,7 @@ impl SignalsBuilder {
         Ok(Signals::of(self.described().create()?))
     }
 
-    /// Opens the place if it exists, else creates it.
+    /// Opens the signals object if it exists, else creates it.
     ///
     /// # Errors
     /// As [`create`](Self::create), and those of opening.
@@ -152,7 +151,7 @@ impl SignalsBuilder {
 }
 
 impl Signals {
-    /// Describes a new place named `name` in the slipring directory.
+    /// Describes a new signals object named `name` in the slipring directory.
     pub fn builder(name: &str) -> SignalsBuilder {
         SignalsBuilder {
             inner: Ring::builder(name),
@@ -160,7 +159,7 @@ impl Signals {
         }
     }
 
-    /// Describes a new place at a path of your choice, which becomes a directory.
+    /// Describes a new signals object at a path of your choice, which becomes a directory.
     pub fn builder_at(path: impl AsRef<Path>) -> SignalsBuilder {
         SignalsBuilder {
             inner: Ring::builder_at(path),
@@ -168,7 +167,7 @@ impl Signals {
         }
     }
 
-    /// Opens the place `name` in the slipring directory.
+    /// Opens the signals object `name` in the slipring directory.
     ///
     /// # Errors
     /// [`OpenError`], as for a ring.
@@ -176,7 +175,7 @@ impl Signals {
         Self::open_location(&Location::named(name)?)
     }
 
-    /// Opens the place at a path.
+    /// Opens the signals object at a path.
     ///
     /// # Errors
     /// As [`open`](Self::open).
@@ -196,10 +195,10 @@ impl Signals {
         }
     }
 
-    /// Removes the place `name` from the slipring directory.
+    /// Removes the signals object `name` from the slipring directory.
     ///
     /// # Errors
-    /// [`RemoveError::InUse`] while anybody listens.
+    /// [`RemoveError::InUse`] while a listener is attached.
     pub fn remove(name: &str) -> Result<(), RemoveError> {
         Ring::remove(name)
     }
@@ -207,25 +206,25 @@ impl Signals {
     /// Listens under a name.
     ///
     /// # Errors
-    /// [`AttachError::CursorInUse`] while somebody alive listens under the name;
-    /// [`AttachError::NoRow`] if there are as many listeners as there can be.
+    /// [`AttachError::CursorInUse`] while a live process listens under the name; [`AttachError::NoRow`] if
+    /// there are as many listeners as there can be.
     pub fn listener(&self, name: &str) -> Result<Listener, AttachError> {
         Listener::attach(&self.ring, CursorName::new(name)?)
     }
 
-    /// Whoever listens under a name now.
+    /// The listener that has a name now, to send it signals.
     ///
     /// # Errors
-    /// [`SignalError::Nobody`].
+    /// [`SignalError::Nobody`] if no live process listens under the name.
     pub fn target(&self, name: &str) -> Result<Target, SignalError> {
         Target::find(&self.ring, name)
     }
 
-    /// Sends a signal to everybody who listens now.
+    /// Sends a signal to all present listeners.
     ///
     /// # Errors
     /// [`SignalError::Number`], [`SignalError::Forked`], [`SignalError::Poisoned`];
-    /// [`SignalError::Removed`] if the place was removed before the last 10 milliseconds.
+    /// [`SignalError::Removed`] if the object was removed more than 10 milliseconds ago.
     pub fn broadcast(&self, signal: u32) -> Result<(), SignalError> {
         undisturbed(&self.ring)?;
         checked(signal)?;
@@ -245,23 +244,23 @@ impl Signals {
         Ok(())
     }
 
-    /// Returns `true` once the place was removed, as [`Ring::is_removed`].
+    /// Returns `true` once the object was removed, as [`Ring::is_removed`].
     pub fn is_removed(&self) -> bool {
         self.ring.is_removed()
     }
 
-    /// Who listens now.
+    /// The names of the present listeners.
     pub fn listeners(&self) -> Vec<String> {
         member::names(&self.ring)
     }
 
-    /// In what an existing one differs from what `create_or_open` was asked for: see
+    /// How an existing object differs from what `create_or_open` asked for: see
     /// [`Ring::differences`](crate::Ring::differences).
     pub fn differences(&self) -> &[Difference] {
         self.ring.differences()
     }
 
-    /// Where it lies, for messages.
+    /// The path of its directory, for logs and error texts.
     pub fn path(&self) -> &Path {
         self.ring.path()
     }

@@ -1,4 +1,4 @@
-//! Whom a signal is for.
+//! The target of a signal.
 //!
 //! Layer 7.
 
@@ -16,12 +16,12 @@ use std::time::Instant;
 /// How long a listener is believed to be alive after it was seen to be.
 const BELIEVED: Duration = Duration::from_millis(10);
 
-/// A listener, as those see it who send to it. Made by [`Signals::target`](crate::Signals::target).
+/// The sending side of one listener. Made by [`Signals::target`](crate::Signals::target).
 ///
 /// # Guarantees
-/// What it sends goes to the listener that was there when it was made, and to no other. After that one
-/// is gone, sending is an error; what was sent in the 10 milliseconds before that was noticed is lost
-/// with the listener.
+/// A signal goes to the listener that was there when the target was made, and to no other. Once that
+/// listener is gone, sending is an error. Signals sent in the 10 milliseconds before that is noticed are
+/// lost with the listener.
 #[derive(Debug)]
 pub struct Target {
     ring: Ring,
@@ -81,7 +81,7 @@ impl Target {
         Ok(())
     }
 
-    /// The name it listens under.
+    /// The name of the listener.
     pub fn name(&self) -> String {
         self.name.to_string()
     }

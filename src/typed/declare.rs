@@ -1,6 +1,6 @@
-//! Declaring what a message consists of.
+//! Declaring the fields of a message.
 //!
-//! Layer 6. No derive, no build script: one macro by example, which a reader can follow.
+//! Layer 6. One declarative macro, without a derive or a build script.
 
 use crate::layout::schema::{Kind, Schema};
 

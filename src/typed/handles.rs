@@ -44,8 +44,9 @@ pub struct TypedObserver<T> {
     message: PhantomData<fn() -> T>,
 }
 
-/// One message of a typed ring, in place. Dropping it gives its space back to the producer, and acknowledges it
-/// where the consumer is durable: a process that dies before gets it again.
+/// One message of a typed ring, in place. Dropping it gives its space back to the producer, and
+/// acknowledges it where the consumer is durable: if the process dies before that, the message is delivered
+/// again.
 ///
 /// ```
 /// use slipring::{Plain, Ring, Start};
@@ -65,7 +66,7 @@ pub struct TypedObserver<T> {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct TypedMessage<'c, T> {
-    /// Its bytes are those of a `T`: [`TypedMessage::new`] has looked.
+    /// Its bytes are those of a `T`: [`TypedMessage::new`] has checked their number.
     guard: Message<'c>,
     message: PhantomData<fn() -> T>,
 }
@@ -106,7 +107,7 @@ impl<T: Plain> TypedMessage<'_, T> {
         self.guard.sequence()
     }
 
-    /// The value. The message is given back, and acknowledged, by this.
+    /// Returns the value. This acknowledges the message and gives its space back.
     #[inline]
     pub fn into_value(self) -> T {
         *self
@@ -197,8 +198,8 @@ impl<T: Plain> Typed<T> {
             .map(TypedConsumer::from)
     }
 
-    /// As [`Ring::durable_consumer`]: a message is acknowledged when its [`TypedMessage`] is dropped, and
-    /// one that was being worked on when the process died comes again.
+    /// As [`Ring::durable_consumer`]: a message is acknowledged when its [`TypedMessage`] is dropped, and a
+    /// message whose [`TypedMessage`] was not dropped when the process died is delivered again.
     ///
     /// # Errors
     /// As [`Ring::durable_consumer`].
@@ -252,7 +253,7 @@ impl<T: Plain> Typed<T> {
 
 macro_rules! wraps {
     ($typed:ident, $inner:ident) => {
-        /// For handles made with options; the caller vouches that the ring was checked.
+        /// For handles made with options; the caller guarantees that the ring was checked.
         impl<T: Plain> From<$inner> for $typed<T> {
             fn from(inner: $inner) -> Self {
                 Self {
@@ -268,7 +269,7 @@ macro_rules! wraps {
                 &mut self.inner
             }
 
-            /// The untyped handle, for good.
+            /// Turns it into the untyped handle.
             pub fn into_inner(self) -> $inner {
                 self.inner
             }

@@ -1,4 +1,4 @@
-//! Rings of one message type, checked field by field when somebody attaches.
+//! Rings of one message type, which is compared field by field when a process attaches.
 //!
 //! Layer 6. Imports the endpoints. A message is a plain struct whose every bit pattern is a value;
 //! the [`message!`](crate::message) macro declares one, proves that it has no padding, and writes its
