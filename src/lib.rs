@@ -8,8 +8,8 @@
 )))]
 compile_error!("slipring runs on Linux on 64-bit little-endian processors");
 
-// What lies below the interface, open to the project's own tests, models and fuzz targets. With it, safe
-// code could write the memory that others hold references to, so without the feature it is private.
+// Internals, open to the project's own tests, models and fuzz targets. Safe code could use them to write
+// memory that other code has references to, so without the feature they are private.
 #[cfg(feature = "internals")]
 #[doc(hidden)]
 pub mod layout;
@@ -117,7 +117,7 @@ pub use {
 #[doc(hidden)]
 pub use broker::decode_broker_request;
 
-// What `message!` is made of.
+// Used by the expansion of `message!`.
 #[cfg(not(slipring_loom))]
 #[doc(hidden)]
 pub use typed::{field_text, message_text, schema_name};

@@ -1,13 +1,14 @@
-//! Who may have what, by the kernel's word, and how much of it.
+//! Access control: which clients are let in, by the user and group that the kernel reports, and how much
+//! each may hold.
 //!
-//! Layer 8. What is finite (rows, connections, cursors) is divided among users, so that no user can take
-//! what another one needs.
+//! Layer 8. Rows, connections and cursors are finite. They are divided among users, so that no user can use
+//! up the share of another.
 
 /// Who may read an isolated ring. Its producer is always of the broker's own user, or root.
 ///
-/// The rows are shared out: the broker's own user and root together, each further user, and each group,
-/// have an equal part, at least one row, and the first of them what is left over. One user of a group
-/// can have half of the group's part.
+/// The rows are divided equally: the broker's own user and root together, each further user, and each group
+/// have a part of at least one row. The remainder goes to the first. One user of a group can hold half of
+/// the group's part.
 #[derive(Clone, Debug, Default)]
 pub struct Access {
     users: Vec<u32>,
@@ -16,13 +17,14 @@ pub struct Access {
 
 /// How many clients of one user may wait beside those that hold rows.
 const WAITING: usize = 16;
-/// How many of the broker's own user and root, and of all that are let in by their group.
+/// How many connections the broker's own user and root can have, and all users that are let in by their
+/// group.
 const WAITING_OF_MANY: usize = 64;
 
-/// Whom something is given to.
+/// The owner of a row, connection or cursor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Owner {
-    /// The broker's own user, or root. Neither can keep anything from the other.
+    /// The broker's own user, or root. They share one part.
     Own,
     /// A user that was let in by number.
     Named(u32),
@@ -31,7 +33,7 @@ pub enum Owner {
 }
 
 impl Owner {
-    /// Returns `true` if it was let in by its group.
+    /// Returns `true` if the user was let in by its group.
     pub fn is_member(self) -> bool {
         matches!(self, Self::Member(_))
     }
@@ -48,7 +50,7 @@ impl Access {
         Self::default()
     }
 
-    /// And this user.
+    /// Also lets this user in.
     #[must_use]
     pub fn user(mut self, uid: u32) -> Self {
         if !self.users.contains(&uid) {
@@ -57,7 +59,7 @@ impl Access {
         self
     }
 
-    /// And every user with this primary group.
+    /// Also lets in every user with this primary group.
     #[must_use]
     pub fn group(mut self, gid: u32) -> Self {
         if !self.groups.contains(&gid) {
@@ -70,7 +72,7 @@ impl Access {
         self.users.is_empty() && self.groups.is_empty()
     }
 
-    /// As whom a client is let in, if it is.
+    /// The owner as which a client is let in, if it is.
     pub(super) fn owner(&self, uid: u32, gid: u32) -> Option<Owner> {
         if is_own(uid) {
             Some(Owner::Own)
@@ -86,7 +88,7 @@ impl Access {
         (rows / (1 + self.others())).max(1)
     }
 
-    /// How many parties there are beside the broker's own user and root.
+    /// How many parties there are besides the broker's own user and root.
     fn others(&self) -> u32 {
         let users = self.users.iter().filter(|uid| !is_own(**uid)).count();
         (users + self.groups.len()) as u32
@@ -102,7 +104,7 @@ impl Access {
         }
     }
 
-    /// How many of the rows of a stream all can have that are let in by their group.
+    /// How many rows of a stream the users that are let in by their group can hold together.
     pub(super) fn rows_of_members(&self, rows: u32) -> u32 {
         self.groups.len() as u32 * self.part(rows)
     }
@@ -116,7 +118,7 @@ impl Access {
         self.rows(owner, rows) as usize + waiting
     }
 
-    /// How many connections all can have that are let in by their group.
+    /// How many connections the users that are let in by their group can have together.
     pub(super) fn connections_of_members(&self, rows: u32) -> usize {
         self.rows_of_members(rows) as usize + WAITING_OF_MANY
     }
@@ -138,7 +140,7 @@ mod tests {
             (access.rows(Owner::Own, 32), access.rows(named, 32)),
             (12, 10)
         );
-        // There is one for each, if there are as many.
+        // Each party gets at least one, if there are enough.
         for rows in 1..=250 {
             let (own, part) = (access.rows(Owner::Own, rows), access.rows(named, rows));
             assert!(own >= 1 && part >= 1, "{rows}");

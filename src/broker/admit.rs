@@ -1,4 +1,4 @@
-//! What a broker does with a request.
+//! Handling a request.
 //!
 //! Layer 8.
 
@@ -15,20 +15,20 @@ use crate::sync::Ordering::Relaxed;
 use rustix::io::Errno;
 use std::io;
 
-/// What becomes of a request.
+/// The outcome of a request.
 pub enum Outcome {
-    /// The client has what it asked for.
+    /// The client got what it asked for.
     Granted,
     /// The client gets this answer, and its connection ends.
     Answered(Reply),
-    /// It is tried again: what it takes is still held by a process that is dying, or the kernel has no
-    /// room now. If that does not end in time, the client gets this answer.
+    /// The request is tried again: a dying process still holds what it needs, or the kernel has no room
+    /// now. If that does not end in time, the client gets this answer.
     Later(Reply),
-    /// It waits for a producer.
+    /// The client waits for a producer.
     Waits,
 }
 
-/// Returns `true` if an error says that descriptors have run out.
+/// Returns `true` if the error means that descriptors have run out.
 pub fn is_shortage(error: Errno) -> bool {
     matches!(error, Errno::MFILE | Errno::NFILE | Errno::TOOMANYREFS)
 }
@@ -67,14 +67,14 @@ impl Broker {
             return self.out_of_room(&error);
         }
         self.next_stream = self.next_stream.wrapping_add(1);
-        // One that was never sealed was never read.
+        // A stream that was never sealed was never read.
         self.streams.retain(|stream| stream.ready);
         self.streams.push(stream);
         self.clients[at].holds = Holds::Producer { stream: number };
         Outcome::Granted
     }
 
-    /// The kernel refused what a request takes.
+    /// The kernel refused a resource that a request needs.
     fn out_of_room(&mut self, error: &io::Error) -> Outcome {
         let errno = Errno::from_io_error(error).unwrap_or(Errno::IO);
         let reply = Reply::Exhausted {
@@ -88,7 +88,7 @@ impl Broker {
         }
     }
 
-    /// The stream for the next producer: what the last one left, or an empty one.
+    /// The stream for the next producer: the content of the last one, or an empty one.
     fn succeed(&self) -> io::Result<Stream> {
         let stream = |files| Stream::new(self.next_stream, files);
         let Some(last) = self.streams.iter().rev().find(|stream| stream.ready) else {
@@ -166,7 +166,7 @@ impl Broker {
         Outcome::Granted
     }
 
-    /// What to say of a cursor that a reader has.
+    /// The reply about a cursor that a reader uses.
     fn in_use(&self, number: u32, row: u32) -> Outcome {
         let stream = self.streams.iter().find(|stream| stream.number == number);
         match stream.map(|stream| stream.usage(row)) {

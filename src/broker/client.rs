@@ -20,12 +20,12 @@ impl Ring {
     /// can neither write the stream, nor resize it, nor touch another reader, nor hold the producer
     /// back for longer than the ring allows. Waits for a producer until the deadline.
     ///
-    /// After [`ProducerGone`](crate::ReceiveError::ProducerGone) the ring of the next producer,
-    /// which goes on with the same sequences, is got by [`reconnect`](Self::reconnect).
+    /// After [`ProducerGone`](crate::ReceiveError::ProducerGone), call [`reconnect`](Self::reconnect) to
+    /// get the ring of the next producer. Its sequences continue.
     ///
     /// # Errors
-    /// [`ConnectError`]: no broker, not this user, no row, no producer in time; or what was handed over
-    /// is not sealed as it should be.
+    /// [`ConnectError`]: no broker, this user is not let in, no row, no producer in time; or the files that
+    /// were handed over are not sealed as they should be.
     pub fn connect(
         socket: impl AsRef<Path>,
         deadline: impl Into<Deadline>,
@@ -34,11 +34,11 @@ impl Ring {
         Self::join(Origin::new(path, ""), deadline.into())
     }
 
-    /// As [`connect`](Self::connect), for a row that holds this durable cursor. Let go of a ring that was
-    /// connected under the same name first. Each user has names of its own.
+    /// As [`connect`](Self::connect), for a row that holds this durable cursor. Drop a ring that was
+    /// connected under the same name first. Each user has its own names.
     ///
-    /// The broker keeps the cursor while no reader uses it, over all producers and until
-    /// [`forget_cursor_via`](Self::forget_cursor_via); a broker that is started again has none.
+    /// The broker keeps the cursor while no reader uses it, across producers, until
+    /// [`forget_cursor_via`](Self::forget_cursor_via). A restarted broker has no cursors.
     ///
     /// # Errors
     /// As [`connect`](Self::connect), [`ConnectError::CursorInUse`], and [`ConnectError::CursorLimit`]: a
@@ -54,8 +54,8 @@ impl Ring {
         Self::join(Origin::new(path, name), deadline.into())
     }
 
-    /// Asks the broker at a socket to forget a durable cursor: this user's, or that of another user, which
-    /// is for the broker's own user and root. Returns `true` if there was one.
+    /// Asks the broker at a socket to forget a durable cursor: this user's, or another user's, which only
+    /// the broker's own user and root may ask. Returns `true` if there was one.
     ///
     /// # Errors
     /// As [`connect`](Self::connect), and [`ConnectError::CursorInUse`] while a reader uses it. After
@@ -81,11 +81,11 @@ impl Ring {
         }
     }
 
-    /// Gives the ring back to its broker and waits for that of the next producer, under the same
-    /// cursor if there was one. Let go of its handles, and of clones of the ring, first.
+    /// Gives the ring back to its broker and waits for that of the next producer, under the same cursor if
+    /// there was one. Drop its handles and all clones of the ring first.
     ///
-    /// If the broker was started again meanwhile, this is the new broker's ring: its [`id`](Self::id) is
-    /// another, its sequences are counted anew, and it knows no cursor of the old one. Begin at
+    /// If the broker was restarted meanwhile, this is the new broker's ring: it has another
+    /// [`id`](Self::id), its sequences start again, and it has no cursors of the old one. Begin at
     /// [`Start::Oldest`](crate::Start::Oldest) then.
     ///
     /// # Errors
@@ -129,7 +129,7 @@ impl Ring {
         Ok(Self::from_segment(segment))
     }
 
-    /// Joins a later stream than that of an origin.
+    /// Joins a later stream than that of the origin.
     fn join(mut origin: Origin, deadline: Deadline) -> Result<Self, ConnectError> {
         let wanted = Request::Read {
             name: origin.cursor.clone(),
@@ -168,11 +168,11 @@ fn gone(path: &Path) -> ConnectError {
     }
 }
 
-/// How often a broker is tried again that has no room for another connection now.
+/// How often the client retries while the broker has no room for another connection.
 const AGAIN: Duration = Duration::from_millis(1);
 
-/// Connects to a broker. A broker that accepts nothing, because it is stopped or flooded, is tried until
-/// the deadline.
+/// Connects to a broker. If the broker accepts nothing, because it is stopped or flooded, the client
+/// retries until the deadline.
 fn dial(path: &Path, deadline: Deadline) -> Result<OwnedFd, ConnectError> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)
@@ -200,7 +200,7 @@ fn dial(path: &Path, deadline: Deadline) -> Result<OwnedFd, ConnectError> {
     }
 }
 
-/// Sends a request and waits for what it brings: a reply that is no refusal, the connection, and the
+/// Sends a request and waits for the result: a reply that is no refusal, the connection, and the
 /// descriptors that came with the reply.
 fn request(
     path: &Path,
@@ -209,7 +209,7 @@ fn request(
 ) -> Result<(Reply, OwnedFd, Vec<OwnedFd>), ConnectError> {
     let socket = dial(path, deadline)?;
     match ask(&socket, request) {
-        // A broker that refused without having read the request has answered all the same.
+        // A broker that refused before it read the request has answered too.
         Ok(()) | Err(Errno::PIPE | Errno::CONNRESET) => {}
         Err(error) => return Err(io("ask", path, error)),
     }

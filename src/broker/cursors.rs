@@ -1,8 +1,8 @@
 //! The durable cursors of a broker.
 //!
-//! Layer 8. While its owner is away a cursor is only here, in the broker's own memory; it is written to
-//! the row of a reader when that reader comes, and read back once when the reader is gone. So nothing a
-//! former reader can still write says where a cursor stands.
+//! Layer 8. While its owner is away a cursor is only here, in the broker's own memory; it is written to the
+//! row of a reader when that reader comes, and read back once when the reader is gone. So a former reader,
+//! which can still write its row's file, cannot move a cursor.
 
 use super::access::{is_own, Owner};
 use crate::layout::lines::{Row, RowState, NAME_WORDS};
@@ -12,19 +12,19 @@ use crate::sync::Ordering::Relaxed;
 /// How many cursors a user can have.
 pub const MOST: usize = 64;
 
-/// Where a cursor stands: what its row says while it is in use.
+/// The state of a cursor: the content of its row while it is in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mark {
     /// Sequence of the next message.
     pub sequence: u64,
-    /// The last epoch that its owner was told of.
+    /// The last epoch that was reported to its owner.
     pub epoch: u64,
 }
 
 /// Where a cursor is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Whereabouts {
-    /// Here.
+    /// In the broker's memory.
     Away(Mark),
     /// In this row of this stream.
     Lent {
@@ -42,7 +42,7 @@ struct Cursor {
     whereabouts: Whereabouts,
 }
 
-/// The cursors of all users, those that were lent last at the end. Each user has names of its own.
+/// The cursors of all users, the most recently used last. Each user has its own names.
 #[derive(Debug, Default)]
 pub struct Cursors(Vec<Cursor>);
 
@@ -54,7 +54,7 @@ impl Cursors {
         Some(found.whereabouts)
     }
 
-    /// The owner of the cursors of a user; as the last resort, by its number alone.
+    /// The owner of the cursors of a user. If the user is no longer let in, by its number alone.
     pub fn owner(&self, uid: u32) -> Owner {
         if is_own(uid) {
             return Owner::Own;
@@ -65,7 +65,7 @@ impl Cursors {
         owners.find(of_user).unwrap_or(Owner::Named(uid))
     }
 
-    /// Returns `true` if a user has as many as it can have.
+    /// Returns `true` if a user has as many cursors as allowed.
     pub fn is_full(&self, owner: Owner) -> bool {
         self.0.iter().filter(|cursor| cursor.owner == owner).count() >= MOST
     }
@@ -78,7 +78,7 @@ impl Cursors {
         self.0.iter().find(away).map(|cursor| cursor.name)
     }
 
-    /// Notes that a reader has the cursor, or may make it one.
+    /// Records that a reader uses the cursor, or may create it.
     pub fn lend(&mut self, owner: Owner, name: CursorName, stream: u32, row: u32) {
         self.forget(owner, name);
         self.0.push(Cursor {
@@ -88,7 +88,7 @@ impl Cursors {
         });
     }
 
-    /// Takes back what was lent to a row that its reader has given back.
+    /// Takes back the cursor of a row that its reader has released.
     pub fn take_back(&mut self, stream: u32, row: u32, words: &Row) {
         let lent = Whereabouts::Lent { stream, row };
         let Some(at) = self.0.iter().position(|c| c.whereabouts == lent) else {
@@ -96,12 +96,12 @@ impl Cursors {
         };
         match mark(words, self.0[at].name) {
             Some(mark) => self.0[at].whereabouts = Whereabouts::Away(mark),
-            // Given up, or never made one.
+            // The reader gave the cursor up, or never created it.
             None => drop(self.0.remove(at)),
         }
     }
 
-    /// Forgets a cursor; whether there was one.
+    /// Forgets a cursor. Returns `true` if there was one.
     pub fn forget(&mut self, owner: Owner, name: CursorName) -> bool {
         let before = self.0.len();
         self.0
@@ -110,7 +110,7 @@ impl Cursors {
     }
 }
 
-/// Where the cursor with this name stands that a row holds.
+/// The state of the cursor with this name in a row.
 fn mark(row: &Row, name: CursorName) -> Option<Mark> {
     match RowState::from_raw(row.state.load(Relaxed)) {
         RowState::Consumer | RowState::Away => {}
@@ -187,7 +187,7 @@ mod tests {
             cursors.take_back(1, n, &row(name(n as usize), RowState::Away, 0));
         }
         cursors.lend(BOB, name(0), 1, 99);
-        // The one that was lent first.
+        // The least recently used one.
         assert_eq!(cursors.oldest(ALICE), Some(name(3)));
         assert!(cursors.forget(ALICE, name(3)) && !cursors.forget(ALICE, name(3)));
         assert!(!cursors.is_full(ALICE));

@@ -1,4 +1,4 @@
-//! What can go wrong between a broker and those who want something of it.
+//! What can go wrong between a broker and its clients.
 //!
 //! Layer 8.
 
@@ -16,7 +16,7 @@ pub enum BrokerError {
         /// The socket.
         path: PathBuf,
     },
-    /// The path is taken by something that is no socket, or too long for one.
+    /// The path leads to a file that is no socket, or is too long for one.
     BadPath {
         /// The socket.
         path: PathBuf,
@@ -31,14 +31,14 @@ pub enum BrokerError {
     /// The readers of an isolated ring share no words, so none of them can keep a histogram that others
     /// read: it cannot have [stamps](crate::Builder::stamps).
     Stamps,
-    /// A process that lives uses the cursor that was to be forgotten.
+    /// A live process uses the cursor that was to be forgotten.
     CursorInUse {
         /// Its name.
         name: String,
     },
     /// No cursor can have this name.
     Name(NameError),
-    /// What the builder describes cannot be made.
+    /// The ring that the builder describes cannot be created.
     Create(CreateError),
     /// The kernel refused something else.
     Io {
@@ -51,7 +51,7 @@ pub enum BrokerError {
     },
 }
 
-/// Why a broker did not let somebody in.
+/// Why a broker did not serve a client.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ConnectError {
@@ -70,8 +70,8 @@ pub enum ConnectError {
         /// The socket.
         path: PathBuf,
     },
-    /// Every row is in use, or was another user's: until the next producer comes a row is given to one
-    /// user only, because a reader can keep what it was given.
+    /// Every row is in use, or was another user's. Until the next producer comes a row is given to one user
+    /// only, because a reader can keep the descriptors it was given.
     NoRow {
         /// The socket.
         path: PathBuf,
@@ -83,7 +83,7 @@ pub enum ConnectError {
         /// How many.
         rows: u32,
     },
-    /// A process that lives uses the cursor.
+    /// A live process uses the cursor.
     CursorInUse {
         /// Its name.
         name: String,
@@ -103,7 +103,7 @@ pub enum ConnectError {
         /// The socket.
         path: PathBuf,
     },
-    /// The kernel refused the broker the descriptors or the memory that this takes.
+    /// The kernel refused the broker the descriptors or the memory that the request needs.
     Exhausted {
         /// The socket.
         path: PathBuf,
@@ -115,12 +115,12 @@ pub enum ConnectError {
         /// The socket.
         path: PathBuf,
     },
-    /// What listens there is no broker of this version.
+    /// The process that listens there is no broker of this version.
     Nonsense {
         /// The socket.
         path: PathBuf,
     },
-    /// What was handed over is not a ring that can be trusted.
+    /// The files that were handed over are not a ring that can be trusted.
     Open(OpenError),
     /// The kernel refused something else.
     Io {

@@ -1,7 +1,7 @@
-//! The broker's socket: where it listens, and taking the place of a broker that died.
+//! The broker's socket: listening, and taking over the path of a broker that died.
 //!
-//! Layer 8. A lock beside the socket, `NAME.lock`, makes sure that one broker at a time looks whether the
-//! socket is a dead one's and takes its place; it is held as long as the broker listens.
+//! Layer 8. A lock beside the socket, `NAME.lock`, makes sure that only one broker at a time checks whether
+//! the socket is a dead broker's and replaces it. It is held as long as the broker listens.
 
 use super::access::Access;
 use super::error::BrokerError;
@@ -32,7 +32,7 @@ pub struct Listener {
     _lock: Lock,
 }
 
-/// Which file lies at a path: its device and its number.
+/// The identity of the file at a path: device and inode.
 type Identity = (u64, u64);
 
 fn identity(path: &Path) -> Option<Identity> {
@@ -41,7 +41,7 @@ fn identity(path: &Path) -> Option<Identity> {
 }
 
 impl Listener {
-    /// Listens at a path; one that a dead broker left is taken over.
+    /// Listens at a path. Takes over the socket of a dead broker.
     pub fn at(path: &Path, access: &Access) -> Result<Self, BrokerError> {
         let own = || path.to_owned();
         let address =
@@ -109,7 +109,7 @@ fn socket(path: &Path) -> Result<OwnedFd, BrokerError> {
         .map_err(|e| io("make a socket for", path, e))
 }
 
-/// That nothing but a socket lies at a path.
+/// Checks that the path is free or leads to a socket.
 fn refuse_others(path: &Path) -> Result<(), BrokerError> {
     match std::fs::symlink_metadata(path) {
         Ok(found) if !found.file_type().is_socket() => Err(BrokerError::BadPath {
@@ -153,7 +153,7 @@ impl Lock {
                 }
                 Err(error) => return Err(io("lock", &path, error)),
             }
-            // Not the lock any more if the last broker removed it in between.
+            // The file is no longer the lock if the last broker removed it in between.
             if Self::is_at(&path, &file) {
                 return Ok(Self { path, file });
             }

@@ -1,10 +1,10 @@
-//! The broker: who is connected, what they hold, and when they are served.
+//! The broker: its connections, what each client holds, and when it is served.
 //!
-//! Layer 8. One thread, one `poll`. Nothing a client does can make it wait, grow without bound, or
-//! hand out what is not that client's: a request has a fixed size, a client that says nothing useful
-//! is dropped after a second, and each user has so many connections and no more. What may be missing
-//! for a moment (a lock that a dying process holds, a descriptor) is waited for no longer than two
-//! seconds; then the client is told.
+//! Layer 8. One thread, one `poll`. Nothing a client does can make it wait, grow without bound, or hand out
+//! what is not that client's: a request has a fixed size, a client that says nothing useful is dropped
+//! after a second, and each user has a limited number of connections. If something is missing only for the
+//! moment (a lock that a dying process holds, a descriptor), the broker waits for at most two seconds
+//! before it refuses the client.
 
 use super::access::{Access, Owner};
 use super::admit::{is_shortage, Outcome};
@@ -24,37 +24,37 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// How long a client may take to say what it wants, and to read why it does not get it.
+/// How long a client may take to send its request, and to read a refusal.
 const MANNERS: Duration = Duration::from_secs(1);
 /// How often to ask whether the kernel has freed what a dead process held.
 const KERNEL: Duration = Duration::from_millis(1);
-/// How long to wait for that.
+/// How long to wait for that at most.
 const BURIAL: Duration = Duration::from_secs(2);
-/// How long nothing is accepted when descriptors have run out and no client can be spared.
+/// How long no connection is accepted when descriptors have run out and no client can be dropped.
 const REST: Duration = Duration::from_millis(100);
-/// How many clients of a user may be connected, and say what they want, beside those that hold or wait for
-/// something. One that does not wait always finds room.
+/// How many clients of a user may be connected that have not sent their request yet, besides those that
+/// hold or wait for something. A client that sends its request at once always finds room.
 const SPARE: usize = 4;
 /// How many clients are accepted at a time.
 const WELCOMES: usize = 16;
-/// How many that were refused are kept until they have said what they wanted. The kernel would tell
-/// them of a broken connection instead of the reason.
+/// How many refused clients are kept until they have sent their request. Otherwise the kernel would report
+/// a broken connection instead of the reason.
 const FAREWELLS: usize = 32;
 /// How long publishes of an isolated ring are held back unless the builder says otherwise.
 const PATIENCE: Duration = Duration::from_millis(100);
 
-/// Hands an isolated ring to those it may have it.
+/// Hands an isolated ring to the clients that are let in.
 ///
 /// # Guarantees
 /// - A reader gets the stream read-only, sealed against every other writer, and a row of its own.
 /// - A row is given to one client at a time, and for the life of a stream to clients of one user only.
-/// - Rows, connections and cursors are shared out among the users that are let in ([`Access`]): no user
-///   can take what another one needs.
+/// - Rows, connections and cursors are divided among the users that are let in ([`Access`]): no user can
+///   use up the share of another.
 /// - When a producer is gone the next one gets a new stream, with the messages of the old one that
 ///   are still there, the same sequences, and the cursors.
 ///
-/// Dropping it removes the socket; readers and the producer that were let in go on. Its cursors are gone
-/// then, and a broker that is bound there later makes a new ring.
+/// Dropping it removes the socket and forgets its cursors; connected readers and the producer go on. A
+/// broker that is bound there later makes a new ring.
 ///
 /// ```
 /// use slipring::{Access, Broker, Ring, Start};
@@ -81,19 +81,19 @@ pub struct Broker {
     listener: Listener,
     pub(super) description: Description,
     pub(super) access: Access,
-    /// In the order in which they came.
+    /// The clients, in the order in which they connected.
     pub(super) clients: Vec<Client>,
-    /// Those that were refused, and since when.
+    /// The refused clients, and when they were refused.
     farewells: Vec<(OwnedFd, Instant)>,
-    /// The stream of the present or last producer, and before it those that are still read.
+    /// The stream of the present or last producer, preceded by older ones that are still read.
     pub(super) streams: Vec<Stream>,
     pub(super) next_stream: u32,
     pub(super) cursors: Cursors,
     /// Whether a client waits for the kernel to free what a dead process held.
     waits_for_kernel: bool,
-    /// Whether a request could not be served for want of descriptors.
+    /// Whether a request could not be served for lack of descriptors.
     pub(super) lacks_descriptors: bool,
-    /// Nothing is accepted before.
+    /// No connection is accepted before this time.
     rests_until: Option<Instant>,
 }
 
@@ -103,11 +103,11 @@ pub(super) struct Client {
     pub(super) owner: Owner,
     since: Instant,
     pub(super) holds: Holds,
-    /// Since when it waits for what should be there in a moment.
+    /// When it began to wait for something that is missing only for the moment.
     delayed: Option<Instant>,
 }
 
-/// What a client has, or waits for.
+/// What a client holds or waits for.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Holds {
     Nothing,
@@ -122,7 +122,7 @@ pub(super) enum Holds {
     },
 }
 
-/// What a wait brought.
+/// The result of a wait.
 struct Heard {
     knocks: bool,
     clients: Vec<usize>,
@@ -130,9 +130,9 @@ struct Heard {
 }
 
 impl Broker {
-    /// Listens at a socket for those who want the ring that a builder describes. Where the builder
-    /// lies does not matter; unless it evicts after a time of its own, it does so after 100
-    /// milliseconds.
+    /// Listens at a socket for clients of the ring that a builder describes. The builder's location is
+    /// ignored. The ring evicts after the builder's [`evict_after`](Builder::evict_after), or after 100
+    /// milliseconds if that is not set.
     ///
     /// # Errors
     /// [`BrokerError`]: another broker listens there, the path cannot be a socket, bad sizes.
@@ -172,12 +172,12 @@ impl Broker {
         })
     }
 
-    /// Where it listens.
+    /// The path at which it listens.
     pub fn path(&self) -> &Path {
         self.listener.path()
     }
 
-    /// How many readers and producers hold something now.
+    /// How many readers and producers hold a row or the stream now.
     pub fn connected(&self) -> usize {
         let holds = |client: &&Client| !matches!(client.holds, Holds::Nothing | Holds::Waits(_));
         self.clients.iter().filter(holds).count()
@@ -199,11 +199,10 @@ impl Broker {
         }
     }
 
-    /// Serves the clients that come within this time, and returns after it, or after something happened.
-    /// Call it in a loop.
+    /// Serves clients for this long at most, and returns earlier after it served one. Call it in a loop.
     ///
     /// # Errors
-    /// [`BrokerError::Io`] if it cannot wait any more. What one client does is never an error.
+    /// [`BrokerError::Io`] if the broker cannot wait any more. Nothing that a client does is an error here.
     pub fn serve(&mut self, limit: Duration) -> Result<(), BrokerError> {
         let heard = self.wait(limit)?;
         for at in heard.clients.into_iter().rev() {
@@ -212,7 +211,8 @@ impl Broker {
             }
         }
         for at in heard.farewells.into_iter().rev() {
-            // What it wanted is read, so closing breaks nothing.
+            // Its request has been read, so the client still gets the answer after the connection is
+            // closed.
             let (socket, _) = self.farewells.remove(at);
             let _ = hear(&socket, &mut [0; 128]);
         }
@@ -234,7 +234,7 @@ impl Broker {
         Ok(())
     }
 
-    /// Waits for clients that come, say something, or leave.
+    /// Waits for clients that connect, send a request, or leave.
     fn wait(&mut self, limit: Duration) -> Result<Heard, BrokerError> {
         let now = Instant::now();
         self.rests_until = self.rests_until.filter(|until| *until > now);
@@ -251,7 +251,7 @@ impl Broker {
         }
         let clients = self.clients.iter().map(|client| client.socket.as_fd());
         let farewells = self.farewells.iter().map(|(socket, _)| socket.as_fd());
-        // A socket that is not accepted from would end every wait at once.
+        // Polling a socket without accepting from it would end every wait at once.
         let listener = self.rests_until.is_none().then(|| self.listener.as_fd());
         let sockets: Vec<_> = clients.chain(farewells).chain(listener).collect();
         let mut fds: Vec<PollFd<'_>> = sockets
@@ -303,8 +303,9 @@ impl Broker {
         }
     }
 
-    /// Returns `true` if there is room for one more client of an owner. If need be, the one goes that has
-    /// been silent for the longest time: those who speak at once, as a producer does, always find room.
+    /// Returns `true` if there is room for one more client of an owner. If necessary, drops the client that
+    /// has been silent for the longest time. So clients that send their request at once, as a producer
+    /// does, always find room.
     fn has_room(&mut self, owner: Owner) -> bool {
         let rows = self.description.geometry.rows;
         let any = |_: &Client| true;
@@ -346,8 +347,8 @@ impl Broker {
         found.is_some()
     }
 
-    /// Ends the connection of the last client that waits of the owner who has most of them, if that one
-    /// has several.
+    /// Ends the connection of the last waiting client of the owner with the most of them, if it has
+    /// several.
     fn spare_one(&mut self) -> bool {
         let waits = |client: &Client| matches!(client.holds, Holds::Nothing | Holds::Waits(_));
         let count = |owner: Owner| self.count(owner, waits);
@@ -362,7 +363,7 @@ impl Broker {
         }
     }
 
-    /// Tells a client that is not let in why, and keeps the connection until it has said what it wanted.
+    /// Tells a client why it is not let in, and keeps the connection until it has sent its request.
     fn say_farewell(&mut self, socket: OwnedFd, reply: Reply) {
         let _ = answer(&socket, reply, &[]);
         if self.farewells.len() >= FAREWELLS {
@@ -371,7 +372,7 @@ impl Broker {
         self.farewells.push((socket, Instant::now()));
     }
 
-    /// Hears what a client says; whether it stays.
+    /// Reads a client's request. Returns `true` if the client stays.
     fn attend(&mut self, at: usize) -> bool {
         let mut buffer = [0; 128];
         let said = match hear(&self.clients[at].socket, &mut buffer) {
@@ -388,7 +389,7 @@ impl Broker {
                 }
                 Some(request) => {
                     self.clients[at].holds = Holds::Waits(request);
-                    // One that has given up meanwhile is not served: a cursor must not be forgotten
+                    // A client that has given up meanwhile is not served: a cursor must not be forgotten
                     // long after its owner was told that the broker did not answer.
                     matches!(
                         hear(&self.clients[at].socket, &mut [0; 8]),
@@ -408,7 +409,7 @@ impl Broker {
                     stream.ready
                 })
             }
-            // No other client has anything to say.
+            // No other client may send anything.
             _ => false,
         }
     }
@@ -419,7 +420,7 @@ impl Broker {
         self.dismiss(at);
     }
 
-    /// Ends the connection of a client, and takes note of what it had.
+    /// Ends the connection of a client, and records what it held.
     fn dismiss(&mut self, at: usize) {
         let client = self.clients.remove(at);
         if let Holds::Reader { stream, row } = client.holds {
@@ -430,9 +431,9 @@ impl Broker {
         }
     }
 
-    /// Takes back the rows of clients that left, and the cursors in them, once their processes are dead
-    /// or let go of them, or after a time all the same: they are the same user's to the end of the
-    /// stream. Lets go of older streams that are not read any more.
+    /// Takes back the rows of clients that left, and the cursors in them, once the processes are dead or
+    /// have released them, or after a time limit: until the end of the stream the rows go only to the same
+    /// user. Drops older streams that are not read any more.
     fn take_back(&mut self) {
         for stream in &mut self.streams {
             let done = |(row, since): (u32, Instant)| {
@@ -448,15 +449,15 @@ impl Broker {
             }
         }
         let last = self.streams.last().map(|stream| stream.number);
-        // What a producer left goes to the next one that seals its stream.
+        // The content that a producer left goes to the next producer that seals its stream.
         let ready = self.streams.iter().rev().find(|stream| stream.ready);
         let kept = [last, ready.map(|stream| stream.number)];
         self.streams
             .retain(|stream| kept.contains(&Some(stream.number)) || stream.is_read());
     }
 
-    /// Answers those whose time has come, the oldest first: a producer when the last one is gone, readers
-    /// when there is a producer.
+    /// Answers waiting clients, the oldest first: a producer once the last one is gone, readers once there
+    /// is a producer.
     fn serve_waiting(&mut self) {
         self.waits_for_kernel = false;
         let mut at = 0;

@@ -1,5 +1,5 @@
-//! What a broker keeps of one stream: its files, whose its rows are, and what the next stream takes over
-//! from it.
+//! The broker's record of one stream: its files, the owners of its rows, and what the next stream takes
+//! over from it.
 //!
 //! Layer 8. A reader can write the file of its row for as long as it keeps the descriptor, so the file of
 //! a row goes to one owner only for the life of the stream.
@@ -29,10 +29,10 @@ pub struct Stream {
     places: Vec<Place>,
 }
 
-/// What a broker knows of a row. Kept here: a reader may write anything in its row.
+/// The broker's record of a row, kept in its own memory because a reader may write anything in its row.
 #[derive(Clone, Copy, Debug)]
 struct Place {
-    /// Who has had its file.
+    /// The owner that was given its file.
     owner: Option<Owner>,
     usage: Usage,
 }
@@ -51,14 +51,14 @@ pub enum Usage {
 /// Why there is no row for a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoRow {
-    /// There will be none: say so.
+    /// None will be free: refuse at once.
     Never(Reply),
-    /// There may be one in a moment; if not, say so.
+    /// One may be free in a moment: refuse if that does not happen.
     NotYet(Reply),
 }
 
 impl Stream {
-    /// A stream that no client has had anything of.
+    /// A stream of which no client has a descriptor yet.
     pub fn new(number: u32, files: Isolated) -> Self {
         let place = Place {
             owner: None,
@@ -73,7 +73,7 @@ impl Stream {
         }
     }
 
-    /// Returns `true` if a process that lives holds a row.
+    /// Returns `true` if a live process holds the row.
     pub fn held(&self, row: u32) -> bool {
         self.files.is_held(Role::Row(row)).unwrap_or(true)
     }
@@ -101,14 +101,14 @@ impl Stream {
         })
     }
 
-    /// Notes that the client of a row left.
+    /// Records that the client of a row left.
     pub fn left(&mut self, row: u32) {
         if let Some(place) = self.places.get_mut(row as usize) {
             place.usage = Usage::Returning(Instant::now());
         }
     }
 
-    /// Notes that a row is in use no more.
+    /// Records that a row is no longer in use.
     pub fn take_back(&mut self, row: u32) {
         if let Some(place) = self.places.get_mut(row as usize) {
             place.usage = Usage::Free;
@@ -120,7 +120,7 @@ impl Stream {
         }
     }
 
-    /// A row for a client: one that it had before, or one that no client has had.
+    /// A row for a client: one that its owner had before, or one that no client has had.
     ///
     /// # Errors
     /// [`NoRow`] says what to tell the client, and whether to try again first.
@@ -155,14 +155,14 @@ impl Stream {
             true => Reply::RowLimit { rows: most },
             false => Reply::NoRow,
         };
-        // What a dead process still holds may do in a moment.
+        // A row that a dead process still holds may be free in a moment.
         match own().any(|row| self.usage(row) != Usage::Out) {
             true => Err(NoRow::NotYet(reply)),
             false => Err(NoRow::Never(reply)),
         }
     }
 
-    /// Makes a row ready for its next client.
+    /// Resets a row for its next client.
     pub fn prepare(&self, row: u32, ring_id: u128, cursor: Option<(CursorName, Mark)>) {
         let memory = self.files.memory();
         let (Some(words), Some(page)) = (memory.row(row), memory.seats().nth(row as usize)) else {
@@ -173,7 +173,7 @@ impl Stream {
         renew(words, random() as u64 >> 1, cursor);
     }
 
-    /// Notes that a client has a row.
+    /// Records that a client has a row.
     pub fn hand_out(&mut self, row: u32, owner: Owner) {
         if let Some(place) = self.places.get_mut(row as usize) {
             *place = Place {
@@ -184,12 +184,12 @@ impl Stream {
     }
 }
 
-/// Writes what is left of an old stream into a new one, with the same sequences.
+/// Copies the messages that are left of an old stream into a new one, with the same sequences.
 pub fn inherit(mut old: Observer, new: &Memory) {
     let Ok(mut producer) = Producer::attach(new.clone(), 0) else {
         return;
     };
-    // A stream holds no more messages than words, whatever it says.
+    // A stream holds at most as many messages as words, even if it is damaged.
     for _ in 0..new.geometry().words() {
         match old.try_next() {
             Ok(Observed::Message(copied)) if copied.sequence == producer.sequence() => {

@@ -1,7 +1,7 @@
-//! What is said over the broker's socket: one request, one reply with descriptors, one confirmation.
+//! The messages on the broker's socket: one request, one reply with descriptors, one confirmation.
 //!
-//! Each is one datagram of a fixed size on a sequenced-packet socket. Whatever else arrives is an error
-//! of the one who sent it.
+//! Each is one datagram of a fixed size on a sequenced-packet socket. Any other datagram is an error of its
+//! sender.
 
 use crate::segment::CursorName;
 use rustix::io::Errno;
@@ -15,7 +15,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 /// Begins every request; the last byte is the version.
 const MAGIC: [u8; 8] = *b"SLIPBRK2";
-/// What a producer says once it has sealed the stream.
+/// The confirmation of a producer that has sealed the stream.
 const SEALED: [u8; 8] = *b"SEALED\0\0";
 /// The most descriptors a message carries: a stream and every row.
 const MAX_FILES: usize = 1 + crate::segment::isolated::MAX_SEATS as usize;
@@ -25,13 +25,13 @@ const NAME: usize = 64;
 /// What a client asks the broker for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
-    /// To write the stream.
+    /// The right to write the stream.
     Produce,
-    /// To read it.
+    /// The right to read it.
     Read {
         /// The name of a durable cursor, or nothing.
         name: String,
-        /// Of a later stream than this one of this ring; of any stream if the broker has another ring.
+        /// Only a later stream than this one of this ring; any stream if the broker has another ring.
         after: u32,
         /// The ring's identity; zero for none.
         ring: u128,
@@ -40,7 +40,7 @@ pub enum Request {
     Forget {
         /// Its name.
         name: String,
-        /// Whose it is, if not the client's own.
+        /// The user it belongs to, if not the client's own.
         user: Option<u32>,
     },
 }
@@ -67,7 +67,7 @@ impl Request {
         bytes
     }
 
-    /// Total: any bytes are a request or none.
+    /// Total: any bytes give a request or `None`.
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         let bytes: &[u8; Self::BYTES] = bytes.try_into().ok()?;
         if bytes[..8] != MAGIC || bytes[10..12] != [0; 2] {
@@ -111,18 +111,18 @@ pub enum Reply {
         row: u32,
         /// Which stream, counted from 1.
         stream: u32,
-        /// The identity of the broker's ring, which a broker that is started again has anew.
+        /// The identity of the broker's ring, which is new after a restart of the broker.
         ring: u128,
     },
-    /// Not to this user.
+    /// This user is not let in.
     Forbidden,
     /// There is a producer.
     ProducerExists,
     /// Every row is taken, or was another user's.
     NoRow,
-    /// A process that lives uses the cursor.
+    /// A live process uses the cursor.
     CursorInUse,
-    /// The request makes no sense.
+    /// The request is invalid.
     BadRequest,
     /// The user has as many rows as one user can have.
     RowLimit {
@@ -138,7 +138,7 @@ pub enum Reply {
     },
     /// The user has as many connections as are served, or was silent for too long.
     Busy,
-    /// The kernel refused the broker what it needs for this.
+    /// The kernel refused the broker a resource that the request needs.
     Exhausted {
         /// The kernel's reason.
         errno: i32,
@@ -227,7 +227,7 @@ pub fn ask(socket: &OwnedFd, request: &Request) -> Result<(), Errno> {
     send(socket, &request.encode(), SendFlags::NOSIGNAL).map(|_| ())
 }
 
-/// Says that the stream is sealed.
+/// Sends the confirmation that the stream is sealed.
 pub fn confirm(socket: &OwnedFd) -> Result<(), Errno> {
     send(socket, &SEALED, SendFlags::NOSIGNAL).map(|_| ())
 }
@@ -255,7 +255,7 @@ pub fn answer(socket: &OwnedFd, reply: Reply, files: &[OwnedFd]) -> Result<(), E
     .map(|_| ())
 }
 
-/// Receives one datagram; how many bytes it had, zero at the end. Descriptors that come with it are
+/// Receives one datagram. Returns how many bytes it had; zero at the end. Descriptors that come with it are
 /// closed.
 pub fn hear(socket: &OwnedFd, buffer: &mut [u8]) -> Result<usize, Errno> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FILES))];
@@ -265,14 +265,14 @@ pub fn hear(socket: &OwnedFd, buffer: &mut [u8]) -> Result<usize, Errno> {
     Ok(recvmsg(socket, &mut parts, &mut control, flags)?.bytes)
 }
 
-/// What a client learns of its request.
+/// The answer to a client's request.
 #[derive(Debug)]
 pub enum Learned {
     /// The answer, and the descriptors that came with it.
     Reply(Reply, Vec<OwnedFd>),
-    /// That the other side is gone without one.
+    /// The other side is gone without an answer.
     Nothing,
-    /// What no broker says.
+    /// Bytes that no broker sends.
     Nonsense,
 }
 

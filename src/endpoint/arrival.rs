@@ -1,4 +1,4 @@
-//! Waiting for what is not there yet: a ring, and a producer.
+//! Waiting for a ring to be created, and for a producer to attach.
 //!
 //! Layer 5.
 
@@ -15,22 +15,23 @@ use crate::wait::{until, Again, Deadline, Outcome, Strategy, Waited};
 use core::time::Duration;
 use std::path::Path;
 
-/// How often a ring is looked for that is not there. A look costs some microseconds. Notices of the file
-/// system would cost more than they save: the directory may not be there either, each user has few of
-/// them, and some file systems have none.
+/// How often to look for a ring that does not exist yet. A look costs some microseconds. File-system
+/// notification (inotify) would cost more than it saves: the directory may be missing too, watches are
+/// limited for each user, and some file systems have none.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 impl Ring {
     /// As [`open`](Self::open), waiting until there is such a ring.
     ///
     /// # Errors
-    /// As [`open`](Self::open); [`OpenError::NotFound`] at the deadline. Everything else is an error at once.
+    /// As [`open`](Self::open). [`OpenError::NotFound`] comes only at the deadline, every other error at
+    /// once.
     ///
     /// ```no_run
     /// use slipring::{Ring, Start};
     /// use std::time::Duration;
     ///
-    /// // Whichever process is started first.
+    /// // Works in either order of starting the processes.
     /// let ring = Ring::open_until("quotes", Duration::from_secs(60))?;
     /// let mut consumer = ring.consumer(Start::Oldest)?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -50,10 +51,10 @@ impl Ring {
         look_until(deadline.into(), || Self::open_at(path.as_ref()))
     }
 
-    /// Waits until a producer holds the ring, or one has come since the call began.
+    /// Waits until a producer is attached, or one has attached since the call began.
     ///
-    /// A process that may write `control` sleeps until the producer wakes it, another one looks at least
-    /// once a millisecond.
+    /// A process that may write `control` sleeps until the producer wakes it. Any other looks at least once
+    /// a millisecond.
     ///
     /// # What others may change meanwhile
     /// The producer may be gone again by the time this returns.
@@ -66,8 +67,8 @@ impl Ring {
     /// use std::time::Duration;
     ///
     /// let ring = Ring::heap().create()?;
-    /// let nobody = ring.wait_for_producer(Duration::from_millis(1));
-    /// assert_eq!(nobody, Err(ReceiveError::TimedOut));
+    /// let waited = ring.wait_for_producer(Duration::from_millis(1));
+    /// assert_eq!(waited, Err(ReceiveError::TimedOut));
     /// let producer = ring.producer()?;
     /// ring.wait_for_producer(Duration::from_millis(1))?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -128,7 +129,7 @@ fn look_until(
     }
 }
 
-/// Waiting for a producer other than those that are known to be dead.
+/// Waiting for a producer, except those that are known to be dead.
 struct Arrival<'r> {
     ring: &'r Ring,
     /// The epoch in which the call began.
@@ -167,7 +168,7 @@ fn wait_for_producer(
         return Err(ReceiveError::Forked);
     }
     let memory = ring.segment().reader().clone();
-    // Who attaches always rings, so nobody need say that he may sleep here.
+    // A producer that attaches always rings, so sleepers need not announce themselves here.
     let bell: Option<&Bell> = memory.control().map(|control| &control.data);
     let mut arrival = Arrival {
         ring,
@@ -185,7 +186,8 @@ fn wait_for_producer(
             return Ok(());
         }
         match outcome {
-            // It says that it is there: where nobody may be asked, it is believed.
+            // The producer's own state says that it is attached. It is trusted where this process may not
+            // ask the kernel.
             Outcome::Ready if ring.is_held(Role::Producer).is_none() => return Ok(()),
             Outcome::Ready | Outcome::Over => {
                 arrival.dead = Some(number);

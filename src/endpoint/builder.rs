@@ -14,7 +14,8 @@ use crate::segment::{
 };
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// How often what exists is opened, and what does not is created, before it is taken for a game.
+/// How often opening and creating alternate, while other processes create and remove the object, before the
+/// call gives up.
 const ATTEMPTS: usize = 1000;
 
 /// Where the ring will live.
@@ -83,7 +84,7 @@ impl Builder {
         Self::new(Place::Named(location))
     }
 
-    /// What will be at a location.
+    /// A builder for an object at a location.
     pub(crate) fn at(location: &Location) -> Self {
         Self::new(Place::Named(Ok(location.clone())))
     }
@@ -128,9 +129,9 @@ impl Builder {
         self
     }
 
-    /// Who may attach, as the permission bits of a file, exactly, whatever the umask; `0o600` by
-    /// default. For group and others, reading means observing and writing means consuming. Only the
-    /// owner ever produces.
+    /// Who may attach, as the permission bits of a file, exactly and independent of the umask; `0o600` by
+    /// default. For group and others, reading means observing and writing means consuming. Only the owner
+    /// ever produces.
     pub fn mode(mut self, mode: u32) -> Self {
         self.mode = mode;
         self
@@ -145,16 +146,16 @@ impl Builder {
         Ok(self)
     }
 
-    /// What the messages consist of. Readers and producers of typed rings check it.
+    /// The fields of the messages. Readers and producers of typed rings check it.
     pub fn schema(mut self, schema: Schema) -> Self {
         self.schema = Some(schema);
         self
     }
 
-    /// How long one publish may be held back by consumers. After that the producer goes on without
-    /// those that hold it back, and they are told exactly what they missed
-    /// ([`ReceiveError::Evicted`](crate::ReceiveError::Evicted)). Zero, the default, means that it
-    /// waits for live consumers as long as it takes.
+    /// How long one publish may be held back by consumers. After that the producer goes on without the
+    /// consumers that hold it back, and they are told exactly how many messages they missed
+    /// ([`ReceiveError::Evicted`](crate::ReceiveError::Evicted)). Zero, the default, means that it waits
+    /// for live consumers without limit.
     ///
     /// A consumer that may be evicted cannot trust bytes in place, so in such a ring consumers copy
     /// each message to private memory before they hand it out. Each eviction in quick succession
@@ -165,12 +166,12 @@ impl Builder {
         self
     }
 
-    /// Whether each message carries the time at which it was published, and each consumer keeps a
-    /// histogram of what messages took to it, which anybody can read while the ring runs
-    /// ([`ReaderStatus::latencies`](crate::ReaderStatus::latencies)); off by default. Costs eight bytes
-    /// and a reading of the clock for each message, another for each consumer that receives it, and a
-    /// copy on both sides; claims are copied too. Readers get the same bytes as without. Observers keep
-    /// no histogram.
+    /// Whether each message carries the time at which it was published, and each consumer keeps a histogram
+    /// of the latency of its messages, which any reader of the ring can read while it runs
+    /// ([`ReaderStatus::latencies`](crate::ReaderStatus::latencies)); off by default. Costs eight bytes and
+    /// a reading of the clock for each message, another reading for each consumer that receives it, and a
+    /// copy on both sides; claims are copied too. Readers get the same bytes as without stamps. Observers
+    /// keep no histogram.
     pub fn stamps(mut self, stamps: bool) -> Self {
         self.stamps = stamps;
         self
@@ -197,19 +198,19 @@ impl Builder {
         self
     }
 
-    /// What it is used for, with so many shared words, and what else the form has to remember.
+    /// The form, the number of its shared words, and a number whose meaning the form decides.
     pub(crate) fn form(mut self, form: Form, board: u32, parameters: [u64; 2]) -> Self {
         (self.form, self.board, self.parameters) = (form, board, parameters);
         self
     }
 
-    /// A ring inside it, which is there as soon as it is.
+    /// A ring inside it, which exists as soon as the outer ring does.
     pub(crate) fn holding(mut self, inside: Builder) -> Self {
         self.inside.push(inside);
         self
     }
 
-    /// Bytes that have to be free when it is complete, for what its users will add.
+    /// Bytes that have to be free when it is complete, for lanes that its users will add.
     pub(crate) fn headroom(mut self, bytes: u64) -> Self {
         self.headroom = bytes;
         self
@@ -270,7 +271,7 @@ impl Builder {
         Ok((Ring::from_segment(segment), Vec::new()))
     }
 
-    /// What it holds is for the same users.
+    /// The rings inside it are for the same users.
     fn plan(&self) -> Result<Plan, CreateError> {
         let inside = self
             .inside
@@ -301,8 +302,8 @@ impl Builder {
     /// [`Ring::differences`] compares; only its schema, if this builder names one, must agree.
     ///
     /// # Guarantees
-    /// Nothing is built while the ring exists, so that a full file system does not matter then. It
-    /// does not matter how many others create or remove it meanwhile.
+    /// Nothing is created if the ring exists, so a full file system does not matter then. Other processes
+    /// may create or remove the ring meanwhile.
     ///
     /// # Errors
     /// As [`create`](Self::create), and those of opening.
@@ -340,7 +341,7 @@ impl Builder {
                     let inside = self.inside.iter().cloned();
                     let inside = inside.map(|inside| inside.like(&ring)?.create_or_open());
                     match inside.collect() {
-                        // The ring was removed before what it holds could be opened.
+                        // The ring was removed before the rings inside it could be opened.
                         Err(CreateError::NoDirectory { .. }) => continue,
                         inside => {
                             let differences = between(&self.description()?, self.mode, &ring);
@@ -359,8 +360,8 @@ impl Builder {
         self.create_whole()
     }
 
-    /// Writes the ring into a shared-memory segment that another library created, and opens it.
-    /// Whatever the segment held is lost. Other processes attach with [`Ring::adopt`].
+    /// Writes the ring into a shared-memory segment that another library created, and opens it. The
+    /// segment's old content is lost. Other processes attach with [`Ring::adopt`].
     ///
     /// # Errors
     /// [`CreateError`]: a bad size, or the segment is smaller than
@@ -371,7 +372,7 @@ impl Builder {
         Ok(Ring::from_segment(segment::format(segment, &description)?))
     }
 
-    /// How many bytes the ring and its first user take in all.
+    /// How many bytes the ring takes, together with what its first user adds.
     pub(crate) fn needs(&self) -> Result<u64, CreateError> {
         Ok(self.segment_bytes()?.saturating_add(self.headroom))
     }

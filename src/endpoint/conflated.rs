@@ -1,7 +1,7 @@
 //! Reading only the newest message of each key.
 //!
-//! Layer 5. Takes whatever a reader has, keeps the newest of each key in private memory, and hands those
-//! out in the order of their sequences.
+//! Layer 5. Takes all messages that a reader has, keeps the newest of each key in private memory, and hands
+//! those out in the order of their sequences.
 
 use super::consumer::Consumer;
 use super::error::{ReceiveError, TryReceiveError};
@@ -15,17 +15,17 @@ use std::hash::Hash;
 /// [`Observer::conflated`] and [`Consumer::conflated`].
 ///
 /// # Guarantees
-/// - Each message that comes out is the newest of its key among all that were there when it was asked
-///   for, with the sequence it has in the ring; they come in the order of their sequences.
-/// - Nothing is lost silently: `handed out + skipped + lost + waiting` is the number of messages since the
-///   start, exactly. Those that were [`skipped`](ConflatedMessage::skipped) had a newer one of the same
-///   key; those that are [`Lapped`](Conflation::Lapped) were overwritten before an observer could
-///   look at them, and may have been the newest of theirs. A consumer is lapped only in a ring that
-///   [evicts](crate::Builder::evict_after), when it did not call for that long.
+/// - Each message that is returned is the newest of its key among all that were in the ring at the call. It
+///   has the sequence it has in the ring, and messages come in the order of their sequences.
+/// - No loss is silent: `handed out + skipped + lost + waiting` is the number of messages since the start,
+///   exactly. Those that were [`skipped`](ConflatedMessage::skipped) had a newer one of the same key; those
+///   that are [`Lapped`](Conflation::Lapped) were overwritten before an observer could read them, and may
+///   have been the newest of their key. A consumer is lapped only in a ring that
+///   [evicts](crate::Builder::evict_after), if it did not call for that long.
 /// - A reader that keeps up gets every message.
-/// - Private memory holds one message for each key that waits, and no more. So keys have to be few: where
-///   each message has a key of its own, nothing is ever skipped, a consumer does not hold the producer back,
-///   and memory grows with all that was not handed out yet.
+/// - Private memory holds one message for each key that waits, and no more. So keys have to be few: if each
+///   message has its own key, nothing is ever skipped, a consumer does not hold the producer back, and
+///   memory grows with every message that was not handed out yet.
 ///
 /// # What others may change meanwhile
 /// The producer adds messages at any time.
@@ -53,14 +53,14 @@ use std::hash::Hash;
 pub struct Conflated<R, K, F> {
     reader: R,
     key: F,
-    /// What waits, by key and by sequence.
+    /// The pending messages, by key and by sequence.
     newest: HashMap<K, Kept>,
-    /// By how far a message is behind the first one, which stays in order where sequences begin anew.
+    /// Keyed by the distance from the first message, which stays in order if sequences wrap.
     order: BTreeMap<u64, K>,
     first: Option<u64>,
-    /// Memory of messages that were handed out.
+    /// Buffers of messages that were handed out, to be used again.
     spare: Vec<Vec<u8>>,
-    /// What is handed out.
+    /// The message that is handed out.
     out: Kept,
     lapped: Option<(u64, u64)>,
     counts: Counts,
@@ -81,7 +81,7 @@ struct Counts {
     lost: u64,
 }
 
-/// What comes out of a [`Conflated`] reader.
+/// What a [`Conflated`] reader returns.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Conflation<'c> {
@@ -110,7 +110,7 @@ impl ConflatedMessage<'_> {
         self.kept.sequence
     }
 
-    /// How many older messages of the same key it stands for, beside itself.
+    /// How many older messages of the same key it replaces.
     pub fn skipped(&self) -> u64 {
         self.kept.skipped
     }
@@ -129,11 +129,11 @@ impl core::ops::Deref for ConflatedMessage<'_> {
 pub enum Next<'r> {
     /// A message, with its sequence.
     Message(u64, &'r [u8]),
-    /// Some are gone.
+    /// Some messages were missed.
     Lapped(u64, u64),
-    /// None now, or none until the deadline.
+    /// No message now, or none until the deadline.
     Nothing,
-    /// None any more.
+    /// The ring was closed.
     Closed,
 }
 
@@ -158,7 +158,7 @@ mod sealed {
     impl Sealed for super::Consumer {}
 }
 
-/// An error of not waiting as one of waiting; what is none comes back as what there is.
+/// Converts an error of a call that does not wait; outcomes that are no errors become [`Next`] values.
 fn not_waiting(error: TryReceiveError) -> Result<Next<'static>, ReceiveError> {
     Err(match error {
         TryReceiveError::Empty => return Ok(Next::Nothing),
@@ -184,7 +184,7 @@ fn not_waiting(error: TryReceiveError) -> Result<Next<'static>, ReceiveError> {
     })
 }
 
-/// As [`not_waiting`], of an error of waiting.
+/// As [`not_waiting`], for an error of a call that waits.
 fn waiting(error: ReceiveError) -> Result<Next<'static>, ReceiveError> {
     match error {
         ReceiveError::TimedOut => Ok(Next::Nothing),
@@ -251,7 +251,7 @@ impl Conflatable for Consumer {
     }
 }
 
-/// What one look at the reader found.
+/// The result of one read.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Found {
     Something,
@@ -274,10 +274,11 @@ impl<R: Conflatable, K: Hash + Eq + Clone, F: FnMut(&[u8]) -> K> Conflated<R, K,
         }
     }
 
-    /// Waits for a message, and hands out the oldest of the newest of each key.
+    /// Waits for a message. Returns the pending message with the lowest sequence; at most the newest one of
+    /// each key is pending.
     ///
     /// # Errors
-    /// As the reader's own `receive`; what waits comes first.
+    /// As the reader's own `receive`. Pending messages come first.
     pub fn receive(&mut self) -> Result<Conflation<'_>, ReceiveError> {
         self.receive_until(Deadline::NEVER)
     }
@@ -291,13 +292,14 @@ impl<R: Conflatable, K: Hash + Eq + Clone, F: FnMut(&[u8]) -> K> Conflated<R, K,
         deadline: impl Into<Deadline>,
     ) -> Result<Conflation<'_>, ReceiveError> {
         let deadline = deadline.into();
-        // Only a wait says that it is over: it tells of an end once, and then waits for what follows.
+        // Only a call that waits returns the end: it reports an end once, and then waits for the next
+        // producer.
         let mut over = self.gather().map(|_| Found::Something);
         loop {
             if self.pop() {
                 return Ok(Conflation::Message(ConflatedMessage { kept: &self.out }));
             }
-            // Where it happened: behind what was read before.
+            // The place of the loss: behind the messages that were read before.
             if let Some((lost, resumed_at)) = self.lapped.take() {
                 return Ok(Conflation::Lapped { lost, resumed_at });
             }
@@ -309,7 +311,7 @@ impl<R: Conflatable, K: Hash + Eq + Clone, F: FnMut(&[u8]) -> K> Conflated<R, K,
         }
     }
 
-    /// As [`receive`](Self::receive), of what is there.
+    /// As [`receive`](Self::receive), without waiting.
     ///
     /// # Errors
     /// As there, and [`TryReceiveError::Empty`].
@@ -331,7 +333,7 @@ impl<R: Conflatable, K: Hash + Eq + Clone, F: FnMut(&[u8]) -> K> Conflated<R, K,
                 ReceiveError::Removed => TryReceiveError::Removed,
                 ReceiveError::Corrupt(corrupt) => TryReceiveError::Corrupt(corrupt),
                 ReceiveError::Forked => TryReceiveError::Forked,
-                // Only waiting finds out.
+                // Only a call that waits finds out.
                 _ => TryReceiveError::Empty,
             }),
         }
@@ -352,18 +354,18 @@ impl<R: Conflatable, K: Hash + Eq + Clone, F: FnMut(&[u8]) -> K> Conflated<R, K,
         self.counts.skipped
     }
 
-    /// How many messages were overwritten before they were looked at.
+    /// How many messages were overwritten before they were read.
     pub fn lost_count(&self) -> u64 {
         self.counts.lost
     }
 
-    /// Gives the reader back. What waits is dropped.
+    /// Gives the reader back. Pending messages are dropped.
     pub fn into_inner(self) -> R {
         self.reader
     }
 
-    /// Takes what is there, at most one ring full, so that a fast producer cannot keep this busy for
-    /// ever.
+    /// Takes the messages that are there, at most one capacity of them, so that a fast producer cannot keep
+    /// this busy for ever.
     fn gather(&mut self) -> Result<Found, ReceiveError> {
         let mut left = self.reader.ring_bytes() / 8;
         loop {
@@ -374,9 +376,9 @@ impl<R: Conflatable, K: Hash + Eq + Clone, F: FnMut(&[u8]) -> K> Conflated<R, K,
         }
     }
 
-    /// Takes one message, or what else there is.
+    /// Takes one message, or the reason why there is none.
     fn take(&mut self, wait: Option<Deadline>) -> Result<Found, ReceiveError> {
-        // To be told before anything behind it is mixed with what was before.
+        // Reported before messages behind it are mixed with those before it.
         if self.lapped.is_some() {
             return Ok(Found::Nothing);
         }
@@ -427,7 +429,7 @@ impl<R: Conflatable, K: Hash + Eq + Clone, F: FnMut(&[u8]) -> K> Conflated<R, K,
         Ok(found)
     }
 
-    /// Makes the oldest of what waits what is handed out; `false` if nothing waits.
+    /// Moves the oldest pending message to the one that is handed out. Returns `false` if none is pending.
     fn pop(&mut self) -> bool {
         let Some((_, key)) = self.order.pop_first() else {
             return false;

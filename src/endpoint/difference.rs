@@ -1,7 +1,7 @@
-//! What `create_or_open` found instead of what was asked for.
+//! How an existing object differs from what `create_or_open` asked for.
 //!
-//! Layer 5. Only settings that a ring keeps for good are compared; its schema has to agree, and is no
-//! difference.
+//! Layer 5. Only settings that a ring keeps for life are compared. The schema has to agree, so it is never
+//! a difference.
 
 use super::ring::Ring;
 use crate::layout::description::Description;
@@ -9,14 +9,14 @@ use crate::layout::form::Form;
 use core::fmt;
 use std::time::Duration;
 
-/// One setting in which what exists differs from what was asked for.
+/// One setting in which an existing object differs from what was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
     /// The setting, in a word or two.
     pub setting: &'static str,
-    /// As it was asked for.
+    /// The value that was asked for.
     pub wanted: String,
-    /// As it is.
+    /// The value of the existing object.
     pub found: String,
 }
 
@@ -27,7 +27,7 @@ impl fmt::Display for Difference {
     }
 }
 
-/// In what a ring differs from a description and a mode that were asked for.
+/// How a ring differs from the description and the mode that were asked for.
 pub(super) fn between(wanted: &Description, mode: u32, ring: &Ring) -> Vec<Difference> {
     let mut settings = Vec::new();
     let found = settings_of(ring.description());

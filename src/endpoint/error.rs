@@ -28,7 +28,7 @@ pub enum AttachError {
     },
     /// The text cannot be the name of a cursor.
     Name(NameError),
-    /// Somebody alive uses this durable cursor.
+    /// A live process uses this durable cursor.
     CursorInUse {
         /// The cursor.
         name: String,
@@ -75,7 +75,7 @@ pub enum AttachError {
     Corrupt(Corrupt),
     /// The messages are not what the program expects, or the files could not be mapped.
     Open(OpenError),
-    /// A part that belongs to whoever attaches could not be made.
+    /// A part that belongs to the new handle could not be made.
     Create(CreateError),
     /// This process is a fork of the one that opened the ring; open it again.
     Forked,
@@ -167,8 +167,8 @@ pub enum TryReceiveError {
     Empty,
     /// The producer closed the ring and everything has been read.
     Closed,
-    /// The producer died, everything it committed has been read, and nobody took over. Calls that find
-    /// nothing ask now and then: this is known after 10 milliseconds and 128 calls at most.
+    /// The producer died, everything it committed has been read, and no producer took over. Calls that find
+    /// nothing ask at intervals: a death is known after at most 10 milliseconds and 128 calls.
     ProducerGone {
         /// Sequence of the message that never came.
         next: u64,
@@ -212,7 +212,7 @@ pub enum TryReceiveError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ReceiveError {
-    /// The producer died, everything it committed has been read, and nobody took over.
+    /// The producer died, everything it committed has been read, and no producer took over.
     ProducerGone {
         /// Sequence of the message that never came.
         next: u64,

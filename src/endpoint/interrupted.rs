@@ -1,4 +1,4 @@
-//! What can come between a handle and its next message, as an error of the call that finds it.
+//! Interruptions between a handle and its next message, as errors of the call that finds them.
 //!
 //! Layer 5.
 
@@ -6,7 +6,7 @@ use super::error::{PublishError, ReceiveError, TryPublishError, TryReceiveError,
 use crate::ring::Corrupt;
 use crate::segment::Trouble;
 
-/// What can come between a reader and its next message.
+/// An interruption between a reader and its next message.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Interrupted {
     Evicted { missed: u64, resumed_at: u64 },

@@ -1,8 +1,8 @@
-//! What messages took from the producer to a consumer, in rings whose messages carry a stamp.
+//! The latency of messages from the producer to a consumer, in rings whose messages carry a stamp.
 //!
 //! Layer 5. The stamp is the first word of a message, which readers never see. Each consumer keeps a
-//! histogram on the board of its ring, in words that only it writes, so anybody may read it while the
-//! ring is running.
+//! histogram on the board of its ring, in words that only it writes, so any reader of the ring may read it
+//! meanwhile.
 
 use super::ring::Ring;
 use crate::layout::frame::WORD;
@@ -12,13 +12,13 @@ use crate::sync::Ordering::Relaxed;
 use core::time::Duration;
 use rustix::time::{clock_gettime, ClockId};
 
-/// The bucket of all times that are too long for the others.
+/// The bucket for all longer times.
 const LAST: u32 = BUCKETS - 1;
 
 /// Bytes of a stamp.
 pub(super) const STAMP: usize = WORD as usize;
 
-/// What a stamp is made of: the clock that all processes of a machine share, in nanoseconds.
+/// The time of a stamp: the clock that all processes of a machine share, in nanoseconds.
 #[inline]
 pub(super) fn now() -> u64 {
     let now = clock_gettime(ClockId::Monotonic);
@@ -27,11 +27,11 @@ pub(super) fn now() -> u64 {
         .wrapping_add(now.tv_nsec as u64)
 }
 
-/// What the messages of one consumer took, since it attached. Read from the ring while the consumer
-/// goes on, so the numbers belong to slightly different moments.
+/// The latencies of one consumer's messages since it attached. They are read while the consumer goes on, so
+/// the numbers belong to slightly different moments.
 ///
-/// A time counts from the call that published the message, waiting for room included, to the call that
-/// received it, and is at most a sixteenth too large.
+/// A latency is the time from the call that published the message, including its wait for room, to the call
+/// that received it. It is at most a sixteenth too large.
 #[derive(Clone, Debug)]
 pub struct Latencies {
     counts: Box<[u64]>,
@@ -45,8 +45,8 @@ impl Latencies {
         self.counts.iter().fold(0, |sum, n| sum.saturating_add(*n))
     }
 
-    /// The time that this many percent of the messages did not exceed; `None` if there were none.
-    /// Percentages beyond 0 to 100 count as those.
+    /// The time that this many percent of the messages did not exceed; `None` if there were none. A
+    /// percentage outside 0 to 100 is clamped.
     pub fn percentile(&self, percent: f64) -> Option<Duration> {
         let count = self.count();
         let rank = (count as f64 * percent.clamp(0.0, 100.0) / 100.0).ceil() as u64;
@@ -65,8 +65,8 @@ impl Latencies {
         Duration::from_nanos(self.longest)
     }
 
-    /// How many stamps lay in the future, and were not timed: the clocks of the two processes are not
-    /// the same, as in different time namespaces, or the producer writes nonsense.
+    /// How many stamps lay in the future, and were not timed: the clocks of the two processes are not the
+    /// same, as in different time namespaces, or the producer writes invalid stamps.
     pub fn ahead(&self) -> u64 {
         self.ahead
     }
@@ -104,7 +104,7 @@ fn word(memory: &Memory, row: u32, at: u32) -> Option<&crate::sync::AtomicU64> {
     memory.board(row * WORDS + at)
 }
 
-/// Forgets what the last owner of a row saw.
+/// Clears the histogram of the last owner of a row.
 pub(super) fn begin(memory: &Memory, row: u32) {
     for at in 0..WORDS {
         if let Some(word) = word(memory, row, at) {
@@ -113,8 +113,8 @@ pub(super) fn begin(memory: &Memory, row: u32) {
     }
 }
 
-/// Notes that a message with this stamp has been received now. Call only as the owner of the row: what
-/// is read is what this process wrote, and nothing else needs to be in step with it.
+/// Records that a message with this stamp was received now. Call only as the owner of the row: it reads
+/// only what this process wrote, so no ordering with other words is needed.
 #[inline]
 pub(super) fn record(memory: &Memory, row: u32, stamp: u64) {
     let took = now().checked_sub(stamp);
@@ -129,7 +129,7 @@ pub(super) fn record(memory: &Memory, row: u32, stamp: u64) {
 }
 
 impl Ring {
-    /// Returns `true` if messages carry a stamp, and consumers keep a histogram of what they took.
+    /// Returns `true` if messages carry a stamp and consumers keep a latency histogram.
     pub fn stamps(&self) -> bool {
         self.description().geometry.stamped
     }

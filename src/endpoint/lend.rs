@@ -10,9 +10,9 @@ use crate::wait::Deadline;
 
 /// Space for one message, written in place. Made by [`Producer::claim`].
 ///
-/// Dropping it without a commit gives the space back, as if it had never been asked for. Its bytes are the
-/// ring's: a fork of the process has zeroes in their place, and what it writes or commits there reaches no other
-/// process. (A child made by a bare `clone` has nothing in their place: a segmentation fault.)
+/// Dropping it without a commit gives the space back and leaves no trace. Its bytes are the ring's: a fork
+/// of the process has zeroes in their place, and what the fork writes or commits reaches no other process.
+/// (A child made by a bare `clone` has nothing in their place: a segmentation fault.)
 #[derive(Debug)]
 #[must_use = "a claim that is dropped publishes nothing"]
 pub struct Claim<'p> {
@@ -20,14 +20,14 @@ pub struct Claim<'p> {
     payload: u64,
     len: usize,
     in_place: bool,
-    /// Bytes in front of it, where it is written apart.
+    /// Bytes of the stamp in front of it, if the claim is written in private memory.
     prefix: usize,
 }
 
 impl<'p> Claim<'p> {
     #[inline(always)]
     pub(super) fn new(producer: &'p mut Producer, payload: u64, len: usize) -> Self {
-        // The first is known here where the short way was gone.
+        // The first case is known at compile time on the fast path.
         let prefix = match producer.special {
             true => producer.prefix(),
             false => 0,
@@ -52,8 +52,8 @@ impl<'p> Claim<'p> {
         self.commit_some(len)
     }
 
-    /// Publishes the first `len` bytes as the message, at most what was claimed. Returns its
-    /// sequence. In a ring with a schema every message has its size: all of the claim is published.
+    /// Publishes the first `len` bytes as the message, at most what was claimed. Returns the sequence. In a
+    /// ring with a schema every message has its size: all of the claim is published.
     #[inline(always)]
     pub fn commit_first(self, len: usize) -> u64 {
         let len = match self.producer.fixed {
@@ -120,9 +120,9 @@ impl core::ops::DerefMut for Claim<'_> {
 
 /// Messages that become visible together. Made by [`Producer::batch`].
 ///
-/// One release store and one wake check for all of them. Dropping the batch without a commit, or leaking
-/// it, publishes none. A fork of the process does not have the ring's memory: pushing is refused there,
-/// and committing what was pushed before has no effect. A batch takes at most half the ring.
+/// They share one release store and one check for sleepers. Dropping the batch without a commit, or leaking
+/// it, publishes none of them. A fork of the process does not have the ring's memory: pushing is refused
+/// there, and committing what was pushed before has no effect. A batch takes at most half the ring.
 #[derive(Debug)]
 #[must_use = "a batch that is dropped publishes nothing"]
 pub struct PublishBatch<'p> {
@@ -160,7 +160,7 @@ impl<'p> PublishBatch<'p> {
         if let Some(sequence) = self.push_at_once(payload) {
             return Ok(sequence);
         }
-        // A copy goes there and back, so that the batch has no address and stays in registers.
+        // Passed and returned by value, so that the batch has no address and stays in registers.
         let mut batch = self.batch;
         let pushed = self
             .producer
@@ -169,7 +169,7 @@ impl<'p> PublishBatch<'p> {
         pushed
     }
 
-    /// The short way, as of a single publish.
+    /// The fast path, as in a single publish.
     #[inline(always)]
     fn push_at_once(&mut self, payload: &[u8]) -> Option<u64> {
         if self.producer.canary.disturbed() || self.producer.special {
@@ -193,7 +193,7 @@ impl<'p> PublishBatch<'p> {
         pushed
     }
 
-    /// Publishes the batch. Returns how many messages that were.
+    /// Publishes the batch. Returns how many messages it has.
     #[inline(always)]
     pub fn commit(self) -> u64 {
         let messages = self.producer.core.commit(&self.batch);
@@ -206,7 +206,7 @@ impl<'p> PublishBatch<'p> {
 mod tests {
     use crate::{PublishError, Ring, Start, TryPublishError};
 
-    /// Lengths at which what a frame takes, or where it would end, is no number any more.
+    /// Lengths at which the size of a frame, or its end, would overflow.
     #[test]
     fn no_length_is_too_large_for_an_answer() {
         for stamps in [false, true] {
@@ -225,7 +225,7 @@ mod tests {
         }
     }
 
-    /// A batch that is given up, or leaked, does not leave a hole that nobody can read past.
+    /// A batch that is dropped or leaked does not leave a hole that readers cannot pass.
     #[test]
     fn a_batch_that_is_given_up_has_never_been() {
         let ring = Ring::heap().capacity_bytes(4096).create().unwrap();
@@ -238,7 +238,7 @@ mod tests {
                     break;
                 }
             }
-            // Given up. There is nothing to run then, so leaking it is the same.
+            // Dropped. It has no destructor, so leaking it is the same.
             assert!(!core::mem::needs_drop::<super::PublishBatch<'_>>());
             assert_eq!(producer.publish(&round.to_le_bytes()), Ok(round));
             let message = consumer.try_receive().unwrap();

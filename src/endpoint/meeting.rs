@@ -1,7 +1,8 @@
-//! One side of a pact between two processes: who it is, waiting for the other, and learning of its end.
+//! One side of a pact between two processes: its ownership, waiting for the other side, and noticing its
+//! end.
 //!
-//! Layer 5. The pact itself is `ring::pact`. A side is owned by holding its lock, so the other one
-//! learns of a death as of a goodbye, only later.
+//! Layer 5. The pact itself is `ring::pact`. A side is owned by holding its lock, so the other side notices
+//! a death as it notices a departure, only later.
 
 use super::error::AttachError;
 use super::ring::Ring;
@@ -14,10 +15,12 @@ use std::os::fd::OwnedFd;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long a process may take to lose all its locks once it has lost one: far longer than any does.
+/// How long a dying process may take to lose all its locks once it has lost one; far longer than it takes
+/// in practice.
 const LAST_BREATH: Duration = Duration::from_secs(1);
 
-/// More than two sides that follow the protocol need to agree, even if one is replaced meanwhile.
+/// The most turns of a handshake: more than two sides that follow the protocol need, even if one is
+/// replaced meanwhile.
 const FEW_TURNS: u32 = 16;
 
 /// A side of a pact that this process owns.
@@ -34,9 +37,9 @@ pub(crate) struct Meeting {
 /// What makes this process the owner of a side.
 #[derive(Debug)]
 enum Tenure {
-    /// A lock that is this process's alone.
+    /// A lock that only this process holds.
     Own { _held: Held },
-    /// A lock that goes with a descriptor, to a child for one.
+    /// A lock that is passed on with its descriptor, for example to a child.
     Descriptor(OwnedFd),
     /// The descriptor was handed on: this process owns nothing any more.
     HandedOn,
@@ -61,7 +64,7 @@ const fn role(side: Side) -> Role {
 }
 
 impl Meeting {
-    /// Becomes the owner of a side, in no pact yet; `None` if somebody alive owns it.
+    /// Becomes the owner of a side, in no pact yet; `None` if a live process owns it.
     pub(crate) fn begin(ring: &Ring, side: Side) -> Result<Option<Self>, AttachError> {
         ring.undisturbed()?;
         let Some(held) = ring.acquire(role(side))? else {
@@ -79,11 +82,11 @@ impl Meeting {
         Ok(Some(meeting))
     }
 
-    /// What the owner of a side attaches to besides. Whoever owned the side last may be dying, and the
-    /// kernel takes the locks of a process away one after the other, the side's first.
+    /// Attaches the owner of a side to its rings. The last owner may still be dying: the kernel releases
+    /// the locks of a process one after the other, the side's first.
     ///
     /// # Errors
-    /// What `attach` says, if that is something else or does not pass.
+    /// The error of `attach`, if it has another cause or lasts too long.
     pub(crate) fn inherit<T>(
         &self,
         mut attach: impl FnMut() -> Result<T, AttachError>,
@@ -101,7 +104,7 @@ impl Meeting {
         }
     }
 
-    /// Both sides of a pact on a new board. Each can be handed on.
+    /// Both sides of a pact on a new board. Each can be handed to another process.
     pub(crate) fn both(ring: &Ring) -> io::Result<[Self; 2]> {
         let locks = ring.segment().locks();
         let locks = locks.ok_or(io::ErrorKind::PermissionDenied)?;
@@ -114,7 +117,7 @@ impl Meeting {
         Ok([side(Side::First)?, side(Side::Second)?])
     }
 
-    /// A side whose descriptor came from elsewhere.
+    /// A side whose descriptor came from another process.
     pub(crate) fn handed_over(ring: &Ring, side: Side, tenure: OwnedFd) -> Self {
         Self {
             pact: Pact::made(ring.segment().reader().clone(), side),
@@ -143,7 +146,7 @@ impl Meeting {
         self.side
     }
 
-    /// Who owns a side, if somebody alive does. A forked child cannot say.
+    /// The process that owns a side, if a live one does. `None` in a forked child.
     pub(crate) fn owner(ring: &Ring, side: Side) -> Option<u32> {
         if ring.canary().forked() {
             return None;
@@ -152,8 +155,8 @@ impl Meeting {
         held.then(|| Pact::pid(ring.segment().reader(), side))
     }
 
-    /// Waits until both sides have agreed. Each time the other one offers itself, `get_ready` makes
-    /// this one listen to what the other will say.
+    /// Waits until both sides have agreed. Each time the other side offers a pact, `get_ready` attaches
+    /// this one to its messages.
     pub(crate) fn meet<E>(
         &mut self,
         strategy: Strategy,
@@ -168,7 +171,7 @@ impl Meeting {
             let before = self.pact.progress();
             turns = u32::min(turns + 1, FEW_TURNS + 1);
             if turns > FEW_TURNS && before != Progress::Agreed {
-                // The other side says something else at every turn.
+                // The other side changes its word at every turn.
                 let mut change = Change {
                     meeting: self,
                     before,
@@ -188,7 +191,8 @@ impl Meeting {
                     }
                 }
                 Progress::Alone | Progress::Waiting => {
-                    // Who changes the pact always rings, so nobody need say that he may sleep here.
+                    // A side that changes the pact always rings, so sleepers need not announce themselves
+                    // here.
                     let mut slept = self.slept;
                     let mut change = Change {
                         meeting: self,
@@ -208,7 +212,7 @@ impl Meeting {
         }
     }
 
-    /// Returns `true` if the other side has left the pact or begun anew. One load. What it said before is
+    /// Returns `true` if the other side has left the pact or begun anew. One load. What it sent before is
     /// visible.
     #[inline(always)]
     pub(crate) fn broken(&self) -> bool {
@@ -228,7 +232,7 @@ impl Meeting {
         self.ring.canary().forked()
     }
 
-    /// The process on the other side, for messages; 0 in a forked child.
+    /// The process on the other side, for display; 0 in a forked child.
     pub(crate) fn other_pid(&self) -> u32 {
         if self.forked() {
             return 0;
@@ -242,7 +246,7 @@ impl Meeting {
         self.announce();
     }
 
-    /// Wakes whoever waits for what this side says.
+    /// Wakes a process that waits for this side's word to change.
     fn announce(&self) {
         if let Some(control) = self.ring.segment().reader().control() {
             bell::ring_now(&control.data);
@@ -264,7 +268,7 @@ impl Drop for Meeting {
     }
 }
 
-/// Waiting for the other side to say something else.
+/// Waiting for the other side's word to change.
 struct Change<'m> {
     meeting: &'m mut Meeting,
     before: Progress,

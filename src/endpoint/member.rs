@@ -1,8 +1,7 @@
-//! Being somebody: a row with a name in it, for as long as whoever holds it lives.
+//! Members: a row with a name in it, held for as long as its owner lives.
 //!
-//! Layer 5. A member holds two locks, that of its name and that of its row. The generation of the row
-//! tells its *tenures* apart: whoever remembers a row and a generation means one member, and none that
-//! comes later.
+//! Layer 5. A member holds two locks, that of its name and that of its row. The generation of the row tells
+//! its *tenures* apart: a row and a generation together name one member, and no later one.
 
 use super::error::AttachError;
 use super::ring::Ring;
@@ -12,7 +11,7 @@ use crate::segment::{CursorName, Held, Role};
 use crate::sync::Ordering::Relaxed;
 use crate::wait::bell;
 
-/// A row that is this process's under a name.
+/// A row that this process holds under a name.
 #[derive(Debug)]
 pub(crate) struct Member {
     pub(crate) row: u32,
@@ -24,8 +23,8 @@ pub(crate) struct Member {
 }
 
 impl Member {
-    /// Takes a name and a row. `begin` is called with the row and the new generation before anybody
-    /// can find the member.
+    /// Takes a name and a row. `begin` is called with the row and the new generation before any process can
+    /// find the member.
     pub(crate) fn join<T>(
         ring: &Ring,
         name: CursorName,
@@ -68,7 +67,7 @@ impl Member {
     }
 }
 
-/// Ends the tenure, so that whoever remembers it learns that it is over.
+/// Ends the tenure, so that processes that refer to it see that it is over.
 impl Drop for Member {
     fn drop(&mut self) {
         if self.ring.canary().forked() {
@@ -84,7 +83,7 @@ impl Drop for Member {
     }
 }
 
-/// The row of whoever is alive under a name, and its generation.
+/// The row and the generation of the live member with this name.
 pub(crate) fn find(ring: &Ring, name: CursorName) -> Option<(u32, u64)> {
     let memory = ring.segment().reader();
     ring.taken_rows().find_map(|at| {
@@ -95,7 +94,7 @@ pub(crate) fn find(ring: &Ring, name: CursorName) -> Option<(u32, u64)> {
     })
 }
 
-/// The names of all who are alive, in order.
+/// The names of all live members, in order.
 pub(crate) fn names(ring: &Ring) -> Vec<String> {
     let alive = ring
         .taken_rows()

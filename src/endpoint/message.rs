@@ -1,4 +1,4 @@
-//! What a consumer hands out: one message, and a batch of messages.
+//! Borrowed messages of a consumer: one message, and a batch of messages.
 //!
 //! Layer 5. Both give their space back to the producer when they are dropped.
 
@@ -81,7 +81,7 @@ impl<'c> Batch<'c> {
         Self {
             consumer,
             first: Some(first),
-            // The first one is taken already and cannot be put back.
+            // The first message is taken already and cannot be put back.
             left: max.max(1),
         }
     }
@@ -109,7 +109,7 @@ impl Drop for Batch<'_> {
     #[inline(always)]
     fn drop(&mut self) {
         if let Some(first) = self.first.take() {
-            // Nothing was looked at: it will be handed out again.
+            // The caller has not seen it: it will be handed out again.
             self.consumer.untake(first);
             return;
         }

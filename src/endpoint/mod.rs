@@ -1,4 +1,4 @@
-//! What people hold: [`Ring`], [`Producer`], [`Consumer`], [`Observer`], [`WaitSet`].
+//! The public handles: [`Ring`], [`Producer`], [`Consumer`], [`Observer`], [`WaitSet`].
 //!
 //! Layer 5: the protocol, a segment, a lock and a way to wait, tied together. Unsafe code only where
 //! bytes behind a gate become slices.

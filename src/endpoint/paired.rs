@@ -1,8 +1,8 @@
-//! A direction between two processes that are in a pact: sending to exactly one reader, and receiving
-//! from exactly one writer, each of whom learns when the other is gone.
+//! One direction between two processes in a pact: sending to exactly one reader, and receiving from exactly
+//! one writer. Each is told when the other is gone.
 //!
-//! Layer 5. Besides the ring there is only the question whether the other side is still there: one load
-//! for every message, and a system call now and then.
+//! Layer 5. In addition to the ring, it checks whether the other side is still there: one load for every
+//! message, and a system call at intervals.
 
 use super::consumer::Consumer;
 use super::error::{PublishError, ReceiveError, TryPublishError};
@@ -25,23 +25,23 @@ pub(crate) enum PairedError {
     Full,
     /// There is no message now.
     Empty,
-    /// Something else about sending.
+    /// Another error of sending.
     Publish(PublishError),
-    /// Something else about receiving.
+    /// Another error of receiving.
     Receive(ReceiveError),
 }
 
-/// The end that sends.
+/// The sending end.
 #[derive(Debug)]
 pub(crate) struct Outgoing {
     producer: Producer,
-    /// Bytes that may be sent before it is asked again whether somebody listens.
+    /// Bytes that may be sent before the sender asks again whether the reader is alive.
     left: u64,
     whole: u64,
     capacity: u64,
 }
 
-/// The end that receives.
+/// The receiving end.
 #[derive(Debug)]
 pub(crate) struct Incoming {
     consumer: Consumer,
@@ -65,18 +65,18 @@ impl Outgoing {
         self.producer.position()
     }
 
-    /// That the other side is gone, now and from now on: a dead reader holds nobody back.
+    /// Records that the other side is gone for good: a dead reader no longer holds the sender back.
     #[cold]
     fn gone(&mut self) -> PairedError {
         if self.producer.canary.forked() {
-            // What looks broken is not the pact but the fork, which has no part in it.
+            // A fork has no part in the pact, so to it the pact looks broken.
             return PairedError::Publish(PublishError::Forked);
         }
         (self.left, self.whole) = (0, 0);
         PairedError::Gone
     }
 
-    /// There is another one on the other side.
+    /// Another process is on the other side.
     pub(crate) fn begin_anew(&mut self) {
         self.whole = self.capacity / 8;
         self.left = self.whole;
@@ -103,7 +103,7 @@ impl Outgoing {
         meeting: &Meeting,
         message: &[u8],
     ) -> Result<Option<u64>, PairedError> {
-        // First: a forked child does not even have the words that say whether the other side is there.
+        // Checked first: a forked child does not have the words that say whether the other side is there.
         if self.producer.disturbed() {
             return Ok(None);
         }
@@ -241,7 +241,7 @@ impl Incoming {
         }
     }
 
-    /// Takes what is there and gives it back unread.
+    /// Takes the messages that are there and releases them unread.
     pub(crate) fn discard(&mut self) {
         self.let_go();
         while self.consumer.try_receive().is_ok() {}
@@ -286,7 +286,7 @@ impl Incoming {
         if meeting.forked() {
             return Err(PairedError::Receive(ReceiveError::Forked));
         }
-        // Asked first: what the other side said before it left, or died, is visible then.
+        // Asked first, so that everything the other side sent before it left or died is visible.
         let gone = meeting.broken() || self.asked.due() && meeting.gone();
         match self.last_word() {
             Err(PairedError::Gone) if !gone => Err(PairedError::Empty),
@@ -294,7 +294,7 @@ impl Incoming {
         }
     }
 
-    /// What the other side said before it went, or that it is gone.
+    /// The next message the other side sent before it went, or the error that it is gone.
     fn last_word(&mut self) -> Result<Arrived, PairedError> {
         match self.consumer.await_next(Deadline::after(Duration::ZERO)) {
             Ok(Some(arrived)) => Ok(arrived),

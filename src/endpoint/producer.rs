@@ -30,8 +30,8 @@ const ASK_EVERY_PART: u64 = 16;
 ///
 /// # Guarantees
 /// - There is one per ring, across all processes; the kernel enforces it.
-/// - A message whose publish returned is seen whole, by everybody, in order; one that was not
-///   published is never seen, whole or torn, whatever happens to this process.
+/// - A message whose publish returned is seen complete and in order by all readers. One that was not
+///   published is never seen, complete or torn, even if this process dies.
 /// - Publishing makes no system call, except to wake a reader that sleeps, to ask about a consumer that is a
 ///   whole ring behind, or, once in ten milliseconds at most, to ask whether the ring was removed.
 /// - In a ring made with [`evict_after`](crate::Builder::evict_after) no publish is held back by
@@ -77,31 +77,31 @@ pub struct Producer {
     ring: Ring,
     options: ProducerOptions,
     waker: Waker,
-    /// One for each reader that has a file, and so a bell, of its own.
+    /// A waker for each reader that has its own file, and so its own bell.
     seat_wakers: Vec<Waker>,
     /// How long one publish may be held back.
     evict_after: Option<Duration>,
-    /// How long the next publish has been held back.
+    /// The account of how long the present publish has been held back.
     stalled: Option<Stall>,
-    /// How many rows of the dead this call has freed.
+    /// How many rows of dead consumers this call has freed.
     retired: u32,
     slept: bool,
     left: bool,
-    /// Where a message is put together that does not go straight into the ring: a claim where readers of
-    /// this process share the producer's addresses, and anything with a stamp.
+    /// The buffer for a message that is not written directly into the ring: a claim, if readers of this
+    /// process share the producer's addresses, and any message with a stamp.
     pub(super) scratch: Vec<u8>,
     /// Whether messages begin with a stamp.
     pub(super) stamped: bool,
     /// The size of every message, where the ring has a schema.
     pub(super) fixed: Option<u32>,
-    /// Whether bytes that come without a type go the long way: messages have stamps or a size, or the ring
-    /// was removed.
+    /// Whether untyped bytes take the slow path: messages have stamps or a fixed size, or the ring was
+    /// removed.
     pub(super) special: bool,
-    /// Whether what comes with a type does: messages have stamps, or the ring was removed.
+    /// Whether typed messages take the slow path: messages have stamps, or the ring was removed.
     roundabout: bool,
     /// Whether the ring was removed, as far as this producer has asked.
     removed: bool,
-    /// Where the stream has to be before it asks again, and when it asked last.
+    /// The position at which it asks again, and when it asked last.
     ask_at: u64,
     asked: Since,
     /// Freed last.
@@ -133,7 +133,7 @@ impl Producer {
             Some(control) if options.membarrier => Waker::unfenced(&control.data)
                 .map_err(|source| AttachError::Membarrier { source })?,
             Some(control) => {
-                // The last producer's is of no use any more, and this one fences.
+                // The last producer's setting does not apply any more: this one fences.
                 control.data.unfenced.store(0, Relaxed);
                 Waker::default()
             }
@@ -153,7 +153,7 @@ impl Producer {
                 control.space.may_park.store(0, Relaxed);
             }
             bell::quiet(&control.data, || ring.anyone_may_park());
-            // Whoever slept through the last producer's death learns that there is a new one.
+            // Wakes readers that slept through the last producer's death, so that they see the new one.
             bell::ring_now(&control.data);
         }
         let mut seat_wakers = Vec::new();
@@ -236,7 +236,7 @@ impl Producer {
         }
     }
 
-    /// The short way, without anything that happens rarely: that would cost registers here.
+    /// The fast path, without rare cases, which would cost registers here.
     #[inline(always)]
     pub(crate) fn publish_at_once(&mut self, payload: &[u8]) -> Option<u64> {
         if self.canary.disturbed() {
@@ -245,7 +245,7 @@ impl Producer {
         self.publish_undisturbed(payload)
     }
 
-    /// Returns `true` if anything happened to the process that a call has to look into.
+    /// Returns `true` if something happened to the process that a call has to check.
     #[inline(always)]
     pub(super) fn disturbed(&self) -> bool {
         self.canary.disturbed()
@@ -273,7 +273,7 @@ impl Producer {
         Some(sequence)
     }
 
-    /// That a message of this many bytes is one of the schema, where the ring has one.
+    /// Checks that a message of this many bytes fits the schema, if the ring has one.
     fn fits(&self, len: usize) -> Result<(), Unfit> {
         match self.fixed {
             Some(expected) if len != expected as usize => Err(Unfit { len, expected }),
@@ -337,7 +337,7 @@ impl Producer {
         result
     }
 
-    /// Bytes in front of what a user wrote.
+    /// Bytes in front of the caller's bytes.
     #[inline(always)]
     pub(super) fn prefix(&self) -> usize {
         if self.stamped {
@@ -350,8 +350,8 @@ impl Producer {
     /// Publishes one message if there is room now. Returns its sequence.
     ///
     /// # Errors
-    /// [`TryPublishError::Full`] with the row of the slowest consumer; a dead consumer never holds
-    /// the producer back, and where the ring evicts, nobody does for longer than allowed, counted
+    /// [`TryPublishError::Full`] with the row of the slowest consumer; a dead consumer never holds the
+    /// producer back. If the ring evicts, a live one holds it back for at most the allowed time, counted
     /// from the first refusal. [`TryPublishError::TooLarge`], [`TryPublishError::Forked`].
     #[inline(always)]
     pub fn try_publish(&mut self, payload: &[u8]) -> Result<u64, TryPublishError> {
@@ -473,8 +473,8 @@ impl Producer {
         }
     }
 
-    /// Makes sure of the place where a claim is written that cannot be written in place. What an earlier claim
-    /// left there stays.
+    /// Allocates the buffer for a claim that cannot be written in place. It keeps the bytes of an earlier
+    /// claim.
     #[inline(always)]
     pub(super) fn provide_scratch(&mut self, len: usize) {
         if self.scratch.len() < len {
@@ -488,7 +488,7 @@ impl Producer {
         self.scratch.resize(len, 0);
     }
 
-    /// Writes the stamp of what is about to be committed.
+    /// Writes the stamp of the message that is about to be committed.
     #[cold]
     #[inline(never)]
     pub(super) fn stamp_scratch(&mut self) {
@@ -526,8 +526,8 @@ impl Producer {
         self.core.violations()
     }
 
-    /// How many times this producer woke readers that slept or said so. While it publishes and
-    /// nobody sleeps, this stands still; wakes that nobody needed are limited, whatever others write.
+    /// How many times this producer woke readers that slept, or said that they did. It does not grow while
+    /// no reader sleeps. Useless wakes are limited even if a hostile reader keeps asking for them.
     pub fn wakes(&self) -> u64 {
         let seats: u64 = self.seat_wakers.iter().map(Waker::wakes).sum();
         self.waker.wakes() + seats
@@ -539,7 +539,7 @@ impl Producer {
         drop(self);
     }
 
-    /// Leaves without closing: readers keep waiting for the next producer.
+    /// Leaves the ring open: readers wait for the next producer.
     pub fn detach(mut self) {
         self.leave(false);
         self.left = true;
@@ -565,9 +565,10 @@ impl Producer {
         }
     }
 
-    /// What every call does first that may have to make room: as [`undisturbed`](Self::undisturbed), and
-    /// now and then that the ring is not removed, where the stream has gone on by a part of the capacity
-    /// and some milliseconds have passed. Every message that ends a block comes here.
+    /// The check at the beginning of every call that may have to make room: as
+    /// [`undisturbed`](Self::undisturbed), and also that the ring is not removed, if the stream has gone on
+    /// by a part of the capacity and some milliseconds have passed. Every message that ends a block comes
+    /// here.
     #[cold]
     fn begin(&mut self) -> Result<(), Interrupted> {
         self.retired = 0;
@@ -608,7 +609,7 @@ impl Producer {
         }
     }
 
-    /// Wakes each reader by a bell of its own, which only it and this producer can write.
+    /// Wakes each reader by its own bell, which only the reader and this producer can write.
     #[inline(never)]
     fn ring_seats(&mut self) {
         for (seat, waker) in self.core.memory().seats().zip(&mut self.seat_wakers) {

@@ -1,4 +1,4 @@
-//! An open ring: what handles are made from, and what can be asked about it.
+//! An open ring: making handles, and its properties.
 //!
 //! Layer 5.
 
@@ -97,7 +97,7 @@ impl Ring {
         }
     }
 
-    /// As it was found, rather than created.
+    /// Marks the ring as opened, not created.
     pub(super) fn with_differences(self, differences: Vec<Difference>) -> Self {
         Self {
             differences: (!differences.is_empty()).then(|| differences.into()),
@@ -147,7 +147,7 @@ impl Ring {
         Self::open_form(&location, MappingOptions::default(), Form::Ring)
     }
 
-    /// Opens what must be of a certain form.
+    /// Opens an object that must be of a certain form.
     pub(crate) fn open_form(
         location: &Location,
         mapping: MappingOptions,
@@ -160,7 +160,7 @@ impl Ring {
         Ok(ring)
     }
 
-    /// That it is of this form.
+    /// Checks that it is of this form.
     pub(crate) fn expect_form(&self, expected: Form) -> Result<(), OpenError> {
         match self.form() {
             found if found == expected => Ok(()),
@@ -187,12 +187,12 @@ impl Ring {
     /// # Errors
     /// As [`open`](Self::open). A descriptor that is not of a file in memory, or not sealed against
     /// shrinking, is [`Untrusted`](OpenError::Untrusted); so are those of a ring that has a name, whose
-    /// owner can cut it short: open it by its name.
+    /// owner can truncate it: open it by its name.
     pub fn from_files(files: RingFiles) -> Result<Self, OpenError> {
         Self::from_files_of(files, Form::Ring)
     }
 
-    /// As [`from_files`](Self::from_files), of what must be of a certain form.
+    /// As [`from_files`](Self::from_files), for an object that must be of a certain form.
     pub(crate) fn from_files_of(files: RingFiles, form: Form) -> Result<Self, OpenError> {
         let files = Files {
             stream: files.stream,
@@ -225,9 +225,8 @@ impl Ring {
         segment::remove(&location, false)
     }
 
-    /// Removes the ring at a path; with `force` even while it is in use, in which case the
-    /// processes that are attached still reach each other, learn of it by errors named `Removed`, and no
-    /// other process can join them.
+    /// Removes the ring at a path; with `force` even while it is in use, in which case attached processes
+    /// still reach each other, get errors named `Removed`, and no other process can join them.
     ///
     /// # Errors
     /// [`RemoveError`].
@@ -252,7 +251,8 @@ impl Ring {
         Producer::attach(self, options)
     }
 
-    /// Adds a consumer: it misses nothing from `start` on, and holds the producer back.
+    /// Adds a consumer: it misses nothing from `start` on, and holds the producer back when it is a whole
+    /// ring behind.
     ///
     /// # Errors
     /// [`AttachError`]: no free row, no permission, `start` is not in the ring.
@@ -272,15 +272,13 @@ impl Ring {
         Consumer::attach(self, start, options, None)
     }
 
-    /// Adds a consumer with a durable cursor: its place in the ring has a name and outlives the
-    /// process. Whoever comes back under the name goes on exactly behind the last message that was
-    /// acknowledged (whose guard was dropped), or is told by one
-    /// [`ReceiveError::Evicted`](crate::ReceiveError::Evicted) how many messages are no longer
-    /// there. `start` matters only the first time.
+    /// Adds a consumer with a durable cursor: its place in the ring has a name and outlives the process.
+    /// The next consumer of that name goes on exactly behind the last message that was acknowledged (whose
+    /// guard was dropped), or one [`ReceiveError::Evicted`](crate::ReceiveError::Evicted) tells it how many
+    /// messages are no longer there. `start` matters only the first time.
     ///
-    /// While nobody uses it the cursor holds nobody back, and keeps its row until
-    /// [`forget_cursor`](Self::forget_cursor). It belongs to this ring: it goes when the ring is
-    /// removed.
+    /// While no consumer uses it, the cursor does not hold the producer back, and keeps its row until
+    /// [`forget_cursor`](Self::forget_cursor). It belongs to this ring and is removed with it.
     ///
     /// # Errors
     /// As [`consumer`](Self::consumer), and [`AttachError::CursorInUse`] while a live process uses
@@ -318,7 +316,7 @@ impl Ring {
         Consumer::attach(self, start, options, Some(CursorName::new(name)?))
     }
 
-    /// Forgets a durable cursor and frees its row. Whether there was one.
+    /// Forgets a durable cursor and frees its row. Returns `true` if there was one.
     ///
     /// # Errors
     /// [`AttachError::CursorInUse`] while a live process uses it; [`AttachError::Permission`].
@@ -334,8 +332,8 @@ impl Ring {
         Ok(true)
     }
 
-    /// Adds an observer: it holds nobody back, and is told exactly what it missed. Needs only
-    /// permission to read.
+    /// Adds an observer: it never holds the producer back, and is told exactly how many messages it missed.
+    /// Needs only permission to read.
     ///
     /// # Errors
     /// [`AttachError`]: `start` is not in the ring.
@@ -355,13 +353,13 @@ impl Ring {
         Observer::attach(self, start, options)
     }
 
-    /// What it is used for; [`Form::Ring`] unless it was listed by [`list`](crate::list).
+    /// The form; [`Form::Ring`] unless the ring comes from [`list`](crate::list).
     pub fn form(&self) -> Form {
         self.description().form
     }
 
-    /// In what an existing ring differs from what [`Builder::create_or_open`] was asked for; empty for a
-    /// ring that was created, or opened by any other call.
+    /// How an existing ring differs from what [`Builder::create_or_open`] asked for; empty for a ring that
+    /// was created, or opened by any other call.
     ///
     /// ```
     /// use slipring::Ring;
@@ -382,9 +380,9 @@ impl Ring {
         self.description().geometry.capacity
     }
 
-    /// Bytes of memory it takes in all: data, index and administration, and as much for each ring inside it, as
-    /// the lanes of a queue, the letters and replies of a mailbox, or the way back of a link. Looks for those in
-    /// its directory, and counts the ones that are there during the call.
+    /// Bytes of memory it takes in all: data, index and administration, and the same for each ring inside
+    /// it, such as the lanes of a queue, the letters and replies of a mailbox, or the second direction of a
+    /// link. Counts the rings that are in its directory during the call.
     pub fn memory_bytes(&self) -> u64 {
         let geometry = self.description().geometry;
         let own = geometry.stream_bytes() + geometry.control_bytes();
@@ -400,9 +398,8 @@ impl Ring {
         self.description().geometry.max_payload()
     }
 
-    /// How long one publish may be held back before the producer goes on without whoever holds it;
-    /// `None` if it waits as long as it takes. See
-    /// [`Builder::evict_after`](crate::Builder::evict_after).
+    /// How long a consumer may hold one publish back before the producer goes on without it; `None` if the
+    /// producer waits without limit. See [`Builder::evict_after`](crate::Builder::evict_after).
     pub fn evicts_after(&self) -> Option<Duration> {
         let geometry = self.description().geometry;
         geometry
@@ -420,7 +417,7 @@ impl Ring {
         self.description().geometry.align
     }
 
-    /// What the messages consist of, if the ring says.
+    /// The fields of the messages, if the ring has a schema.
     pub fn schema(&self) -> Option<&Schema> {
         self.description().schema.as_ref()
     }
@@ -435,13 +432,13 @@ impl Ring {
         self.description().created_ns
     }
 
-    /// Where the ring lies, for messages.
+    /// The path of the ring's directory, for logs and error texts.
     pub fn path(&self) -> &Path {
         self.segment.path()
     }
 
-    /// Returns `true` once the files of the ring are deleted: no process can open it any more, and its
-    /// name may lead to another ring. Processes that are attached still reach each other.
+    /// Returns `true` once the files of the ring are deleted: no process can open it any more, and its name
+    /// may belong to another ring. Processes that are attached still reach each other.
     ///
     /// Asks the kernel. Always `false` for a ring without a name.
     ///
@@ -460,12 +457,12 @@ impl Ring {
         self.segment.trouble() == Some(Trouble::Removed)
     }
 
-    /// Returns `true` if this user may consume, or only observe.
+    /// Returns `true` if this user may consume; `false` if it may only observe.
     pub fn may_consume(&self) -> bool {
         self.segment.may_use_rows()
     }
 
-    /// The descriptors behind the ring; `None` if there are none or not all may be opened.
+    /// The descriptors behind the ring; `None` if it has none or this user may not open all of them.
     pub fn files(&self) -> Option<RingFiles<BorrowedFd<'_>>> {
         let files = self.segment.files()?;
         Some(RingFiles {

@@ -1,7 +1,7 @@
 //! Finding a row for a consumer: a fresh one, or the one that holds its durable cursor.
 //!
-//! Layer 5. Whoever uses a cursor holds two locks: that of its name, which makes it the only user
-//! wherever the cursor lies, and that of the row.
+//! Layer 5. The user of a cursor holds two locks: that of its name, which makes it the only user in every
+//! row, and that of the row.
 
 use super::error::AttachError;
 use super::ring::Ring;
@@ -45,8 +45,7 @@ impl Seat {
         }))
     }
 
-    /// Takes the lock of the name, which makes its holder the only user wherever the cursor lies,
-    /// and then the row.
+    /// Takes the lock of the name, which makes its holder the only user in every row, and then the row.
     fn locate(ring: &Ring, name: CursorName) -> Result<(Held, Option<Self>), AttachError> {
         let in_use = || AttachError::CursorInUse {
             name: name.to_string(),
@@ -75,5 +74,5 @@ impl Seat {
     }
 }
 
-/// How often the row of a cursor is asked for while others hold it for a moment.
+/// How often to try for the row of a cursor while other processes hold it for a moment.
 const ROW_ATTEMPTS: u32 = 1000;

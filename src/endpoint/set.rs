@@ -10,7 +10,7 @@ use crate::wait::{Deadline, ASK_EVERY};
 use core::time::Duration;
 use std::time::Instant;
 
-/// What only handles of this crate can be.
+/// Seals [`Source`]: only handles of this crate implement it.
 pub trait Sealed {}
 
 /// What only this crate can make.
@@ -47,15 +47,15 @@ impl Default for Inside {
 /// }
 /// ```
 pub trait Source: Sealed {
-    /// Its words can be written, so only this crate can ask.
+    /// Its words can be written, so only this crate may call this.
     #[doc(hidden)]
     fn memory(&self, asker: Inside) -> &Memory;
     #[doc(hidden)]
     fn parks(&self) -> bool;
-    /// Returns `true` if it has something to report, as far as loads can tell.
+    /// Returns `true` if it has something to report. Loads only.
     #[doc(hidden)]
     fn reports(&mut self) -> bool;
-    /// Returns `true` if it has the death of its producer to report, as far as the kernel can tell.
+    /// Returns `true` if it has the death of its producer to report. Asks the kernel.
     #[doc(hidden)]
     fn reports_death(&mut self) -> bool;
 }
@@ -65,8 +65,8 @@ pub trait Source: Sealed {
 /// # Guarantees
 /// - No wake-up is lost. A source is reported while it has a message or a loss to report, and once for
 ///   each end: that its producer closed the ring, or died. The next call on the source says which.
-/// - A death is reported within about 10 milliseconds while others keep the set busy, or 100 if it
-///   sleeps; of several, each.
+/// - A death is reported within about 10 milliseconds while other sources keep the set busy, or 100 if it
+///   sleeps. Several deaths are each reported.
 /// - Sources take turns: the search begins behind the one reported last.
 ///
 /// A source whose end was reported can stay in the list. It is reported again once another producer has
@@ -95,7 +95,7 @@ pub struct WaitSet {
     spin: Duration,
     next: usize,
     slept: bool,
-    /// When it last asked for the producers.
+    /// When it last asked whether the producers are alive.
     asked: Option<Instant>,
 }
 
@@ -121,8 +121,9 @@ impl WaitSet {
         }
     }
 
-    /// Waits until a source has something to report; its place in the list, or `None` once the
-    /// deadline has passed. An empty list only waits for the deadline, and never if there is none.
+    /// Waits until a source has something to report. Returns its index in the list, or `None` once the
+    /// deadline has passed. With an empty list it waits for the deadline; without a deadline it returns at
+    /// once.
     pub fn wait(
         &mut self,
         sources: &mut [&mut dyn Source],
@@ -135,7 +136,7 @@ impl WaitSet {
         let started = Instant::now();
         let mut now = started;
         loop {
-            // Here, so that those who are busy hide no death of others.
+            // Asked here, so that busy sources do not hide the death of another producer.
             let due = |asked| now - asked >= ASK_EVERY;
             if self.asked.is_none_or(due) {
                 self.asked = Some(now);
@@ -166,7 +167,7 @@ impl WaitSet {
         self.find(sources, |source| source.reports())
     }
 
-    /// The first source, behind the one reported last, of which this is true.
+    /// The first source, behind the one reported last, for which this is true.
     fn find(
         &mut self,
         sources: &mut [&mut dyn Source],

@@ -1,6 +1,6 @@
-//! A look at a ring from outside.
+//! The state of a ring, seen from outside.
 //!
-//! Layer 5. Reads what everybody says, asks the kernel who is alive, and changes nothing.
+//! Layer 5. Reads the shared words, asks the kernel which owners are alive, and changes nothing.
 
 use super::latency::Latencies;
 use super::ring::Ring;
@@ -11,10 +11,10 @@ use crate::ring::{index, Start};
 use crate::segment::Role;
 use crate::sync::Ordering::Relaxed;
 
-/// A look at a ring from outside. Every number may be out of date when it is read.
+/// The state of a ring, seen from outside. Every number may be out of date when it is read.
 #[derive(Clone, Debug)]
 pub struct RingStatus {
-    /// Sequence of the next message; unknown while the producer overtakes every look.
+    /// Sequence of the next message; unknown if the producer overtakes every attempt to read it.
     pub next_sequence: Option<u64>,
     /// Sequence of the oldest message still in the ring; unknown as above.
     pub oldest_sequence: Option<u64>,
@@ -46,10 +46,10 @@ pub struct ReaderStatus {
     pub cursor: Option<String>,
     /// Whether it holds the producer back.
     pub gating: bool,
-    /// Whether it is a consumer that the producer went on without, and that does not know yet.
+    /// Whether it is a consumer that was evicted and has not noticed yet.
     pub evicted: bool,
-    /// Sequence of the message it will read next. An observer says where it is only when it waits, so
-    /// this is known of one that waits for the next message, and of no other.
+    /// Sequence of the message it will read next. An observer publishes its place only when it waits, so
+    /// this is known only of an observer that waits for the next message.
     pub next_sequence: Option<u64>,
     /// Where that message begins, in bytes since the beginning of the stream; of an observer unknown.
     pub position: Option<u64>,
@@ -59,12 +59,12 @@ pub struct ReaderStatus {
     pub alive: bool,
     /// Process id its owner gave.
     pub pid: u32,
-    /// What messages took to it, if it is a consumer of a ring with [stamps](crate::Builder::stamps).
+    /// The latencies of its messages, if it is a consumer of a ring with [stamps](crate::Builder::stamps).
     pub latencies: Option<Latencies>,
 }
 
 impl Ring {
-    /// Looks at the ring without touching it.
+    /// Returns the state of the ring, without changing it.
     pub fn status(&self) -> RingStatus {
         let memory = self.segment().reader();
         let state = &memory.producer().state;

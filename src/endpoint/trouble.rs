@@ -1,13 +1,13 @@
-//! What can have happened to this process, or to the producer, meanwhile.
+//! What may have happened to this process, or to the producer.
 //!
-//! Layer 5. What consumers and observers ask when nothing comes.
+//! Layer 5. Consumers and observers ask when no message comes.
 
 use super::interrupted::Interrupted;
 use super::ring::Ring;
 use crate::layout::lines::ProducerState;
 use crate::segment::{Canary, Memory, Role};
 
-/// What happened to a process whose canary is disturbed, as far as one memory is concerned.
+/// What happened to a process whose canary has changed, with respect to one memory.
 pub(super) fn disturbance(canary: Canary, memory: &Memory) -> Result<(), Interrupted> {
     if canary.forked() {
         Err(Interrupted::Forked)
@@ -18,9 +18,9 @@ pub(super) fn disturbance(canary: Canary, memory: &Memory) -> Result<(), Interru
     }
 }
 
-/// Returns `true` if no producer will go on with this stream: it died, never having said goodbye, and its
-/// lock is free; or it left, and nobody else could ever write the stream. The state is read again last, in
-/// case it said goodbye in between.
+/// Returns `true` if no producer will go on with this stream: it died without leaving in order, and its
+/// lock is free; or it left, and no other process can ever write the stream. The state is read again last,
+/// in case it left in order in between.
 pub(super) fn producer_gone(ring: &Ring, state: ProducerState) -> bool {
     let lost = |state| match state {
         ProducerState::Attached => true,

@@ -1,12 +1,12 @@
-//! How a reader waits for what comes next, and how it learns that nothing will: one way for consumers and
-//! observers.
+//! How a reader waits for the next message, and how it notices that none will come: one implementation for
+//! consumers and observers.
 //!
-//! Layer 5. Every turn of the loop looks at the deadline and, now and then, at the producer, whatever the
-//! stream says: a stream that is damaged, or written by a peer that breaks the protocol, may look as if
-//! something were there for ever.
+//! Layer 5. Every turn of the loop checks the deadline and, at intervals, the producer, independent of the
+//! stream: a stream that is damaged, or written by a peer that breaks the protocol, may look for ever as if
+//! a message were there.
 //!
-//! The end of a stream is told once, at once, to a caller that waits and to a wait set. A caller that
-//! waits on waits for the next producer, whose attaching rings the same bell.
+//! The end of a stream is reported once, and at once, to a caller that waits and to a wait set. A caller
+//! that waits again waits for the next producer, which rings the same bell when it attaches.
 
 use super::error::{ReceiveError, TryReceiveError};
 use super::interrupted::Interrupted;
@@ -22,13 +22,13 @@ pub(super) trait Reader: Waited {
     /// What it waits for.
     type Next;
 
-    /// What comes next, if it is there.
+    /// The next message, if it is there.
     fn look(&mut self) -> Result<Option<Self::Next>, Interrupted>;
 
     /// The ring it reads.
     fn ring(&self) -> &Ring;
 
-    /// What it reads of it.
+    /// Its position in the ring.
     fn memory(&self) -> &Memory;
 
     /// Sequence of the next message.
@@ -37,68 +37,68 @@ pub(super) trait Reader: Waited {
     /// How it waits, and whether the producer can wake it.
     fn strategy(&self) -> (Strategy, bool);
 
-    /// Returns `true` if the producer went on without it.
+    /// Returns `true` if it was evicted.
     fn displaced(&self) -> bool {
         false
     }
 
-    /// What it knows of the end.
+    /// What it knows of the end of the stream.
     fn end(&mut self) -> &mut End;
 
     /// Whether it has slept before.
     fn slept(&mut self) -> &mut bool;
 }
 
-/// What a reader knows of the end of its stream, and whom it has told. An end belongs to the epoch of a
-/// producer: the next one begins another.
+/// What a reader knows of the end of its stream, and to which callers it has reported it. An end belongs to
+/// the epoch of a producer: the next one begins another.
 #[derive(Debug, Default)]
 pub(super) struct End {
     asked: Since,
     /// The producer that is known to have died, or whose ring a wait set found to be cut short.
     dead: Option<u64>,
-    /// The producer whose closing was told to a caller that waits.
+    /// The producer whose closing was reported to a caller that waits.
     told: Option<u64>,
     /// The producer whose end a wait set has reported.
     announced: Option<u64>,
 }
 
 impl End {
-    /// Returns `true` if a call that found nothing asks for the producer.
+    /// Returns `true` if a call that found nothing has to ask whether the producer is alive.
     #[inline(always)]
     fn asks(&mut self) -> bool {
         self.asked.due()
     }
 
-    /// Nothing is known of an end, and nobody was told of one.
+    /// No end is known, and none was reported.
     #[inline(always)]
     fn is_unknown(&self) -> bool {
         self.dead.is_none() && self.told.is_none() && self.announced.is_none()
     }
 
-    /// The stream of this producer goes on, as far as it says.
+    /// The stream of this producer goes on, by the producer's own state.
     fn goes_on(&mut self, epoch: u64) {
         if self.dead != Some(epoch) {
             (self.told, self.announced) = (None, None);
         }
     }
 
-    /// Returns `true` the first time it is told of this producer's end.
+    /// Returns `true` the first time it is called for this producer's end.
     fn announce(&mut self, epoch: u64) -> bool {
         self.announced.replace(epoch) != Some(epoch)
     }
 }
 
-/// How a wait ends that finds nothing.
+/// How a wait that finds nothing ends.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Manner {
-    /// The end is told once; the caller then waits for the next producer. A deadline does not pass without
-    /// a question for the producer.
+    /// The end is reported once; the caller then waits for the next producer. Before a deadline passes, the
+    /// wait asks whether the producer is alive.
     Alone,
-    /// One of a pair, who asks for the other by itself: the end is told each time.
+    /// For one of a pair, which checks the other side itself: the end is reported each time.
     Paired,
 }
 
-/// Returns `true` if the producer closed the ring. If not, nobody was told of an end yet.
+/// Returns `true` if the producer closed the ring. If not, resets what was reported.
 fn closed<R: Reader>(reader: &mut R, number: u64) -> bool {
     let closed = producer_state(reader.memory()) == ProducerState::Closed;
     if !closed {
@@ -112,19 +112,19 @@ fn number<R: Reader>(reader: &R) -> u64 {
     epoch(reader.memory()).number
 }
 
-/// What [`Waited::over`] says of a reader: nothing more will come, and its caller does not know.
+/// The answer of [`Waited::over`] for a reader: no message will come, and this was not reported yet.
 pub(super) fn over<R: Reader>(reader: &mut R) -> bool {
     let number = number(reader);
     reader.displaced() || closed(reader, number) && reader.end().told != Some(number)
 }
 
-/// What [`Waited::gone`] says of a reader: its producer is dead, or the ring was cut short.
+/// The answer of [`Waited::gone`] for a reader: its producer is dead, or the ring was truncated.
 pub(super) fn gone<R: Reader>(reader: &mut R) -> bool {
     let state = producer_state(reader.memory());
     reader.ring().trouble().is_some() || producer_gone(reader.ring(), state)
 }
 
-/// What comes next; nothing once the ring is closed.
+/// The next message; `None` once the ring is closed.
 pub(super) fn wait_for_next<R: Reader>(
     reader: &mut R,
     deadline: Deadline,
@@ -154,7 +154,7 @@ pub(super) fn wait_for_next<R: Reader>(
             }
             outcome => outcome,
         };
-        // Whatever the outcome, what was committed before it comes first.
+        // In every case, messages that were committed before come first.
         if let Some(next) = reader.look()? {
             return Ok(Some(next));
         }
@@ -165,7 +165,7 @@ pub(super) fn wait_for_next<R: Reader>(
                 }
                 return Ok(None);
             }
-            // It was overtaken or taken back, and may be so at every turn.
+            // The message was overtaken or taken back, which may happen at every turn.
             Outcome::Ready | Outcome::Over => ends = again.ends(reader, deadline),
             Outcome::TimedOut => return Err(ReceiveError::TimedOut),
             Outcome::Gone => {
@@ -181,8 +181,8 @@ pub(super) fn wait_for_next<R: Reader>(
     }
 }
 
-/// What a call says that does not wait and found nothing; `closed` was asked before it looked. Where the
-/// producer is dead, what it committed meanwhile comes first.
+/// The result of a call that does not wait and found nothing; `closed` was read before the call looked. If
+/// the producer is dead, messages it committed meanwhile come first.
 #[inline(always)]
 pub(super) fn nothing_there<R: Reader>(
     reader: &mut R,
@@ -225,15 +225,15 @@ fn ended_perhaps<R: Reader>(
     }
 }
 
-/// Returns `true` if a reader has something to report, as far as loads can tell; an end only once.
+/// Returns `true` if a reader has something to report; an end only once. Loads only.
 pub(super) fn reports<R: Reader>(reader: &mut R) -> bool {
     let number = number(reader);
     let ended = closed(reader, number) || reader.end().dead == Some(number);
-    // What was committed before the end comes before it.
+    // Messages that were committed before the end come first.
     reader.ready() || reader.displaced() || ended && reader.end().announce(number)
 }
 
-/// Returns `true` if a reader has the death of its producer to report, or that the ring was cut short.
+/// Returns `true` if a reader has to report that its producer died or the ring was truncated.
 pub(super) fn reports_death<R: Reader>(reader: &mut R) -> bool {
     let number = number(reader);
     if closed(reader, number) || reader.end().dead == Some(number) || !reader.gone() {

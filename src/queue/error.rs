@@ -20,14 +20,14 @@ pub struct Holder {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum SendError {
-    /// The receivers are as many messages behind as the queue is deep.
+    /// The lane is full: the receivers are as many messages behind as the queue is deep.
     Full {
         /// The receiver that holds the oldest message, if one does.
         holder: Option<Holder>,
     },
-    /// The same, until the deadline.
+    /// The lane was full until the deadline.
     TimedOut {
-        /// As above.
+        /// The receiver that holds the oldest message, if one does.
         holder: Option<Holder>,
     },
     /// The message is larger than any may be.
@@ -60,9 +60,9 @@ pub enum SendError {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum TakeError {
-    /// There is none now.
+    /// There is no message now.
     Empty,
-    /// There was none until the deadline.
+    /// There was no message until the deadline.
     TimedOut,
     /// A lane is damaged.
     Corrupt(Corrupt),

@@ -1,10 +1,10 @@
 //! Message queues: many senders, many receivers, each message to exactly one of them.
 //!
 //! Layer 7. A queue is a directory with a segment of its own (receivers hold its rows and sleep on its
-//! bell; its board lists the lanes) and one ring per sender and priority in it, a *lane*, whose board
-//! holds the take words (`ring::take`). Nothing else is shared, so a sender that dies leaves a lane
-//! that its successor takes over like any ring, and a receiver that dies leaves take words that name
-//! it, which whoever finds its row free returns.
+//! bell; its board lists the lanes) and one ring per sender and priority in it, a *lane*, whose board holds
+//! the take words (`ring::take`). Nothing else is shared, so a sender that dies leaves a lane that its
+//! successor takes over like any ring, and a receiver that dies leaves take words that name it, which the
+//! next process that finds its row free returns.
 
 mod delivery;
 mod error;
@@ -32,14 +32,14 @@ pub use crate::ring::lanes::PRIORITIES;
 /// A message queue this process has open. Cheap to clone.
 ///
 /// # Guarantees
-/// - A message whose send returned goes to exactly one receiver that acknowledges it. If a receiver
-///   dies before it does, or gives it back, another one gets it, and is told
-///   ([`Delivery::redelivered`]). An acknowledged message never comes again.
-/// - Higher priorities first; within one priority, the messages of one sender in order. Messages
-///   that came back may come out of order.
-/// - Bounded: each sender can be [`depth`](Self::depth) messages ahead, per priority. A full lane
-///   is an error or a wait, never a loss.
-/// - No death of a sender or a receiver leaves anything stuck.
+/// - A message whose send returned goes to exactly one receiver that acknowledges it. If a receiver dies
+///   before that, or gives the message back, another receiver gets it, marked as
+///   [`redelivered`](Delivery::redelivered). An acknowledged message is never delivered again.
+/// - Higher priorities first; within one priority, the messages of one sender in order. Redelivered
+///   messages may come out of order.
+/// - Bounded: each sender can be [`depth`](Self::depth) messages ahead, per priority. A send into a full
+///   lane waits or fails; no message is lost.
+/// - No death of a sender or a receiver blocks the others.
 ///
 /// # What others may change meanwhile
 /// Senders and receivers come and go at any time, in any process. The sizes never change.
@@ -82,7 +82,7 @@ pub struct QueueBuilder {
     receivers: u32,
 }
 
-/// The attributes of a queue, and what is in it at some moment.
+/// The settings of a queue, and its content at some moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueueStatus {
     /// How many messages each sender can be ahead, per priority.
@@ -95,11 +95,12 @@ pub struct QueueStatus {
     pub held: u64,
     /// Lanes whose sender is alive.
     pub senders: u32,
-    /// Lanes that are in use: with an owner, or with messages, or so few that receivers keep them open.
+    /// Lanes that are in use: they have an owner or messages, or are among the few that receivers keep
+    /// open.
     pub lanes: u32,
     /// Receivers that are alive.
     pub receivers: u32,
-    /// What each lane takes, in bytes of memory. Each sender takes a lane for each priority it uses.
+    /// The memory of each lane, in bytes. Each sender takes a lane for each priority it uses.
     pub lane_bytes: u64,
 }
 
@@ -112,7 +113,7 @@ pub struct ReceiverEntry {
     pub pid: u32,
     /// Messages that it has taken and neither acknowledged nor given back.
     pub held: u64,
-    /// Whether it is alive. What a dead one holds goes back as soon as another process comes across it.
+    /// Whether it is alive. The messages of a dead one return as soon as another process finds it dead.
     pub alive: bool,
 }
 
@@ -147,9 +148,9 @@ impl QueueBuilder {
         self
     }
 
-    /// Who may receive, as the permission bits of a file; `0o600` by default. For group and others
-    /// writing means receiving. Only the owner, and root, sends. Holds for every lane, whenever it is
-    /// made, as do the owner and the group of the queue.
+    /// Who may receive, as the permission bits of a file; `0o600` by default. For group and others writing
+    /// means receiving. Only the owner, and root, sends. The mode, the owner and the group hold for every
+    /// lane, also for later ones.
     pub fn mode(mut self, mode: u32) -> Self {
         self.inner = self.inner.mode(mode);
         self
@@ -178,7 +179,7 @@ impl QueueBuilder {
     fn described(self) -> Result<Builder, CreateError> {
         let depth = self.depth.clamp(2, 1 << 16).next_power_of_two();
         let parameters = [u64::from(depth), u64::from(self.message_bytes)];
-        // Fails here rather than at the first send.
+        // Checked here, so that the error does not come with the first send.
         let lane = lane_builder(Builder::inside(&self.location.clone()?, "lane"), parameters);
         let lane_bytes = lane.segment_bytes()?;
         Ok(self
@@ -235,7 +236,7 @@ impl QueueBuilder {
 }
 
 impl Queue {
-    /// The queue inside another form, which was opened already.
+    /// The queue inside another form that is open already.
     pub(crate) fn opened(ring: Ring, parent: &Location, name: &str) -> Self {
         Self {
             ring,
@@ -304,7 +305,7 @@ impl Queue {
         Sender::attach(self, options)
     }
 
-    /// Becomes a receiver. What receivers that died were holding goes back first.
+    /// Becomes a receiver. First returns the messages of receivers that died.
     ///
     /// # Errors
     /// [`AttachError::NoRow`] if there are as many receivers as there can be.
@@ -336,7 +337,7 @@ impl Queue {
         self.ring.differences()
     }
 
-    /// What each lane takes, in bytes of memory. Each sender takes a lane for each priority it uses.
+    /// The memory of each lane, in bytes. Each sender takes a lane for each priority it uses.
     pub fn lane_bytes(&self) -> u64 {
         let lane = Builder::inside(&self.location, "lane");
         // Was checked when the queue was made.
@@ -355,7 +356,7 @@ impl Queue {
         self.ring.path()
     }
 
-    /// The attributes, and what is in the queue at some moment during the call.
+    /// The settings, and the content at some moment during the call.
     ///
     /// # Errors
     /// [`OpenError`] if a lane cannot be opened; [`OpenError::Permission`] for users who may not receive.
@@ -406,7 +407,7 @@ impl Queue {
         Ok(entries.collect())
     }
 
-    /// That this user may use what receivers share.
+    /// Checks that this user may use the words that receivers share.
     fn expect_rows(&self) -> Result<(), OpenError> {
         if self.ring.canary().forked() {
             let why = "this process is a fork of the one that opened the queue: open it again";
@@ -428,8 +429,8 @@ impl Queue {
         self.ring.segment().description().parameters
     }
 
-    /// Makes a new lane of this priority, or takes one that its maker did not live to list. The caller
-    /// becomes its producer before another sender is likely to; if not, it asks again.
+    /// Makes a new lane of this priority, or takes one whose maker died before it listed it. If another
+    /// sender becomes its producer first, the caller tries again.
     fn add_lane(&self, priority: u8) -> Result<Option<(u32, Ring)>, CreateError> {
         let memory = self.ring.segment().reader();
         for number in lanes::unused(memory) {
@@ -448,7 +449,7 @@ impl Queue {
         self.open_lane_with(number, MappingOptions::default())
     }
 
-    /// Opens a lane for a look that is over soon.
+    /// Opens a lane for a short inspection.
     fn look_at_lane(&self, number: u32) -> Result<Ring, OpenError> {
         let mapping = MappingOptions {
             populate: false,
@@ -464,13 +465,13 @@ impl Queue {
         Ok(lane)
     }
 
-    /// Unlists a lane that is empty and has no owner; whether it was one.
+    /// Unlists a lane if it is empty and has no owner. Returns `true` if it did.
     fn retire_lane(&self, number: u32, lane: &Ring) -> bool {
         let memory = lane.segment().reader();
         if lane.is_held(Role::Producer) != Some(false) || !take::is_empty(memory) {
             return false;
         }
-        // As long as this is held, no sender begins there.
+        // While this is held, no sender can take the lane.
         let Ok(Some(_held)) = lane.acquire_briefly(Role::Producer) else {
             return false;
         };

@@ -1,8 +1,7 @@
 //! The sending side of a queue.
 //!
-//! Layer 7. A sender owns one lane per priority it uses: it is the producer of that ring, and keeps
-//! the consumer that stands in for all receivers. The short way is that of a bare ring and one
-//! comparison.
+//! Layer 7. A sender owns one lane per priority it uses: it is the producer of that ring, and keeps the
+//! consumer that stands in for all receivers. The fast path is that of a plain ring and one comparison.
 
 use super::error::{Holder, SendError};
 use super::{Queue, PRIORITIES};
@@ -18,8 +17,8 @@ use std::marker::PhantomData;
 /// Puts messages into a queue.
 ///
 /// # Guarantees
-/// - A message whose send returned is in the queue, whatever happens to this process afterwards;
-///   one whose send did not is never seen, whole or torn.
+/// - A message whose send returned is in the queue, even if this process dies afterwards. If the process
+///   dies during the send, the message is in the queue completely or not at all.
 /// - Sending makes no system call, except to wake a receiver that sleeps, or in a full lane to ask
 ///   whether the receiver that holds the oldest message is alive.
 ///
@@ -46,12 +45,12 @@ pub struct Sender {
     canary: Canary,
     queue: Queue,
     options: ProducerOptions,
-    /// When it last looked for what the dead hold.
+    /// When it last looked for messages of dead receivers.
     asked: Since,
     one_thread: PhantomData<std::cell::Cell<()>>,
 }
 
-/// Turns of a spin loop, a microsecond or two, before a sender looks again for room.
+/// Turns of a spin loop, one or two microseconds, before a sender looks again for room.
 const BREATHER: u32 = 64;
 
 /// A lane this sender owns.
@@ -117,7 +116,7 @@ impl Sender {
         }
     }
 
-    /// The short way: a lane of our own with a word and with room.
+    /// The fast path: an owned lane with a free take word and room.
     #[inline(always)]
     fn send_at_once(&mut self, message: &[u8], priority: u8) -> Option<u64> {
         let lane = self.lanes.get_mut(usize::from(priority))?.as_mut()?;
@@ -161,7 +160,7 @@ impl Sender {
     #[cold]
     #[inline(never)]
     fn try_send_slowly(&mut self, message: &[u8], priority: u8) -> Result<u64, SendError> {
-        // The memory is not there in a fork.
+        // A fork does not have the memory.
         if self.canary.forked() {
             return Err(SendError::Forked);
         }
@@ -178,7 +177,7 @@ impl Sender {
             return Err(SendError::NoLane);
         };
         let mut sent = lane.try_send(message, &self.queue);
-        // What a wait does now and then, for callers that never wait long enough.
+        // Done at intervals by a wait; here for callers whose waits are too short for that.
         if matches!(sent, Err(SendError::Full { .. })) && self.asked.due() {
             if lane.look_after_the_dead(&self.queue) {
                 return Err(self.queue.ring.trouble_found().into());
@@ -221,8 +220,8 @@ impl Sender {
         };
         let memory = lane.ring.segment().reader().clone();
         let bell: Option<&Bell> = memory.control().map(|control| &control.space);
-        // Receivers that are being watched are slow: every look takes a line away from them. So they
-        // get a moment, and then give back the space of many messages at once.
+        // Each look takes a cache line away from the receivers and slows them down. So the sender pauses,
+        // and then releases the space of many messages at once.
         for _ in 0..BREATHER {
             crate::sync::spin_hint();
         }
@@ -252,7 +251,7 @@ impl Sender {
         })
     }
 
-    /// As [`open`](Self::open): one that a sender left, or a new one.
+    /// As [`open`](Self::open): takes a lane that a sender left, or a new one.
     fn open_any(&mut self, priority: u8) -> Result<&mut Lane, SendError> {
         if priority >= PRIORITIES {
             return Err(SendError::Priority { priority });
@@ -263,7 +262,7 @@ impl Sender {
         let memory = self.queue.ring.segment().reader().clone();
         let of_ours = lanes::listed(&memory).filter(|(_, of)| *of == priority);
         let known: Vec<u32> = of_ours.map(|(number, _)| number).collect();
-        // A lane that is damaged or cut short stops nobody as long as there is another.
+        // A damaged or truncated lane is passed over as long as there is another.
         let mut refused = None;
         for number in known.into_iter().chain(lanes::idle(&memory, priority)) {
             match self.take_over(number) {
@@ -289,14 +288,14 @@ impl Sender {
         Err(refused.unwrap_or(SendError::NoLane))
     }
 
-    /// Becomes the owner of a lane that is there; `None` if another process is.
+    /// Becomes the owner of an existing lane; `None` if another process owns it.
     fn take_over(&self, number: u32) -> Result<Option<Box<Lane>>, SendError> {
         let ring = self.queue.open_lane(number)?;
         Ok(Lane::own(ring, self.options)?)
     }
 
-    /// Tells receivers of a lane before it is used. A lane that was listed before is announced too: its
-    /// last owner may have died before it came to that, and a receiver may have found it empty meanwhile.
+    /// Announces a lane to receivers before it is used. A lane that is listed already is announced too: its
+    /// last owner may have died before it announced it, and a receiver may have found it empty meanwhile.
     fn begin(&mut self, number: u32, lane: Box<Lane>, priority: u8) -> &mut Lane {
         let memory = self.queue.ring.segment().reader();
         lanes::own(memory, number, priority);
@@ -308,14 +307,14 @@ impl Sender {
 }
 
 impl Lane {
-    /// Becomes the producer of a lane and the keeper of its place; `None` if somebody alive is.
+    /// Becomes the producer and the keeper of a lane; `None` if a live process is.
     fn own(ring: Ring, options: ProducerOptions) -> Result<Option<Box<Self>>, AttachError> {
         let producer = match ring.producer_with(options) {
             Ok(producer) => producer,
             Err(AttachError::AlreadyOwned { .. }) => return Ok(None),
             Err(error) => return Err(error),
         };
-        // Whose process had both may be going just now, and lets go of one after the other.
+        // The process that had both roles may be dying: the kernel releases its locks one after the other.
         let Some(held) = ring.acquire(Role::Row(KEEPER_ROW))? else {
             producer.detach();
             return Ok(None);
@@ -355,11 +354,11 @@ impl Lane {
         }
     }
 
-    /// Returns what the receiver holds that has the oldest message, if it is dead. Returns `true` if a file
-    /// went away.
+    /// Returns the messages of the receiver that holds the oldest one to the lane, if that receiver is
+    /// dead. The result is `true` if a file went away.
     fn look_after_the_dead(&mut self, queue: &Queue) -> bool {
         if let (_, Some(holder)) = self.keeper.oldest() {
-            // As long as this is held, no receiver takes the row.
+            // While this is held, no receiver can take the row.
             if let Ok(Some(_held)) = queue.ring.acquire_briefly(Role::Row(holder)) {
                 let returned = return_all(self.ring.segment().reader(), holder);
                 let control = queue.ring.segment().reader().control();
@@ -376,7 +375,7 @@ impl Lane {
 struct Room<'l> {
     queue: Queue,
     lane: &'l mut Lane,
-    /// Whether to try once more: room may have come from elsewhere, as from the row of an owner that died.
+    /// Whether to try once more: room may have come from elsewhere, such as the row of a dead owner.
     again: bool,
 }
 
@@ -399,7 +398,7 @@ impl Waited for Room<'_> {
 impl Drop for Lane {
     fn drop(&mut self) {
         if !self.ring.canary().forked() {
-            // What is not done stays; the next owner of the lane stands before it again.
+            // Unfinished messages stay; the next owner of the lane keeps them again.
             self.keeper.leave();
         }
     }

@@ -53,7 +53,7 @@ impl Gate {
     /// What the last producer published beyond `head` is taken back: it writes no more, and this one looks
     /// at the rows before it makes room for anything.
     pub fn new(memory: &Memory, head: u64) -> Self {
-        let nobody = Shadow {
+        let fresh = Shadow {
             generation: 0,
             position: 0,
             strikes: 0,
@@ -64,7 +64,7 @@ impl Gate {
             published: retract(memory, head),
             floor: head.saturating_sub(memory.geometry().capacity),
             level: 0,
-            shadows: vec![nobody; memory.geometry().rows as usize],
+            shadows: vec![fresh; memory.geometry().rows as usize],
             violations: 0,
         }
     }
@@ -351,7 +351,7 @@ mod tests {
         let mut gate = Gate::new(&memory, 0);
         for head in [0, 64, 128] {
             gate.look(&memory, head + 64, head).unwrap();
-            assert!(!gate.is_awaited(), "nobody is there");
+            assert!(!gate.is_awaited(), "no consumer is there");
         }
         let _consumers = [consumer(&memory), consumer(&memory)];
         // Where the consumers are, the message before the last being the least they may have given back.

@@ -67,13 +67,13 @@ impl Target {
                 return Err(trouble.into());
             }
             if self.ring.is_held(Role::Row(self.row)) == Some(false) {
-                return Err(self.nobody());
+                return Err(self.gone());
             }
             self.alive_at = now;
         }
         let memory = self.ring.segment().reader();
         if !send(memory, self.row, self.generation, signal) {
-            return Err(self.nobody());
+            return Err(self.gone());
         }
         if let Some(control) = memory.control() {
             self.waker.ring(&control.data);
@@ -86,7 +86,7 @@ impl Target {
         self.name.to_string()
     }
 
-    fn nobody(&self) -> SignalError {
+    fn gone(&self) -> SignalError {
         SignalError::Nobody { name: self.name() }
     }
 }

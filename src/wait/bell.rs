@@ -1,22 +1,22 @@
-//! Sleeping without lost wake-ups, across processes, with nobody to clean up after the dead.
+//! Sleeping without lost wake-ups, across processes, without any clean-up after a death.
 //!
-//! Layer 4. A sleeper arms the bell, full fence, looks once more, sleeps. A waker makes its change
-//! visible, full fence, looks whether the bell is armed (edge `wake`). Whoever is second sees the other. The
-//! flag is a flag: a killed sleeper leaves it set, which costs one useless wake and then nothing.
+//! Layer 4. A sleeper arms the bell, full fence, looks once more, sleeps. A waker makes its change visible,
+//! full fence, looks whether the bell is armed (edge `wake`). The second of the two sees the other. The
+//! flag is no counter: a killed sleeper leaves it set, which costs one useless wake and then nothing.
 
 use crate::layout::lines::Bell;
 use crate::sync::{edge_fence, fence_everywhere, ord, FutexWord, Ordering::Relaxed};
 use core::time::Duration;
 
-/// The longest sleep. Bounds how late the death of a peer is noticed, and covers what no fence
+/// The longest sleep. It bounds how late the death of a peer is noticed, and covers a case that no fence
 /// can: a waker killed between its change and its wake.
 pub const LONGEST_SLEEP: Duration = Duration::from_millis(100);
 
-/// The longest *first* sleep of a handle. [`allow`] needs no answer from the waker, so a change that
-/// the waker was making at that very moment may go unannounced; it is found after this long.
+/// The longest *first* sleep of a handle. [`allow`] needs no answer from the waker, so the waker may not
+/// announce a change that it makes at the same moment; the sleeper finds it after this time.
 pub const FIRST_SLEEP: Duration = Duration::from_millis(1);
 
-/// Says that somebody attached may sleep here. Call after whatever [`quiet`] looks at says so too.
+/// Records that an attached process may sleep here. Call after the state that [`quiet`] checks says so too.
 pub fn allow(bell: &Bell) {
     loop {
         bell.may_park.store(1, Relaxed);
@@ -28,11 +28,11 @@ pub fn allow(bell: &Bell) {
     }
 }
 
-/// Says that nobody may sleep here any more, unless `anyone` still does.
-pub fn quiet(bell: &Bell, anyone: impl FnOnce() -> bool) {
+/// Records that no process sleeps here any more, unless `still` returns `true`.
+pub fn quiet(bell: &Bell, still: impl FnOnce() -> bool) {
     bell.may_park.store(0, Relaxed);
     edge_fence!(sleepers quiet: SeqCst);
-    if anyone() {
+    if still() {
         bell.may_park.store(1, Relaxed);
     }
 }
@@ -58,7 +58,7 @@ pub fn sleep_any(bells: &[&Bell], limit: Duration, ready: impl FnOnce() -> bool)
     sleeps
 }
 
-/// Says that a process is about to sleep; what the bell's word is until it rings.
+/// Records that a process is about to sleep. Returns the bell's word, which changes when it rings.
 fn arm(bell: &Bell) -> u32 {
     // Acquire: had this read a ring's new value, that ring's disarming would come before the
     // arming below and could not undo it.
@@ -67,20 +67,20 @@ fn arm(bell: &Bell) -> u32 {
     seen
 }
 
-/// Call between arming bells and looking once more; for how long to sleep then, at most `limit`. Makes up
-/// for the fences of wakers that leave them to sleepers, too.
+/// Call between arming bells and looking once more. Returns how long to sleep then, at most `limit`. Also
+/// executes the fences of wakers that leave them to sleepers.
 fn fence_armed<'b>(bells: impl IntoIterator<Item = &'b Bell>, limit: Duration) -> Duration {
     edge_fence!(wake sleep: SeqCst);
     let mut bells = bells.into_iter();
     let needed = bells.any(|bell| bell.unfenced.load(Relaxed) != 0);
     if needed && !fence_everywhere() {
-        // What may be missed is found after this long.
+        // A change that may be missed is found after this time.
         return limit.min(FIRST_SLEEP);
     }
     limit
 }
 
-/// Wakes sleepers, whether or not they are known; how many the kernel found.
+/// Wakes all sleepers, even if the bell is not armed. Returns how many the kernel found.
 #[cold]
 pub fn ring_now(bell: &Bell) -> usize {
     bell.armed.store(0, Relaxed);
@@ -111,12 +111,12 @@ mod tests {
         sleep(&bell, Duration::from_millis(20), || false);
         assert!(started.elapsed() >= Duration::from_millis(15));
         assert_eq!(bell.armed.load(Relaxed), 1);
-        // Would sleep for an hour otherwise.
+        // Otherwise it would sleep for an hour.
         sleep(&bell, Duration::from_secs(3600), || true);
         std::thread::scope(|scope| {
             let sleeper = scope.spawn(|| sleep(&bell, Duration::from_secs(3600), || false));
-            // Until it is up, not until the kernel woke it: one that was on its way to sleep when
-            // the bell rang is turned back by the kernel and never counts as woken.
+            // Waits until the thread runs, not until the kernel reports it woken: a thread that was about
+            // to sleep when the bell rang returns from the call and never counts as woken.
             while !sleeper.is_finished() {
                 ring_now(&bell);
                 std::thread::yield_now();

@@ -1,4 +1,4 @@
-//! When to stop waiting.
+//! Deadlines.
 //!
 //! Layer 4. Monotonic time only; the clocks of two processes are never compared.
 
@@ -20,7 +20,7 @@ use std::time::Instant;
 pub struct Deadline(Option<Instant>);
 
 impl Deadline {
-    /// Waits as long as it takes.
+    /// Waits without limit.
     pub const NEVER: Self = Self(None);
 
     /// This long from now. A time too far away to express is [`NEVER`](Self::NEVER).
@@ -33,18 +33,18 @@ impl Deadline {
         Self(Some(instant))
     }
 
-    /// Returns `true` if the time has come.
+    /// Returns `true` if the deadline has passed.
     pub fn passed(self) -> bool {
         self.0.is_some_and(|at| Instant::now() >= at)
     }
 
-    /// What is left, zero once it has passed; `None` if it never comes.
+    /// The time that is left, zero once it has passed; `None` if it never comes.
     pub fn remaining(self) -> Option<Duration> {
         self.0
             .map(|at| at.saturating_duration_since(Instant::now()))
     }
 
-    /// Whichever comes first.
+    /// The earlier of the two.
     #[must_use]
     pub fn earlier(self, other: Self) -> Self {
         match (self.0, other.0) {
@@ -53,7 +53,7 @@ impl Deadline {
         }
     }
 
-    /// Returns `true` if the time has come, asked with a clock reading at hand.
+    /// Returns `true` if the deadline has passed at this reading of the clock.
     pub(super) fn passed_at(self, now: Instant) -> bool {
         self.0.is_some_and(|at| now >= at)
     }

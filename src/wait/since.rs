@@ -1,11 +1,11 @@
-//! When a call that never waits asks what is rarely asked.
+//! When a call that never waits makes the checks that are made rarely.
 //!
-//! Layer 4. A caller that polls never comes to the questions of [`until`](super::until): whether a peer
-//! is alive, and what the dead still hold. A call that found nothing asks them itself, but only if the
-//! last time was long enough ago.
+//! Layer 4. A caller that polls never reaches the checks of [`until`](super::until): whether a peer is
+//! alive, and what dead processes still hold. A call that found nothing makes them itself, but only if the
+//! last check was long enough ago.
 //!
-//! Most calls of a caller that polls as fast as it can do not even read the clock: how many calls pass
-//! between two readings follows from how often they come, and is bounded.
+//! Most calls of a fast poller do not read the clock. The number of calls between two readings adapts to
+//! how often they come, and is bounded.
 //!
 //! | the caller polls | a reading of the clock every | a question every |
 //! |---|---|---|
@@ -15,7 +15,7 @@
 use core::time::Duration;
 use std::time::Instant;
 
-/// The time between two such questions of a handle that polls.
+/// The time between two such checks of a handle that polls.
 pub const ASK_EVERY: Duration = Duration::from_millis(10);
 
 /// At most so many calls come between two readings of the clock, the one that reads included.
@@ -32,8 +32,8 @@ pub struct Since {
 }
 
 impl Since {
-    /// Returns `true` if the last question is [`ASK_EVERY`] ago or there was none, and counts as
-    /// asking then. May say `false` for up to [`MOST_CALLS`] calls more without a look at the clock.
+    /// Returns `true` if the last question is [`ASK_EVERY`] ago or there was none, and counts as asking
+    /// then. May return `false` for up to [`MOST_CALLS`] further calls without reading the clock.
     #[inline]
     pub fn due(&mut self) -> bool {
         if self.left > 0 {
@@ -58,7 +58,7 @@ impl Since {
         due
     }
 
-    /// As [`due`](Self::due), with a clock reading at hand, which is looked at in each call.
+    /// As [`due`](Self::due), with a given reading of the clock, which each call uses.
     pub fn due_at(&mut self, now: Instant) -> bool {
         let due = self.asked.is_none_or(|asked| now - asked >= ASK_EVERY);
         if due {

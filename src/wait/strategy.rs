@@ -10,9 +10,9 @@ use crate::sync::spin_hint;
 use core::time::Duration;
 use std::time::Instant;
 
-/// Polls between two looks at anything else.
+/// Polls between two checks of anything else.
 const BURST: u32 = 64;
-/// The longest nap of a waiter that may not write the bell, and so cannot be woken.
+/// The longest sleep of a waiter that may not write the bell, and so cannot be woken.
 const LONGEST_NAP: Duration = Duration::from_millis(1);
 
 /// What a handle does while it waits.
@@ -21,7 +21,7 @@ const LONGEST_NAP: Duration = Duration::from_millis(1);
 pub enum Strategy {
     /// Polls without pause. Lowest latency; takes a whole core.
     Spin,
-    /// Polls, and gives the core to others between polls.
+    /// Polls, and yields the core to other threads between polls.
     Yield,
     /// Polls for a while, then sleeps until woken.
     SpinThenPark {
@@ -42,22 +42,22 @@ impl Default for Strategy {
 }
 
 impl Strategy {
-    /// Returns `true` if a handle that waits like this ever sleeps.
+    /// Returns `true` if a handle with this strategy ever sleeps.
     pub const fn parks(self) -> bool {
         matches!(self, Self::SpinThenPark { .. } | Self::Park)
     }
 }
 
-/// What somebody waits for.
+/// A condition to wait for.
 pub trait Waited {
-    /// Returns `true` if it is there. Called in the inner loop. A wait that was told so once ends with
-    /// that, so looking may take what is there.
+    /// Returns `true` if the condition holds. Called in the inner loop. A wait ends at the first `true`, so
+    /// the check may take what it found.
     fn ready(&mut self) -> bool;
-    /// Returns `true` if it will never come, as far as a load can tell.
+    /// Returns `true` if the condition will never hold. Loads only.
     fn over(&mut self) -> bool;
-    /// Returns `true` if it will never come, as far as the kernel can tell. Asked rarely.
+    /// Returns `true` if the condition will never hold. Asks the kernel, and is called rarely.
     fn gone(&mut self) -> bool;
-    /// The longest time between two such questions, asleep or awake.
+    /// The longest time between two such calls, asleep or awake.
     fn longest_sleep(&self) -> Duration {
         LONGEST_SLEEP
     }
@@ -66,9 +66,9 @@ pub trait Waited {
 /// How a wait ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It is there.
+    /// The condition holds.
     Ready,
-    /// The peer said that it will never come.
+    /// The peer said that the condition will never hold.
     Over,
     /// The peer is gone.
     Gone,
@@ -76,14 +76,15 @@ pub enum Outcome {
     TimedOut,
 }
 
-/// What a loop around [`until`] asks when something seemed to be there and nothing came of it. A peer that
-/// breaks the protocol can have that happen at every turn, and `until` looks at neither time nor peers
-/// while something seems to be there.
+/// The checks of a loop around [`until`] after the condition held but nothing could be taken. A peer that
+/// breaks the protocol can cause that at every turn, and `until` checks neither time nor peers while the
+/// condition holds.
 #[derive(Debug, Default)]
 pub struct Again(Since);
 
 impl Again {
-    /// How the wait ends all the same: by the deadline, or, asked now and then, because the peer is gone.
+    /// The end of the wait, if there is one: the deadline passed, or, checked at intervals, the peer is
+    /// gone.
     #[cold]
     pub fn ends<W: Waited>(&mut self, waited: &mut W, deadline: Deadline) -> Option<Outcome> {
         spin_hint();
@@ -95,12 +96,12 @@ impl Again {
     }
 }
 
-/// Waits. Without a bell, sleeping strategies nap up to a millisecond between polls.
+/// Waits. Without a bell, sleeping strategies sleep for up to a millisecond between polls.
 ///
 /// `slept` says whether this handle has slept on the bell before; its first sleep is short.
 ///
-/// What is ready is said at once, without a look at the time or at the peer. Whoever calls this in a loop
-/// asks [`Again`] at each turn.
+/// A condition that holds ends the wait at once, without a check of the time or the peer. A caller in a
+/// loop uses [`Again`] at each turn.
 pub fn until<W: Waited>(
     waited: &mut W,
     strategy: Strategy,
@@ -178,7 +179,7 @@ pub fn until<W: Waited>(
 mod tests {
     use super::*;
 
-    /// Is ready once, when asked for the time with this number, and never again.
+    /// Is ready only at the call with this number.
     struct Once(u32);
 
     impl Waited for Once {

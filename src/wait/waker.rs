@@ -1,9 +1,9 @@
-//! The waking side of a bell, with a budget for wakes that wake nobody.
+//! The waking side of a bell, with a budget for useless wakes.
 //!
-//! Layer 4. Whoever may write a bell can arm it over and over and so have every publish make a system
-//! call. A wake that woke nobody is taken from a budget that refills with time; while it is used up,
-//! most sightings of an armed bell are passed over. A sleeper that is real then waits for a later
-//! sighting, or for the end of its bounded sleep.
+//! Layer 4. A process that may write a bell can arm it again and again, and so make every publish a system
+//! call. A wake that woke no process is charged to a budget that refills with time. While the budget is
+//! used up, most sightings of an armed bell are ignored. A real sleeper then waits for a later sighting, or
+//! for the end of its bounded sleep.
 
 use super::bell::ring_now;
 use crate::layout::lines::Bell;
@@ -16,7 +16,7 @@ use std::time::Instant;
 const BURST: u32 = 1000;
 /// The time in which one more is earned: seven to ten times what it costs.
 const EARN: Duration = Duration::from_micros(3);
-/// How many changes go unannounced, at most, when the budget is used up.
+/// How many changes go unannounced, at most, while the budget is used up.
 const DEAF: u32 = 64;
 
 /// What one waking handle knows of the bell it rings.
@@ -45,11 +45,11 @@ impl Default for Waker {
 }
 
 impl Waker {
-    /// One that leaves its fence to whoever sleeps at this bell.
+    /// A waker that leaves its fence to the sleepers of this bell.
     ///
-    /// Only while sleepers know can the fence be left out. The one here comes before the first ring: a
-    /// sleeper whose own fence comes before it has armed the bell visibly, any other reads that it has to
-    /// fence for both.
+    /// The fence can be left out only while sleepers know it. The fence here comes before the first ring: a
+    /// sleeper whose own fence comes before it has armed the bell visibly, and any other reads that it has
+    /// to fence for both.
     ///
     /// # Errors
     /// The kernel, or a sandbox, refuses `membarrier`.
@@ -68,12 +68,12 @@ impl Waker {
         self.wakes
     }
 
-    /// How many of them woke nobody.
+    /// How many of them were useless.
     pub fn useless(&self) -> u64 {
         self.useless
     }
 
-    /// Wakes sleepers after a change, if there are any. A ring of spinners pays one load of a line
+    /// Wakes sleepers after a change, if there are any. In a ring of spinners this costs one load of a line
     /// that never changes.
     #[inline(always)]
     pub fn ring(&mut self, bell: &Bell) {
@@ -103,7 +103,7 @@ impl Waker {
         }
     }
 
-    /// Pays for a useless wake, or stops listening for a while.
+    /// Charges a useless wake to the budget, or ignores the bell for a while.
     #[cold]
     fn spend(&mut self) {
         self.useless += 1;
@@ -158,7 +158,7 @@ mod tests {
     fn who_leaves_its_fence_to_sleepers_says_so_and_rings_as_everybody_does() {
         let bell = Bell::default();
         let Ok(mut waker) = Waker::unfenced(&bell) else {
-            // Where membarrier is refused, nobody may be told that it is used.
+            // If membarrier is refused, the bell must not say that it is used.
             assert_eq!(bell.unfenced.load(Relaxed), 0);
             return;
         };
@@ -189,13 +189,13 @@ mod tests {
         bell.armed.store(1, Relaxed);
         waker.ring(&bell);
         assert_eq!((waker.wakes(), waker.deaf), (1, DEAF));
-        // As many sightings are passed over, and then it listens.
+        // That many sightings are ignored, and the next one counts.
         for _ in 0..DEAF {
             bell.armed.store(1, Relaxed);
             waker.ring(&bell);
         }
         assert_eq!((waker.wakes(), waker.deaf), (1, 0));
-        // Something has been earned meanwhile.
+        // The budget has been refilled meanwhile.
         waker.earned = waker.earned.map(|at| at - 100 * EARN);
         waker.ring(&bell);
         assert_eq!((waker.wakes(), waker.useless(), waker.deaf), (2, 2, 0));

@@ -282,9 +282,9 @@ fn latencies_are_counted_from_when_messages_were_due_and_results_can_be_compared
         (&["bench", "latency", "--rate", "0"][..], "expected a rate"),
         (
             &["bench", "latency", "--duration", "0s"],
-            "more than nothing",
+            "greater than zero",
         ),
-        (&["bench", "--sample", "0ms"], "more than nothing"),
+        (&["bench", "--sample", "0ms"], "greater than zero"),
     ] {
         let output = shell.run(arguments);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");

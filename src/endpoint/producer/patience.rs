@@ -1,17 +1,18 @@
-//! How long a consumer has held one publish back, by the time in which the producer ran.
+//! How long a consumer has held one publish back, counted only while the producer ran.
 //!
-//! Layer 5. No clock of its own.
+//! Layer 5. Callers pass the time.
 
 use core::time::Duration;
 use std::time::Instant;
 
-/// What one step may count at first: far more than there is between two looks of a producer that runs.
+/// The most that one step counts at first: far more than the time between two looks of a running producer.
 const STEP: Duration = Duration::from_millis(10);
-/// By how much a step may be longer than those before. A caller that tries seldom is believed in time.
+/// By which factor a step may be longer than those before. So a caller that tries rarely is counted in full
+/// after some steps.
 const GROWTH: u32 = 4;
 
-/// The account of one publish. A step from one look to the next counts only as far as it is like those
-/// before: where the producer was stopped meanwhile, its consumer may have been stopped with it.
+/// The account of one publish. A step from one look to the next counts only up to a multiple of earlier
+/// steps: if the producer was stopped meanwhile, its consumer may have been stopped with it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Stall {
     sequence: u64,
@@ -36,7 +37,7 @@ impl Stall {
         self.sequence
     }
 
-    /// Counts the time since the last look. How much there is on the account.
+    /// Counts the time since the last look. Returns the total.
     pub(super) fn look(&mut self, now: Instant) -> Duration {
         let longest = STEP.max(self.step.saturating_mul(GROWTH));
         self.step = now.saturating_duration_since(self.looked).min(longest);

@@ -1,4 +1,5 @@
-//! A producer that finds the ring full: who is in the way, whether it is alive, whether its time is up.
+//! A producer that finds the ring full: which consumer is in the way, whether it is alive, whether its time
+//! is up.
 //!
 //! Layer 5.
 
@@ -14,7 +15,7 @@ use core::time::Duration;
 use std::time::Instant;
 
 impl Producer {
-    /// Turns a refusal into an error, unless whoever caused it is out of the way now.
+    /// Turns a refusal into an error, unless the consumer that caused it is out of the way now.
     #[cold]
     pub(in crate::endpoint) fn refuse(
         &mut self,
@@ -33,11 +34,11 @@ impl Producer {
         }
     }
 
-    /// Frees the row of a consumer whose lock is free. The lock is held meanwhile, so that nobody
-    /// takes the row at the same moment.
+    /// Frees the row of a consumer whose lock is free. The lock is held meanwhile, so that no process takes
+    /// the row at the same moment.
     ///
-    /// Returns `true` if it is worth trying again at once. It is not where more rows were freed in one
-    /// call than there are: a process that gave its lock back writes its row on and on.
+    /// Returns `true` if it is worth trying again at once. It is not if one call freed more rows than there
+    /// are: then a process without a lock keeps writing its row.
     fn retire_if_dead(&mut self, row: u32) -> bool {
         match self.ring.acquire_briefly(Role::Row(row)) {
             Ok(Some(_held)) => {
@@ -50,7 +51,7 @@ impl Producer {
     }
 
     /// How long the consumer in `row` may still hold back this publish; `None` where the ring does not
-    /// evict. Counts only time in which this producer looked now and then.
+    /// evict. Counts only time in which this producer looked regularly.
     fn left(&mut self, batch: &Batch, row: u32) -> Option<Duration> {
         let patience = self.evict_after?;
         let (next, now) = (batch.sequence(), Instant::now());
@@ -110,7 +111,7 @@ impl Producer {
                 return Err(Interrupted::from(trouble).into());
             }
         }
-        // What ran out may have been the consumer's time, not the caller's.
+        // The time that ran out may be the consumer's, not the caller's.
         if outcome == Outcome::TimedOut && deadline.passed() {
             return Err(PublishError::TimedOut { row });
         }
@@ -162,7 +163,7 @@ mod tests {
     use crate::sync::Ordering::Relaxed;
     use crate::Ring;
 
-    /// A process that has given its lock back, and says after each look that it is a consumer.
+    /// A process that has released its lock, but marks its row as a consumer's after each look.
     #[test]
     fn a_row_that_comes_back_from_the_dead_is_freed_a_few_times_in_a_call() {
         const ROWS: u32 = 3;

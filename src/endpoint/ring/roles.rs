@@ -1,4 +1,4 @@
-//! What handles ask an open ring for: roles and rows, who holds them, and whether the ring is still there.
+//! Roles and rows of an open ring: taking them, asking who holds them, and whether the ring still exists.
 //!
 //! Layer 5.
 
@@ -11,7 +11,7 @@ use crate::segment::{CursorName, Held, Locks, OpenError, Role, Trouble};
 use crate::sync::Ordering::Relaxed;
 
 impl Ring {
-    /// Whether a role is held by somebody alive; `None` without permission to ask.
+    /// Whether a live process holds a role; `None` without permission to ask.
     pub(crate) fn is_held(&self, role: Role) -> Option<bool> {
         self.segment.locks()?.is_held(role).ok()
     }
@@ -38,7 +38,7 @@ impl Ring {
         Ok(held)
     }
 
-    /// Takes a role to clear up after its last holder, or to keep others from taking it meanwhile.
+    /// Takes a role to clean up after its last holder, or to keep other processes from taking it meanwhile.
     pub(crate) fn acquire_briefly(&self, role: Role) -> Result<Option<Held>, AttachError> {
         self.locks()?;
         self.segment
@@ -67,8 +67,8 @@ impl Ring {
         Err(AttachError::NoRow { rows })
     }
 
-    /// As [`acquire_row`](Self::acquire_row), for a reader that also works without one, only that it then
-    /// naps in place of sleeping.
+    /// As [`acquire_row`](Self::acquire_row), for a reader that also works without a row and then polls
+    /// with short sleeps.
     pub(crate) fn acquire_row_if_any(&self) -> Result<Option<(u32, Held)>, AttachError> {
         match self.acquire_row() {
             Ok(row) => Ok(Some(row)),
@@ -87,7 +87,7 @@ impl Ring {
         self.name_of_row(at)
     }
 
-    /// The name that a row holds, whatever it is used for.
+    /// The name in a row, of a cursor or of a member.
     pub(crate) fn name_of_row(&self, row: u32) -> Option<CursorName> {
         let row = self.segment.reader().row(row)?;
         CursorName::from_words(read_name(row))
@@ -110,13 +110,14 @@ impl Ring {
         self.segment.trouble()
     }
 
-    /// What happened to the files of a ring that a wait found in trouble.
+    /// What happened to the files of a ring, after a wait found trouble.
     pub(crate) fn trouble_found(&self) -> Trouble {
-        // A file that was cut short may have grown again.
+        // A truncated file may have grown again.
         self.trouble().unwrap_or(Trouble::Poisoned)
     }
 
-    /// That this process may use the ring: it is no fork, the files are whole, and they have names.
+    /// Checks that this process may use the ring: it is no fork, and the files are complete and not
+    /// removed.
     pub(crate) fn undisturbed(&self) -> Result<(), AttachError> {
         self.whole(self.trouble())
     }
@@ -143,14 +144,14 @@ impl Ring {
         }
     }
 
-    /// Returns `true` if nothing can be opened beside the files of this ring any more. That is so before
-    /// [`is_removed`](Self::is_removed): a removal takes the name first and the files later.
+    /// Returns `true` if no other file in the directory of this ring can be opened any more. That is so
+    /// before [`is_removed`](Self::is_removed): a removal takes the name first and the files later.
     pub(crate) fn is_unnamed(&self) -> bool {
         self.is_removed() || !self.segment.is_in_place()
     }
 
-    /// That what was just opened beside the files of this ring belongs to it, and not to another one
-    /// that has the name by now.
+    /// Checks that an object that was just opened in the directory of this ring belongs to it, and not to
+    /// another ring that has the name by now.
     pub(crate) fn in_place(&self) -> Result<(), OpenError> {
         if self.segment.is_in_place() {
             return Ok(());
@@ -158,7 +159,7 @@ impl Ring {
         Err(OpenError::not_found(self.path().to_owned()))
     }
 
-    /// Rows that say they have an owner who is there. A forked child, which may not look, sees none.
+    /// Rows whose state says that they have an owner. A forked child, which may not look, sees none.
     pub(crate) fn taken_rows(&self) -> impl Iterator<Item = u32> + '_ {
         let rows = if self.canary.forked() {
             0
@@ -180,7 +181,7 @@ impl Ring {
         self.taken_rows().filter(alive).count() as u32
     }
 
-    /// Returns `true` if anybody alive may sleep.
+    /// Returns `true` if a live process may sleep.
     pub(crate) fn anyone_may_park(&self) -> bool {
         let memory = self.segment.reader();
         self.taken_rows().any(|at| {
