@@ -1,5 +1,5 @@
-//! What each form costs beside the kernel's own. One call on one core with nobody on the other side; for
-//! what needs two, another thread that reads or answers.
+//! What each form costs, compared with the kernel's own. One call on one core with no process on the other
+//! side; for what needs two, another thread that reads or answers.
 
 use criterion::measurement::WallTime;
 use criterion::{criterion_group, criterion_main, BenchmarkGroup, Criterion, Throughput};
@@ -87,7 +87,7 @@ fn pipes(c: &mut Criterion) {
             if there.is_empty() {
                 return sum;
             }
-            // One byte of each line, as somebody who looks at it would.
+            // One byte of each line, as a program that reads it would.
             sum += there.iter().step_by(64).map(|b| u64::from(*b)).sum::<u64>();
             let len = there.len();
             reader.consume(len);
@@ -226,7 +226,7 @@ slipring::message! {
     }
 }
 
-/// What a writer, a reader, somebody under the lock and a sender of signals pay when nobody disturbs
+/// What a writer, a reader, a holder of the lock and a sender of signals pay when no other process disturbs
 /// them.
 fn values(c: &mut Criterion) {
     let directory = scratch();
@@ -384,7 +384,7 @@ mod kernel {
 
         pub fn change(&mut self, change: impl FnOnce(&mut [u64; 8])) {
             let (mutex, value) = &mut *self.0;
-            // SAFETY: initialized, and unlocked by whoever locked it.
+            // SAFETY: initialized, and unlocked by the thread that locked it.
             unsafe {
                 assert_eq!(libc::pthread_mutex_lock(mutex), 0);
                 change(value);
@@ -424,7 +424,7 @@ mod kernel {
 
     impl Semaphore {
         pub fn new() -> Self {
-            // SAFETY: takes no pointers; the value is set before anybody uses it.
+            // SAFETY: takes no pointers; the value is set before any use.
             unsafe {
                 let id = libc::semget(libc::IPC_PRIVATE, 1, 0o600);
                 assert!(id >= 0, "{}", std::io::Error::last_os_error());

@@ -1,4 +1,4 @@
-//! What one call costs on one core, nobody on the other: the parts of a latency that are not the
+//! What one call costs on one core, with no process on the other: the parts of a latency that are not the
 //! distance between two cores. `slipring bench` measures that distance. Last, what each way of waiting
 //! makes of it between two threads.
 

@@ -1,13 +1,13 @@
 //! How many instructions each hot operation takes: what noise cannot touch.
 //!
 //! Each operation runs in a process of its own, one instruction at a time, some dozens of times; what is
-//! printed is the mean, less the loop around it. Beside it: locked instructions, full fences, system
-//! calls, and readings of the clock, whose own instructions are the kernel's and are not counted. The figures are compared with those in `benches/instructions.txt`, and the run fails if one has
-//! grown by more than a fiftieth, or gained a lock, a fence, a call or a reading, and if a claim takes more than
-//! a publish, or a typed publish more than one of bytes. What has grown is counted
-//! twice more, and the least counts: now and then an operation asks something because time has passed, and
-//! under the tracer more time passes. `SLIPRING_COUNT=accept` writes the figures down instead; say in the
-//! commit why they grew.
+//! printed is the mean, less the loop around it. Beside it: locked instructions, full fences, system calls,
+//! and readings of the clock, whose own instructions are the kernel's and are not counted. The figures are
+//! compared with those in `benches/instructions.txt`, and the run fails if one has grown by more than a
+//! fiftieth, or gained a lock, a fence, a call or a reading, and if a claim takes more than a publish, or a
+//! typed publish more than one of bytes. What has grown is counted twice more, and the least counts:
+//! sometimes an operation makes a check because time has passed, and under the tracer more time passes.
+//! `SLIPRING_COUNT=accept` writes the figures down instead; say in the commit why they grew.
 //!
 //! Counts depend on the compiler, and on which vectors the processor has. With others than those in the
 //! file they are shown, not judged.
@@ -110,7 +110,7 @@ fn main() -> ExitCode {
         perform(&role);
         return ExitCode::SUCCESS;
     }
-    // Whoever asks for a list of benchmarks, or to test them, asks a harness that is not here.
+    // A list of benchmarks, or a test of them, would need a harness that is not used here.
     let wanted: Vec<String> = std::env::args().skip(1).collect();
     let wanted: Vec<&String> = wanted
         .iter()
@@ -365,7 +365,7 @@ fn parse(text: &str) -> Option<Count> {
 
 // --- The operations.
 
-/// Nobody can tell that the result is of no use.
+/// Keeps the compiler from removing an unused result.
 fn use_up<T>(result: T) {
     drop(black_box(result));
 }
@@ -485,7 +485,7 @@ fn publishing(operation: &str) {
     ];
     let attached = |n: usize| (0..n).map(|_| consumer(&ring)).collect::<Vec<_>>();
     let mut publish = |_consumers: Vec<Consumer>| {
-        // Nobody holds it back in so few messages.
+        // No reader holds it back in so few messages.
         times(|| use_up(to.publish(black_box(&message))));
     };
     match operation {
@@ -587,7 +587,7 @@ fn receiving(operation: &str) {
     let message = vec![7u8; if operation.contains("1024") { 1024 } else { 64 }];
     let fill = |to: &mut Producer| (0..TIMES).for_each(|_| use_up(to.publish(&message)));
     match operation {
-        // Without a producer: one that is there is asked for now and then, which is a call.
+        // Without a producer: a handle asks at intervals whether it is alive, which is a call.
         "consumer finds nothing" => {
             let mut from = consumer(&ring);
             to.detach();

@@ -1,5 +1,5 @@
-//! An engine and a gateway that talk over a link; the gateway is killed and comes back, and signals tell
-//! it when to stop. Run it with `cargo run --release --example gateway`.
+//! An engine and a gateway that talk over a link; the gateway is killed and restarted, and signals tell it
+//! when to stop. Run it with `cargo run --release --example gateway`.
 
 use slipring::{Link, LinkError, Ring, SignalSet, Signals};
 use std::path::Path;
@@ -20,7 +20,7 @@ fn main() -> Outcome {
     }
 }
 
-/// Sends orders, each until it is confirmed, whatever happens to the gateway.
+/// Sends each order until it is confirmed, also across deaths of the gateway.
 fn engine() -> Outcome {
     let directory = std::env::temp_dir().join(format!("gateway-{}", std::process::id()));
     std::fs::create_dir(&directory)?;
@@ -42,7 +42,8 @@ fn engine() -> Outcome {
         match order(&mut link, confirmed) {
             Ok(()) => confirmed += 1,
             Err(LinkError::PeerGone) => {
-                // Whether the order arrived nobody knows: a gateway must know orders by number.
+                // The order may or may not have arrived, so a gateway must recognise orders by their
+                // number.
                 gateway.wait()?;
                 gateway = start()?;
                 link.reconnect_until(PATIENCE)?;

@@ -1,18 +1,17 @@
 //! Ten processes that share two licences and keep one account, some of which are killed: a semaphore, a
-//! shared value, and a newest value for whoever watches. Run it with
-//! `cargo run --release --example licences`.
+//! shared value, and a newest value for observers. Run it with `cargo run --release --example licences`.
 
 use slipring::{Latest, Ring, Semaphore, Shared};
 use std::path::Path;
 use std::process::{Child, Command};
 
 slipring::message! {
-    /// What all have done together.
+    /// The work of all processes together.
     struct Account { jobs: u64, seconds: f64 }
 }
 
 slipring::message! {
-    /// What the manager tells.
+    /// What the manager publishes.
     struct Progress { started: u64, killed: u64 }
 }
 
@@ -50,7 +49,7 @@ fn manage() -> Outcome {
         started += 1;
         board.set(&Progress { started, killed })?;
     }
-    // Three are killed, wherever they are: with a licence, in the middle of the account, or waiting.
+    // Three are killed at any point: with a licence, in the middle of a booking, or waiting.
     for mut unlucky in running.drain(..3) {
         unlucky.kill()?;
         unlucky.wait()?;
@@ -60,7 +59,7 @@ fn manage() -> Outcome {
     for process in &mut running {
         assert!(process.wait()?.success());
     }
-    // What the dead held comes back.
+    // The licences of the dead come back.
     let both = licences.acquire_many_until(2, std::time::Duration::from_secs(30))?;
     let (done, version) = account.get()?;
     println!(

@@ -61,7 +61,7 @@ fn feed() -> Outcome {
     Ok(Ring::remove_at(&path, false)?)
 }
 
-/// A consumer: gets every tick, and holds the feed back rather than miss one.
+/// A consumer: gets every tick, and holds the feed back instead of missing one.
 fn strategy(path: &str) -> Outcome {
     let mut ticks = Ring::open_at(path)?
         .typed::<Tick>()?
@@ -75,7 +75,7 @@ fn strategy(path: &str) -> Outcome {
     Ok(())
 }
 
-/// An observer: holds nobody back, and knows exactly what it missed.
+/// An observer: never holds the feed back, and knows exactly how many ticks it missed.
 fn dashboard(path: &str) -> Outcome {
     let mut ticks = Ring::open_at(path)?
         .typed::<Tick>()?

@@ -18,7 +18,7 @@ fn main() -> io::Result<()> {
     their_input.hand_to(&mut command, "prices")?;
     their_output.hand_to(&mut command, "averages")?;
     let mut child = command.spawn()?;
-    // With it go our copies of the child's ends.
+    // Dropping the command closes this process's copies of the child's ends.
     drop(command);
     let writing = std::thread::spawn(move || to_child.write_all(PRICES.as_bytes()));
     let mut averages = String::new();

@@ -12,7 +12,8 @@ fuzz_target!(|data: &[u8]| {
     let len = data.len().min(4096);
     page[..len].copy_from_slice(&data[..len]);
     check(&page);
-    // The same with what a fuzzer can hardly guess put right, so that the checks behind are reached.
+    // The same with corrected values where a fuzzer can hardly guess them, so that the later checks are
+    // reached.
     page[..8].copy_from_slice(b"SLIPRING");
     page[8..12].copy_from_slice(&1u32.to_le_bytes());
     page[12..16].copy_from_slice(&0x0102_0304u32.to_le_bytes());

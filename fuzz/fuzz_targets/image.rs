@@ -1,4 +1,4 @@
-//! A hostile ring: arbitrary words for data, index and what the producer says, changed while it is
+//! A hostile ring: arbitrary words for data, index and the producer's state, changed while the ring is
 //! read. Readers end with messages or errors; a message is never longer than the ring allows, and a
 //! producer that takes over stays within it.
 #![no_main]
@@ -107,8 +107,8 @@ fuzz_target!(|data: &[u8]| {
                     let reserve = &memory.producer().reserve.position;
                     reserve.store(reserve.load(Relaxed) + numbers.word(0) % 1024, Relaxed);
                 }
-                // Once nothing moves, what is said to be there is there, or is an error: who waits for it
-                // does not go in circles.
+                // Once nothing changes, a message that the ring announces is there or is an error: a reader
+                // that waits for it does not loop for ever.
                 let mut in_vain = 0;
                 for _ in 0..4096 {
                     let ready = observer.ready();

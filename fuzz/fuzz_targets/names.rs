@@ -1,5 +1,5 @@
-//! Names and paths from strangers, and requests to a broker: accepted ones are single plain
-//! components that survive their encoding; the rest is refused.
+//! Untrusted names and paths, and requests to a broker: accepted ones are single plain components that
+//! survive their encoding; the rest is refused.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,5 +1,5 @@
-//! Hostile readers: rows and bells that say anything, changed between publishes of an honest producer.
-//! It keeps publishing within the ring, and what it publishes can be observed.
+//! Hostile readers: rows and bells with any values, changed between publishes of a correct producer. It
+//! keeps publishing within the ring, and what it publishes can be observed.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -39,7 +39,7 @@ fuzz_target!(|data: &[u8]| {
         }
         let sequence = producer.sequence();
         let payload = sequence.to_le_bytes().repeat(1 + value as usize % 60);
-        // As many evictions as there are rows, and then some for those that come back.
+        // As many evictions as there are rows, and some more for readers that attach again.
         for _ in 0..8 {
             match producer.try_publish(&payload) {
                 Err(Refused::Full { row }) => producer.evict(row),
@@ -60,7 +60,7 @@ fuzz_target!(|data: &[u8]| {
             Observed::Lapped { lost: more, .. } => lost += more,
             Observed::Empty => {}
         }
-        // Whatever its row is made to say, a reader gets whole messages or knows better.
+        // With any values in its row, a reader gets complete messages or an error.
         if let Some(consumer) = &mut honest {
             match consumer.try_copy(&mut private) {
                 Ok(Some(arrived)) => {

@@ -36,7 +36,7 @@ pub fn evicting(rows: u32) -> Memory {
     Memory::local(geometry.evicting_after(1))
 }
 
-/// A ring of 512 bytes in blocks that hold more than one frame, so that messages can go the short way.
+/// A ring of 512 bytes in blocks that hold more than one frame, so that messages can take the fast path.
 pub fn roomy(rows: u32) -> Memory {
     let geometry = Geometry::check(512, 64, 8, rows, 0, false).expect("a valid geometry");
     Memory::local(geometry)
@@ -71,7 +71,7 @@ pub fn observer(memory: &Memory, start: Start) -> Observer {
     Observer::attach(memory.clone(), start, Resume::Newest).expect("a start")
 }
 
-/// Publishes the next message, or says who is in the way.
+/// Publishes the next message, or returns the row that is in the way.
 pub fn try_publish(producer: &mut Producer) -> Result<u64, Refused> {
     let next = producer.sequence();
     producer.try_publish(&message(next))
@@ -114,7 +114,7 @@ pub fn take(consumer: &mut Consumer) -> u64 {
     }
 }
 
-/// Looks once; checks that a message is whole. The words say what was seen.
+/// Looks once; checks that a message is complete. The words of the result say what was seen.
 pub fn look(observer: &mut Observer) -> String {
     match observer.try_next().expect("a sound ring") {
         Observed::Message(copied) => {
@@ -128,7 +128,7 @@ pub fn look(observer: &mut Observer) -> String {
     }
 }
 
-/// Runs a model in every way, or many times; the set of what it returned.
+/// Runs a model in every interleaving, or many times. Returns the set of its outcomes.
 pub fn outcomes<M>(preemptions: Option<usize>, model: M) -> BTreeSet<String>
 where
     M: Fn() -> String + Send + Sync + 'static,
@@ -221,7 +221,7 @@ mod mutant {
     use std::panic::{catch_unwind, set_hook, take_hook, AssertUnwindSafe};
     use std::sync::Once;
 
-    /// What the first panic of a model said.
+    /// The text of the first panic of a model.
     #[derive(Clone, Debug)]
     pub struct Failed {
         file: String,
@@ -242,7 +242,8 @@ mod mutant {
     }
 
     thread_local! {
-        // All threads of a model run on one thread of the operating system. Tests beside it are not listened to.
+        // All threads of a model run on one thread of the operating system. Panics of other tests are
+        // ignored.
         static LISTENING: RefCell<Option<Option<Failed>>> = const { RefCell::new(None) };
     }
 
@@ -253,7 +254,7 @@ mod mutant {
         literal.or_else(|| payload.downcast_ref::<String>().cloned())
     }
 
-    /// Notes the first panic of a thread that listens, and leaves all others to the hook from before.
+    /// Records the first panic of a registered thread, and leaves all others to the previous hook.
     fn listen() {
         static ONCE: Once = Once::new();
         ONCE.call_once(|| {
@@ -262,7 +263,8 @@ mod mutant {
                 let listens = LISTENING.with(|listening| {
                     let mut listening = listening.borrow_mut();
                     let first = listening.as_mut()?;
-                    // What says nothing is how the model checker ends a thread that it no longer needs.
+                    // A panic without a text is how the model checker ends a thread that it no longer
+                    // needs.
                     if let Some(message) = said(info.payload()) {
                         let file = info.location().map_or("", |at| at.file()).to_owned();
                         first.get_or_insert(Failed { file, message });
@@ -276,7 +278,7 @@ mod mutant {
         });
     }
 
-    /// Runs a model with one site weakened; its first panic.
+    /// Runs a model with one site weakened. Returns its first panic.
     pub fn first_panic<M>(tag: &'static str, preemptions: Option<usize>, model: M) -> Option<Failed>
     where
         M: Fn() -> String + Send + Sync + 'static,

@@ -5,8 +5,8 @@ use slipring::ring::consumer::{renew, Consumer, Joining, Lost};
 use slipring::ring::Start;
 use slipring_loom_tests::*;
 
-/// A producer that has lapped a consumer evicts it and goes on, while the consumer copies what it
-/// was holding: what it got is whole and the right one, or it knows.
+/// A producer that has lapped a consumer evicts it and goes on, while the consumer copies what it was
+/// holding: its message is complete and the right one, or it gets an eviction.
 fn evicted() -> String {
     let memory = evicting(1);
     let mut to = producer(&memory);
@@ -138,8 +138,8 @@ fn without_either_end_of_the_tenure_it_gates_for_the_old_one() {
     }
 }
 
-/// A producer dies, at whatever point its thread is; the next one takes over while a reader reads.
-/// The reader gets one stream, and knows where the new epoch begins.
+/// A producer dies at any point of its thread; the next one takes over while a reader reads. The reader
+/// gets one stream, and knows where the new epoch begins.
 fn taken_over() -> String {
     let memory = small(1);
     let mut old = producer(&memory);
@@ -148,7 +148,7 @@ fn taken_over() -> String {
     let successor = memory.clone();
     let writer = thread::spawn(move || {
         publish(&mut old);
-        // Dies without a word: no close, no detach. The kernel then frees its lock.
+        // Dies: no close, no detach. The kernel then frees its lock.
         drop(old);
         let mut new = producer(&successor);
         publish(&mut new);
@@ -167,7 +167,8 @@ fn a_takeover_continues_one_stream() {
     assert_outcomes(Some(2), TAKEN_OVER, taken_over);
 }
 
-/// A reader asks for the epoch while a new producer begins one: it learns where that begins, or nothing.
+/// A reader asks for the epoch while a new producer begins one: it gets the beginning of that epoch, or
+/// none.
 fn epochs() -> String {
     let memory = small(1);
     let mut old = producer(&memory);
@@ -218,7 +219,7 @@ fn renewed() -> String {
         publish(&mut to);
         take(&mut first);
     }
-    // Dies without a word.
+    // Dies: it does not leave its row.
     drop(first);
     let shared = memory.clone();
     let reader = thread::spawn(move || {

@@ -70,7 +70,7 @@ fn without_the_acquire_it_may_be_missed_for_good() {
     assert_notices("lanes version:Acquire", Some(2), FOUND, found);
 }
 
-/// A sender takes a number that another one wants too.
+/// Two senders try to take the same number.
 fn one_owner() -> String {
     let memory = queue();
     let other = memory.clone();

@@ -1,4 +1,4 @@
-//! Pacts: `handshake`, what is said in a pact is heard in it or never, whoever begins anew when.
+//! Pacts: `handshake`, what is sent in a pact is received in it or never, whenever a side begins anew.
 
 use slipring::layout::geometry::Geometry;
 use slipring::ring::pact::{Pact, Progress, Side, BOARD_WORDS};
@@ -11,14 +11,14 @@ fn board() -> Memory {
     Memory::local(geometry.with_board(BOARD_WORDS).expect("a valid board"))
 }
 
-/// A few steps towards a pact; whether it came about. What this side says once both have agreed lies
-/// in its word, and what it hears is the other's word as it was when the pact was offered, and later.
+/// A few steps towards a pact. Returns `true` if both agreed. What this side sends then is in its word, and
+/// what it receives is the other's word as it was when the pact was offered, and later.
 fn meet(memory: &Memory, side: Side, steps: u32) -> Option<Pact> {
     let mut pact = Pact::begin(memory.clone(), side, 1);
     for _ in 0..steps {
         match pact.progress() {
             Progress::Offered => {
-                // Ready to listen: what was said before is not meant for this side.
+                // Attaches: what was sent before is not meant for this side.
                 memory.words().at(heard(side)).store(0, Relaxed);
                 pact.agree();
             }
@@ -29,7 +29,7 @@ fn meet(memory: &Memory, side: Side, steps: u32) -> Option<Pact> {
     None
 }
 
-/// Where a side hears the other.
+/// The word in which a side receives from the other.
 fn heard(side: Side) -> u64 {
     match side {
         Side::First => 0,
@@ -52,7 +52,7 @@ fn both() -> String {
         assert!(!first.broken() && !second.broken());
     }
     if first.is_some() {
-        // It spoke only after the second side had made ready to listen, so nothing wiped it out.
+        // It sent only after the second side had attached, so its message was not cleared.
         assert_eq!(memory.words().at(heard(Side::Second)).load(Relaxed), 7);
     }
     format!("{} {}", first.is_some(), second.is_some())
@@ -72,8 +72,8 @@ fn without_the_order_it_may_not_be() {
     }
 }
 
-/// One side speaks as soon as it knows of the pact, and leaves at once. Whether it spoke, and whether the
-/// other one had noticed by then.
+/// One side sends as soon as it knows of the pact, and leaves at once. Returns whether it sent, and whether
+/// the other side had noticed by then.
 fn parting() -> String {
     let memory = board();
     let (one, other) = (memory.clone(), memory.clone());

@@ -1,5 +1,5 @@
-//! What `receive`, `claim` and `publish` run: the short ways of consumers, observers and the producer, pads,
-//! and walks. The long ways are in `frames`.
+//! What `receive`, `claim` and `publish` run: the fast paths of consumers, observers and the producer,
+//! pads, and walks. The slow paths are in `frames`.
 
 use slipring::layout::frame::CommitWord;
 use slipring::ring::consumer::Consumer;
@@ -21,7 +21,7 @@ fn steady() -> (Memory, Producer, Consumer) {
     (memory, to, from)
 }
 
-/// The next message goes the short way.
+/// The next message takes the fast path.
 fn publish_near(to: &mut Producer) {
     let bytes = message(to.sequence());
     to.publish_near(&bytes).expect("room the short way");
@@ -33,7 +33,7 @@ fn show(taken: Option<u64>) -> String {
 
 const SECOND: &[&str] = &["nothing", "read 1"];
 
-/// The short way at both ends: `publish` and `receive`.
+/// The fast path at both ends: `publish` and `receive`.
 fn received() -> String {
     let (_, mut to, mut from) = steady();
     let writer = thread::spawn(move || publish_near(&mut to));
@@ -59,7 +59,7 @@ fn without_either_end_of_the_short_way_it_is_not() {
     }
 }
 
-/// Two messages in a batch, the first of which goes the short way.
+/// Two messages in a batch, the first of which takes the fast path.
 fn batched() -> String {
     let (_, mut to, mut from) = steady();
     let writer = thread::spawn(move || {
@@ -114,7 +114,7 @@ fn without_the_fence_of_what_is_expected_it_is_not() {
     assert_notices("publish expected:Acquire", None, SECOND, accepted);
 }
 
-/// A consumer that expects nothing takes a message the short way.
+/// A consumer without an expected length takes a message by the fast path.
 fn unexpected() -> String {
     let memory = roomy(1);
     let mut to = producer(&memory);
@@ -169,7 +169,7 @@ fn without_the_release_of_its_commit_it_is_not() {
     assert_notices("publish claim:Release", None, SECOND, claimed);
 }
 
-/// What an observer took the short way; checks that it is whole.
+/// The message that an observer took by the fast path; checks that it is complete.
 fn copied(from: &Observer, copied: Option<Copied>) -> String {
     let Some(copied) = copied else {
         return "nothing".into();
@@ -227,7 +227,7 @@ fn without_the_fence_of_what_it_does_not_expect_it_is_not() {
     assert_notices("publish observe_any:Acquire", None, FIRST, observed_any);
 }
 
-/// An observer takes a message the short way while the producer overwrites it.
+/// An observer takes a message by the fast path while the producer overwrites it.
 fn overtaken() -> String {
     let memory = tiny(1);
     let mut to = producer(&memory);

@@ -1,4 +1,5 @@
-//! Signals: `signal` (whatever a sender did), counted, none lost, none for the next owner of a row.
+//! Signals: `signal` (what a sender did before is visible), counted, none lost, none for the next owner of
+//! a row.
 
 use slipring::layout::geometry::Geometry;
 use slipring::ring::pending::{board_words, broadcast, send, Counted};
@@ -16,7 +17,8 @@ fn signals() -> Memory {
 
 const ALL: u64 = u64::MAX;
 
-/// Two senders, each of whom writes something first; what was noticed is there.
+/// Two senders, each of which writes a value first; a listener that notices a signal sees its sender's
+/// value.
 fn told() -> String {
     let memory = signals();
     let mut counted = Counted::begin(&memory, 0, 1);
@@ -94,7 +96,7 @@ fn signals_of_one_number_are_counted() {
     assert_outcomes(Some(3), &["two"], counted);
 }
 
-/// The row changes hands while somebody sends to its last owner.
+/// The row changes hands while a sender sends to its last owner.
 fn handed_over() -> String {
     let memory = signals();
     Counted::begin(&memory, 0, 1);

@@ -1,4 +1,4 @@
-//! Permits: `permit` (whatever the last holder did), conservation, and no sleeper while one is free.
+//! Permits: `permit` (what the last holder did is visible), conservation, and no sleeper while one is free.
 
 use slipring::layout::geometry::Geometry;
 use slipring::layout::lines::RowState;
@@ -19,7 +19,7 @@ fn holder(memory: &Memory, row: u32, initial: u32) -> Permits {
     Permits::new(memory.clone(), row, initial)
 }
 
-/// Adds one to a word with nothing but the permit to keep others away.
+/// Adds one to a word that only the permit protects.
 fn critical(memory: &Memory, permits: &Permits) {
     let permit = loop {
         match permits.try_take(0) {
@@ -57,8 +57,7 @@ fn without_the_acquire_it_is_none() {
     assert_notices("permit take:Acquire", Some(3), &["2"], lock);
 }
 
-/// A holder writes something and dies, and a sweeper returns its permit: whoever takes it sees what was
-/// written.
+/// A holder writes a value and dies, and a sweeper returns its permit: the next holder sees the value.
 fn inherited() -> String {
     let memory = semaphore(1);
     let dead = holder(&memory, 2, 1);
@@ -209,7 +208,8 @@ fn a_turn_that_lapses_while_it_is_used_costs_nobody_a_permit() {
     assert_outcomes(Some(2), &["owner ", "other", "owner other"], lapsed);
 }
 
-/// A waiter sleeps beside a free permit and another's turn; who ends the turn wakes it.
+/// A waiter sleeps although a permit is free, because another row has the turn; the process that ends the
+/// turn wakes it.
 fn woken_by_a_lapse() -> String {
     let (memory, [first, _stopped, third]) = idle();
     let control = memory.control().expect("a control page");

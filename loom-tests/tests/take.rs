@@ -1,4 +1,5 @@
-//! Competing takers: `returned` (returns), `taken` (done, whose orderings are beyond the model), and who gets what.
+//! Competing takers: `returned` (returns), `taken` (done, whose orderings are beyond the model), and which
+//! taker gets which message.
 
 use slipring::layout::geometry::Geometry;
 use slipring::ring::take::{board_words, return_all, Keeper, Taken, Taker};
@@ -30,7 +31,7 @@ fn show(taken: Option<Taken>) -> String {
     }
 }
 
-/// Two takers and two messages, one of them sent meanwhile: nobody gets what another has.
+/// Two takers and two messages, one of them sent meanwhile: no taker gets a message that the other has.
 fn rivals() -> String {
     let memory = lane(2);
     let mut to = producer(&memory);
@@ -97,8 +98,8 @@ fn a_word_is_used_again_only_when_its_message_is_done() {
     assert_outcomes(Some(3), REUSED, reused);
 }
 
-/// A taker has died with a message; who swept its row returns it while another taker looks: sooner or
-/// later that one gets it, and knows.
+/// A taker has died with a message. A sweeper returns it while another taker looks: that one gets it in the
+/// end, and knows that it was returned.
 fn returned() -> String {
     let memory = lane(2);
     let mut to = producer(&memory);
@@ -154,7 +155,7 @@ fn announced() -> String {
     let mut dead = Taker::attach(&memory, 1).expect("a lane");
     assert!(grab(&mut dead).is_some());
     let mut taker = Taker::attach(&memory, 2).expect("a lane");
-    // Steps over what somebody else holds.
+    // Steps over messages that another taker holds.
     assert_eq!(grab(&mut taker), None);
     let swept = memory.clone();
     let sweeper = thread::spawn(move || {
@@ -211,8 +212,8 @@ fn without_the_release_it_may_not_be_found() {
 }
 
 /// A taker looks for its place while the keeper gives back the space of what was done and the producer
-/// overwrites it: it finds the oldest message that is not done, or the next time, and takes no haste of the
-/// keeper for damage.
+/// overwrites it: it finds the oldest message that is not done, now or at the next look, and never reports
+/// damage because the keeper moved on.
 fn hurried() -> String {
     let memory = lane(8);
     let mut to = producer(&memory);

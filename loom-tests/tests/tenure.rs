@@ -21,7 +21,7 @@ fn show(name: Name) -> String {
     }
 }
 
-/// A row gets a name while somebody reads it.
+/// A row gets a name while another process reads it.
 fn named() -> String {
     let memory = tiny(1);
     let shared = memory.clone();
@@ -43,7 +43,7 @@ fn without_the_release_of_its_first_word_it_is_not() {
     assert_notices("row name:Release", Some(3), NAMED, named);
 }
 
-/// A row gets another name while somebody reads it.
+/// A row gets another name while another process reads it.
 fn renamed() -> String {
     let memory = tiny(1);
     write_name(memory.row(0).expect("a row"), NAMES[0]);
@@ -72,7 +72,7 @@ fn without_any_of_the_three_fences_they_are() {
     }
 }
 
-/// One member leaves and another one joins in the same row, while somebody looks who is there.
+/// One member leaves and another joins in the same row, while another process looks for members.
 fn succeeded() -> String {
     let memory = tiny(1);
     begin(memory.row(0).expect("a row"), 1, NAMES[0]);

@@ -32,7 +32,7 @@ struct Account<'l> {
     /// In the low half: everything before this was received and given back, or reported as missed.
     /// In the high half: how much of it was missed. One word, so that a kill cannot part them.
     books: &'l AtomicU64,
-    /// Counts whatever the victim does.
+    /// Counts each operation of the victim.
     beats: &'l AtomicU64,
 }
 
@@ -393,7 +393,7 @@ fn settle(
             end - missed
         );
     }
-    // Nobody is left to wake, and no flag of the dead keeps this producer busy.
+    // No process is left to wake, and no flag of the dead keeps this producer busy.
     drop(victims);
     for _ in 0..100 {
         producer.publish_until(&[0; 8], PATIENCE).unwrap();

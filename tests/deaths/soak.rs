@@ -97,7 +97,7 @@ impl Weight {
     }
 
     fn check(&self) {
-        // Who did not get to run since it was warm has nothing to compare.
+        // A process that did not run since it was warm has nothing to compare.
         let Some(was) = self.warm else { return };
         let is = Self::now();
         assert!(is.0 <= was.0 + 1024, "grew from {} to {} KiB", was.0, is.0);
@@ -137,7 +137,7 @@ fn peer(role: &str) {
                     Err(error) => panic!("{error}"),
                 };
                 if expelled {
-                    // Comes back at once, and counts what it missed in between.
+                    // Attaches again at once, and counts what it missed in between.
                     drop(consumer);
                     let mut from = next;
                     consumer = loop {

@@ -1,10 +1,10 @@
 //! Death at every instruction.
 //!
 //! Each scenario runs in a process of its own, one instruction at a time. After every instruction that
-//! changed shared memory the memory is copied: that is what `kill -9` there would leave. Each copy is
-//! then put into files that nobody holds, and everything a survivor or a successor may do is done to
-//! it. At regular points the process is really killed, under the eyes of live neighbours; and at
-//! regular points it is only stopped, while its neighbours go on, and then released.
+//! changed shared memory the memory is copied: that is what `kill -9` there would leave. Each copy is then
+//! put into files that no process holds, and everything a survivor or a successor may do is done to it. At
+//! regular points the process is really killed, under the eyes of live neighbours; and at regular points it
+//! is only stopped, while its neighbours go on, and then released.
 //!
 //! `SLIPRING_SWEEP=full` kills at every 16th instruction; otherwise at some eight points of each
 //! scenario.
@@ -414,7 +414,7 @@ fn snapshots(scenario: Scenario) -> (Vec<Snapshot>, u64) {
     }
 }
 
-/// Somebody for the producer to wake.
+/// A reader for the producer to wake.
 fn sleeper(scratch: &Scratch, scenario: Scenario) -> Option<Peer> {
     (scenario.name == "publish and wake").then(|| {
         let sleeper = Peer::start("sleep", &[text(&scratch.0)]);
@@ -440,7 +440,7 @@ fn every_instruction_leaves_a_ring_that_goes_on() {
     println!("  {instructions} instructions, {states} states of shared memory");
 }
 
-/// Files with this content that nobody holds.
+/// Files with this content that no process holds.
 fn restore(path: &Path, snapshot: &Snapshot) {
     if !path.exists() {
         std::fs::create_dir(path).unwrap();
@@ -487,7 +487,7 @@ fn examine(scenario: Scenario, snapshot: &Snapshot, scratch: &Scratch) {
     } else {
         assert!(!["receive", "receive batch", "resume cursor"].contains(&scenario.name));
     }
-    // A successor goes on where the stream ends, and nobody dead is in its way.
+    // A successor goes on where the stream ends, and no dead process is in its way.
     let epoch = ring.status().epoch.number;
     let mut producer = ring.producer().unwrap();
     assert_eq!(

@@ -478,7 +478,7 @@ fn check_queue(
     }
     let expected: BTreeMap<u8, u32> = certain.iter().map(|id| (*id, 1)).collect();
     assert_eq!(came, expected);
-    // As deep as ever, whoever sends, and everything comes.
+    // The lane has its full depth for every sender, and every message arrives.
     let mut sender = sender.unwrap_or_else(|| queue.sender().unwrap());
     for id in 100..104 {
         sender.send_until(&[id], 0, PATIENCE).unwrap();
@@ -508,7 +508,7 @@ fn queue_first_send(directory: &Path) -> Neighbours {
     })
 }
 
-/// The lane of the victim has another owner before, who leaves two messages.
+/// The lane of the victim had another owner, which left two messages.
 fn queue_take_over(directory: &Path) -> Neighbours {
     let queue = new_queue(directory);
     let receiver = queue.receiver().unwrap();

@@ -47,7 +47,7 @@ pub const SUITE: testing::Suite = testing::suite!(peer; [
     a_named_pipe_is_never_left_over,
 ]);
 
-/// Long enough for whatever is there to be noticed, short enough to be waited for in vain.
+/// Long enough to notice anything that is there, short enough for waits in vain.
 const SOON: Duration = Duration::from_millis(15);
 
 fn rounds() -> impl Iterator<Item = Duration> {

@@ -255,7 +255,7 @@ fn follow(depth: u32, longest: u32, steps: &[Step]) {
                         assert!(matches!(refused, Err(ReplyError::NotAsked)), "{refused:?}");
                     }
                     Ending::Reply => {
-                        // Whoever asked gave up.
+                        // The client that asked gave up.
                         assert_eq!(letter.reply(b"late").unwrap(), Answer::Late);
                         model.late += 1;
                         model.done(from);
@@ -356,7 +356,7 @@ fn an_empty_mailbox_can_be_half_made() {
     let mailbox = self::mailbox(&scratch.0);
     mailbox.client("alice").unwrap().send(b"there").unwrap();
     let mut receiver = mailbox.receiver().unwrap();
-    // Nested: somebody is attached two levels down.
+    // Nested: a process is attached two levels down.
     let in_use = Ring::remove_at(&path, false);
     assert!(
         matches!(in_use, Err(RemoveError::InUse { .. })),
@@ -580,7 +580,7 @@ fn ask_for_ever(mailbox: &Mailbox, books: &Books, party: usize) {
             Err(error) => panic!("{error}"),
         };
         word(outcome).fetch_add(1, SeqCst);
-        // And some that ask for nothing, mostly as long as can be: now and then they fill the lane.
+        // And some letters without a request, mostly of the largest size: sometimes they fill the lane.
         for _ in 0..random.below(12) {
             let letter = word(4).load(SeqCst);
             if letter as usize >= LETTERS {

@@ -183,7 +183,7 @@ fn what_is_refused_is_refused_by_kind() {
     assert_eq!(late.kind(), ErrorKind::TimedOut);
     let late = fifo.writer_until(Duration::from_millis(5)).unwrap_err();
     assert_eq!(late.kind(), ErrorKind::TimedOut);
-    // Only its owner can use one that goes both ways, so nobody else is let in.
+    // Only its owner can use one that goes both ways, so no other user is let in.
     for mode in [0o601, 0o640, 0o666] {
         let both = Fifo::builder_at(scratch.0.join("both")).both_ways(true);
         let error = both.mode(mode).create().unwrap_err();
@@ -211,7 +211,7 @@ fn before_the_reader_begins_half_is_kept_for_it() {
     };
     assert_eq!(full.kind(), ErrorKind::TimedOut);
     assert!((1500..2048).contains(&written), "{written}");
-    // It goes on once somebody reads, from the very first byte.
+    // It goes on once a reader reads, from the first byte.
     writer.set_timeout(Some(PATIENCE));
     let reading = std::thread::spawn(move || {
         let (mut reader, mut all) = (reader, Vec::new());
@@ -586,7 +586,7 @@ fn write_for_ever(directory: &Path) {
     }
 }
 
-/// Whatever is read is the beginning of a stream, without a gap.
+/// The bytes read are the beginning of a stream, without a gap.
 fn read_for_ever(directory: &Path) {
     let fifo = Fifo::open_at(directory.join("fifo")).unwrap();
     let books = Books::open(directory, 64, 0);

@@ -98,7 +98,7 @@ fn follow(steps: &[Step]) {
                     assert!(refused, "{result:?}");
                     continue;
                 }
-                // The first of this priority that nobody has, else a new one.
+                // The first of this priority without an owner, else a new one.
                 let free = |at: &usize| {
                     priorities[*at] == p && !owned.iter().flatten().any(|o| *o == Some(*at))
                 };
@@ -195,7 +195,7 @@ fn what_is_refused_is_refused_with_its_numbers() {
     let mut receiver = queue.receiver().unwrap();
     let row = receiver.row();
     let delivery = receiver.receive().unwrap();
-    // Held by somebody alive, the lane stays full, and it is said by whom.
+    // While a live receiver holds the message, the lane stays full, and the error names the receiver.
     let full = sender.try_send(b"");
     assert!(
         matches!(full, Err(SendError::Full { holder: Some(h) })
@@ -494,7 +494,7 @@ fn message(party: usize, number: u64, longest: u32) -> Vec<u8> {
 fn send_for_ever(queue: &Queue, books: &Books, party: usize) {
     let mut sender = queue.sender().unwrap();
     let (acked, trying) = sent(books, party);
-    // Of a send that was cut short nobody knows; it is not sent again.
+    // The outcome of an interrupted send is not known; it is not repeated.
     acked.store(trying.load(SeqCst), SeqCst);
     say("ready");
     while !stopping(books, NO_MORE_SENDING) {
@@ -557,8 +557,8 @@ fn receive_until_idle(
             0,
             "{number} of {from} came after it was acknowledged"
         );
-        // Seen before means delivered before; not the other way round, for whoever had it may have
-        // died before it looked.
+        // Seen before means delivered before, but not the other way round: the receiver that had it may
+        // have died before it looked.
         assert!(
             before & SEEN == 0 || delivery.redelivered(),
             "{number} of {from} came twice"

@@ -1,4 +1,4 @@
-//! Who may use a queue or a mailbox: its mode, owner and group reach every lane, whenever it is made.
+//! Access to queues and mailboxes: mode, owner and group apply to every lane, also to later ones.
 
 use slipring::{CreateError, Mailbox, OpenError, Queue, SendError};
 use std::os::unix::fs::{chown, MetadataExt, PermissionsExt};

@@ -176,7 +176,7 @@ fn short_requests_learn_that_nobody_is_left() {
 // --- What is leaked.
 
 fn a_leaked_delivery_goes_back() {
-    // By who goes on, and by who leaves.
+    // By receivers that go on, and by one that leaves.
     for leaves in [false, true] {
         let scratch = Scratch::new();
         let queue = new_queue(&scratch, 2);

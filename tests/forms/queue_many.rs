@@ -21,7 +21,7 @@ pub const SUITE: testing::Suite = testing::suite!(victim; [
 const SENDERS: u64 = 8;
 const PEERS: u64 = 5;
 const CLIENTS: usize = 60;
-/// How many lanes receivers keep open though nobody needs them.
+/// How many unused lanes receivers keep open.
 const KEPT: u32 = 16;
 
 fn queue(directory: &Path) -> Queue {
@@ -151,7 +151,7 @@ fn a_burst_of_senders_leaves_a_queue_that_goes_on() {
     assert_eq!(queue.status().unwrap().lanes, burst);
     senders.into_iter().for_each(Peer::kill);
     assert_eq!(receiver.tell("go"), "got all");
-    // Whoever comes later finds few lanes, and so does who comes after it.
+    // Later receivers find few lanes.
     let mut late = queue.receiver().unwrap();
     assert!(matches!(late.try_receive(), Err(TakeError::Empty)));
     assert!(queue.status().unwrap().lanes <= KEPT);

@@ -139,7 +139,7 @@ fn a_receiver_stopped_with_a_message_is_named() {
     );
     let entry = queue.receivers().unwrap()[0];
     assert_eq!((entry.pid, entry.held, entry.alive), (pid, 1, true));
-    // Others get the rest, and what it holds is not theirs.
+    // Others get the rest, but not the messages it holds.
     let mut other = queue.receiver().unwrap();
     let delivery = other.receive_until(PATIENCE).unwrap();
     check(&delivery, 1);
@@ -241,7 +241,7 @@ fn a_stopped_desk_costs_a_request_its_time() {
     assert!(matches!(first, Err(RequestError::TimedOut)), "{first:?}");
     assert_eq!(desk.line(), "got it");
     stop(&desk);
-    // It is alive, so nobody says that it is gone.
+    // It is alive, so no call reports that it is gone.
     let second = alice.request(b"second", SHORT).map(|r| r.len());
     assert!(matches!(second, Err(RequestError::TimedOut)), "{second:?}");
     go_on(&desk);
@@ -249,7 +249,7 @@ fn a_stopped_desk_costs_a_request_its_time() {
     assert_eq!(mailbox.status().unwrap().late, 1);
 }
 
-/// Runs in a fork of this process; what it returned.
+/// Runs in a fork of this process. Returns the result.
 fn in_a_fork(child: impl FnOnce() -> bool) -> bool {
     // SAFETY: this process has one thread, so its fork may do anything; it never returns from here.
     let pid = unsafe { libc::fork() };

@@ -216,15 +216,15 @@ fn permits_of_the_dead_come_back() {
         .permits(2)
         .create()
         .unwrap();
-    // Found by somebody who waits.
+    // Found by a waiter.
     Peer::start("hold", &[text(&scratch.0)]).kill();
     let both = semaphore.acquire_many_until(2, PATIENCE).unwrap();
     drop(both);
-    // Found by whoever gets its row.
+    // Found by the process that takes its row.
     Peer::start("hold", &[text(&scratch.0)]).kill();
     let next = open(&scratch);
     assert_eq!(next.status().free, 2);
-    // A waiter that died with its turn is in nobody's way.
+    // A waiter that died with its turn is in no other's way.
     let both = semaphore.acquire_many_until(2, PATIENCE).unwrap();
     let mut command = testing::command("hold");
     let mut waiter = command.arg(text(&scratch.0)).spawn().unwrap();
@@ -240,8 +240,8 @@ fn permits_of_the_dead_come_back() {
     drop(next.acquire_until(PATIENCE).unwrap());
 }
 
-/// Somebody who waits for both of two permits, of which one is taken: once it has the turn, nobody else
-/// gets the other one.
+/// A caller waits for both of two permits, of which one is taken: once it has the turn, no other gets the
+/// other one.
 fn waiter_with_the_turn(scratch: &Scratch, semaphore: &Semaphore) -> Peer {
     let waiter = Peer::start("want", &[text(&scratch.0), "2"]);
     let started = Instant::now();
@@ -283,7 +283,7 @@ fn who_only_tries_gets_what_the_dead_hold() {
         peer.kill();
         let (calls, _) = polled(|| way(&semaphore));
         assert!(calls <= 40, "{calls} calls");
-        // A waiter that has the turn, and nobody holds anything.
+        // A waiter has the turn, and no permit is held.
         let other = open(&scratch);
         let held = semaphore.acquire().unwrap();
         waiter_with_the_turn(&scratch, &other).kill();
@@ -311,7 +311,7 @@ fn a_stopped_waiter_is_in_nobodys_way() {
         drop(semaphore.acquire_until(PATIENCE).unwrap());
         assert_eq!(semaphore.holders(), [std::process::id()]);
         drop(held);
-        // It waits for nobody who could have taken what is free.
+        // It does not wait for a caller that could have taken the free permits.
         for many in [1, 2, 1] {
             drop(semaphore.acquire_many_until(many, PATIENCE).unwrap());
         }
@@ -363,7 +363,7 @@ fn a_stopped_holder_keeps_its_permit() {
     drop(semaphore.acquire_many_until(2, PATIENCE).unwrap());
 }
 
-/// Three of four permits are free all the time: trying for four is in vain, and in nobody's way.
+/// Three of four permits are free all the time: trying for four fails, and is in no other's way.
 fn a_try_for_many_takes_none_in_passing() {
     let scratch = Scratch::new();
     let builder = Semaphore::builder_at(path(&scratch)).permits(4);
@@ -435,8 +435,8 @@ fn alive(pid: u64) -> bool {
     !matches!(state, None | Some('Z' | 'X'))
 }
 
-/// Takes permits for ever. Whoever has all of them writes its process id down, and finds nobody
-/// else's there, but for those of the dead.
+/// Takes permits for ever. A holder of all of them writes its process id down, and finds no else's there,
+/// but for those of the dead.
 fn party(semaphore: &Semaphore, books: &Books, number: usize) {
     say("ready");
     let mut turn = number as u64;
@@ -482,7 +482,7 @@ fn random_deaths_lose_no_permit() {
     parties.get_on(|party| books.word(16 + party).load(Relaxed));
     books.word(40).store(1, SeqCst);
     parties.finish_all();
-    // What the last of the dead held comes back to whoever waits for it.
+    // The permits of the last dead process come back to the caller that waits for them.
     drop(semaphore.acquire_many_until(PERMITS, PATIENCE).unwrap());
     let turns: u64 = (0..PARTIES)
         .map(|party| books.word(16 + party).load(Relaxed))

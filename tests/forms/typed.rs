@@ -51,7 +51,7 @@ fn worker(role: &str) {
     }
 }
 
-/// Whoever comes back begins with the job that was being worked on, however it was received.
+/// The next process begins with the unfinished job, by every way of receiving.
 fn a_job_that_was_being_worked_on_comes_again() {
     for role in ["waits", "polls"] {
         let scratch = Scratch::new();

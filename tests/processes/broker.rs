@@ -335,8 +335,8 @@ fn descriptors(name: &str) -> Vec<OwnedFd> {
     found
 }
 
-/// Where the words of a row lie, and what a former owner may want them to say: nobody's, another
-/// place, a place that is not there, another tenure, another name.
+/// Where the words of a row lie, and what a former owner may write there: free, another place, a place that
+/// is not there, another tenure, another name.
 const LIES: [&str; 8] = [
     "0 0", "8 0", "16 640", "16 800", "16 0", "24 7", "40 99", "48 0",
 ];
@@ -391,7 +391,7 @@ fn locks_that_were_kept_keep_no_other_user_out() {
     // Neither the broker's own user.
     let ring = Ring::connect(&path, PATIENCE).unwrap();
     drop(ring.consumer(Start::Oldest).unwrap());
-    // The one who keeps them is told why there are no more.
+    // The client that keeps them is told why there are no more.
     let mut again = start_as(ALICE, "archive", &[text(&path), "more"]);
     assert_eq!(again.line(), "716");
 }

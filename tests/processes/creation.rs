@@ -1,5 +1,5 @@
-//! Creation and opening of every form: complete or not at all, whatever is refused on the way, and
-//! opened rather than built where it exists.
+//! Creation and opening of every form: complete or not at all, at every refusal on the way, and opened
+//! rather than built where it exists.
 #![allow(
     unsafe_code,
     reason = "limits, mounts and users of a process of our own"
@@ -411,7 +411,7 @@ fn whoever_removes_is_never_in_the_way() {
     }
 }
 
-/// Rings are created while others clear up whatever nobody seems to work on.
+/// Rings are created while other processes clean up everything that seems abandoned.
 fn whoever_clears_up_is_never_in_the_way() {
     let scratch = Scratch::new();
     let over = AtomicBool::new(false);
@@ -527,7 +527,7 @@ fn without_descriptors(directory: &Path) {
     }
 }
 
-/// The signal that ends who makes a file too large is left as it is.
+/// The signal for a file that is too large keeps its disposition.
 fn with_small_files(directory: &Path) {
     let path = directory.join("ring");
     let whole = {

@@ -126,7 +126,7 @@ fn peer(role: &str) {
                 say(&producer.next_sequence().to_string());
             }
         }
-        // Touches a ring whose file was cut short, in every way there is.
+        // Accesses a truncated ring in every way.
         "touch" => {
             if arguments.get(1).map(String::as_str) == Some("guarded") {
                 slipring::guard_against_truncation().unwrap();
@@ -366,7 +366,7 @@ fn a_stopped_producer_cannot_be_replaced() {
         assert!(matches!(refused, AttachError::AlreadyOwned { .. }));
     }
     assert_eq!(consumer.receive().unwrap().unwrap().sequence(), 0);
-    // Alive as far as anybody can tell: waiting ends by the deadline, not by its death.
+    // It counts as alive: waiting ends by the deadline, not by its death.
     let waited = consumer.receive_until(Duration::from_millis(250));
     assert_eq!(waited.unwrap_err(), ReceiveError::TimedOut);
     peer.signal(libc::SIGCONT);
@@ -403,7 +403,7 @@ fn a_cursor_goes_on_behind_the_last_acknowledged() {
         assert!(next == expected || next == expected - 1);
         expected = next;
     }
-    // Away, it holds nobody back.
+    // While it is away it does not hold the producer back.
     for n in 20..500 {
         producer.publish_until(&payload(n, 40), PATIENCE).unwrap();
     }
@@ -425,7 +425,7 @@ fn a_cursor_says_what_is_gone() {
     for n in 1..400 {
         producer.publish_until(&payload(n, 40), PATIENCE).unwrap();
     }
-    // Twice: whoever dies before it was told is told again.
+    // Twice: a process that dies before it was told is told again.
     for told in [false, true] {
         let mut peer = start();
         if told {
@@ -545,7 +545,7 @@ fn killed_sleepers_cost_one_wake() {
                 .unwrap();
         }
     }
-    // Nobody sleeps any more: after one useless wake per death the flag stays down.
+    // No process sleeps any more: after one useless wake per death the flag stays down.
     let before = producer.wakes();
     assert!(before <= 2 * 20, "{before} wakes for 20 sleepers");
     for _ in 0..1000 {

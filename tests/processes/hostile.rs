@@ -1,5 +1,5 @@
-//! Peers that mean harm, and machines that refuse: lies in every word a peer may write, locks and
-//! wake-ups nobody asked for, full disks, and every system call failing once.
+//! Peers that mean harm, and machines that refuse: lies in every word a peer may write, locks and useless
+//! wake-ups, full disks, and every system call failing once.
 //!
 //! `SLIPRING_HOSTILE_SECONDS` sets how long each liar lies.
 #![allow(unsafe_code, reason = "hostile peers write where they may")]
@@ -93,7 +93,7 @@ fn peer(role: &str) {
             say("ready");
             std::thread::park();
         }
-        // Wakes whoever sleeps, over and over, without any change.
+        // Wakes all sleepers again and again, without any change.
         "waker" | "armer" => {
             let map = open_for_writing(&ring.join("control"));
             let base = map.as_ptr().cast_mut();
@@ -150,7 +150,7 @@ fn watch(mut observer: Observer, stop: &AtomicBool) -> u64 {
     observer.received_count()
 }
 
-/// Consumes until told to stop. Nothing is torn or out of order, whatever the row is made to say.
+/// Consumes until told to stop. No message is torn or out of order, with any values in the row.
 fn consume(mut consumer: Consumer, stop: &AtomicBool) -> u64 {
     let mut next = consumer.next_sequence();
     let mut received = 0;
@@ -224,7 +224,7 @@ fn lies_in_control_tear_nothing() {
     let under = traffic(&ring, &mut producer);
     liar.kill();
     println!("  {:.0} % of the rate without a liar", 100.0 * under / base);
-    // What it left does no harm to those who come.
+    // What it left does not affect later processes.
     drop(producer);
     let mut producer = ring.producer().unwrap();
     traffic(&ring, &mut producer);

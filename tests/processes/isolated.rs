@@ -1,4 +1,4 @@
-//! Isolated rings: what a broker hands out, to whom, and what a reader that means harm can do with it.
+//! Isolated rings: what a broker hands out, to which clients, and what a hostile reader can do with it.
 #![allow(unsafe_code, reason = "a hostile reader maps what it was given")]
 
 use rustix::fs::{fcntl_get_seals, ftruncate, SealFlags};
@@ -66,7 +66,7 @@ fn peer(role: &str) {
                 broker.serve(PATIENCE).unwrap();
             }
         }
-        // Says how it fares as whoever it is.
+        // Reports how it fares as its user.
         "stranger" => match Ring::connect(socket, PATIENCE) {
             Err(error) => {
                 say("ready");
@@ -119,7 +119,7 @@ fn peer(role: &str) {
             let ring = Ring::connect(socket, PATIENCE).unwrap();
             let consumer = ring.consumer(Start::Oldest).unwrap();
             let seat = descriptors("slipring-row").pop().unwrap();
-            // SAFETY: its own row, for the life of the process; nobody relies on what it says.
+            // SAFETY: its own row, for the life of the process; no process relies on its content.
             let map = unsafe { memmap2::MmapMut::map_mut(&seat) }.unwrap();
             let map = std::mem::ManuallyDrop::new(map);
             say("ready");

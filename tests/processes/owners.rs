@@ -123,7 +123,7 @@ fn what_strangers_own_is_refused() {
             return;
         }
         assert!(stranger(&slipring::look_at(&path).unwrap_err()), "{name}");
-        // Nobody takes away what is a stranger's, either, unless it is said to be meant.
+        // A stranger's ring is not removed either, unless by force.
         let error = Ring::remove_at(&path, false).unwrap_err();
         assert!(
             matches!(error, slipring::RemoveError::Open(ref error) if stranger(error)),
@@ -415,7 +415,7 @@ fn a_link_is_for_its_owner_and_who_trusts_that_user() {
             std::thread::yield_now();
         }
     };
-    // Root may open anything, and trusts nobody unless it is told to.
+    // Root may open any file, and trusts no other user unless it is told to.
     let stranger = start("a", STRANGER, "");
     made();
     let refused = start("b", 0, "").finish();
@@ -477,7 +477,7 @@ fn descriptors_are_checked_before_they_are_mapped() {
         assert_eq!(why(files(on_stream, on_control)), unsealed);
     }
     assert!(Ring::from_files(files(sealed, sealed)).is_ok());
-    // Of a ring with a name: whoever owns it can cut it short.
+    // Of a ring with a name: its owner can truncate it.
     let named = |name: &str| -> OwnedFd {
         let path = scratch.ring().join(name);
         let file = File::options().read(true).write(true).open(path);

@@ -422,7 +422,7 @@ fn a_ring_is_handed_on_by_descriptor() {
     producer.publish(b"through a descriptor").unwrap();
     let message = consumer.receive_until(SECOND).unwrap().unwrap();
     assert_eq!(&*message, b"through a descriptor");
-    // Nobody can take pages away from the others.
+    // No process can take pages away from the others.
     let shrunk = rustix::fs::ftruncate(ring.files().unwrap().stream, 4096);
     assert_eq!(shrunk, Err(rustix::io::Errno::PERM));
 }
@@ -456,7 +456,7 @@ fn a_fork_is_told_that_it_owns_nothing() {
     // SAFETY: waits for the child just made.
     unsafe { libc::waitpid(child, &raw mut status, 0) };
     assert_eq!(status, 0, "the child was not told, or died");
-    // What a batch holds when its process forks is published once, by whoever began it.
+    // What a batch holds when its process forks is published once, by the process that began it.
     let mut batch = producer.batch();
     batch.push(b"from a batch").unwrap();
     // SAFETY: as above.
@@ -546,7 +546,7 @@ fn a_fence_of_one_process_is_enough_for_both() {
     }
 }
 
-/// Marks a round in which the one who publishes saw the other armed.
+/// Marks a round in which the publisher saw the other armed.
 const SAW: u32 = 1 << 31;
 
 /// Now a little earlier, now a little later than the other.

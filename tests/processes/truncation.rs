@@ -15,7 +15,7 @@ use std::time::Duration;
 use testing::{say, text, Peer, Scratch, PATIENCE};
 
 const MOMENT: Duration = Duration::from_millis(20);
-/// Who has no rights but those that a mode gives to all.
+/// A user that has only the rights that a mode gives to all.
 const NOBODY: u32 = 65534;
 const FORMS: [&str; 5] = ["ring", "queue", "latest", "signals", "fifo"];
 const ATTACKS: [&str; 4] = ["empty", "one page", "shrink and grow", "punch"];

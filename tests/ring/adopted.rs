@@ -22,9 +22,9 @@ fn an_independent_mapping_sees_the_same_ring() {
     producer.publish(b"written here").unwrap();
 
     let other = ShmemConf::new().os_id(&id).open().unwrap();
-    // The documented layout, seen by somebody who knows nothing else of this library: the magic,
-    // and, at the data offset in the description, the commit word and the payload.
-    // SAFETY: the mapping is at least `bytes` long and the producer is not writing.
+    // The documented layout, read by a program that does not use this library: the magic, and, at the data
+    // offset in the description, the commit word and the payload. SAFETY: the mapping is at least `bytes`
+    // long and the producer is not writing.
     let seen = unsafe { std::slice::from_raw_parts(other.as_ptr(), bytes) };
     let word = |at: usize| u64::from_le_bytes(seen[at..at + 8].try_into().unwrap());
     assert_eq!(&seen[..8], b"SLIPRING");

@@ -3,8 +3,8 @@
 use slipring::segment::Memory;
 use slipring::{ConsumerOptions, Received, Ring, Start, Strategy};
 
-/// Every payload word passes for the commit word of a message to come: whatever stale bytes a
-/// reader finds where the next frame will begin, they look like that frame.
+/// Every payload word passes for the commit word of a message to come: any stale bytes that a reader finds
+/// where the next frame will begin, they look like that frame.
 #[test]
 fn payloads_that_spell_commit_words_are_never_taken_for_frames() {
     for align in [8, 64] {
@@ -49,8 +49,8 @@ fn payloads_that_spell_commit_words_are_never_taken_for_frames() {
     }
 }
 
-/// A hostile or damaged image: whatever the words say, readers end with an error or with messages,
-/// never with a panic or a read out of bounds.
+/// A hostile or damaged image: with any words, readers end with an error or with messages, never with a
+/// panic or a read out of bounds.
 #[test]
 fn random_words_in_a_ring_give_errors_and_not_panics() {
     use slipring::layout::geometry::Geometry;
@@ -113,8 +113,8 @@ fn random_words_in_a_ring_give_errors_and_not_panics() {
                     let reserve = &memory.producer().reserve.position;
                     reserve.store(word(8192), Relaxed);
                 }
-                // Nothing moves here, so what is said to be there is there, or is an error: who waits
-                // for it does not go in circles.
+                // Nothing changes here, so a message that is announced is there, or is an error: a reader
+                // that waits for it does not go in circles.
                 let mut in_vain = 0;
                 for _ in 0..600 {
                     let ready = observer.ready();

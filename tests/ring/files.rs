@@ -147,7 +147,7 @@ fn what_is_not_there_is_not_found() {
     ));
 }
 
-/// Does something to the ring's files; what opening it then says.
+/// Changes the ring's files. Returns the result of opening it then.
 fn tampered(tamper: impl FnOnce(&Path)) -> OpenError {
     let (_directory, path) = created();
     tamper(&path);
@@ -421,7 +421,7 @@ fn only_what_nobody_holds_is_left_over() {
     let leftovers = leftovers_in(scratch.path()).unwrap();
     assert!(leftovers.is_empty());
     drop(consumer);
-    // Whoever comes between the look and the removal is safe.
+    // A process that attaches between the look and the removal is safe.
     let found = leftovers_in(scratch.path()).unwrap().pop().unwrap();
     let producer = idle.producer().unwrap();
     assert!(!found.remove().unwrap());
@@ -429,7 +429,7 @@ fn only_what_nobody_holds_is_left_over() {
     assert!(found.remove().unwrap());
     assert!(found.remove().unwrap());
     assert!(!path("idle").exists());
-    // A half that somebody is still at work on is not left over.
+    // A half-made ring that a process is still at work on is not left over.
     let half = path(".ticks.0123456789abcdef");
     std::fs::create_dir(&half).unwrap();
     let busy = std::fs::File::open(&half).unwrap();
@@ -446,7 +446,7 @@ fn cut(file: &Path, len: u64) {
     file.set_len(len).unwrap();
 }
 
-/// Whether a ring that something was done to is removed as its message says, once no process uses it.
+/// Checks that a damaged ring is removed as its error text says, once no process uses it.
 #[test]
 fn damaged_rings_can_be_removed_while_no_lock_is_held() {
     type Damage = fn(&Path);

@@ -131,7 +131,7 @@ fn queue_operation() -> impl Strategy<Value = queue::Operation> {
 proptest! {
     #![proptest_config(ProptestConfig {
         cases: cases(1_500),
-        // A shorter failing case is worth some minutes of a person's, not of everybody's.
+        // A shorter failing case is worth some minutes to the person who debugs it, but not in every run.
         max_shrink_time: 120_000,
         ..ProptestConfig::default()
     })]

@@ -319,8 +319,8 @@ fn numbers() -> Ring {
     Ring::heap().schema(Number::schema()).create().unwrap()
 }
 
-/// A caller that never waits learns of a dead producer all the same, behind the messages that are there;
-/// and of the next producer.
+/// A caller that never waits is told of a dead producer too, behind the messages that are there; and of the
+/// next producer.
 #[test]
 fn whoever_only_polls_learns_of_a_death() {
     let ring = numbers();

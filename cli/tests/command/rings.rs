@@ -327,7 +327,7 @@ fn without_permission_to_write_one_can_still_observe() {
     shell.ok(&["create", "private"]);
     shell.ok(&["create", "public", "--mode", "0644"]);
     shell.with_input(&["pub", "public"], b"for all\n");
-    let nobody = |arguments: &[&str]| {
+    let unprivileged = |arguments: &[&str]| {
         let mut command = Command::new(&binary);
         command
             .args(arguments)
@@ -336,14 +336,14 @@ fn without_permission_to_write_one_can_still_observe() {
             .gid(65534);
         command.stdin(Stdio::null()).output().unwrap()
     };
-    let refused = nobody(&["stat", "private"]);
+    let refused = unprivileged(&["stat", "private"]);
     assert_eq!(refused.status.code(), Some(5));
     assert!(String::from_utf8_lossy(&refused.stderr).contains("no permission to open"));
-    let refused = nobody(&["sub", "public", "--from", "oldest"]);
+    let refused = unprivileged(&["sub", "public", "--from", "oldest"]);
     assert_eq!(refused.status.code(), Some(5));
     assert!(String::from_utf8_lossy(&refused.stderr).contains("--observe"));
     // Only the remedy that applies.
-    let refused = nobody(&["pub", "public"]);
+    let refused = unprivileged(&["pub", "public"]);
     assert_eq!(refused.status.code(), Some(5));
     let errors = String::from_utf8(refused.stderr).unwrap();
     assert!(errors.contains("only its owner publishes"), "{errors}");
@@ -357,7 +357,7 @@ fn without_permission_to_write_one_can_still_observe() {
         &["latest", "set", "table", "x"][..],
         &["queue", "receive", "jobs"],
     ] {
-        let refused = nobody(verb);
+        let refused = unprivileged(verb);
         assert_eq!(refused.status.code(), Some(5), "{refused:?}");
         let errors = String::from_utf8(refused.stderr).unwrap();
         assert!(
@@ -365,7 +365,7 @@ fn without_permission_to_write_one_can_still_observe() {
             "{errors}"
         );
     }
-    let observed = nobody(&["sub", "public", "--from", "oldest", "--observe"]);
+    let observed = unprivileged(&["sub", "public", "--from", "oldest", "--observe"]);
     assert_eq!(String::from_utf8_lossy(&observed.stdout), "for all\n");
 }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, AtomicU8};
 use std::time::Duration;
 
-/// Words and bytes that survive whoever writes them.
+/// Words and bytes that survive their writer.
 pub struct Books {
     map: MmapRaw,
     words: usize,

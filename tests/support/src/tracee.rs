@@ -124,7 +124,7 @@ impl Tracee {
         (0..steps).all(|_| one(self) == Step::Done)
     }
 
-    /// Lets it go on by itself to its end; what it says.
+    /// Lets it run to its end. Returns what it printed.
     pub fn release(mut self) -> String {
         self.go(libc::PTRACE_CONT);
         // The marker at the end of the sweep stops it once more.

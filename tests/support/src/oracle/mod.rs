@@ -54,7 +54,7 @@ pub enum From {
     Back(i16),
 }
 
-/// The ring under test with everybody attached to it, beside what the oracle knows.
+/// The ring under test with all attached handles, and what the oracle knows.
 pub struct Subject {
     ring: Ring,
     producer: Option<Producer>,
@@ -156,7 +156,7 @@ impl Subject {
             .frame_align(align)
             .first_sequence(first)
             .max_readers(4)
-            // As impatient as can be: whoever is in the way when the ring is full is evicted.
+            // With the shortest time: a consumer that is in the way when the ring is full is evicted.
             .evict_after(Duration::from_nanos(evicts.into()))
             .create()
             .expect("sizes are valid");
@@ -214,7 +214,7 @@ impl Subject {
         sequence.wrapping_sub(self.first)
     }
 
-    /// Whether a refusal for lack of room is right: somebody gating must be behind.
+    /// Whether a refusal for lack of room is right: a gating consumer must be behind.
     fn somebody_is_behind(&self) -> bool {
         self.consumers.iter().any(|gating| gating.at < self.next())
     }

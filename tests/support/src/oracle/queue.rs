@@ -229,7 +229,7 @@ impl Subject {
             .iter()
             .find(|other| self.messages[**other].slot == self.messages[id].slot);
         if self.messages[id].tries == 0 {
-            // Whatever came back may come later, but what never was out comes in order.
+            // Redelivered messages may come later, but all others come in order.
             let first = waiting.iter().copied().find(|other| {
                 let other = &self.messages[*other];
                 other.slot == self.messages[id].slot && other.tries == 0
@@ -271,7 +271,7 @@ impl Subject {
         }
     }
 
-    /// Everything that waits is delivered in the end, and the queue says how much that is.
+    /// All waiting messages are delivered in the end, and the queue reports how many they are.
     pub fn finish(&mut self) {
         let status = self.queue.status().expect("a sound queue");
         assert_eq!(status.waiting, self.count(State::Waits));
