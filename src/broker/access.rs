@@ -45,7 +45,7 @@ pub fn is_own(uid: u32) -> bool {
 }
 
 impl Access {
-    /// The broker's own user, and root.
+    /// Lets in the broker's own user, and root.
     pub fn own_user() -> Self {
         Self::default()
     }

@@ -172,12 +172,12 @@ impl Broker {
         })
     }
 
-    /// The path at which it listens.
+    /// Returns the path at which it listens.
     pub fn path(&self) -> &Path {
         self.listener.path()
     }
 
-    /// How many readers and producers hold a row or the stream now.
+    /// Returns how many readers and producers hold a row or the stream now.
     pub fn connected(&self) -> usize {
         let holds = |client: &&Client| !matches!(client.holds, Holds::Nothing | Holds::Waits(_));
         self.clients.iter().filter(holds).count()

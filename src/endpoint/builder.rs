@@ -102,36 +102,36 @@ impl Builder {
         Self::new(Place::Heap)
     }
 
-    /// Bytes of data; 1 MiB by default. A power of two from 4096 to 2^40. The largest message is a
-    /// quarter of it. A ring well below the size of the last-level cache is fastest.
+    /// Sets the capacity in bytes; 1 MiB by default. A power of two from 4096 to 2^40. The largest message
+    /// is a quarter of it. A ring well below the size of the last-level cache is fastest.
     pub fn capacity_bytes(mut self, bytes: u64) -> Self {
         self.capacity = bytes;
         self
     }
 
-    /// Bytes every frame begins at a multiple of: 8 (the default, best throughput) or 64 (lowest
-    /// latency for messages up to 56 bytes, one cache line each).
+    /// Sets the alignment of frames in bytes: 8 (the default, best throughput) or 64 (lowest latency for
+    /// messages up to 56 bytes, one cache line each).
     pub fn frame_align(mut self, bytes: u64) -> Self {
         self.align = bytes;
         self
     }
 
-    /// How many consumers, and observers that sleep, can be attached at once; 32 by default, 1 to
-    /// 1024. Observers that spin need no place.
+    /// Sets how many consumers, and observers that sleep, can be attached at once; 32 by default, 1 to
+    /// 1024. Observers that spin need no row.
     pub fn max_readers(mut self, readers: u32) -> Self {
         self.rows = readers;
         self
     }
 
-    /// Sequence of the first message; 0 by default.
+    /// Sets the sequence of the first message; 0 by default.
     pub fn first_sequence(mut self, sequence: u64) -> Self {
         self.first_sequence = sequence;
         self
     }
 
-    /// Who may attach, as the permission bits of a file, exactly and independent of the umask; `0o600` by
-    /// default. For group and others, reading means observing and writing means consuming. Only the owner
-    /// ever produces.
+    /// Sets who may attach, as the permission bits of a file, exactly and independent of the umask; `0o600`
+    /// by default. For group and others, reading means observing and writing means consuming. Only the
+    /// owner ever produces.
     pub fn mode(mut self, mode: u32) -> Self {
         self.mode = mode;
         self
@@ -146,13 +146,13 @@ impl Builder {
         Ok(self)
     }
 
-    /// The fields of the messages. Readers and producers of typed rings check it.
+    /// Sets the schema: the fields of the messages. Readers and producers of typed rings check it.
     pub fn schema(mut self, schema: Schema) -> Self {
         self.schema = Some(schema);
         self
     }
 
-    /// How long one publish may be held back by consumers. After that the producer goes on without the
+    /// Sets how long one publish may be held back by consumers. After that the producer goes on without the
     /// consumers that hold it back, and they are told exactly how many messages they missed
     /// ([`ReceiveError::Evicted`](crate::ReceiveError::Evicted)). Zero, the default, means that it waits
     /// for live consumers without limit.
@@ -166,8 +166,8 @@ impl Builder {
         self
     }
 
-    /// Whether each message carries the time at which it was published, and each consumer keeps a histogram
-    /// of the latency of its messages, which any reader of the ring can read while it runs
+    /// Sets whether each message carries the time at which it was published, and each consumer keeps a
+    /// histogram of the latency of its messages, which any reader of the ring can read while it runs
     /// ([`ReaderStatus::latencies`](crate::ReaderStatus::latencies)); off by default. Costs eight bytes and
     /// a reading of the clock for each message, another reading for each consumer that receives it, and a
     /// copy on both sides; claims are copied too. Readers get the same bytes as without stamps. Observers
@@ -186,13 +186,13 @@ impl Builder {
         self
     }
 
-    /// Whether to touch every page at attach, so that the first lap does not fault; on by default.
+    /// Sets whether to touch every page at attach, so that the first lap does not fault; on by default.
     pub fn populate(mut self, populate: bool) -> Self {
         self.mapping.populate = populate;
         self
     }
 
-    /// Whether to pin the ring in memory (`mlock`); off by default.
+    /// Sets whether to pin the ring in memory (`mlock`); off by default.
     pub fn lock_memory(mut self, lock: bool) -> Self {
         self.mapping.lock_memory = lock;
         self
@@ -377,7 +377,7 @@ impl Builder {
         Ok(self.segment_bytes()?.saturating_add(self.headroom))
     }
 
-    /// How many bytes the ring takes in all: data, index and administration.
+    /// Returns how many bytes the ring takes in all: data, index and administration.
     ///
     /// # Errors
     /// [`CreateError::Geometry`].

@@ -105,12 +105,12 @@ pub struct ConflatedMessage<'c> {
 }
 
 impl ConflatedMessage<'_> {
-    /// Number of the message in the ring.
+    /// Returns the number of the message in the ring.
     pub fn sequence(&self) -> u64 {
         self.kept.sequence
     }
 
-    /// How many older messages of the same key it replaces.
+    /// Returns how many older messages of the same key it replaces.
     pub fn skipped(&self) -> u64 {
         self.kept.skipped
     }
@@ -339,22 +339,22 @@ impl<R: Conflatable, K: Hash + Eq + Clone, F: FnMut(&[u8]) -> K> Conflated<R, K,
         }
     }
 
-    /// How many keys have a message that waits to be handed out.
+    /// Returns how many keys have a message that waits to be handed out.
     pub fn waiting(&self) -> usize {
         self.order.len()
     }
 
-    /// How many messages were handed out.
+    /// Returns how many messages were handed out.
     pub fn handed_out_count(&self) -> u64 {
         self.counts.handed_out
     }
 
-    /// How many messages had a newer one of the same key before they were handed out.
+    /// Returns how many messages had a newer one of the same key before they were handed out.
     pub fn skipped_count(&self) -> u64 {
         self.counts.skipped
     }
 
-    /// How many messages were overwritten before they were read.
+    /// Returns how many messages were overwritten before they were read.
     pub fn lost_count(&self) -> u64 {
         self.counts.lost
     }

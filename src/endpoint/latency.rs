@@ -40,12 +40,12 @@ pub struct Latencies {
 }
 
 impl Latencies {
-    /// How many messages were timed.
+    /// Returns how many messages were timed.
     pub fn count(&self) -> u64 {
         self.counts.iter().fold(0, |sum, n| sum.saturating_add(*n))
     }
 
-    /// The time that this many percent of the messages did not exceed; `None` if there were none. A
+    /// Returns the time that this many percent of the messages did not exceed; `None` if there were none. A
     /// percentage outside 0 to 100 is clamped.
     pub fn percentile(&self, percent: f64) -> Option<Duration> {
         let count = self.count();
@@ -60,18 +60,18 @@ impl Latencies {
         None
     }
 
-    /// The longest time, exactly.
+    /// Returns the longest time, exactly.
     pub fn longest(&self) -> Duration {
         Duration::from_nanos(self.longest)
     }
 
-    /// How many stamps lay in the future, and were not timed: the clocks of the two processes are not the
-    /// same, as in different time namespaces, or the producer writes invalid stamps.
+    /// Returns how many stamps lay in the future, and were not timed: the clocks of the two processes are
+    /// not the same, as in different time namespaces, or the producer writes invalid stamps.
     pub fn ahead(&self) -> u64 {
         self.ahead
     }
 
-    /// The buckets that hold anything: the longest time of each, and how many messages.
+    /// Returns the buckets that hold anything: the longest time of each, and how many messages.
     pub fn buckets(&self) -> impl Iterator<Item = (Duration, u64)> + '_ {
         let buckets = self.counts.iter().enumerate().filter(|(_, n)| **n > 0);
         buckets.map(|(bucket, n)| (self.longest_in(bucket as u32), *n))

@@ -20,7 +20,7 @@ impl<'c> Message<'c> {
         Self { consumer, arrived }
     }
 
-    /// Number of the message.
+    /// Returns the number of the message.
     #[inline]
     pub fn sequence(&self) -> u64 {
         self.arrived.sequence

@@ -509,25 +509,26 @@ impl Producer {
         self.core.position()
     }
 
-    /// Sequence of the next message.
+    /// Returns the sequence of the next message.
     #[inline(always)]
     pub fn next_sequence(&self) -> u64 {
         self.core.sequence()
     }
 
-    /// How many producers the ring has had, this one included.
+    /// Returns how many producers the ring has had, this one included.
     pub fn epoch(&self) -> u64 {
         self.core.epoch()
     }
 
-    /// How often a consumer's row claimed a position it cannot have. Above zero, some process that
+    /// Returns how often a consumer's row claimed a position it cannot have. Above zero, some process that
     /// may write `control` does not follow the protocol; the claims were ignored.
     pub fn violations(&self) -> u64 {
         self.core.violations()
     }
 
-    /// How many times this producer woke readers that slept, or said that they did. It does not grow while
-    /// no reader sleeps. Useless wakes are limited even if a hostile reader keeps asking for them.
+    /// Returns how many times this producer woke readers that slept, or said that they did. It does not
+    /// grow while no reader sleeps. Useless wakes are limited even if a hostile reader keeps asking for
+    /// them.
     pub fn wakes(&self) -> u64 {
         let seats: u64 = self.seat_wakers.iter().map(Waker::wakes).sum();
         self.waker.wakes() + seats

@@ -353,13 +353,13 @@ impl Ring {
         Observer::attach(self, start, options)
     }
 
-    /// The form; [`Form::Ring`] unless the ring comes from [`list`](crate::list).
+    /// Returns the form; [`Form::Ring`] unless the ring comes from [`list`](crate::list).
     pub fn form(&self) -> Form {
         self.description().form
     }
 
-    /// How an existing ring differs from what [`Builder::create_or_open`] asked for; empty for a ring that
-    /// was created, or opened by any other call.
+    /// Returns how an existing ring differs from what [`Builder::create_or_open`] asked for; empty for a
+    /// ring that was created, or opened by any other call.
     ///
     /// ```
     /// use slipring::Ring;
@@ -375,14 +375,14 @@ impl Ring {
         self.differences.as_deref().unwrap_or_default()
     }
 
-    /// Bytes of data.
+    /// Returns the capacity: the bytes of data.
     pub fn capacity_bytes(&self) -> u64 {
         self.description().geometry.capacity
     }
 
-    /// Bytes of memory it takes in all: data, index and administration, and the same for each ring inside
-    /// it, such as the lanes of a queue, the letters and replies of a mailbox, or the second direction of a
-    /// link. Counts the rings that are in its directory during the call.
+    /// Returns how many bytes of memory the ring takes in all: data, index and administration, and the same
+    /// for each ring inside it, such as the lanes of a queue, the letters and replies of a mailbox, or the
+    /// second direction of a link. Counts the rings that are in its directory during the call.
     pub fn memory_bytes(&self) -> u64 {
         let geometry = self.description().geometry;
         let own = geometry.stream_bytes() + geometry.control_bytes();
@@ -393,13 +393,13 @@ impl Ring {
         }
     }
 
-    /// The largest message, in bytes.
+    /// Returns the size of the largest message, in bytes.
     pub fn max_message_bytes(&self) -> u32 {
         self.description().geometry.max_payload()
     }
 
-    /// How long a consumer may hold one publish back before the producer goes on without it; `None` if the
-    /// producer waits without limit. See [`Builder::evict_after`](crate::Builder::evict_after).
+    /// Returns how long a consumer may hold one publish back before the producer goes on without it; `None`
+    /// if the producer waits without limit. See [`Builder::evict_after`](crate::Builder::evict_after).
     pub fn evicts_after(&self) -> Option<Duration> {
         let geometry = self.description().geometry;
         geometry
@@ -407,32 +407,32 @@ impl Ring {
             .then(|| Duration::from_nanos(geometry.evict_after_ns))
     }
 
-    /// How many readers can hold a row at once.
+    /// Returns how many readers can hold a row at once.
     pub fn max_readers(&self) -> u32 {
         self.description().geometry.rows
     }
 
-    /// Bytes every frame begins at a multiple of.
+    /// Returns the alignment of frames, in bytes.
     pub fn frame_align(&self) -> u64 {
         self.description().geometry.align
     }
 
-    /// The fields of the messages, if the ring has a schema.
+    /// Returns the fields of the messages, if the ring has a schema.
     pub fn schema(&self) -> Option<&Schema> {
         self.description().schema.as_ref()
     }
 
-    /// The random identity of this ring.
+    /// Returns the random identity of this ring.
     pub fn id(&self) -> u128 {
         self.description().ring_id
     }
 
-    /// When the ring was made, in nanoseconds since 1970, by its creator's clock.
+    /// Returns when the ring was made, in nanoseconds since 1970, by its creator's clock.
     pub fn created_ns(&self) -> u64 {
         self.description().created_ns
     }
 
-    /// The path of the ring's directory, for logs and error texts.
+    /// Returns the path of the ring's directory, for logs and error texts.
     pub fn path(&self) -> &Path {
         self.segment.path()
     }
@@ -462,7 +462,8 @@ impl Ring {
         self.segment.may_use_rows()
     }
 
-    /// The descriptors behind the ring; `None` if it has none or this user may not open all of them.
+    /// Returns the descriptors behind the ring; `None` if it has none or this user may not open all of
+    /// them.
     pub fn files(&self) -> Option<RingFiles<BorrowedFd<'_>>> {
         let files = self.segment.files()?;
         Some(RingFiles {

@@ -106,12 +106,12 @@ impl Default for WaitSet {
 }
 
 impl WaitSet {
-    /// A set that polls for 20 microseconds and then sleeps.
+    /// Makes a set that polls for 20 microseconds and then sleeps.
     pub fn new() -> Self {
         Self::with_spin(Duration::from_micros(20))
     }
 
-    /// A set that polls for this long before it sleeps; for ever with [`Duration::MAX`].
+    /// Makes a set that polls for this long before it sleeps; for ever with [`Duration::MAX`].
     pub fn with_spin(spin: Duration) -> Self {
         Self {
             spin,

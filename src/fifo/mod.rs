@@ -73,21 +73,22 @@ impl FifoBuilder {
         }
     }
 
-    /// Bytes that can be under way, in each direction; 1 MiB by default. A power of two, at least 4096.
+    /// Sets how many bytes can be written and not yet read, in each direction; 1 MiB by default. A power of
+    /// two, at least 4096.
     pub fn capacity_bytes(mut self, bytes: u64) -> Self {
         self.capacity = bytes;
         self
     }
 
-    /// Whether it goes both ways ([`Fifo::connect`]) instead of from a writer to a reader.
+    /// Sets whether it goes both ways ([`Fifo::connect`]) instead of from a writer to a reader.
     pub fn both_ways(mut self, both_ways: bool) -> Self {
         self.both_ways = both_ways;
         self
     }
 
-    /// Who may read, as the permission bits of a file; `0o600` by default. For group and others that takes
-    /// both reading and writing. Only the owner writes. One that goes both ways is written from both sides,
-    /// so only its owner may use it: a mode with bits for others is refused then.
+    /// Sets who may read, as the permission bits of a file; `0o600` by default. For group and others that
+    /// takes both reading and writing. Only the owner writes. One that goes both ways is written from both
+    /// sides, so only its owner may use it: a mode with bits for others is refused then.
     pub fn mode(mut self, mode: u32) -> Self {
         self.mode = mode;
         self
@@ -275,24 +276,24 @@ impl Fifo {
         self.ring.segment().description().parameters[0] == 2
     }
 
-    /// Bytes that can be under way, in each direction.
+    /// Returns how many bytes can be written and not yet read, in each direction.
     pub fn capacity_bytes(&self) -> u64 {
         self.ring.capacity_bytes()
     }
 
-    /// The processes at the two ends, for display: the writer and the reader, or the two sides. A forked
-    /// child sees none.
+    /// Returns the processes at the two ends, for display: the writer and the reader, or the two sides. A
+    /// forked child sees none.
     pub fn ends(&self) -> [Option<u32>; 2] {
         [Side::First, Side::Second].map(|side| Meeting::owner(&self.ring, side))
     }
 
-    /// How an existing object differs from what `create_or_open` asked for: see
+    /// Returns how an existing object differs from what `create_or_open` asked for: see
     /// [`Ring::differences`](crate::Ring::differences).
     pub fn differences(&self) -> &[Difference] {
         self.ring.differences()
     }
 
-    /// The path of its directory, for logs and error texts.
+    /// Returns the path of its directory, for logs and error texts.
     pub fn path(&self) -> &Path {
         self.ring.path()
     }

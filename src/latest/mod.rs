@@ -78,19 +78,19 @@ impl<T: Plain> LatestBuilder<T> {
         }
     }
 
-    /// How many values there are; 1 by default.
+    /// Sets how many values there are; 1 by default.
     pub fn cells(mut self, cells: u32) -> Self {
         self.cells = cells;
         self
     }
 
-    /// How many readers that may sleep can be attached at once; 32 by default, 1 to 1024.
+    /// Sets how many readers that may sleep can be attached at once; 32 by default, 1 to 1024.
     pub fn max_readers(mut self, readers: u32) -> Self {
         self.inner = self.inner.max_readers(readers);
         self
     }
 
-    /// Who may read, as the permission bits of a file; `0o600` by default. For group and others,
+    /// Sets who may read, as the permission bits of a file; `0o600` by default. For group and others,
     /// writing means being woken. Only the owner sets values.
     pub fn mode(mut self, mode: u32) -> Self {
         self.inner = self.inner.mode(mode);
@@ -216,18 +216,18 @@ impl<T: Plain> Latest<T> {
         self.ring.is_removed()
     }
 
-    /// How many values there are.
+    /// Returns how many values there are.
     pub fn cells(&self) -> u32 {
         self.cells.count()
     }
 
-    /// How an existing object differs from what `create_or_open` asked for: see
+    /// Returns how an existing object differs from what `create_or_open` asked for: see
     /// [`Ring::differences`](crate::Ring::differences).
     pub fn differences(&self) -> &[Difference] {
         self.ring.differences()
     }
 
-    /// The path of its directory, for logs and error texts.
+    /// Returns the path of its directory, for logs and error texts.
     pub fn path(&self) -> &Path {
         self.ring.path()
     }

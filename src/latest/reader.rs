@@ -84,7 +84,7 @@ impl<T: Plain> LatestReader<T> {
         })
     }
 
-    /// The first value and its version, which is how many times it was set; `None` if it never was.
+    /// Returns the first value and its version, which is how many times it was set; `None` if it never was.
     ///
     /// # Errors
     /// [`LatestError`], but neither `NoCell` nor `TimedOut`.
@@ -93,7 +93,7 @@ impl<T: Plain> LatestReader<T> {
         self.get_at(0)
     }
 
-    /// The value of a cell and its version; `None` if it was never set.
+    /// Returns the value of a cell and its version; `None` if it was never set.
     ///
     /// # Errors
     /// As [`get`](Self::get), and [`LatestError::NoCell`].
@@ -113,7 +113,7 @@ impl<T: Plain> LatestReader<T> {
         Err(LatestError::Overtaken)
     }
 
-    /// The version of a cell, without its value: how many times it was set.
+    /// Returns the version of a cell, without its value: how many times it was set.
     ///
     /// # Errors
     /// As [`get_at`](Self::get_at).

@@ -38,12 +38,12 @@ impl Kind {
         (Self::F64, "f64", 8),
     ];
 
-    /// The name, as in Rust.
+    /// Returns the name, as in Rust.
     pub fn name(self) -> &'static str {
         Self::ALL[self as usize].1
     }
 
-    /// Size and alignment in bytes.
+    /// Returns the size and alignment in bytes.
     pub fn bytes(self) -> u32 {
         Self::ALL[self as usize].2
     }
@@ -68,7 +68,7 @@ pub struct Field {
 }
 
 impl Field {
-    /// Size in bytes.
+    /// Returns the size in bytes.
     pub fn bytes(&self) -> u32 {
         self.kind.bytes() * self.count
     }
@@ -264,28 +264,28 @@ impl Schema {
         Ok(schema)
     }
 
-    /// The name of the message type.
+    /// Returns the name of the message type.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The fields, in order.
+    /// Returns the fields, in order.
     pub fn fields(&self) -> &[Field] {
         &self.fields
     }
 
-    /// Size of one message in bytes.
+    /// Returns the size of one message in bytes.
     pub fn bytes(&self) -> u32 {
         self.fields.iter().map(Field::bytes).sum()
     }
 
-    /// A hash of the canonical text (FNV-1a, 64 bits), for quick comparison and display. Equality
+    /// Returns a hash of the canonical text (FNV-1a, 64 bits), for quick comparison and display. Equality
     /// is decided by the text.
     pub fn hash(&self) -> u64 {
         fnv1a(self.to_string().as_bytes())
     }
 
-    /// How this schema, a ring's, differs from the one `here` expects; `None` if they are equal.
+    /// Returns how this schema, a ring's, differs from the one `here` expects; `None` if they are equal.
     pub fn difference(&self, here: &Self) -> Option<SchemaMismatch> {
         if self.name != here.name {
             return Some(SchemaMismatch::Name {

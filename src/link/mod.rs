@@ -85,20 +85,20 @@ pub struct LinkBuilder {
 }
 
 impl LinkBuilder {
-    /// The directory that holds links; the slipring directory by default.
+    /// Sets the directory that holds links; the slipring directory by default.
     pub fn directory(mut self, directory: impl AsRef<Path>) -> Self {
         self.directory = Some(directory.as_ref().to_owned());
         self
     }
 
-    /// Bytes of each direction, as for a ring; 1 MiB by default. Only the process that connects first
-    /// decides it.
+    /// Sets the capacity of each direction in bytes, as for a ring; 1 MiB by default. Only the process that
+    /// connects first decides it.
     pub fn capacity_bytes(mut self, bytes: u64) -> Self {
         self.capacity = bytes;
         self
     }
 
-    /// How this side waits; polls for 20 microseconds and then sleeps by default.
+    /// Sets how this side waits; polls for 20 microseconds and then sleeps by default.
     pub fn strategy(mut self, strategy: Strategy) -> Self {
         self.strategy = strategy;
         self
@@ -297,7 +297,7 @@ impl Link {
         Ok(self.incoming.try_receive(&self.meeting)?)
     }
 
-    /// Both directions apart, for two threads.
+    /// Returns both directions apart, for two threads.
     #[inline]
     pub fn split(&mut self) -> (LinkSender<'_>, LinkReceiver<'_>) {
         (
@@ -332,17 +332,17 @@ impl Link {
         }
     }
 
-    /// The process on the other side, for display; 0 in a forked child.
+    /// Returns the process on the other side, for display; 0 in a forked child.
     pub fn peer_pid(&self) -> u32 {
         self.meeting.other_pid()
     }
 
-    /// The largest message, in bytes.
+    /// Returns the size of the largest message, in bytes.
     pub fn max_message_bytes(&self) -> u32 {
         self.max_message_bytes
     }
 
-    /// The path of its directory, for logs and error texts.
+    /// Returns the path of its directory, for logs and error texts.
     pub fn path(&self) -> &Path {
         &self.path
     }

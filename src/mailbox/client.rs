@@ -155,7 +155,7 @@ impl MailboxClient {
         })
     }
 
-    /// The name it has.
+    /// Returns the name of this client.
     pub fn name(&self) -> &str {
         &self.name
     }

@@ -134,7 +134,7 @@ impl<'r> Letter<'r> {
         })
     }
 
-    /// The name of the client that sent it. The client may be gone by now.
+    /// Returns the name of the client that sent it. The client may be gone by now.
     pub fn sender(&self) -> &str {
         let name = self.delivery.get(FIXED..self.name_end);
         // Checked when the letter was made; the bytes do not change after that.
@@ -152,7 +152,7 @@ impl<'r> Letter<'r> {
         self.delivery.redelivered()
     }
 
-    /// How often it was delivered, this time included; at most 255.
+    /// Returns how often it was delivered, this time included; at most 255.
     pub fn tries(&self) -> u32 {
         self.delivery.tries()
     }

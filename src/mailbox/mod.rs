@@ -125,34 +125,34 @@ impl MailboxBuilder {
         }
     }
 
-    /// How many letters each client can be ahead of the receivers; 256 by default, rounded up to a power
-    /// of two, at most 65,536.
+    /// Sets how many letters each client can be ahead of the receivers; 256 by default, rounded up to a
+    /// power of two, at most 65,536.
     pub fn depth(mut self, letters: u32) -> Self {
         self.depth = letters;
         self
     }
 
-    /// The largest letter and the largest reply, in bytes; 1024 by default.
+    /// Sets the size of the largest letter and of the largest reply, in bytes; 1024 by default.
     pub fn message_bytes(mut self, bytes: u32) -> Self {
         self.message_bytes = bytes;
         self
     }
 
-    /// How many clients can be attached at once; 64 by default, 1 to 1024.
+    /// Sets how many clients can be attached at once; 64 by default, 1 to 1024.
     pub fn max_clients(mut self, clients: u32) -> Self {
         self.clients = clients;
         self
     }
 
-    /// How many receivers can be attached at once; 64 by default, 1 to 1024.
+    /// Sets how many receivers can be attached at once; 64 by default, 1 to 1024.
     pub fn max_receivers(mut self, receivers: u32) -> Self {
         self.receivers = receivers;
         self
     }
 
-    /// Who may receive letters, as the permission bits of a file; `0o600` by default. For group and others
-    /// writing means receiving. Only the owner and root can be clients and can reply. A reply of another
-    /// user is an error, and the letter is not lost.
+    /// Sets who may receive letters, as the permission bits of a file; `0o600` by default. For group and
+    /// others writing means receiving. Only the owner and root can be clients and can reply. A reply of
+    /// another user is an error, and the letter is not lost.
     pub fn mode(mut self, mode: u32) -> Self {
         self.inner = self.inner.mode(mode);
         self
@@ -377,7 +377,7 @@ impl Mailbox {
         MailboxReceiver::attach(self, options)
     }
 
-    /// The largest letter and the largest reply, in bytes.
+    /// Returns the size of the largest letter and of the largest reply, in bytes.
     pub fn message_bytes(&self) -> u32 {
         Parameters::of(&self.ring).message_bytes
     }
@@ -387,7 +387,7 @@ impl Mailbox {
         Parameters::of(&self.ring).one_way
     }
 
-    /// How an existing object differs from what `create_or_open` asked for: see
+    /// Returns how an existing object differs from what `create_or_open` asked for: see
     /// [`Ring::differences`](crate::Ring::differences).
     pub fn differences(&self) -> &[Difference] {
         self.ring.differences()
@@ -398,12 +398,12 @@ impl Mailbox {
         self.ring.is_removed()
     }
 
-    /// The path of its directory, for logs and error texts.
+    /// Returns the path of its directory, for logs and error texts.
     pub fn path(&self) -> &Path {
         self.ring.path()
     }
 
-    /// The settings, and the content at some moment during the call.
+    /// Returns the settings, and the content at some moment during the call.
     ///
     /// # Errors
     /// [`OpenError`] if a lane cannot be opened.

@@ -15,18 +15,18 @@ pub struct Duplex {
 }
 
 impl Duplex {
-    /// Both directions apart, for two threads.
+    /// Returns both directions apart, for two threads.
     pub fn halves(&mut self) -> (&mut PipeReader, &mut PipeWriter) {
         (&mut self.reader, &mut self.writer)
     }
 
-    /// Both directions, each with an end of its own. Dropping the writer ends the stream that the other
-    /// side reads, and reading goes on.
+    /// Returns both directions, each with an end of its own. Dropping the writer ends the stream that the
+    /// other side reads, and reading goes on.
     pub fn into_halves(self) -> (PipeReader, PipeWriter) {
         (self.reader, self.writer)
     }
 
-    /// How long a read or a write may wait; `None`, the default, means without limit.
+    /// Sets how long a read or a write may wait; `None`, the default, means without limit.
     pub fn set_timeout(&mut self, timeout: Option<Duration>) {
         self.reader.set_timeout(timeout);
         self.writer.set_timeout(timeout);

@@ -30,12 +30,12 @@ impl<E> HandError<E> {
         Self { error, end }
     }
 
-    /// The reason.
+    /// Returns the reason.
     pub fn error(&self) -> &io::Error {
         &self.error
     }
 
-    /// The end.
+    /// Returns the end.
     pub fn into_end(self) -> E {
         *self.end
     }

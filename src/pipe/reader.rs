@@ -40,13 +40,13 @@ impl PipeReader {
         }
     }
 
-    /// How long a read may wait before it fails with [`TimedOut`](io::ErrorKind::TimedOut); `None`, the
-    /// default, means without limit.
+    /// Sets how long a read may wait before it fails with [`TimedOut`](io::ErrorKind::TimedOut); `None`,
+    /// the default, means without limit.
     pub fn set_timeout(&mut self, timeout: Option<Duration>) {
         self.timeout = timeout;
     }
 
-    /// How many bytes can be written and not yet read.
+    /// Returns how many bytes can be written and not yet read.
     pub fn capacity_bytes(&self) -> u64 {
         self.ring.capacity_bytes()
     }

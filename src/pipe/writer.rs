@@ -39,13 +39,13 @@ impl PipeWriter {
         }
     }
 
-    /// How long a write may wait before it fails with [`TimedOut`](io::ErrorKind::TimedOut), with nothing
-    /// written; `None`, the default, means without limit.
+    /// Sets how long a write may wait before it fails with [`TimedOut`](io::ErrorKind::TimedOut), with
+    /// nothing written; `None`, the default, means without limit.
     pub fn set_timeout(&mut self, timeout: Option<Duration>) {
         self.timeout = timeout;
     }
 
-    /// How many bytes can be written and not yet read.
+    /// Returns how many bytes can be written and not yet read.
     pub fn capacity_bytes(&self) -> u64 {
         self.ring.capacity_bytes()
     }

@@ -128,29 +128,29 @@ impl QueueBuilder {
         }
     }
 
-    /// How many messages each sender can be ahead of the receivers, per priority; 1024 by default,
+    /// Sets how many messages each sender can be ahead of the receivers, per priority; 1024 by default,
     /// rounded up to a power of two, at most 65,536.
     pub fn depth(mut self, messages: u32) -> Self {
         self.depth = messages;
         self
     }
 
-    /// The largest message, in bytes; 1024 by default. With the depth it decides how much memory a
-    /// lane takes.
+    /// Sets the size of the largest message, in bytes; 1024 by default. With the depth it decides how much
+    /// memory a lane takes.
     pub fn message_bytes(mut self, bytes: u32) -> Self {
         self.message_bytes = bytes;
         self
     }
 
-    /// How many receivers can be attached at once; 64 by default, 1 to 1024.
+    /// Sets how many receivers can be attached at once; 64 by default, 1 to 1024.
     pub fn max_receivers(mut self, receivers: u32) -> Self {
         self.receivers = receivers;
         self
     }
 
-    /// Who may receive, as the permission bits of a file; `0o600` by default. For group and others writing
-    /// means receiving. Only the owner, and root, sends. The mode, the owner and the group hold for every
-    /// lane, also for later ones.
+    /// Sets who may receive, as the permission bits of a file; `0o600` by default. For group and others
+    /// writing means receiving. Only the owner, and root, sends. The mode, the owner and the group hold for
+    /// every lane, also for later ones.
     pub fn mode(mut self, mode: u32) -> Self {
         self.inner = self.inner.mode(mode);
         self
@@ -321,23 +321,23 @@ impl Queue {
         Receiver::attach(self, options)
     }
 
-    /// How many messages each sender can be ahead, per priority.
+    /// Returns how many messages each sender can be ahead, per priority.
     pub fn depth(&self) -> u32 {
         self.parameters()[0] as u32
     }
 
-    /// The largest message, in bytes.
+    /// Returns the size of the largest message, in bytes.
     pub fn message_bytes(&self) -> u32 {
         self.parameters()[1] as u32
     }
 
-    /// How an existing object differs from what `create_or_open` asked for: see
+    /// Returns how an existing object differs from what `create_or_open` asked for: see
     /// [`Ring::differences`](crate::Ring::differences).
     pub fn differences(&self) -> &[Difference] {
         self.ring.differences()
     }
 
-    /// The memory of each lane, in bytes. Each sender takes a lane for each priority it uses.
+    /// Returns the memory of each lane, in bytes. Each sender takes a lane for each priority it uses.
     pub fn lane_bytes(&self) -> u64 {
         let lane = Builder::inside(&self.location, "lane");
         // Was checked when the queue was made.
@@ -351,12 +351,12 @@ impl Queue {
         self.ring.is_removed()
     }
 
-    /// The path of its directory, for logs and error texts.
+    /// Returns the path of its directory, for logs and error texts.
     pub fn path(&self) -> &Path {
         self.ring.path()
     }
 
-    /// The settings, and the content at some moment during the call.
+    /// Returns the settings, and the content at some moment during the call.
     ///
     /// # Errors
     /// [`OpenError`] if a lane cannot be opened; [`OpenError::Permission`] for users who may not receive.
@@ -383,7 +383,7 @@ impl Queue {
         Ok(status)
     }
 
-    /// The receivers there are, and dead ones that still hold something, in order of their rows.
+    /// Returns the receivers there are, and dead ones that still hold something, in order of their rows.
     ///
     /// # Errors
     /// As [`status`](Self::status).

@@ -29,27 +29,27 @@ impl SemaphoreBuilder {
         }
     }
 
-    /// How many permits there are to begin with; 1, a lock, by default.
+    /// Sets how many permits there are to begin with; 1, a lock, by default.
     pub fn permits(mut self, permits: u32) -> Self {
         self.permits = permits;
         self
     }
 
-    /// How many permits there can ever be ([`Semaphore::add`]); by default as many as at the beginning, at
-    /// most 65,536.
+    /// Sets how many permits there can ever be ([`Semaphore::add`]); by default as many as at the
+    /// beginning, at most 65,536.
     pub fn max_permits(mut self, permits: u32) -> Self {
         self.max = Some(permits);
         self
     }
 
-    /// How many handles can be open at once; 32 by default, 1 to 1024.
+    /// Sets how many handles can be open at once; 32 by default, 1 to 1024.
     pub fn max_handles(mut self, handles: u32) -> Self {
         self.inner = self.inner.max_readers(handles);
         self
     }
 
-    /// Who may use it, as the permission bits of a file; `0o600` by default. For group and others
-    /// that takes both reading and writing.
+    /// Sets who may use it, as the permission bits of a file; `0o600` by default. For group and others that
+    /// takes both reading and writing.
     pub fn mode(mut self, mode: u32) -> Self {
         self.inner = self.inner.mode(mode);
         self

@@ -205,7 +205,7 @@ impl Semaphore {
         Ring::remove(name)
     }
 
-    /// How this handle waits; polls for 20 microseconds and then sleeps by default.
+    /// Sets how this handle waits; polls for 20 microseconds and then sleeps by default.
     #[must_use]
     pub fn strategy(mut self, strategy: Strategy) -> Self {
         self.strategy = strategy;
@@ -284,7 +284,7 @@ impl Semaphore {
         Ok(())
     }
 
-    /// The state at some moment during the call; all zero in a forked child.
+    /// Returns the state at some moment during the call; all zero in a forked child.
     pub fn status(&self) -> SemaphoreStatus {
         if self.shared.ring.canary().forked() {
             return SemaphoreStatus::default();
@@ -303,7 +303,7 @@ impl Semaphore {
         self.shared.ring.is_removed()
     }
 
-    /// The processes that hold permits, once for each, at some moment during the call, for display.
+    /// Returns the processes that hold permits, once for each, at some moment during the call, for display.
     pub fn holders(&self) -> Vec<u32> {
         let ring = &self.shared.ring;
         if ring.canary().forked() {
@@ -313,18 +313,18 @@ impl Semaphore {
         rows.map(|row| ring.pid_of_row(row)).collect()
     }
 
-    /// How many permits there can be.
+    /// Returns how many permits there can be.
     pub fn max(&self) -> u32 {
         self.shared.ring.segment().description().parameters[1] as u32
     }
 
-    /// How an existing object differs from what `create_or_open` asked for: see
+    /// Returns how an existing object differs from what `create_or_open` asked for: see
     /// [`Ring::differences`](crate::Ring::differences).
     pub fn differences(&self) -> &[Difference] {
         self.shared.ring.differences()
     }
 
-    /// The path of its directory, for logs and error texts.
+    /// Returns the path of its directory, for logs and error texts.
     pub fn path(&self) -> &Path {
         self.shared.ring.path()
     }

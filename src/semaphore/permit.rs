@@ -59,7 +59,7 @@ pub struct Permit {
 }
 
 impl Permit {
-    /// How many permits this holds.
+    /// Returns how many permits this holds.
     pub fn count(&self) -> u32 {
         self.first.map_or(0, |_| 1) + self.others.len() as u32
     }

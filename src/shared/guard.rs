@@ -54,7 +54,7 @@ impl<'s, T: Plain> SharedGuard<'s, T> {
         self.abandoned
     }
 
-    /// How many times the value was changed before.
+    /// Returns how many times the value was changed before.
     pub fn version(&self) -> u64 {
         self.version
     }

@@ -90,7 +90,7 @@ pub struct SharedBuilder<T> {
 }
 
 impl<T: Plain> SharedBuilder<T> {
-    /// How many handles can be open at once; 32 by default, 1 to 1024.
+    /// Sets how many handles can be open at once; 32 by default, 1 to 1024.
     pub fn max_handles(mut self, handles: u32) -> Self {
         self.inner = self.inner.max_readers(handles);
         self
@@ -197,7 +197,7 @@ impl<T: Plain> Shared<T> {
         Ring::remove(name)
     }
 
-    /// How this handle waits; polls for 20 microseconds and then sleeps by default.
+    /// Sets how this handle waits; polls for 20 microseconds and then sleeps by default.
     #[must_use]
     pub fn strategy(mut self, strategy: Strategy) -> Self {
         self.semaphore = self.semaphore.strategy(strategy);
@@ -250,7 +250,7 @@ impl<T: Plain> Shared<T> {
         Ok(SharedGuard::new(self, permit, value, version, abandoned))
     }
 
-    /// The value and its version, which is how many times it was changed.
+    /// Returns the value and its version, which is how many times it was changed.
     ///
     /// # Errors
     /// [`SharedError`], but neither `Locked` nor `TimedOut`.
@@ -272,7 +272,7 @@ impl<T: Plain> Shared<T> {
         Err(SharedError::Overtaken)
     }
 
-    /// How many times it was changed, without its value; 0 in a forked child.
+    /// Returns how many times it was changed, without its value; 0 in a forked child.
     pub fn version(&self) -> u64 {
         if self.semaphore.ring().canary().forked() {
             return 0;
@@ -306,7 +306,7 @@ impl<T: Plain> Shared<T> {
         }
     }
 
-    /// The process that holds the lock, at some moment during the call, for display.
+    /// Returns the process that holds the lock, at some moment during the call, for display.
     pub fn holder(&self) -> Option<u32> {
         self.semaphore.holders().pop()
     }
@@ -316,18 +316,18 @@ impl<T: Plain> Shared<T> {
         self.semaphore.ring().is_removed()
     }
 
-    /// How many handles are open and alive; 0 in a forked child.
+    /// Returns how many handles are open and alive; 0 in a forked child.
     pub fn handles(&self) -> u32 {
         self.semaphore.ring().live_rows()
     }
 
-    /// How an existing object differs from what `create_or_open` asked for: see
+    /// Returns how an existing object differs from what `create_or_open` asked for: see
     /// [`Ring::differences`](crate::Ring::differences).
     pub fn differences(&self) -> &[Difference] {
         self.semaphore.differences()
     }
 
-    /// The path of its directory, for logs and error texts.
+    /// Returns the path of its directory, for logs and error texts.
     pub fn path(&self) -> &Path {
         self.semaphore.path()
     }

@@ -75,14 +75,14 @@ impl Listener {
         })
     }
 
-    /// How this listener waits; polls for 20 microseconds and then sleeps by default.
+    /// Sets how this listener waits; polls for 20 microseconds and then sleeps by default.
     #[must_use]
     pub fn strategy(mut self, strategy: Strategy) -> Self {
         self.strategy = strategy;
         self
     }
 
-    /// The lowest signal of a set that was sent and not noticed yet.
+    /// Returns the lowest signal of a set that was sent and not noticed yet.
     pub fn try_notice(&mut self, set: SignalSet) -> Option<Noticed> {
         if undisturbed(&self.ring).is_err() {
             return None;

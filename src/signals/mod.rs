@@ -82,7 +82,7 @@ impl SignalSet {
     /// Every signal.
     pub const ALL: Self = Self(u64::MAX);
 
-    /// One signal, from 0 to 63; none for any other number.
+    /// The set of one signal, from 0 to 63; empty for any other number.
     pub const fn of(signal: u32) -> Self {
         if signal < SIGNALS {
             Self(1 << signal)
@@ -91,7 +91,7 @@ impl SignalSet {
         }
     }
 
-    /// These and those.
+    /// Returns the union of the two sets.
     #[must_use]
     pub const fn and(self, other: Self) -> Self {
         Self(self.0 | other.0)
@@ -112,14 +112,14 @@ impl BitOr for SignalSet {
 }
 
 impl SignalsBuilder {
-    /// How many listeners can be attached at once; 32 by default, 1 to 1024.
+    /// Sets how many listeners can be attached at once; 32 by default, 1 to 1024.
     pub fn max_listeners(mut self, listeners: u32) -> Self {
         self.listeners = listeners;
         self
     }
 
-    /// Who may send and listen, as the permission bits of a file; `0o600` by default. For group and others
-    /// that takes both reading and writing.
+    /// Sets who may send and listen, as the permission bits of a file; `0o600` by default. For group and
+    /// others that takes both reading and writing.
     pub fn mode(mut self, mode: u32) -> Self {
         self.inner = self.inner.mode(mode);
         self
@@ -212,7 +212,7 @@ impl Signals {
         Listener::attach(&self.ring, CursorName::new(name)?)
     }
 
-    /// The listener that has a name now, to send it signals.
+    /// Returns the listener that has a name now, to send it signals.
     ///
     /// # Errors
     /// [`SignalError::Nobody`] if no live process listens under the name.
@@ -249,18 +249,18 @@ impl Signals {
         self.ring.is_removed()
     }
 
-    /// The names of the present listeners.
+    /// Returns the names of the present listeners.
     pub fn listeners(&self) -> Vec<String> {
         member::names(&self.ring)
     }
 
-    /// How an existing object differs from what `create_or_open` asked for: see
+    /// Returns how an existing object differs from what `create_or_open` asked for: see
     /// [`Ring::differences`](crate::Ring::differences).
     pub fn differences(&self) -> &[Difference] {
         self.ring.differences()
     }
 
-    /// The path of its directory, for logs and error texts.
+    /// Returns the path of its directory, for logs and error texts.
     pub fn path(&self) -> &Path {
         self.ring.path()
     }

@@ -81,7 +81,7 @@ impl Target {
         Ok(())
     }
 
-    /// The name of the listener.
+    /// Returns the name of the listener.
     pub fn name(&self) -> String {
         self.name.to_string()
     }

@@ -101,7 +101,7 @@ impl<T: Plain + fmt::Debug> fmt::Debug for TypedMessage<'_, T> {
 }
 
 impl<T: Plain> TypedMessage<'_, T> {
-    /// Number of the message.
+    /// Returns the number of the message.
     #[inline]
     pub fn sequence(&self) -> u64 {
         self.guard.sequence()
@@ -141,7 +141,7 @@ pub enum TypedReceived<T> {
 }
 
 impl Ring {
-    /// The ring as one of messages of type `T`.
+    /// Returns the ring as a ring of messages of type `T`.
     ///
     /// # Errors
     /// [`OpenError::Schema`] names the first field in which the ring's schema differs from `T`'s.
@@ -155,7 +155,7 @@ impl Ring {
 }
 
 impl<T: Plain> Typed<T> {
-    /// The untyped ring.
+    /// Returns the untyped ring.
     pub fn ring(&self) -> &Ring {
         &self.ring
     }
@@ -264,7 +264,7 @@ macro_rules! wraps {
         }
 
         impl<T> $typed<T> {
-            /// The untyped handle.
+            /// Returns the untyped handle.
             pub fn inner(&mut self) -> &mut $inner {
                 &mut self.inner
             }

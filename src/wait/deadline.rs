@@ -23,12 +23,12 @@ impl Deadline {
     /// Waits without limit.
     pub const NEVER: Self = Self(None);
 
-    /// This long from now. A time too far away to express is [`NEVER`](Self::NEVER).
+    /// A deadline this long from now. A time too far away to express is [`NEVER`](Self::NEVER).
     pub fn after(duration: Duration) -> Self {
         Self(Instant::now().checked_add(duration))
     }
 
-    /// At this instant.
+    /// A deadline at this instant.
     pub const fn at(instant: Instant) -> Self {
         Self(Some(instant))
     }
@@ -38,13 +38,13 @@ impl Deadline {
         self.0.is_some_and(|at| Instant::now() >= at)
     }
 
-    /// The time that is left, zero once it has passed; `None` if it never comes.
+    /// Returns the time that is left, zero once it has passed; `None` if it never comes.
     pub fn remaining(self) -> Option<Duration> {
         self.0
             .map(|at| at.saturating_duration_since(Instant::now()))
     }
 
-    /// The earlier of the two.
+    /// Returns the earlier of the two.
     #[must_use]
     pub fn earlier(self, other: Self) -> Self {
         match (self.0, other.0) {
