@@ -199,7 +199,7 @@ impl Broker {
         }
     }
 
-    /// Serves clients for this long at most, and returns earlier after it served one. Call it in a loop.
+    /// Serves clients for this long at most, and returns earlier after any event. Call it in a loop.
     ///
     /// # Errors
     /// [`BrokerError::Io`] if the broker cannot wait any more. Nothing that a client does is an error here.

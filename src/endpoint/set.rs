@@ -122,8 +122,8 @@ impl WaitSet {
     }
 
     /// Waits until a source has something to report. Returns its index in the list, or `None` once the
-    /// deadline has passed. With an empty list it waits for the deadline; without a deadline it returns at
-    /// once.
+    /// deadline has passed. With an empty list it only waits for the deadline; without a deadline it
+    /// returns `None` at once.
     pub fn wait(
         &mut self,
         sources: &mut [&mut dyn Source],
