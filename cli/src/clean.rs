@@ -9,11 +9,11 @@ use std::os::unix::fs::MetadataExt;
 
 #[derive(clap::Args)]
 #[command(after_help = "\
-Shows what no live process holds, and removes it with --yes (at a terminal it asks). Left alone without
---all: rings whose producer died, because what it published can still be read; and rings that are idle,
-because a process may come back to them: their producer left them open, or a durable cursor waits in
-them. What belongs to other users is left alone, unless root runs this. What a process came to use
-meanwhile is kept. What cannot be removed is reported, the rest is removed, and the status is not 0.
+Lists the objects that no live process holds, and removes them with --yes (at a terminal it asks). Without
+--all it keeps rings whose producer died, because their messages can still be read, and idle rings, which
+a process may use again: their producer left them open, or they hold a durable cursor. Objects of other
+users are kept, unless root runs this. So are objects that a process has opened meanwhile. If an object
+cannot be removed, this is reported, the rest is removed, and the status is not 0.
 
 EXAMPLES
   slipring clean                       show it

@@ -19,8 +19,8 @@ use std::time::{Duration, Instant};
 
 #[derive(clap::Args)]
 #[command(after_help = "\
-Runs feed, strategy, risk and dashboard as four processes on a ring of their own, which is removed in
-the end. Fails with status 6 if the strategy or the risk check missed a tick.")]
+Runs feed, strategy, risk and dashboard as four processes on a new ring, which is removed at the
+end. Fails with status 6 if the strategy or the risk check missed a tick.")]
 pub struct Arguments {
     /// How many ticks to replay
     #[arg(long, value_name = "N", default_value_t = 1_000_000)]

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 #[derive(clap::Args)]
 #[command(after_help = "\
-Each end waits for the other one. When one has gone, the other one ends too, once everything is read.
+Each end waits for the other one. When one end has gone, the other one reads the rest and ends too.
 'connect' ends when the input has ended on both sides, or the other side has gone.
 
 EXAMPLES

@@ -43,23 +43,24 @@ struct Arguments {
 }
 
 const AFTER_HELP: &str = "\
-Rings live in $SLIPRING_DIR, or in /dev/shm/slipring-UID. Wherever a NAME is expected, a path that
-begins with '/' or './' works too. A TIME is a number and a unit, ns, us, ms, s, m or h; one without a unit
-is in seconds. BYTES are a number, or one with K, M, G or T, of 1024.
+Rings live in $SLIPRING_DIR, or in /dev/shm/slipring-UID. A NAME may also be a path that begins with '/'
+or './'. A TIME is a number and a unit, ns, us, ms, s, m or h; one without a unit is in seconds. BYTES are
+a number, or one with K, M, G or T, of 1024.
 
 ENVIRONMENT
   SLIPRING_DIR    directory of the rings
-  SLIPRING_TRUST  user ids, with commas between them, whose rings are opened too; without it only
-                  those of this user and of root are
+  SLIPRING_TRUST  comma-separated ids of users whose rings are opened too; without it only those of
+                  this user and of root are opened
   NO_COLOR        no colours
 
 EXIT STATUS
   0  done                              5  no permission
   1  failed for another reason         6  a check failed (demo)
-  2  wrong usage                       7  the producer is gone, or none replies
-  3  no such ring                    124  timed out
-  4  damaged, foreign, or another    128  and the number of the signal that ended it:
-     version or schema                    130 INT (Ctrl-C), 143 TERM, 129 HUP
+  2  wrong usage                       7  the producer is gone, or no receiver replies
+  3  no such ring                      8  the object was removed while it was open
+  4  damaged, foreign, or another    124  timed out
+     version or schema               128  and the number of the signal that ended it:
+                                          130 INT (Ctrl-C), 143 TERM, 129 HUP
 
 EXAMPLES
   slipring demo                        see it work, with nothing set up

@@ -11,10 +11,10 @@ use std::time::Duration;
 
 #[derive(clap::Args)]
 #[command(after_help = "\
-Sends each line of standard input to the other side, and prints each message that comes from there. Ends
-when the input has ended on both sides, or the other side has gone, once everything it sent is printed;
-with --one-way after the last line. The other side learns of the end of the input by a message that no line
-can be: the bytes 4 and 10.
+Sends each line of standard input to the other side, and prints each message that the other side sends.
+Ends when the input has ended on both sides, or when the other side has gone and all its messages are
+printed; with --one-way after the last line. The end of the input is announced to the other side by a
+message that no line can be: the bytes 4 and 10.
 
 EXAMPLES
   slipring link alice bob      # in one terminal

@@ -14,9 +14,9 @@ const OUTPUT: &str = "output";
 
 #[derive(clap::Args)]
 #[command(after_help = "\
-Standard input goes through one pipe to a child of this process, which runs the command and feeds it; what
-the command prints comes back through another. The pipes have no name: the child inherits them. INT, TERM
-and HUP go on to the command, and this one ends after it.
+Standard input goes through one pipe to a child of this process, which runs the command and feeds it. The
+command's output comes back through another pipe. The pipes have no name: the child inherits them. INT,
+TERM and HUP are passed on to the command, and this process ends after it.
 
 EXAMPLES
   seq 1000000 | slipring pipe -- wc -l")]

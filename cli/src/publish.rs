@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 #[derive(clap::Args)]
 #[command(after_help = "\
 Waits while the slowest consumer is a whole ring behind. At the end of the input, or after a signal, the
-ring is closed, so readers end too; with --keep-open they wait for the next producer. Where it fails, by
-input that is no message or by --timeout, readers learn that the producer died (status 7).
+ring is closed, so readers end too; with --keep-open they wait for the next producer. If it fails,
+because the input is no message or by --timeout, readers are told that the producer died (status 7).
 
 EXAMPLES
   seq 1000 | slipring pub ticks

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 #[derive(clap::Args)]
 #[command(after_help = "\
-'run' holds permits until the command has ended: INT, TERM and HUP go on to the command, and 'run' ends
+'run' holds permits until the command has ended: INT, TERM and HUP are passed on to it, and 'run' ends
 after it. If 'run' itself is killed, the permits come back at once and the kernel kills the command with
 it, but not the command's own children, nor a program that changes its user.
 

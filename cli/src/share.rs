@@ -10,10 +10,9 @@ use std::time::Duration;
 
 #[derive(clap::Args)]
 #[command(after_help = "\
-Makes a ring without a name, and hands it to those it lets in, by descriptors over the socket. A reader
-can neither write the stream, nor resize it, nor touch another reader, nor hold the producer back for
-longer than --evict-after. Runs until a signal ends it; readers that
-were let in go on.
+Makes a ring without a name, and hands its descriptors over the socket to the clients that are let in. A
+reader can neither write the stream, nor resize it, nor affect another reader, nor hold the producer back
+for longer than --evict-after. Runs until a signal ends it; connected readers then go on.
 
 EXAMPLES
   slipring share /run/user/1000/ticks.sock &

@@ -14,7 +14,7 @@ use std::time::Duration;
 #[command(after_help = "\
 A value is a text of at most 256 bytes. 'update' runs a command that gets the value on its standard
 input, and whose standard output is the new value; until it has ended no other process can change the value.
-INT, TERM and HUP go on to the command. If the command fails or is killed, the value stays. If 'update'
+INT, TERM and HUP are passed on to the command. If the command fails or is killed, the value stays. If 'update'
 itself is killed, the value stays too, and the kernel kills the command, but not its own children.
 
 EXAMPLES

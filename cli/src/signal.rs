@@ -10,8 +10,8 @@ use std::time::Duration;
 
 #[derive(clap::Args)]
 #[command(after_help = "\
-Signals are numbers from 0 to 63. One that was sent several times before it is noticed is noticed once,
-with the count.
+Signals are numbers from 0 to 63. A signal that was sent several times before it is noticed is
+printed once, with the count.
 
 EXAMPLES
   slipring signal create control

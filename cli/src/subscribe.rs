@@ -15,15 +15,15 @@ use std::time::{Duration, Instant};
 
 #[derive(clap::Args)]
 #[command(after_help = "\
-By default a consumer: it misses nothing and holds the producer back when it is a whole ring behind, as
-it is when it is stopped or its output is in a pager. To look at a ring in production use --observe: it
-never holds the producer back; what it misses is reported on standard error, and with --format json as an
-object with the key \"lapped\". Ends when the producer closes the ring, and with status 7 when it died; with
---follow it waits for the next producer instead.
+By default 'sub' is a consumer: it misses nothing, and holds the producer back when it is a whole ring
+behind, for example because it is stopped or its output is in a pager. To look at a ring in production use
+--observe: an observer never holds the producer back. Missed messages are reported on standard error, and
+with --format json as an object with the key \"lapped\". Ends when the producer closes the ring, and with
+status 7 when it died; with --follow it waits for the next producer instead.
 
-With --cursor NAME the place in the ring outlives this command: run again with the same name, it goes on
-behind the last message that was printed, or says how many are gone. --from then matters only the first
-time.
+With --cursor NAME the place in the ring is kept when this command ends. Run again with the same name, it
+goes on behind the last message that was printed, or reports how many messages are gone. --from then
+matters only the first time.
 
 EXAMPLES
   slipring sub ticks

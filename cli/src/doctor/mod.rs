@@ -10,8 +10,8 @@ use std::io::Write;
 
 #[derive(clap::Args)]
 #[command(after_help = "\
-Looks and changes nothing. Each finding says what it costs and which command fixes it. Nothing found here
-makes a result wrong, only slower, or rings harder to keep.
+Checks this machine and changes nothing. Each finding says what it costs and which command fixes it. No
+finding makes results wrong; it makes rings slower, or harder to keep.
 
 EXAMPLES
   slipring doctor
