@@ -34,7 +34,7 @@ impl Ring {
         Self::join(Origin::new(path, ""), deadline.into())
     }
 
-    /// As [`connect`](Self::connect), for a row that holds this durable cursor. Drop a ring that was
+    /// Like [`connect`](Self::connect), for a row that holds this durable cursor. Drop a ring that was
     /// connected under the same name first. Each user has its own names.
     ///
     /// The broker keeps the cursor while no reader uses it, across producers, until

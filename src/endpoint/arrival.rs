@@ -21,7 +21,7 @@ use std::path::Path;
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 impl Ring {
-    /// As [`open`](Self::open), waiting until there is such a ring.
+    /// Like [`open`](Self::open), waiting until there is such a ring.
     ///
     /// # Errors
     /// As [`open`](Self::open). [`OpenError::NotFound`] comes only at the deadline, every other error at
@@ -40,7 +40,7 @@ impl Ring {
         look_until(deadline.into(), || Self::open(name))
     }
 
-    /// As [`open_at`](Self::open_at), waiting until there is a ring at this path.
+    /// Like [`open_at`](Self::open_at), waiting until there is a ring at this path.
     ///
     /// # Errors
     /// As [`open_until`](Self::open_until).
@@ -79,7 +79,7 @@ impl Ring {
 }
 
 impl Consumer {
-    /// As [`Ring::wait_for_producer`], in the way this consumer waits. Returns at once if there is a
+    /// Like [`Ring::wait_for_producer`], in the way this consumer waits. Returns at once if there is a
     /// message to receive.
     ///
     /// # Errors
@@ -97,7 +97,7 @@ impl Consumer {
 }
 
 impl Observer {
-    /// As [`Ring::wait_for_producer`], in the way this observer waits. Returns at once if there is
+    /// Like [`Ring::wait_for_producer`], in the way this observer waits. Returns at once if there is
     /// something to receive.
     ///
     /// # Errors

@@ -311,8 +311,8 @@ impl Builder {
         self.create_or_open_whole().map(|(ring, _)| ring)
     }
 
-    /// As [`create_or_open`](Self::create_or_open), for a form that takes a place in the ring at once: begins
-    /// anew if the ring is removed before it has one.
+    /// Like [`create_or_open`](Self::create_or_open), for a form that takes a place in the ring at once:
+    /// begins anew if the ring is removed before it has one.
     pub(crate) fn create_or_open_and<T>(
         self,
         attach: impl Fn(Ring) -> Result<T, OpenError>,
@@ -326,7 +326,7 @@ impl Builder {
         attach(self.create_or_open()?).map_err(CreateError::Open)
     }
 
-    /// As [`create_or_open`](Self::create_or_open), with the rings it holds. One that is missing in a
+    /// Like [`create_or_open`](Self::create_or_open), with the rings it holds. One that is missing in a
     /// ring that exists is created.
     pub(crate) fn create_or_open_whole(self) -> Result<(Ring, Vec<Ring>), CreateError> {
         let Place::Named(Ok(location)) = &self.place else {

@@ -184,7 +184,7 @@ fn not_waiting(error: TryReceiveError) -> Result<Next<'static>, ReceiveError> {
     })
 }
 
-/// As [`not_waiting`], for an error of a call that waits.
+/// Like [`not_waiting`], for an error of a call that waits.
 fn waiting(error: ReceiveError) -> Result<Next<'static>, ReceiveError> {
     match error {
         ReceiveError::TimedOut => Ok(Next::Nothing),
@@ -283,10 +283,10 @@ impl<R: Conflatable, K: Hash + Eq + Clone, F: FnMut(&[u8]) -> K> Conflated<R, K,
         self.receive_until(Deadline::NEVER)
     }
 
-    /// As [`receive`](Self::receive), until a deadline.
+    /// Like [`receive`](Self::receive), but waits at most until a deadline.
     ///
     /// # Errors
-    /// As there, and [`ReceiveError::TimedOut`].
+    /// As [`receive`](Self::receive), and [`ReceiveError::TimedOut`].
     pub fn receive_until(
         &mut self,
         deadline: impl Into<Deadline>,
@@ -311,10 +311,10 @@ impl<R: Conflatable, K: Hash + Eq + Clone, F: FnMut(&[u8]) -> K> Conflated<R, K,
         }
     }
 
-    /// As [`receive`](Self::receive), without waiting.
+    /// Like [`receive`](Self::receive), without waiting.
     ///
     /// # Errors
-    /// As there, and [`TryReceiveError::Empty`].
+    /// As [`receive`](Self::receive), and [`TryReceiveError::Empty`].
     pub fn try_receive(&mut self) -> Result<Conflation<'_>, TryReceiveError> {
         let over = self.gather();
         if self.pop() {

@@ -147,7 +147,7 @@ impl<'p> PublishBatch<'p> {
         self.push_until(payload, Deadline::NEVER)
     }
 
-    /// As [`push`](Self::push), until a deadline.
+    /// Like [`push`](Self::push), but waits at most until a deadline.
     ///
     /// # Errors
     /// As [`push`](Self::push), and [`PublishError::TimedOut`].

@@ -197,7 +197,7 @@ impl Producer {
         self.publish_until(payload, Deadline::NEVER)
     }
 
-    /// As [`publish`](Self::publish), until a deadline.
+    /// Like [`publish`](Self::publish), but waits at most until a deadline.
     ///
     /// # Errors
     /// As [`publish`](Self::publish), and [`PublishError::TimedOut`] with the row of the consumer
@@ -214,7 +214,7 @@ impl Producer {
         }
     }
 
-    /// As [`publish_until`](Self::publish_until), of a message that is known to fit the schema.
+    /// Like [`publish_until`](Self::publish_until), of a message that is known to fit the schema.
     #[inline(always)]
     pub(crate) fn publish_fitting(
         &mut self,
@@ -227,7 +227,7 @@ impl Producer {
         }
     }
 
-    /// As [`try_publish`](Self::try_publish), of a message that is known to fit the schema.
+    /// Like [`try_publish`](Self::try_publish), of a message that is known to fit the schema.
     #[inline(always)]
     pub(crate) fn try_publish_fitting(&mut self, payload: &[u8]) -> Result<u64, TryPublishError> {
         match self.publish_fitting_at_once(payload) {
@@ -251,7 +251,7 @@ impl Producer {
         self.canary.disturbed()
     }
 
-    /// As [`publish_at_once`](Self::publish_at_once), for a caller that has asked whether the producer is
+    /// Like [`publish_at_once`](Self::publish_at_once), for a caller that has asked whether the producer is
     /// [`disturbed`](Self::disturbed).
     #[inline(always)]
     pub(super) fn publish_undisturbed(&mut self, payload: &[u8]) -> Option<u64> {
@@ -404,7 +404,7 @@ impl Producer {
         self.claim_until(len, Deadline::NEVER)
     }
 
-    /// As [`claim`](Self::claim), until a deadline.
+    /// Like [`claim`](Self::claim), but waits at most until a deadline.
     ///
     /// # Errors
     /// As [`publish_until`](Self::publish_until).
@@ -446,7 +446,7 @@ impl Producer {
         }
     }
 
-    /// As [`claim`](Self::claim), if there is room now.
+    /// Like [`claim`](Self::claim), but only if there is room now.
     ///
     /// # Errors
     /// As [`try_publish`](Self::try_publish).

@@ -192,7 +192,7 @@ impl Ring {
         Self::from_files_of(files, Form::Ring)
     }
 
-    /// As [`from_files`](Self::from_files), for an object that must be of a certain form.
+    /// Like [`from_files`](Self::from_files), for an object that must be of a certain form.
     pub(crate) fn from_files_of(files: RingFiles, form: Form) -> Result<Self, OpenError> {
         let files = Files {
             stream: files.stream,
@@ -243,7 +243,7 @@ impl Ring {
         self.producer_with(ProducerOptions::default())
     }
 
-    /// As [`producer`](Self::producer), with options.
+    /// Like [`producer`](Self::producer), with options.
     ///
     /// # Errors
     /// As [`producer`](Self::producer).
@@ -260,7 +260,7 @@ impl Ring {
         self.consumer_with(start, ConsumerOptions::default())
     }
 
-    /// As [`consumer`](Self::consumer), with options.
+    /// Like [`consumer`](Self::consumer), with options.
     ///
     /// # Errors
     /// As [`consumer`](Self::consumer).
@@ -303,7 +303,7 @@ impl Ring {
         self.durable_consumer_with(name, start, ConsumerOptions::default())
     }
 
-    /// As [`durable_consumer`](Self::durable_consumer), with options.
+    /// Like [`durable_consumer`](Self::durable_consumer), with options.
     ///
     /// # Errors
     /// As [`durable_consumer`](Self::durable_consumer).
@@ -341,7 +341,7 @@ impl Ring {
         self.observer_with(start, ObserverOptions::default())
     }
 
-    /// As [`observer`](Self::observer), with options.
+    /// Like [`observer`](Self::observer), with options.
     ///
     /// # Errors
     /// As [`observer`](Self::observer).

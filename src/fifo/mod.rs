@@ -196,10 +196,10 @@ impl Fifo {
         self.writer_until(Deadline::NEVER)
     }
 
-    /// As [`writer`](Self::writer), until a deadline.
+    /// Like [`writer`](Self::writer), but waits at most until a deadline.
     ///
     /// # Errors
-    /// As there, and [`TimedOut`](io::ErrorKind::TimedOut).
+    /// As [`writer`](Self::writer), and [`TimedOut`](io::ErrorKind::TimedOut).
     pub fn writer_until(&self, deadline: impl Into<Deadline>) -> io::Result<PipeWriter> {
         self.expect_ways(1)?;
         let mut meeting = self.begin(Side::First)?;
@@ -217,10 +217,10 @@ impl Fifo {
         self.reader_until(Deadline::NEVER)
     }
 
-    /// As [`reader`](Self::reader), until a deadline.
+    /// Like [`reader`](Self::reader), but waits at most until a deadline.
     ///
     /// # Errors
-    /// As there, and [`TimedOut`](io::ErrorKind::TimedOut).
+    /// As [`reader`](Self::reader), and [`TimedOut`](io::ErrorKind::TimedOut).
     pub fn reader_until(&self, deadline: impl Into<Deadline>) -> io::Result<PipeReader> {
         self.expect_ways(1)?;
         let mut meeting = self.begin(Side::Second)?;
@@ -238,10 +238,10 @@ impl Fifo {
         self.connect_until(Deadline::NEVER)
     }
 
-    /// As [`connect`](Self::connect), until a deadline.
+    /// Like [`connect`](Self::connect), but waits at most until a deadline.
     ///
     /// # Errors
-    /// As there, and [`TimedOut`](io::ErrorKind::TimedOut).
+    /// As [`connect`](Self::connect), and [`TimedOut`](io::ErrorKind::TimedOut).
     pub fn connect_until(&self, deadline: impl Into<Deadline>) -> io::Result<Duplex> {
         self.expect_ways(2)?;
         let back = back(&self.location, self.ring.capacity_bytes())

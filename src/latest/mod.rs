@@ -203,7 +203,7 @@ impl<T: Plain> Latest<T> {
         self.reader_with(ConsumerOptions::default())
     }
 
-    /// As [`reader`](Self::reader), with options: how it waits for a change.
+    /// Like [`reader`](Self::reader), with options: how it waits for a change.
     ///
     /// # Errors
     /// As [`reader`](Self::reader).

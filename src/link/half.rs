@@ -25,19 +25,19 @@ impl<'l> LinkSender<'l> {
         Self { outgoing, meeting }
     }
 
-    /// As [`Link::send`](crate::Link::send).
+    /// Like [`Link::send`](crate::Link::send).
     ///
     /// # Errors
-    /// As there.
+    /// As [`Link::send`](crate::Link::send).
     #[inline]
     pub fn send(&mut self, message: &[u8]) -> Result<u64, LinkError> {
         self.send_until(message, Deadline::NEVER)
     }
 
-    /// As [`Link::send_until`](crate::Link::send_until).
+    /// Like [`Link::send_until`](crate::Link::send_until).
     ///
     /// # Errors
-    /// As there.
+    /// As [`Link::send_until`](crate::Link::send_until).
     #[inline]
     pub fn send_until(
         &mut self,
@@ -47,10 +47,10 @@ impl<'l> LinkSender<'l> {
         Ok(self.outgoing.send(self.meeting, message, deadline.into())?)
     }
 
-    /// As [`Link::try_send`](crate::Link::try_send).
+    /// Like [`Link::try_send`](crate::Link::try_send).
     ///
     /// # Errors
-    /// As there.
+    /// As [`Link::try_send`](crate::Link::try_send).
     #[inline]
     pub fn try_send(&mut self, message: &[u8]) -> Result<u64, LinkError> {
         Ok(self.outgoing.try_send(self.meeting, message)?)
@@ -62,19 +62,19 @@ impl<'l> LinkReceiver<'l> {
         Self { incoming, meeting }
     }
 
-    /// As [`Link::receive`](crate::Link::receive).
+    /// Like [`Link::receive`](crate::Link::receive).
     ///
     /// # Errors
-    /// As there.
+    /// As [`Link::receive`](crate::Link::receive).
     #[inline]
     pub fn receive(&mut self) -> Result<Message<'_>, LinkError> {
         self.receive_until(Deadline::NEVER)
     }
 
-    /// As [`Link::receive_until`](crate::Link::receive_until).
+    /// Like [`Link::receive_until`](crate::Link::receive_until).
     ///
     /// # Errors
-    /// As there.
+    /// As [`Link::receive_until`](crate::Link::receive_until).
     #[inline]
     pub fn receive_until(
         &mut self,
@@ -83,10 +83,10 @@ impl<'l> LinkReceiver<'l> {
         Ok(self.incoming.receive(self.meeting, deadline.into())?)
     }
 
-    /// As [`Link::try_receive`](crate::Link::try_receive).
+    /// Like [`Link::try_receive`](crate::Link::try_receive).
     ///
     /// # Errors
-    /// As there.
+    /// As [`Link::try_receive`](crate::Link::try_receive).
     #[inline]
     pub fn try_receive(&mut self) -> Result<Message<'_>, LinkError> {
         Ok(self.incoming.try_receive(self.meeting)?)

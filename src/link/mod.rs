@@ -243,7 +243,7 @@ impl Link {
         self.send_until(message, Deadline::NEVER)
     }
 
-    /// As [`send`](Self::send), until a deadline.
+    /// Like [`send`](Self::send), but waits at most until a deadline.
     ///
     /// # Errors
     /// As [`send`](Self::send), and [`LinkError::TimedOut`]; nothing was sent then.
@@ -257,7 +257,7 @@ impl Link {
         Ok(self.outgoing.send(&self.meeting, message, deadline)?)
     }
 
-    /// As [`send`](Self::send), if there is room now.
+    /// Like [`send`](Self::send), but only if there is room now.
     ///
     /// # Errors
     /// As [`send`](Self::send), and [`LinkError::Full`].
@@ -275,7 +275,7 @@ impl Link {
         self.receive_until(Deadline::NEVER)
     }
 
-    /// As [`receive`](Self::receive), until a deadline.
+    /// Like [`receive`](Self::receive), but waits at most until a deadline.
     ///
     /// # Errors
     /// As [`receive`](Self::receive), and [`LinkError::TimedOut`].

@@ -86,7 +86,7 @@ impl MailboxClient {
         self.send_until(body, Deadline::NEVER)
     }
 
-    /// As [`send`](Self::send), until a deadline.
+    /// Like [`send`](Self::send), but waits at most until a deadline.
     ///
     /// # Errors
     /// As [`send`](Self::send), and [`SendError::TimedOut`]; nothing was sent then.

@@ -348,8 +348,8 @@ impl Mailbox {
         self.client_with(name, ConsumerOptions::default())
     }
 
-    /// As [`client`](Self::client), with options, of which the strategy is used both to wait for room
-    /// and to wait for replies.
+    /// Like [`client`](Self::client), with options, of which the strategy is used both to wait for room and
+    /// to wait for replies.
     ///
     /// # Errors
     /// As [`client`](Self::client).
@@ -369,7 +369,7 @@ impl Mailbox {
         self.receiver_with(ConsumerOptions::default())
     }
 
-    /// As [`receiver`](Self::receiver), with options.
+    /// Like [`receiver`](Self::receiver), with options.
     ///
     /// # Errors
     /// As [`receiver`](Self::receiver).

@@ -63,7 +63,7 @@ impl MailboxReceiver {
         self.receive_until(Deadline::NEVER)
     }
 
-    /// As [`receive`](Self::receive), until a deadline.
+    /// Like [`receive`](Self::receive), but waits at most until a deadline.
     ///
     /// # Errors
     /// As [`receive`](Self::receive), and [`TakeError::TimedOut`].

@@ -228,7 +228,7 @@ impl PipeWriter {
     /// [`PipeReader::hand_to`](crate::PipeReader::hand_to).
     ///
     /// # Errors
-    /// As there.
+    /// As [`PipeReader::hand_to`](crate::PipeReader::hand_to).
     pub fn hand_to(self, command: &mut Command, name: &str) -> Result<(), HandError<Self>> {
         let handed = if self.is_fresh() {
             hand(command, name, Kind::Writer, &[&self.ring], &self.meeting)
@@ -253,7 +253,7 @@ impl Duplex {
     /// [`PipeReader::hand_to`](crate::PipeReader::hand_to).
     ///
     /// # Errors
-    /// As there.
+    /// As [`PipeReader::hand_to`](crate::PipeReader::hand_to).
     pub fn hand_to(self, command: &mut Command, name: &str) -> Result<(), HandError<Self>> {
         let Self { reader, writer } = &self;
         // The ring with the pact first.

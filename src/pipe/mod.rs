@@ -67,10 +67,10 @@ pub fn pipe() -> io::Result<(PipeReader, PipeWriter)> {
     pipe_with_capacity(PIPE_CAPACITY)
 }
 
-/// As [`pipe`], of so many bytes: a power of two, at least 4096.
+/// Like [`pipe`], of so many bytes: a power of two, at least 4096.
 ///
 /// # Errors
-/// As there, and [`InvalidInput`](io::ErrorKind::InvalidInput) for another size.
+/// As [`pipe`], and [`InvalidInput`](io::ErrorKind::InvalidInput) for another size.
 pub fn pipe_with_capacity(bytes: u64) -> io::Result<(PipeReader, PipeWriter)> {
     let ring = anonymous(bytes)?;
     let [writes, reads] = Meeting::both(&ring)?;

@@ -297,7 +297,7 @@ impl Queue {
         self.sender_with(ProducerOptions::default())
     }
 
-    /// As [`sender`](Self::sender), with options.
+    /// Like [`sender`](Self::sender), with options.
     ///
     /// # Errors
     /// As [`sender`](Self::sender).
@@ -313,7 +313,7 @@ impl Queue {
         self.receiver_with(ConsumerOptions::default())
     }
 
-    /// As [`receiver`](Self::receiver), with options.
+    /// Like [`receiver`](Self::receiver), with options.
     ///
     /// # Errors
     /// As [`receiver`](Self::receiver).

@@ -141,7 +141,7 @@ impl Sender {
         self.try_send_with_priority(message, 0)
     }
 
-    /// As [`try_send`](Self::try_send), at a priority.
+    /// Like [`try_send`](Self::try_send), at a priority.
     ///
     /// # Errors
     /// As [`try_send`](Self::try_send).
@@ -251,7 +251,7 @@ impl Sender {
         })
     }
 
-    /// As [`open`](Self::open): takes a lane that a sender left, or a new one.
+    /// Like [`open`](Self::open): takes a lane that a sender left, or a new one.
     fn open_any(&mut self, priority: u8) -> Result<&mut Lane, SendError> {
         if priority >= PRIORITIES {
             return Err(SendError::Priority { priority });

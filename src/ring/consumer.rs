@@ -209,8 +209,8 @@ impl Consumer {
         Ok(None)
     }
 
-    /// As [`try_next`](Self::try_next) for a ring that evicts: copies the payload to `out`, which
-    /// holds the largest message, and takes it only if it was intact.
+    /// Like [`try_next`](Self::try_next) for a ring that evicts: copies the payload to `out`, which holds
+    /// the largest message, and takes it only if it was intact.
     #[inline(always)]
     pub fn try_copy(&mut self, out: &mut [u64]) -> Result<Option<Arrived>, Lost> {
         let before = self.cursor;

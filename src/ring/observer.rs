@@ -130,7 +130,7 @@ impl Observer {
         Some(copied)
     }
 
-    /// As [`take`](Self::take), for any length, unless the slow path is needed.
+    /// Like [`take`](Self::take), for any length, unless the slow path is needed.
     #[inline(always)]
     pub fn take_any(&mut self, sound: impl FnOnce() -> bool) -> Option<Copied> {
         let word = self.word();

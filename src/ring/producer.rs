@@ -188,7 +188,7 @@ impl Producer {
         sequence
     }
 
-    /// As [`publish_to`](Self::publish_to), of a payload that is copied by a call. All of it is out of
+    /// Like [`publish_to`](Self::publish_to), of a payload that is copied by a call. All of it is out of
     /// line: with a call in its middle, the fast path would keep its values in memory.
     #[inline(never)]
     fn publish_to_by_call(&mut self, payload: &[u8], end: u64) -> u64 {
@@ -410,7 +410,7 @@ fn stage(words: Words<'_>, batch: &mut Batch, payload: &[u8], end: u64, order: O
     stage_copied(words, batch, payload.len(), end)
 }
 
-/// As [`stage`], of a message of `len` bytes whose payload is written.
+/// Like [`stage`], of a message of `len` bytes whose payload is written.
 #[inline(always)]
 fn stage_copied(words: Words<'_>, batch: &mut Batch, len: usize, end: u64) -> u64 {
     let at = batch.next;

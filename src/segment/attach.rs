@@ -443,7 +443,7 @@ impl Segment {
         removed.then_some(Trouble::Removed)
     }
 
-    /// As [`trouble`](Self::trouble), for a caller that has just taken a role.
+    /// Like [`trouble`](Self::trouble), for a caller that has just taken a role.
     ///
     /// A process that removes the ring takes the cleaner's role and then asks for all others; this caller
     /// took another one and then asks for the cleaner's. So one of them sees the other: the remover gives

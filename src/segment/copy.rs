@@ -75,10 +75,10 @@ pub unsafe fn copy_words(to: *mut u8, from: *const u8, bytes: usize, wide: Wide)
     }
 }
 
-/// As [`copy_words`], from private memory that has probably been written just now, in words or more at a
+/// Like [`copy_words`], from private memory that has probably been written just now, in words or more at a
 /// time. A load that spans several stores which have not reached the cache must wait for them, while one
-/// that lies within a store gets its value at once: so it loads words, and stores as wide as the other. More
-/// than two lines are loaded wide all the same, and stored in the order asked for.
+/// that lies within a store gets its value at once: so it loads words, and stores as wide as the other.
+/// More than two lines are loaded wide all the same, and stored in the order asked for.
 ///
 /// # Safety
 /// As [`copy_words`].
@@ -100,8 +100,8 @@ pub unsafe fn copy_fresh_words(
     }
 }
 
-/// As [`copy_fresh_words`], of so few bytes that they are [short](super::order::is_short), and without a call
-/// on most processors.
+/// Like [`copy_fresh_words`], of so few bytes that they are [short](super::order::is_short), and without a
+/// call on most processors.
 ///
 /// # Safety
 /// As [`copy_words`], of short bytes.

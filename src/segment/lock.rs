@@ -184,7 +184,7 @@ fn lock_byte(file: &OwnedFd, command: i32, byte: u64) -> io::Result<bool> {
     lock_bytes(file, command, byte, 1)
 }
 
-/// As [`lock_byte`], of a range; a length of zero means all that follow.
+/// Like [`lock_byte`], of a range; a length of zero means all that follow.
 fn lock_bytes(file: &OwnedFd, command: i32, start: u64, len: u64) -> io::Result<bool> {
     let offset = |n| i64::try_from(n).map_err(|_| io::ErrorKind::InvalidInput);
     let (start, len) = (offset(start)?, offset(len)?);

@@ -381,7 +381,8 @@ impl<'m> Words<'m> {
         }
     }
 
-    /// As [`copy_in`](Self::copy_in), of a payload of which [`is_short`] holds; does nothing with another.
+    /// Like [`copy_in`](Self::copy_in), of a payload of which [`is_short`] holds; does nothing with
+    /// another.
     #[inline(always)]
     pub fn copy_short_in(self, position: u64, payload: &[u8]) {
         if !is_short(payload.len()) {

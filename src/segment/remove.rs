@@ -113,8 +113,8 @@ fn claim(location: &Location) -> Result<Option<Held>, RemoveError> {
     }
 }
 
-/// As [`claim`], of what cannot be opened any more. Its lock bytes still say whether it is in use. Without
-/// a lock file no process can have attached since.
+/// Like [`claim`], of what cannot be opened any more. Its lock bytes still say whether it is in use.
+/// Without a lock file no process can have attached since.
 fn claim_damaged(location: &Location, error: OpenError) -> Result<Option<Held>, RemoveError> {
     let path = location.path();
     let Some(lock) = open_lock(location, error)? else {

@@ -213,7 +213,7 @@ impl<T: Plain> Shared<T> {
         self.lock_until(Deadline::NEVER)
     }
 
-    /// As [`lock`](Self::lock), until a deadline.
+    /// Like [`lock`](Self::lock), but waits at most until a deadline.
     ///
     /// # Errors
     /// As [`lock`](Self::lock), and [`SharedError::TimedOut`].
@@ -225,7 +225,7 @@ impl<T: Plain> Shared<T> {
         self.locked(permit)
     }
 
-    /// As [`lock`](Self::lock), if no other handle holds the lock or has waited longer.
+    /// Like [`lock`](Self::lock), if no other handle holds the lock or has waited longer.
     ///
     /// # Errors
     /// As [`lock`](Self::lock), and [`SharedError::Locked`].

@@ -160,7 +160,7 @@ impl<T: Plain> Typed<T> {
         &self.ring
     }
 
-    /// As [`Ring::producer`].
+    /// Like [`Ring::producer`].
     ///
     /// # Errors
     /// As [`Ring::producer`].
@@ -168,7 +168,7 @@ impl<T: Plain> Typed<T> {
         self.ring.producer().map(TypedProducer::from)
     }
 
-    /// As [`Ring::producer_with`].
+    /// Like [`Ring::producer_with`].
     ///
     /// # Errors
     /// As [`Ring::producer`].
@@ -176,7 +176,7 @@ impl<T: Plain> Typed<T> {
         self.ring.producer_with(options).map(TypedProducer::from)
     }
 
-    /// As [`Ring::consumer`].
+    /// Like [`Ring::consumer`].
     ///
     /// # Errors
     /// As [`Ring::consumer`].
@@ -184,7 +184,7 @@ impl<T: Plain> Typed<T> {
         self.ring.consumer(start).map(TypedConsumer::from)
     }
 
-    /// As [`Ring::consumer_with`].
+    /// Like [`Ring::consumer_with`].
     ///
     /// # Errors
     /// As [`Ring::consumer`].
@@ -198,8 +198,8 @@ impl<T: Plain> Typed<T> {
             .map(TypedConsumer::from)
     }
 
-    /// As [`Ring::durable_consumer`]: a message is acknowledged when its [`TypedMessage`] is dropped, and a
-    /// message whose [`TypedMessage`] was not dropped when the process died is delivered again.
+    /// Like [`Ring::durable_consumer`]: a message is acknowledged when its [`TypedMessage`] is dropped, and
+    /// a message whose [`TypedMessage`] was not dropped when the process died is delivered again.
     ///
     /// # Errors
     /// As [`Ring::durable_consumer`].
@@ -213,7 +213,7 @@ impl<T: Plain> Typed<T> {
             .map(TypedConsumer::from)
     }
 
-    /// As [`Ring::durable_consumer_with`].
+    /// Like [`Ring::durable_consumer_with`].
     ///
     /// # Errors
     /// As [`Ring::durable_consumer`].
@@ -228,7 +228,7 @@ impl<T: Plain> Typed<T> {
             .map(TypedConsumer::from)
     }
 
-    /// As [`Ring::observer`].
+    /// Like [`Ring::observer`].
     ///
     /// # Errors
     /// As [`Ring::observer`].
@@ -236,7 +236,7 @@ impl<T: Plain> Typed<T> {
         self.ring.observer(start).map(TypedObserver::from)
     }
 
-    /// As [`Ring::observer_with`].
+    /// Like [`Ring::observer_with`].
     ///
     /// # Errors
     /// As [`Ring::observer`].
@@ -319,7 +319,7 @@ macro_rules! from_unfit {
 from_unfit!(ReceiveError, TryReceiveError);
 
 impl<T: Plain> TypedProducer<T> {
-    /// As [`Producer::publish`].
+    /// Like [`Producer::publish`].
     ///
     /// # Errors
     /// As [`Producer::publish`].
@@ -329,7 +329,7 @@ impl<T: Plain> TypedProducer<T> {
             .publish_fitting(bytemuck::bytes_of(message), Deadline::NEVER)
     }
 
-    /// As [`Producer::publish_until`].
+    /// Like [`Producer::publish_until`].
     ///
     /// # Errors
     /// As [`Producer::publish_until`].
@@ -343,7 +343,7 @@ impl<T: Plain> TypedProducer<T> {
             .publish_fitting(bytemuck::bytes_of(message), deadline.into())
     }
 
-    /// As [`Producer::try_publish`].
+    /// Like [`Producer::try_publish`].
     ///
     /// # Errors
     /// As [`Producer::try_publish`].
@@ -352,14 +352,14 @@ impl<T: Plain> TypedProducer<T> {
         self.inner.try_publish_fitting(bytemuck::bytes_of(message))
     }
 
-    /// As [`Producer::close`].
+    /// Like [`Producer::close`].
     pub fn close(self) {
         self.inner.close();
     }
 }
 
 impl<T: Plain> TypedConsumer<T> {
-    /// As [`Consumer::receive`].
+    /// Like [`Consumer::receive`].
     ///
     /// # Errors
     /// As [`Consumer::receive`], and [`ReceiveError::WrongSize`].
@@ -368,7 +368,7 @@ impl<T: Plain> TypedConsumer<T> {
         self.receive_until(Deadline::NEVER)
     }
 
-    /// As [`Consumer::receive_until`].
+    /// Like [`Consumer::receive_until`].
     ///
     /// # Errors
     /// As [`Consumer::receive_until`], and [`ReceiveError::WrongSize`].
@@ -383,7 +383,7 @@ impl<T: Plain> TypedConsumer<T> {
         }
     }
 
-    /// As [`Consumer::try_receive`].
+    /// Like [`Consumer::try_receive`].
     ///
     /// # Errors
     /// As [`Consumer::try_receive`], and [`TryReceiveError::WrongSize`].
@@ -392,14 +392,14 @@ impl<T: Plain> TypedConsumer<T> {
         Ok(TypedMessage::new(self.inner.try_receive()?)?)
     }
 
-    /// As [`Consumer::next_sequence`].
+    /// Like [`Consumer::next_sequence`].
     pub fn next_sequence(&self) -> u64 {
         self.inner.next_sequence()
     }
 }
 
 impl<T: Plain> TypedObserver<T> {
-    /// As [`Observer::receive`], by value.
+    /// Like [`Observer::receive`], by value.
     ///
     /// # Errors
     /// As [`Observer::receive`], and [`ReceiveError::WrongSize`].
@@ -408,7 +408,7 @@ impl<T: Plain> TypedObserver<T> {
         self.receive_until(Deadline::NEVER)
     }
 
-    /// As [`Observer::receive_until`], by value.
+    /// Like [`Observer::receive_until`], by value.
     ///
     /// # Errors
     /// As [`Observer::receive_until`], and [`ReceiveError::WrongSize`].
@@ -420,7 +420,7 @@ impl<T: Plain> TypedObserver<T> {
         Ok(typed(self.inner.receive_until(deadline)?)?)
     }
 
-    /// As [`Observer::try_receive`], by value.
+    /// Like [`Observer::try_receive`], by value.
     ///
     /// # Errors
     /// As [`Observer::try_receive`], and [`TryReceiveError::WrongSize`].

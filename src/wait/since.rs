@@ -58,7 +58,7 @@ impl Since {
         due
     }
 
-    /// As [`due`](Self::due), with a given reading of the clock, which each call uses.
+    /// Like [`due`](Self::due), with a given reading of the clock, which each call uses.
     pub fn due_at(&mut self, now: Instant) -> bool {
         let due = self.asked.is_none_or(|asked| now - asked >= ASK_EVERY);
         if due {

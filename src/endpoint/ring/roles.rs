@@ -67,7 +67,7 @@ impl Ring {
         Err(AttachError::NoRow { rows })
     }
 
-    /// As [`acquire_row`](Self::acquire_row), for a reader that also works without a row and then polls
+    /// Like [`acquire_row`](Self::acquire_row), for a reader that also works without a row and then polls
     /// with short sleeps.
     pub(crate) fn acquire_row_if_any(&self) -> Result<Option<(u32, Held)>, AttachError> {
         match self.acquire_row() {

@@ -22,8 +22,9 @@ impl Consumer {
         Self::attach_beside(memory, joining, || false)
     }
 
-    /// As [`attach`](Self::attach). `abandoned` says, if it can, that no process holds the producer's lock:
-    /// then nothing in the ring is overwritten, even before the limit that the last producer published.
+    /// Like [`attach`](Self::attach). `abandoned` says, if it can, that no process holds the producer's
+    /// lock: then nothing in the ring is overwritten, even before the limit that the last producer
+    /// published.
     ///
     /// # Errors
     /// As [`attach`](Self::attach).
