@@ -21,6 +21,11 @@ pub trait Fan {
 
     /// Shows what is there for reader `reader`, in order, at most a few hundred messages.
     fn poll(&mut self, reader: usize, show: impl FnMut(&[u8])) -> io::Result<()>;
+
+    /// How many messages reader `reader` was told that it missed; `None` where it may miss none.
+    fn missed(&self, _reader: usize) -> Option<u64> {
+        None
+    }
 }
 
 /// A fan as something that can be run.
@@ -87,34 +92,123 @@ fn stream<F: Fan>(fan: &mut F, load: Load) -> io::Result<Measured> {
 }
 
 /// Receives with all readers until each has seen the last message. The time is that of one message to
-/// all of them.
+/// all of them. A reader that may miss messages must have been told of each that it did.
 fn collect<F: Fan>(fan: &mut F, readers: usize) -> io::Result<Measured> {
+    let missed = |fan: &F| -> Vec<Option<u64>> { (0..readers).map(|r| fan.missed(r)).collect() };
+    let before = missed(fan);
     let mut next = vec![0u64; readers];
+    let mut received = vec![0u64; readers];
     let mut over = vec![false; readers];
+    let mut backwards = false;
     let (mut start, mut differ) = (None, 0);
     while over.iter().any(|over| !over) {
         for reader in 0..readers {
             fan.poll(reader, |message| {
                 start.get_or_insert_with(Instant::now);
-                if first_word(message) == LAST {
+                let number = first_word(message);
+                if number == LAST {
                     over[reader] = true;
                 } else {
-                    differ |= differing(message, next[reader]);
-                    next[reader] += 1;
+                    differ |= differing(message, number);
+                    backwards |= number < next[reader];
+                    next[reader] = number.wrapping_add(1);
+                    received[reader] += 1;
                 }
             })?;
         }
     }
     let nanos = start.map_or(0, |start| start.elapsed().as_nanos());
-    let count = next.first().copied().unwrap_or_default();
-    if differ != 0 || next.iter().any(|n| *n != count) {
-        return Err(io::Error::other(
-            "messages came torn or out of order, or were lost",
-        ));
+    if differ != 0 || backwards {
+        return Err(io::Error::other("messages came torn or out of order"));
     }
+    let told: Vec<Option<u64>> = missed(fan)
+        .into_iter()
+        .zip(before)
+        .map(|(now, before)| Some(now? - before?))
+        .collect();
+    let sent = |reader: usize| received[reader] + told[reader].unwrap_or_default();
+    let all = if readers == 0 { 0 } else { sent(0) };
+    // What a reader got ends with the last number, or it was told what was missing behind it.
+    let short = (0..readers).find(|&r| sent(r) != all || sent(r) < next[r]);
+    if let Some(reader) = short {
+        let text = format!(
+            "reader {reader} received {} messages and was told that it missed {}, of {}",
+            received[reader],
+            told[reader].unwrap_or_default(),
+            all.max(next[reader])
+        );
+        return Err(io::Error::other(text));
+    }
+    let count = received.first().copied().unwrap_or_default();
     Ok(Measured {
         nanos: nanos as f64 / count.max(1) as f64,
         count,
+        missed: all - count,
+        told: told.first().is_some_and(Option::is_some),
         ..Measured::default()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two readers of these numbers, who are told at the end how much they missed, if at all.
+    struct Script {
+        shows: [Vec<u64>; 2],
+        told: [Option<u64>; 2],
+        done: [bool; 2],
+    }
+
+    impl Fan for Script {
+        fn publish(&mut self, _: &[u8]) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn poll(&mut self, reader: usize, mut show: impl FnMut(&[u8])) -> io::Result<()> {
+            let mut message = [0u8; 16];
+            for number in std::mem::take(&mut self.shows[reader]) {
+                fill(&mut message, number);
+                show(&message);
+            }
+            self.done[reader] = true;
+            Ok(())
+        }
+
+        fn missed(&self, reader: usize) -> Option<u64> {
+            // A hundred were missed in earlier slices.
+            let now = |told| if self.done[reader] { told } else { 0 };
+            self.told[reader].map(|told| 100 + now(told))
+        }
+    }
+
+    fn collected(shows: [&[u64]; 2], told: [Option<u64>; 2]) -> io::Result<Measured> {
+        let shows = shows.map(|numbers| [numbers, &[LAST]].concat());
+        let mut script = Script {
+            shows,
+            told,
+            done: [false; 2],
+        };
+        collect(&mut script, 2)
+    }
+
+    #[test]
+    fn readers_may_miss_what_they_are_told_that_they_missed_and_nothing_else() {
+        let all = collected([&[0, 1, 2, 3], &[0, 1, 2, 3]], [None, None]).unwrap();
+        assert_eq!((all.count, all.missed, all.told), (4, 0, false));
+        // In the middle, and behind the last that came.
+        let lapped = collected([&[0, 3], &[0, 1, 2]], [Some(2), Some(1)]).unwrap();
+        assert_eq!((lapped.count, lapped.missed, lapped.told), (2, 2, true));
+        type Case<'a> = ([&'a [u64]; 2], [Option<u64>; 2]);
+        let wrong: [Case<'_>; 5] = [
+            ([&[0, 1, 3], &[0, 1, 2, 3]], [None, None]),
+            ([&[0, 1, 3], &[0, 1, 3]], [None, None]),
+            ([&[0, 1, 3], &[0, 1, 3]], [Some(0), Some(0)]),
+            ([&[0, 1], &[0, 1, 2]], [Some(0), Some(0)]),
+            ([&[0, 2, 1], &[0, 1, 2]], [Some(0), Some(0)]),
+        ];
+        for (shows, told) in wrong {
+            assert!(collected(shows, told).is_err(), "{shows:?} {told:?}");
+        }
+    }
 }

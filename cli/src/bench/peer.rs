@@ -305,7 +305,12 @@ fn joined(name: &str, load: Load, mine: Measured, theirs: Measured) -> Result<Me
         return Err(named(name, &text));
     }
     Ok(match workload {
-        Workload::RoundTrip | Workload::Burst => mine,
+        Workload::RoundTrip => mine,
+        Workload::Burst => Measured {
+            missed: theirs.missed,
+            told: theirs.told,
+            ..mine
+        },
         Workload::OneWay | Workload::JustWritten | Workload::FanOut => theirs,
         // What was missed behind the last message that came is not in the gaps between them.
         Workload::Lossy => Measured {

@@ -310,6 +310,13 @@ impl Fan for Fanned {
             }
         }
     }
+
+    fn missed(&self, reader: usize) -> Option<u64> {
+        match self {
+            Self::Observers(observers) => Some(observers[reader].lost_count()),
+            Self::Producer(_) | Self::Consumers(_) => None,
+        }
+    }
 }
 
 /// Nanoseconds of one publish into a ring that nobody reads, per size: the median of nine runs.
