@@ -2,7 +2,8 @@
 //! processors side by side.
 //!
 //! Results lie in `DIR/KIND/DATE/*.json`. Of each kind the newest date counts, and all runs of that date;
-//! states are found in all of them together. A cell rests on at least three samples.
+//! states are found in all of them together. A cell rests on at least three samples. Results of before messages
+//! were made ahead and read whole are marked.
 
 use super::figures::{self, power, states, Taken, What};
 use super::stats::{spread, FEWEST};
@@ -27,6 +28,8 @@ struct Kind {
     name: String,
     date: String,
     processor: String,
+    /// Whether any of it was measured by the loops of before.
+    earlier: bool,
     samples: Vec<Taken>,
 }
 
@@ -62,10 +65,14 @@ fn read(directory: &Path) -> Result<Vec<Kind>, Failure> {
         // The last one that has results.
         for date in entries(kind)?.iter().rev().filter(|path| path.is_dir()) {
             let (mut samples, mut processor) = (Vec::new(), String::new());
+            let mut earlier = false;
             for file in entries(date)? {
                 if file.extension().is_some_and(|e| e == "json") {
                     let report = figures::read(&file)?;
                     samples.extend(figures::samples(&report).unwrap_or_default());
+                    // The order of contenders has been drawn, and the seed stored, for as long as loops are as
+                    // they are now.
+                    earlier |= report["seed"].is_null();
                     let said =
                         |key: &str| report["machine"][key].as_str().unwrap_or("?").to_owned();
                     let (processor_name, family) = (said("processor"), said("family"));
@@ -78,6 +85,7 @@ fn read(directory: &Path) -> Result<Vec<Kind>, Failure> {
                     name: name(kind),
                     date: name(date),
                     processor,
+                    earlier,
                     samples,
                 });
                 break;
@@ -113,6 +121,9 @@ fn page(kinds: &[Kind]) -> String {
          [performance](performance.md).\nCells read `median (smallest..largest) Rsamples`, one sample a round; \
          fewer than three are *too few*. Columns are the states\nof the cores, found from the bounces of one \
          cache line: figures of one row in different columns are of different machines or\nplaces.\n\n\
+         Columns marked *earlier loops* hold what was measured before messages were made ahead of their turn and every word \
+         of them was read;\nthey favour this library in streams, and who lends memory in round trips of many lines \
+         ([what was unfair](performance.md#beside-others)).\n\n\
          | kind | processor | measured | states (bounce, ns) |\n|---|---|---|---|\n",
     );
     let mut columns = Vec::new();
@@ -128,7 +139,7 @@ fn page(kinds: &[Kind]) -> String {
             "| {} | {} | {} | {} |",
             kind.name,
             kind.processor,
-            kind.date,
+            dated(kind),
             named.join(", ")
         );
         columns.extend(
@@ -160,7 +171,7 @@ fn page(kinds: &[Kind]) -> String {
         );
         for at in &shown {
             let (kind, _, state) = &columns[*at];
-            let _ = write!(page, " {} {state}, {} |", kind.name, kind.date);
+            let _ = write!(page, " {} {state}, {} |", kind.name, dated(kind));
         }
         let _ = writeln!(page, "\n|{}", "---|".repeat(4 + shown.len()));
         for (what, row) in &rows {
@@ -179,6 +190,14 @@ fn page(kinds: &[Kind]) -> String {
         }
     }
     page
+}
+
+/// When a kind was measured, and whether in another way than now.
+fn dated(kind: &Kind) -> String {
+    match kind.earlier {
+        true => format!("{}, earlier loops", kind.date),
+        false => kind.date.clone(),
+    }
 }
 
 fn cell(samples: &[&Taken], workload: &str) -> String {
@@ -208,7 +227,14 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn store(directory: &Path, kind: &str, date: &str, bounce: f64, nanos: &[f64]) {
+    fn store(
+        directory: &Path,
+        kind: &str,
+        date: &str,
+        seed: Option<u64>,
+        bounce: f64,
+        nanos: &[f64],
+    ) {
         let directory = directory.join(kind).join(date);
         std::fs::create_dir_all(&directory).unwrap();
         let samples: Vec<_> = nanos
@@ -224,6 +250,7 @@ mod tests {
             .collect();
         let report = json!({
             "machine": { "processor": "P", "family": "25", "model": "1" },
+            "seed": seed,
             "samples": samples,
         });
         std::fs::write(directory.join("streams.json"), report.to_string()).unwrap();
@@ -233,22 +260,25 @@ mod tests {
     fn kinds_stand_side_by_side_each_with_its_newest_date() {
         let directory = tempfile::tempdir().unwrap();
         let at = directory.path();
-        store(at, "amd-19h-01h", "2026-11-24", 100.0, &[99.0; 4]);
+        store(at, "amd-19h-01h", "2026-11-24", None, 100.0, &[99.0; 4]);
         store(
             at,
             "amd-19h-01h",
             "2026-11-25",
+            Some(1),
             100.0,
             &[10.0, 20.0, 40.0, 50.0],
         );
-        store(at, "amd-1ah-02h", "2026-11-20", 400.0, &[5.0, 5.0]);
+        store(at, "amd-1ah-02h", "2026-11-20", None, 400.0, &[5.0, 5.0]);
         let page = page(&read(at).unwrap());
         assert!(
             page.contains("| amd-19h-01h | P, family 25 model 1 | 2026-11-25 | near (100) |"),
             "{page}"
         );
         assert!(
-            page.contains("amd-19h-01h near, 2026-11-25 | amd-1ah-02h far, 2026-11-20 |"),
+            page.contains(
+                "amd-19h-01h near, 2026-11-25 | amd-1ah-02h far, 2026-11-20, earlier loops |"
+            ),
             "{page}"
         );
         // The middle of 20 and 40 ns.
