@@ -57,8 +57,8 @@ fn engine() -> Outcome {
     assert!(gateway.wait()?.success());
     let path = link.path().to_owned();
     drop((link, control));
-    Ring::remove_at(path, false)?;
-    Ring::remove_at(directory.join("control"), false)?;
+    slipring::remove_at(path, false)?;
+    slipring::remove_at(directory.join("control"), false)?;
     Ok(std::fs::remove_dir(directory)?)
 }
 

@@ -69,7 +69,7 @@ fn trade() -> Outcome {
     servers[1].kill()?;
     servers[1].wait()?;
     drop(service);
-    Ok(Ring::remove_at(&directory, false)?)
+    Ok(slipring::remove_at(&directory, false)?)
 }
 
 fn desk(service: &Mailbox, name: &str) -> Result<Tally, Box<dyn std::error::Error + Send + Sync>> {

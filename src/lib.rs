@@ -95,7 +95,8 @@ pub use {
         Sender, TakeError, PRIORITIES,
     },
     registry::{
-        default_directory, leftovers, leftovers_in, list, list_in, look_at, Entry, Leftover, Why,
+        default_directory, leftovers, leftovers_in, list, list_in, look_at, remove_at, Entry,
+        Leftover, Why,
     },
     ring::{consumer::Epoch, observer::Resume, Corrupt, Start},
     segment::{

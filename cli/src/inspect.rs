@@ -286,7 +286,7 @@ pub fn rm(arguments: &RmArguments) -> Outcome {
         if !arguments.force {
             drop(slipring::look_at(target.path())?);
         }
-        slipring::Ring::remove_at(target.path(), arguments.force).map_err(Failure::from)?;
+        slipring::remove_at(target.path(), arguments.force).map_err(Failure::from)?;
     }
     Ok(())
 }

@@ -96,7 +96,7 @@ pub struct Consumer {
 }
 
 impl Consumer {
-    pub(super) fn attach(
+    pub(crate) fn attach(
         ring: &Ring,
         start: Start,
         options: ConsumerOptions,

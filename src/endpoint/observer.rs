@@ -140,7 +140,7 @@ impl AsRef<[u8]> for Payload<'_> {
 }
 
 impl Observer {
-    pub(super) fn attach(
+    pub(crate) fn attach(
         ring: &Ring,
         start: Start,
         options: ObserverOptions,

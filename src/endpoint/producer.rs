@@ -110,7 +110,7 @@ pub struct Producer {
 }
 
 impl Producer {
-    pub(super) fn attach(ring: &Ring, options: ProducerOptions) -> Result<Self, AttachError> {
+    pub(crate) fn attach(ring: &Ring, options: ProducerOptions) -> Result<Self, AttachError> {
         ring.undisturbed()?;
         if !ring.description().writable {
             return Err(AttachError::ReadOnly {

@@ -213,32 +213,43 @@ impl Ring {
     /// As [`open`](Self::open).
     #[cfg(feature = "shared_memory")]
     pub fn adopt(segment: shared_memory::Shmem) -> Result<Self, OpenError> {
-        Ok(Self::from_segment(segment::adopt(segment)?))
+        let ring = Self::from_segment(segment::adopt(segment)?);
+        ring.expect_form(Form::Ring)?;
+        Ok(ring)
     }
 
-    /// Removes the ring `name` from the slipring directory.
+    /// Removes the ring `name` from the slipring directory. [`remove_at`](crate::remove_at) removes an object
+    /// of any form.
     ///
     /// # Errors
-    /// [`RemoveError::InUse`] while a process is attached.
+    /// [`RemoveError::InUse`] while a producer, a consumer, or an observer that may sleep is attached; an
+    /// observer that [spins](crate::Strategy::Spin) does not count.
+    /// [`OpenError::Form`] if it is not a ring.
     pub fn remove(name: &str) -> Result<(), RemoveError> {
+        Self::remove_form(name, Form::Ring)
+    }
+
+    /// Removes what has this name, if it is of this form and not in use.
+    pub(crate) fn remove_form(name: &str, form: Form) -> Result<(), RemoveError> {
         let location = Location::named(name).map_err(OpenError::from)?;
-        segment::remove(&location, false)
+        segment::remove(&location, Some(form), false)
     }
 
     /// Removes the ring at a path; with `force` even while it is in use, in which case attached processes
     /// still reach each other, get errors named `Removed`, and no other process can join them.
     ///
     /// # Errors
-    /// [`RemoveError`].
+    /// As [`remove`](Self::remove).
     pub fn remove_at(path: impl AsRef<Path>, force: bool) -> Result<(), RemoveError> {
         let location = Location::at(path.as_ref()).map_err(OpenError::from)?;
-        segment::remove(&location, force)
+        segment::remove(&location, Some(Form::Ring), force)
     }
 
     /// Becomes the ring's one producer, taking over where the last one left it.
     ///
     /// # Errors
     /// [`AttachError::AlreadyOwned`] while another producer lives, in any process.
+    /// [`OpenError::Form`] of an object that was listed and is not a ring.
     pub fn producer(&self) -> Result<Producer, AttachError> {
         self.producer_with(ProducerOptions::default())
     }
@@ -248,6 +259,7 @@ impl Ring {
     /// # Errors
     /// As [`producer`](Self::producer).
     pub fn producer_with(&self, options: ProducerOptions) -> Result<Producer, AttachError> {
+        self.expect_form(Form::Ring)?;
         Producer::attach(self, options)
     }
 
@@ -255,7 +267,7 @@ impl Ring {
     /// ring behind.
     ///
     /// # Errors
-    /// [`AttachError`]: no free row, no permission, `start` is not in the ring.
+    /// [`AttachError`]: no free row, no permission, `start` is not in the ring, the object is not a ring.
     pub fn consumer(&self, start: Start) -> Result<Consumer, AttachError> {
         self.consumer_with(start, ConsumerOptions::default())
     }
@@ -269,6 +281,7 @@ impl Ring {
         start: Start,
         options: ConsumerOptions,
     ) -> Result<Consumer, AttachError> {
+        self.expect_form(Form::Ring)?;
         Consumer::attach(self, start, options, None)
     }
 
@@ -313,6 +326,7 @@ impl Ring {
         start: Start,
         options: ConsumerOptions,
     ) -> Result<Consumer, AttachError> {
+        self.expect_form(Form::Ring)?;
         Consumer::attach(self, start, options, Some(CursorName::new(name)?))
     }
 
@@ -322,6 +336,7 @@ impl Ring {
     /// [`AttachError::CursorInUse`] while a live process uses it; [`AttachError::Permission`].
     pub fn forget_cursor(&self, name: &str) -> Result<bool, AttachError> {
         self.undisturbed()?;
+        self.expect_form(Form::Ring)?;
         let name = CursorName::new(name)?;
         let Some(seat) = Seat::of_existing(self, name)? else {
             return Ok(false);
@@ -336,7 +351,7 @@ impl Ring {
     /// Needs only permission to read.
     ///
     /// # Errors
-    /// [`AttachError`]: `start` is not in the ring.
+    /// [`AttachError`]: `start` is not in the ring, the object is not a ring.
     pub fn observer(&self, start: Start) -> Result<Observer, AttachError> {
         self.observer_with(start, ObserverOptions::default())
     }
@@ -350,10 +365,13 @@ impl Ring {
         start: Start,
         options: ObserverOptions,
     ) -> Result<Observer, AttachError> {
+        self.expect_form(Form::Ring)?;
         Observer::attach(self, start, options)
     }
 
-    /// Returns the form; [`Form::Ring`] unless the ring comes from [`list`](crate::list).
+    /// Returns the form; [`Form::Ring`] unless the ring comes from [`list`](crate::list) or
+    /// [`look_at`](crate::look_at), which open objects of any form. Such an object can be looked at, and gives no
+    /// producer, consumer or observer.
     pub fn form(&self) -> Form {
         self.description().form
     }

@@ -4,7 +4,10 @@
 //! inside. Both sides wait for each other (`ring::pact`) before the first byte, so the bytes of one writer
 //! are read by one reader.
 
-use crate::endpoint::{AttachError, Builder, Difference, Incoming, Meeting, Met, Outgoing, Ring};
+use crate::endpoint::{
+    AttachError, Builder, Consumer, ConsumerOptions, Difference, Incoming, Meeting, Met, Outgoing,
+    Producer, ProducerOptions, Ring,
+};
 use crate::layout::form::Form;
 use crate::pipe::{Duplex, PipeReader, PipeWriter, PIPE_CAPACITY};
 use crate::ring::pact::{Side, BOARD_WORDS};
@@ -183,8 +186,9 @@ impl Fifo {
     ///
     /// # Errors
     /// [`RemoveError::InUse`] while a process writes or reads.
+    /// [`OpenError::Form`] if it is not a named pipe.
     pub fn remove(name: &str) -> Result<(), RemoveError> {
-        Ring::remove(name)
+        Ring::remove_form(name, Form::Pipe)
     }
 
     /// Becomes the writer, and waits for a reader.
@@ -330,7 +334,7 @@ fn attach_error(error: AttachError) -> io::Error {
 }
 
 fn outgoing(meeting: &Meeting, ring: &Ring) -> io::Result<Outgoing> {
-    let producer = meeting.inherit(|| ring.producer());
+    let producer = meeting.inherit(|| Producer::attach(ring, ProducerOptions::default()));
     let producer = producer.map_err(attach_error)?;
     Ok(Outgoing::new(producer, ring.capacity_bytes()))
 }
@@ -341,7 +345,8 @@ fn meet_to_read(meeting: &mut Meeting, ring: &Ring, deadline: Deadline) -> io::R
     meet(meeting, deadline, |meeting| {
         // The ring has one row only.
         drop(consumer.take());
-        let attached = meeting.inherit(|| ring.consumer(Start::Latest));
+        let attached = meeting
+            .inherit(|| Consumer::attach(ring, Start::Latest, ConsumerOptions::default(), None));
         consumer = Some(attached.map_err(attach_error)?);
         Ok(())
     })?;

@@ -183,8 +183,9 @@ impl<T: Plain> Latest<T> {
     ///
     /// # Errors
     /// [`RemoveError::InUse`] while a writer is attached, or a reader that may sleep.
+    /// [`OpenError::Form`] if it is not a latest value.
     pub fn remove(name: &str) -> Result<(), RemoveError> {
-        Ring::remove(name)
+        Ring::remove_form(name, Form::Latest)
     }
 
     /// Becomes the one writer.

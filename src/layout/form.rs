@@ -65,6 +65,16 @@ impl Form {
             Self::Signals => "signals",
         }
     }
+
+    /// What one of it is called in a sentence, without an article, which is always "a".
+    pub const fn noun(self) -> &'static str {
+        match self {
+            Self::Latest => "latest value",
+            Self::Shared => "shared value",
+            Self::Signals => "set of signals",
+            form => form.name(),
+        }
+    }
 }
 
 impl fmt::Display for Form {

@@ -11,7 +11,8 @@ pub use error::LinkError;
 pub use half::{LinkReceiver, LinkSender};
 
 use crate::endpoint::{
-    Builder, ConsumerOptions, Incoming, Meeting, Message, Met, Outgoing, ProducerOptions, Ring,
+    Builder, Consumer, ConsumerOptions, Incoming, Meeting, Message, Met, Outgoing, Producer,
+    ProducerOptions, Ring,
 };
 use crate::layout::form::Form;
 use crate::ring::pact::{Side, BOARD_WORDS};
@@ -144,7 +145,7 @@ impl LinkBuilder {
             Side::Second => (inner, outer.clone()),
         };
         let options = ProducerOptions::default().strategy(self.strategy);
-        let producer = meeting.inherit(|| outgoing.producer_with(options))?;
+        let producer = meeting.inherit(|| Producer::attach(&outgoing, options))?;
         let incoming = meet(&mut meeting, &incoming, self.strategy, deadline.into())?;
         Ok(Link {
             outgoing: Outgoing::new(producer, outgoing.capacity_bytes()),
@@ -193,7 +194,7 @@ fn meet(
         // The ring has one row only.
         drop(consumer.take());
         let options = ConsumerOptions::default().strategy(strategy);
-        let attached = meeting.inherit(|| incoming.consumer_with(Start::Latest, options));
+        let attached = meeting.inherit(|| Consumer::attach(incoming, Start::Latest, options, None));
         consumer = Some(attached?);
         Ok::<(), LinkError>(())
     })?;
@@ -228,10 +229,10 @@ impl Link {
     /// Removes the link between two names from the slipring directory.
     ///
     /// # Errors
-    /// [`LinkError::Remove`] while one of them is connected.
+    /// [`LinkError::Remove`] while one of them is connected, or if what has their name is not a link.
     pub fn remove(one: &str, other: &str) -> Result<(), LinkError> {
         let (_, location) = Self::builder(one, other).location()?;
-        Ok(crate::segment::remove(&location, false)?)
+        Ok(crate::segment::remove(&location, Some(Form::Link), false)?)
     }
 
     /// Sends a message, waiting for room. Returns its number among all messages sent in this direction.

@@ -335,8 +335,9 @@ impl Mailbox {
     ///
     /// # Errors
     /// [`RemoveError::InUse`] while a process is attached.
+    /// [`OpenError::Form`] if it is not a mailbox.
     pub fn remove(name: &str) -> Result<(), RemoveError> {
-        Ring::remove(name)
+        Ring::remove_form(name, Form::Mailbox)
     }
 
     /// Becomes a client under a name, to send letters and to ask.

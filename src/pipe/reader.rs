@@ -3,7 +3,9 @@
 //! Layer 7.
 
 use super::{deadline, io_error, READY_WORD};
-use crate::endpoint::{Incoming, Meeting, PairedError, ReceiveError, Ring};
+use crate::endpoint::{
+    Consumer, ConsumerOptions, Incoming, Meeting, PairedError, ReceiveError, Ring,
+};
 use crate::ring::Start;
 use crate::sync::Ordering::Relaxed;
 use crate::wait::bell;
@@ -59,7 +61,8 @@ impl PipeReader {
     #[cold]
     fn attach(&mut self) -> io::Result<()> {
         // The writer keeps the bytes until the word below says that a reader is ready.
-        let consumer = self.ring.consumer(Start::Oldest);
+        let consumer =
+            Consumer::attach(&self.ring, Start::Oldest, ConsumerOptions::default(), None);
         self.incoming = Some(Incoming::new(consumer.map_err(io::Error::other)?));
         let memory = self.ring.segment().reader();
         if let (Some(ready), Some(control)) = (memory.board(READY_WORD), memory.control()) {

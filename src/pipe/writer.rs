@@ -3,7 +3,9 @@
 //! Layer 7.
 
 use super::{deadline, io_error, READY_WORD};
-use crate::endpoint::{Meeting, Outgoing, PairedError, PublishError, Ring};
+use crate::endpoint::{
+    Meeting, Outgoing, PairedError, Producer, ProducerOptions, PublishError, Ring,
+};
 use crate::layout::lines::Bell;
 use crate::segment::Trouble;
 use crate::sync::Ordering::Relaxed;
@@ -57,7 +59,8 @@ impl PipeWriter {
 
     #[cold]
     fn attach(&mut self) -> io::Result<()> {
-        let producer = self.ring.producer().map_err(io::Error::other)?;
+        let producer =
+            Producer::attach(&self.ring, ProducerOptions::default()).map_err(io::Error::other)?;
         self.outgoing = Some(Outgoing::new(producer, self.ring.capacity_bytes()));
         Ok(())
     }

@@ -285,8 +285,9 @@ impl Queue {
     ///
     /// # Errors
     /// [`RemoveError::InUse`] while a process is attached.
+    /// [`OpenError::Form`] if it is not a queue.
     pub fn remove(name: &str) -> Result<(), RemoveError> {
-        Ring::remove(name)
+        Ring::remove_form(name, Form::Queue)
     }
 
     /// Becomes a sender: takes over a lane whose sender is gone, or makes one at the first send.

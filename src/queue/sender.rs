@@ -309,7 +309,7 @@ impl Sender {
 impl Lane {
     /// Becomes the producer and the keeper of a lane; `None` if a live process is.
     fn own(ring: Ring, options: ProducerOptions) -> Result<Option<Box<Self>>, AttachError> {
-        let producer = match ring.producer_with(options) {
+        let producer = match Producer::attach(&ring, options) {
             Ok(producer) => producer,
             Err(AttachError::AlreadyOwned { .. }) => return Ok(None),
             Err(error) => return Err(error),

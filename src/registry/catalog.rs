@@ -3,7 +3,7 @@
 //! Layer 8.
 
 use crate::endpoint::Ring;
-use crate::segment::{self, Location, MappingOptions, OpenError};
+use crate::segment::{self, Location, MappingOptions, OpenError, RemoveError};
 use std::path::{Path, PathBuf};
 
 /// One name in a slipring directory.
@@ -39,6 +39,31 @@ pub fn look_at(path: impl AsRef<Path>) -> Result<Ring, OpenError> {
     };
     let location = Location::at(path.as_ref())?;
     Ok(Ring::from_segment(segment::open(&location, mapping)?))
+}
+
+/// Removes what lies at a path, of whichever form; with `force` even while it is in use, as
+/// [`Ring::remove_at`].
+///
+/// # Errors
+/// [`RemoveError::InUse`] while a process is attached to it in any role: a producer, a reader, a side that
+/// waits for the other, a holder of permits.
+///
+/// ```
+/// # let scratch = tempfile::tempdir()?;
+/// # let path = scratch.path().join("jobs");
+/// use slipring::{Queue, RemoveError};
+///
+/// let queue = Queue::builder_at(&path).create()?;
+/// let sender = queue.sender()?;
+/// let refused = slipring::remove_at(&path, false);
+/// assert!(matches!(refused, Err(RemoveError::InUse { .. })));
+/// drop(sender);
+/// slipring::remove_at(&path, false)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn remove_at(path: impl AsRef<Path>, force: bool) -> Result<(), RemoveError> {
+    let location = Location::at(path.as_ref()).map_err(OpenError::from)?;
+    segment::remove(&location, None, force)
 }
 
 /// Every ring of a directory, in order of name.

@@ -3,10 +3,9 @@
 //! Layer 8. Looking holds no lock afterwards. Removing asks once more whether a process is attached, under
 //! the lock that keeps others out meanwhile.
 
-use super::catalog::list_in;
-use crate::endpoint::Ring;
+use super::catalog::{list_in, remove_at};
 use crate::layout::form::Form;
-use crate::segment::{damaged, halves, Half, Location, OpenError, RemoveError};
+use crate::segment::{damaged, halves, is_used, Half, Location, OpenError, RemoveError};
 use std::path::{Path, PathBuf};
 
 /// Why something is left over.
@@ -52,7 +51,7 @@ impl Leftover {
         if let Some(half) = &self.half {
             return half.remove();
         }
-        match Ring::remove_at(&self.path, false) {
+        match remove_at(&self.path, false) {
             Ok(()) | Err(RemoveError::Open(OpenError::NotFound { .. })) => Ok(true),
             Err(RemoveError::InUse { .. }) => Ok(false),
             Err(error) => Err(error),
@@ -96,9 +95,9 @@ pub fn leftovers_in(directory: impl AsRef<Path>) -> Result<Vec<Leftover>, OpenEr
             }
         };
         let status = ring.status();
-        let held = status.producer_alive != Some(false) || status.readers.iter().any(|r| r.alive);
         // Without permission to ask, a process may be attached.
-        if held || !ring.may_consume() {
+        let used = Location::at(ring.path()).ok().and_then(|at| is_used(&at));
+        if used != Some(false) || !ring.may_consume() {
             continue;
         }
         let waits = status.readers.iter().any(|reader| reader.cursor.is_some());

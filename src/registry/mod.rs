@@ -5,5 +5,5 @@
 mod catalog;
 mod leftover;
 
-pub use catalog::{default_directory, list, list_in, look_at, Entry};
+pub use catalog::{default_directory, list, list_in, look_at, remove_at, Entry};
 pub use leftover::{leftovers, leftovers_in, Leftover, Why};

@@ -7,9 +7,13 @@ use super::attach::{Files, MappingOptions, Segment};
 use super::error::OpenError;
 use super::name::Location;
 use super::trust::check_owner;
+use crate::layout::description::Description;
+use crate::layout::geometry::PAGE;
 use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, CWD};
 use rustix::io::Errno;
+use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 /// How often a ring is opened that is replaced by another each time.
@@ -98,6 +102,22 @@ fn open_file(
     })?;
     trusted(&file, owner, name == STREAM, &path)?;
     Ok(file)
+}
+
+/// The description of a ring, whatever became of its other files.
+pub(super) fn describe(location: &Location) -> Result<Description, OpenError> {
+    let path = location.path();
+    let parent = open_parent(location)?;
+    let directory = open_directory(&parent, location.name())
+        .map_err(|e| OpenError::io("open", &path, e.into()))?;
+    let owner = trusted_owner(location, &directory)?;
+    let stream = open_file(location, &directory, owner, STREAM, OFlags::RDONLY)?;
+    let path = path.join(STREAM);
+    let mut page = Box::new([0; PAGE as usize]);
+    File::from(stream)
+        .read_exact_at(&mut page[..], 0)
+        .map_err(|e| OpenError::io("read", &path, e))?;
+    Description::decode(&page).map_err(|reason| OpenError::Description { path, reason })
 }
 
 /// The lock file of a ring that could not be opened for another reason; `None` if it is missing.

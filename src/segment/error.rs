@@ -352,7 +352,8 @@ impl fmt::Display for OpenError {
             Self::Name(error) => error.fmt(f),
             Self::NotFound { path, form } => write!(
                 f,
-                "no {form} at {}: create it first, or check SLIPRING_DIR",
+                "no {} at {}: create it first, or check SLIPRING_DIR",
+                form.noun(),
                 path.display()
             ),
             Self::Permission { path } => write!(
@@ -391,8 +392,10 @@ impl fmt::Display for OpenError {
                 expected,
             } => write!(
                 f,
-                "{} is a {found}, not a {expected}: open it as what it is, or choose another name",
-                path.display()
+                "{} is a {}, not a {}: use it as what it is, or choose another name",
+                path.display(),
+                found.noun(),
+                expected.noun()
             ),
             Self::Busy { path, handles } => write!(
                 f,

@@ -60,7 +60,7 @@ pub use {
     lock::{Held, Locks, Role},
     memory::{can_flush, identify, prefetch_for_write, Memory, Words},
     name::{CursorName, Location, NameError},
-    remove::{damaged, remove},
+    remove::{damaged, is_used, remove},
     trust::trust_owner,
 };
 

@@ -3,15 +3,15 @@
 //! Layer 2. Unless it is forced, it asks the lock bytes whether a process is attached, and keeps the
 //! cleaner's lock meanwhile.
 
-use super::attach::Segment;
 use super::directory::{
-    bytes_inside, bytes_of, descendants, names_in, open, open_directory, open_lock, open_parent,
-    random, unmapped, CONTROL, LOCK, MISSING, STREAM,
+    bytes_inside, bytes_of, descendants, describe, names_in, open, open_directory, open_lock,
+    open_parent, random, unmapped, CONTROL, LOCK, MISSING, STREAM,
 };
 use super::error::{OpenError, RemoveError};
 use super::lock::{Held, Locks, Role};
 use super::name::Location;
 use crate::layout::description::DescriptionError;
+use crate::layout::form::Form;
 use crate::layout::geometry::MAX_ROWS;
 use rustix::fs::{self, AtFlags, FileType, RenameFlags};
 use rustix::io::Errno;
@@ -19,12 +19,29 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Removes a ring's name and files. Attached processes keep their mappings.
-pub fn remove(location: &Location, force: bool) -> Result<(), RemoveError> {
+/// Removes an object's name and files: of any form, or of the expected one only. Processes that are
+/// attached keep their mappings.
+///
+/// An object whose description cannot be read has no form, so it is removed whichever is expected.
+pub fn remove(location: &Location, expected: Option<Form>, force: bool) -> Result<(), RemoveError> {
+    let name_form = |error: OpenError| match expected {
+        Some(form) => error.looked_for(form),
+        None => error,
+    };
     let path = location.path();
-    let parent = open_parent(location)?;
+    let parent = open_parent(location).map_err(name_form)?;
     let directory = open_directory(&parent, location.name())
-        .map_err(|e| OpenError::io("open", &path, e.into()))?;
+        .map_err(|e| name_form(OpenError::io("open", &path, e.into())))?;
+    if let (Some(expected), Some(found)) = (expected, form_of(location)) {
+        if found != expected {
+            return Err(OpenError::Form {
+                path,
+                found,
+                expected,
+            }
+            .into());
+        }
+    }
     // Deleting would stop at a file that is no part of a ring, so it is refused before it begins.
     let Contents { rings, others } = contents(&directory).map_err(|e| failed("list", &path, e))?;
     if others {
@@ -102,7 +119,13 @@ fn contents(directory: &OwnedFd) -> Result<Contents, Errno> {
 /// Makes sure that no process is attached, and takes the cleaner's lock for as long as the result lives.
 fn claim(location: &Location) -> Result<Option<Held>, RemoveError> {
     match open(location, unmapped()) {
-        Ok(segment) => claim_unused(&segment).map(Some),
+        Ok(segment) => match segment.locks() {
+            Some(locks) => claim_unused(locks, segment.path()).map(Some),
+            None => Err(OpenError::Permission {
+                path: segment.path().join(LOCK),
+            }
+            .into()),
+        },
         Err(
             error @ (OpenError::Truncated { .. }
             | OpenError::Description { .. }
@@ -116,38 +139,30 @@ fn claim(location: &Location) -> Result<Option<Held>, RemoveError> {
 /// Like [`claim`], of what cannot be opened any more. Its lock bytes still say whether it is in use.
 /// Without a lock file no process can have attached since.
 fn claim_damaged(location: &Location, error: OpenError) -> Result<Option<Held>, RemoveError> {
-    let path = location.path();
     let Some(lock) = open_lock(location, error)? else {
         return Ok(None);
     };
-    let locks = Locks::File(Arc::new(lock));
-    let io = |source| RemoveError::Io {
-        what: "lock",
-        path: path.clone(),
-        source,
-    };
-    let cleaner = locks.acquire(Role::Cleaner).map_err(io)?;
-    if cleaner.is_some() && !locks.is_used().map_err(io)? {
-        return Ok(cleaner);
-    }
-    let producer = locks.is_held(Role::Producer).map_err(io)?;
-    let mut rows = 0;
-    for row in 0..MAX_ROWS {
-        rows += u32::from(locks.is_held(Role::Row(row)).map_err(io)?);
-    }
-    let ends = held_ends(&locks).map_err(io)?;
-    Err(RemoveError::InUse {
-        path,
-        producer,
-        rows,
-        ends,
-    })
+    claim_unused(&Locks::File(Arc::new(lock)), &location.path()).map(Some)
 }
 
-/// How many sides of a link or a named pipe are held. A side that waits for the other holds nothing else.
-fn held_ends(locks: &Locks) -> std::io::Result<u32> {
-    let ends = [locks.is_held(Role::End(0))?, locks.is_held(Role::End(1))?];
-    Ok(ends.into_iter().map(u32::from).sum())
+/// Returns `true` if a live process holds any role of an object or of one inside it; `None` if that
+/// cannot be asked.
+pub fn is_used(location: &Location) -> Option<bool> {
+    let used = |location: &Location| {
+        let lock = open_lock(location, OpenError::not_found(location.path()));
+        match lock.ok()? {
+            Some(lock) => Locks::File(Arc::new(lock)).is_used().ok(),
+            None => Some(false),
+        }
+    };
+    let inside = descendants(location);
+    let mut all = std::iter::once(location).chain(&inside).map(used);
+    all.try_fold(false, |any, one| Some(any | one?))
+}
+
+/// The form of an object, if its description can be read.
+fn form_of(location: &Location) -> Option<Form> {
+    Some(describe(location).ok()?.form)
 }
 
 /// The bytes of a ring that no process can open any more, for the reason that opening it gave, and that none
@@ -173,37 +188,35 @@ pub fn damaged(location: &Location, error: &OpenError) -> Option<u64> {
     Some(bytes_of(&directory) + bytes_inside(location))
 }
 
-/// Makes sure that no process is attached, and takes the cleaner's lock for as long as the result lives: a
-/// process that attaches meanwhile waits for it (`Segment::trouble_after_attaching`).
-fn claim_unused(segment: &Segment) -> Result<Held, RemoveError> {
-    let path = segment.path().to_owned();
-    let Some(locks) = segment.locks() else {
-        return Err(OpenError::Permission {
-            path: path.join(LOCK),
-        }
-        .into());
-    };
+/// Makes sure that no process holds any role, and takes the cleaner's lock for as long as the result
+/// lives: a process that attaches meanwhile waits for it (`Segment::trouble_after_attaching`).
+fn claim_unused(locks: &Locks, path: &Path) -> Result<Held, RemoveError> {
     let io = |source| RemoveError::Io {
         what: "lock",
-        path: path.clone(),
+        path: path.to_owned(),
         source,
     };
     let cleaner = locks.acquire(Role::Cleaner).map_err(io)?;
-    let producer = locks.is_held(Role::Producer).map_err(io)?;
-    let mut rows = 0;
-    for row in 0..segment.description().geometry.rows {
-        rows += u32::from(locks.is_held(Role::Row(row)).map_err(io)?);
-    }
-    let ends = held_ends(locks).map_err(io)?;
     match cleaner {
-        Some(held) if !producer && rows == 0 && ends == 0 => Ok(held),
-        _ => Err(RemoveError::InUse {
-            path,
-            producer,
-            rows,
-            ends,
-        }),
+        // Any byte, so that a role of a kind that is not counted below is not passed over.
+        Some(held) if !locks.is_used().map_err(io)? => Ok(held),
+        _ => Err(in_use(locks, path).map_err(io)?),
     }
+}
+
+/// The error that counts the roles that are held.
+fn in_use(locks: &Locks, path: &Path) -> std::io::Result<RemoveError> {
+    let mut rows = 0;
+    for row in 0..MAX_ROWS {
+        rows += u32::from(locks.is_held(Role::Row(row))?);
+    }
+    let ends = [locks.is_held(Role::End(0))?, locks.is_held(Role::End(1))?];
+    Ok(RemoveError::InUse {
+        path: path.to_owned(),
+        producer: locks.is_held(Role::Producer)?,
+        rows,
+        ends: ends.into_iter().map(u32::from).sum(),
+    })
 }
 
 /// Deletes a directory with everything of a ring in it. It is no error if another process deletes files

@@ -201,8 +201,9 @@ impl Semaphore {
     ///
     /// # Errors
     /// [`RemoveError::InUse`] while a process has it open.
+    /// [`OpenError::Form`] if it is not a semaphore.
     pub fn remove(name: &str) -> Result<(), RemoveError> {
-        Ring::remove(name)
+        Ring::remove_form(name, Form::Semaphore)
     }
 
     /// Sets how this handle waits; polls for 20 microseconds and then sleeps by default.

@@ -193,8 +193,9 @@ impl<T: Plain> Shared<T> {
     ///
     /// # Errors
     /// [`RemoveError::InUse`] while a process has it open.
+    /// [`OpenError::Form`] if it is not a shared value.
     pub fn remove(name: &str) -> Result<(), RemoveError> {
-        Ring::remove(name)
+        Ring::remove_form(name, Form::Shared)
     }
 
     /// Sets how this handle waits; polls for 20 microseconds and then sleeps by default.

@@ -199,8 +199,9 @@ impl Signals {
     ///
     /// # Errors
     /// [`RemoveError::InUse`] while a listener is attached.
+    /// [`OpenError::Form`] if it is not a set of signals.
     pub fn remove(name: &str) -> Result<(), RemoveError> {
-        Ring::remove(name)
+        Ring::remove_form(name, Form::Signals)
     }
 
     /// Listens under a name.

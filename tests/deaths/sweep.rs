@@ -171,7 +171,7 @@ fn peer(role: &str) {
     }
     if role == "remove" {
         testing::tracee::begin();
-        let removed = Ring::remove_at(&path, false);
+        let removed = slipring::remove_at(&path, false);
         testing::tracee::end();
         removed.unwrap();
         return;
@@ -813,7 +813,7 @@ fn after_file_death(scratch: &Scratch, context: &str) {
         "{context}"
     );
     drop((producer, consumer, ring));
-    Ring::remove_at(scratch.ring(), false).unwrap_or_else(|error| panic!("{context}: {error}"));
+    slipring::remove_at(scratch.ring(), false).unwrap_or_else(|error| panic!("{context}: {error}"));
     // What the dead left half done is known as such, and goes.
     for leftover in slipring::leftovers_in(&scratch.0).unwrap() {
         assert_eq!(leftover.why, slipring::Why::Half, "{context}");

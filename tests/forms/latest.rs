@@ -142,7 +142,7 @@ fn what_is_refused_is_refused_with_its_numbers() {
     assert!(matches!(other, OpenError::Schema { .. }), "{other}");
     let ring = slipring::Ring::open_at(path(&scratch.0)).unwrap_err();
     assert!(
-        ring.to_string().contains("is a latest, not a ring"),
+        ring.to_string().contains("is a latest value, not a ring"),
         "{ring}"
     );
     let huge = Latest::<State>::builder_at(scratch.0.join("huge"))

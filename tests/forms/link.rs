@@ -155,13 +155,13 @@ fn what_is_refused_is_refused_by_name() {
     let path = alice.path().to_owned();
     assert!(path.ends_with("alice..bob"), "{}", path.display());
     assert_eq!(path, bob.path());
-    let in_use = Ring::remove_at(&path, false);
+    let in_use = slipring::remove_at(&path, false);
     assert!(matches!(in_use, Err(RemoveError::InUse { .. })));
     drop(alice);
-    let in_use = Ring::remove_at(&path, false);
+    let in_use = slipring::remove_at(&path, false);
     assert!(matches!(in_use, Err(RemoveError::InUse { .. })));
     drop(bob);
-    Ring::remove_at(&path, false).unwrap();
+    slipring::remove_at(&path, false).unwrap();
     assert!(!path.exists());
 }
 
@@ -424,5 +424,5 @@ fn random_deaths_leave_whole_links() {
         kills_wanted()
     );
     let path = scratch.0.join("alice..bob");
-    Ring::remove_at(path, false).unwrap();
+    slipring::remove_at(path, false).unwrap();
 }

@@ -334,7 +334,7 @@ fn what_is_refused_is_refused_by_name() {
     assert!(matches!(alice.try_send(b""), Err(SendError::Full { .. })));
     let late = alice.send_until(b"", Duration::from_millis(5));
     assert!(matches!(late, Err(SendError::TimedOut { .. })), "{late:?}");
-    let in_use = Ring::remove_at(&path, false);
+    let in_use = slipring::remove_at(&path, false);
     assert!(
         matches!(in_use, Err(RemoveError::InUse { .. })),
         "{in_use:?}"
@@ -352,12 +352,12 @@ fn an_empty_mailbox_can_be_half_made() {
     let path = mailbox.path().to_owned();
     drop(mailbox);
     // As if its maker had died before it made the queue.
-    Ring::remove_at(path.join("letters"), false).unwrap();
+    slipring::remove_at(path.join("letters"), false).unwrap();
     let mailbox = self::mailbox(&scratch.0);
     mailbox.client("alice").unwrap().send(b"there").unwrap();
     let mut receiver = mailbox.receiver().unwrap();
     // Nested: a process is attached two levels down.
-    let in_use = Ring::remove_at(&path, false);
+    let in_use = slipring::remove_at(&path, false);
     assert!(
         matches!(in_use, Err(RemoveError::InUse { .. })),
         "{in_use:?}"
@@ -366,7 +366,7 @@ fn an_empty_mailbox_can_be_half_made() {
     drop(receiver);
     let client = mailbox.client("alice").unwrap();
     drop(client);
-    Ring::remove_at(&path, false).unwrap();
+    slipring::remove_at(&path, false).unwrap();
     assert!(!path.exists());
 }
 
@@ -716,5 +716,5 @@ fn kill_at_random(random: &mut Random, depth: u32, longest: u32, wanted: u64) {
             .sum::<u64>(),
         status.late
     );
-    Ring::remove_at(mailbox.path(), false).unwrap();
+    slipring::remove_at(mailbox.path(), false).unwrap();
 }

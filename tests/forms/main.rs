@@ -1,6 +1,7 @@
 //! Each form against its oracle, between processes, and under random deaths.
 
 mod every;
+mod kinds;
 mod latest;
 mod link;
 mod mailbox;
@@ -20,6 +21,7 @@ mod typed;
 fn main() -> std::process::ExitCode {
     testing::main(&[
         every::SUITE,
+        kinds::SUITE,
         latest::SUITE,
         link::SUITE,
         mailbox::SUITE,

@@ -525,7 +525,7 @@ fn a_named_pipe_waits_for_both_ends() {
         .unwrap();
     assert_eq!(all, bytes(0, TOTAL), "nothing of the one before");
     peer.finish();
-    Ring::remove_at(&path, false).unwrap();
+    slipring::remove_at(&path, false).unwrap();
 }
 
 fn a_named_pipe_goes_both_ways() {
@@ -548,7 +548,7 @@ fn a_named_pipe_goes_both_ways() {
         drop(here);
         peer.finish();
     }
-    Ring::remove_at(&path, false).unwrap();
+    slipring::remove_at(&path, false).unwrap();
 }
 
 // --- Chaos.
@@ -651,5 +651,5 @@ fn random_deaths_leave_prefixes() {
         books.word(17).load(SeqCst),
         books.word(18).load(SeqCst)
     );
-    Ring::remove_at(&path, false).unwrap();
+    slipring::remove_at(&path, false).unwrap();
 }

@@ -232,13 +232,13 @@ fn a_queue_is_not_a_ring() {
     );
     let mut sender = queue.sender().unwrap();
     sender.send(b"x").unwrap();
-    let in_use = Ring::remove_at(&path, false);
+    let in_use = slipring::remove_at(&path, false);
     assert!(
         matches!(in_use, Err(RemoveError::InUse { .. })),
         "{in_use:?}"
     );
     drop(sender);
-    Ring::remove_at(&path, false).unwrap();
+    slipring::remove_at(&path, false).unwrap();
     assert!(!path.exists());
 }
 
@@ -659,5 +659,5 @@ fn kill_at_random(random: &mut Random, depth: u32, longest: u32, wanted: u64) {
     println!(
         "  {senders} senders and {receivers} receivers killed, {certain} messages sent, {done} done, {unmarked} of the dead unmarked, {perhaps} cut short"
     );
-    Ring::remove_at(queue.path(), false).unwrap();
+    slipring::remove_at(queue.path(), false).unwrap();
 }

@@ -322,8 +322,8 @@ fn a_queue_removed_under_everybody_hangs_nobody() {
     let mut client = mailbox.client("alice").unwrap();
     let mut desk = mailbox.receiver().unwrap();
     sender.send(&payload(0, 40)).unwrap();
-    Ring::remove_at(queue.path(), true).unwrap();
-    Ring::remove_at(mailbox.path(), true).unwrap();
+    slipring::remove_at(queue.path(), true).unwrap();
+    slipring::remove_at(mailbox.path(), true).unwrap();
     // What is there may still be received; nothing waits beyond its deadline.
     for _ in 0..4 {
         let _ = receiver.receive_until(SHORT).map(|delivery| delivery.ack());

@@ -148,7 +148,7 @@ fn what_is_refused_is_refused_with_its_numbers() {
     }
     let most = Semaphore::builder_at(scratch.0.join("most")).permits(65_536);
     assert_eq!(most.create().unwrap().status().free, 65_536);
-    let in_use = Ring::remove_at(path(&scratch), false);
+    let in_use = slipring::remove_at(path(&scratch), false);
     assert!(matches!(in_use, Err(RemoveError::InUse { .. })));
     let error = Ring::open_at(path(&scratch)).unwrap_err();
     assert!(

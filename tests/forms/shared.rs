@@ -187,7 +187,7 @@ fn what_is_refused_is_refused_by_name() {
     );
     let error = Ring::open_at(path(&scratch)).unwrap_err();
     assert!(
-        error.to_string().contains("is a shared, not a ring"),
+        error.to_string().contains("is a shared value, not a ring"),
         "{error}"
     );
     let guard = one.lock().unwrap();
@@ -199,7 +199,7 @@ fn what_is_refused_is_refused_by_name() {
     two.lock().unwrap().add(3);
     drop((one, two));
     assert_eq!(open(&scratch).get().unwrap().1, 1);
-    Ring::remove_at(path(&scratch), false).unwrap();
+    slipring::remove_at(path(&scratch), false).unwrap();
 }
 
 fn a_panic_changes_nothing_and_is_told() {

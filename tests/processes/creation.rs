@@ -281,7 +281,7 @@ fn usable(directory: &Path) {
             match used {
                 Ok(()) => {
                     worked += 1;
-                    Ring::remove_at(&path, false).unwrap();
+                    slipring::remove_at(&path, false).unwrap();
                 }
                 Err(CreateError::NoSpace { .. }) => refused += 1,
                 Err(error) => panic!("{form} with {room} bytes: {error}"),
@@ -323,7 +323,7 @@ fn on_a_read_only_file_system(directory: &Path) {
         let ring = entry.ring.unwrap_or_else(|error| panic!("{error}"));
         assert!(!ring.may_consume());
         ring.status();
-        let refused = Ring::remove_at(ring.path(), false).unwrap_err();
+        let refused = slipring::remove_at(ring.path(), false).unwrap_err();
         assert!(
             matches!(
                 refused,
@@ -331,7 +331,7 @@ fn on_a_read_only_file_system(directory: &Path) {
             ),
             "{refused}"
         );
-        let refused = Ring::remove_at(ring.path(), true).unwrap_err();
+        let refused = slipring::remove_at(ring.path(), true).unwrap_err();
         assert!(
             matches!(refused, RemoveError::Permission { .. }),
             "{refused}"
@@ -376,7 +376,7 @@ fn whoever_removes_is_never_in_the_way() {
             for _ in 0..2 {
                 scope.spawn(|| {
                     while !over.load(Relaxed) {
-                        let _ = Ring::remove_at(&path, true);
+                        let _ = slipring::remove_at(&path, true);
                     }
                 });
             }
@@ -431,7 +431,7 @@ fn whoever_clears_up_is_never_in_the_way() {
             for _ in 0..300 {
                 let ring = Ring::builder_at(scratch.ring()).capacity_bytes(4096);
                 ring.create().map_err(|error| error.to_string())?;
-                Ring::remove_at(scratch.ring(), false).map_err(|error| error.to_string())?;
+                slipring::remove_at(scratch.ring(), false).map_err(|error| error.to_string())?;
             }
             Ok::<(), String>(())
         });
@@ -482,7 +482,7 @@ fn without_memory(directory: &Path) {
             match made {
                 Ok(()) => {
                     worked += 1;
-                    Ring::remove_at(&path, false).unwrap();
+                    slipring::remove_at(&path, false).unwrap();
                 }
                 Err(_) => refused += 1,
             }
@@ -512,7 +512,7 @@ fn without_descriptors(directory: &Path) {
             made = make(&path, false).is_ok();
             limit(libc::RLIMIT_NOFILE, 1024);
             if made {
-                Ring::remove_at(&path, false).unwrap();
+                slipring::remove_at(&path, false).unwrap();
             }
             // With too few descriptors to clear up, a hidden half may stay, but never a name.
             for name in names(directory) {
@@ -534,7 +534,7 @@ fn with_small_files(directory: &Path) {
         let ring = Ring::builder_at(&path).create().unwrap();
         let bytes = std::fs::metadata(path.join("stream")).unwrap().len();
         drop(ring);
-        Ring::remove_at(&path, false).unwrap();
+        slipring::remove_at(&path, false).unwrap();
         bytes
     };
     let queue_path = directory.join("queue");
@@ -578,8 +578,8 @@ fn with_small_files(directory: &Path) {
     limit(libc::RLIMIT_FSIZE, whole);
     ring().create().unwrap();
     limit(libc::RLIMIT_FSIZE, u64::MAX);
-    Ring::remove_at(&path, false).unwrap();
-    Ring::remove_at(&queue_path, false).unwrap();
+    slipring::remove_at(&path, false).unwrap();
+    slipring::remove_at(&queue_path, false).unwrap();
 }
 
 // --- Directories.

@@ -402,7 +402,7 @@ fn cut_and_look(directory: &Path) {
     }
     assert_eq!(refused, Err(PublishError::Poisoned));
     drop((ring, producer));
-    Ring::remove_at(&path, true).unwrap();
+    slipring::remove_at(&path, true).unwrap();
 }
 
 fn a_child_is_guarded_for_itself() {

@@ -682,7 +682,7 @@ fn within_limits(directory: &Path) {
         set_limit(libc::RLIMIT_NOFILE, 1024);
         if let Ok(ring) = created {
             drop(ring);
-            Ring::remove_at(&path, false).unwrap();
+            slipring::remove_at(&path, false).unwrap();
         }
         // With too few descriptors to clean up, a hidden half may stay, but never a name.
         assert!(Ring::open_at(&path).is_err());
@@ -710,7 +710,7 @@ fn one_call(role: &str, path: &Path) {
         "open" => Ring::open_at(path)
             .map(drop)
             .map_err(|error| error.to_string()),
-        "remove" => Ring::remove_at(path, false).map_err(|error| error.to_string()),
+        "remove" => slipring::remove_at(path, false).map_err(|error| error.to_string()),
         _ => {
             let ring = ring.as_ref().unwrap();
             let attached = ring.producer().and_then(|producer| {

@@ -124,7 +124,7 @@ fn what_strangers_own_is_refused() {
         }
         assert!(stranger(&slipring::look_at(&path).unwrap_err()), "{name}");
         // A stranger's ring is not removed either, unless by force.
-        let error = Ring::remove_at(&path, false).unwrap_err();
+        let error = slipring::remove_at(&path, false).unwrap_err();
         assert!(
             matches!(error, slipring::RemoveError::Open(ref error) if stranger(error)),
             "{name}"
@@ -139,7 +139,7 @@ fn what_strangers_own_is_refused() {
     let listed = slipring::list_in(&scratch.0).unwrap();
     assert!(listed.into_iter().all(|entry| entry.ring.is_err()));
     assert!(slipring::leftovers_in(&scratch.0).unwrap().is_empty());
-    Ring::remove_at(at("ring"), true).unwrap();
+    slipring::remove_at(at("ring"), true).unwrap();
 }
 
 fn whom_the_environment_names_is_trusted() {
@@ -424,7 +424,7 @@ fn a_link_is_for_its_owner_and_who_trusts_that_user() {
     assert_eq!(stranger.finish(), "b");
     assert_eq!(trusting.finish(), "a");
     // The other way round, the modes of the files are in the way.
-    Ring::remove_at(&path, true).unwrap();
+    slipring::remove_at(&path, true).unwrap();
     let root = start("a", 0, "");
     made();
     let refused = start("b", STRANGER, "").finish();

@@ -61,7 +61,7 @@ fn scratch() -> tempfile::TempDir {
 }
 
 fn remove(path: &Path) {
-    Ring::remove_at(path, true).unwrap();
+    slipring::remove_at(path, true).unwrap();
 }
 
 fn ring(path: &Path) -> Ring {
@@ -603,7 +603,7 @@ fn an_end_that_waits_for_the_other_keeps_its_object_from_being_removed() {
     let in_use = |path: &Path| {
         let began = Instant::now();
         loop {
-            match Ring::remove_at(path, false) {
+            match slipring::remove_at(path, false) {
                 Err(RemoveError::InUse { ends: 1, .. }) => break,
                 // It has not come yet.
                 Err(_) => assert!(began.elapsed() < PATIENCE),
@@ -676,7 +676,7 @@ fn what_attached_is_not_removed_without_force() {
         let ring = ring(&path);
         asked.send(ring).unwrap();
         let began = Instant::now();
-        while let Err(error) = Ring::remove_at(&path, false) {
+        while let Err(error) = slipring::remove_at(&path, false) {
             assert!(matches!(error, RemoveError::InUse { .. }), "{error}");
             assert!(began.elapsed() < PATIENCE);
         }

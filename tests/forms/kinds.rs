@@ -1,0 +1,560 @@
+//! What every form owes as one kind of object among others: it is not removed while a role of it is held, it
+//! is opened, removed and published to as what it is only, and it says what it is.
+
+use slipring::{
+    leftovers_in, look_at, AttachError, CreateError, Fifo, Form, Latest, Link, LinkError, Mailbox,
+    ObserverOptions, OpenError, Queue, RemoveError, Ring, Semaphore, Shared, SignalSet, Signals,
+    Start, Strategy,
+};
+use std::any::Any;
+use std::io::Write;
+use std::ops::ControlFlow;
+use std::path::Path;
+use testing::{Scratch, PATIENCE};
+
+slipring::message! {
+    /// A value.
+    pub struct Value {
+        /// Anything.
+        pub number: u64,
+    }
+}
+
+pub const SUITE: testing::Suite = testing::suite!(testing::no_role; [
+    a_held_role_keeps_its_object_from_being_removed,
+    each_form_is_opened_as_what_it_is_only,
+    each_form_removes_its_own_kind_only,
+    no_reader_and_no_producer_of_a_ring_is_made_on_another_form,
+]);
+
+type Kept = Box<dyn Any>;
+/// Takes a role of the object at a path, until what it returns is dropped.
+type Hold = fn(&Path) -> Kept;
+
+/// A form, how one is made, and every role that it has.
+struct Kind {
+    form: Form,
+    /// What the name of one of it looks like.
+    name: &'static str,
+    make: fn(&Path),
+    roles: &'static [(&'static str, Hold)],
+}
+
+fn kept(role: impl Any) -> Kept {
+    Box::new(role)
+}
+
+fn link(path: &Path, me: &str, peer: &str) -> slipring::LinkBuilder {
+    let builder = Link::builder(me, peer).directory(path.parent().unwrap());
+    builder.capacity_bytes(4096)
+}
+
+/// One that waits for a peer, which comes when the result is dropped.
+struct Waiting {
+    waits: Option<std::thread::JoinHandle<()>>,
+    /// Lets it go.
+    join: Option<Box<dyn FnOnce()>>,
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.join.take().unwrap()();
+        self.waits.take().unwrap().join().unwrap();
+    }
+}
+
+fn waiting(
+    there: impl Fn() -> bool,
+    waits: impl FnOnce() + Send + 'static,
+    join: impl FnOnce() + 'static,
+) -> Kept {
+    let waits = std::thread::spawn(waits);
+    while !there() {
+        std::thread::yield_now();
+    }
+    kept(Waiting {
+        waits: Some(waits),
+        join: Some(Box::new(join)),
+    })
+}
+
+fn ring(path: &Path) -> Ring {
+    Ring::open_at(path).unwrap()
+}
+
+fn fifo(path: &Path) -> Fifo {
+    Fifo::open_at(path).unwrap()
+}
+
+fn semaphore(path: &Path) -> Semaphore {
+    Semaphore::open_at(path).unwrap()
+}
+
+fn latest(path: &Path) -> Latest<Value> {
+    Latest::open_at(path).unwrap()
+}
+
+fn shared(path: &Path) -> Shared<Value> {
+    Shared::open_at(path).unwrap()
+}
+
+fn signals(path: &Path) -> Signals {
+    Signals::open_at(path).unwrap()
+}
+
+const KINDS: &[Kind] = &[
+    Kind {
+        form: Form::Ring,
+        name: "ring",
+        make: |path| {
+            drop(
+                Ring::builder_at(path)
+                    .capacity_bytes(4096)
+                    .create()
+                    .unwrap(),
+            )
+        },
+        roles: &[
+            ("producer", |path| kept(ring(path).producer().unwrap())),
+            ("consumer", |path| {
+                kept(ring(path).consumer(Start::Latest).unwrap())
+            }),
+            ("durable consumer", |path| {
+                kept(ring(path).durable_consumer("me", Start::Latest).unwrap())
+            }),
+            ("observer", |path| {
+                kept(ring(path).observer(Start::Latest).unwrap())
+            }),
+            ("observer that parks", |path| {
+                let options = ObserverOptions::new().strategy(Strategy::Park);
+                kept(ring(path).observer_with(Start::Latest, options).unwrap())
+            }),
+        ],
+    },
+    Kind {
+        form: Form::Queue,
+        name: "queue",
+        make: |path| drop(Queue::builder_at(path).depth(4).create().unwrap()),
+        roles: &[
+            ("sender", |path| {
+                kept(Queue::open_at(path).unwrap().sender().unwrap())
+            }),
+            ("sender that has sent", |path| {
+                let mut sender = Queue::open_at(path).unwrap().sender().unwrap();
+                sender.send(b"one").unwrap();
+                kept(sender)
+            }),
+            ("receiver", |path| {
+                kept(Queue::open_at(path).unwrap().receiver().unwrap())
+            }),
+        ],
+    },
+    Kind {
+        form: Form::Mailbox,
+        name: "mailbox",
+        make: |path| drop(Mailbox::builder_at(path).depth(4).create().unwrap()),
+        roles: &[
+            ("client", |path| {
+                kept(Mailbox::open_at(path).unwrap().client("me").unwrap())
+            }),
+            ("client that has sent", |path| {
+                let mut client = Mailbox::open_at(path).unwrap().client("me").unwrap();
+                client.send(b"one").unwrap();
+                kept(client)
+            }),
+            ("receiver", |path| {
+                kept(Mailbox::open_at(path).unwrap().receiver().unwrap())
+            }),
+        ],
+    },
+    Kind {
+        form: Form::Link,
+        name: "a..b",
+        make: |path| {
+            let other = link(path, "b", "a");
+            let other = std::thread::spawn(move || drop(other.connect_until(PATIENCE).unwrap()));
+            drop(link(path, "a", "b").connect_until(PATIENCE).unwrap());
+            other.join().unwrap();
+        },
+        roles: &[
+            ("side that waits", |path| {
+                let (waits, joins) = (link(path, "b", "a"), link(path, "a", "b"));
+                let sides = || slipring::link_sides(path).is_ok_and(|sides| sides[1].is_some());
+                waiting(
+                    sides,
+                    move || drop(waits.connect_until(PATIENCE).unwrap()),
+                    move || drop(joins.connect_until(PATIENCE).unwrap()),
+                )
+            }),
+            ("two sides", |path| {
+                let other = link(path, "b", "a");
+                let other = std::thread::spawn(move || other.connect_until(PATIENCE).unwrap());
+                let one = link(path, "a", "b").connect_until(PATIENCE).unwrap();
+                kept((one, other.join().unwrap()))
+            }),
+            ("one side alone", |path| {
+                let other = link(path, "b", "a");
+                let other =
+                    std::thread::spawn(move || drop(other.connect_until(PATIENCE).unwrap()));
+                let one = link(path, "a", "b").connect_until(PATIENCE).unwrap();
+                other.join().unwrap();
+                kept(one)
+            }),
+        ],
+    },
+    Kind {
+        form: Form::Pipe,
+        name: "one-way",
+        make: |path| drop(Fifo::builder_at(path).create().unwrap()),
+        roles: &[
+            ("waiting reader", |path| {
+                let (waits, joins) = (fifo(path), fifo(path));
+                let there = || fifo(path).ends()[1].is_some();
+                waiting(
+                    there,
+                    move || drop(waits.reader_until(PATIENCE).unwrap()),
+                    move || drop(joins.writer_until(PATIENCE).unwrap()),
+                )
+            }),
+            ("waiting writer", |path| {
+                let (waits, joins) = (fifo(path), fifo(path));
+                let there = || fifo(path).ends()[0].is_some();
+                waiting(
+                    there,
+                    move || drop(waits.writer_until(PATIENCE).unwrap()),
+                    move || drop(joins.reader_until(PATIENCE).unwrap()),
+                )
+            }),
+            ("reader that is left", |path| {
+                let there = fifo(path);
+                let wrote = std::thread::spawn(move || {
+                    let mut writer = there.writer_until(PATIENCE).unwrap();
+                    writer.write_all(b"bytes").unwrap();
+                });
+                let reader = fifo(path).reader_until(PATIENCE).unwrap();
+                wrote.join().unwrap();
+                kept(reader)
+            }),
+            ("writer that is left", |path| {
+                let there = fifo(path);
+                let read = std::thread::spawn(move || drop(there.reader_until(PATIENCE).unwrap()));
+                let writer = fifo(path).writer_until(PATIENCE).unwrap();
+                read.join().unwrap();
+                kept(writer)
+            }),
+        ],
+    },
+    Kind {
+        form: Form::Pipe,
+        name: "both-ways",
+        make: |path| drop(Fifo::builder_at(path).both_ways(true).create().unwrap()),
+        roles: &[
+            ("side that waits", |path| {
+                let (waits, joins) = (fifo(path), fifo(path));
+                let there = || fifo(path).ends()[0].is_some();
+                waiting(
+                    there,
+                    move || drop(waits.connect_until(PATIENCE).unwrap()),
+                    move || drop(joins.connect_until(PATIENCE).unwrap()),
+                )
+            }),
+            ("side that is left", |path| {
+                let there = fifo(path);
+                let other =
+                    std::thread::spawn(move || drop(there.connect_until(PATIENCE).unwrap()));
+                let one = fifo(path).connect_until(PATIENCE).unwrap();
+                other.join().unwrap();
+                kept(one)
+            }),
+        ],
+    },
+    Kind {
+        form: Form::Latest,
+        name: "latest",
+        make: |path| drop(Latest::<Value>::builder_at(path).create().unwrap()),
+        roles: &[
+            ("writer", |path| kept(latest(path).writer().unwrap())),
+            ("reader", |path| kept(latest(path).reader().unwrap())),
+        ],
+    },
+    Kind {
+        form: Form::Shared,
+        name: "shared",
+        make: |path| drop(Shared::<Value>::builder_at(path).create().unwrap()),
+        roles: &[("handle", |path| kept(shared(path)))],
+    },
+    Kind {
+        form: Form::Semaphore,
+        name: "semaphore",
+        make: |path| drop(Semaphore::builder_at(path).permits(2).create().unwrap()),
+        roles: &[
+            ("handle", |path| kept(semaphore(path))),
+            ("permit holder", |path| {
+                kept(semaphore(path).acquire().unwrap())
+            }),
+        ],
+    },
+    Kind {
+        form: Form::Signals,
+        name: "signals",
+        make: |path| drop(Signals::builder_at(path).create().unwrap()),
+        roles: &[
+            ("listener", |path| {
+                kept(signals(path).listener("me").unwrap())
+            }),
+            ("listener of a thread", |path| {
+                let listener = signals(path).listener("me").unwrap();
+                let on = |_| ControlFlow::Continue(());
+                kept(listener.in_background(SignalSet::ALL, on).unwrap())
+            }),
+        ],
+    },
+];
+
+/// One of each, in a directory.
+fn one_of_each(scratch: &Scratch) {
+    for kind in KINDS {
+        (kind.make)(&scratch.0.join(kind.name));
+    }
+}
+
+/// Every file and directory.
+fn files(directory: &Path) -> Vec<std::path::PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        }
+        found.push(path);
+    }
+    found.sort();
+    found
+}
+
+fn a_held_role_keeps_its_object_from_being_removed() {
+    let scratch = Scratch::new();
+    for kind in KINDS {
+        let path = scratch.0.join(kind.name);
+        for (role, hold) in kind.roles {
+            let context = format!("{}, {role}", kind.name);
+            (kind.make)(&path);
+            let held = hold(&path);
+            let refused = slipring::remove_at(&path, false);
+            assert!(
+                matches!(refused, Err(RemoveError::InUse { .. })),
+                "{context}: {refused:?}"
+            );
+            let left = leftovers_in(&scratch.0).unwrap();
+            assert!(left.is_empty(), "{context}: {left:?}");
+            drop(held);
+            // A process of another test may have been forked with what this one held.
+            let left = leftovers_in(&scratch.0).unwrap();
+            assert_eq!(left.len(), 1, "{context}");
+            assert_eq!(left[0].path, path, "{context}");
+            assert!(left[0].remove().unwrap(), "{context}");
+            assert!(!path.exists(), "{context}");
+        }
+    }
+}
+
+/// Opens what lies at a path as one form.
+type Open = fn(&Path) -> Result<(), OpenError>;
+const OPENERS: &[(Form, Open)] = &[
+    (Form::Ring, |path| Ring::open_at(path).map(drop)),
+    (Form::Queue, |path| Queue::open_at(path).map(drop)),
+    (Form::Mailbox, |path| match Mailbox::open_at(path) {
+        Ok(_) => Ok(()),
+        Err(CreateError::Open(error)) => Err(error),
+        Err(error) => panic!("{error}"),
+    }),
+    (Form::Link, |path| slipring::link_sides(path).map(drop)),
+    (Form::Pipe, |path| Fifo::open_at(path).map(drop)),
+    (Form::Latest, |path| {
+        Latest::<Value>::open_at(path).map(drop)
+    }),
+    (Form::Shared, |path| {
+        Shared::<Value>::open_at(path).map(drop)
+    }),
+    (Form::Semaphore, |path| Semaphore::open_at(path).map(drop)),
+    (Form::Signals, |path| Signals::open_at(path).map(drop)),
+];
+
+/// How a form is called where another one was expected.
+fn called(form: Form) -> &'static str {
+    match form {
+        Form::Ring => "a ring",
+        Form::Queue => "a queue",
+        Form::Mailbox => "a mailbox",
+        Form::Link => "a link",
+        Form::Pipe => "a pipe",
+        Form::Latest => "a latest value",
+        Form::Shared => "a shared value",
+        Form::Semaphore => "a semaphore",
+        Form::Signals => "a set of signals",
+        form => panic!("{form} has no name of its own"),
+    }
+}
+
+#[track_caller]
+fn is_another(error: &OpenError, path: &Path, found: Form, expected: Form) {
+    let OpenError::Form {
+        path: of,
+        found: is,
+        expected: wanted,
+    } = error
+    else {
+        panic!("{found} as {expected}: {error}");
+    };
+    assert_eq!((&**of, *is, *wanted), (path, found, expected));
+    let said = error.to_string();
+    let expected = format!(
+        "{} is {}, not {}: ",
+        path.display(),
+        called(found),
+        called(expected)
+    );
+    assert!(said.starts_with(&expected), "{said}");
+}
+
+fn each_form_is_opened_as_what_it_is_only() {
+    let scratch = Scratch::new();
+    one_of_each(&scratch);
+    for kind in KINDS {
+        let path = scratch.0.join(kind.name);
+        for (form, open) in OPENERS {
+            match open(&path) {
+                Ok(()) => assert_eq!(kind.form, *form),
+                Err(error) => is_another(&error, &path, kind.form, *form),
+            }
+        }
+    }
+    for (form, open) in OPENERS {
+        let path = scratch.0.join("none");
+        let error = open(&path).unwrap_err();
+        let said = error.to_string();
+        let expected = format!("no {} at {}: ", &called(*form)[2..], path.display());
+        assert!(said.starts_with(&expected), "{said}");
+    }
+}
+
+fn each_form_removes_its_own_kind_only() {
+    let scratch = Scratch::new();
+    // Names lead into this directory. Each test is a process of its own, and this one has no threads yet.
+    std::env::set_var("SLIPRING_DIR", &scratch.0);
+    let removers: &[(Form, fn(&str) -> Result<(), RemoveError>)] = &[
+        (Form::Ring, Ring::remove),
+        (Form::Ring, |name| {
+            let path = slipring::default_directory().join(name);
+            Ring::remove_at(path, false)
+        }),
+        (Form::Ring, |name| {
+            let path = slipring::default_directory().join(name);
+            Ring::remove_at(path, true)
+        }),
+        (Form::Queue, Queue::remove),
+        (Form::Mailbox, Mailbox::remove),
+        (Form::Link, |name| {
+            // The name of a link is made of two.
+            let Some((one, other)) = name.split_once("..") else {
+                let error = std::io::ErrorKind::Unsupported.into();
+                return Err(RemoveError::Io {
+                    what: "name",
+                    path: name.into(),
+                    source: error,
+                });
+            };
+            Link::remove(one, other).map_err(|error| match error {
+                LinkError::Remove(error) => error,
+                error => panic!("{error}"),
+            })
+        }),
+        (Form::Pipe, Fifo::remove),
+        (Form::Latest, Latest::<Value>::remove),
+        (Form::Shared, Shared::<Value>::remove),
+        (Form::Semaphore, Semaphore::remove),
+        (Form::Signals, Signals::remove),
+    ];
+    one_of_each(&scratch);
+    // What has the name of a link and is none.
+    drop(Ring::builder_at(scratch.0.join("c..d")).create().unwrap());
+    let named = KINDS.iter().map(|kind| (kind.form, kind.name));
+    for (found, name) in named.chain([(Form::Ring, "c..d")]) {
+        let path = scratch.0.join(name);
+        let before = files(&path);
+        for (form, remove) in removers {
+            if *form == found {
+                continue;
+            }
+            match remove(name) {
+                Err(RemoveError::Open(error)) => is_another(&error, &path, found, *form),
+                Err(RemoveError::Io { .. }) if *form == Form::Link && !name.contains("..") => {}
+                other => panic!("{name} as {form}: {other:?}"),
+            }
+        }
+        assert_eq!(files(&path), before, "{name}");
+        let (_, remove) = removers.iter().find(|(form, _)| *form == found).unwrap();
+        remove(name).unwrap();
+        assert!(!path.exists(), "{name}");
+        // And there is none of the form that was asked for.
+        for (form, remove) in removers {
+            let said = match remove(name) {
+                Err(RemoveError::Open(error)) => error.to_string(),
+                Err(RemoveError::Io { .. }) if *form == Form::Link => continue,
+                other => panic!("{name} as {form}: {other:?}"),
+            };
+            let expected = format!("no {} at ", &called(*form)[2..]);
+            assert!(said.starts_with(&expected), "{said}");
+        }
+    }
+}
+
+fn no_reader_and_no_producer_of_a_ring_is_made_on_another_form() {
+    let scratch = Scratch::new();
+    one_of_each(&scratch);
+    let queue = Queue::open_at(scratch.0.join("queue")).unwrap();
+    queue.sender().unwrap().send(b"one").unwrap();
+    let lane = scratch.0.join("queue/lane-0");
+    let listed = slipring::list_in(&scratch.0).unwrap();
+    let listed = listed.into_iter().map(|entry| entry.ring.unwrap());
+    let found = KINDS.iter().map(|kind| scratch.0.join(kind.name));
+    let found = found.chain([lane]).map(|path| look_at(path).unwrap());
+    let mut forms = 0;
+    for ring in listed.chain(found) {
+        if ring.form() == Form::Ring {
+            continue;
+        }
+        forms += 1;
+        let before: Vec<_> = ["stream", "control"]
+            .map(|name| std::fs::read(ring.path().join(name)).unwrap())
+            .into();
+        let attempts = [
+            ("producer", ring.producer().err()),
+            ("consumer", ring.consumer(Start::Oldest).err()),
+            (
+                "durable consumer",
+                ring.durable_consumer("me", Start::Oldest).err(),
+            ),
+            ("observer", ring.observer(Start::Oldest).err()),
+            ("forgetting a cursor", ring.forget_cursor("me").err()),
+        ];
+        for (what, error) in attempts {
+            let Some(AttachError::Open(OpenError::Form {
+                found, expected, ..
+            })) = error
+            else {
+                panic!("{what} of a {}: {error:?}", ring.form());
+            };
+            assert_eq!((found, expected), (ring.form(), Form::Ring));
+        }
+        if let Ok(typed) = ring.typed::<Value>() {
+            assert!(typed.producer().is_err());
+            assert!(typed.observer(Start::Oldest).is_err());
+        }
+        let after: Vec<_> = ["stream", "control"]
+            .map(|name| std::fs::read(ring.path().join(name)).unwrap())
+            .into();
+        assert!(before == after, "{} was changed", ring.path().display());
+    }
+    assert!(forms >= 2 * (KINDS.len() - 1));
+}
