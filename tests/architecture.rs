@@ -1,6 +1,9 @@
 //! The rules of the source tree that the compiler does not know, and the documents that repeat what
 //! the code says.
 
+#[path = "architecture/errors.rs"]
+mod errors;
+
 use slipring::layout::description::Description;
 use slipring::layout::geometry::Geometry;
 use slipring::ring::producer::Producer;

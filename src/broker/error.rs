@@ -137,14 +137,14 @@ impl BrokerError {
     /// A number for this kind of error that never changes, for other languages.
     pub fn code(&self) -> u32 {
         match self {
-            Self::InUse { .. } => 700,
-            Self::BadPath { .. } => 701,
-            Self::TooManyReaders { .. } => 702,
-            Self::Stamps => 703,
+            Self::InUse { .. } => 800,
+            Self::BadPath { .. } => 801,
+            Self::TooManyReaders { .. } => 802,
+            Self::Stamps => 803,
             Self::CursorInUse { .. } => 410,
-            Self::Name(_) => 704,
+            Self::Name(_) => 409,
             Self::Create(error) => error.code(),
-            Self::Io { .. } => 799,
+            Self::Io { .. } => 899,
         }
     }
 }
@@ -153,19 +153,19 @@ impl ConnectError {
     /// A number for this kind of error that never changes, for other languages.
     pub fn code(&self) -> u32 {
         match self {
-            Self::NoBroker { .. } => 710,
-            Self::Forbidden { .. } => 711,
-            Self::ProducerExists { .. } => 712,
-            Self::NoRow { .. } => 713,
+            Self::NoBroker { .. } => 810,
+            Self::Forbidden { .. } => 811,
+            Self::ProducerExists { .. } => 812,
+            Self::NoRow { .. } => 813,
             Self::CursorInUse { .. } => 410,
-            Self::TimedOut { .. } => 714,
-            Self::Nonsense { .. } => 715,
-            Self::RowLimit { .. } => 716,
-            Self::CursorLimit { .. } => 717,
-            Self::Busy { .. } => 718,
-            Self::Exhausted { .. } => 719,
+            Self::TimedOut { .. } => 814,
+            Self::Nonsense { .. } => 815,
+            Self::RowLimit { .. } => 816,
+            Self::CursorLimit { .. } => 817,
+            Self::Busy { .. } => 818,
+            Self::Exhausted { .. } => 819,
             Self::Open(error) => error.code(),
-            Self::Io { .. } => 799,
+            Self::Io { .. } => 899,
         }
     }
 }

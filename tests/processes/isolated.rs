@@ -722,12 +722,12 @@ fn another_user_reads_only_if_let_in() {
         .finish()
     };
     let strict = broker(&scratch, 2);
-    assert_eq!(stranger(), "711");
+    assert_eq!(stranger(), "811");
     strict.kill();
     let _broker = Peer::start("broker", &[text(&socket(&scratch)), "2", "65534"]);
     let mut producer = Peer::start("produce", &[text(&socket(&scratch))]);
     producer.tell("3");
-    assert_eq!(stranger(), "0 true Some(711)");
+    assert_eq!(stranger(), "0 true Some(811)");
 }
 
 fn sockets_are_taken_over_only_from_the_dead() {
