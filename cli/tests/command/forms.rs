@@ -666,3 +666,30 @@ fn the_memory_of_a_queue_is_that_of_its_lanes_too() {
     let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
     assert!(shown.contains(&words[3..5].join(" ")), "{shown}{table}");
 }
+
+#[test]
+fn what_a_process_waits_at_is_neither_cleaned_nor_removed() {
+    let shell = Shell::new();
+    shell.ok(&["fifo", "create", "stream"]);
+    let mut reader = shell
+        .command(&["fifo", "read", "stream"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let fifo = slipring::Fifo::open_at(shell.directory.path().join("stream")).unwrap();
+    while fifo.ends()[1].is_none() {
+        std::thread::yield_now();
+    }
+    let cleaned = shell.ok(&["clean", "--all", "--yes"]);
+    assert_eq!(cleaned, "nothing to remove\n");
+    assert!(shell.fails(1, &["rm", "stream"]).contains("is in use"));
+    shell.with_input(&["fifo", "write", "stream"], b"bytes");
+    assert!(reader.wait().unwrap().success());
+    // Whatever it is, `rm` removes it.
+    shell.ok(&["semaphore", "create", "permits"]);
+    shell.ok(&["rm", "stream", "permits"]);
+    assert_eq!(
+        shell.ok(&["clean", "--all", "--yes"]),
+        "nothing to remove\n"
+    );
+}
