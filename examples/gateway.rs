@@ -1,7 +1,7 @@
 //! An engine and a gateway that talk over a link; the gateway is killed and restarted, and signals tell it
 //! when to stop. Run it with `cargo run --release --example gateway`.
 
-use slipring::{Link, LinkError, Ring, SignalSet, Signals};
+use slipring::{Link, LinkError, SignalSet, Signals};
 use std::path::Path;
 use std::process::{Child, Command};
 use std::time::Duration;

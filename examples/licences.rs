@@ -1,7 +1,7 @@
 //! Ten processes that share two licences and keep one account, some of which are killed: a semaphore, a
 //! shared value, and a newest value for observers. Run it with `cargo run --release --example licences`.
 
-use slipring::{Latest, Ring, Semaphore, Shared};
+use slipring::{Latest, Semaphore, Shared};
 use std::path::Path;
 use std::process::{Child, Command};
 

@@ -1,7 +1,7 @@
 //! A pricing service behind a mailbox: three desks ask, two servers answer, and one of them is killed. Run
 //! it with `cargo run --release --example prices`.
 
-use slipring::{Mailbox, RequestError, Ring};
+use slipring::{Mailbox, RequestError};
 use std::path::Path;
 use std::process::{Child, Command};
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! Work for several processes, one of which dies in the middle: a message queue of jobs, and one of
 //! results. Run it with `cargo run --release --example workers`.
 
-use slipring::{Queue, Ring};
+use slipring::Queue;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Child, Command};

@@ -137,7 +137,7 @@ fn listen(arguments: &Listen) -> Outcome {
         SignalSet::ALL
     } else {
         only.map(SignalSet::of)
-            .fold(SignalSet::NONE, SignalSet::and)
+            .fold(SignalSet::NONE, SignalSet::union)
     };
     let mut out = std::io::stdout().lock();
     for _ in 0..arguments.count.unwrap_or(u64::MAX) {

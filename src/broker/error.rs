@@ -2,7 +2,7 @@
 //!
 //! Layer 8.
 
-use crate::segment::{CreateError, NameError, OpenError};
+use crate::segment::{wrapping, CreateError, NameError, OpenError};
 use core::fmt;
 use std::io;
 use std::path::PathBuf;
@@ -276,8 +276,8 @@ impl fmt::Display for ConnectError {
     }
 }
 
-impl std::error::Error for BrokerError {}
-impl std::error::Error for ConnectError {}
+wrapping!(BrokerError: (Name, Create) {Io});
+wrapping!(ConnectError: (Open) {Io, Exhausted});
 
 impl From<CreateError> for BrokerError {
     fn from(error: CreateError) -> Self {

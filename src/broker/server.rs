@@ -13,6 +13,7 @@ use super::error::BrokerError;
 use super::listen::{io, Listener};
 use super::stream::Stream;
 use super::wire::{answer, hear, is_confirmation, Reply, Request};
+use crate::endpoint::shown;
 use crate::endpoint::Builder;
 use crate::layout::description::Description;
 use crate::segment::isolated::MAX_SEATS;
@@ -76,7 +77,6 @@ const PATIENCE: Duration = Duration::from_millis(100);
 /// assert_eq!(&*consumer.receive()?.unwrap(), b"hello");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug)]
 pub struct Broker {
     listener: Listener,
     pub(super) description: Description,
@@ -96,6 +96,8 @@ pub struct Broker {
     /// No connection is accepted before this time.
     rests_until: Option<Instant>,
 }
+
+shown!([] Broker, "Broker", |broker| clients = broker.clients.len(), streams = broker.streams.len());
 
 #[derive(Debug)]
 pub(super) struct Client {

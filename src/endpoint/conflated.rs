@@ -6,6 +6,7 @@
 use super::consumer::Consumer;
 use super::error::{ReceiveError, TryReceiveError};
 use super::observer::{Observer, Payload, Received};
+use super::shown::shown;
 use crate::wait::Deadline;
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
@@ -49,7 +50,6 @@ use std::hash::Hash;
 /// assert_eq!(seen, [(1, "b1".to_string(), 0), (3, "a3".to_string(), 2)]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug)]
 pub struct Conflated<R, K, F> {
     reader: R,
     key: F,
@@ -65,6 +65,8 @@ pub struct Conflated<R, K, F> {
     lapped: Option<(u64, u64)>,
     counts: Counts,
 }
+
+shown!([R: core::fmt::Debug, K, F] Conflated<R, K, F>, "Conflated", |conflated| reader = conflated.reader, waiting = conflated.order.len());
 
 /// The newest message of a key.
 #[derive(Debug, Default)]
@@ -99,10 +101,11 @@ pub enum Conflation<'c> {
 }
 
 /// The newest message of a key.
-#[derive(Debug)]
 pub struct ConflatedMessage<'c> {
     kept: &'c Kept,
 }
+
+shown!([] ConflatedMessage<'_>, "ConflatedMessage", |message| sequence = message.sequence(), skipped = message.skipped(), len = message.kept.bytes.len());
 
 impl ConflatedMessage<'_> {
     /// Returns the number of the message in the ring.

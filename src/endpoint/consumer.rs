@@ -14,12 +14,12 @@ use super::options::ConsumerOptions;
 use super::ring::Ring;
 use super::seat::Seat;
 use super::set::{Inside, Sealed, Source};
+use super::shown::shown;
 use super::trouble::disturbance;
 use super::waiting::{self, End, Manner, Reader};
 use crate::layout::lines::ProducerState;
 use crate::ring::consumer::{Arrived, Consumer as Core, Epoch, Joining, Lost};
-use crate::ring::index::Nowhere;
-use crate::ring::{Corrupt, Start};
+use crate::ring::Start;
 use crate::segment::{can_flush, Canary, CursorName, Held, Memory, Role};
 use crate::wait::{bell, Deadline, Pace, Read, Waker};
 use core::hash::Hash;
@@ -68,7 +68,6 @@ use std::cell::Cell;
 /// drop(first);
 /// # Ok(()) }
 /// ```
-#[derive(Debug)]
 pub struct Consumer {
     core: Core,
     canary: Canary,
@@ -94,6 +93,8 @@ pub struct Consumer {
     _cursor: Option<Held>,
     one_thread: PhantomData<Cell<()>>,
 }
+
+shown!([] Consumer, "Consumer", |consumer| path = consumer.ring.path(), row = consumer.row(), next_sequence = consumer.next_sequence());
 
 impl Consumer {
     pub(crate) fn attach(
@@ -404,8 +405,7 @@ impl Consumer {
                     resumed_at: self.core.sequence(),
                 }
             }
-            Err(Nowhere::Corrupt(corrupt)) => Interrupted::Corrupt(corrupt),
-            Err(_) => Interrupted::Corrupt(Corrupt::Index),
+            Err(nowhere) => Interrupted::not_rejoined(nowhere, next),
         }
     }
 

@@ -5,7 +5,7 @@
 use crate::ring::index::Nowhere;
 use crate::ring::producer::Refused;
 use crate::ring::Corrupt;
-use crate::segment::{CreateError, NameError, OpenError};
+use crate::segment::{wrapping, CreateError, NameError, OpenError};
 use core::fmt;
 use std::io;
 use std::path::PathBuf;
@@ -570,19 +570,11 @@ impl fmt::Display for ReceiveError {
     }
 }
 
-impl std::error::Error for AttachError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Io { source, .. } | Self::Membarrier { source } => Some(source),
-            Self::Corrupt(corrupt) => Some(corrupt),
-            _ => None,
-        }
-    }
-}
+wrapping!(AttachError: (Corrupt, Open, Create, Name) {Io, Membarrier});
+wrapping!(TryReceiveError: (Corrupt) {});
+wrapping!(ReceiveError: (Corrupt) {});
 impl std::error::Error for TryPublishError {}
 impl std::error::Error for PublishError {}
-impl std::error::Error for TryReceiveError {}
-impl std::error::Error for ReceiveError {}
 
 impl From<NameError> for AttachError {
     fn from(error: NameError) -> Self {

@@ -3,6 +3,7 @@
 //! Layer 5.
 
 use super::error::{PublishError, ReceiveError, TryPublishError, TryReceiveError, Unfit};
+use crate::ring::index::Nowhere;
 use crate::ring::Corrupt;
 use crate::segment::Trouble;
 
@@ -15,6 +16,19 @@ pub(super) enum Interrupted {
     Poisoned,
     Removed,
     Forked,
+}
+
+impl Interrupted {
+    /// Why an evicted consumer, which was at this message, did not find its way back.
+    pub fn not_rejoined(nowhere: Nowhere, next: u64) -> Self {
+        match nowhere {
+            Nowhere::Corrupt(corrupt) => Self::Corrupt(corrupt),
+            // It was overtaken at each attempt: it is too slow, and the ring is in order.
+            Nowhere::Gone { .. } | Nowhere::Ahead { .. } | Nowhere::Overtaken => {
+                Self::Expelled { next }
+            }
+        }
+    }
 }
 
 impl From<Trouble> for Interrupted {
@@ -80,3 +94,18 @@ macro_rules! from_disturbance {
     )*};
 }
 from_disturbance!(TryPublishError, PublishError);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_consumer_that_was_too_slow_is_not_told_of_damage() {
+        let told = |nowhere| TryReceiveError::from(Interrupted::not_rejoined(nowhere, 7));
+        let expelled = TryReceiveError::Expelled { next: 7 };
+        assert_eq!(told(Nowhere::Overtaken), expelled);
+        assert_eq!(told(Nowhere::Gone { oldest: 9 }), expelled);
+        let damaged = TryReceiveError::Corrupt(Corrupt::Index);
+        assert_eq!(told(Nowhere::Corrupt(Corrupt::Index)), damaged);
+    }
+}

@@ -5,6 +5,7 @@
 //! meanwhile.
 
 use super::ring::Ring;
+use super::shown::shown;
 use crate::layout::frame::WORD;
 use crate::layout::histogram::{bucket_of, longest_in, AHEAD, BUCKETS, LONGEST, WORDS};
 use crate::segment::Memory;
@@ -32,12 +33,14 @@ pub(super) fn now() -> u64 {
 ///
 /// A latency is the time from the call that published the message, including its wait for room, to the call
 /// that received it. It is at most a sixteenth too large.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Latencies {
     counts: Box<[u64]>,
     longest: u64,
     ahead: u64,
 }
+
+shown!([] Latencies, "Latencies", |latencies| count = latencies.count(), longest = latencies.longest());
 
 impl Latencies {
     /// Returns how many messages were timed.

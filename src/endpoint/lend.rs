@@ -5,6 +5,7 @@
 
 use super::error::{PublishError, TryPublishError};
 use super::producer::Producer;
+use super::shown::shown;
 use crate::ring::producer::Batch;
 use crate::wait::Deadline;
 
@@ -13,7 +14,6 @@ use crate::wait::Deadline;
 /// Dropping it without a commit gives the space back and leaves no trace. Its bytes are the ring's: a fork
 /// of the process has zeroes in their place, and what the fork writes or commits reaches no other process.
 /// (A child made by a bare `clone` has nothing in their place: a segmentation fault.)
-#[derive(Debug)]
 #[must_use = "a claim that is dropped publishes nothing"]
 pub struct Claim<'p> {
     producer: &'p mut Producer,
@@ -23,6 +23,8 @@ pub struct Claim<'p> {
     /// Bytes of the stamp in front of it, if the claim is written in private memory.
     prefix: usize,
 }
+
+shown!([] Claim<'_>, "Claim", |claim| len = claim.len);
 
 impl<'p> Claim<'p> {
     #[inline(always)]
@@ -123,12 +125,13 @@ impl core::ops::DerefMut for Claim<'_> {
 /// They share one release store and one check for sleepers. Dropping the batch without a commit, or leaking
 /// it, publishes none of them. A fork of the process does not have the ring's memory: pushing is refused
 /// there, and committing what was pushed before has no effect. A batch takes at most half the ring.
-#[derive(Debug)]
 #[must_use = "a batch that is dropped publishes nothing"]
 pub struct PublishBatch<'p> {
     producer: &'p mut Producer,
     batch: Batch,
 }
+
+shown!([] PublishBatch<'_>, "PublishBatch", |batch| producer = batch.producer);
 
 impl<'p> PublishBatch<'p> {
     #[inline(always)]

@@ -4,15 +4,17 @@
 
 use super::consumer::Consumer;
 use super::observer::Payload;
+use super::shown::shown;
 use crate::ring::consumer::Arrived;
 use core::ops::Deref;
 
 /// One message, in place. Dropping it gives its space back to the producer.
-#[derive(Debug)]
 pub struct Message<'c> {
     consumer: &'c mut Consumer,
     arrived: Arrived,
 }
+
+shown!([] Message<'_>, "Message", |message| sequence = message.sequence(), len = message.len());
 
 impl<'c> Message<'c> {
     #[inline(always)]
@@ -68,12 +70,13 @@ impl Drop for Message<'_> {
 /// assert_eq!(sum, 28);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug)]
 pub struct Batch<'c> {
     consumer: &'c mut Consumer,
     first: Option<Arrived>,
     left: usize,
 }
+
+shown!([] Batch<'_>, "Batch", |batch| left = batch.left);
 
 impl<'c> Batch<'c> {
     #[inline(always)]

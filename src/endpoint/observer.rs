@@ -10,6 +10,7 @@ use super::latency::STAMP;
 use super::options::ObserverOptions;
 use super::ring::Ring;
 use super::set::{Inside, Sealed, Source};
+use super::shown::shown;
 use super::trouble::disturbance;
 use super::waiting::{self, End, Manner, Reader};
 use crate::layout::lines::{ProducerState, RowState};
@@ -61,7 +62,6 @@ use std::cell::Cell;
 /// assert_eq!(received + lost, 1000);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug)]
 pub struct Observer {
     core: Core,
     canary: Canary,
@@ -82,6 +82,8 @@ pub struct Observer {
     one_thread: PhantomData<Cell<()>>,
 }
 
+shown!([] Observer, "Observer", |observer| path = observer.ring.path(), next_sequence = observer.next_sequence());
+
 /// What an observer receives.
 #[derive(Debug)]
 pub enum Received<'o> {
@@ -99,11 +101,13 @@ pub enum Received<'o> {
 }
 
 /// The bytes of a message, with its number.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Payload<'a> {
     bytes: &'a [u8],
     sequence: u64,
 }
+
+shown!([] Payload<'_>, "Payload", |payload| sequence = payload.sequence, len = payload.bytes.len());
 
 impl<'a> Payload<'a> {
     #[inline(always)]

@@ -11,6 +11,7 @@ use super::latency::{now, STAMP};
 use super::lend::{Claim, PublishBatch};
 use super::options::ProducerOptions;
 use super::ring::Ring;
+use super::shown::shown;
 use super::trouble::disturbance;
 use crate::layout::schema::Schema;
 use crate::ring::producer::{Batch, Producer as Core};
@@ -70,7 +71,6 @@ const ASK_EVERY_PART: u64 = 16;
 /// fn share<T: Sync>() {}
 /// share::<slipring::Producer>();
 /// ```
-#[derive(Debug)]
 pub struct Producer {
     pub(super) core: Core,
     pub(super) canary: Canary,
@@ -108,6 +108,8 @@ pub struct Producer {
     _held: Held,
     one_thread: PhantomData<Cell<()>>,
 }
+
+shown!([] Producer, "Producer", |producer| path = producer.ring.path(), next_sequence = producer.next_sequence(), epoch = producer.epoch());
 
 impl Producer {
     pub(crate) fn attach(ring: &Ring, options: ProducerOptions) -> Result<Self, AttachError> {

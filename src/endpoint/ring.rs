@@ -12,6 +12,7 @@ use super::observer::Observer;
 use super::options::{ConsumerOptions, ObserverOptions, ProducerOptions};
 use super::producer::Producer;
 use super::seat::Seat;
+use super::shown::shown;
 use crate::layout::description::Description;
 use crate::layout::form::Form;
 use crate::layout::lines::RowState;
@@ -43,13 +44,15 @@ use std::time::Duration;
 /// assert_eq!(&*consumer.receive()?.unwrap(), b"hello");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Ring {
     segment: Arc<Segment>,
     canary: Canary,
     origin: Option<Arc<Origin>>,
     differences: Option<Arc<[Difference]>>,
 }
+
+shown!([] Ring, "Ring", |ring| form = ring.form(), path = ring.path());
 
 /// The broker a ring came from.
 #[derive(Clone, Debug)]

@@ -4,6 +4,7 @@
 //! inside. Both sides wait for each other (`ring::pact`) before the first byte, so the bytes of one writer
 //! are read by one reader.
 
+use crate::endpoint::shown;
 use crate::endpoint::{
     AttachError, Builder, Consumer, ConsumerOptions, Difference, Incoming, Meeting, Met, Outgoing,
     Producer, ProducerOptions, Ring,
@@ -50,11 +51,13 @@ const BACK: &str = "back";
 /// # elsewhere.join().unwrap()?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Fifo {
     ring: Ring,
     location: Location,
 }
+
+shown!([] Fifo, "Fifo", |fifo| path = fifo.path(), both_ways = fifo.both_ways());
 
 /// The settings of a new named pipe. Made by [`Fifo::builder`].
 #[derive(Clone, Debug)]

@@ -11,6 +11,7 @@ pub use error::LatestError;
 pub use reader::LatestReader;
 pub use writer::LatestWriter;
 
+use crate::endpoint::shown;
 use crate::endpoint::{AttachError, Builder, ConsumerOptions, Difference, Ring};
 use crate::layout::form::Form;
 use crate::ring::cell::{table_bytes, Cells};
@@ -53,12 +54,14 @@ use std::path::Path;
 /// assert_eq!((quote.bid, version), (99.0, 2));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Latest<T> {
     ring: Ring,
     cells: Cells,
     value: PhantomData<fn() -> T>,
 }
+
+shown!([T] Latest<T>, "Latest", |latest| path = latest.ring.path());
 
 /// The settings of a new table of values. Made by [`Latest::builder`].
 #[derive(Clone, Debug)]

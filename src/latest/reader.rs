@@ -4,6 +4,7 @@
 
 use super::writer::look_into;
 use super::{Latest, LatestError};
+use crate::endpoint::shown;
 use crate::endpoint::{AttachError, ConsumerOptions, Inside, Ring, Sealed, Source};
 use crate::layout::lines::{Bell, RowState};
 use crate::ring::cell::Cells;
@@ -25,7 +26,6 @@ const ATTEMPTS: u32 = 1000;
 ///
 /// # What others may change meanwhile
 /// The writer sets values at any time.
-#[derive(Debug)]
 pub struct LatestReader<T> {
     cells: Cells,
     /// The buffer that values are copied to.
@@ -45,6 +45,8 @@ pub struct LatestReader<T> {
     value: PhantomData<fn() -> T>,
     one_thread: PhantomData<Cell<()>>,
 }
+
+shown!([T] LatestReader<T>, "LatestReader", |reader| path = reader.ring.path());
 
 impl<T: Plain> LatestReader<T> {
     pub(super) fn attach(

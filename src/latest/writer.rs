@@ -3,6 +3,7 @@
 //! Layer 7.
 
 use super::{Latest, LatestError};
+use crate::endpoint::shown;
 use crate::endpoint::{AttachError, Ring};
 use crate::layout::lines::ProducerState;
 use crate::ring::cell::Cells;
@@ -25,7 +26,6 @@ const ASK_EVERY_VERSIONS: u64 = 256;
 /// # What others may change meanwhile
 /// Readers map the values read-only. The table may be removed: once in 256 versions of a cell the writer
 /// asks, and fails with [`LatestError::Removed`] from then on.
-#[derive(Debug)]
 pub struct LatestWriter<T> {
     cells: Cells,
     waker: Waker,
@@ -37,6 +37,8 @@ pub struct LatestWriter<T> {
     value: PhantomData<fn(T)>,
     one_thread: PhantomData<Cell<()>>,
 }
+
+shown!([T] LatestWriter<T>, "LatestWriter", |writer| path = writer.ring.path());
 
 impl<T: Plain> LatestWriter<T> {
     pub(super) fn attach(latest: &Latest<T>) -> Result<Self, AttachError> {

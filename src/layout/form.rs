@@ -71,7 +71,7 @@ impl Form {
         match self {
             Self::Latest => "latest value",
             Self::Shared => "shared value",
-            Self::Signals => "set of signals",
+            Self::Signals => "signals object",
             form => form.name(),
         }
     }

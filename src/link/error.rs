@@ -4,7 +4,7 @@
 
 use crate::endpoint::{AttachError, PairedError, PublishError, ReceiveError};
 use crate::ring::Corrupt;
-use crate::segment::{CreateError, OpenError, RemoveError, Trouble};
+use crate::segment::{wrapping, CreateError, OpenError, RemoveError, Trouble};
 use core::fmt;
 
 /// Why there is no link, or nothing was sent or received on it.
@@ -107,7 +107,7 @@ impl fmt::Display for LinkError {
     }
 }
 
-impl std::error::Error for LinkError {}
+wrapping!(LinkError: (Create, Attach, Remove, Corrupt) {});
 
 impl From<CreateError> for LinkError {
     fn from(error: CreateError) -> Self {

@@ -3,22 +3,25 @@
 //! Layer 7.
 
 use super::LinkError;
+use crate::endpoint::shown;
 use crate::endpoint::{Incoming, Meeting, Message, Outgoing};
 use crate::wait::Deadline;
 
 /// The sending direction of a link. Made by [`Link::split`](crate::Link::split).
-#[derive(Debug)]
 pub struct LinkSender<'l> {
     outgoing: &'l mut Outgoing,
     meeting: &'l Meeting,
 }
 
+shown!([] LinkSender<'_>, "LinkSender", |_sender| );
+
 /// The receiving direction of a link. Made by [`Link::split`](crate::Link::split).
-#[derive(Debug)]
 pub struct LinkReceiver<'l> {
     incoming: &'l mut Incoming,
     meeting: &'l Meeting,
 }
+
+shown!([] LinkReceiver<'_>, "LinkReceiver", |_receiver| );
 
 impl<'l> LinkSender<'l> {
     pub(super) fn new(outgoing: &'l mut Outgoing, meeting: &'l Meeting) -> Self {

@@ -10,6 +10,7 @@ mod half;
 pub use error::LinkError;
 pub use half::{LinkReceiver, LinkSender};
 
+use crate::endpoint::shown;
 use crate::endpoint::{
     Builder, Consumer, ConsumerOptions, Incoming, Meeting, Message, Met, Outgoing, Producer,
     ProducerOptions, Ring,
@@ -64,7 +65,6 @@ const LONGEST_NAME: usize = 31;
 /// assert!(matches!(alice.receive(), Err(LinkError::PeerGone))); // Bob has left
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug)]
 pub struct Link {
     outgoing: Outgoing,
     incoming: Incoming,
@@ -73,6 +73,8 @@ pub struct Link {
     path: PathBuf,
     strategy: Strategy,
 }
+
+shown!([] Link, "Link", |link| path = link.path(), peer_pid = link.peer_pid());
 
 /// The settings of a link. Made by [`Link::builder`].
 #[derive(Clone, Debug)]

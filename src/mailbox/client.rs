@@ -5,6 +5,7 @@
 use super::letter::{decode, Header, Kind, Return};
 use super::{awaited, count_late, Mailbox, Parameters, RequestError};
 use crate::endpoint::member::Member;
+use crate::endpoint::shown;
 use crate::endpoint::{AttachError, ConsumerOptions, ProducerOptions};
 use crate::queue::{Delivery, Receiver, SendError, Sender, TakeError};
 use crate::segment::CursorName;
@@ -21,7 +22,6 @@ const LOOK_UP: Duration = Duration::from_millis(100);
 /// # Guarantees
 /// - A letter whose send returned arrives even if this process dies afterwards.
 /// - There is one request at a time. A reply that comes after its request has ended is dropped.
-#[derive(Debug)]
 pub struct MailboxClient {
     letters: Sender,
     /// The queue of replies; none in a one-way mailbox.
@@ -38,12 +38,15 @@ pub struct MailboxClient {
     member: Member,
 }
 
+shown!([] MailboxClient, "MailboxClient", |client| path = client.mailbox.path(), name = client.name);
+
 /// A reply, in place, for as long as it is borrowed.
-#[derive(Debug)]
 pub struct Reply<'c> {
     delivery: Option<Delivery<'c>>,
     body: usize,
 }
+
+shown!([] Reply<'_>, "Reply", |reply| len = reply.len());
 
 impl MailboxClient {
     pub(super) fn attach(

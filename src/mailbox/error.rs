@@ -3,7 +3,7 @@
 //! Layer 7. Letters that expect no reply have the errors of a queue.
 
 use crate::queue::{SendError, TakeError};
-use crate::segment::OpenError;
+use crate::segment::{wrapping, OpenError};
 use core::fmt;
 
 /// Why a request got no reply.
@@ -92,8 +92,8 @@ impl fmt::Display for ReplyError {
     }
 }
 
-impl std::error::Error for RequestError {}
-impl std::error::Error for ReplyError {}
+wrapping!(RequestError: (Send, Take) {});
+wrapping!(ReplyError: (Open, Send) {});
 
 impl From<SendError> for RequestError {
     fn from(error: SendError) -> Self {

@@ -12,6 +12,7 @@
 
 use super::receiver::{Answer, Outbox};
 use super::ReplyError;
+use crate::endpoint::shown;
 use crate::queue::Delivery;
 use crate::ring::Corrupt;
 use crate::segment::CursorName;
@@ -100,7 +101,6 @@ pub fn decode(message: &[u8]) -> Option<(Header<'_>, &[u8])> {
 
 /// A letter, in place. [`ack`](Self::ack) or [`reply`](Self::reply) finishes it. A letter that is dropped
 /// instead returns to the mailbox and is delivered again, marked as [`redelivered`](Self::redelivered).
-#[derive(Debug)]
 #[must_use = "a letter that is dropped goes back to the mailbox"]
 pub struct Letter<'r> {
     delivery: Delivery<'r>,
@@ -111,6 +111,8 @@ pub struct Letter<'r> {
     body: usize,
 }
 
+shown!([] Letter<'_>, "Letter", |letter| sender = letter.sender(), sequence = letter.delivery.sequence(), len = letter.len());
+
 impl<'r> Letter<'r> {
     /// A message that is no letter is finished and reported as an error.
     pub(super) fn new(delivery: Delivery<'r>, outbox: &'r mut Outbox) -> Result<Self, Corrupt> {
@@ -119,9 +121,9 @@ impl<'r> Letter<'r> {
         });
         let Some((header, body)) = parts else {
             let len = delivery.len() as u32;
-            let position = delivery.sequence();
+            let sequence = delivery.sequence();
             delivery.ack();
-            return Err(Corrupt::Length { position, len });
+            return Err(Corrupt::Message { sequence, len });
         };
         let (from, name_end) = (header.from, FIXED + header.name.len());
         let body = delivery.len() - body.len();

@@ -16,6 +16,7 @@ pub use error::{ReplyError, RequestError};
 pub use letter::Letter;
 pub use receiver::{Answer, MailboxReceiver};
 
+use crate::endpoint::shown;
 use crate::endpoint::{member, AttachError, Builder, ConsumerOptions, Difference, Ring};
 use crate::layout::form::Form;
 use crate::queue::{Queue, QueueBuilder, QueueStatus};
@@ -77,12 +78,14 @@ const STRIDE: u32 = 8;
 /// assert!(matches!(refused, Err(RequestError::PeerGone | RequestError::TimedOut)));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Mailbox {
     ring: Ring,
     location: Location,
     letters: Queue,
 }
+
+shown!([] Mailbox, "Mailbox", |mailbox| path = mailbox.path());
 
 /// The settings of a new mailbox. Made by [`Mailbox::builder`].
 #[derive(Clone, Debug)]

@@ -4,6 +4,7 @@
 
 use super::letter::{Header, Kind, Letter, Return};
 use super::{awaited, count_late, replies_of, Mailbox, ReplyError};
+use crate::endpoint::shown;
 use crate::endpoint::{AttachError, ConsumerOptions, Inside, ProducerOptions, Sealed, Source};
 use crate::queue::{Queue, Receiver, SendError, Sender, TakeError, Taking};
 use crate::segment::Memory;
@@ -15,11 +16,12 @@ use std::collections::btree_map::{BTreeMap, Entry};
 ///
 /// # Guarantees
 /// As a [`Receiver`](crate::Receiver) of a queue: a letter that this receiver holds is held by no other.
-#[derive(Debug)]
 pub struct MailboxReceiver {
     letters: Receiver,
     outbox: Outbox,
 }
+
+shown!([] MailboxReceiver, "MailboxReceiver", |receiver| path = receiver.outbox.mailbox.path());
 
 /// What became of a reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +33,6 @@ pub enum Answer {
 }
 
 /// The ways back to the clients, by row.
-#[derive(Debug)]
 pub struct Outbox {
     mailbox: Mailbox,
     /// With the time at which each was used last.
@@ -40,6 +41,8 @@ pub struct Outbox {
     strategy: ProducerOptions,
     message: Vec<u8>,
 }
+
+shown!([] Outbox, "Outbox", |outbox| path = outbox.mailbox.path());
 
 impl MailboxReceiver {
     pub(super) fn attach(mailbox: &Mailbox, options: ConsumerOptions) -> Result<Self, AttachError> {

@@ -3,6 +3,7 @@
 //! Layer 7.
 
 use super::{deadline, io_error, READY_WORD};
+use crate::endpoint::shown;
 use crate::endpoint::{
     Consumer, ConsumerOptions, Incoming, Meeting, PairedError, ReceiveError, Ring,
 };
@@ -19,7 +20,6 @@ use std::time::Duration;
 /// [`BufRead::fill_buf`] lends the bytes in place; only `read` copies. A read of zero bytes means the end
 /// of the stream: the writer dropped its end or died, and everything it wrote has been read.
 /// [`BufRead::consume`] of more than `fill_buf` lent consumes all of that and no more.
-#[derive(Debug)]
 pub struct PipeReader {
     incoming: Option<Incoming>,
     /// How much of the piece that is held has been read.
@@ -29,6 +29,8 @@ pub struct PipeReader {
     pub(super) ring: Ring,
     timeout: Option<Duration>,
 }
+
+shown!([] PipeReader, "PipeReader", |reader| path = reader.ring.path());
 
 impl PipeReader {
     pub(crate) fn new(ring: Ring, meeting: Arc<Meeting>, incoming: Option<Incoming>) -> Self {

@@ -3,6 +3,7 @@
 //! Layer 7.
 
 use super::{deadline, io_error, READY_WORD};
+use crate::endpoint::shown;
 use crate::endpoint::{
     Meeting, Outgoing, PairedError, Producer, ProducerOptions, PublishError, Ring,
 };
@@ -19,7 +20,6 @@ use std::time::Duration;
 ///
 /// A write takes at most an eighth of the capacity, waits until there is room for it, and returns how many
 /// bytes it took. Nothing is buffered on this side. Dropping the writer ends the stream.
-#[derive(Debug)]
 pub struct PipeWriter {
     outgoing: Option<Outgoing>,
     pub(super) meeting: Arc<Meeting>,
@@ -28,6 +28,8 @@ pub struct PipeWriter {
     ready: bool,
     timeout: Option<Duration>,
 }
+
+shown!([] PipeWriter, "PipeWriter", |writer| path = writer.ring.path());
 
 impl PipeWriter {
     pub(crate) fn new(ring: Ring, meeting: Arc<Meeting>, outgoing: Option<Outgoing>) -> Self {

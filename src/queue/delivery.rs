@@ -4,16 +4,18 @@
 #![allow(unsafe_code, reason = "lends out bytes of a message that is not done")]
 
 use super::receiver::Receiver;
+use crate::endpoint::shown;
 use core::ops::Deref;
 
 /// A message, in place. [`ack`](Self::ack) ends it; dropped, it goes back to the queue, and the next
 /// receiver is told that it has been delivered before.
-#[derive(Debug)]
 #[must_use = "a delivery that is dropped goes back to the queue"]
 pub struct Delivery<'r> {
     receiver: &'r mut Receiver,
     done: bool,
 }
+
+shown!([] Delivery<'_>, "Delivery", |delivery| lane = delivery.lane(), sequence = delivery.sequence(), len = delivery.len());
 
 /// Says that a receiver has a message which nobody has done with yet.
 #[must_use]

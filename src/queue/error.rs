@@ -2,9 +2,9 @@
 //!
 //! Layer 7.
 
-use crate::endpoint::{AttachError, PublishError, TryPublishError};
+use crate::endpoint::{AttachError, TryPublishError};
 use crate::ring::Corrupt;
-use crate::segment::{CreateError, OpenError, Trouble};
+use crate::segment::{wrapping, CreateError, OpenError, Trouble};
 use core::fmt;
 
 /// The receiver that is in the way of a sender.
@@ -167,8 +167,8 @@ impl fmt::Display for TakeError {
     }
 }
 
-impl std::error::Error for SendError {}
-impl std::error::Error for TakeError {}
+wrapping!(SendError: (Create, Attach) {});
+wrapping!(TakeError: (Corrupt, Open) {});
 
 impl From<CreateError> for SendError {
     fn from(error: CreateError) -> Self {
@@ -200,17 +200,11 @@ impl From<TryPublishError> for SendError {
             TryPublishError::Forked => Self::Forked,
             TryPublishError::Poisoned => Self::Poisoned,
             TryPublishError::Removed => Self::Removed,
-            _ => Self::Full { holder: None },
-        }
-    }
-}
-
-impl From<PublishError> for SendError {
-    fn from(error: PublishError) -> Self {
-        match error {
-            PublishError::Forked => Self::Forked,
-            PublishError::Removed => Self::Removed,
-            _ => Self::Poisoned,
+            // A lane has no schema, and its sender no batch.
+            TryPublishError::WrongSize { len, expected } => Self::TooLarge { len, max: expected },
+            TryPublishError::Full { .. } | TryPublishError::BatchFull => {
+                Self::Full { holder: None }
+            }
         }
     }
 }

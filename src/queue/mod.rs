@@ -17,6 +17,7 @@ pub use error::{Holder, SendError, TakeError};
 pub use receiver::Receiver;
 pub use sender::Sender;
 
+use crate::endpoint::shown;
 use crate::endpoint::{AttachError, Builder, ConsumerOptions, Difference, ProducerOptions, Ring};
 use crate::layout::form::Form;
 use crate::layout::frame::frame_bytes;
@@ -65,11 +66,13 @@ pub use crate::ring::lanes::PRIORITIES;
 /// job.ack();
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Queue {
     ring: Ring,
     location: Location,
 }
+
+shown!([] Queue, "Queue", |queue| path = queue.path());
 
 /// The settings of a new queue. Made by [`Queue::builder`].
 #[derive(Clone, Debug)]
@@ -284,8 +287,8 @@ impl Queue {
     /// Removes the queue `name` from the slipring directory, with everything in it.
     ///
     /// # Errors
-    /// [`RemoveError::InUse`] while a process is attached.
-    /// [`OpenError::Form`] if it is not a queue.
+    /// [`RemoveError::InUse`] while a receiver is attached, or a sender that has sent; one that has not sent yet
+    /// holds nothing, and its first message fails with [`SendError::Removed`]. [`OpenError::Form`] if it is not a queue.
     pub fn remove(name: &str) -> Result<(), RemoveError> {
         Ring::remove_form(name, Form::Queue)
     }

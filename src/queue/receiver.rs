@@ -6,6 +6,7 @@
 use super::delivery::{Delivery, Taking};
 use super::error::TakeError;
 use super::{Queue, PRIORITIES};
+use crate::endpoint::shown;
 use crate::endpoint::{AttachError, ConsumerOptions, Inside, Sealed, Source};
 use crate::layout::frame::WORD;
 use crate::layout::lines::{Bell, RowState};
@@ -28,7 +29,6 @@ use std::marker::PhantomData;
 ///
 /// # What others may change meanwhile
 /// Other receivers may take a message that was there a moment ago.
-#[derive(Debug)]
 pub struct Receiver {
     /// By priority, highest first.
     groups: Vec<Group>,
@@ -61,6 +61,8 @@ pub struct Receiver {
     held: Option<Held>,
     one_thread: PhantomData<std::cell::Cell<()>>,
 }
+
+shown!([] Receiver, "Receiver", |receiver| path = receiver.queue.path(), row = receiver.row);
 
 /// The lanes of one priority.
 #[derive(Debug)]

@@ -5,6 +5,7 @@
 
 use super::error::{Holder, SendError};
 use super::{Queue, PRIORITIES};
+use crate::endpoint::shown;
 use crate::endpoint::{AttachError, Producer, ProducerOptions, Ring, TryPublishError};
 use crate::layout::lines::Bell;
 use crate::ring::lanes;
@@ -36,7 +37,6 @@ use std::marker::PhantomData;
 /// assert!(matches!(sender.try_send(b"three"), Err(SendError::Full { .. })));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug)]
 pub struct Sender {
     lanes: [Option<Box<Lane>>; PRIORITIES as usize],
     /// The queue's bell, where receivers sleep.
@@ -49,6 +49,8 @@ pub struct Sender {
     asked: Since,
     one_thread: PhantomData<std::cell::Cell<()>>,
 }
+
+shown!([] Sender, "Sender", |sender| path = sender.queue.path());
 
 /// Turns of a spin loop, one or two microseconds, before a sender looks again for room.
 const BREATHER: u32 = 64;

@@ -46,7 +46,7 @@ pub fn look_at(path: impl AsRef<Path>) -> Result<Ring, OpenError> {
 ///
 /// # Errors
 /// [`RemoveError::InUse`] while a process is attached to it in any role: a producer, a reader, a side that
-/// waits for the other, a holder of permits.
+/// waits for the other, a holder of permits. A sender of a queue counts from its first message on.
 ///
 /// ```
 /// # let scratch = tempfile::tempdir()?;
@@ -54,10 +54,10 @@ pub fn look_at(path: impl AsRef<Path>) -> Result<Ring, OpenError> {
 /// use slipring::{Queue, RemoveError};
 ///
 /// let queue = Queue::builder_at(&path).create()?;
-/// let sender = queue.sender()?;
+/// let receiver = queue.receiver()?;
 /// let refused = slipring::remove_at(&path, false);
 /// assert!(matches!(refused, Err(RemoveError::InUse { .. })));
-/// drop(sender);
+/// drop(receiver);
 /// slipring::remove_at(&path, false)?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```

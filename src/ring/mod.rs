@@ -70,6 +70,13 @@ pub enum Corrupt {
     },
     /// No entry of the block index leads to an intact frame.
     Index,
+    /// A message is intact, and is not what the form that sends it can have sent.
+    Message {
+        /// Its number.
+        sequence: u64,
+        /// Its size in bytes.
+        len: u32,
+    },
 }
 
 impl fmt::Display for Corrupt {
@@ -84,6 +91,10 @@ impl fmt::Display for Corrupt {
                 "the frame at position {position} with {len} bytes would cross the end of the ring"
             ),
             Self::Index => f.write_str("no index entry leads to an intact frame"),
+            Self::Message { sequence, len } => write!(
+                f,
+                "message {sequence}, of {len} bytes, is not one that its sender can have sent"
+            ),
         }
     }
 }
@@ -194,6 +205,13 @@ mod tests {
                 "position 8 with 9 bytes would cross",
             ),
             (Corrupt::Index, "no index entry"),
+            (
+                Corrupt::Message {
+                    sequence: 8,
+                    len: 9,
+                },
+                "message 8, of 9 bytes",
+            ),
         ] {
             assert!(corrupt.to_string().contains(says), "{corrupt}");
         }

@@ -466,19 +466,26 @@ impl fmt::Display for RemoveError {
     }
 }
 
-macro_rules! error_with_source {
-    ($($name:ident),*) => {$(
+/// Makes an error of an enum: the variants that wrap another error print what that one prints, and have
+/// what that one has as their source, so that no text of a chain is said twice.
+macro_rules! wrapping {
+    ($name:ident: ($($wraps:ident),*) {$($holds:ident),*}) => {
         impl std::error::Error for $name {
             fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
                 match self {
-                    Self::Io { source, .. } => Some(source),
+                    $(Self::$wraps(error) => std::error::Error::source(error),)*
+                    $(Self::$holds { source, .. } => std::error::Error::source(source),)*
+                    #[allow(unreachable_patterns, reason = "of an enum that only wraps")]
                     _ => None,
                 }
             }
         }
-    )*};
+    };
 }
-error_with_source!(CreateError, OpenError, RemoveError);
+pub(crate) use wrapping;
+wrapping!(CreateError: (Name, Geometry, Open) {Io});
+wrapping!(OpenError: (Name) {Io});
+wrapping!(RemoveError: (Open) {Io});
 
 impl From<NameError> for CreateError {
     fn from(error: NameError) -> Self {

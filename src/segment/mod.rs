@@ -64,6 +64,9 @@ pub use {
     trust::trust_owner,
 };
 
+#[cfg(not(slipring_loom))]
+pub(crate) use error::wrapping;
+
 mod order;
 pub use order::{is_short, Order};
 

@@ -12,6 +12,7 @@ pub use error::AcquireError;
 pub use permit::Permit;
 
 use self::permit::Shared;
+use crate::endpoint::shown;
 use crate::endpoint::{AttachError, Difference, Ring};
 use crate::layout::form::Form;
 use crate::layout::lines::{Bell, RowState};
@@ -77,7 +78,6 @@ const ASK_EVERY_CALLS: u32 = 64;
 /// # drop((mine, both));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug)]
 pub struct Semaphore {
     shared: Arc<Shared>,
     strategy: Strategy,
@@ -88,6 +88,8 @@ pub struct Semaphore {
     calls: Cell<u32>,
     watch: Cell<Watch>,
 }
+
+shown!([] Semaphore, "Semaphore", |semaphore| path = semaphore.path());
 
 /// A turn that another handle has and does not use, as this one has seen it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -159,6 +161,11 @@ impl Semaphore {
                 source,
             },
             AttachError::Removed { path } => OpenError::not_found(path).looked_for(ring.form()),
+            AttachError::Poisoned { path } => OpenError::Untrusted {
+                path,
+                why: "a file of it was cut short while it was opened",
+            },
+            AttachError::Open(error) => error,
             _ => OpenError::Permission {
                 path: ring.path().join("control"),
             },

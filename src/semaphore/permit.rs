@@ -2,6 +2,7 @@
 //!
 //! Layer 7.
 
+use crate::endpoint::shown;
 use crate::endpoint::Ring;
 use crate::layout::lines::RowState;
 use crate::ring::permits::Permits;
@@ -48,7 +49,6 @@ impl Drop for Shared {
 }
 
 /// One or more permits. They are given back when this is dropped or the process dies.
-#[derive(Debug)]
 #[must_use = "permits that are dropped go back at once"]
 pub struct Permit {
     pub(super) shared: Arc<Shared>,
@@ -57,6 +57,8 @@ pub struct Permit {
     pub(super) others: Vec<u32>,
     pub(super) one_thread: PhantomData<Cell<()>>,
 }
+
+shown!([] Permit, "Permit", |permit| path = permit.shared.ring.path(), count = permit.count());
 
 impl Permit {
     /// Returns how many permits this holds.

@@ -3,6 +3,7 @@
 //! Layer 7.
 
 use super::{Shared, SharedError};
+use crate::endpoint::shown;
 use crate::semaphore::Permit;
 use crate::sync::Ordering::Relaxed;
 use crate::typed::Plain;
@@ -11,7 +12,6 @@ use core::ops::{Deref, DerefMut};
 /// The lock, and the value to be changed. Dropping it stores the changed value atomically and releases the
 /// lock. A panic or a death leaves the value as it was, except that a guard taken while its thread was
 /// already panicking, in a destructor, behaves as any other.
-#[derive(Debug)]
 #[must_use = "a guard that is dropped gives the lock back at once"]
 pub struct SharedGuard<'s, T: Plain> {
     shared: &'s mut Shared<T>,
@@ -26,6 +26,8 @@ pub struct SharedGuard<'s, T: Plain> {
     /// Freed last.
     _permit: Permit,
 }
+
+shown!([T: Plain] SharedGuard<'_, T>, "SharedGuard", |guard| version = guard.version, abandoned = guard.abandoned);
 
 impl<'s, T: Plain> SharedGuard<'s, T> {
     pub(super) fn new(

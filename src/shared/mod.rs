@@ -11,6 +11,7 @@ mod guard;
 pub use error::SharedError;
 pub use guard::SharedGuard;
 
+use crate::endpoint::shown;
 use crate::endpoint::{Builder, Difference, Ring};
 use crate::layout::form::Form;
 use crate::layout::lines::Bell;
@@ -66,7 +67,6 @@ const ATTEMPTS: u32 = 1000;
 /// assert_eq!(elsewhere.get()?, (Account { balance: 100, bookings: 1 }, version));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug)]
 pub struct Shared<T> {
     semaphore: Semaphore,
     /// The value as readers see it, and as the holder of the lock does.
@@ -79,6 +79,8 @@ pub struct Shared<T> {
     strategy: Strategy,
     value: PhantomData<fn(T) -> T>,
 }
+
+shown!([T] Shared<T>, "Shared", |shared| path = shared.semaphore.path());
 
 /// The settings of a new shared value. Made by [`Shared::builder`].
 #[derive(Clone, Debug)]

@@ -3,7 +3,7 @@
 //! Layer 7.
 
 use crate::ring::pending::SIGNALS;
-use crate::segment::{NameError, Trouble};
+use crate::segment::{wrapping, NameError, Trouble};
 use core::fmt;
 
 /// Why a signal was not sent, or not received.
@@ -65,7 +65,7 @@ impl fmt::Display for SignalError {
     }
 }
 
-impl std::error::Error for SignalError {}
+wrapping!(SignalError: (Name) {});
 
 impl From<NameError> for SignalError {
     fn from(error: NameError) -> Self {

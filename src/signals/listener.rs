@@ -4,6 +4,7 @@
 
 use super::{undisturbed, SignalError, SignalSet};
 use crate::endpoint::member::Member;
+use crate::endpoint::shown;
 use crate::endpoint::{AttachError, Inside, Ring, Sealed, Source};
 use crate::layout::lines::Bell;
 use crate::ring::pending::Counted;
@@ -25,7 +26,6 @@ const LOOK_UP: Duration = Duration::from_millis(50);
 /// # Guarantees
 /// Nothing here runs in a POSIX signal handler, and no POSIX signal ends a wait: one that arrives is
 /// handled, and the wait goes on.
-#[derive(Debug)]
 pub struct Listener {
     counted: Counted,
     ring: Ring,
@@ -40,6 +40,8 @@ pub struct Listener {
     one_thread: PhantomData<Cell<()>>,
 }
 
+shown!([] Listener, "Listener", |listener| path = listener.ring.path(), row = listener.member.row);
+
 /// A signal, and how often it was sent since it was last noticed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Noticed {
@@ -51,12 +53,13 @@ pub struct Noticed {
 
 /// A thread that calls a handler for each signal it notices. Dropping it stops the thread and waits
 /// for it.
-#[derive(Debug)]
 pub struct Background {
     stop: Option<mpsc::Sender<()>>,
     thread: Option<JoinHandle<Result<(), SignalError>>>,
     canary: Canary,
 }
+
+shown!([] Background, "Background", |background| runs = background.thread.as_ref().is_some_and(|thread| !thread.is_finished()));
 
 impl Listener {
     pub(super) fn attach(ring: &Ring, name: CursorName) -> Result<Self, AttachError> {

@@ -11,6 +11,7 @@ pub use error::SignalError;
 pub use listener::{Background, Listener, Noticed};
 pub use target::Target;
 
+use crate::endpoint::shown;
 use crate::endpoint::{member, AttachError, Builder, Difference, Ring};
 use crate::layout::form::Form;
 use crate::ring::pending::{board_words, broadcast, SIGNALS};
@@ -58,11 +59,12 @@ use std::sync::{Mutex, PoisonError};
 /// assert_eq!(engine.try_notice(SignalSet::ALL), None);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug)]
 pub struct Signals {
     ring: Ring,
     waker: Mutex<(Waker, Since)>,
 }
+
+shown!([] Signals, "Signals", |signals| path = signals.path());
 
 /// The settings of a new signals object. Made by [`Signals::builder`].
 #[derive(Clone, Debug)]
@@ -93,7 +95,7 @@ impl SignalSet {
 
     /// Returns the union of the two sets.
     #[must_use]
-    pub const fn and(self, other: Self) -> Self {
+    pub const fn union(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
@@ -107,7 +109,7 @@ impl BitOr for SignalSet {
     type Output = Self;
 
     fn bitor(self, other: Self) -> Self {
-        self.and(other)
+        self.union(other)
     }
 }
 
@@ -198,8 +200,8 @@ impl Signals {
     /// Removes the signals object `name` from the slipring directory.
     ///
     /// # Errors
-    /// [`RemoveError::InUse`] while a listener is attached.
-    /// [`OpenError::Form`] if it is not a set of signals.
+    /// [`RemoveError::InUse`] while anybody listens.
+    /// [`OpenError::Form`] if it is not a signals object.
     pub fn remove(name: &str) -> Result<(), RemoveError> {
         Ring::remove_form(name, Form::Signals)
     }
@@ -285,5 +287,21 @@ fn undisturbed(ring: &Ring) -> Result<(), SignalError> {
         Err(SignalError::Poisoned)
     } else {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_union_has_the_signals_of_both_sets() {
+        const BOTH: SignalSet = SignalSet::of(1).union(SignalSet::of(9));
+        assert_eq!(BOTH, SignalSet::of(1) | SignalSet::of(9));
+        let found: Vec<u32> = (0..SIGNALS)
+            .filter(|signal| BOTH.contains(*signal))
+            .collect();
+        assert_eq!(found, [1, 9]);
+        assert_eq!(BOTH.union(SignalSet::NONE), BOTH);
     }
 }

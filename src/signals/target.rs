@@ -4,6 +4,7 @@
 
 use super::{checked, undisturbed, SignalError};
 use crate::endpoint::member::find;
+use crate::endpoint::shown;
 use crate::endpoint::Ring;
 use crate::ring::pending::send;
 use crate::segment::{CursorName, Role};
@@ -22,7 +23,6 @@ const BELIEVED: Duration = Duration::from_millis(10);
 /// A signal goes to the listener that was there when the target was made, and to no other. Once that
 /// listener is gone, sending is an error. Signals sent in the 10 milliseconds before that is noticed are
 /// lost with the listener.
-#[derive(Debug)]
 pub struct Target {
     ring: Ring,
     name: CursorName,
@@ -32,6 +32,8 @@ pub struct Target {
     alive_at: Instant,
     one_thread: PhantomData<Cell<()>>,
 }
+
+shown!([] Target, "Target", |target| path = target.ring.path(), name = target.name());
 
 impl Target {
     pub(super) fn find(ring: &Ring, name: &str) -> Result<Self, SignalError> {

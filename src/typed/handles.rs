@@ -22,7 +22,17 @@ pub struct Typed<T> {
     message: PhantomData<fn() -> T>,
 }
 
-/// The one writer of a typed ring; see [`Producer`].
+/// The one writer of a typed ring; see [`Producer`]. Made by [`Typed`] only, which has compared the schemas:
+///
+/// ```compile_fail
+/// # use slipring::{message, Ring, TypedProducer};
+/// # message! { /// A quote.
+/// # pub struct Quote { /// What.
+/// # pub bid: f64 } }
+/// let other = Ring::heap().create()?; // of whatever messages
+/// let producer: TypedProducer<Quote> = other.producer()?.into();
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct TypedProducer<T> {
     inner: Producer,
@@ -165,7 +175,7 @@ impl<T: Plain> Typed<T> {
     /// # Errors
     /// As [`Ring::producer`].
     pub fn producer(&self) -> Result<TypedProducer<T>, AttachError> {
-        self.ring.producer().map(TypedProducer::from)
+        self.ring.producer().map(TypedProducer::checked)
     }
 
     /// Like [`Ring::producer_with`].
@@ -173,7 +183,7 @@ impl<T: Plain> Typed<T> {
     /// # Errors
     /// As [`Ring::producer`].
     pub fn producer_with(&self, options: ProducerOptions) -> Result<TypedProducer<T>, AttachError> {
-        self.ring.producer_with(options).map(TypedProducer::from)
+        self.ring.producer_with(options).map(TypedProducer::checked)
     }
 
     /// Like [`Ring::consumer`].
@@ -181,7 +191,7 @@ impl<T: Plain> Typed<T> {
     /// # Errors
     /// As [`Ring::consumer`].
     pub fn consumer(&self, start: Start) -> Result<TypedConsumer<T>, AttachError> {
-        self.ring.consumer(start).map(TypedConsumer::from)
+        self.ring.consumer(start).map(TypedConsumer::checked)
     }
 
     /// Like [`Ring::consumer_with`].
@@ -195,7 +205,7 @@ impl<T: Plain> Typed<T> {
     ) -> Result<TypedConsumer<T>, AttachError> {
         self.ring
             .consumer_with(start, options)
-            .map(TypedConsumer::from)
+            .map(TypedConsumer::checked)
     }
 
     /// Like [`Ring::durable_consumer`]: a message is acknowledged when its [`TypedMessage`] is dropped, and
@@ -210,7 +220,7 @@ impl<T: Plain> Typed<T> {
     ) -> Result<TypedConsumer<T>, AttachError> {
         self.ring
             .durable_consumer(name, start)
-            .map(TypedConsumer::from)
+            .map(TypedConsumer::checked)
     }
 
     /// Like [`Ring::durable_consumer_with`].
@@ -225,7 +235,7 @@ impl<T: Plain> Typed<T> {
     ) -> Result<TypedConsumer<T>, AttachError> {
         self.ring
             .durable_consumer_with(name, start, options)
-            .map(TypedConsumer::from)
+            .map(TypedConsumer::checked)
     }
 
     /// Like [`Ring::observer`].
@@ -233,7 +243,7 @@ impl<T: Plain> Typed<T> {
     /// # Errors
     /// As [`Ring::observer`].
     pub fn observer(&self, start: Start) -> Result<TypedObserver<T>, AttachError> {
-        self.ring.observer(start).map(TypedObserver::from)
+        self.ring.observer(start).map(TypedObserver::checked)
     }
 
     /// Like [`Ring::observer_with`].
@@ -247,23 +257,21 @@ impl<T: Plain> Typed<T> {
     ) -> Result<TypedObserver<T>, AttachError> {
         self.ring
             .observer_with(start, options)
-            .map(TypedObserver::from)
+            .map(TypedObserver::checked)
     }
 }
 
 macro_rules! wraps {
     ($typed:ident, $inner:ident) => {
-        /// For handles made with options; the caller guarantees that the ring was checked.
-        impl<T: Plain> From<$inner> for $typed<T> {
-            fn from(inner: $inner) -> Self {
+        impl<T> $typed<T> {
+            /// For handles made with options; the caller guarantees that the ring was checked.
+            fn checked(inner: $inner) -> Self {
                 Self {
                     inner,
                     message: PhantomData,
                 }
             }
-        }
 
-        impl<T> $typed<T> {
             /// Returns the untyped handle.
             pub fn inner(&mut self) -> &mut $inner {
                 &mut self.inner

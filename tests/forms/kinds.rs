@@ -2,11 +2,14 @@
 //! is opened, removed and published to as what it is only, and it says what it is.
 
 use slipring::{
-    leftovers_in, look_at, AttachError, CreateError, Fifo, Form, Latest, Link, LinkError, Mailbox,
-    ObserverOptions, OpenError, Queue, RemoveError, Ring, Semaphore, Shared, SignalSet, Signals,
-    Start, Strategy,
+    leftovers_in, look_at, AttachError, BrokerError, ConnectError, Corrupt, CreateError, Fifo,
+    Form, Latest, Link, LinkError, Mailbox, ObserverOptions, OpenError, Queue, RemoveError,
+    ReplyError, RequestError, Ring, Semaphore, SendError, Shared, SignalSet, Signals, Start,
+    Strategy, TakeError,
 };
 use std::any::Any;
+use std::error::Error;
+use std::fmt::Debug;
 use std::io::Write;
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -25,6 +28,9 @@ pub const SUITE: testing::Suite = testing::suite!(testing::no_role; [
     each_form_is_opened_as_what_it_is_only,
     each_form_removes_its_own_kind_only,
     no_reader_and_no_producer_of_a_ring_is_made_on_another_form,
+    guards_print_themselves_in_a_line,
+    a_chain_of_errors_says_nothing_twice,
+    a_message_that_is_no_letter_is_said_by_its_number,
 ]);
 
 type Kept = Box<dyn Any>;
@@ -40,7 +46,10 @@ struct Kind {
     roles: &'static [(&'static str, Hold)],
 }
 
-fn kept(role: impl Any) -> Kept {
+/// Handles print themselves in a line, without what they hold inside.
+fn kept(role: impl Any + Debug) -> Kept {
+    let shown = format!("{role:?}");
+    assert!(shown.len() < 250, "{} bytes: {shown}", shown.len());
     Box::new(role)
 }
 
@@ -72,7 +81,7 @@ fn waiting(
     while !there() {
         std::thread::yield_now();
     }
-    kept(Waiting {
+    Box::new(Waiting {
         waits: Some(waits),
         join: Some(Box::new(join)),
     })
@@ -136,9 +145,7 @@ const KINDS: &[Kind] = &[
         name: "queue",
         make: |path| drop(Queue::builder_at(path).depth(4).create().unwrap()),
         roles: &[
-            ("sender", |path| {
-                kept(Queue::open_at(path).unwrap().sender().unwrap())
-            }),
+            // A sender holds nothing before it sends: it has no lane.
             ("sender that has sent", |path| {
                 let mut sender = Queue::open_at(path).unwrap().sender().unwrap();
                 sender.send(b"one").unwrap();
@@ -391,7 +398,7 @@ fn called(form: Form) -> &'static str {
         Form::Latest => "a latest value",
         Form::Shared => "a shared value",
         Form::Semaphore => "a semaphore",
-        Form::Signals => "a set of signals",
+        Form::Signals => "a signals object",
         form => panic!("{form} has no name of its own"),
     }
 }
@@ -438,11 +445,14 @@ fn each_form_is_opened_as_what_it_is_only() {
     }
 }
 
+/// Removes what has a name, as one form.
+type Remove = fn(&str) -> Result<(), RemoveError>;
+
 fn each_form_removes_its_own_kind_only() {
     let scratch = Scratch::new();
     // Names lead into this directory. Each test is a process of its own, and this one has no threads yet.
     std::env::set_var("SLIPRING_DIR", &scratch.0);
-    let removers: &[(Form, fn(&str) -> Result<(), RemoveError>)] = &[
+    let removers: &[(Form, Remove)] = &[
         (Form::Ring, Ring::remove),
         (Form::Ring, |name| {
             let path = slipring::default_directory().join(name);
@@ -557,4 +567,143 @@ fn no_reader_and_no_producer_of_a_ring_is_made_on_another_form() {
         assert!(before == after, "{} was changed", ring.path().display());
     }
     assert!(forms >= 2 * (KINDS.len() - 1));
+}
+
+#[track_caller]
+fn short(guard: &dyn Debug) {
+    let shown = format!("{guard:?}");
+    assert!(shown.len() < 250, "{} bytes: {shown}", shown.len());
+}
+
+fn guards_print_themselves_in_a_line() {
+    let scratch = Scratch::new();
+    let ring = Ring::builder_at(scratch.0.join("ring")).create().unwrap();
+    short(&ring);
+    let mut producer = ring.producer().unwrap();
+    let mut consumer = ring.consumer(Start::Latest).unwrap();
+    let mut observer = ring.observer(Start::Latest).unwrap();
+    let mut claim = producer.claim(20_000).unwrap();
+    claim.fill(7);
+    short(&claim);
+    claim.commit();
+    let mut batch = producer.batch();
+    batch.push(&[7; 20_000]).unwrap();
+    short(&batch);
+    batch.commit();
+    short(&observer.receive().unwrap());
+    short(&consumer.receive_batch(2).unwrap());
+    short(&consumer.receive().unwrap());
+
+    let mailbox = Mailbox::builder_at(scratch.0.join("mailbox"));
+    let mailbox = mailbox.create().unwrap();
+    let mut client = mailbox.client("me").unwrap();
+    let mut receiver = mailbox.receiver().unwrap();
+    client.send(&[7; 1000]).unwrap();
+    short(&receiver.receive().unwrap());
+    let queue = Queue::builder_at(scratch.0.join("queue")).create().unwrap();
+    queue.sender().unwrap().send(&[7; 1000]).unwrap();
+    short(&queue.receiver().unwrap().receive().unwrap());
+    let mut shared = Shared::<Value>::builder_at(scratch.0.join("shared"));
+    shared = shared.max_handles(2);
+    short(&shared.create().unwrap().lock().unwrap());
+}
+
+/// What the kernel says, and why.
+#[derive(Debug)]
+struct Outer(std::fmt::Error);
+
+impl std::fmt::Display for Outer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the outer reason")
+    }
+}
+
+impl Error for Outer {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&self.0)
+    }
+}
+
+fn a_chain_of_errors_says_nothing_twice() {
+    let source = || std::io::Error::other(Outer(std::fmt::Error));
+    let (what, path) = ("open", || std::path::PathBuf::from("/p"));
+    let open = || OpenError::Io {
+        what,
+        path: path(),
+        source: source(),
+    };
+    let create = || CreateError::Open(open());
+    let attach = || AttachError::Open(open());
+    let errors: Vec<Box<dyn Error>> = vec![
+        Box::new(open()),
+        Box::new(create()),
+        Box::new(CreateError::Io {
+            what,
+            path: path(),
+            source: source(),
+        }),
+        Box::new(RemoveError::Open(open())),
+        Box::new(RemoveError::Io {
+            what,
+            path: path(),
+            source: source(),
+        }),
+        Box::new(attach()),
+        Box::new(AttachError::Create(create())),
+        Box::new(AttachError::Membarrier { source: source() }),
+        Box::new(AttachError::Io {
+            path: path(),
+            source: source(),
+        }),
+        Box::new(SendError::Attach(attach())),
+        Box::new(SendError::Create(create())),
+        Box::new(TakeError::Open(open())),
+        Box::new(RequestError::Send(SendError::Attach(attach()))),
+        Box::new(RequestError::Take(TakeError::Open(open()))),
+        Box::new(ReplyError::Open(open())),
+        Box::new(ReplyError::Send(SendError::Create(create()))),
+        Box::new(LinkError::Create(create())),
+        Box::new(LinkError::Attach(attach())),
+        Box::new(LinkError::Remove(RemoveError::Open(open()))),
+        Box::new(BrokerError::Create(create())),
+        Box::new(BrokerError::Io {
+            what,
+            path: path(),
+            source: source(),
+        }),
+        Box::new(ConnectError::Open(open())),
+        Box::new(ConnectError::Exhausted {
+            path: path(),
+            source: source(),
+        }),
+        Box::new(ConnectError::Io {
+            what,
+            path: path(),
+            source: source(),
+        }),
+    ];
+    for error in errors {
+        let said = error.to_string();
+        assert!(said.contains("the outer reason"), "{error:?}");
+        let below = error.source().expect("what the reason has");
+        assert!(below.is::<std::fmt::Error>(), "{error:?}");
+    }
+    // What has nothing below has no source.
+    let name = Ring::open("no/name").unwrap_err();
+    assert!(name.source().is_none());
+    assert!(AttachError::from(name).source().is_none());
+}
+
+fn a_message_that_is_no_letter_is_said_by_its_number() {
+    let scratch = Scratch::new();
+    let path = scratch.0.join("mailbox");
+    let mailbox = Mailbox::builder_at(&path).create().unwrap();
+    let letters = Queue::open_at(path.join("letters")).unwrap();
+    let mut sender = letters.sender().unwrap();
+    let number = sender.send(b"no letter").unwrap();
+    let refused = mailbox.receiver().unwrap().try_receive().map(drop);
+    let Err(TakeError::Corrupt(Corrupt::Message { sequence, len: 9 })) = refused else {
+        panic!("{refused:?}");
+    };
+    assert_eq!(sequence, number);
 }

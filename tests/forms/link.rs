@@ -1,7 +1,7 @@
 //! Links: between processes, against an oracle, and under random deaths.
 
 use proptest::prelude::*;
-use slipring::{Link, LinkBuilder, LinkError, RemoveError, Ring};
+use slipring::{Link, LinkBuilder, LinkError, RemoveError};
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::SeqCst;

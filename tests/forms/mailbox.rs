@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use slipring::{
     Answer, AttachError, Mailbox, MailboxClient, MailboxReceiver, RemoveError, ReplyError,
-    RequestError, Ring, SendError, TakeError,
+    RequestError, SendError, TakeError,
 };
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;

@@ -2,9 +2,7 @@
 //! under them: the others get typed outcomes in bounded time, and what was stopped goes on.
 #![allow(unsafe_code, reason = "fork")]
 
-use slipring::{
-    Answer, Holder, Mailbox, OpenError, Queue, RequestError, Ring, SendError, TakeError,
-};
+use slipring::{Answer, Holder, Mailbox, OpenError, Queue, RequestError, SendError, TakeError};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use testing::{check, payload, say, text, Peer, Scratch, PATIENCE};

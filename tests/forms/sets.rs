@@ -194,7 +194,7 @@ fn each_kind_says_that_it_was_removed() {
         let (_causes, mut sources) = made(&scratch.0);
         let path = scratch.0.join(name);
         let ready = std::thread::scope(|scope| {
-            scope.spawn(|| Ring::remove_at(&path, true).unwrap());
+            scope.spawn(|| slipring::remove_at(&path, true).unwrap());
             WaitSet::new().wait(&mut sources.all(), PATIENCE)
         });
         assert_eq!(ready, Some(kind), "{name}");
@@ -206,7 +206,7 @@ fn short_waits_learn_of_a_removal() {
     for (kind, name) in NAMES.iter().enumerate().skip(4) {
         let scratch = Scratch::new();
         let (_causes, mut sources) = made(&scratch.0);
-        Ring::remove_at(scratch.0.join(name), true).unwrap();
+        slipring::remove_at(scratch.0.join(name), true).unwrap();
         let started = std::time::Instant::now();
         loop {
             let said = match kind {

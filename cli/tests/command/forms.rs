@@ -686,7 +686,7 @@ fn what_a_process_waits_at_is_neither_cleaned_nor_removed() {
     shell.with_input(&["fifo", "write", "stream"], b"bytes");
     assert!(reader.wait().unwrap().success());
     // Whatever it is, `rm` removes it.
-    shell.ok(&["semaphore", "create", "permits"]);
+    shell.ok(&["sem", "create", "permits"]);
     shell.ok(&["rm", "stream", "permits"]);
     assert_eq!(
         shell.ok(&["clean", "--all", "--yes"]),
