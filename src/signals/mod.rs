@@ -200,7 +200,7 @@ impl Signals {
     /// Removes the signals object `name` from the slipring directory.
     ///
     /// # Errors
-    /// [`RemoveError::InUse`] while anybody listens.
+    /// [`RemoveError::InUse`] while a listener is attached.
     /// [`OpenError::Form`] if it is not a signals object.
     pub fn remove(name: &str) -> Result<(), RemoveError> {
         Ring::remove_form(name, Form::Signals)
