@@ -84,7 +84,7 @@ impl Shell {
         use std::os::unix::process::CommandExt;
         let binary = self.directory.path().join("bin");
         if !binary.exists() {
-            std::fs::copy(env!("CARGO_BIN_EXE_slipring"), &binary).unwrap();
+            copy_command(&binary);
         }
         let mut child = Command::new(&binary)
             .args(arguments)
@@ -117,4 +117,27 @@ impl Shell {
             .unwrap()
             .to_owned()
     }
+}
+
+/// Copies the command. Another process writes the copy: a process that a thread of this one starts meanwhile would have
+/// it open for writing, and nothing could execute it until then.
+pub fn copy_command(to: &std::path::Path) {
+    let copied = Command::new("cp")
+        .arg(env!("CARGO_BIN_EXE_slipring"))
+        .arg(to)
+        .status();
+    assert!(copied.unwrap().success());
+}
+
+/// Returns `true` if this process was started with a signal ignored, as `nohup` does with HUP and a script with INT for
+/// what runs in its background. Says that it is left out.
+pub fn is_ignored(signal: rustix::process::Signal) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = u64::from_str_radix(ignored.unwrap().trim(), 16).unwrap();
+    let is_ignored = ignored & 1 << (signal.as_raw() - 1) != 0;
+    if is_ignored {
+        println!("SKIPPED: {signal:?}, which is ignored here");
+    }
+    is_ignored
 }

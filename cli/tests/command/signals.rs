@@ -1,6 +1,6 @@
 //! Signals that end the command, in each wait of a verb, and while a verb holds something for a command.
 
-use super::shell::Shell;
+use super::shell::{is_ignored, Shell};
 use rustix::process::{kill_process, Pid, Signal};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::ops::{Deref, DerefMut};
@@ -8,19 +8,14 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ChildStdin, ChildStdout, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-/// The signals that end the command. A HUP that these tests were started with ignored, as `nohup` does, the
-/// command goes on ignoring.
+/// The signals that end the command, but for those that these tests were started with ignored: the command goes on
+/// ignoring them.
 fn ending() -> Vec<Signal> {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    let ignored = u64::from_str_radix(ignored.unwrap().trim(), 16).unwrap();
-    let mut signals = vec![Signal::INT, Signal::TERM];
-    match ignored & 1 << (Signal::HUP.as_raw() - 1) {
-        0 => signals.push(Signal::HUP),
-        _ => println!("SKIPPED: HUP, which is ignored here"),
-    }
+    let mut signals = vec![Signal::INT, Signal::TERM, Signal::HUP];
+    signals.retain(|signal| !is_ignored(*signal));
     signals
 }
+
 /// Ends a test that hangs.
 const HANG: Duration = Duration::from_secs(60);
 
