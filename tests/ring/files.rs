@@ -485,7 +485,7 @@ fn damaged_rings_can_be_removed_while_no_lock_is_held() {
         let receiver = queue.unwrap().receiver().unwrap();
         damage(&path);
         if what != "no lock" {
-            let refused = Ring::remove_at(&path, false).unwrap_err();
+            let refused = slipring::remove_at(&path, false).unwrap_err();
             assert!(
                 matches!(refused, RemoveError::InUse { rows: 1, .. }),
                 "{what}: {refused}"
@@ -500,12 +500,12 @@ fn damaged_rings_can_be_removed_while_no_lock_is_held() {
         // Another program may still use one of another version, and a link was put there by another hand.
         let left = !["another version", "a link"].contains(&what);
         assert_eq!(damaged(), left, "{what}");
-        Ring::remove_at(&path, false).unwrap_or_else(|error| panic!("{what}: {error}"));
+        slipring::remove_at(&path, false).unwrap_or_else(|error| panic!("{what}: {error}"));
         assert_eq!(entries(directory.path()), [""; 0], "{what}");
         // And in a ring inside it.
         slipring::Mailbox::builder_at(&path).create().unwrap();
         damage(&path.join("letters"));
-        Ring::remove_at(&path, false).unwrap_or_else(|error| panic!("{what}: {error}"));
+        slipring::remove_at(&path, false).unwrap_or_else(|error| panic!("{what}: {error}"));
         assert_eq!(entries(directory.path()), [""; 0], "{what}");
     }
 }
@@ -555,7 +555,7 @@ fn what_is_missing_is_called_by_its_form() {
     );
     assert_eq!(
         said(slipring::Signals::open_at(&path).unwrap_err()),
-        "no signals"
+        "no signals object"
     );
     let error = slipring::Mailbox::open_at(&path).unwrap_err();
     assert!(error.to_string().starts_with("no mailbox at "), "{error}");
