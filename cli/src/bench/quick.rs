@@ -13,7 +13,7 @@ use std::time::Duration;
 pub const SIZES: [usize; 2] = [64, 1024];
 pub const WORKLOADS: [Workload; 2] = [Workload::RoundTrip, Workload::OneWay];
 pub const CONTENDERS: [&str; 6] = ["ring", "queue", "pipe", "unix", "dgram", "mq"];
-/// No round begins later.
+/// No sample begins later, but those of the first round.
 pub const LIMIT: Duration = Duration::from_secs(52);
 pub const SAMPLE: Duration = Duration::from_millis(60);
 
@@ -55,6 +55,7 @@ pub fn verdict(machine: &Value, settled: &Settled, discarded: &str) -> Vec<Strin
         said.push(text.into());
     }
     said.push(copies(machine));
+    let before = said.len();
     for state in settled.states.iter() {
         let here = settled.samples.iter().filter(|s| s.state == state.name);
         let here: Vec<&Sample> = here.collect();
@@ -62,6 +63,12 @@ pub fn verdict(machine: &Value, settled: &Settled, discarded: &str) -> Vec<Strin
             said.extend(round_trips(&here, &state.name, size));
             said.extend(streams(&here, &state.name, size));
         }
+    }
+    // Those of rings and of what stands beside them.
+    if said.len() == before {
+        let text = "Too little of the measurement counts to say how long messages take: run it again while nothing \
+                    else runs here.";
+        said.push(text.into());
     }
     said.push(format!("Of the measurement: {discarded}."));
     said
@@ -181,5 +188,8 @@ mod tests {
             "of 0 slices 0 were discarded",
         );
         assert!(nothing[0].contains("no one state"));
+        // The reader is told why no figure is there, and only then.
+        assert!(nothing.iter().any(|line| line.contains("run it again")));
+        assert!(!said.contains("run it again"), "{said}");
     }
 }

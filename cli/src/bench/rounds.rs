@@ -19,7 +19,7 @@ pub struct Rounds<'a> {
     pub capacities: &'a [u64],
     pub readers: &'a [usize],
     pub rounds: usize,
-    /// No round begins after this, but the first.
+    /// No sample begins after this, but those of the first round.
     pub limit: Option<Duration>,
     pub sample: Duration,
     pub keep_all: bool,
@@ -33,14 +33,15 @@ impl Rounds<'_> {
         report.publish_costs(ring::publish_cost(peer.directory(), self.sizes, largest)?);
         let (start, mut rng) = (Instant::now(), Rng::with_seed(self.seed));
         let rounds = self.rounds.max(1);
-        for round in 0..rounds {
-            if round > 0 && self.limit.is_some_and(|limit| start.elapsed() >= limit) {
-                break;
-            }
+        let over = |round| round > 0 && self.limit.is_some_and(|limit| start.elapsed() >= limit);
+        'rounds: for round in 0..rounds {
             for load in self.loads() {
                 let mut requests = self.requests(load);
                 rng.shuffle(&mut requests);
                 for request in requests {
+                    if over(round) {
+                        break 'rounds;
+                    }
                     let plan = Plan::of(self.sample, self.keep_all);
                     match peer.sample(&request, plan)? {
                         Ok(slices) => report.add(Taken {
