@@ -3,6 +3,8 @@
 
 #[path = "architecture/errors.rs"]
 mod errors;
+#[path = "architecture/handles.rs"]
+mod handles;
 
 use slipring::layout::description::Description;
 use slipring::layout::geometry::Geometry;

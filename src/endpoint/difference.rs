@@ -11,6 +11,7 @@ use std::time::Duration;
 
 /// One setting in which an existing object differs from what was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Difference {
     /// The setting, in a word or two.
     pub setting: &'static str,

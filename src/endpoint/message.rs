@@ -9,6 +9,7 @@ use crate::ring::consumer::Arrived;
 use core::ops::Deref;
 
 /// One message, in place. Dropping it gives its space back to the producer.
+#[must_use = "a message that is dropped is given back: its space may be overwritten"]
 pub struct Message<'c> {
     consumer: &'c mut Consumer,
     arrived: Arrived,
@@ -70,6 +71,7 @@ impl Drop for Message<'_> {
 /// assert_eq!(sum, 28);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+#[must_use = "a batch that is dropped gives back what was read of it"]
 pub struct Batch<'c> {
     consumer: &'c mut Consumer,
     first: Option<Arrived>,

@@ -13,6 +13,7 @@ use crate::sync::Ordering::Relaxed;
 
 /// The state of a ring, seen from outside. Every number may be out of date when it is read.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct RingStatus {
     /// Sequence of the next message; unknown if the producer overtakes every attempt to read it.
     pub next_sequence: Option<u64>,
@@ -39,6 +40,7 @@ pub struct RingStatus {
 
 /// One row of a ring.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct ReaderStatus {
     /// Which row.
     pub row: u32,

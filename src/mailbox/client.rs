@@ -41,6 +41,7 @@ pub struct MailboxClient {
 shown!([] MailboxClient, "MailboxClient", |client| path = client.mailbox.path(), name = client.name);
 
 /// A reply, in place, for as long as it is borrowed.
+#[must_use = "a reply that is dropped is gone"]
 pub struct Reply<'c> {
     delivery: Option<Delivery<'c>>,
     body: usize,

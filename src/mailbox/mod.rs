@@ -102,6 +102,7 @@ pub struct MailboxBuilder {
 
 /// The settings of a mailbox, and its content at some moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct MailboxStatus {
     /// The letters.
     pub letters: QueueStatus,

@@ -87,6 +87,7 @@ pub struct QueueBuilder {
 
 /// The settings of a queue, and its content at some moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct QueueStatus {
     /// How many messages each sender can be ahead, per priority.
     pub depth: u32,

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 /// One name in a slipring directory.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Entry {
     /// The name.
     pub name: String,

@@ -30,6 +30,7 @@ pub enum Why {
 
 /// Something that no live process holds.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Leftover {
     /// Where it lies.
     pub path: PathBuf,

@@ -308,6 +308,7 @@ impl Consumer {
 
 /// The epoch of one producer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Epoch {
     /// How many producers the ring has had, this one included.
     pub number: u64,

@@ -103,6 +103,7 @@ struct Watch {
 
 /// The state of a semaphore at some moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SemaphoreStatus {
     /// Permits that can be taken.
     pub free: u32,

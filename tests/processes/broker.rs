@@ -842,7 +842,7 @@ fn a_stopped_producer_is_waited_for_or_said_to_be_there() {
     let other = Ring::connect(&path, PATIENCE).unwrap();
     let mut observer = other.observer(Start::Oldest).unwrap();
     for _ in 0..5 {
-        consumer.receive_until(PATIENCE).unwrap().unwrap();
+        drop(consumer.receive_until(PATIENCE).unwrap().unwrap());
         observer.receive_until(PATIENCE).unwrap();
     }
     let error = consumer.receive_until(SOON).unwrap_err();
@@ -923,7 +923,7 @@ fn a_stopped_reader_holds_up_only_its_own() {
         result => panic!("{result:?}"),
     }
     while consumer.next_sequence() < 40008 {
-        consumer.receive_until(PATIENCE).unwrap().unwrap();
+        drop(consumer.receive_until(PATIENCE).unwrap().unwrap());
     }
 }
 
