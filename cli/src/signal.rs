@@ -185,7 +185,7 @@ impl From<SignalError> for Failure {
         let code = match error {
             SignalError::TimedOut => return Self::new(TIMED_OUT, "no signal came in time"),
             SignalError::Name(_) | SignalError::Number { .. } => USAGE,
-            SignalError::Nobody { .. } => NOT_FOUND,
+            SignalError::NoListener { .. } => NOT_FOUND,
             SignalError::Poisoned => INCOMPATIBLE,
             SignalError::Removed => crate::failure::REMOVED,
             _ => FAILED,

@@ -104,7 +104,7 @@ fn open_file(
     Ok(file)
 }
 
-/// The description of a ring, whatever became of its other files.
+/// The description of a ring, independent of the state of its other files.
 pub(super) fn describe(location: &Location) -> Result<Description, OpenError> {
     let path = location.path();
     let parent = open_parent(location)?;

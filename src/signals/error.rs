@@ -13,7 +13,7 @@ pub enum SignalError {
     /// The text cannot be a name.
     Name(NameError),
     /// No live process listens under this name.
-    Nobody {
+    NoListener {
         /// The name.
         name: String,
     },
@@ -37,7 +37,7 @@ impl SignalError {
     pub fn code(&self) -> u32 {
         match self {
             Self::Name(_) => 100,
-            Self::Nobody { .. } => 740,
+            Self::NoListener { .. } => 740,
             Self::Number { .. } => 741,
             Self::TimedOut => 742,
             Self::Forked => 743,
@@ -51,7 +51,7 @@ impl fmt::Display for SignalError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Name(error) => error.fmt(f),
-            Self::Nobody { name } => write!(f, "no listener has the name {name}"),
+            Self::NoListener { name } => write!(f, "no listener has the name {name}"),
             Self::Number { signal } => {
                 write!(f, "there is no signal {signal}: use 0 to {}", SIGNALS - 1)
             }

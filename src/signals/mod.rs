@@ -218,7 +218,7 @@ impl Signals {
     /// Returns the listener that has a name now, to send it signals.
     ///
     /// # Errors
-    /// [`SignalError::Nobody`] if no live process listens under the name.
+    /// [`SignalError::NoListener`] if no live process listens under the name.
     pub fn target(&self, name: &str) -> Result<Target, SignalError> {
         Target::find(&self.ring, name)
     }

@@ -42,7 +42,7 @@ impl Target {
             return Err(trouble.into());
         }
         let name = CursorName::new(name)?;
-        let (row, generation) = find(ring, name).ok_or_else(|| SignalError::Nobody {
+        let (row, generation) = find(ring, name).ok_or_else(|| SignalError::NoListener {
             name: name.to_string(),
         })?;
         Ok(Self {
@@ -59,7 +59,7 @@ impl Target {
     /// Sends a signal, from 0 to 63.
     ///
     /// # Errors
-    /// [`SignalError::Nobody`] once the listener is gone; [`SignalError::Number`].
+    /// [`SignalError::NoListener`] once the listener is gone; [`SignalError::Number`].
     pub fn send(&mut self, signal: u32) -> Result<(), SignalError> {
         undisturbed(&self.ring)?;
         checked(signal)?;
@@ -89,6 +89,6 @@ impl Target {
     }
 
     fn gone(&self) -> SignalError {
-        SignalError::Nobody { name: self.name() }
+        SignalError::NoListener { name: self.name() }
     }
 }

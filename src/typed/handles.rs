@@ -29,7 +29,7 @@ pub struct Typed<T> {
 /// # message! { /// A quote.
 /// # pub struct Quote { /// What.
 /// # pub bid: f64 } }
-/// let other = Ring::heap().create()?; // of whatever messages
+/// let other = Ring::heap().create()?; // of any messages
 /// let producer: TypedProducer<Quote> = other.producer()?.into();
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```

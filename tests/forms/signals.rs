@@ -88,7 +88,7 @@ fn follow(steps: &[(u8, usize, u32, u64)]) {
                     assert!(waiting[who].listener.is_some());
                     *waiting[who].counts.entry(signal).or_default() += 1;
                 }
-                Err(SignalError::Nobody { .. }) => assert!(waiting[who].listener.is_none()),
+                Err(SignalError::NoListener { .. }) => assert!(waiting[who].listener.is_none()),
                 Err(SignalError::Number { signal }) => assert!(signal >= 64),
                 Err(error) => panic!("{error}"),
             },
@@ -140,7 +140,7 @@ fn what_is_refused_is_refused_with_its_numbers() {
     );
     assert!(signals.listener("no name").is_err());
     assert!(
-        matches!(signals.target("two").unwrap_err(), SignalError::Nobody { name } if name == "two")
+        matches!(signals.target("two").unwrap_err(), SignalError::NoListener { name } if name == "two")
     );
     let mut target = signals.target("one").unwrap();
     assert_eq!(target.send(64), Err(SignalError::Number { signal: 64 }));
@@ -167,10 +167,16 @@ fn what_is_refused_is_refused_with_its_numbers() {
         })
     );
     drop(listener);
-    assert!(matches!(target.send(1), Err(SignalError::Nobody { .. })));
+    assert!(matches!(
+        target.send(1),
+        Err(SignalError::NoListener { .. })
+    ));
     // Nor does the next one of the same name, in the same row, get it.
     let mut next = signals.listener("one").unwrap();
-    assert!(matches!(target.send(1), Err(SignalError::Nobody { .. })));
+    assert!(matches!(
+        target.send(1),
+        Err(SignalError::NoListener { .. })
+    ));
     assert_eq!(next.try_notice(SignalSet::ALL), None);
 }
 
@@ -314,7 +320,7 @@ fn a_dead_listener_is_nobody() {
     sleeper.kill();
     assert!(matches!(
         signals.target("sleeper"),
-        Err(SignalError::Nobody { .. })
+        Err(SignalError::NoListener { .. })
     ));
     assert!(signals.listeners().is_empty());
     let started = Instant::now();
@@ -324,7 +330,10 @@ fn a_dead_listener_is_nobody() {
     // The name is free, and what was for the dead is not for the living.
     let mut listener = signals.listener("sleeper").unwrap();
     assert_eq!(listener.try_notice(SignalSet::ALL), None);
-    assert!(matches!(target.send(1), Err(SignalError::Nobody { .. })));
+    assert!(matches!(
+        target.send(1),
+        Err(SignalError::NoListener { .. })
+    ));
 }
 
 // --- Chaos.
@@ -386,7 +395,7 @@ fn send_for_ever(signals: &Signals, books: &Books, party: usize) {
                     let done = count(books.word(base + 1).load(SeqCst)) + 1;
                     books.word(base + 1).store(incarnation << 40 | done, SeqCst);
                 }
-                Err(SignalError::Nobody { .. }) => *slot = None,
+                Err(SignalError::NoListener { .. }) => *slot = None,
                 Err(error) => panic!("{error}"),
             }
         }

@@ -1,4 +1,4 @@
-//! Everybody who takes part, in the order of the tables: baselines, this library, the kernel.
+//! The contenders, in the order of the tables: baselines, this library, the kernel.
 
 use super::channel::{Contender, Opened};
 use super::kernel::{Datagrams, Pipe, Queue, Unix};
@@ -14,7 +14,7 @@ fn boxed(channel: io::Result<impl Opened + 'static>) -> io::Result<Box<dyn Opene
     channel.map(|channel| Box::new(channel) as Box<dyn Opened>)
 }
 
-/// Whatever two ends can do with each other, and nothing that loses.
+/// What two ends can do with each other without a loss.
 pub fn pairs(workload: Workload, _: usize) -> bool {
     workload != Workload::Lossy && !workload.fans()
 }
@@ -42,7 +42,7 @@ pub const CONTENDERS: &[Contender] = &[
         how: "the same, the receiver asleep until there is something to do",
         threads: false,
         capacity: true,
-        // A stream keeps nobody asleep.
+        // In a stream no end sleeps.
         suits: |workload, _| matches!(workload, Workload::RoundTrip | Workload::Paced),
         open: |place| boxed(Slots::open(place, true)),
     },

@@ -1,7 +1,7 @@
 //! What plain copies through shared memory can do at best, for messages of a length that both ends know: a
 //! sequence word before each payload, packed, written and read in place.
 //!
-//! Nothing is checked, nobody comes or goes, nothing may fail. It does not flush what it has read and does not
+//! Nothing is checked, no reader comes or goes, no call may fail. It does not flush what it has read and does not
 //! stand back from what is being written; a queue that does may be faster than this.
 #![allow(unsafe_code, reason = "the limit is what unchecked copies can do")]
 

@@ -34,7 +34,7 @@ pub trait Source {
 }
 
 /// Messages made well before they are sent: each is written while others of up to 8 KiB are still to be sent before
-/// it, in whole lines. Its bytes are in the cache by then, and no load of whatever width meets a store
+/// it, in whole lines. Its bytes are in the cache by then, and no load, however wide, meets a store
 /// that is still on its way there. Where memory is lent they are made in place.
 pub struct Ready {
     bytes: Vec<u8>,

@@ -1,4 +1,4 @@
-//! Messages at a fixed rate, whatever becomes of them, and how long each took.
+//! Messages at a fixed rate, and how long each took.
 //!
 //! Open loop: message `n` is due at a time that was fixed before the run, and its latency counts from
 //! then, not from when the sender got round to it. So a stall of the sender, or of the receiver, shows in

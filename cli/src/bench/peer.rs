@@ -253,7 +253,7 @@ impl Peer {
         Watch::over(limit, move || {
             eprintln!("slipring: {name} hangs: {workload} did not end within {limit:?}");
             if let Some(second) = Pid::from_raw(second as i32) {
-                // It is a child that nobody has waited for, so that is still who this is.
+                // A child that was not waited for keeps its process id.
                 let _ = kill_process(second, Signal::KILL);
             }
             let _ = std::fs::remove_dir_all(directory);
@@ -293,9 +293,9 @@ fn joined(name: &str, load: Load, mine: Measured, theirs: Measured) -> Result<Me
     let arrived = theirs.count + theirs.missed;
     // Who is not told what it missed cannot know what it missed at the end.
     let exact = workload != Workload::Lossy || theirs.told;
-    let nobody = workload.fans() && load.readers == 0;
+    let unread = workload.fans() && load.readers == 0;
     if workload != Workload::RoundTrip
-        && !nobody
+        && !unread
         && (mine.count < arrived || exact && mine.count != arrived)
     {
         let text = format!(

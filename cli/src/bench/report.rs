@@ -79,7 +79,7 @@ impl Report {
             styled(BOLD, "machine"),
             machine::summary(&self.machine)
         )?;
-        writeln!(out, "{}", styled(BOLD, "publish, nobody reading"))?;
+        writeln!(out, "{}", styled(BOLD, "publish, no reader"))?;
         for (size, nanos) in &self.publish {
             writeln!(out, "  {size:>6} B {nanos:>8.2} ns")?;
         }

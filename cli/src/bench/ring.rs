@@ -319,7 +319,7 @@ impl Fan for Fanned {
     }
 }
 
-/// Nanoseconds of one publish into a ring that nobody reads, per size: the median of nine runs.
+/// Nanoseconds of one publish into a ring without readers, per size: the median of nine runs.
 pub fn publish_cost(
     directory: &Path,
     sizes: &[usize],

@@ -105,7 +105,7 @@ impl Slots {
                     tv_nsec: 100_000_000,
                 };
                 let flags = futex::Flags::empty();
-                // Whatever ended the sleep, the word says whether it is over.
+                // The word says whether the sleep is over, whether it ended by a wake or not.
                 let _ = futex::wait(self.inward.half(at), flags, seen as u32, Some(&wait));
             }
         }

@@ -1,7 +1,7 @@
 //! In what states the two cores were, found from the bounces of one cache line between them.
 //!
 //! A state is a group of bounces within 15 % of their median: hyper-threads of one core, cores that share a
-//! cache, cores that do not, or whatever else a machine has. Groups are found, not fixed; only their names
+//! cache, cores that do not, or other arrangements of a machine. Groups are found, not fixed; only their names
 //! go by their size. What was measured in one state is never compared with what was measured in another.
 
 use super::stats::median;
