@@ -116,6 +116,14 @@ impl FutexWord {
         1
     }
 
+    /// Sleeps until the word is another one. The handles that sleep on several words are in no model.
+    pub fn wait_many(seen: &[(&Self, u32)], limit: Duration) {
+        match seen {
+            [(word, expected)] => word.wait(*expected, limit),
+            _ => unreachable!("no model sleeps on several words"),
+        }
+    }
+
     /// The most words one `wait_many` takes.
     pub const MANY: usize = 128;
 }

@@ -5,9 +5,7 @@
 //! flag is no counter: a killed sleeper leaves it set, which costs one useless wake and then nothing.
 
 use crate::layout::lines::Bell;
-#[cfg(not(slipring_loom))]
-use crate::sync::FutexWord;
-use crate::sync::{edge_fence, fence_everywhere, ord, Ordering::Relaxed};
+use crate::sync::{edge_fence, fence_everywhere, ord, FutexWord, Ordering::Relaxed};
 use core::time::Duration;
 
 /// The longest sleep. It bounds how late the death of a peer is noticed, and covers a case that no fence
@@ -50,7 +48,6 @@ pub fn sleep(bell: &Bell, limit: Duration, ready: impl FnOnce() -> bool) {
 
 /// As [`sleep`], until any of the bells rings, of which there are at most [`FutexWord::MANY`]. Returns `true` if it
 /// slept.
-#[cfg(not(slipring_loom))]
 pub fn sleep_any(bells: &[&Bell], limit: Duration, ready: impl FnOnce() -> bool) -> bool {
     let seen: Vec<(&FutexWord, u32)> = bells.iter().map(|bell| (&bell.word, arm(bell))).collect();
     let limit = fence_armed(bells.iter().copied(), limit);
