@@ -4,8 +4,8 @@
 use criterion::measurement::WallTime;
 use criterion::{criterion_group, criterion_main, BenchmarkGroup, Criterion, Throughput};
 use slipring::{
-    ConsumerOptions, Deadline, Latest, Link, Mailbox, ProducerOptions, Queue, Semaphore, Shared,
-    SignalSet, Signals, Strategy,
+    ConsumerOptions, Deadline, Latest, Link, Mailbox, ProducerOptions, Queue, ReadPolicy,
+    Semaphore, Shared, SignalSet, Signals, Strategy,
 };
 use std::hint::black_box;
 use std::io::{BufRead, Read, Write};
@@ -25,7 +25,7 @@ fn queue(c: &mut Criterion) {
     let mut sender = queue.sender_with(options).expect("a lane");
     let options = ConsumerOptions::new()
         .strategy(Strategy::Spin)
-        .keep_distance(false);
+        .read_policy(ReadPolicy::AtHead);
     let mut receiver = queue.receiver_with(options).expect("a row");
     group.bench_function("queue", |b| {
         b.iter(|| {

@@ -4,8 +4,8 @@
 
 use criterion::{criterion_group, criterion_main, BenchmarkId, Criterion, Throughput};
 use slipring::{
-    Consumer, ConsumerOptions, Observer, ObserverOptions, Producer, ProducerOptions, Ring, Start,
-    Strategy,
+    Consumer, ConsumerOptions, Observer, ObserverOptions, Producer, ProducerOptions, ReadPolicy,
+    Ring, Start, Strategy,
 };
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -24,7 +24,7 @@ fn producer(ring: &Ring) -> Producer {
 fn consumer(ring: &Ring) -> Consumer {
     let options = ConsumerOptions::new()
         .strategy(Strategy::Spin)
-        .keep_distance(false);
+        .read_policy(ReadPolicy::AtHead);
     ring.consumer_with(Start::Latest, options)
         .expect("a free row")
 }
@@ -32,7 +32,7 @@ fn consumer(ring: &Ring) -> Consumer {
 fn observer(ring: &Ring) -> Observer {
     let options = ObserverOptions::new()
         .strategy(Strategy::Spin)
-        .keep_distance(false);
+        .read_policy(ReadPolicy::AtHead);
     ring.observer_with(Start::Latest, options).expect("a start")
 }
 

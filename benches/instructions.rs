@@ -16,7 +16,7 @@
 use slipring::Plain;
 use slipring::{
     Consumer, ConsumerOptions, Deadline, Latest, Link, Observer, ObserverOptions, Producer,
-    ProducerOptions, Queue, Ring, Semaphore, Shared, Start, Strategy,
+    ProducerOptions, Queue, ReadPolicy, Ring, Semaphore, Shared, Start, Strategy,
 };
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -419,7 +419,7 @@ fn producer(ring: &Ring) -> Producer {
 fn at_once() -> ConsumerOptions {
     ConsumerOptions::new()
         .strategy(Strategy::Spin)
-        .keep_distance(false)
+        .read_policy(ReadPolicy::AtHead)
 }
 
 fn consumer(ring: &Ring) -> Consumer {
@@ -430,7 +430,7 @@ fn consumer(ring: &Ring) -> Consumer {
 fn observer(ring: &Ring) -> Observer {
     let options = ObserverOptions::new()
         .strategy(Strategy::Spin)
-        .keep_distance(false);
+        .read_policy(ReadPolicy::AtHead);
     ring.observer_with(Start::Latest, options).expect("a start")
 }
 

@@ -58,6 +58,8 @@ mod pipe;
 #[cfg(not(slipring_loom))]
 mod queue;
 #[cfg(not(slipring_loom))]
+mod read;
+#[cfg(not(slipring_loom))]
 mod registry;
 #[cfg(not(slipring_loom))]
 mod semaphore;
@@ -94,6 +96,7 @@ pub use {
         Delivery, Holder, Queue, QueueBuilder, QueueStatus, Receiver, ReceiverEntry, SendError,
         Sender, TakeError, PRIORITIES,
     },
+    read::{Pacing, ReadPolicy},
     registry::{
         default_directory, leftovers, leftovers_in, list, list_in, look_at, remove_at, Entry,
         Leftover, Why,

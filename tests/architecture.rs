@@ -37,12 +37,13 @@ fn sources(folder: &str) -> Vec<(PathBuf, String)> {
 }
 
 /// The layers from below: a folder may import from those before it.
-const LAYERS: [&str; 18] = [
+const LAYERS: [&str; 19] = [
     "sync",
     "layout",
     "segment",
     "ring",
     "wait",
+    "read",
     "endpoint",
     "typed",
     "broker",

@@ -18,10 +18,11 @@ use super::shown::shown;
 use super::trouble::disturbance;
 use super::waiting::{self, End, Manner, Reader};
 use crate::layout::lines::ProducerState;
+use crate::read::{Progress, ReadControl};
 use crate::ring::consumer::{Arrived, Consumer as Core, Epoch, Joining, Lost};
 use crate::ring::Start;
 use crate::segment::{can_flush, Canary, CursorName, Held, Memory, Role};
-use crate::wait::{bell, Deadline, Pace, Read, Waker};
+use crate::wait::{bell, Deadline, Waker};
 use core::hash::Hash;
 use core::marker::PhantomData;
 use std::cell::Cell;
@@ -73,7 +74,7 @@ pub struct Consumer {
     canary: Canary,
     /// Whether messages come by [`poll_specially`](Self::poll_specially).
     special: bool,
-    pace: Pace,
+    reading: ReadControl,
     waker: Waker,
     /// Where messages are copied to; empty where they are read in place.
     private: Box<[u64]>,
@@ -146,8 +147,8 @@ impl Consumer {
         });
         Ok(Self {
             special: words > 0 || owed.is_some(),
-            pace: Pace::new(
-                options.keep_distance,
+            reading: ReadControl::new(
+                options.read_policy,
                 ring.capacity_bytes(),
                 read(&core),
                 can_flush(),
@@ -360,7 +361,7 @@ impl Consumer {
     #[inline(never)]
     fn poll_specially(&mut self) -> Result<Option<Arrived>, Interrupted> {
         if let Some(owed) = self.owed.take() {
-            self.special = !self.private.is_empty();
+            self.special = self.is_special();
             if let Interrupted::Evicted { missed, .. } = owed {
                 self.missed = self.missed.wrapping_add(missed);
                 self.core.acknowledge();
@@ -398,7 +399,7 @@ impl Consumer {
         match self.core.rejoin() {
             Ok(missed) => {
                 self.missed = self.missed.wrapping_add(missed);
-                self.pace.moved(read(&self.core));
+                self.reading.moved(read(&self.core));
                 self.core.acknowledge();
                 Interrupted::Evicted {
                     missed,
@@ -414,16 +415,18 @@ impl Consumer {
         Message::new(self, arrived)
     }
 
-    /// What follows a take that found nothing: a closer look, a pause if the stream runs flat out,
-    /// then the last word on whether it is over.
+    /// What follows a take that found nothing: a closer look, then the last word on whether it is over.
     fn try_again(&mut self) -> Result<Arrived, TryReceiveError> {
         self.undisturbed()?;
+        if self.reading.owes_pause() {
+            self.special = self.is_special();
+        }
         if self.special || self.core.peek().is_some() {
             if let Some(arrived) = self.poll()? {
                 return Ok(arrived);
             }
         }
-        self.pace.empty(read(&self.core));
+        self.reading.empty_without_pause(read(&self.core));
         let closed = self.core.producer_state() == ProducerState::Closed;
         match self.look()? {
             Some(arrived) => Ok(arrived),
@@ -438,17 +441,25 @@ impl Consumer {
         if let Some(control) = self.core.memory().control() {
             self.waker.ring(&control.space);
         }
-        if self.pace.is_due(self.core.position()) {
-            self.keep_distance();
+        if self.reading.is_due(self.core.position()) {
+            self.look_back();
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn keep_distance(&mut self) {
-        let read = read(&self.core);
-        self.core.flush(self.pace.next_to_flush(read));
-        self.pace.look(read, self.core.lag());
+    fn look_back(&mut self) {
+        let core = &self.core;
+        let owes = self
+            .reading
+            .look(read(core), |what| core.flush(what), || core.lag());
+        // The next call learns of it without a question of its own.
+        self.special |= owes;
+    }
+
+    /// Whether messages come by [`poll_specially`](Self::poll_specially), if no pause is owed.
+    fn is_special(&self) -> bool {
+        !self.private.is_empty() || self.owed.is_some()
     }
 
     /// Takes back a message that nobody looked at.
@@ -513,8 +524,8 @@ impl Consumer {
 }
 
 #[inline(always)]
-fn read(core: &Core) -> Read {
-    Read {
+fn read(core: &Core) -> Progress {
+    Progress {
         bytes: core.position(),
         messages: core.sequence(),
     }

@@ -14,12 +14,13 @@ use super::shown::shown;
 use super::trouble::disturbance;
 use super::waiting::{self, End, Manner, Reader};
 use crate::layout::lines::{ProducerState, RowState};
+use crate::read::{Progress, ReadControl};
 use crate::ring::consumer::{epoch, Epoch};
 use crate::ring::observer::{Copied, Observed, Observer as Core};
 use crate::ring::Start;
 use crate::segment::{can_flush, Canary, Held, Memory};
 use crate::sync::Ordering::Relaxed;
-use crate::wait::{bell, Deadline, Pace, Read, Strategy, Waited};
+use crate::wait::{bell, Deadline, Strategy, Waited};
 use core::hash::Hash;
 use core::marker::PhantomData;
 use core::ops::Deref;
@@ -65,7 +66,7 @@ use std::cell::Cell;
 pub struct Observer {
     core: Core,
     canary: Canary,
-    pace: Pace,
+    reading: ReadControl,
     ring: Ring,
     options: ObserverOptions,
     slept: bool,
@@ -161,8 +162,8 @@ impl Observer {
             .map_err(|nowhere| AttachError::nowhere(nowhere, start))?;
         let observer = Self {
             epoch: epoch(core.memory()).number,
-            pace: Pace::new(
-                options.keep_distance,
+            reading: ReadControl::new(
+                options.read_policy,
                 ring.capacity_bytes(),
                 read(&core),
                 can_flush(),
@@ -219,6 +220,9 @@ impl Observer {
         deadline: impl Into<Deadline>,
     ) -> Result<Received<'_>, ReceiveError> {
         if let Some(copied) = self.take() {
+            if self.looks_back() {
+                self.pause(deadline.into());
+            }
             return Ok(self.message(copied));
         }
         let observed = self.next_observed(deadline.into())?;
@@ -233,6 +237,8 @@ impl Observer {
     #[inline(always)]
     pub fn try_receive(&mut self) -> Result<Received<'_>, TryReceiveError> {
         if let Some(copied) = self.take() {
+            // Nothing pauses here.
+            let _ = self.looks_back();
             return Ok(self.message(copied));
         }
         let observed = self.try_observed()?;
@@ -323,19 +329,34 @@ impl Observer {
 
     #[inline(always)]
     fn message(&mut self, copied: Copied) -> Received<'_> {
-        if self.pace.is_due(self.core.position()) {
-            self.keep_distance();
-        }
         let bytes = self.core.payload(copied, self.skip);
         Received::Message(Payload::new(bytes, copied.sequence))
     }
 
+    /// Returns `true` if a call that may wait pauses before it hands out what it has taken.
+    #[inline(always)]
+    fn looks_back(&mut self) -> bool {
+        self.reading.is_due(self.core.position()) && self.look_back()
+    }
+
     #[cold]
     #[inline(never)]
-    fn keep_distance(&mut self) {
-        let read = read(&self.core);
-        self.core.flush(self.pace.next_to_flush(read));
-        self.pace.look(read, self.core.lag());
+    fn look_back(&mut self) -> bool {
+        let core = &self.core;
+        self.reading
+            .look(read(core), |what| core.flush(what), || core.lag())
+    }
+
+    /// How many pauses it made.
+    #[cfg(test)]
+    pub(super) fn pauses(&self) -> u64 {
+        self.reading.pauses()
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn pause(&mut self, deadline: Deadline) {
+        self.reading.pause(read(&self.core), deadline);
     }
 
     fn received(&mut self, observed: Observed) -> Received<'_> {
@@ -343,7 +364,7 @@ impl Observer {
             Observed::Message(copied) => self.message(copied),
             Observed::Lapped { lost, resumed_at } => {
                 self.lost = self.lost.wrapping_add(lost);
-                self.pace.moved(read(&self.core));
+                self.reading.moved(read(&self.core));
                 Received::Lapped { lost, resumed_at }
             }
             Observed::Empty => Received::Closed,
@@ -378,7 +399,7 @@ impl Observer {
     }
 
     fn try_again(&mut self) -> Result<Observed, TryReceiveError> {
-        self.pace.empty(read(&self.core));
+        self.reading.empty_without_pause(read(&self.core));
         let closed = self.core.producer_state() == ProducerState::Closed;
         match self.core.try_next()? {
             Observed::Empty => waiting::nothing_there(self, closed),
@@ -388,7 +409,9 @@ impl Observer {
 
     #[inline(never)]
     fn wait_for_next(&mut self, deadline: Deadline) -> Result<Observed, ReceiveError> {
-        self.pace.empty(read(&self.core));
+        if self.reading.empty(read(&self.core)) {
+            self.pause(deadline);
+        }
         if let Some((row, _)) = &self.row {
             if let Some(row) = self.core.memory().row(*row) {
                 row.sequence.store(self.core.sequence(), Relaxed);
@@ -400,8 +423,8 @@ impl Observer {
 }
 
 #[inline(always)]
-fn read(core: &Core) -> Read {
-    Read {
+fn read(core: &Core) -> Progress {
+    Progress {
         bytes: core.position(),
         messages: core.sequence(),
     }

@@ -2,6 +2,7 @@
 //!
 //! Layer 5. Every option has a default that suits most; nothing here changes what is delivered.
 
+use crate::read::ReadPolicy;
 use crate::ring::observer::Resume;
 use crate::wait::Strategy;
 
@@ -13,43 +14,23 @@ pub struct ProducerOptions {
 }
 
 /// How a consumer behaves.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct ConsumerOptions {
     pub(crate) strategy: Strategy,
-    pub(crate) keep_distance: bool,
+    pub(crate) read_policy: ReadPolicy,
     pub(crate) membarrier: bool,
 }
 
 /// How an observer behaves.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct ObserverOptions {
     pub(crate) strategy: Strategy,
-    pub(crate) keep_distance: bool,
+    pub(crate) read_policy: ReadPolicy,
     pub(crate) resume: Resume,
 }
 
-impl Default for ConsumerOptions {
-    fn default() -> Self {
-        Self {
-            strategy: Strategy::default(),
-            keep_distance: true,
-            membarrier: false,
-        }
-    }
-}
-
-impl Default for ObserverOptions {
-    fn default() -> Self {
-        Self {
-            strategy: Strategy::default(),
-            keep_distance: true,
-            resume: Resume::default(),
-        }
-    }
-}
-
 macro_rules! common {
-    ($name:ident { $($distance:ident)? }) => {
+    ($name:ident { $($policy:ident)? }) => {
         impl $name {
             /// The defaults.
             pub fn new() -> Self {
@@ -64,16 +45,10 @@ macro_rules! common {
             }
 
             $(
-                /// Whether to stay some KiB behind a producer that runs flat out, which makes both
-                /// faster; on by default. It pauses for 1.5 to 6 microseconds at a time, only where
-                /// it has measured that the stream comes faster for it. Round trips never pause, and paced
-                /// streams only to find that out: for a microsecond, or some pauses where they are fast, once
-                /// in thousands of messages and behind an interruption. Such a reader also tries
-                /// whether the stream gets faster when it takes what it has read out of the caches, and
-                /// does so while that pays.
+                /// Where to read a saturated stream; [`ReadPolicy::Auto`] by default.
                 #[must_use]
-                pub fn keep_distance(mut self, $distance: bool) -> Self {
-                    self.keep_distance = $distance;
+                pub fn read_policy(mut self, $policy: ReadPolicy) -> Self {
+                    self.read_policy = $policy;
                     self
                 }
             )?
@@ -82,7 +57,7 @@ macro_rules! common {
 }
 
 common!(ProducerOptions {});
-common!(ConsumerOptions { keep_distance });
+common!(ConsumerOptions { read_policy });
 
 macro_rules! rings {
     ($name:ident, $looks:literal) => {
@@ -128,7 +103,7 @@ macro_rules! rings {
 
 rings!(ProducerOptions, "sleeping readers, after each publish,");
 rings!(ConsumerOptions, "a sleeping producer, after each message,");
-common!(ObserverOptions { keep_distance });
+common!(ObserverOptions { read_policy });
 
 impl ObserverOptions {
     /// Where to go on after being lapped; near the newest message by default.

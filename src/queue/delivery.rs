@@ -108,3 +108,48 @@ impl Drop for Delivery<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Queue;
+    use crate::endpoint::ConsumerOptions;
+    use crate::read::{Pacing, ReadPolicy};
+    use crate::wait::Strategy;
+    use core::time::Duration;
+
+    #[test]
+    fn receivers_pause_only_in_calls_that_may_wait_and_before_their_deadline() {
+        let scratch = tempfile::tempdir().unwrap();
+        let queue = Queue::builder_at(scratch.path().join("jobs")).depth(512);
+        let queue = queue.create().unwrap();
+        let mut sender = queue.sender().unwrap();
+        let mut fill = || {
+            for _ in 0..500 {
+                sender.send(&[7; 64]).unwrap();
+            }
+        };
+        let options = ConsumerOptions::new().strategy(Strategy::Spin);
+        let options = options.read_policy(ReadPolicy::Behind(Pacing {
+            lag_bytes: u64::MAX,
+            pause_ns: 1000,
+            flush: true,
+        }));
+        let mut receiver = queue.receiver_with(options).unwrap();
+        for _ in 0..2 {
+            fill();
+            let mut next = || receiver.try_receive().map(|delivery| delivery.ack());
+            assert_eq!((0..501).take_while(|_| next().is_ok()).count(), 500);
+            fill();
+            let mut next = || receiver.receive_until(Duration::ZERO).map(|d| d.ack());
+            assert_eq!((0..501).take_while(|_| next().is_ok()).count(), 500);
+            assert_eq!(receiver.reading.pauses(), 0);
+        }
+        fill();
+        for _ in 0..500 {
+            let delivery = receiver.receive().unwrap();
+            assert_eq!(*delivery, [7; 64]);
+            delivery.ack();
+        }
+        assert!(receiver.reading.pauses() > 0, "never paused");
+    }
+}

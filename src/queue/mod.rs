@@ -8,6 +8,7 @@
 
 mod delivery;
 mod error;
+mod found;
 mod receiver;
 mod sender;
 
@@ -200,12 +201,17 @@ fn name_of_lane(number: u32) -> String {
     format!("lane-{number}")
 }
 
+/// Bytes of data of a lane for a queue with these parameters.
+fn lane_bytes([depth, message_bytes]: [u64; 2]) -> u64 {
+    let frame = frame_bytes(message_bytes, 8);
+    let bytes = frame.saturating_mul(depth + 2).max(4 * frame).max(4096);
+    bytes.checked_next_power_of_two().unwrap_or(u64::MAX)
+}
+
 /// A lane for a queue with these parameters: it holds `depth` messages of the largest size, and a
 /// pad.
 fn lane_builder(builder: Builder, [depth, message_bytes]: [u64; 2]) -> Builder {
-    let frame = frame_bytes(message_bytes, 8);
-    let bytes = frame.saturating_mul(depth + 2).max(4 * frame).max(4096);
-    let capacity = bytes.checked_next_power_of_two().unwrap_or(u64::MAX);
+    let capacity = lane_bytes([depth, message_bytes]);
     let board = take::board_words(u32::try_from(depth).unwrap_or(u32::MAX >> 1));
     builder
         .capacity_bytes(capacity)

@@ -3,21 +3,26 @@
 //! Layer 7. A receiver holds a row of the queue, whose number is its taker number in every lane. It
 //! goes through the lanes from the highest priority down, and within one priority in turn.
 
+mod ready;
+
 use super::delivery::{Delivery, Taking};
 use super::error::TakeError;
-use super::{Queue, PRIORITIES};
+use super::found::{First, Found};
+use super::{lane_bytes, Queue, PRIORITIES};
 use crate::endpoint::shown;
-use crate::endpoint::{AttachError, ConsumerOptions, Inside, Sealed, Source};
+use crate::endpoint::{AttachError, ConsumerOptions};
 use crate::layout::frame::WORD;
 use crate::layout::lines::{Bell, RowState};
+use crate::read::{Progress, ReadControl, ReadPolicy};
 use crate::ring::lanes;
-use crate::ring::take::{return_all, Taken, Taker};
+use crate::ring::take::{return_all, Taker};
 use crate::ring::Corrupt;
-use crate::segment::{Canary, Held, Memory, OpenError, Role, Trouble};
+use crate::segment::{can_flush, Canary, Held, OpenError, Role, Trouble};
 use crate::sync::Ordering::Relaxed;
-use crate::wait::{bell, until, Deadline, Outcome, Pace, Read, Since, Waited, Waker};
+use crate::wait::{bell, until, Deadline, Outcome, Since, Waited, Waker};
 use std::collections::{BTreeMap, BTreeSet};
 use std::marker::PhantomData;
+use std::ops::Range;
 
 /// Takes messages out of a queue.
 ///
@@ -41,17 +46,17 @@ pub struct Receiver {
     /// Which lane was looked after last.
     looked: usize,
     pub(super) row: u32,
-    pace: Pace,
+    pub(super) reading: ReadControl,
     /// What it finished, of all lanes.
-    read: Read,
+    read: Progress,
     canary: Canary,
     pub(super) queue: Queue,
     options: ConsumerOptions,
     slept: bool,
     /// What the delivery that is out is about.
     pub(super) found: Found,
-    /// Whether one is out. At the next call it can only have been leaked.
-    pub(super) out: bool,
+    /// What the next call does first.
+    first: First,
     /// When it last looked for what the dead hold.
     asked: Since,
     /// Whether messages are copied before they are lent: another user may write a lane.
@@ -80,6 +85,8 @@ pub(super) struct Lane {
     space: Waker,
     /// Whether another user may write it.
     foreign: bool,
+    /// Everything before was flushed, or will not be.
+    flushed: u64,
 }
 
 /// As many lanes are kept open though they are empty and have no owner: a sender that comes back finds its
@@ -92,14 +99,6 @@ const FRUITLESS: u32 = 1000;
 /// search takes.
 fn is_overtaken(lane: &Lane) -> bool {
     lane.taker.lag() > lane.taker.memory().geometry().capacity
-}
-
-/// Where a message was found.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Found {
-    pub(super) group: usize,
-    pub(super) lane: usize,
-    pub(super) taken: Taken,
 }
 
 impl Receiver {
@@ -124,20 +123,20 @@ impl Receiver {
             report: None,
             looked: 0,
             row,
-            // One lane's capacity stands for all.
-            pace: Pace::new(
-                options.keep_distance,
-                u64::from(queue.depth()) * 64,
-                Read::default(),
-                false,
+            reading: ReadControl::new(
+                options.read_policy,
+                lane_bytes([queue.depth().into(), queue.message_bytes().into()]),
+                Progress::default(),
+                // A trial takes four laps of a lane, which has not been shown to pay here.
+                can_flush() && options.read_policy != ReadPolicy::Auto,
             ),
-            read: Read::default(),
+            read: Progress::default(),
             canary: queue.ring.canary(),
             queue: queue.clone(),
             options,
             slept: false,
             found: Found::default(),
-            out: false,
+            first: First::Nothing,
             asked: Since::default(),
             copies: false,
             private: Vec::new(),
@@ -221,10 +220,13 @@ impl Receiver {
 
     #[inline(never)]
     fn look_again(&mut self) -> Result<(), TakeError> {
+        if self.first == First::Pause {
+            self.first = First::Nothing;
+        }
         if self.poll()? || self.look_after_the_dead()? {
             return Ok(());
         }
-        self.pace.empty(self.read);
+        self.reading.empty_without_pause(self.read);
         Err(TakeError::Empty)
     }
 
@@ -280,7 +282,7 @@ impl Receiver {
     #[inline(always)]
     fn take_at_once(&mut self) -> bool {
         !self.canary.disturbed()
-            && !self.out
+            && self.first == First::Nothing
             && lanes::version(self.queue.ring.segment().reader()) == self.version
             && self.search()
     }
@@ -290,7 +292,7 @@ impl Receiver {
         if self.canary.disturbed() {
             self.look_into_it()?;
         }
-        if self.out {
+        if self.first == First::GiveBack {
             self.give_back();
         }
         if lanes::version(self.queue.ring.segment().reader()) != self.version {
@@ -333,7 +335,7 @@ impl Receiver {
                         self.found.group = at;
                         self.found.lane = lane;
                         self.found.taken = taken;
-                        self.out = true;
+                        self.first = First::GiveBack;
                         return true;
                     }
                     Ok(None) => {}
@@ -470,6 +472,7 @@ impl Receiver {
             taker,
             space: Waker::default(),
             foreign: ring.segment().must_copy(),
+            flushed: 0,
         }))
     }
 
@@ -549,10 +552,19 @@ impl Receiver {
 
     #[inline(never)]
     fn wait_for_next(&mut self, deadline: Deadline) -> Result<(), TakeError> {
+        if self.first == First::Pause {
+            self.first = First::Nothing;
+            self.reading.pause(self.read, deadline);
+        }
         if self.poll()? {
             return Ok(());
         }
-        self.pace.empty(self.read);
+        if self.reading.empty(self.read) {
+            self.reading.pause(self.read, deadline);
+            if self.poll()? {
+                return Ok(());
+            }
+        }
         let mut fruitless = 0;
         loop {
             let outcome = self.wait(deadline);
@@ -605,7 +617,7 @@ impl Receiver {
     /// The message goes back to the queue.
     #[inline(always)]
     pub(super) fn give_back(&mut self) {
-        self.out = false;
+        self.first = First::Nothing;
         // What a fork inherits is its parent's, and the memory is not there.
         if self.canary.forked() {
             return;
@@ -617,7 +629,7 @@ impl Receiver {
     /// The message is done: its space may be used.
     #[inline(always)]
     pub(super) fn finish(&mut self) {
-        self.out = false;
+        self.first = First::Nothing;
         if self.canary.forked() {
             return;
         }
@@ -629,52 +641,27 @@ impl Receiver {
         }
         self.read.messages += 1;
         self.read.bytes += u64::from(found.taken.len) + WORD;
-        if self.pace.is_due(self.read.bytes) {
-            let ahead = lane.taker.lag();
-            self.pace.look(self.read, ahead);
+        if self.reading.is_due(self.read.bytes) {
+            self.look_back();
         }
     }
-}
 
-impl Waited for Receiver {
-    fn ready(&mut self) -> bool {
-        self.lanes().any(|lane| lane.taker.ready())
-            || self.report.is_some()
-            || lanes::version(self.queue.ring.segment().reader()) != self.version
-    }
-
-    fn over(&mut self) -> bool {
-        false
-    }
-
-    fn gone(&mut self) -> bool {
-        self.sweep();
-        self.look_after_a_lane();
-        self.queue.ring.trouble().is_some()
-    }
-}
-
-impl Sealed for Receiver {}
-
-impl Source for Receiver {
-    fn memory(&self, _: Inside) -> &Memory {
-        self.queue.ring.segment().reader()
-    }
-
-    fn parks(&self) -> bool {
-        self.options.strategy.parks()
-    }
-
-    fn reports(&mut self) -> bool {
-        if lanes::version(self.queue.ring.segment().reader()) != self.version {
-            self.refresh();
+    #[cold]
+    #[inline(never)]
+    fn look_back(&mut self) {
+        let found = &self.found;
+        let lane = &mut self.groups[found.group].lanes[found.lane];
+        let end = found.taken.payload + u64::from(found.taken.len);
+        let Lane { taker, flushed, .. } = lane;
+        let flush = |what: Range<u64>| {
+            if !what.is_empty() {
+                taker.flush(flushed, end, what.end - what.start);
+            }
+        };
+        // The next call learns of it without a question of its own.
+        if self.reading.look(self.read, flush, || taker.lag()) {
+            self.first = First::Pause;
         }
-        self.report.is_some() || self.lanes().any(|lane| lane.taker.ready())
-    }
-
-    /// Returns messages that the dead held first, which may be what it then reports.
-    fn reports_death(&mut self) -> bool {
-        self.gone() || self.reports()
     }
 }
 
@@ -683,7 +670,7 @@ impl Drop for Receiver {
         if self.canary.forked() {
             return;
         }
-        if self.out {
+        if self.first == First::GiveBack {
             self.give_back();
         }
         let memory = self.queue.ring.segment().reader();

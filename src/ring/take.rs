@@ -361,6 +361,18 @@ impl Taker {
         reserve.saturating_sub(self.position)
     }
 
+    /// Takes what lies before `end` out of the caches, at most so many bytes from `flushed` on, and nothing that
+    /// the producer may have come round to. `flushed` says then how far that went.
+    pub fn flush(&self, flushed: &mut u64, end: u64, most: u64) {
+        let capacity = self.memory().geometry().capacity;
+        let from = (*flushed).max(end.saturating_sub(capacity - capacity / 8));
+        let to = end.min(from.saturating_add(most));
+        if from < to {
+            self.memory().words().flush(from..to);
+            *flushed = to;
+        }
+    }
+
     /// Finishes a message: it is never delivered again, and its space may be reused.
     #[inline(always)]
     pub fn finish(&self, taken: Taken) {

@@ -54,7 +54,7 @@ impl Deadline {
     }
 
     /// Returns `true` if the deadline has passed at this reading of the clock.
-    pub(super) fn passed_at(self, now: Instant) -> bool {
+    pub(crate) fn passed_at(self, now: Instant) -> bool {
         self.0.is_some_and(|at| now >= at)
     }
 }

@@ -5,14 +5,11 @@
 
 pub mod bell;
 mod deadline;
-mod flush;
-mod pace;
 mod since;
 mod strategy;
 mod waker;
 
 pub use deadline::Deadline;
-pub use pace::{Pace, Read};
 pub use since::{Since, ASK_EVERY};
 pub use strategy::{until, Again, Outcome, Strategy, Waited};
 pub use waker::Waker;

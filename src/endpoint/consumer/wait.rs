@@ -26,7 +26,9 @@ impl Consumer {
     /// shapes, for answers that take as long as the last one did.
     #[inline(never)]
     pub(super) fn spin(&mut self) -> Option<CommitWord> {
-        self.pace.empty(read(&self.core));
+        if self.reading.empty(read(&self.core)) {
+            return None;
+        }
         if self.answered_soon {
             self.poll_in_a_loop()
         } else {
@@ -87,12 +89,18 @@ impl Consumer {
         deadline: Deadline,
         manner: Manner,
     ) -> Result<Option<Arrived>, ReceiveError> {
+        if self.reading.owes_pause() {
+            self.special = self.is_special();
+            self.reading.pause(read(&self.core), deadline);
+        }
         if let Some(arrived) = self.poll()? {
             return Ok(Some(arrived));
         }
-        if self.special {
-            // Whoever is not special has been through `spin`.
-            self.pace.empty(read(&self.core));
+        if self.reading.empty(read(&self.core)) {
+            self.reading.pause(read(&self.core), deadline);
+            if let Some(arrived) = self.poll()? {
+                return Ok(Some(arrived));
+            }
         }
         waiting::wait_for_next(self, deadline, manner)
     }
@@ -149,5 +157,78 @@ impl Waited for Consumer {
 
     fn gone(&mut self) -> bool {
         waiting::gone(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::endpoint::{ConsumerOptions, ObserverOptions, Received, Ring, TryReceiveError};
+    use crate::read::{Pacing, ReadPolicy};
+    use crate::ring::Start;
+    use crate::wait::{Deadline, Strategy};
+    use core::time::Duration;
+
+    const EAGER: ReadPolicy = ReadPolicy::Behind(Pacing {
+        lag_bytes: u64::MAX,
+        pause_ns: 1000,
+        flush: true,
+    });
+
+    #[test]
+    fn consumers_pause_only_in_calls_that_may_wait_and_before_their_deadline() {
+        let ring = Ring::heap().create().unwrap();
+        let mut producer = ring.producer().unwrap();
+        let mut fill = || {
+            for _ in 0..500 {
+                producer.publish(&[7; 64]).unwrap();
+            }
+        };
+        let options = ConsumerOptions::new().strategy(Strategy::Spin);
+        let options = options.read_policy(EAGER);
+        let mut consumer = ring.consumer_with(Start::Oldest, options).unwrap();
+        for _ in 0..2 {
+            fill();
+            let received = (0..501).map_while(|_| consumer.try_receive().ok().map(drop));
+            assert_eq!(received.count(), 500);
+            let end = consumer.try_receive_batch(8).map(drop);
+            assert!(matches!(end, Err(TryReceiveError::Empty)));
+            assert_eq!(consumer.reading.pauses(), 0);
+        }
+        for _ in 0..2 {
+            fill();
+            let mut next = || consumer.receive_until(Duration::ZERO).map(|m| m.is_some());
+            assert_eq!((0..501).take_while(|_| next() == Ok(true)).count(), 500);
+            assert_eq!(consumer.reading.pauses(), 0);
+        }
+        fill();
+        for _ in 0..500 {
+            drop(consumer.receive_until(Deadline::NEVER).unwrap().unwrap());
+        }
+        assert!(consumer.reading.pauses() > 0, "never paused");
+        assert!(!consumer.special || consumer.reading.owes_pause());
+    }
+
+    #[test]
+    fn observers_pause_only_in_calls_that_may_wait_and_before_their_deadline() {
+        let ring = Ring::heap().create().unwrap();
+        let mut producer = ring.producer().unwrap();
+        let mut fill = || {
+            for _ in 0..500 {
+                producer.publish(&[7; 64]).unwrap();
+            }
+        };
+        let options = ObserverOptions::new().strategy(Strategy::Spin);
+        let options = options.read_policy(EAGER);
+        let mut observer = ring.observer_with(Start::Oldest, options).unwrap();
+        fill();
+        while let Ok(Received::Message(_)) = observer.try_receive() {}
+        fill();
+        while let Ok(Received::Message(_)) = observer.receive_until(Duration::ZERO) {}
+        assert_eq!((observer.received_count(), observer.pauses()), (1000, 0));
+        fill();
+        for _ in 0..500 {
+            observer.receive().unwrap();
+        }
+        assert!(observer.pauses() > 0, "never paused");
     }
 }

@@ -19,12 +19,14 @@
 //! was read is better out of the caches is the matter of [`Flush`], for streams that run flat out.
 
 mod block;
+mod flush;
 
-use super::flush::Flush;
-use crate::sync::spin_hint;
+use super::control::RUN;
+use super::Progress;
 use block::{Block, CloseBy, Window};
 use core::ops::Range;
 use core::time::Duration;
+use flush::Flush;
 use std::time::Instant;
 
 /// Bytes per nanosecond above which a stream may run flat out whatever a probe says: 72 bytes in 38 ns.
@@ -49,12 +51,7 @@ const LAST_PROBE: u32 = 4096;
 /// to work off its lag first.
 const RECHECK: u32 = 2048;
 const CLOSE_BY: u32 = 11;
-/// Messages without an empty poll between them that are not just one answer after another.
-const RUN: u64 = 2;
-/// Messages without an empty poll after which a reader that is close counts as following.
-const LONG_RUN: u64 = 32;
-/// Bytes between two looks at the lag, and the lag target, for small messages.
-const LOOK_EVERY: u64 = 2048;
+/// The lag target, for small messages.
 const LAG: u64 = 32 << 10;
 
 /// What the reader is doing.
@@ -70,35 +67,13 @@ enum State {
     Back { windows: u32, block: Block },
 }
 
-/// How much a reader has read: bytes of frames and messages, from wherever it began to count.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Read {
-    /// Bytes.
-    pub bytes: u64,
-    /// Messages.
-    pub messages: u64,
-}
-
-impl Read {
-    fn since(self, before: Self) -> Self {
-        Self {
-            bytes: self.bytes.wrapping_sub(before.bytes),
-            messages: self.messages.wrapping_sub(before.messages),
-        }
-    }
-}
-
 /// The state of one reader's rule. All private.
 #[derive(Debug)]
-pub struct Pace {
-    enabled: bool,
+pub struct Auto {
     capacity: u64,
     state: State,
-    /// Up to where everything has been counted, and where the next look is due.
-    counted: Read,
-    look_at: u64,
-    /// Messages read up to the last empty poll.
-    run_began: u64,
+    /// Up to where everything has been counted.
+    counted: Progress,
     window: Window,
     second_look: bool,
     since: Option<Instant>,
@@ -111,23 +86,16 @@ pub struct Pace {
     flush: Flush,
 }
 
-impl Pace {
-    /// The rule for a ring of this capacity and a reader that begins at `read`, or one that never
-    /// pauses; and whether that reader can flush what it has read.
-    pub fn new(enabled: bool, capacity: u64, read: Read, flushes: bool) -> Self {
+impl Auto {
+    /// The rule for a ring of this capacity and a reader that begins at `read`; and whether that reader can
+    /// flush what it has read.
+    pub fn new(capacity: u64, read: Progress, flushes: bool) -> Self {
         Self {
-            enabled,
             capacity,
             state: State::Close {
                 windows: FIRST_PROBE,
             },
             counted: read,
-            look_at: if enabled {
-                read.bytes.saturating_add(LOOK_EVERY)
-            } else {
-                u64::MAX
-            },
-            run_began: read.messages,
             window: Window::default(),
             second_look: false,
             since: None,
@@ -136,46 +104,33 @@ impl Pace {
             probe_every: FIRST_PROBE,
             pause: SHORTEST,
             lag: LAG.min(capacity / 4),
-            flush: Flush::new(enabled && flushes, capacity, read),
+            flush: Flush::new(flushes, capacity, read),
         }
     }
 
-    /// Whether a [`look`](Self::look) is due once so many bytes have been read. One comparison.
-    #[inline(always)]
-    #[must_use]
-    pub fn is_due(&self, bytes: u64) -> bool {
-        bytes >= self.look_at
+    /// Returns `true` if the reader may have to [pause](Self::begin_pause), or counts what a pause brought.
+    pub fn is_trying(&self) -> bool {
+        !matches!(self.state, State::Close { .. })
     }
 
     /// Notes that the reader went elsewhere without reading what lies between.
-    pub fn moved(&mut self, to: Read) {
+    pub fn moved(&mut self, to: Progress) {
         self.counted = to;
-        self.run_began = to.messages;
         self.flush.moved(to);
-        if self.enabled {
-            self.look_at = to.bytes.saturating_add(LOOK_EVERY);
-        }
     }
 
     /// What of the bytes read is better out of the caches. Ask before each [`look`](Self::look), which
     /// is to know how far the producer is ahead once they are gone: that takes as long as a pause.
-    pub fn next_to_flush(&mut self, read: Read) -> Range<u64> {
+    pub fn next_to_flush(&mut self, read: Progress) -> Range<u64> {
         let flat_out = self.fast || matches!(self.state, State::Back { .. });
         self.flush.look(read, flat_out)
     }
 
-    /// Measures, and pauses where that is due and the producer is less than the target `ahead`.
-    /// Call with everything read so far released.
-    #[cold]
-    pub fn look(&mut self, read: Read, ahead: u64) {
-        if !self.enabled {
-            return;
-        }
-        let new = self.count(read);
-        let frame = new.bytes / new.messages.max(1);
-        self.look_at = read
-            .bytes
-            .saturating_add(LOOK_EVERY.max(frame.saturating_mul(32)));
+    /// Measures. Call with everything read so far released, the size of a `frame`, how many messages came in a
+    /// `run` without an empty poll, and how far the producer is `ahead`. Returns `true` if that is less than the
+    /// target while the reader is to stand back.
+    pub fn look(&mut self, read: Progress, frame: u64, run: u64, ahead: u64) -> bool {
+        self.count(read);
         self.lag = LAG.max(frame.saturating_mul(64)).min(self.capacity / 4);
         if let State::Counting { messages, .. } = self.state {
             if messages >= 64 {
@@ -183,19 +138,15 @@ impl Pace {
             }
         }
         self.second_look = !self.second_look;
-        // Messages without an empty poll between them.
-        let run = read.messages.wrapping_sub(self.run_began);
         if !self.second_look {
             self.end_window(run, ahead);
         }
-        // Only without an empty poll for a while: a reader that follows right behind never has one.
-        if run >= LONG_RUN && ahead < self.lag {
-            self.stand_back();
-        }
+        let stands_back = matches!(self.state, State::Due | State::Back { .. });
+        stands_back && ahead < self.lag
     }
 
     /// Adds what was read since the last time to whatever is being counted.
-    fn count(&mut self, read: Read) -> Read {
+    fn count(&mut self, read: Progress) {
         let new = read.since(self.counted);
         self.counted = read;
         // A stream that lies about positions can lead a reader anywhere.
@@ -205,58 +156,41 @@ impl Pace {
             *bytes = bytes.saturating_add(new.bytes);
             *messages = messages.saturating_add(new.messages);
         }
-        new
     }
 
-    /// Notes an empty poll; pauses once after a run of messages where that is due.
-    #[inline(always)]
-    pub fn empty(&mut self, read: Read) {
-        if !matches!(self.state, State::Close { .. }) {
-            self.empty_while_looking(read);
-        }
-        self.run_began = read.messages;
-    }
-
-    #[cold]
-    fn empty_while_looking(&mut self, read: Read) {
+    /// Notes an empty poll: what had arrived during a probe has been read.
+    pub fn empty(&mut self, read: Progress) {
         if matches!(self.state, State::Counting { .. }) {
-            // What had arrived meanwhile has been read.
             self.count(read);
             self.count_probe();
         }
-        if read.messages.wrapping_sub(self.run_began) >= RUN {
-            if self.state == State::Due {
-                // What comes from now on is counted apart.
-                self.count(read);
-            }
-            self.stand_back();
-        }
     }
 
-    fn stand_back(&mut self) {
-        let pause = match self.state {
+    /// Returns how long the reader is to pause now, if it is to stand back. Tell how long it was
+    /// [paused](Self::paused).
+    pub fn begin_pause(&mut self, read: Progress) -> Option<Duration> {
+        match self.state {
             State::Back { .. } => {
                 self.window.pauses += 1;
-                self.pause
+                Some(self.pause)
             }
             State::Due => {
+                // What comes from now on is counted apart.
+                self.count(read);
                 self.state = State::Counting {
                     bytes: 0,
                     messages: 0,
                 };
-                PROBE
+                Some(PROBE)
             }
-            State::Close { .. } | State::Counting { .. } => return,
-        };
-        let start = Instant::now();
-        let paused = loop {
-            let paused = start.elapsed();
-            if paused >= pause {
-                break paused;
-            }
-            spin_hint();
-        };
-        self.window.paused += paused.as_nanos() as u64;
+            State::Close { .. } | State::Counting { .. } => None,
+        }
+    }
+
+    /// Notes how long a pause was.
+    pub fn paused(&mut self, time: Duration) {
+        let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        self.window.paused = self.window.paused.saturating_add(nanos);
     }
 
     /// Compares what arrived while the reader stood back with what came before.
@@ -356,41 +290,55 @@ const BACK: State = State::Back {
 
 #[cfg(test)]
 mod tests {
+    use super::super::control::{ReadControl, LONG_RUN};
+    use super::super::ReadPolicy;
     use super::*;
+    use crate::wait::Deadline;
 
-    /// A reader with its rule.
+    /// A reader in calls that may wait.
     struct Reader {
-        pace: Pace,
-        read: Read,
+        control: ReadControl,
+        read: Progress,
     }
 
     impl Reader {
-        fn new(enabled: bool) -> Self {
+        fn new(policy: ReadPolicy) -> Self {
             // Where it began must not matter.
-            let read = Read {
+            let read = Progress {
                 bytes: 1 << 40,
                 messages: u64::MAX - 100,
             };
-            let pace = Pace::new(enabled, 1 << 20, read, true);
-            Self { pace, read }
+            let control = ReadControl::new(policy, 1 << 20, read, true);
+            Self { control, read }
+        }
+
+        fn auto(&mut self) -> &mut Auto {
+            self.control.auto()
         }
 
         fn take(&mut self, bytes: u64, ahead: u64) {
             self.read.bytes += bytes;
             self.read.messages = self.read.messages.wrapping_add(1);
-            if self.pace.is_due(self.read.bytes) {
-                let _ = self.pace.next_to_flush(self.read);
-                self.pace.look(self.read, ahead);
+            if self.control.is_due(self.read.bytes)
+                && self.control.look(self.read, |_| (), || ahead)
+            {
+                self.control.pause(self.read, Deadline::NEVER);
             }
         }
 
         fn empty(&mut self) {
-            self.pace.empty(self.read);
+            if self.control.empty(self.read) {
+                self.control.pause(self.read, Deadline::NEVER);
+            }
         }
 
         /// An empty poll after two messages in a row.
         fn empty_after_two(&mut self) {
-            self.pace.run_began = self.read.messages.wrapping_sub(2);
+            let two = Progress {
+                messages: self.read.messages.wrapping_sub(2),
+                ..self.read
+            };
+            self.control.begin_run(two);
             self.empty();
         }
     }
@@ -401,7 +349,7 @@ mod tests {
         }
     }
 
-    fn stands_back(pace: &Pace) -> bool {
+    fn stands_back(pace: &Auto) -> bool {
         matches!(pace.state, State::Back { .. })
     }
 
@@ -409,7 +357,7 @@ mod tests {
     const MESSAGES: u64 = 64;
 
     /// Ends a window in which so many messages arrived in so many nanoseconds.
-    fn window(pace: &mut Pace, messages: u64, nanos: u64, run: u64, ahead: u64) {
+    fn window(pace: &mut Auto, messages: u64, nanos: u64, run: u64, ahead: u64) {
         pace.window.messages = messages;
         pace.window.bytes = messages * 72;
         pace.judge(nanos, run, ahead);
@@ -418,7 +366,7 @@ mod tests {
 
     /// A window of a stream that comes at so many nanoseconds a message whatever the reader does, and lasts as
     /// long as its pauses if they are longer.
-    fn paced(pace: &mut Pace, nanos: u64) {
+    fn paced(pace: &mut Auto, nanos: u64) {
         let mut messages = MESSAGES;
         if stands_back(pace) {
             let pause = pace.pause.as_nanos() as u64;
@@ -429,7 +377,7 @@ mod tests {
     }
 
     /// A window of a stream that is slow only while the reader is close.
-    fn hindered(pace: &mut Pace) {
+    fn hindered(pace: &mut Auto) {
         if stands_back(pace) {
             (pace.window.pauses, pace.window.paused) = (1, 1500);
             window(pace, 4 * MESSAGES, 3000, LONG_RUN, 0);
@@ -440,7 +388,7 @@ mod tests {
 
     /// Does what is due: a probe in which so many messages arrive.
     fn probe(reader: &mut Reader, messages: u64) -> bool {
-        let due = reader.pace.state == State::Due;
+        let due = reader.auto().state == State::Due;
         if due {
             reader.empty_after_two();
             for _ in 0..messages {
@@ -453,12 +401,12 @@ mod tests {
 
     #[test]
     fn a_flat_out_stream_is_kept_at_a_distance() {
-        let mut reader = Reader::new(true);
+        let mut reader = Reader::new(ReadPolicy::Auto);
         // Counting is far faster than 38 ns a message on any machine that can run this, and what is never
         // far ahead and never polled for in vain has to come no faster than it does.
         for _ in 0..1_000 {
             feed(&mut reader, 64, 4096, 0);
-            if stands_back(&reader.pace) {
+            if stands_back(reader.auto()) {
                 return;
             }
         }
@@ -469,12 +417,12 @@ mod tests {
     fn a_paced_stream_is_probed_rarely_and_never_kept_waiting() {
         // A message in 15 us, and one in 200, 100 and 50 ns, of which a probe finds so many.
         for (nanos, found) in [(15_000, 1), (200, 5), (100, 10), (50, 21)] {
-            let mut reader = Reader::new(true);
+            let mut reader = Reader::new(ReadPolicy::Auto);
             let mut probes = 0;
             for _ in 0..16_384 {
-                paced(&mut reader.pace, nanos);
+                paced(reader.auto(), nanos);
                 probes += u32::from(probe(&mut reader, found));
-                assert!(!stands_back(&reader.pace), "{nanos}");
+                assert!(!stands_back(reader.auto()), "{nanos}");
             }
             assert!((1..=12).contains(&probes), "{nanos}: {probes}");
         }
@@ -484,23 +432,23 @@ mod tests {
     fn a_paced_stream_that_was_held_up_is_not_kept_waiting_for_long() {
         // Up to 40 million a second, which is above what counts as fast.
         for nanos in [500, 200, 100, 25] {
-            let mut reader = Reader::new(true);
+            let mut reader = Reader::new(ReadPolicy::Auto);
             let mut waited = 0;
             for n in 1..=20_000 {
                 if n % 1000 == 0 {
                     // The reader was away for a while, and works off what has come meanwhile, the last of it
                     // within its lag.
                     for ahead in [u64::MAX, u64::MAX, 0, 0, 0, 0, 0, 0] {
-                        window(&mut reader.pace, MESSAGES, MESSAGES * 4, LONG_RUN, ahead);
+                        window(reader.auto(), MESSAGES, MESSAGES * 4, LONG_RUN, ahead);
                     }
                     // Now and then it took that for a stream that it hinders.
                     if n % 5000 == 0 {
-                        reader.pace.state = BACK;
+                        reader.auto().state = BACK;
                     }
                 }
-                paced(&mut reader.pace, nanos);
+                paced(reader.auto(), nanos);
                 probe(&mut reader, 1000 / nanos);
-                waited += u32::from(stands_back(&reader.pace));
+                waited += u32::from(stands_back(reader.auto()));
             }
             assert!(waited <= 20_000 / 40, "{nanos}: {waited} windows");
         }
@@ -508,107 +456,109 @@ mod tests {
 
     #[test]
     fn a_hindered_stream_is_found_out_and_kept_at_a_distance() {
-        let mut reader = Reader::new(true);
+        let mut reader = Reader::new(ReadPolicy::Auto);
         let mut close = 0;
         for n in 0..20_000 {
-            hindered(&mut reader.pace);
+            hindered(reader.auto());
             probe(&mut reader, 100);
-            close += u32::from(!stands_back(&reader.pace));
+            close += u32::from(!stands_back(reader.auto()));
             if n % 500 == 499 {
                 // An interrupt, in whatever window.
-                reader.pace.window.pauses = 1;
-                window(&mut reader.pace, MESSAGES, 1_000_000, RUN, 0);
+                reader.auto().window.pauses = 1;
+                window(reader.auto(), MESSAGES, 1_000_000, RUN, 0);
             }
         }
         // All but the first windows, and a few every now and then to measure afresh.
         assert!(close <= 20_000 / 50, "{close}");
         // Pauses that collect next to nothing end it.
-        while !stands_back(&reader.pace) {
-            hindered(&mut reader.pace);
+        while !stands_back(reader.auto()) {
+            hindered(reader.auto());
             probe(&mut reader, 100);
         }
-        reader.pace.window.pauses = 60;
-        window(&mut reader.pace, MESSAGES, 1_000_000, RUN, 0);
-        assert!(!stands_back(&reader.pace));
+        reader.auto().window.pauses = 60;
+        window(reader.auto(), MESSAGES, 1_000_000, RUN, 0);
+        assert!(!stands_back(reader.auto()));
     }
 
     #[test]
     fn who_stands_back_comes_close_again_now_and_then() {
-        let mut reader = Reader::new(true);
-        while !stands_back(&reader.pace) {
-            hindered(&mut reader.pace);
+        let mut reader = Reader::new(ReadPolicy::Auto);
+        while !stands_back(reader.auto()) {
+            hindered(reader.auto());
             probe(&mut reader, 100);
         }
         let mut windows = 0;
-        while stands_back(&reader.pace) {
-            hindered(&mut reader.pace);
+        while stands_back(reader.auto()) {
+            hindered(reader.auto());
             windows += 1;
         }
         assert!((RECHECK..RECHECK + 64).contains(&windows), "{windows}");
         let again = State::Close { windows: CLOSE_BY };
-        assert_eq!((reader.pace.state, reader.pace.pause), (again, SHORTEST));
+        assert_eq!(
+            (reader.auto().state, reader.auto().pause),
+            (again, SHORTEST)
+        );
     }
 
     #[test]
     fn round_trips_never_pause_however_many_and_however_large() {
         for bytes in [72, 4096] {
-            let mut reader = Reader::new(true);
+            let mut reader = Reader::new(ReadPolicy::Auto);
             for _ in 0..1_000_000 {
                 // The producer is never ahead of a reader it waits for.
                 reader.take(bytes, 0);
                 reader.empty();
                 // Nothing is collected by pausing, and nothing gets faster by flushing.
-                assert_eq!(reader.pace.window.pauses, 0);
-                let close = matches!(reader.pace.state, State::Close { .. } | State::Due);
+                assert_eq!(reader.auto().window.pauses, 0);
+                let close = matches!(reader.auto().state, State::Close { .. } | State::Due);
                 assert!(close, "stood back");
             }
             // A reader that took them for a stream, because of a few that came together, sees through it.
-            reader.pace.state = BACK;
+            reader.auto().state = BACK;
             for _ in 0..256 {
                 reader.take(bytes, 0);
                 reader.empty();
             }
-            assert!(!stands_back(&reader.pace));
+            assert!(!stands_back(reader.auto()));
         }
     }
 
     #[test]
-    fn messages_one_at_a_time_and_a_disabled_rule_never_pause() {
-        let mut reader = Reader::new(true);
-        reader.pace.state = State::Due;
+    fn messages_one_at_a_time_and_a_reader_at_the_head_never_pause() {
+        let mut reader = Reader::new(ReadPolicy::Auto);
+        reader.auto().state = State::Due;
         reader.take(72, u64::MAX);
         reader.empty();
-        assert_eq!(reader.pace.state, State::Due, "nothing was tried");
-        let mut off = Reader::new(false);
+        assert_eq!(reader.auto().state, State::Due, "nothing was tried");
+        let mut off = Reader::new(ReadPolicy::AtHead);
         feed(&mut off, 10_000, 4096, 0);
-        assert!(!stands_back(&off.pace));
+        assert_eq!(off.control.pauses(), 0);
     }
 
     #[test]
     fn a_reader_that_is_led_astray_goes_on() {
-        let mut reader = Reader::new(true);
+        let mut reader = Reader::new(ReadPolicy::Auto);
         for bytes in [1 << 62, u64::MAX, 0, 1 << 63] {
             for messages in [0, 1, u64::MAX] {
-                reader.pace.state = State::Counting { bytes, messages };
-                let read = Read { bytes, messages };
-                let _ = reader.pace.next_to_flush(read);
-                reader.pace.look(read, u64::MAX);
-                reader.pace.empty(read);
-                reader.pace.moved(read);
+                reader.auto().state = State::Counting { bytes, messages };
+                let read = Progress { bytes, messages };
+                let _ = reader.control.look(read, |_| (), || u64::MAX);
+                let _ = reader.control.empty(read);
+                reader.control.moved(read);
             }
         }
     }
 
     #[test]
     fn what_was_skipped_is_not_counted_as_read() {
-        let mut reader = Reader::new(true);
+        let mut reader = Reader::new(ReadPolicy::Auto);
         feed(&mut reader, 20, 72, u64::MAX);
-        let before = reader.pace.window.bytes;
+        let before = reader.auto().window.bytes;
         reader.read.bytes += 1 << 20;
         reader.read.messages = reader.read.messages.wrapping_add(1 << 14);
-        reader.pace.moved(reader.read);
-        assert!(!reader.pace.is_due(reader.read.bytes));
+        reader.control.moved(reader.read);
+        assert!(!reader.control.is_due(reader.read.bytes));
         feed(&mut reader, 29, 72, u64::MAX);
-        assert!(reader.pace.window.bytes - before <= 30 * 72);
+        assert!(reader.auto().window.bytes - before <= 30 * 72);
     }
 }

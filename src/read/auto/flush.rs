@@ -11,7 +11,8 @@
 //! out are meddled with, and the worse way is given up as soon as it has taken twice as long. Who begins to
 //! flush catches up on what was read before, so that neither a beginning nor a trial costs a slow lap.
 
-use super::pace::Read;
+use crate::read::pacer::Flushed;
+use crate::read::Progress;
 use core::ops::Range;
 use std::time::{Duration, Instant};
 
@@ -27,8 +28,6 @@ const LAST_REST: u64 = 1024;
 /// Looks in a row at a stream that does not run flat out after which it counts as another stream. A reader
 /// that stands back comes close now and then for fewer.
 const ANOTHER: u32 = 4096;
-/// Who has a backlog flushes so many times what it has read.
-const CATCH_UP: u64 = 4;
 
 /// What is being found out.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -46,8 +45,6 @@ enum Phase {
 pub struct Flush {
     enabled: bool,
     lap: u64,
-    /// How far back the producer has certainly not come round to.
-    reach: u64,
     /// This way.
     on: bool,
     phase: Phase,
@@ -57,19 +54,15 @@ pub struct Flush {
     other: Option<f64>,
     rest: u64,
     slow_looks: u32,
-    /// What had been read at the last look.
-    seen: u64,
-    /// Everything before was flushed, or will not be.
-    done: u64,
+    flushed: Flushed,
 }
 
 impl Flush {
     /// For a ring of this capacity and a reader that begins at `read`.
-    pub fn new(enabled: bool, capacity: u64, read: Read) -> Self {
+    pub fn new(enabled: bool, capacity: u64, read: Progress) -> Self {
         Self {
             enabled,
             lap: capacity.max(SHORTEST_LAP),
-            reach: capacity - capacity / 8,
             on: false,
             phase: Phase::Settling,
             until: read.bytes,
@@ -77,15 +70,13 @@ impl Flush {
             rest: FIRST_REST,
             // Nothing is known to run flat out.
             slow_looks: ANOTHER,
-            seen: read.bytes,
-            done: read.bytes,
+            flushed: Flushed::new(capacity, read),
         }
     }
 
     /// Notes how far the reader has come, and whether the stream runs flat out; what to flush now.
-    pub fn look(&mut self, read: Read, flat_out: bool) -> Range<u64> {
-        let new = read.bytes.saturating_sub(self.seen);
-        self.seen = read.bytes;
+    pub fn look(&mut self, read: Progress, flat_out: bool) -> Range<u64> {
+        let new = self.flushed.see(read);
         if !self.enabled {
             return 0..0;
         }
@@ -103,24 +94,19 @@ impl Flush {
         if !self.on {
             return 0..0;
         }
-        let from = self.done.max(read.bytes.saturating_sub(self.reach));
-        self.done = read
-            .bytes
-            .min(from.saturating_add(new.saturating_mul(CATCH_UP)));
-        from..self.done
+        self.flushed.next(new)
     }
 
     /// Notes that the reader went elsewhere: what it skipped, it did not read.
-    pub fn moved(&mut self, to: Read) {
-        let skipped = to.bytes.wrapping_sub(self.seen);
-        (self.seen, self.done) = (to.bytes, to.bytes);
+    pub fn moved(&mut self, to: Progress) {
+        let skipped = self.flushed.moved(to);
         self.until = self.until.wrapping_add(skipped);
         if let Phase::Measuring { from, .. } = &mut self.phase {
             *from = from.wrapping_add(skipped);
         }
     }
 
-    fn begin_anew(&mut self, read: Read) {
+    fn begin_anew(&mut self, read: Progress) {
         self.settle(read);
         self.other = None;
         self.on = false;
@@ -135,7 +121,7 @@ impl Flush {
         }
     }
 
-    fn next_phase(&mut self, read: Read) {
+    fn next_phase(&mut self, read: Progress) {
         match self.phase {
             Phase::Resting | Phase::Settling => {
                 let (from, since) = (read.bytes, Instant::now());
@@ -149,7 +135,7 @@ impl Flush {
         }
     }
 
-    fn measured(&mut self, read: Read, rate: f64) {
+    fn measured(&mut self, read: Progress, rate: f64) {
         let Some(other) = self.other.take() else {
             self.other = Some(rate);
             self.on = !self.on;
@@ -168,7 +154,7 @@ impl Flush {
             .saturating_add(self.rest.saturating_mul(self.lap));
     }
 
-    fn settle(&mut self, read: Read) {
+    fn settle(&mut self, read: Progress) {
         self.phase = Phase::Settling;
         self.until = read.bytes.saturating_add(self.lap);
     }
@@ -188,13 +174,13 @@ mod tests {
     /// A reader of a stream; laps take as long as it says.
     struct Reader {
         flush: Flush,
-        read: Read,
+        read: Progress,
         flushed: u64,
     }
 
     impl Reader {
         fn new() -> Self {
-            let read = Read {
+            let read = Progress {
                 bytes: 1 << 40,
                 messages: 5,
             };
@@ -209,7 +195,7 @@ mod tests {
             self.read.bytes += LOOK;
             let range = self.flush.look(self.read, flat_out);
             let bytes = range.end - range.start;
-            assert!(range.end <= self.read.bytes && bytes <= CATCH_UP * LOOK);
+            assert!(range.end <= self.read.bytes && bytes <= 4 * LOOK);
             assert!(bytes == 0 || range.start >= self.read.bytes - CAPACITY);
             self.flushed += bytes;
         }
@@ -336,7 +322,7 @@ mod tests {
         assert!(reader.flush.on);
         // A stream that lies about positions can lead a reader anywhere.
         for bytes in [1 << 62, u64::MAX, 0, 1 << 63] {
-            let range = reader.flush.look(Read { bytes, messages: 0 }, true);
+            let range = reader.flush.look(Progress { bytes, messages: 0 }, true);
             assert!(range.end.saturating_sub(range.start) <= CAPACITY, "{bytes}");
         }
     }

@@ -1,0 +1,51 @@
+//! What a receiver waits for, alone and in a set.
+//!
+//! Layer 7.
+
+use super::Receiver;
+use crate::endpoint::{Inside, Sealed, Source};
+use crate::ring::lanes;
+use crate::segment::Memory;
+use crate::wait::Waited;
+
+impl Waited for Receiver {
+    fn ready(&mut self) -> bool {
+        self.lanes().any(|lane| lane.taker.ready())
+            || self.report.is_some()
+            || lanes::version(self.queue.ring.segment().reader()) != self.version
+    }
+
+    fn over(&mut self) -> bool {
+        false
+    }
+
+    fn gone(&mut self) -> bool {
+        self.sweep();
+        self.look_after_a_lane();
+        self.queue.ring.trouble().is_some()
+    }
+}
+
+impl Sealed for Receiver {}
+
+impl Source for Receiver {
+    fn memory(&self, _: Inside) -> &Memory {
+        self.queue.ring.segment().reader()
+    }
+
+    fn parks(&self) -> bool {
+        self.options.strategy.parks()
+    }
+
+    fn reports(&mut self) -> bool {
+        if lanes::version(self.queue.ring.segment().reader()) != self.version {
+            self.refresh();
+        }
+        self.report.is_some() || self.lanes().any(|lane| lane.taker.ready())
+    }
+
+    /// Returns messages that the dead held first, which may be what it then reports.
+    fn reports_death(&mut self) -> bool {
+        self.gone() || self.reports()
+    }
+}

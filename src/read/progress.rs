@@ -1,0 +1,30 @@
+//! What a reader has read.
+//!
+//! Layer 4. Plain data. A stream that lies about positions can lead a reader anywhere, so nothing here
+//! overflows.
+
+/// Bytes of frames and messages, counted from any beginning.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Bytes.
+    pub bytes: u64,
+    /// Messages.
+    pub messages: u64,
+}
+
+impl Progress {
+    /// What was read after `before`.
+    #[must_use]
+    pub fn since(self, before: Self) -> Self {
+        Self {
+            bytes: self.bytes.wrapping_sub(before.bytes),
+            messages: self.messages.wrapping_sub(before.messages),
+        }
+    }
+
+    /// Bytes of a frame, on average.
+    #[must_use]
+    pub fn frame(self) -> u64 {
+        self.bytes / self.messages.max(1)
+    }
+}
