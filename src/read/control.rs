@@ -141,8 +141,9 @@ impl ReadControl {
     /// As [`empty`](Self::empty), in a call that does not wait.
     #[inline(always)]
     pub fn empty_without_pause(&mut self, read: Progress) {
-        self.due = false;
+        // Nothing is due while it is not eager: a look sets both.
         if self.eager {
+            self.due = false;
             let _ = self.wants_pause(read);
         }
         self.run_began = read.messages;
