@@ -462,7 +462,7 @@ impl Consumer {
         !self.private.is_empty() || self.owed.is_some()
     }
 
-    /// Takes back a message that nobody looked at.
+    /// Takes back a message that the caller has not seen.
     pub(super) fn untake(&mut self, arrived: Arrived) {
         self.core.untake(arrived);
     }

@@ -26,7 +26,7 @@ use core::marker::PhantomData;
 use core::ops::Deref;
 use std::cell::Cell;
 
-/// A reader that holds nobody back and is told exactly what it missed.
+/// A reader that never holds the producer back and is told exactly what it missed.
 ///
 /// # Guarantees
 /// - A message it receives is whole and was published as it is; order is kept; nothing comes twice.
@@ -47,7 +47,7 @@ use std::cell::Cell;
 /// let mut producer = ring.producer()?;
 /// let mut observer = ring.observer(Start::Oldest)?;
 /// for n in 0..1000u64 {
-///     producer.publish(&n.to_le_bytes())?; // nobody holds it back
+///     producer.publish(&n.to_le_bytes())?; // no observer holds it back
 /// }
 /// producer.close();
 ///
@@ -184,7 +184,7 @@ impl Observer {
         Ok(observer)
     }
 
-    /// Fills in the row and says that somebody may sleep.
+    /// Fills in the row and says that a reader may sleep.
     fn announce(&self) {
         let memory = self.core.memory();
         let Some((at, _)) = self.row else { return };

@@ -62,16 +62,16 @@ common!(ConsumerOptions { read_policy });
 macro_rules! rings {
     ($name:ident, $looks:literal) => {
         impl $name {
-            #[doc = concat!("Whether the look for ", $looks, " costs no fence, as whoever goes to")]
+            #[doc = concat!("Whether the look for ", $looks, " costs no fence, as a process that goes to")]
             /// sleep calls `membarrier` then, which makes every running thread of this process fence.
             ///
             /// Off by default: from then on any process can interrupt the cores that this one runs on, for
             /// about a microsecond each time, and going to sleep takes 0.4 to 25 microseconds longer. For
-            /// pinned, busy threads whose peers sleep now and then. Makes no difference while nobody
+            /// pinned, busy threads whose peers sleep now and then. Makes no difference while no process
             /// attached may sleep, and none in an isolated ring, whose readers have bells of their own.
             ///
             /// # Guarantees
-            /// Nobody sleeps through a change, as without it.
+            /// No process sleeps through a change, as without it.
             ///
             /// # Errors
             /// Attaching fails with [`AttachError::Membarrier`](crate::AttachError::Membarrier) where the

@@ -1,6 +1,6 @@
 //! A message that one receiver has, until it is acknowledged or goes back.
 //!
-//! Layer 7. Unsafe only to lend out bytes that nobody overwrites.
+//! Layer 7. Unsafe only to lend out bytes that no process overwrites.
 #![allow(unsafe_code, reason = "lends out bytes of a message that is not done")]
 
 use super::receiver::Receiver;
@@ -17,7 +17,7 @@ pub struct Delivery<'r> {
 
 shown!([] Delivery<'_>, "Delivery", |delivery| lane = delivery.lane(), sequence = delivery.sequence(), len = delivery.len());
 
-/// Says that a receiver has a message which nobody has done with yet.
+/// Says that a receiver has a message that is not done yet.
 #[must_use]
 pub(crate) struct Taking(());
 

@@ -27,7 +27,7 @@ use std::ops::Range;
 /// Takes messages out of a queue.
 ///
 /// # Guarantees
-/// - Whatever it gets, nobody else has, until it is acknowledged or given back.
+/// - A message that it gets is with no other receiver until it is acknowledged or given back.
 /// - Messages are read in place; the bytes stay as they are for as long as it has them. Those of another
 ///   user's queue ([`trust_owner`](crate::trust_owner)) are copied to private memory first.
 /// - Receiving makes no system call unless it sleeps.
@@ -154,7 +154,7 @@ impl Receiver {
             one_thread: PhantomData,
         };
         receiver.refresh();
-        // Whoever had the row before may have died holding something.
+        // The process that had the row before may have died holding something.
         receiver.return_what_is_held_by(row);
         receiver.sweep();
         Ok(receiver)
@@ -211,7 +211,7 @@ impl Receiver {
                 return Ok(delivery.keep());
             }
             delivery.ack();
-            // A peer that sends without end keeps nobody beyond the deadline.
+            // A peer that sends without end keeps no caller beyond the deadline.
             if deadline.passed() {
                 return Err(TakeError::TimedOut);
             }
@@ -470,7 +470,7 @@ impl Receiver {
     }
 
     /// Opens a lane, of which only the memory is kept: it costs no descriptor. `None` if there are many and
-    /// it was needed by nobody.
+    /// no receiver needed it.
     fn open(&self, number: u32) -> Result<Option<Lane>, TakeError> {
         let ring = self.queue.open_lane(number)?;
         if self.lanes().count() >= KEPT && self.queue.retire_lane(number, &ring) {
@@ -534,7 +534,7 @@ impl Receiver {
             |row: &u32| *row != self.row && self.queue.ring.is_held(Role::Row(*row)) == Some(false);
         let rows: Vec<u32> = self.queue.ring.taken_rows().filter(dead).collect();
         for row in rows {
-            // Nobody can take the row while its leftovers are being returned.
+            // No process can take the row while its leftovers are being returned.
             if let Ok(Some(_held)) = self.queue.ring.acquire_briefly(Role::Row(row)) {
                 self.return_what_is_held_by(row);
                 if let Some(row) = self.queue.ring.segment().reader().row(row) {

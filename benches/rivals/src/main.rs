@@ -2,7 +2,7 @@
 //! same loops for everybody, one after the other in rounds, each sample bracketed by a probe of the
 //! machine, every word checked. A file here says how one project is set: as its own documentation says is
 //! fastest, on as much memory as a ring gets. What could be unfair to anybody stands in
-//! `docs/measurements/performance.md`.
+//! `docs/measurements/method.md`.
 
 #[cfg(feature = "aeron")]
 mod aeron;

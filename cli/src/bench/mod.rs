@@ -61,7 +61,7 @@ every message is read and checked, and so is the order. Every contender runs in
 every round, in random order, in slices of 20 ms between two bounces of a cache line. Slices are sorted by
 the state of the cores that their bounces show; those whose bounces disagree, or that others disturbed, are
 discarded and counted. A cell is the median of R samples, one a round; fewer than three are too few.
-docs/measurements/performance.md explains how to read it.
+docs/measurements/method.md explains how to read it.
 
 EXAMPLES
   slipring bench

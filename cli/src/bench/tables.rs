@@ -118,12 +118,12 @@ fn page(kinds: &[Kind]) -> String {
     let mut page = String::from(
         "# Results\n\n\
          Written by `slipring bench tables benches/results`, not by hand; how it is measured is in \
-         [performance](performance.md).\nCells read `median (smallest..largest) Rsamples`, one sample a round; \
+         [method](method.md).\nCells read `median (smallest..largest) Rsamples`, one sample a round; \
          fewer than three are *too few*. Columns are the states\nof the cores, found from the bounces of one \
          cache line: figures of one row in different columns are of different machines or\nplaces.\n\n\
          Columns marked *earlier loops* hold what was measured before messages were made ahead of their turn and every word \
          of them was read;\nthey favour this library in streams, and who lends memory in round trips of many lines \
-         ([what was unfair](performance.md#beside-others)).\n\n\
+         ([what was unfair](history.md#earlier-loops)).\n\n\
          | kind | processor | measured | states (bounce, ns) |\n|---|---|---|---|\n",
     );
     let mut columns = Vec::new();

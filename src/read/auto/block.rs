@@ -41,8 +41,8 @@ impl CloseBy {
         self.there = false;
     }
 
-    /// Adds a window; whether it counts. A reader that works off a backlog finds more than comes, and is in
-    /// nobody's way.
+    /// Adds a window; whether it counts. A reader that works off a backlog finds more than comes, and hinders
+    /// no producer.
     pub fn add(&mut self, window: Window, idle: bool, near: bool) -> bool {
         let there = idle || near;
         if !core::mem::replace(&mut self.there, there) || !there {
