@@ -1,6 +1,8 @@
 //! The rules of the source tree that the compiler does not know, and the documents that repeat what
 //! the code says.
 
+#[path = "architecture/circles.rs"]
+mod circles;
 #[path = "architecture/errors.rs"]
 mod errors;
 #[path = "architecture/handles.rs"]

@@ -8,7 +8,6 @@ use std::fmt::Display;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::process::ExitCode;
 
 pub const FAILED: u8 = 1;
 pub const USAGE: u8 = 2;
@@ -92,12 +91,14 @@ impl Failure {
         }
     }
 
-    pub fn report(self) -> ExitCode {
-        self.say();
-        if let Some(signal) = self.signal {
-            crate::stop::end_by(signal);
-        }
-        ExitCode::from(self.code)
+    /// The status with which the command ends.
+    pub fn status(&self) -> u8 {
+        self.code
+    }
+
+    /// The signal by which it ends instead, if one was received.
+    pub fn ending_signal(&self) -> Option<i32> {
+        self.signal
     }
 }
 

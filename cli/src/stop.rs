@@ -12,6 +12,7 @@ use crate::Outcome;
 use rustix::event::EventfdFlags;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::process::ExitCode;
 use std::sync::atomic::{AtomicI32, AtomicU8, Ordering};
 use std::sync::Arc;
 use std::time::Duration;
@@ -162,6 +163,17 @@ pub fn end_by(signal: i32) -> ! {
     }
     // Reached only for a signal that does not end a process by default.
     std::process::exit(128 + signal)
+}
+
+impl Failure {
+    /// Prints what went wrong, and returns the status of the command or ends it by the signal that was received.
+    pub fn report(self) -> ExitCode {
+        self.say();
+        if let Some(signal) = self.ending_signal() {
+            end_by(signal);
+        }
+        ExitCode::from(self.status())
+    }
 }
 
 /// Records whether a signal that ends the command came, for a verb that has to clean up first.

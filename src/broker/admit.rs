@@ -4,6 +4,7 @@
 
 use super::access::Owner;
 use super::cursors::{Whereabouts, MOST};
+use super::outcome::{is_shortage, Outcome};
 use super::server::{Broker, Holds};
 use super::stream::{inherit, NoRow, Stream, Usage};
 use super::wire::{answer, Reply};
@@ -14,24 +15,6 @@ use crate::segment::{CursorName, Role};
 use crate::sync::Ordering::Relaxed;
 use rustix::io::Errno;
 use std::io;
-
-/// The outcome of a request.
-pub enum Outcome {
-    /// The client got what it asked for.
-    Granted,
-    /// The client gets this answer, and its connection ends.
-    Answered(Reply),
-    /// The request is tried again: a dying process still holds what it needs, or the kernel has no room
-    /// now. If that does not end in time, the client gets this answer.
-    Later(Reply),
-    /// The client waits for a producer.
-    Waits,
-}
-
-/// Returns `true` if the error means that descriptors have run out.
-pub fn is_shortage(error: Errno) -> bool {
-    matches!(error, Errno::MFILE | Errno::NFILE | Errno::TOOMANYREFS)
-}
 
 impl Broker {
     pub(super) fn admit_producer(&mut self, at: usize) -> Outcome {

@@ -11,6 +11,7 @@ mod client;
 mod cursors;
 mod error;
 mod listen;
+mod outcome;
 mod server;
 mod stream;
 mod wire;

@@ -7,10 +7,10 @@
 //! before it refuses the client.
 
 use super::access::{Access, Owner};
-use super::admit::{is_shortage, Outcome};
 use super::cursors::{Cursors, Whereabouts};
 use super::error::BrokerError;
 use super::listen::{io, Listener};
+use super::outcome::{is_shortage, Outcome};
 use super::stream::Stream;
 use super::wire::{answer, hear, is_confirmation, Reply, Request};
 use crate::endpoint::shown;

@@ -2,7 +2,7 @@
 //!
 //! Layer 7.
 
-use super::letter::{decode, Header, Kind, Return};
+use super::wire::{decode, Header, Kind, Return};
 use super::{awaited, count_late, Mailbox, Parameters, RequestError};
 use crate::endpoint::member::Member;
 use crate::endpoint::shown;

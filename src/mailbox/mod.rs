@@ -9,12 +9,15 @@
 mod client;
 mod error;
 mod letter;
+mod outbox;
 mod receiver;
+mod wire;
 
 pub use client::{MailboxClient, Reply};
 pub use error::{ReplyError, RequestError};
 pub use letter::Letter;
-pub use receiver::{Answer, MailboxReceiver};
+pub use outbox::Answer;
+pub use receiver::MailboxReceiver;
 
 use crate::endpoint::shown;
 use crate::endpoint::{member, AttachError, Builder, ConsumerOptions, Difference, Ring};
@@ -242,14 +245,14 @@ impl Parameters {
     fn letters(self, location: &Location) -> QueueBuilder {
         QueueBuilder::inside(location, LETTERS)
             .depth(self.depth)
-            .message_bytes(self.message_bytes.saturating_add(letter::MAX_HEADER))
+            .message_bytes(self.message_bytes.saturating_add(wire::MAX_HEADER))
             .max_receivers(self.receivers)
     }
 
     fn replies(self, location: &Location, row: u32) -> QueueBuilder {
         QueueBuilder::inside(location, &replies_of(row))
             .depth(REPLIES)
-            .message_bytes(self.message_bytes.saturating_add(letter::MAX_HEADER))
+            .message_bytes(self.message_bytes.saturating_add(wire::MAX_HEADER))
             // A dead owner of the row may still be on its way out.
             .max_receivers(2)
     }

@@ -1,10 +1,12 @@
-//! A message that one receiver has, until it is acknowledged or goes back.
+//! A message that one receiver has, until it is acknowledged or goes back; and the calls that take one.
 //!
 //! Layer 7. Unsafe only to lend out bytes that no process overwrites.
 #![allow(unsafe_code, reason = "lends out bytes of a message that is not done")]
 
+use super::error::TakeError;
 use super::receiver::Receiver;
 use crate::endpoint::shown;
+use crate::wait::Deadline;
 use core::ops::Deref;
 
 /// A message, in place. [`ack`](Self::ack) ends it; dropped, it goes back to the queue, and the next
@@ -21,22 +23,92 @@ shown!([] Delivery<'_>, "Delivery", |delivery| lane = delivery.lane(), sequence 
 #[must_use]
 pub(crate) struct Taking(());
 
+impl Receiver {
+    /// Waits for a message and takes it.
+    ///
+    /// # Errors
+    /// [`TakeError`], but neither `Empty` nor `TimedOut`.
+    #[inline(always)]
+    pub fn receive(&mut self) -> Result<Delivery<'_>, TakeError> {
+        self.receive_until(Deadline::NEVER)
+    }
+
+    /// As [`receive`](Self::receive), until a deadline.
+    ///
+    /// # Errors
+    /// As [`receive`](Self::receive), and [`TakeError::TimedOut`].
+    #[inline(always)]
+    pub fn receive_until(
+        &mut self,
+        deadline: impl Into<Deadline>,
+    ) -> Result<Delivery<'_>, TakeError> {
+        if !self.take_at_once() {
+            self.wait_for_next(deadline.into())?;
+        }
+        Ok(Delivery::new(self))
+    }
+
+    /// Takes a message if there is one.
+    ///
+    /// # Errors
+    /// [`TakeError::Empty`].
+    #[inline(always)]
+    pub fn try_receive(&mut self) -> Result<Delivery<'_>, TakeError> {
+        if !self.take_at_once() {
+            self.look_again()?;
+        }
+        Ok(Delivery::new(self))
+    }
+
+    /// Takes the first message that is wanted; those before it are done with.
+    pub(crate) fn take_wanted(
+        &mut self,
+        deadline: Deadline,
+        mut wanted: impl FnMut(&Delivery<'_>) -> bool,
+    ) -> Result<Taking, TakeError> {
+        loop {
+            if !self.take_at_once() {
+                self.wait_for_next(deadline)?;
+            }
+            let delivery = Delivery::new(self);
+            if wanted(&delivery) {
+                return Ok(delivery.keep());
+            }
+            delivery.ack();
+            // A peer that sends without end keeps no caller beyond the deadline.
+            if deadline.passed() {
+                return Err(TakeError::TimedOut);
+            }
+        }
+    }
+
+    /// Takes a message if there is one.
+    pub(crate) fn try_take(&mut self) -> Result<Taking, TakeError> {
+        Ok(self.try_receive()?.keep())
+    }
+
+    /// The message that was taken last.
+    pub(crate) fn taken(&mut self, _: Taking) -> Delivery<'_> {
+        Delivery::again(self)
+    }
+}
+
 impl<'r> Delivery<'r> {
     /// Leaves the message taken, for [`Receiver::taken`].
-    pub(super) fn keep(mut self) -> Taking {
+    fn keep(mut self) -> Taking {
         self.done = true;
         Taking(())
     }
 
     #[inline(always)]
-    pub(super) fn new(receiver: &'r mut Receiver) -> Self {
+    fn new(receiver: &'r mut Receiver) -> Self {
         receiver.settle();
         Self::again(receiver)
     }
 
     /// As before [`keep`](Self::keep).
     #[inline(always)]
-    pub(super) fn again(receiver: &'r mut Receiver) -> Self {
+    fn again(receiver: &'r mut Receiver) -> Self {
         Self {
             receiver,
             done: false,

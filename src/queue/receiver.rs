@@ -5,7 +5,6 @@
 
 mod ready;
 
-use super::delivery::{Delivery, Taking};
 use super::error::TakeError;
 use super::found::{First, Found};
 use super::{lane_bytes, Queue, PRIORITIES};
@@ -160,76 +159,8 @@ impl Receiver {
         Ok(receiver)
     }
 
-    /// Waits for a message and takes it.
-    ///
-    /// # Errors
-    /// [`TakeError`], but neither `Empty` nor `TimedOut`.
-    #[inline(always)]
-    pub fn receive(&mut self) -> Result<Delivery<'_>, TakeError> {
-        self.receive_until(Deadline::NEVER)
-    }
-
-    /// As [`receive`](Self::receive), until a deadline.
-    ///
-    /// # Errors
-    /// As [`receive`](Self::receive), and [`TakeError::TimedOut`].
-    #[inline(always)]
-    pub fn receive_until(
-        &mut self,
-        deadline: impl Into<Deadline>,
-    ) -> Result<Delivery<'_>, TakeError> {
-        if !self.take_at_once() {
-            self.wait_for_next(deadline.into())?;
-        }
-        Ok(Delivery::new(self))
-    }
-
-    /// Takes a message if there is one.
-    ///
-    /// # Errors
-    /// [`TakeError::Empty`].
-    #[inline(always)]
-    pub fn try_receive(&mut self) -> Result<Delivery<'_>, TakeError> {
-        if !self.take_at_once() {
-            self.look_again()?;
-        }
-        Ok(Delivery::new(self))
-    }
-
-    /// Takes the first message that is wanted; those before it are done with.
-    pub(crate) fn take_wanted(
-        &mut self,
-        deadline: Deadline,
-        mut wanted: impl FnMut(&Delivery<'_>) -> bool,
-    ) -> Result<Taking, TakeError> {
-        loop {
-            if !self.take_at_once() {
-                self.wait_for_next(deadline)?;
-            }
-            let delivery = Delivery::new(self);
-            if wanted(&delivery) {
-                return Ok(delivery.keep());
-            }
-            delivery.ack();
-            // A peer that sends without end keeps no caller beyond the deadline.
-            if deadline.passed() {
-                return Err(TakeError::TimedOut);
-            }
-        }
-    }
-
-    /// Takes a message if there is one.
-    pub(crate) fn try_take(&mut self) -> Result<Taking, TakeError> {
-        Ok(self.try_receive()?.keep())
-    }
-
-    /// The message that was taken last.
-    pub(crate) fn taken(&mut self, _: Taking) -> Delivery<'_> {
-        Delivery::again(self)
-    }
-
     #[inline(never)]
-    fn look_again(&mut self) -> Result<(), TakeError> {
+    pub(super) fn look_again(&mut self) -> Result<(), TakeError> {
         if self.first == First::Pause {
             self.first = First::Nothing;
         }
@@ -290,7 +221,7 @@ impl Receiver {
 
     /// Takes a message if there is one and nothing needs a closer look.
     #[inline(always)]
-    fn take_at_once(&mut self) -> bool {
+    pub(super) fn take_at_once(&mut self) -> bool {
         !self.canary.disturbed()
             && self.first == First::Nothing
             && lanes::version(self.queue.ring.segment().reader()) == self.version
@@ -561,7 +492,7 @@ impl Receiver {
     }
 
     #[inline(never)]
-    fn wait_for_next(&mut self, deadline: Deadline) -> Result<(), TakeError> {
+    pub(super) fn wait_for_next(&mut self, deadline: Deadline) -> Result<(), TakeError> {
         if self.first == First::Pause {
             self.first = First::Nothing;
             self.reading.pause(self.read, deadline);

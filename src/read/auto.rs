@@ -21,7 +21,7 @@
 mod block;
 mod flush;
 
-use super::control::RUN;
+use super::progress::RUN;
 use super::Progress;
 use block::{Block, CloseBy, Window};
 use core::ops::Range;
@@ -290,8 +290,8 @@ const BACK: State = State::Back {
 
 #[cfg(test)]
 mod tests {
-    use super::super::control::{ReadControl, LONG_RUN};
-    use super::super::ReadPolicy;
+    use super::super::progress::LONG_RUN;
+    use super::super::{ReadControl, ReadPolicy};
     use super::*;
     use crate::wait::Deadline;
 

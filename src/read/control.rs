@@ -4,6 +4,7 @@
 
 use super::auto::Auto;
 use super::pacer::{self, Pacer};
+use super::progress::{LONG_RUN, RUN};
 use super::{Pacing, Progress, ReadPolicy};
 use crate::wait::Deadline;
 use core::ops::Range;
@@ -12,10 +13,6 @@ use core::ops::Range;
 /// spares.
 const LOOK_BYTES: u64 = 2048;
 const LOOK_MESSAGES: u64 = 32;
-/// Messages without an empty poll between them that are not just one answer after another.
-pub const RUN: u64 = 2;
-/// Messages without an empty poll after which a reader that is close counts as following.
-pub const LONG_RUN: u64 = 32;
 
 /// How one reader reads.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use bcast::{
 };
 use slipring_cli::bench::channel::{Channel, Contender, End, Place};
 use slipring_cli::bench::message::Source;
-use slipring_cli::bench::workload::Workload;
+use slipring_cli::bench::load::Workload;
 use std::hint::spin_loop;
 use std::io;
 use std::path::PathBuf;

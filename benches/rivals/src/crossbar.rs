@@ -4,7 +4,7 @@ use crate::{sized, words::of_bytes};
 use crossbar::{BusSubscriber, PodBus};
 use slipring_cli::bench::channel::{Channel, Contender, End, Place};
 use slipring_cli::bench::fan::{Fan, Fanning};
-use slipring_cli::bench::workload::Workload;
+use slipring_cli::bench::load::Workload;
 use std::hint::spin_loop;
 use std::io;
 

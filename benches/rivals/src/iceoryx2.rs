@@ -12,7 +12,7 @@ use iceoryx2::prelude::*;
 use slipring_cli::bench::channel::{Channel, Contender, End, Place};
 use slipring_cli::bench::fan::{Fan, Fanning};
 use slipring_cli::bench::message::Source;
-use slipring_cli::bench::workload::Workload;
+use slipring_cli::bench::load::Workload;
 use std::hint::spin_loop;
 use std::io;
 

@@ -3,7 +3,7 @@
 use crate::lossy::Heard;
 use outcry::{Consumer, Error, Producer, Queue};
 use slipring_cli::bench::channel::{Channel, Contender, End, Place};
-use slipring_cli::bench::workload::Workload;
+use slipring_cli::bench::load::Workload;
 use std::hint::spin_loop;
 use std::io;
 use std::path::PathBuf;

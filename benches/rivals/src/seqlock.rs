@@ -7,7 +7,7 @@
 )]
 
 use slipring_cli::bench::channel::{Channel, Contender, End, Place};
-use slipring_cli::bench::workload::Workload;
+use slipring_cli::bench::load::Workload;
 use std::ffi::{c_char, c_int, c_void, CString};
 use std::hint::spin_loop;
 use std::io;
@@ -80,7 +80,7 @@ struct Rings {
     inward: Option<Ring>,
     path: PathBuf,
     directory: PathBuf,
-    load: slipring_cli::bench::workload::Load,
+    load: slipring_cli::bench::load::Load,
     capacity: u64,
     buffer: Vec<u64>,
 }

@@ -4,7 +4,7 @@
 //! Weighted by time. A core that is away for 4 ms once in 100 ms has one long gap among millions of short
 //! ones, but a message has one chance in 25 to be due in it.
 
-use super::paced::pairs;
+use super::load::pairs;
 use crate::text::nanos;
 use hdrhistogram::Histogram;
 use serde_json::{json, Value};
@@ -81,7 +81,7 @@ impl Display for Gaps {
 
 #[cfg(test)]
 mod tests {
-    use super::super::paced::histogram;
+    use super::super::load::histogram;
     use super::*;
 
     #[test]

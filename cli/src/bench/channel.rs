@@ -1,7 +1,7 @@
 //! What a contender is: a two-way channel of messages of one size, and how to open an end of it.
 
-use super::message::Source;
-use super::workload::{self, Load, Measured, Workload};
+use super::load::{Load, Measured, Workload};
+use super::message::{fill, Source, LAST};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -82,21 +82,11 @@ pub trait Opened {
     fn run(&mut self, end: End, load: Load) -> io::Result<Measured>;
 }
 
-impl<C: Channel> Opened for C {
-    fn begin(&mut self, end: End) -> io::Result<()> {
-        match end {
-            End::First => self.start(),
-            End::Second => Ok(()),
-        }
-    }
-
-    fn renew(&mut self) -> io::Result<()> {
-        Channel::renew(self)
-    }
-
-    fn run(&mut self, end: End, load: Load) -> io::Result<Measured> {
-        workload::run(self, end, load)
-    }
+/// Sends the message that ends a run.
+pub fn message_last<C: Channel>(channel: &mut C, size: usize) -> io::Result<()> {
+    let mut message = vec![0u8; size];
+    fill(&mut message, LAST);
+    channel.send_last(&message)
 }
 
 /// Which end of what to open.

@@ -3,11 +3,11 @@
 use super::channel::{Contender, Opened};
 use super::kernel::{Datagrams, Pipe, Queue, Unix};
 use super::limit::Limit;
+use super::load::Workload;
 use super::queue::Queues;
 use super::ring::{Fanned, Kind, Observed, Rings};
 use super::slots::Slots;
 use super::typed;
-use super::workload::Workload;
 use std::io;
 
 fn boxed(channel: io::Result<impl Opened + 'static>) -> io::Result<Box<dyn Opened>> {

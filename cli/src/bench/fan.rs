@@ -2,8 +2,9 @@
 //! everything. The readers are in the second process and take turns, since a machine has two cores.
 
 use super::channel::{End, Opened};
+use super::load::{Load, Measured, Workload};
 use super::message::{differing, fill, first_word, Ready, Source, LAST};
-use super::workload::{median, Load, Measured, Workload};
+use super::stats::median;
 use std::hint::spin_loop;
 use std::io;
 use std::time::{Duration, Instant};

@@ -2,13 +2,13 @@
 
 use super::alone::Gaps;
 use super::channel::Contender;
+use super::load::{Load, Workload};
 use super::machine;
 use super::paced;
 use super::peer::Peer;
 use super::response::{self, Clock, Seen};
 use super::slices::{settle, Plan, Request, Taken};
 use super::stats::median;
-use super::workload::{Load, Workload};
 use super::Suite;
 use crate::failure::{Failure, FAILED, USAGE};
 use crate::text;

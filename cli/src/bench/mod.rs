@@ -15,6 +15,7 @@ mod figures;
 mod kernel;
 mod latency;
 mod limit;
+pub mod load;
 mod machine;
 pub mod message;
 mod paced;
@@ -38,19 +39,19 @@ mod turns;
 mod typed;
 mod usage;
 mod watch;
-pub mod workload;
+mod workload;
 
 use crate::failure::{Failure, FAILED, USAGE};
 use crate::text::{self, styled, BOLD};
 use crate::Outcome;
 use channel::Contender;
+use load::Workload;
 use peer::Peer;
 use report::Report;
 use rounds::Rounds;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::Duration;
-use workload::Workload;
 
 #[derive(clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]

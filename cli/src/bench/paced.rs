@@ -5,12 +5,11 @@
 //! every message it held up, and none is left out (G. Tene, "How NOT to measure latency", 2013: coordinated
 //! omission). Beside it, the time from the actual send.
 
-use super::channel::Channel;
+use super::channel::{message_last, Channel};
+use super::load::{histogram, Latencies, Measured};
 use super::message::{differing, fill, first_word, LAST};
-use super::workload::{message_last, Measured};
 use hdrhistogram::Histogram;
 use rustix::time::{clock_gettime, ClockId};
-use serde_json::{json, Value};
 use std::hint::spin_loop;
 use std::io;
 use std::time::Duration;
@@ -25,58 +24,6 @@ const LEAD: u64 = 1_000_000;
 pub fn clock() -> u64 {
     let now = clock_gettime(ClockId::Monotonic);
     now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
-}
-
-/// Latencies up to a minute, to three digits.
-pub fn histogram() -> io::Result<Histogram<u64>> {
-    Histogram::new_with_bounds(1, 60_000_000_000, 3).map_err(io::Error::other)
-}
-
-/// What a paced run saw.
-#[derive(Clone, Debug)]
-pub struct Latencies {
-    /// From when each message was due.
-    pub response: Histogram<u64>,
-    /// From when each was sent.
-    pub service: Histogram<u64>,
-}
-
-impl Latencies {
-    pub fn new() -> io::Result<Self> {
-        Ok(Self {
-            response: histogram()?,
-            service: histogram()?,
-        })
-    }
-
-    pub fn to_json(&self) -> Value {
-        json!({ "response": pairs(&self.response), "service": pairs(&self.service) })
-    }
-
-    pub fn from_json(value: &Value) -> Option<Self> {
-        Some(Self {
-            response: of_pairs(&value["response"])?,
-            service: of_pairs(&value["service"])?,
-        })
-    }
-}
-
-/// A histogram as pairs of value and count.
-pub fn pairs(histogram: &Histogram<u64>) -> Value {
-    let recorded = histogram.iter_recorded();
-    recorded
-        .map(|at| json!([at.value_iterated_to(), at.count_at_value()]))
-        .collect()
-}
-
-/// The same the other way round; `None` if it is something else.
-pub fn of_pairs(value: &Value) -> Option<Histogram<u64>> {
-    let mut histogram = histogram().ok()?;
-    for pair in value.as_array()? {
-        let (value, count) = (pair[0].as_u64()?, pair[1].as_u64()?);
-        histogram.saturating_record_n(value, count);
-    }
-    Some(histogram)
 }
 
 /// Sends at a rate for a time.
@@ -179,24 +126,6 @@ pub fn says_something(histogram: &Histogram<u64>, percentile: f64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn histograms_survive_the_way_between_processes() {
-        let mut latencies = Latencies::new().unwrap();
-        for n in 1..10_000u64 {
-            latencies.response.record(n * 37 % 5000 + 1).unwrap();
-            latencies.service.record(n).unwrap();
-        }
-        let there = Latencies::from_json(&latencies.to_json()).unwrap();
-        assert_eq!(there.response.len(), latencies.response.len());
-        for percentile in [0.0, 50.0, 99.0, 99.9, 100.0] {
-            assert_eq!(
-                there.response.value_at_percentile(percentile),
-                latencies.response.value_at_percentile(percentile)
-            );
-        }
-        assert!(Latencies::from_json(&json!({ "response": 1 })).is_none());
-    }
 
     #[test]
     fn a_percentile_needs_ten_samples_above_it() {

@@ -4,13 +4,14 @@
 //! nothing is timed while anything is being set up.
 
 use super::channel::{End, Opened, Place};
-use super::paced::{hiccups, of_pairs};
+use super::load::of_pairs;
+use super::load::{Load, Measured, Workload};
+use super::paced::hiccups;
 use super::raw::{Shared, PROBES, PROBE_BYTES};
 use super::second::{Ran, Thread};
 use super::slices::{Plan, Request, Slice};
 use super::usage::{Lost, Spent, Usage};
 use super::watch::Watch;
-use super::workload::{Load, Measured, Workload};
 use super::Suite;
 use crate::child;
 use crate::failure::{Failure, FAILED};

@@ -146,7 +146,7 @@ fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bench::paced::histogram;
+    use crate::bench::load::histogram;
 
     #[test]
     fn a_distribution_says_what_the_histogram_says() {

@@ -2,9 +2,9 @@
 //!
 //! Says only what was measured, and nothing of what has fewer samples than a figure needs.
 
+use super::load::Workload;
 use super::slices::{Sample, Settled};
 use super::stats::{median, FEWEST};
-use super::workload::Workload;
 use crate::text::nanos;
 use serde_json::Value;
 use std::time::Duration;
@@ -118,9 +118,9 @@ fn streams(here: &[&Sample], state: &str, size: usize) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::load::{Load, Measured};
     use super::super::slices::{settle, Request, Slice, Taken, SLICE};
     use super::super::usage::Lost;
-    use super::super::workload::{Load, Measured};
     use super::super::OURS;
     use super::*;
     use serde_json::json;

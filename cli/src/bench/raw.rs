@@ -85,7 +85,7 @@ impl Shared {
                 since = now;
             }
         }
-        super::workload::median(&mut means)
+        super::stats::median(&mut means)
     }
 }
 

@@ -2,12 +2,13 @@
 
 use super::alone::Gaps;
 use super::channel::Contender;
+use super::load::Workload;
+use super::load::{histogram, pairs};
 use super::machine;
-use super::paced::{self, histogram, says_something};
+use super::paced::says_something;
 use super::plot::{hgrm, svg, Curve};
 use super::slices::{Sample, Settled};
 use super::stats::FEWEST;
-use super::workload::Workload;
 use crate::failure::{Failure, FAILED};
 use crate::text::{count, nanos, styled, BOLD};
 use crate::Outcome;
@@ -216,8 +217,8 @@ pub fn to_json(seen: &Seen) -> Value {
                     "count": sample.measured.count,
                     "percentiles": percentiles(&latencies.response),
                     "service_percentiles": percentiles(&latencies.service),
-                    "response": paced::pairs(&latencies.response),
-                    "service": paced::pairs(&latencies.service),
+                    "response": pairs(&latencies.response),
+                    "service": pairs(&latencies.service),
                 },
             }))
         })

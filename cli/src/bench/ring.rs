@@ -3,7 +3,7 @@
 use super::channel::{Channel, End, Place};
 use super::fan::{Fan, Fanning};
 use super::message::Source;
-use super::workload::median;
+use super::stats::median;
 use crate::failure::Failure;
 use slipring::{
     Consumer, ConsumerOptions, Observer, ObserverOptions, Producer, ProducerOptions, Received,

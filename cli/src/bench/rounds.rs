@@ -1,11 +1,11 @@
 //! One round after the other: every workload, size and capacity, all contenders of each in random order.
 
 use super::channel::Contender;
+use super::load::{Load, Workload};
 use super::peer::Peer;
 use super::report::Report;
 use super::ring;
 use super::slices::{Plan, Request, Taken};
-use super::workload::{Load, Workload};
 use crate::failure::{Failure, FAILED};
 use crate::Outcome;
 use fastrand::Rng;

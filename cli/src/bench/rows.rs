@@ -3,9 +3,9 @@
 //! Every figure stands with the number of samples it is the median of; fewer than three are no figure.
 
 use super::figures::power;
+use super::load::{Measured, Workload};
 use super::slices::{Request, Sample, Settled, CHANGED};
 use super::stats::{median, spread, FEWEST};
-use super::workload::{Measured, Workload};
 use crate::text::{count, styled, BOLD};
 use std::io::{self, Write};
 

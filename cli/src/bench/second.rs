@@ -2,11 +2,12 @@
 //! thread of the first. Opens a contender, runs its slices as it is told, and says what each gave.
 
 use super::channel::{Contender, End, Opened, Place};
+use super::load::pairs;
+use super::load::{Load, Measured, Workload};
 use super::machine;
-use super::paced::{hiccups, pairs};
+use super::paced::hiccups;
 use super::raw::{Shared, PROBES, PROBE_BYTES};
 use super::usage::{Spent, Usage};
-use super::workload::{Load, Measured, Workload};
 use super::Suite;
 use crate::Outcome;
 use serde_json::{json, Value};

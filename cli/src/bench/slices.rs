@@ -5,10 +5,10 @@
 //! sample of that round: slices of one round are no samples of their own, as they share what they ran in.
 
 use super::channel::Contender;
+use super::load::{Load, Measured};
 use super::states::{may_agree, States};
 use super::stats::median;
 use super::usage::Lost;
-use super::workload::{Load, Measured};
 use serde_json::{json, Value};
 use std::io;
 use std::time::Duration;
@@ -244,7 +244,7 @@ impl Discarded {
 
 #[cfg(test)]
 mod tests {
-    use super::super::workload::Workload;
+    use super::super::load::Workload;
     use super::super::OURS;
     use super::*;
 

@@ -1,141 +1,32 @@
 //! The loops that every contender runs, and the numbers they give.
 
-use super::channel::{Channel, End};
+use super::channel::{message_last, Channel, End, Opened};
+use super::load::{Load, Measured, Workload};
 use super::message::{differing, fill, first_word, sum, JustWritten, Ready, LAST};
-use super::paced::{clocked, pace, Latencies};
-pub use super::stats::median;
+use super::paced::{clocked, pace};
+use super::stats::median;
 use hdrhistogram::Histogram;
-use serde_json::{json, Value};
 use std::io;
 use std::time::{Duration, Instant};
 
-/// What is measured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Workload {
-    /// One message there and back, one at a time.
-    RoundTrip,
-    /// A stream of messages, as fast as it goes, nothing lost.
-    OneWay,
-    /// The same, the ends of each message written by single words just before it is sent.
-    JustWritten,
-    /// A stream that nothing holds back; the receiver may miss messages.
-    Lossy,
-    /// Bursts of messages to many readers: what one publish costs.
-    Burst,
-    /// A stream of messages to many readers, nothing lost.
-    FanOut,
-    /// A stream of messages at a fixed rate.
-    Paced,
-}
-
-impl Workload {
-    pub const ALL: [Self; 7] = [
-        Self::RoundTrip,
-        Self::OneWay,
-        Self::JustWritten,
-        Self::Lossy,
-        Self::Burst,
-        Self::FanOut,
-        Self::Paced,
-    ];
-
-    /// Whether it is a stream from one end to the other in which nothing is lost.
-    pub fn streams(self) -> bool {
-        matches!(self, Self::OneWay | Self::JustWritten)
-    }
-
-    /// Whether it has one producer and as many readers as are asked for.
-    pub fn fans(self) -> bool {
-        matches!(self, Self::Burst | Self::FanOut)
-    }
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::RoundTrip => "round-trip",
-            Self::OneWay => "one-way",
-            Self::JustWritten => "just-written",
-            Self::Lossy => "lossy",
-            Self::Burst => "burst",
-            Self::FanOut => "fan-out",
-            Self::Paced => "paced",
+impl<C: Channel> Opened for C {
+    fn begin(&mut self, end: End) -> io::Result<()> {
+        match end {
+            End::First => self.start(),
+            End::Second => Ok(()),
         }
     }
 
-    pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|w| w.name() == name)
+    fn renew(&mut self) -> io::Result<()> {
+        Channel::renew(self)
+    }
+
+    fn run(&mut self, end: End, load: Load) -> io::Result<Measured> {
+        run(self, end, load)
     }
 }
 
-/// What is to be run.
-#[derive(Clone, Copy, Debug)]
-pub struct Load {
-    pub workload: Workload,
-    /// Bytes of a message.
-    pub size: usize,
-    /// For how long.
-    pub sample: Duration,
-    /// Messages a second, where the workload has a rate.
-    pub rate: f64,
-    /// Readers, where the workload has many.
-    pub readers: usize,
-}
-
-/// What one sample gave.
-#[derive(Clone, Debug, Default)]
-pub struct Measured {
-    /// Nanoseconds per round trip, or per message.
-    pub nanos: f64,
-    /// How many round trips or messages.
-    pub count: u64,
-    /// Percentiles of single round trips, in nanoseconds.
-    pub percentiles: Vec<(f64, u64)>,
-    /// How many messages the receiver missed.
-    pub missed: u64,
-    /// Whether the channel said so itself.
-    pub told: bool,
-    /// How many messages were sent more than their interval late.
-    pub late: u64,
-    /// What each message of a paced stream took.
-    pub latencies: Option<Latencies>,
-}
-
-impl Measured {
-    pub fn to_json(&self) -> Value {
-        let mut value = json!({
-            "nanos": self.nanos,
-            "count": self.count,
-            "percentiles": self.percentiles,
-            "missed": self.missed,
-            "told": self.told,
-            "late": self.late,
-        });
-        if let Some(latencies) = &self.latencies {
-            value["latencies"] = latencies.to_json();
-        }
-        value
-    }
-
-    pub fn from_json(value: &Value) -> Option<Self> {
-        let percentiles = value["percentiles"].as_array()?;
-        Some(Self {
-            nanos: value["nanos"].as_f64()?,
-            count: value["count"].as_u64()?,
-            percentiles: percentiles
-                .iter()
-                .map(|pair| Some((pair[0].as_f64()?, pair[1].as_u64()?)))
-                .collect::<Option<_>>()?,
-            missed: value["missed"].as_u64()?,
-            told: value["told"].as_bool()?,
-            late: value["late"].as_u64()?,
-            latencies: match &value["latencies"] {
-                Value::Null => None,
-                pairs => Some(Latencies::from_json(pairs)?),
-            },
-        })
-    }
-}
-
-pub fn run<C: Channel>(channel: &mut C, end: End, load: Load) -> io::Result<Measured> {
+fn run<C: Channel>(channel: &mut C, end: End, load: Load) -> io::Result<Measured> {
     let Load { size, sample, .. } = load;
     match (load.workload, end) {
         (Workload::RoundTrip, End::First) => ping(channel, size, sample),
@@ -204,12 +95,6 @@ fn ping<C: Channel>(channel: &mut C, size: usize, sample: Duration) -> io::Resul
         percentiles,
         ..Measured::default()
     })
-}
-
-pub fn message_last<C: Channel>(channel: &mut C, size: usize) -> io::Result<()> {
-    let mut message = vec![0u8; size];
-    fill(&mut message, LAST);
-    channel.send_last(&message)
 }
 
 #[inline(always)]
