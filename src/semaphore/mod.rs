@@ -84,6 +84,8 @@ pub struct Semaphore {
     slept: Cell<bool>,
     hint: Cell<u32>,
     asked: Cell<Since>,
+    /// When a wait that ended in vain last asked whether the semaphore was removed.
+    asked_removed: Cell<Since>,
     /// Counts acquisitions, to ask at intervals whether the semaphore was removed.
     calls: Cell<u32>,
     watch: Cell<Watch>,
@@ -200,6 +202,7 @@ impl Semaphore {
             slept: Cell::new(false),
             hint: Cell::new(0),
             asked: Cell::default(),
+            asked_removed: Cell::default(),
             calls: Cell::new(0),
             watch: Cell::default(),
         })
@@ -441,8 +444,18 @@ impl Semaphore {
         match (taken, outcome) {
             (Some(permit), _) => Ok(permit),
             (None, Outcome::Gone) => Err(self.shared.ring.trouble_found().into()),
-            (None, _) => Err(AcquireError::TimedOut),
+            (None, _) => Err(self.why_in_vain()),
         }
+    }
+
+    /// Many short waits learn of a removal as one long wait does.
+    #[cold]
+    fn why_in_vain(&self) -> AcquireError {
+        let mut asked = self.asked_removed.get();
+        let due = asked.due();
+        self.asked_removed.set(asked);
+        let trouble = due.then(|| self.shared.ring.trouble()).flatten();
+        trouble.map_or(AcquireError::TimedOut, AcquireError::from)
     }
 
     /// For callers that do not wait: at intervals gives back the permits of the dead, ends an unused turn,

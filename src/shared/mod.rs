@@ -21,7 +21,7 @@ use crate::segment::{CreateError, Location, Memory, NameError, OpenError, Remove
 use crate::semaphore::{AcquireError, Permit, Semaphore};
 use crate::sync::{AtomicU64, Ordering::Relaxed};
 use crate::typed::Plain;
-use crate::wait::{until, Deadline, Outcome, Strategy, Waited, Waker};
+use crate::wait::{until, Deadline, Outcome, Since, Strategy, Waited, Waker};
 use std::marker::PhantomData;
 use std::path::Path;
 
@@ -76,6 +76,8 @@ pub struct Shared<T> {
     private: Box<[u64]>,
     waker: Waker,
     slept: bool,
+    /// When a wait that ended in vain last asked whether the value was removed.
+    asked: Since,
     strategy: Strategy,
     value: PhantomData<fn(T) -> T>,
 }
@@ -186,6 +188,7 @@ impl<T: Plain> Shared<T> {
             private: vec![0; size_of::<T>().div_ceil(8)].into_boxed_slice(),
             waker: Waker::default(),
             slept: false,
+            asked: Since::default(),
             strategy: Strategy::default(),
             value: PhantomData,
         })
@@ -303,6 +306,11 @@ impl<T: Plain> Shared<T> {
         let deadline = deadline.into();
         let outcome = until(&mut change, self.strategy, bell, deadline, &mut self.slept);
         match outcome {
+            // Many short waits learn of it as one long wait does.
+            Outcome::TimedOut if self.asked.due() => match self.semaphore.ring().trouble() {
+                Some(trouble) => Err(trouble.into()),
+                None => Err(SharedError::TimedOut),
+            },
             Outcome::TimedOut => Err(SharedError::TimedOut),
             Outcome::Gone => Err(self.semaphore.ring().trouble_found().into()),
             Outcome::Ready | Outcome::Over => Ok(()),

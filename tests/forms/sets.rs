@@ -3,8 +3,8 @@
 
 use slipring::{
     Consumer, Deadline, Interrupter, Interruption, Latest, LatestReader, LatestWriter, Listener,
-    Mailbox, MailboxClient, MailboxReceiver, Observer, Producer, Queue, Receiver, Ring, Sender,
-    SignalSet, Signals, Source, Start, TakeError, Target, WaitSet,
+    Mailbox, MailboxClient, MailboxReceiver, Observer, Producer, Queue, Receiver, Ring, Semaphore,
+    Sender, Shared, SignalSet, Signals, Source, Start, TakeError, Target, WaitSet,
 };
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -16,6 +16,7 @@ pub const SUITE: testing::Suite = testing::suite!(peer; [
     each_kind_ends_the_wait_of_a_set,
     each_kind_says_that_it_was_removed,
     short_waits_learn_of_a_removal,
+    short_waits_for_permits_and_changes_learn_of_a_removal,
     a_message_of_a_dead_receiver_is_reported,
     a_request_is_kept_until_it_is_taken,
     a_handler_of_a_signal_interrupts,
@@ -226,6 +227,32 @@ fn short_waits_learn_of_a_removal() {
             assert!(started.elapsed() < PATIENCE, "{name}: {said}");
         }
     }
+}
+
+/// As the forms of the sets do, though these are waited for alone.
+fn short_waits_for_permits_and_changes_learn_of_a_removal() {
+    // Fewer calls than after which any call asks.
+    const FEW: usize = 32;
+    // Shorter than the time after which a wait asks by itself.
+    let moment = Duration::from_millis(1);
+    let scratch = Scratch::new();
+    let path = scratch.0.join("permits");
+    let permits = Semaphore::builder_at(&path).permits(1).create().unwrap();
+    let held = permits.acquire().unwrap();
+    slipring::remove_at(&path, true).unwrap();
+    let mut told = (0..FEW).map(|_| permits.acquire_until(moment).unwrap_err().to_string());
+    assert!(told.any(|said| said.contains("removed")), "a semaphore");
+    drop(held);
+    let path = scratch.0.join("value");
+    let mut value = Shared::<Value>::builder_at(&path).create().unwrap();
+    let mut other = Shared::<Value>::open_at(&path).unwrap();
+    let guard = other.lock().unwrap();
+    slipring::remove_at(&path, true).unwrap();
+    let mut told = (0..FEW).map(|_| value.wait_until(0, moment).unwrap_err().to_string());
+    assert!(told.any(|said| said.contains("removed")), "a change");
+    let mut told = (0..FEW).map(|_| value.lock_until(moment).unwrap_err().to_string());
+    assert!(told.any(|said| said.contains("removed")), "a lock");
+    drop(guard);
 }
 
 fn a_message_of_a_dead_receiver_is_reported() {
