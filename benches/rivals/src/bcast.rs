@@ -6,8 +6,8 @@ use bcast::{
     Error, MappedReader, MappedWriter, MmapMutStorage, MmapStorage, StorageExt, HEADER_SIZE,
 };
 use slipring_cli::bench::channel::{Channel, Contender, End, Place};
-use slipring_cli::bench::message::Source;
 use slipring_cli::bench::load::Workload;
+use slipring_cli::bench::message::Source;
 use std::hint::spin_loop;
 use std::io;
 use std::path::PathBuf;

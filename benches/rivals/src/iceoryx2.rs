@@ -11,8 +11,8 @@ use iceoryx2::port::subscriber::Subscriber;
 use iceoryx2::prelude::*;
 use slipring_cli::bench::channel::{Channel, Contender, End, Place};
 use slipring_cli::bench::fan::{Fan, Fanning};
-use slipring_cli::bench::message::Source;
 use slipring_cli::bench::load::Workload;
+use slipring_cli::bench::message::Source;
 use std::hint::spin_loop;
 use std::io;
 

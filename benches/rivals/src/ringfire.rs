@@ -4,8 +4,8 @@ use crate::{sized, words::of_bytes};
 use ringfire::{FlowControl, RingConsumer, RingProducer, RingProducerBuilder};
 use slipring_cli::bench::channel::{Channel, Contender, End, Place};
 use slipring_cli::bench::fan::{Fan, Fanning};
-use slipring_cli::bench::message::Source;
 use slipring_cli::bench::load::Workload;
+use slipring_cli::bench::message::Source;
 use std::hint::spin_loop;
 use std::io;
 
