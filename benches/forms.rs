@@ -19,7 +19,7 @@ fn queue(c: &mut Criterion) {
     let mut group = c.benchmark_group("a message of 64 bytes, there and done");
     let message = [7u8; 64];
     let directory = scratch();
-    let queue = Queue::builder_at(directory.path().join("queue")).create();
+    let queue = Queue::builder(directory.path().join("queue")).create();
     let queue = queue.expect("a queue");
     let options = ProducerOptions::new().strategy(Strategy::Spin);
     let mut sender = queue.sender_with(options).expect("a lane");
@@ -45,7 +45,7 @@ fn queue(c: &mut Criterion) {
 fn semaphore(c: &mut Criterion) {
     let mut group = c.benchmark_group("a permit taken and given back");
     let directory = scratch();
-    let semaphore = Semaphore::builder_at(directory.path().join("semaphore")).create();
+    let semaphore = Semaphore::builder(directory.path().join("semaphore")).create();
     let semaphore = semaphore.expect("a semaphore");
     group.bench_function("semaphore", |b| {
         b.iter(|| drop(black_box(semaphore.acquire())));
@@ -190,7 +190,7 @@ fn echo_between<S: Read + Write + Send + 'static>(
 fn mailboxes(c: &mut Criterion) {
     let mut group = c.benchmark_group("a request of 64 bytes and its reply");
     let directory = scratch();
-    let office = Mailbox::builder_at(directory.path().join("office"));
+    let office = Mailbox::builder(directory.path().join("office"));
     let office = office.create().expect("a mailbox");
     let options = ConsumerOptions::new().strategy(Strategy::Spin);
     let mut client = office.client_with("alice", options).expect("a row");
@@ -206,7 +206,7 @@ fn mailboxes(c: &mut Criterion) {
     });
     group.bench_function("mailbox", |b| {
         b.iter(|| {
-            let reply = client.request(black_box(&[7; 64]), Deadline::NEVER);
+            let reply = client.request_until(black_box(&[7; 64]), Deadline::NEVER);
             black_box(reply.expect("a clerk")[0]);
         });
     });
@@ -231,7 +231,7 @@ slipring::message! {
 fn values(c: &mut Criterion) {
     let directory = scratch();
     let mut group = c.benchmark_group("a value of 64 bytes");
-    let latest = Latest::<Value>::builder_at(directory.path().join("latest"));
+    let latest = Latest::<Value>::builder(directory.path().join("latest"));
     let latest = latest.create().expect("a value");
     let mut writer = latest.writer().expect("nobody else writes");
     let mut reader = latest.reader().expect("a reader");
@@ -245,7 +245,7 @@ fn values(c: &mut Criterion) {
     group.bench_function("newest value, read", |b| {
         b.iter(|| black_box(reader.get().expect("a value")));
     });
-    let shared = Shared::<Value>::builder_at(directory.path().join("shared"));
+    let shared = Shared::<Value>::builder(directory.path().join("shared"));
     let mut shared = shared.create().expect("a value");
     group.bench_function("shared value, changed under its lock", |b| {
         b.iter(|| {
@@ -261,14 +261,14 @@ fn values(c: &mut Criterion) {
     group.finish();
 
     let mut group = c.benchmark_group("a signal sent and noticed");
-    let control = Signals::builder_at(directory.path().join("control"));
+    let control = Signals::builder(directory.path().join("control"));
     let control = control.create().expect("a place");
     let mut listener = control.listener("engine").expect("a row");
     let mut target = control.target("engine").expect("it listens");
     group.bench_function("signals", |b| {
         b.iter(|| {
             target.send(black_box(5)).expect("it listens");
-            black_box(listener.try_notice(SignalSet::ALL).expect("a signal"));
+            black_box(listener.try_wait(SignalSet::ALL).expect("a signal"));
         });
     });
     group.bench_function("POSIX real-time signal", |b| {

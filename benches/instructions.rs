@@ -402,7 +402,7 @@ fn times_after<T>(
 
 /// A ring in a file, which readers map apart from the producer, as in other processes.
 fn ring(scratch: &testing::Scratch) -> Ring {
-    Ring::builder_at(scratch.ring())
+    Ring::builder(scratch.ring())
         .create()
         .expect("room for a ring")
 }
@@ -630,7 +630,7 @@ fn forms(operation: &str) {
     let message = [7u8; 64];
     match operation {
         "queue sends 64" | "queue receives and acknowledges 64" => {
-            let queue = Queue::builder_at(at("queue")).create().expect("a queue");
+            let queue = Queue::builder(at("queue")).create().expect("a queue");
             let mut to = queue.sender_with(spinning()).expect("a lane");
             if operation == "queue sends 64" {
                 return times(|| use_up(to.send(black_box(&message))));
@@ -666,13 +666,13 @@ fn forms(operation: &str) {
             );
         }
         "semaphore takes and gives back" => {
-            let semaphore = Semaphore::builder_at(at("semaphore"))
+            let semaphore = Semaphore::builder(at("semaphore"))
                 .create()
                 .expect("a semaphore");
             times(|| use_up(semaphore.acquire()));
         }
         "newest value of 64 is set" | "newest value of 64 is read" => {
-            let latest = Latest::<Line>::builder_at(at("latest"))
+            let latest = Latest::<Line>::builder(at("latest"))
                 .create()
                 .expect("a value");
             let mut writer = latest.writer().expect("ours");
@@ -686,7 +686,7 @@ fn forms(operation: &str) {
             }
         }
         "shared value of 64 is changed" => {
-            let shared = Shared::<Line>::builder_at(at("shared"));
+            let shared = Shared::<Line>::builder(at("shared"));
             let mut shared = shared.create().expect("a value");
             times(|| {
                 let mut value = shared.lock_until(Deadline::NEVER).expect("the lock");

@@ -24,7 +24,7 @@ fn main() -> Outcome {
 fn engine() -> Outcome {
     let directory = std::env::temp_dir().join(format!("gateway-{}", std::process::id()));
     std::fs::create_dir(&directory)?;
-    let control = Signals::builder_at(directory.join("control")).create()?;
+    let control = Signals::builder(directory.join("control")).create()?;
     let start = || {
         Command::new(std::env::current_exe()?)
             .arg(&directory)
@@ -71,13 +71,13 @@ fn order(link: &mut Link, number: u64) -> Result<(), LinkError> {
 
 /// Confirms orders until it is told to stop.
 fn gateway(directory: &Path) -> Outcome {
-    let control = Signals::open_at(directory.join("control"))?;
+    let control = Signals::open(directory.join("control"))?;
     let mut listener = control.listener("gateway")?;
     let mut link = Link::builder("gateway", "engine")
         .directory(directory)
         .connect_until(PATIENCE)?;
     let stop = SignalSet::of(STOP);
-    while listener.try_notice(stop).is_none() {
+    while listener.try_wait(stop).is_none() {
         let order = link.receive_until(Duration::from_millis(5));
         match order.map(|order| order.to_vec()) {
             Ok(order) => {

@@ -31,11 +31,11 @@ fn main() -> Outcome {
 fn manage() -> Outcome {
     let directory = std::env::temp_dir().join(format!("licences-{}", std::process::id()));
     std::fs::create_dir(&directory)?;
-    let licences = Semaphore::builder_at(directory.join("licences"))
+    let licences = Semaphore::builder(directory.join("licences"))
         .permits(2)
         .create()?;
-    let mut account = Shared::<Account>::builder_at(directory.join("account")).create()?;
-    let board = Latest::<Progress>::builder_at(directory.join("board")).create()?;
+    let mut account = Shared::<Account>::builder(directory.join("account")).create()?;
+    let board = Latest::<Progress>::builder(directory.join("board")).create()?;
     let mut board = board.writer()?;
     let start = || {
         Command::new(std::env::current_exe()?)
@@ -77,8 +77,8 @@ fn manage() -> Outcome {
 
 /// Does its jobs, each with a licence, and books each.
 fn work(directory: &Path) -> Outcome {
-    let licences = Semaphore::open_at(directory.join("licences"))?;
-    let mut account = Shared::<Account>::open_at(directory.join("account"))?;
+    let licences = Semaphore::open(directory.join("licences"))?;
+    let mut account = Shared::<Account>::open(directory.join("account"))?;
     for _ in 0..JOBS {
         let licence = licences.acquire()?;
         let begun = std::time::Instant::now();

@@ -25,7 +25,7 @@ fn main() -> Outcome {
 /// Creates the ring, starts the others, and replays the prices.
 fn feed() -> Outcome {
     let path = std::env::temp_dir().join(format!("pipeline-{}", std::process::id()));
-    let ring = Ring::builder_at(&path)
+    let ring = Ring::builder(&path)
         .capacity_bytes(64 << 10)
         .schema(Tick::schema())
         .create()?;
@@ -58,14 +58,12 @@ fn feed() -> Outcome {
         assert!(part.wait()?.success());
     }
     drop(ring);
-    Ok(Ring::remove_at(&path, false)?)
+    Ok(slipring::remove_at(&path, false)?)
 }
 
 /// A consumer: gets every tick, and holds the feed back instead of missing one.
 fn strategy(path: &str) -> Outcome {
-    let mut ticks = Ring::open_at(path)?
-        .typed::<Tick>()?
-        .consumer(Start::Oldest)?;
+    let mut ticks = Ring::open(path)?.typed::<Tick>()?.consumer(Start::Oldest)?;
     let (mut received, mut turnover) = (0, 0.0);
     while let Some(tick) = ticks.receive()? {
         received += 1;
@@ -77,9 +75,7 @@ fn strategy(path: &str) -> Outcome {
 
 /// An observer: never holds the feed back, and knows exactly how many ticks it missed.
 fn dashboard(path: &str) -> Outcome {
-    let mut ticks = Ring::open_at(path)?
-        .typed::<Tick>()?
-        .observer(Start::Oldest)?;
+    let mut ticks = Ring::open(path)?.typed::<Tick>()?.observer(Start::Oldest)?;
     let (mut received, mut lost) = (0, 0);
     loop {
         match ticks.receive()? {

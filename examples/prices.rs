@@ -31,7 +31,7 @@ struct Tally {
 
 fn trade() -> Outcome {
     let directory = std::env::temp_dir().join(format!("prices-{}", std::process::id()));
-    let service = Mailbox::builder_at(&directory).create()?;
+    let service = Mailbox::builder(&directory).create()?;
     let start = || {
         Command::new(std::env::current_exe()?)
             .arg(&directory)
@@ -76,7 +76,7 @@ fn desk(service: &Mailbox, name: &str) -> Result<Tally, Box<dyn std::error::Erro
     let mut client = service.client(name)?;
     let mut tally = Tally::default();
     for number in 0..QUESTIONS {
-        match client.request(&number.to_le_bytes(), FRESH) {
+        match client.request_until(&number.to_le_bytes(), FRESH) {
             Ok(quote) => {
                 assert_eq!(quote[..8], number.to_le_bytes());
                 tally.quotes += 1;
@@ -91,7 +91,7 @@ fn desk(service: &Mailbox, name: &str) -> Result<Tally, Box<dyn std::error::Erro
 
 /// Answers every question with its number and a price.
 fn serve(directory: &Path) -> Outcome {
-    let mut questions = Mailbox::open_at(directory)?.receiver()?;
+    let mut questions = Mailbox::open(directory)?.receiver()?;
     loop {
         let letter = questions.receive()?;
         let number = u64::from_le_bytes((*letter).try_into()?);

@@ -25,10 +25,10 @@ fn main() -> Outcome {
 fn manage() -> Outcome {
     let directory = std::env::temp_dir().join(format!("workers-{}", std::process::id()));
     std::fs::create_dir(&directory)?;
-    let jobs = Queue::builder_at(directory.join("jobs"))
+    let jobs = Queue::builder(directory.join("jobs"))
         .depth(JOBS as u32)
         .create()?;
-    let results = Queue::builder_at(directory.join("results"))
+    let results = Queue::builder(directory.join("results"))
         .depth(JOBS as u32)
         .create()?;
     let mut sender = jobs.sender()?;
@@ -75,8 +75,8 @@ fn manage() -> Outcome {
 
 /// Takes jobs for ever: a result first, and only then the acknowledgement.
 fn work(directory: &Path) -> Outcome {
-    let mut jobs = Queue::open_at(directory.join("jobs"))?.receiver()?;
-    let mut results = Queue::open_at(directory.join("results"))?.sender()?;
+    let mut jobs = Queue::open(directory.join("jobs"))?.receiver()?;
+    let mut results = Queue::open(directory.join("results"))?.sender()?;
     loop {
         let job = jobs.receive()?;
         let number = u64::from_le_bytes((*job).try_into()?);

@@ -103,7 +103,8 @@ pub use {
     },
     ring::{consumer::Epoch, observer::Resume, Corrupt, Start},
     segment::{
-        guard_against_truncation, trust_owner, CreateError, NameError, OpenError, RemoveError,
+        guard_against_truncation, trust_owner, CreateError, NameError, OpenError, Place,
+        RemoveError,
     },
     semaphore::{AcquireError, Permit, Semaphore, SemaphoreBuilder, SemaphoreStatus},
     shared::{Shared, SharedBuilder, SharedError, SharedGuard},

@@ -102,7 +102,7 @@ fn conduct(arguments: &Arguments) -> Outcome {
     let _cleanup = Cleanup(directory.clone());
     let path = directory.join("ticks");
     // Small enough for the dashboard to be lapped while it draws.
-    Ring::builder_at(&path)
+    Ring::builder(&path)
         .capacity_bytes(256 << 10)
         .schema(Tick::schema())
         .create()?;
@@ -220,7 +220,7 @@ fn conclude(arguments: &Arguments, fed: &Value, reports: &[(&str, Value)]) -> Ou
 }
 
 fn play(part: &str, ring: &Path, arguments: &Arguments) -> Result<Value, Failure> {
-    let ring = Ring::open_at(ring)?;
+    let ring = Ring::open(ring)?;
     match part {
         "feed" => feed(&ring, arguments),
         "strategy" => consume(&ring, Averages::default()),

@@ -103,14 +103,14 @@ fn opened<T>(end: io::Result<T>) -> Result<T, Failure> {
 fn builder(name: &str) -> FifoBuilder {
     match Target::parse(name) {
         Target::Name(name) => Fifo::builder(&name),
-        Target::Path(path) => Fifo::builder_at(path),
+        Target::Path(path) => Fifo::builder(path),
     }
 }
 
 fn open(name: &str) -> Result<Fifo, Failure> {
     let fifo = match Target::parse(name) {
         Target::Name(name) => Fifo::open(&name),
-        Target::Path(path) => Fifo::open_at(path),
+        Target::Path(path) => Fifo::open(path),
     };
     fifo.map_err(|error| Failure::opening(error, "named pipe", "fifo"))
 }

@@ -365,9 +365,9 @@ mod tests {
     fn what_was_removed_meanwhile_is_shown_as_such() {
         let scratch = tempfile::tempdir().unwrap();
         let path = scratch.path().join("ring");
-        let ring = Ring::builder_at(&path).create().unwrap();
+        let ring = Ring::builder(&path).create().unwrap();
         assert_eq!(describe("ring", &ring)["removed"], false);
-        Ring::remove_at(&path, true).unwrap();
+        slipring::remove_at(&path, true).unwrap();
         assert_eq!(describe("ring", &ring)["removed"], true);
     }
 }

@@ -107,14 +107,14 @@ pub fn run(arguments: &Arguments) -> Outcome {
 fn builder(name: &str) -> LatestBuilder<Text> {
     match Target::parse(name) {
         Target::Name(name) => Latest::builder(&name),
-        Target::Path(path) => Latest::builder_at(path),
+        Target::Path(path) => Latest::builder(path),
     }
 }
 
 fn open(name: &str) -> Result<Latest<Text>, Failure> {
     let latest = match Target::parse(name) {
         Target::Name(name) => Latest::open(&name),
-        Target::Path(path) => Latest::open_at(path),
+        Target::Path(path) => Latest::open(path),
     };
     latest.map_err(|error| Failure::opening(error, "table of values", "latest"))
 }

@@ -146,14 +146,14 @@ pub fn run(arguments: &Arguments) -> Outcome {
 fn builder(target: &Target) -> MailboxBuilder {
     match target {
         Target::Name(name) => Mailbox::builder(name),
-        Target::Path(path) => Mailbox::builder_at(path),
+        Target::Path(path) => Mailbox::builder(path),
     }
 }
 
 fn open(name: &str) -> Result<Mailbox, Failure> {
     let mailbox = match Target::parse(name) {
         Target::Name(name) => Mailbox::open(&name),
-        Target::Path(path) => Mailbox::open_at(path),
+        Target::Path(path) => Mailbox::open(path),
     };
     mailbox.map_err(|error| match error {
         CreateError::Open(error) => Failure::opening(error, "mailbox", "mailbox"),
@@ -174,7 +174,7 @@ fn create(arguments: &Create) -> Outcome {
         .map_err(|_| Failure::new(USAGE, "--message-size is too large"))?;
     let mut builder = builder(&Target::parse(&arguments.name))
         .depth(arguments.depth)
-        .message_bytes(bytes)
+        .max_message_bytes(bytes)
         .max_clients(arguments.clients)
         .max_receivers(arguments.receivers);
     if arguments.one_way {
@@ -214,7 +214,7 @@ fn send(arguments: &Send) -> Outcome {
 fn request(arguments: &Request) -> Outcome {
     let name = name_of_client(arguments.from.as_deref());
     let mut client = open(&arguments.name)?.client(&name)?;
-    let asked = client.request(arguments.letter.as_bytes(), deadline(arguments.timeout));
+    let asked = client.request_until(arguments.letter.as_bytes(), deadline(arguments.timeout));
     let reply = asked.map_err(|error| match error {
         RequestError::TimedOut => Failure::new(TIMED_OUT, "no reply came in time"),
         RequestError::PeerGone => Failure::new(PRODUCER_GONE, error),
@@ -305,7 +305,7 @@ pub fn show(name: &str, as_json: bool) -> Outcome {
             "kind": "mailbox",
             "path": mailbox.path().display().to_string(),
             "depth": letters.depth,
-            "message_bytes": status.message_bytes,
+            "max_message_bytes": status.max_message_bytes,
             "one_way": status.one_way,
             "waiting": letters.waiting,
             "held": letters.held,
@@ -325,7 +325,7 @@ pub fn show(name: &str, as_json: bool) -> Outcome {
     } else {
         "letters and replies"
     };
-    let largest = text::size(u64::from(status.message_bytes));
+    let largest = text::size(u64::from(status.max_message_bytes));
     line(
         "carries",
         format!(

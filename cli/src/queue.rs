@@ -104,14 +104,14 @@ pub fn run(arguments: &Arguments) -> Outcome {
 fn builder(target: &Target) -> QueueBuilder {
     match target {
         Target::Name(name) => Queue::builder(name),
-        Target::Path(path) => Queue::builder_at(path),
+        Target::Path(path) => Queue::builder(path),
     }
 }
 
 fn open(name: &str) -> Result<Queue, Failure> {
     let queue = match Target::parse(name) {
         Target::Name(name) => Queue::open(&name),
-        Target::Path(path) => Queue::open_at(path),
+        Target::Path(path) => Queue::open(path),
     };
     queue.map_err(|error| Failure::opening(error, "queue", "queue"))
 }
@@ -121,7 +121,7 @@ fn create(arguments: &Create) -> Outcome {
         .map_err(|_| Failure::new(crate::failure::USAGE, "--message-size is too large"))?;
     let builder = builder(&Target::parse(&arguments.name))
         .depth(arguments.depth)
-        .message_bytes(bytes)
+        .max_message_bytes(bytes)
         .max_receivers(arguments.receivers)
         .mode(arguments.mode);
     let queue = if arguments.if_missing {
@@ -204,7 +204,7 @@ pub fn show(name: &str, as_json: bool) -> Outcome {
             "kind": "queue",
             "path": queue.path().display().to_string(),
             "depth": status.depth,
-            "message_bytes": status.message_bytes,
+            "max_message_bytes": status.max_message_bytes,
             "waiting": status.waiting,
             "held": status.held,
             "senders": status.senders,
@@ -227,7 +227,7 @@ pub fn show(name: &str, as_json: bool) -> Outcome {
         format!(
             "{} messages of up to {}, for each sender and priority",
             status.depth,
-            text::size(u64::from(status.message_bytes))
+            text::size(u64::from(status.max_message_bytes))
         ),
     )?;
     line(

@@ -102,14 +102,14 @@ pub fn run(arguments: &Arguments) -> Outcome {
 fn builder(name: &str) -> slipring::SemaphoreBuilder {
     match Target::parse(name) {
         Target::Name(name) => Semaphore::builder(&name),
-        Target::Path(path) => Semaphore::builder_at(path),
+        Target::Path(path) => Semaphore::builder(path),
     }
 }
 
 fn open(name: &str) -> Result<Semaphore, Failure> {
     let semaphore = match Target::parse(name) {
         Target::Name(name) => Semaphore::open(&name),
-        Target::Path(path) => Semaphore::open_at(path),
+        Target::Path(path) => Semaphore::open(path),
     };
     semaphore.map_err(|error| Failure::opening(error, "semaphore", "sem"))
 }

@@ -117,14 +117,14 @@ pub fn run(arguments: &Arguments) -> Outcome {
 fn builder(name: &str) -> SharedBuilder<Text> {
     match Target::parse(name) {
         Target::Name(name) => Shared::builder(&name),
-        Target::Path(path) => Shared::builder_at(path),
+        Target::Path(path) => Shared::builder(path),
     }
 }
 
 fn open(name: &str) -> Result<Shared<Text>, Failure> {
     let shared = match Target::parse(name) {
         Target::Name(name) => Shared::open(&name),
-        Target::Path(path) => Shared::open_at(path),
+        Target::Path(path) => Shared::open(path),
     };
     shared.map_err(|error| Failure::opening(error, "value", "shared"))
 }

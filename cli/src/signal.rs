@@ -103,14 +103,14 @@ pub fn run(arguments: &Arguments) -> Outcome {
 fn builder(name: &str) -> SignalsBuilder {
     match Target::parse(name) {
         Target::Name(name) => Signals::builder(&name),
-        Target::Path(path) => Signals::builder_at(path),
+        Target::Path(path) => Signals::builder(path),
     }
 }
 
 fn open(name: &str) -> Result<Signals, Failure> {
     let signals = match Target::parse(name) {
         Target::Name(name) => Signals::open(&name),
-        Target::Path(path) => Signals::open_at(path),
+        Target::Path(path) => Signals::open(path),
     };
     signals.map_err(|error| Failure::opening(error, "signals object", "signal"))
 }

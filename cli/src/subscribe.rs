@@ -286,7 +286,7 @@ fn open(arguments: &Arguments) -> Result<Ring, Failure> {
     let deadline = patience(arguments);
     let opened = match &target {
         Target::Name(name) => Ring::open_until(name, deadline),
-        Target::Path(path) => Ring::open_at_until(path, deadline),
+        Target::Path(path) => Ring::open_until(path, deadline),
     };
     opened.map_err(|error| match error {
         OpenError::NotFound { .. } => Failure::new(TIMED_OUT, "the ring did not appear in time"),

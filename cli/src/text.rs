@@ -1,7 +1,7 @@
 //! Small things that several verbs read and print: names, sizes, times, counts.
 
 use crate::failure::{Failure, PATHS, USAGE};
-use slipring::{Builder, Difference, Form, OpenError, Ring};
+use slipring::{Builder, Difference, Form, OpenError, Place, Ring};
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -22,11 +22,7 @@ impl Target {
     }
 
     pub fn open(&self) -> Result<Ring, Failure> {
-        let ring = match self {
-            Self::Name(name) => Ring::open(name),
-            Self::Path(path) => Ring::open_at(path),
-        };
-        ring.map_err(|error| match error {
+        Ring::open(self.place()).map_err(|error| match error {
             OpenError::Name(_) => Failure::new(USAGE, format!("{error} ({PATHS})")),
             error => error.into(),
         })
@@ -35,20 +31,21 @@ impl Target {
     /// What lies there.
     pub fn form(&self) -> Result<Form, Failure> {
         // Says what is wrong with a name.
-        let open = || match self {
-            Self::Name(name) => Ring::open(name),
-            Self::Path(path) => Ring::open_at(path),
-        };
-        match open() {
+        match Ring::open(self.place()) {
             Err(OpenError::Form { found, .. }) => Ok(found),
             _ => Ok(Form::Ring),
         }
     }
 
     pub fn builder(&self) -> Builder {
+        Ring::builder(self.place())
+    }
+
+    /// Where it lies, for calls of the library.
+    pub fn place(&self) -> Place {
         match self {
-            Self::Name(name) => Ring::builder(name),
-            Self::Path(path) => Ring::builder_at(path),
+            Self::Name(name) => name.into(),
+            Self::Path(path) => path.into(),
         }
     }
 

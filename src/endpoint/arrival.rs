@@ -1,4 +1,4 @@
-//! Waiting for a ring to be created, and for a producer to attach.
+//! Waiting for an object to be created, and for a producer to attach.
 //!
 //! Layer 5.
 
@@ -10,10 +10,9 @@ use super::ring::Ring;
 use super::waiting::Reader;
 use crate::layout::lines::{Bell, ProducerState};
 use crate::ring::consumer::{epoch, producer_state};
-use crate::segment::{OpenError, Role};
+use crate::segment::{CreateError, OpenError, Place, Role};
 use crate::wait::{until, Again, Deadline, Outcome, Strategy, Waited};
 use core::time::Duration;
-use std::path::Path;
 
 /// How often to look for a ring that does not exist yet. A look costs some microseconds. File-system
 /// notification (inotify) would cost more than it saves: the directory may be missing too, watches are
@@ -36,19 +35,12 @@ impl Ring {
     /// let mut consumer = ring.consumer(Start::Oldest)?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn open_until(name: &str, deadline: impl Into<Deadline>) -> Result<Self, OpenError> {
-        look_until(deadline.into(), || Self::open(name))
-    }
-
-    /// Like [`open_at`](Self::open_at), waiting until there is a ring at this path.
-    ///
-    /// # Errors
-    /// As [`open_until`](Self::open_until).
-    pub fn open_at_until(
-        path: impl AsRef<Path>,
+    pub fn open_until(
+        place: impl Into<Place>,
         deadline: impl Into<Deadline>,
     ) -> Result<Self, OpenError> {
-        look_until(deadline.into(), || Self::open_at(path.as_ref()))
+        let place = place.into();
+        look_until(deadline.into(), || Self::open(&place))
     }
 
     /// Waits until a producer is attached, or one has attached since the call began.
@@ -114,13 +106,32 @@ impl Observer {
     }
 }
 
-fn look_until(
+/// An error of opening an object.
+pub(crate) trait Missing {
+    /// Returns `true` if there is no such object.
+    fn is_missing(&self) -> bool;
+}
+
+impl Missing for OpenError {
+    fn is_missing(&self) -> bool {
+        matches!(self, Self::NotFound { .. })
+    }
+}
+
+impl Missing for CreateError {
+    fn is_missing(&self) -> bool {
+        matches!(self, Self::Open(error) if error.is_missing())
+    }
+}
+
+/// Opens an object of any form as soon as there is one. That there is none is said at the deadline.
+pub(crate) fn look_until<T, E: Missing>(
     deadline: Deadline,
-    mut open: impl FnMut() -> Result<Ring, OpenError>,
-) -> Result<Ring, OpenError> {
+    mut open: impl FnMut() -> Result<T, E>,
+) -> Result<T, E> {
     loop {
         match open() {
-            Err(OpenError::NotFound { .. }) if !deadline.passed() => {
+            Err(error) if error.is_missing() && !deadline.passed() => {
                 let left = deadline.remaining().unwrap_or(LOOK_EVERY);
                 std::thread::sleep(left.min(LOOK_EVERY));
             }

@@ -28,6 +28,7 @@ mod status;
 mod trouble;
 mod waiting;
 
+pub(crate) use arrival::look_until;
 pub use builder::Builder;
 pub use conflated::{Conflatable, Conflated, ConflatedMessage, Conflation};
 pub use consumer::Consumer;

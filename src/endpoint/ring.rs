@@ -19,7 +19,7 @@ use crate::layout::lines::RowState;
 use crate::layout::schema::{Schema, SchemaMismatch};
 use crate::ring::Start;
 use crate::segment::{
-    self, bytes_inside, Canary, CursorName, Files, Location, MappingOptions, OpenError,
+    self, bytes_inside, Canary, CursorName, Files, Location, MappingOptions, OpenError, Place,
     RemoveError, Segment, Trouble,
 };
 use crate::sync::Ordering::Relaxed;
@@ -119,15 +119,9 @@ impl Ring {
         self.origin.as_deref()
     }
 
-    /// Describes a new ring named `name` in the slipring directory: `$SLIPRING_DIR`, else
-    /// `/dev/shm/slipring-UID`. Names are 1 to 64 of `A-Z a-z 0-9 . _ -` without a leading dot.
-    pub fn builder(name: &str) -> Builder {
-        Builder::named(Location::named(name))
-    }
-
-    /// Describes a new ring at a path of your choice, which becomes a directory.
-    pub fn builder_at(path: impl AsRef<Path>) -> Builder {
-        Builder::named(Location::at(path.as_ref()))
+    /// Describes a new ring at a place: a name in the slipring directory, or a path ([`Place`]).
+    pub fn builder(place: impl Into<Place>) -> Builder {
+        Builder::named(place.into().location())
     }
 
     /// Describes a new ring without a name, in anonymous memory files whose descriptors
@@ -141,12 +135,12 @@ impl Ring {
         Builder::on_heap()
     }
 
-    /// Opens the ring `name` in the slipring directory.
+    /// Opens the ring at a place.
     ///
     /// # Errors
     /// [`OpenError`]: no such ring, no permission, not trusted, damaged, of another version.
-    pub fn open(name: &str) -> Result<Self, OpenError> {
-        let location = Location::named(name)?;
+    pub fn open(place: impl Into<Place>) -> Result<Self, OpenError> {
+        let location = place.into().location()?;
         Self::open_form(&location, MappingOptions::default(), Form::Ring)
     }
 
@@ -173,15 +167,6 @@ impl Ring {
                 expected,
             }),
         }
-    }
-
-    /// Opens the ring at a path.
-    ///
-    /// # Errors
-    /// As [`open`](Self::open).
-    pub fn open_at(path: impl AsRef<Path>) -> Result<Self, OpenError> {
-        let location = Location::at(path.as_ref())?;
-        Self::open_form(&location, MappingOptions::default(), Form::Ring)
     }
 
     /// Opens a ring from descriptors that another process handed over: those of
@@ -221,31 +206,21 @@ impl Ring {
         Ok(ring)
     }
 
-    /// Removes the ring `name` from the slipring directory. [`remove_at`](crate::remove_at) removes an object
-    /// of any form.
+    /// Removes the ring at a place, if it is not in use. [`slipring::remove_at`](crate::remove_at) removes an
+    /// object of any form, and by force.
     ///
     /// # Errors
     /// [`RemoveError::InUse`] while a producer, a consumer, or an observer that may sleep is attached; an
     /// observer that [spins](crate::Strategy::Spin) does not count.
     /// [`OpenError::Form`] if it is not a ring.
-    pub fn remove(name: &str) -> Result<(), RemoveError> {
-        Self::remove_form(name, Form::Ring)
+    pub fn remove(place: impl Into<Place>) -> Result<(), RemoveError> {
+        Self::remove_form(place.into(), Form::Ring)
     }
 
-    /// Removes what has this name, if it is of this form and not in use.
-    pub(crate) fn remove_form(name: &str, form: Form) -> Result<(), RemoveError> {
-        let location = Location::named(name).map_err(OpenError::from)?;
+    /// Removes what lies there, if it is of this form and not in use.
+    pub(crate) fn remove_form(place: Place, form: Form) -> Result<(), RemoveError> {
+        let location = place.location().map_err(OpenError::from)?;
         segment::remove(&location, Some(form), false)
-    }
-
-    /// Removes the ring at a path; with `force` even while it is in use, in which case attached processes
-    /// still reach each other, get errors named `Removed`, and no other process can join them.
-    ///
-    /// # Errors
-    /// As [`remove`](Self::remove).
-    pub fn remove_at(path: impl AsRef<Path>, force: bool) -> Result<(), RemoveError> {
-        let location = Location::at(path.as_ref()).map_err(OpenError::from)?;
-        segment::remove(&location, Some(Form::Ring), force)
     }
 
     /// Becomes the ring's one producer, taking over where the last one left it.
@@ -387,8 +362,8 @@ impl Ring {
     ///
     /// # let scratch = tempfile::tempdir()?;
     /// # let path = scratch.path().join("ring");
-    /// Ring::builder_at(&path).max_readers(8).create()?;
-    /// let ring = Ring::builder_at(&path).max_readers(100).create_or_open()?;
+    /// Ring::builder(&path).max_readers(8).create()?;
+    /// let ring = Ring::builder(&path).max_readers(100).create_or_open()?;
     /// assert_eq!(ring.differences()[0].to_string(), "readers: 8, not 100");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
@@ -468,8 +443,8 @@ impl Ring {
     /// # let path = scratch.path().join("ticks");
     /// use slipring::{AttachError, Ring};
     ///
-    /// let ring = Ring::builder_at(&path).create()?;
-    /// Ring::remove_at(&path, false)?;
+    /// let ring = Ring::builder(&path).create()?;
+    /// slipring::remove_at(&path, false)?;
     /// assert!(ring.is_removed());
     /// assert!(matches!(ring.producer(), Err(AttachError::Removed { .. })));
     /// # Ok::<(), Box<dyn std::error::Error>>(())

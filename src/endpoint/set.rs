@@ -32,7 +32,7 @@ impl Default for Inside {
 /// | [`Consumer`](crate::Consumer), [`Observer`](crate::Observer) | there is a message or a loss; once when its producer closed the ring or died | `try_receive` |
 /// | [`Receiver`](crate::Receiver) of a queue, [`MailboxReceiver`](crate::MailboxReceiver) | there may be a message; another receiver may have it, or be faster | `try_receive`, which may find nothing |
 /// | [`LatestReader`](crate::LatestReader) | a value was set since this was last reported | `get` |
-/// | [`Listener`](crate::Listener) | a signal was sent and not noticed | `try_notice` |
+/// | [`Listener`](crate::Listener) | a signal was sent and not noticed | `try_wait` |
 /// | [`Interruption`](crate::Interruption) | it was interrupted | `take` |
 ///
 /// Each of them is also reported while its process is a fork, or its files were cut short or removed: the next call on

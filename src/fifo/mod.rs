@@ -6,14 +6,14 @@
 
 use crate::endpoint::shown;
 use crate::endpoint::{
-    AttachError, Builder, Consumer, ConsumerOptions, Difference, Incoming, Meeting, Met, Outgoing,
-    Producer, ProducerOptions, Ring,
+    look_until, AttachError, Builder, Consumer, ConsumerOptions, Difference, Incoming, Meeting,
+    Met, Outgoing, Producer, ProducerOptions, Ring,
 };
 use crate::layout::form::Form;
 use crate::pipe::{Duplex, PipeReader, PipeWriter, PIPE_CAPACITY};
 use crate::ring::pact::{Side, BOARD_WORDS};
 use crate::ring::Start;
-use crate::segment::{CreateError, Location, NameError, OpenError, RemoveError, Trouble};
+use crate::segment::{CreateError, Location, NameError, OpenError, Place, RemoveError, Trouble};
 use crate::wait::{Deadline, Strategy};
 use std::io;
 use std::path::Path;
@@ -40,10 +40,10 @@ const BACK: &str = "back";
 /// use slipring::Fifo;
 /// use std::io::{Read, Write};
 ///
-/// let fifo = Fifo::builder_at(&path).create()?;
+/// let fifo = Fifo::builder(&path).create()?;
 /// # let there = path.clone();
 /// let elsewhere = std::thread::spawn(move || { // in another process
-///     Fifo::open_at(&there).unwrap().writer()?.write_all(b"buy 100")
+///     Fifo::open(&there).unwrap().writer()?.write_all(b"buy 100")
 /// });
 /// let mut text = String::new();
 /// fifo.reader()?.read_to_string(&mut text)?;
@@ -154,30 +154,29 @@ fn back(location: &Location, capacity: u64) -> Builder {
 }
 
 impl Fifo {
-    /// Describes a new named pipe in the slipring directory.
-    pub fn builder(name: &str) -> FifoBuilder {
-        FifoBuilder::new(Location::named(name))
+    /// Describes a new named pipe at a place: a name in the slipring directory, or a path.
+    pub fn builder(place: impl Into<Place>) -> FifoBuilder {
+        FifoBuilder::new(place.into().location())
     }
 
-    /// Describes a new named pipe at a path of your choice, which becomes a directory.
-    pub fn builder_at(path: impl AsRef<Path>) -> FifoBuilder {
-        FifoBuilder::new(Location::at(path.as_ref()))
-    }
-
-    /// Opens the named pipe `name` in the slipring directory.
+    /// Opens the named pipe at a place.
     ///
     /// # Errors
     /// [`OpenError`], as for a ring.
-    pub fn open(name: &str) -> Result<Self, OpenError> {
-        Self::open_location(Location::named(name)?)
+    pub fn open(place: impl Into<Place>) -> Result<Self, OpenError> {
+        Self::open_location(place.into().location()?)
     }
 
-    /// Opens the named pipe at a path.
+    /// Like [`open`](Self::open), waiting until there is a named pipe at the place, at most until a deadline.
     ///
     /// # Errors
-    /// As [`open`](Self::open).
-    pub fn open_at(path: impl AsRef<Path>) -> Result<Self, OpenError> {
-        Self::open_location(Location::at(path.as_ref())?)
+    /// As [`open`](Self::open). [`OpenError::NotFound`] comes only at the deadline, every other error at once.
+    pub fn open_until(
+        place: impl Into<Place>,
+        deadline: impl Into<Deadline>,
+    ) -> Result<Self, OpenError> {
+        let place = place.into();
+        look_until(deadline.into(), || Self::open(&place))
     }
 
     fn open_location(location: Location) -> Result<Self, OpenError> {
@@ -185,13 +184,13 @@ impl Fifo {
         Ok(Self { ring, location })
     }
 
-    /// Removes the named pipe `name` from the slipring directory.
+    /// Removes the named pipe at a place.
     ///
     /// # Errors
     /// [`RemoveError::InUse`] while a process writes or reads.
     /// [`OpenError::Form`] if it is not a named pipe.
-    pub fn remove(name: &str) -> Result<(), RemoveError> {
-        Ring::remove_form(name, Form::Pipe)
+    pub fn remove(place: impl Into<Place>) -> Result<(), RemoveError> {
+        Ring::remove_form(place.into(), Form::Pipe)
     }
 
     /// Becomes the writer, and waits for a reader.

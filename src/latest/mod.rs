@@ -12,11 +12,12 @@ pub use reader::LatestReader;
 pub use writer::LatestWriter;
 
 use crate::endpoint::shown;
-use crate::endpoint::{AttachError, Builder, ConsumerOptions, Difference, Ring};
+use crate::endpoint::{look_until, AttachError, Builder, ConsumerOptions, Difference, Ring};
 use crate::layout::form::Form;
 use crate::ring::cell::{table_bytes, Cells};
-use crate::segment::{CreateError, Location, MappingOptions, OpenError, RemoveError};
+use crate::segment::{CreateError, MappingOptions, OpenError, Place, RemoveError};
 use crate::typed::Plain;
+use crate::wait::Deadline;
 use std::marker::PhantomData;
 use std::path::Path;
 
@@ -43,9 +44,9 @@ use std::path::Path;
 ///     pub struct Quote { pub bid: f64, pub ask: f64 }
 /// }
 ///
-/// let quotes = Latest::<Quote>::builder_at(&path).cells(500).create()?;
+/// let quotes = Latest::<Quote>::builder(&path).cells(500).create()?;
 /// let mut writer = quotes.writer()?;
-/// let mut reader = Latest::<Quote>::open_at(&path)?.reader()?; // in another process
+/// let mut reader = Latest::<Quote>::open(&path)?.reader()?; // in another process
 ///
 /// assert_eq!(reader.get_at(7)?, None);
 /// writer.set_at(7, &Quote { bid: 99.5, ask: 100.5 })?;
@@ -130,34 +131,31 @@ impl<T: Plain> LatestBuilder<T> {
 }
 
 impl<T: Plain> Latest<T> {
-    /// Describes a new table named `name` in the slipring directory.
-    pub fn builder(name: &str) -> LatestBuilder<T> {
-        LatestBuilder::new(Ring::builder(name))
+    /// Describes a new table at a place: a name in the slipring directory, or a path.
+    pub fn builder(place: impl Into<Place>) -> LatestBuilder<T> {
+        LatestBuilder::new(Ring::builder(place))
     }
 
-    /// Describes a new table at a path of your choice, which becomes a directory.
-    pub fn builder_at(path: impl AsRef<Path>) -> LatestBuilder<T> {
-        LatestBuilder::new(Ring::builder_at(path))
-    }
-
-    /// Opens the table `name` in the slipring directory.
+    /// Opens the table at a place.
     ///
     /// # Errors
     /// [`OpenError`], as for a ring; [`OpenError::Schema`] if its values are not `T`.
-    pub fn open(name: &str) -> Result<Self, OpenError> {
-        let location = Location::named(name)?;
+    pub fn open(place: impl Into<Place>) -> Result<Self, OpenError> {
+        let location = place.into().location()?;
         let mapping = MappingOptions::default();
         Self::of(Ring::open_form(&location, mapping, Form::Latest)?)
     }
 
-    /// Opens the table at a path.
+    /// Like [`open`](Self::open), waiting until there is a table at the place, at most until a deadline.
     ///
     /// # Errors
-    /// As [`open`](Self::open).
-    pub fn open_at(path: impl AsRef<Path>) -> Result<Self, OpenError> {
-        let location = Location::at(path.as_ref())?;
-        let mapping = MappingOptions::default();
-        Self::of(Ring::open_form(&location, mapping, Form::Latest)?)
+    /// As [`open`](Self::open). [`OpenError::NotFound`] comes only at the deadline, every other error at once.
+    pub fn open_until(
+        place: impl Into<Place>,
+        deadline: impl Into<Deadline>,
+    ) -> Result<Self, OpenError> {
+        let place = place.into();
+        look_until(deadline.into(), || Self::open(&place))
     }
 
     fn of(ring: Ring) -> Result<Self, OpenError> {
@@ -182,13 +180,13 @@ impl<T: Plain> Latest<T> {
             })
     }
 
-    /// Removes the table `name` from the slipring directory.
+    /// Removes the table at a place.
     ///
     /// # Errors
     /// [`RemoveError::InUse`] while a writer is attached, or a reader that may sleep.
     /// [`OpenError::Form`] if it is not a latest value.
-    pub fn remove(name: &str) -> Result<(), RemoveError> {
-        Ring::remove_form(name, Form::Latest)
+    pub fn remove(place: impl Into<Place>) -> Result<(), RemoveError> {
+        Ring::remove_form(place.into(), Form::Latest)
     }
 
     /// Becomes the one writer.

@@ -83,6 +83,13 @@ pub enum GeometryError {
         /// What was asked for.
         words: u32,
     },
+    /// A lane of no messages, or of more than there may be.
+    Depth {
+        /// What was asked for.
+        depth: u32,
+        /// How many there may be.
+        max: u32,
+    },
     /// More permits than a semaphore may have.
     Permits {
         /// What was asked for.
@@ -112,6 +119,10 @@ impl fmt::Display for GeometryError {
             Self::Board { words } => write!(
                 f,
                 "{words} shared words are not allowed: use at most {MAX_BOARD}"
+            ),
+            Self::Depth { depth, max } => write!(
+                f,
+                "a depth of {depth} messages is not allowed: use 1 to {max}"
             ),
             Self::Permits { permits, max } => write!(
                 f,

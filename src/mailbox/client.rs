@@ -111,7 +111,15 @@ impl MailboxClient {
         self.letters.try_send(&self.message).map(|_| ())
     }
 
-    /// Sends a letter and waits for the reply to it, both until a deadline.
+    /// Sends a letter and waits for the reply to it.
+    ///
+    /// # Errors
+    /// As [`request_until`](Self::request_until), except [`RequestError::TimedOut`].
+    pub fn request(&mut self, body: &[u8]) -> Result<Reply<'_>, RequestError> {
+        self.request_until(body, Deadline::NEVER)
+    }
+
+    /// Like [`request`](Self::request), but does both at most until a deadline.
     ///
     /// # Errors
     /// - [`RequestError::PeerGone`] if the receiver finished the letter without a reply, or if the last
@@ -119,7 +127,7 @@ impl MailboxClient {
     ///   receiver.
     /// - [`RequestError::TimedOut`]. The letter may still be received; the reply will be late.
     /// - [`RequestError::Send`] if the letter was not sent; [`RequestError::OneWay`].
-    pub fn request(
+    pub fn request_until(
         &mut self,
         body: &[u8],
         deadline: impl Into<Deadline>,
@@ -171,7 +179,7 @@ impl MailboxClient {
     }
 
     fn compose(&mut self, body: &[u8], request: u64) -> Result<(), SendError> {
-        let max = self.mailbox.message_bytes();
+        let max = self.mailbox.max_message_bytes();
         if body.len() > max as usize {
             let len = body.len();
             return Err(SendError::TooLarge { len, max });

@@ -20,13 +20,16 @@ pub use outbox::Answer;
 pub use receiver::MailboxReceiver;
 
 use crate::endpoint::shown;
-use crate::endpoint::{member, AttachError, Builder, ConsumerOptions, Difference, Ring};
+use crate::endpoint::{
+    look_until, member, AttachError, Builder, ConsumerOptions, Difference, Ring,
+};
 use crate::layout::form::Form;
-use crate::queue::{Queue, QueueBuilder, QueueStatus};
+use crate::queue::{depth_of_lane, Queue, QueueBuilder, QueueStatus};
 use crate::segment::{
-    CreateError, CursorName, Location, MappingOptions, NameError, OpenError, RemoveError,
+    CreateError, CursorName, Location, MappingOptions, NameError, OpenError, Place, RemoveError,
 };
 use crate::sync::{AtomicU64, Ordering::Relaxed};
+use crate::wait::Deadline;
 use std::path::Path;
 
 /// The queue of letters.
@@ -57,7 +60,7 @@ const STRIDE: u32 = 8;
 /// use slipring::{Mailbox, RequestError};
 /// use std::time::Duration;
 ///
-/// let office = Mailbox::builder_at(&path).create()?;
+/// let office = Mailbox::builder(&path).create()?;
 /// let mut alice = office.client("alice")?;
 /// alice.send(b"no answer needed")?;
 ///
@@ -72,12 +75,12 @@ const STRIDE: u32 = 8;
 ///     Ok(())
 /// });
 ///
-/// let reply = alice.request(b"how are you?", Duration::from_secs(1))?;
+/// let reply = alice.request_until(b"how are you?", Duration::from_secs(1))?;
 /// assert_eq!(&*reply, b"HOW ARE YOU?");
 /// drop(reply);
 /// # clerk.join().unwrap().unwrap();
 /// // The clerk has left, which a request notices within 100 ms.
-/// let refused = alice.request(b"still there?", Duration::from_millis(1));
+/// let refused = alice.request_until(b"still there?", Duration::from_millis(1));
 /// assert!(matches!(refused, Err(RequestError::PeerGone | RequestError::TimedOut)));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -110,7 +113,7 @@ pub struct MailboxStatus {
     /// The letters.
     pub letters: QueueStatus,
     /// The largest letter and the largest reply, in bytes.
-    pub message_bytes: u32,
+    pub max_message_bytes: u32,
     /// Whether there are no replies.
     pub one_way: bool,
     /// The names of the clients that are alive.
@@ -132,15 +135,15 @@ impl MailboxBuilder {
         }
     }
 
-    /// Sets how many letters each client can be ahead of the receivers; 256 by default, rounded up to a
-    /// power of two, at most 65,536.
+    /// Sets how many letters each client can be ahead of the receivers; 256 by default, 1 to 65,536, rounded
+    /// up to a power of two of at least 2.
     pub fn depth(mut self, letters: u32) -> Self {
         self.depth = letters;
         self
     }
 
     /// Sets the size of the largest letter and of the largest reply, in bytes; 1024 by default.
-    pub fn message_bytes(mut self, bytes: u32) -> Self {
+    pub fn max_message_bytes(mut self, bytes: u32) -> Self {
         self.message_bytes = bytes;
         self
     }
@@ -193,7 +196,7 @@ impl MailboxBuilder {
 
     fn described(self) -> Result<Builder, CreateError> {
         let parameters = Parameters {
-            depth: self.depth.clamp(2, 1 << 16).next_power_of_two(),
+            depth: depth_of_lane(self.depth)?,
             message_bytes: self.message_bytes,
             receivers: self.receivers,
             one_way: self.one_way,
@@ -245,14 +248,14 @@ impl Parameters {
     fn letters(self, location: &Location) -> QueueBuilder {
         QueueBuilder::inside(location, LETTERS)
             .depth(self.depth)
-            .message_bytes(self.message_bytes.saturating_add(wire::MAX_HEADER))
+            .max_message_bytes(self.message_bytes.saturating_add(wire::MAX_HEADER))
             .max_receivers(self.receivers)
     }
 
     fn replies(self, location: &Location, row: u32) -> QueueBuilder {
         QueueBuilder::inside(location, &replies_of(row))
             .depth(REPLIES)
-            .message_bytes(self.message_bytes.saturating_add(wire::MAX_HEADER))
+            .max_message_bytes(self.message_bytes.saturating_add(wire::MAX_HEADER))
             // A dead owner of the row may still be on its way out.
             .max_receivers(2)
     }
@@ -281,31 +284,30 @@ fn awaited(ring: &Ring, row: u32) -> Option<&AtomicU64> {
 }
 
 impl Mailbox {
-    /// Describes a new mailbox named `name` in the slipring directory.
-    pub fn builder(name: &str) -> MailboxBuilder {
-        MailboxBuilder::new(Ring::builder(name), Location::named(name))
+    /// Describes a new mailbox at a place: a name in the slipring directory, or a path.
+    pub fn builder(place: impl Into<Place>) -> MailboxBuilder {
+        let place = place.into();
+        MailboxBuilder::new(Ring::builder(&place), place.location())
     }
 
-    /// Describes a new mailbox at a path of your choice, which becomes a directory.
-    pub fn builder_at(path: impl AsRef<Path>) -> MailboxBuilder {
-        let path = path.as_ref();
-        MailboxBuilder::new(Ring::builder_at(path), Location::at(path))
-    }
-
-    /// Opens the mailbox `name` in the slipring directory.
+    /// Opens the mailbox at a place.
     ///
     /// # Errors
     /// [`CreateError`], as for a ring; opening creates the queue of letters if it is missing.
-    pub fn open(name: &str) -> Result<Self, CreateError> {
-        Self::open_location(Location::named(name)?)
+    pub fn open(place: impl Into<Place>) -> Result<Self, CreateError> {
+        Self::open_location(place.into().location()?)
     }
 
-    /// Opens the mailbox at a path.
+    /// Like [`open`](Self::open), waiting until there is a mailbox at the place, at most until a deadline.
     ///
     /// # Errors
-    /// As [`open`](Self::open).
-    pub fn open_at(path: impl AsRef<Path>) -> Result<Self, CreateError> {
-        Self::open_location(Location::at(path.as_ref())?)
+    /// As [`open`](Self::open). That there is no mailbox, [`OpenError::NotFound`], comes only at the deadline, every other error at once.
+    pub fn open_until(
+        place: impl Into<Place>,
+        deadline: impl Into<Deadline>,
+    ) -> Result<Self, CreateError> {
+        let place = place.into();
+        look_until(deadline.into(), || Self::open(&place))
     }
 
     fn open_location(location: Location) -> Result<Self, CreateError> {
@@ -338,13 +340,13 @@ impl Mailbox {
         })
     }
 
-    /// Removes the mailbox `name` from the slipring directory, with everything in it.
+    /// Removes the mailbox at a place, with everything in it.
     ///
     /// # Errors
     /// [`RemoveError::InUse`] while a process is attached.
     /// [`OpenError::Form`] if it is not a mailbox.
-    pub fn remove(name: &str) -> Result<(), RemoveError> {
-        Ring::remove_form(name, Form::Mailbox)
+    pub fn remove(place: impl Into<Place>) -> Result<(), RemoveError> {
+        Ring::remove_form(place.into(), Form::Mailbox)
     }
 
     /// Becomes a client under a name, to send letters and to ask.
@@ -386,7 +388,7 @@ impl Mailbox {
     }
 
     /// Returns the size of the largest letter and of the largest reply, in bytes.
-    pub fn message_bytes(&self) -> u32 {
+    pub fn max_message_bytes(&self) -> u32 {
         Parameters::of(&self.ring).message_bytes
     }
 
@@ -418,7 +420,7 @@ impl Mailbox {
     pub fn status(&self) -> Result<MailboxStatus, OpenError> {
         Ok(MailboxStatus {
             letters: self.letters.status()?,
-            message_bytes: self.message_bytes(),
+            max_message_bytes: self.max_message_bytes(),
             one_way: self.is_one_way(),
             clients: member::names(&self.ring),
             late: late_count(&self.ring).map_or(0, |count| count.load(Relaxed)),
@@ -429,14 +431,15 @@ impl Mailbox {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::layout::geometry::GeometryError;
 
     #[test]
     fn parameters_survive_the_description() {
         let scratch = tempfile::tempdir().unwrap();
-        let builder = Mailbox::builder_at(scratch.path().join("m"));
+        let builder = Mailbox::builder(scratch.path().join("m"));
         let builder = builder
             .depth(5)
-            .message_bytes(77)
+            .max_message_bytes(77)
             .max_receivers(3)
             .one_way();
         let mailbox = builder.create().unwrap();
@@ -447,5 +450,49 @@ mod tests {
             one_way: true,
         };
         assert_eq!(Parameters::of(&mailbox.ring), expected);
+    }
+
+    /// What is asked for is made or refused, and not made another.
+    #[test]
+    fn depths_are_rounded_up_or_refused() {
+        let scratch = tempfile::tempdir().unwrap();
+        let max = 1 << 16;
+        for (depth, made) in [
+            (0, None),
+            (1, Some(2)),
+            (2, Some(2)),
+            (3, Some(4)),
+            (max - 1, Some(max)),
+            (max, Some(max)),
+            (max + 1, None),
+            (u32::MAX, None),
+        ] {
+            let queue = Queue::builder(scratch.path().join("q"));
+            let queue = queue.depth(depth).max_message_bytes(8).create();
+            let mailbox = Mailbox::builder(scratch.path().join("m"));
+            let mailbox = mailbox.depth(depth).max_message_bytes(8).create();
+            let refused = |error| match error {
+                CreateError::Geometry(GeometryError::Depth { depth: of, max: to }) => {
+                    assert_eq!((of, to), (depth, max));
+                }
+                error => panic!("{depth}: {error}"),
+            };
+            match made {
+                Some(made) => {
+                    assert_eq!(queue.unwrap().depth(), made);
+                    assert_eq!(Parameters::of(&mailbox.unwrap().ring).depth, made);
+                    remove_both(&scratch);
+                }
+                None => {
+                    refused(queue.err().unwrap());
+                    refused(mailbox.err().unwrap());
+                }
+            }
+        }
+    }
+
+    fn remove_both(scratch: &tempfile::TempDir) {
+        Queue::remove(scratch.path().join("q")).unwrap();
+        Mailbox::remove(scratch.path().join("m")).unwrap();
     }
 }

@@ -58,7 +58,7 @@ impl Outbox {
         if self.mailbox.ring.canary().forked() {
             return Err(SendError::Forked.into());
         }
-        let max = self.mailbox.message_bytes();
+        let max = self.mailbox.max_message_bytes();
         if body.len() > max as usize {
             let len = body.len();
             return Err(SendError::TooLarge { len, max }.into());

@@ -192,7 +192,7 @@ mod tests {
     #[test]
     fn receivers_pause_only_in_calls_that_may_wait_and_before_their_deadline() {
         let scratch = tempfile::tempdir().unwrap();
-        let queue = Queue::builder_at(scratch.path().join("jobs")).depth(512);
+        let queue = Queue::builder(scratch.path().join("jobs")).depth(512);
         let queue = queue.create().unwrap();
         let mut sender = queue.sender().unwrap();
         let mut fill = || {

@@ -19,14 +19,18 @@ pub use receiver::Receiver;
 pub use sender::Sender;
 
 use crate::endpoint::shown;
-use crate::endpoint::{AttachError, Builder, ConsumerOptions, Difference, ProducerOptions, Ring};
+use crate::endpoint::{
+    look_until, AttachError, Builder, ConsumerOptions, Difference, ProducerOptions, Ring,
+};
 use crate::layout::form::Form;
 use crate::layout::frame::frame_bytes;
+use crate::layout::geometry::GeometryError;
 use crate::ring::lanes::{self, board_words, MAX_LANES};
 use crate::ring::take;
 use crate::segment::{
-    CreateError, Location, MappingOptions, NameError, OpenError, RemoveError, Role,
+    CreateError, Location, MappingOptions, NameError, OpenError, Place, RemoveError, Role,
 };
+use crate::wait::Deadline;
 use std::path::Path;
 
 pub use crate::ring::lanes::PRIORITIES;
@@ -51,7 +55,7 @@ pub use crate::ring::lanes::PRIORITIES;
 ///
 /// # let scratch = tempfile::tempdir()?;
 /// # let path = scratch.path().join("jobs");
-/// let queue = Queue::builder_at(&path).depth(64).message_bytes(256).create()?;
+/// let queue = Queue::builder(&path).depth(64).max_message_bytes(256).create()?;
 /// let mut sender = queue.sender()?;
 /// let mut receiver = queue.receiver()?;
 ///
@@ -93,7 +97,7 @@ pub struct QueueStatus {
     /// How many messages each sender can be ahead, per priority.
     pub depth: u32,
     /// The largest message, in bytes.
-    pub message_bytes: u32,
+    pub max_message_bytes: u32,
     /// Messages that wait for a receiver.
     pub waiting: u64,
     /// Messages that a receiver has taken and neither acknowledged nor given back.
@@ -134,7 +138,7 @@ impl QueueBuilder {
     }
 
     /// Sets how many messages each sender can be ahead of the receivers, per priority; 1024 by default,
-    /// rounded up to a power of two, at most 65,536.
+    /// 1 to 65,536, rounded up to a power of two of at least 2.
     pub fn depth(mut self, messages: u32) -> Self {
         self.depth = messages;
         self
@@ -142,7 +146,7 @@ impl QueueBuilder {
 
     /// Sets the size of the largest message, in bytes; 1024 by default. With the depth it decides how much
     /// memory a lane takes.
-    pub fn message_bytes(mut self, bytes: u32) -> Self {
+    pub fn max_message_bytes(mut self, bytes: u32) -> Self {
         self.message_bytes = bytes;
         self
     }
@@ -182,7 +186,7 @@ impl QueueBuilder {
     }
 
     fn described(self) -> Result<Builder, CreateError> {
-        let depth = self.depth.clamp(2, 1 << 16).next_power_of_two();
+        let depth = depth_of_lane(self.depth)?;
         let parameters = [u64::from(depth), u64::from(self.message_bytes)];
         // Checked here, so that the error does not come with the first send.
         let lane = lane_builder(Builder::inside(&self.location.clone()?, "lane"), parameters);
@@ -199,6 +203,23 @@ impl QueueBuilder {
 /// The name of a lane's directory.
 fn name_of_lane(number: u32) -> String {
     format!("lane-{number}")
+}
+
+/// The deepest lane, in messages.
+const MAX_DEPTH: u32 = 1 << 16;
+
+/// How many messages a lane has for which so many were asked.
+///
+/// # Errors
+/// [`GeometryError::Depth`] of none, and of too many.
+pub(crate) fn depth_of_lane(asked: u32) -> Result<u32, GeometryError> {
+    match asked {
+        1..=MAX_DEPTH => Ok(asked.next_power_of_two().max(2)),
+        depth => Err(GeometryError::Depth {
+            depth,
+            max: MAX_DEPTH,
+        }),
+    }
 }
 
 /// Bytes of data of a lane for a queue with these parameters.
@@ -259,31 +280,30 @@ impl Queue {
         self.ring.live_rows()
     }
 
-    /// Describes a new queue named `name` in the slipring directory.
-    pub fn builder(name: &str) -> QueueBuilder {
-        QueueBuilder::new(Ring::builder(name), Location::named(name))
+    /// Describes a new queue at a place: a name in the slipring directory, or a path.
+    pub fn builder(place: impl Into<Place>) -> QueueBuilder {
+        let place = place.into();
+        QueueBuilder::new(Ring::builder(&place), place.location())
     }
 
-    /// Describes a new queue at a path of your choice, which becomes a directory.
-    pub fn builder_at(path: impl AsRef<Path>) -> QueueBuilder {
-        let path = path.as_ref();
-        QueueBuilder::new(Ring::builder_at(path), Location::at(path))
-    }
-
-    /// Opens the queue `name` in the slipring directory.
+    /// Opens the queue at a place.
     ///
     /// # Errors
     /// [`OpenError`], as for a ring.
-    pub fn open(name: &str) -> Result<Self, OpenError> {
-        Self::open_location(Location::named(name)?)
+    pub fn open(place: impl Into<Place>) -> Result<Self, OpenError> {
+        Self::open_location(place.into().location()?)
     }
 
-    /// Opens the queue at a path.
+    /// Like [`open`](Self::open), waiting until there is a queue at the place, at most until a deadline.
     ///
     /// # Errors
-    /// As [`open`](Self::open).
-    pub fn open_at(path: impl AsRef<Path>) -> Result<Self, OpenError> {
-        Self::open_location(Location::at(path.as_ref())?)
+    /// As [`open`](Self::open). [`OpenError::NotFound`] comes only at the deadline, every other error at once.
+    pub fn open_until(
+        place: impl Into<Place>,
+        deadline: impl Into<Deadline>,
+    ) -> Result<Self, OpenError> {
+        let place = place.into();
+        look_until(deadline.into(), || Self::open(&place))
     }
 
     pub(crate) fn open_location(location: Location) -> Result<Self, OpenError> {
@@ -291,13 +311,13 @@ impl Queue {
         Ok(Self { ring, location })
     }
 
-    /// Removes the queue `name` from the slipring directory, with everything in it.
+    /// Removes the queue at a place, with everything in it.
     ///
     /// # Errors
     /// [`RemoveError::InUse`] while a receiver is attached, or a sender that has sent; one that has not sent yet
     /// holds nothing, and its first message fails with [`SendError::Removed`]. [`OpenError::Form`] if it is not a queue.
-    pub fn remove(name: &str) -> Result<(), RemoveError> {
-        Ring::remove_form(name, Form::Queue)
+    pub fn remove(place: impl Into<Place>) -> Result<(), RemoveError> {
+        Ring::remove_form(place.into(), Form::Queue)
     }
 
     /// Becomes a sender: takes over a lane whose sender is gone, or makes one at the first send.
@@ -338,7 +358,7 @@ impl Queue {
     }
 
     /// Returns the size of the largest message, in bytes.
-    pub fn message_bytes(&self) -> u32 {
+    pub fn max_message_bytes(&self) -> u32 {
         self.parameters()[1] as u32
     }
 
@@ -375,7 +395,7 @@ impl Queue {
         self.expect_rows()?;
         let mut status = QueueStatus {
             depth: self.depth(),
-            message_bytes: self.message_bytes(),
+            max_message_bytes: self.max_message_bytes(),
             waiting: 0,
             held: 0,
             senders: 0,

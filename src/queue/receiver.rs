@@ -106,7 +106,7 @@ fn is_overtaken(lane: &Lane) -> bool {
 fn lag_room(queue: &Queue, policy: ReadPolicy) -> u64 {
     match policy {
         ReadPolicy::Auto => u64::from(queue.depth()) * 64,
-        _ => lane_bytes([queue.depth().into(), queue.message_bytes().into()]),
+        _ => lane_bytes([queue.depth().into(), queue.max_message_bytes().into()]),
     }
 }
 

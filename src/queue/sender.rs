@@ -30,7 +30,7 @@ use std::marker::PhantomData;
 /// # let scratch = tempfile::tempdir()?;
 /// use slipring::{Queue, SendError};
 ///
-/// let queue = Queue::builder_at(scratch.path().join("jobs")).depth(2).create()?;
+/// let queue = Queue::builder(scratch.path().join("jobs")).depth(2).create()?;
 /// let mut sender = queue.sender()?;
 /// sender.send(b"one")?;
 /// sender.send(b"two")?;
@@ -73,7 +73,7 @@ impl Sender {
         Ok(Self {
             lanes: [const { None }; PRIORITIES as usize],
             waker: Waker::default(),
-            max: queue.message_bytes(),
+            max: queue.max_message_bytes(),
             canary: queue.ring.canary(),
             queue: queue.clone(),
             options,

@@ -3,7 +3,7 @@
 //! Layer 8.
 
 use crate::endpoint::Ring;
-use crate::segment::{self, Location, MappingOptions, OpenError, RemoveError};
+use crate::segment::{self, Location, MappingOptions, OpenError, Place, RemoveError};
 use std::path::{Path, PathBuf};
 
 /// One name in a slipring directory.
@@ -29,21 +29,21 @@ pub fn list() -> Result<Vec<Entry>, OpenError> {
     list_in(default_directory())
 }
 
-/// Opens the object at a path, of any form, for inspection.
+/// Opens the object at a place, of any form, for inspection.
 ///
 /// # Errors
 /// [`OpenError`], as for a ring.
-pub fn look_at(path: impl AsRef<Path>) -> Result<Ring, OpenError> {
+pub fn look_at(place: impl Into<Place>) -> Result<Ring, OpenError> {
     let mapping = MappingOptions {
         populate: false,
         lock_memory: false,
     };
-    let location = Location::at(path.as_ref())?;
+    let location = place.into().location()?;
     Ok(Ring::from_segment(segment::open(&location, mapping)?))
 }
 
-/// Removes what lies at a path, of whichever form; with `force` even while it is in use, as
-/// [`Ring::remove_at`].
+/// Removes what lies at a place, of any form; with `force` even while it is in use. Processes that are
+/// attached then still reach each other, get errors named `Removed`, and no other process can join them.
 ///
 /// # Errors
 /// [`RemoveError::InUse`] while a process is attached to it in any role: a producer, a reader, a side that
@@ -54,7 +54,7 @@ pub fn look_at(path: impl AsRef<Path>) -> Result<Ring, OpenError> {
 /// # let path = scratch.path().join("jobs");
 /// use slipring::{Queue, RemoveError};
 ///
-/// let queue = Queue::builder_at(&path).create()?;
+/// let queue = Queue::builder(&path).create()?;
 /// let receiver = queue.receiver()?;
 /// let refused = slipring::remove_at(&path, false);
 /// assert!(matches!(refused, Err(RemoveError::InUse { .. })));
@@ -62,8 +62,8 @@ pub fn look_at(path: impl AsRef<Path>) -> Result<Ring, OpenError> {
 /// slipring::remove_at(&path, false)?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub fn remove_at(path: impl AsRef<Path>, force: bool) -> Result<(), RemoveError> {
-    let location = Location::at(path.as_ref()).map_err(OpenError::from)?;
+pub fn remove_at(place: impl Into<Place>, force: bool) -> Result<(), RemoveError> {
+    let location = place.into().location().map_err(OpenError::from)?;
     segment::remove(&location, None, force)
 }
 

@@ -36,6 +36,8 @@ mod memory;
 #[cfg(not(slipring_loom))]
 mod name;
 #[cfg(not(slipring_loom))]
+mod place;
+#[cfg(not(slipring_loom))]
 mod region;
 #[cfg(not(slipring_loom))]
 mod remove;
@@ -60,6 +62,7 @@ pub use {
     lock::{Held, Locks, Role},
     memory::{can_flush, identify, prefetch_for_write, Memory, Words},
     name::{CursorName, Location, NameError},
+    place::Place,
     remove::{damaged, is_used, remove},
     trust::trust_owner,
 };

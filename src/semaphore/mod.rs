@@ -13,11 +13,13 @@ pub use permit::Permit;
 
 use self::permit::Shared;
 use crate::endpoint::shown;
-use crate::endpoint::{AttachError, Difference, Ring};
+use crate::endpoint::{look_until, AttachError, Difference, Ring};
 use crate::layout::form::Form;
 use crate::layout::lines::{Bell, RowState};
 use crate::ring::permits::{IdleTurn, Permits};
-use crate::segment::{Canary, Location, MappingOptions, OpenError, RemoveError, Role, Trouble};
+use crate::segment::{
+    Canary, Location, MappingOptions, OpenError, Place, RemoveError, Role, Trouble,
+};
 use crate::sync::Ordering::Relaxed;
 use crate::wait::{bell, until, Deadline, Outcome, Since, Strategy, Waited};
 use core::time::Duration;
@@ -67,8 +69,8 @@ const ASK_EVERY_CALLS: u32 = 64;
 /// # let path = scratch.path().join("printers");
 /// use slipring::{AcquireError, Semaphore};
 ///
-/// let printers = Semaphore::builder_at(&path).permits(2).create()?;
-/// let elsewhere = Semaphore::open_at(&path)?; // in another process
+/// let printers = Semaphore::builder(&path).permits(2).create()?;
+/// let elsewhere = Semaphore::open(&path)?; // in another process
 ///
 /// let mine = printers.acquire()?;
 /// let theirs = elsewhere.acquire()?;
@@ -118,32 +120,31 @@ pub struct SemaphoreStatus {
 }
 
 impl Semaphore {
-    /// Describes a new semaphore named `name` in the slipring directory.
-    pub fn builder(name: &str) -> SemaphoreBuilder {
-        SemaphoreBuilder::new(Ring::builder(name), Location::named(name))
+    /// Describes a new semaphore at a place: a name in the slipring directory, or a path.
+    pub fn builder(place: impl Into<Place>) -> SemaphoreBuilder {
+        let place = place.into();
+        SemaphoreBuilder::new(Ring::builder(&place), place.location())
     }
 
-    /// Describes a new semaphore at a path of your choice, which becomes a directory.
-    pub fn builder_at(path: impl AsRef<Path>) -> SemaphoreBuilder {
-        let path = path.as_ref();
-        SemaphoreBuilder::new(Ring::builder_at(path), Location::at(path))
-    }
-
-    /// Opens the semaphore `name` in the slipring directory.
+    /// Opens the semaphore at a place.
     ///
     /// # Errors
     /// [`OpenError`], as for a ring, and [`OpenError::Busy`] if there are as many handles as there
     /// can be.
-    pub fn open(name: &str) -> Result<Self, OpenError> {
-        Self::open_location(&Location::named(name)?)
+    pub fn open(place: impl Into<Place>) -> Result<Self, OpenError> {
+        Self::open_location(&place.into().location()?)
     }
 
-    /// Opens the semaphore at a path.
+    /// Like [`open`](Self::open), waiting until there is a semaphore at the place, at most until a deadline.
     ///
     /// # Errors
-    /// As [`open`](Self::open).
-    pub fn open_at(path: impl AsRef<Path>) -> Result<Self, OpenError> {
-        Self::open_location(&Location::at(path.as_ref())?)
+    /// As [`open`](Self::open). [`OpenError::NotFound`] comes only at the deadline, every other error at once.
+    pub fn open_until(
+        place: impl Into<Place>,
+        deadline: impl Into<Deadline>,
+    ) -> Result<Self, OpenError> {
+        let place = place.into();
+        look_until(deadline.into(), || Self::open(&place))
     }
 
     fn open_location(location: &Location) -> Result<Self, OpenError> {
@@ -208,13 +209,13 @@ impl Semaphore {
         })
     }
 
-    /// Removes the semaphore `name` from the slipring directory.
+    /// Removes the semaphore at a place.
     ///
     /// # Errors
     /// [`RemoveError::InUse`] while a process has it open.
     /// [`OpenError::Form`] if it is not a semaphore.
-    pub fn remove(name: &str) -> Result<(), RemoveError> {
-        Ring::remove_form(name, Form::Semaphore)
+    pub fn remove(place: impl Into<Place>) -> Result<(), RemoveError> {
+        Ring::remove_form(place.into(), Form::Semaphore)
     }
 
     /// Sets how this handle waits; polls for 20 microseconds and then sleeps by default.

@@ -12,12 +12,12 @@ pub use error::SharedError;
 pub use guard::SharedGuard;
 
 use crate::endpoint::shown;
-use crate::endpoint::{Builder, Difference, Ring};
+use crate::endpoint::{look_until, Builder, Difference, Ring};
 use crate::layout::form::Form;
 use crate::layout::lines::Bell;
 use crate::ring::cell::{table_bytes, Cells};
 use crate::ring::permits::{board_words, HOLDER_WORD};
-use crate::segment::{CreateError, Location, Memory, NameError, OpenError, RemoveError};
+use crate::segment::{CreateError, Location, Memory, NameError, OpenError, Place, RemoveError};
 use crate::semaphore::{AcquireError, Permit, Semaphore};
 use crate::sync::{AtomicU64, Ordering::Relaxed};
 use crate::typed::Plain;
@@ -56,8 +56,8 @@ const ATTEMPTS: u32 = 1000;
 ///     pub struct Account { pub balance: i64, pub bookings: u64 }
 /// }
 ///
-/// let mut account = Shared::<Account>::builder_at(&path).create()?; // begins with zeroes
-/// let mut elsewhere = Shared::<Account>::open_at(&path)?; // in another process
+/// let mut account = Shared::<Account>::builder(&path).create()?; // begins with zeroes
+/// let mut elsewhere = Shared::<Account>::open(&path)?; // in another process
 ///
 /// let mut guard = account.lock()?;
 /// guard.balance += 100;
@@ -130,40 +130,35 @@ impl<T: Plain> SharedBuilder<T> {
 }
 
 impl<T: Plain> Shared<T> {
-    /// Describes a new value named `name` in the slipring directory.
-    pub fn builder(name: &str) -> SharedBuilder<T> {
+    /// Describes a new value at a place: a name in the slipring directory, or a path.
+    pub fn builder(place: impl Into<Place>) -> SharedBuilder<T> {
+        let place = place.into();
         SharedBuilder {
-            inner: Ring::builder(name),
-            location: Location::named(name),
+            inner: Ring::builder(&place),
+            location: place.location(),
             value: PhantomData,
         }
     }
 
-    /// Describes a new value at a path of your choice, which becomes a directory.
-    pub fn builder_at(path: impl AsRef<Path>) -> SharedBuilder<T> {
-        let path = path.as_ref();
-        SharedBuilder {
-            inner: Ring::builder_at(path),
-            location: Location::at(path),
-            value: PhantomData,
-        }
-    }
-
-    /// Opens the value `name` in the slipring directory.
+    /// Opens the value at a place.
     ///
     /// # Errors
     /// [`OpenError`], as for a ring; [`OpenError::Schema`] if it is no `T`; [`OpenError::Busy`] if
     /// there are as many handles as there can be.
-    pub fn open(name: &str) -> Result<Self, OpenError> {
-        Self::open_location(&Location::named(name)?)
+    pub fn open(place: impl Into<Place>) -> Result<Self, OpenError> {
+        Self::open_location(&place.into().location()?)
     }
 
-    /// Opens the value at a path.
+    /// Like [`open`](Self::open), waiting until there is a value at the place, at most until a deadline.
     ///
     /// # Errors
-    /// As [`open`](Self::open).
-    pub fn open_at(path: impl AsRef<Path>) -> Result<Self, OpenError> {
-        Self::open_location(&Location::at(path.as_ref())?)
+    /// As [`open`](Self::open). [`OpenError::NotFound`] comes only at the deadline, every other error at once.
+    pub fn open_until(
+        place: impl Into<Place>,
+        deadline: impl Into<Deadline>,
+    ) -> Result<Self, OpenError> {
+        let place = place.into();
+        look_until(deadline.into(), || Self::open(&place))
     }
 
     fn open_location(location: &Location) -> Result<Self, OpenError> {
@@ -194,13 +189,13 @@ impl<T: Plain> Shared<T> {
         })
     }
 
-    /// Removes the value `name` from the slipring directory.
+    /// Removes the value at a place.
     ///
     /// # Errors
     /// [`RemoveError::InUse`] while a process has it open.
     /// [`OpenError::Form`] if it is not a shared value.
-    pub fn remove(name: &str) -> Result<(), RemoveError> {
-        Ring::remove_form(name, Form::Shared)
+    pub fn remove(place: impl Into<Place>) -> Result<(), RemoveError> {
+        Ring::remove_form(place.into(), Form::Shared)
     }
 
     /// Sets how this handle waits; polls for 20 microseconds and then sleeps by default.

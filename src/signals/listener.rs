@@ -86,7 +86,7 @@ impl Listener {
     }
 
     /// Returns the lowest signal of a set that was sent and not noticed yet.
-    pub fn try_notice(&mut self, set: SignalSet) -> Option<Noticed> {
+    pub fn try_wait(&mut self, set: SignalSet) -> Option<Noticed> {
         if undisturbed(&self.ring).is_err() {
             return None;
         }
@@ -117,7 +117,7 @@ impl Listener {
         let bell: Option<&Bell> = memory.control().map(|control| &control.data);
         loop {
             undisturbed(&self.ring)?;
-            if let Some(noticed) = self.try_notice(set) {
+            if let Some(noticed) = self.try_wait(set) {
                 return Ok(noticed);
             }
             let mut arrival = Arrival {
@@ -133,7 +133,7 @@ impl Listener {
                 Outcome::Ready | Outcome::Over => {}
                 Outcome::Gone => return Err(self.ring.trouble_found().into()),
                 Outcome::TimedOut => {
-                    if let Some(noticed) = self.try_notice(set) {
+                    if let Some(noticed) = self.try_wait(set) {
                         return Ok(noticed);
                     }
                     // Many short waits learn of it as one long wait does.

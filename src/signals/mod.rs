@@ -12,13 +12,13 @@ pub use listener::{Background, Listener, Noticed};
 pub use target::Target;
 
 use crate::endpoint::shown;
-use crate::endpoint::{member, AttachError, Builder, Difference, Ring};
+use crate::endpoint::{look_until, member, AttachError, Builder, Difference, Ring};
 use crate::layout::form::Form;
 use crate::ring::pending::{board_words, broadcast, SIGNALS};
 use crate::segment::{
-    CreateError, CursorName, Location, MappingOptions, OpenError, RemoveError, Trouble,
+    CreateError, CursorName, Location, MappingOptions, OpenError, Place, RemoveError, Trouble,
 };
-use crate::wait::{Since, Waker};
+use crate::wait::{Deadline, Since, Waker};
 use core::ops::BitOr;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
@@ -43,7 +43,7 @@ use std::sync::{Mutex, PoisonError};
 /// use slipring::{SignalSet, Signals};
 /// use std::time::Duration;
 ///
-/// let control = Signals::builder_at(&path).create()?;
+/// let control = Signals::builder(&path).create()?;
 /// let mut engine = control.listener("engine")?; // in another process
 ///
 /// const RELOAD: u32 = 1;
@@ -55,8 +55,8 @@ use std::sync::{Mutex, PoisonError};
 ///
 /// let noticed = engine.wait_until(SignalSet::ALL, Duration::from_secs(1))?;
 /// assert_eq!((noticed.signal, noticed.count), (RELOAD, 2));
-/// assert_eq!(engine.try_notice(SignalSet::of(STOP)).map(|n| n.signal), Some(STOP));
-/// assert_eq!(engine.try_notice(SignalSet::ALL), None);
+/// assert_eq!(engine.try_wait(SignalSet::of(STOP)).map(|n| n.signal), Some(STOP));
+/// assert_eq!(engine.try_wait(SignalSet::ALL), None);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Signals {
@@ -153,36 +153,32 @@ impl SignalsBuilder {
 }
 
 impl Signals {
-    /// Describes a new signals object named `name` in the slipring directory.
-    pub fn builder(name: &str) -> SignalsBuilder {
+    /// Describes a new signals object at a place: a name in the slipring directory, or a path.
+    pub fn builder(place: impl Into<Place>) -> SignalsBuilder {
         SignalsBuilder {
-            inner: Ring::builder(name),
+            inner: Ring::builder(place),
             listeners: 32,
         }
     }
 
-    /// Describes a new signals object at a path of your choice, which becomes a directory.
-    pub fn builder_at(path: impl AsRef<Path>) -> SignalsBuilder {
-        SignalsBuilder {
-            inner: Ring::builder_at(path),
-            listeners: 32,
-        }
-    }
-
-    /// Opens the signals object `name` in the slipring directory.
+    /// Opens the signals object at a place.
     ///
     /// # Errors
     /// [`OpenError`], as for a ring.
-    pub fn open(name: &str) -> Result<Self, OpenError> {
-        Self::open_location(&Location::named(name)?)
+    pub fn open(place: impl Into<Place>) -> Result<Self, OpenError> {
+        Self::open_location(&place.into().location()?)
     }
 
-    /// Opens the signals object at a path.
+    /// Like [`open`](Self::open), waiting until there is a signals object at the place, at most until a deadline.
     ///
     /// # Errors
-    /// As [`open`](Self::open).
-    pub fn open_at(path: impl AsRef<Path>) -> Result<Self, OpenError> {
-        Self::open_location(&Location::at(path.as_ref())?)
+    /// As [`open`](Self::open). [`OpenError::NotFound`] comes only at the deadline, every other error at once.
+    pub fn open_until(
+        place: impl Into<Place>,
+        deadline: impl Into<Deadline>,
+    ) -> Result<Self, OpenError> {
+        let place = place.into();
+        look_until(deadline.into(), || Self::open(&place))
     }
 
     fn open_location(location: &Location) -> Result<Self, OpenError> {
@@ -197,13 +193,13 @@ impl Signals {
         }
     }
 
-    /// Removes the signals object `name` from the slipring directory.
+    /// Removes the signals object at a place.
     ///
     /// # Errors
     /// [`RemoveError::InUse`] while a listener is attached.
     /// [`OpenError::Form`] if it is not a signals object.
-    pub fn remove(name: &str) -> Result<(), RemoveError> {
-        Ring::remove_form(name, Form::Signals)
+    pub fn remove(place: impl Into<Place>) -> Result<(), RemoveError> {
+        Ring::remove_form(place.into(), Form::Signals)
     }
 
     /// Listens under a name.

@@ -90,7 +90,7 @@ fn victim(role: &str) {
     let directory = PathBuf::from(&arguments[0]);
     let number: usize = arguments[1].parse().unwrap();
     let ledger = Ledger::open(&directory);
-    let ring = Ring::open_at(directory.join("ring")).unwrap();
+    let ring = Ring::open(directory.join("ring")).unwrap();
     match role {
         "producer" => produce(&ring, &ledger, number),
         "consumer" => consume(&ring, &ledger, number),
@@ -267,7 +267,7 @@ fn random_deaths_in_a_ring_that_evicts() {
 fn chaos(patience: Duration) {
     let scratch = Scratch::new();
     let files = files_open();
-    let builder = Ring::builder_at(scratch.ring()).capacity_bytes(16 << 10);
+    let builder = Ring::builder(scratch.ring()).capacity_bytes(16 << 10);
     let ring = builder
         .max_readers(8)
         .evict_after(patience)
@@ -414,7 +414,7 @@ fn settle(
 /// How long a death holds the others up; printed, not judged.
 fn recovery_times() {
     let scratch = Scratch::new();
-    let ring = Ring::builder_at(scratch.ring())
+    let ring = Ring::builder(scratch.ring())
         .capacity_bytes(4096)
         .create()
         .unwrap();

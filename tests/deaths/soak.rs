@@ -107,7 +107,7 @@ impl Weight {
 
 fn peer(role: &str) {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let ring = Ring::open_at(&arguments[0]).unwrap();
+    let ring = Ring::open(&arguments[0]).unwrap();
     let (mut next, mut received, mut missed) = (0u64, 0u64, 0u64);
     let mut weight = Weight::new();
     match role {
@@ -183,7 +183,7 @@ fn peer(role: &str) {
 fn soak(patience: Duration) {
     let time = run_time();
     let scratch = Scratch::new();
-    let builder = Ring::builder_at(scratch.ring()).capacity_bytes(256 << 10);
+    let builder = Ring::builder(scratch.ring()).capacity_bytes(256 << 10);
     let ring = builder.evict_after(patience).create().unwrap();
     let mut producer = ring.producer().unwrap();
     let readers = ["consume", "consume", "observe", "observe"]

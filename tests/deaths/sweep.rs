@@ -118,7 +118,7 @@ impl Ledger {
 }
 
 fn prepare(scratch: &Scratch, scenario: Scenario) -> Ring {
-    let mut builder = Ring::builder_at(scratch.ring())
+    let mut builder = Ring::builder(scratch.ring())
         .capacity_bytes(4096)
         .max_readers(4);
     if scenario.evicts {
@@ -164,7 +164,7 @@ fn peer(role: &str) {
     let ledger = Ledger::open(&directory);
     if role == "create" {
         testing::tracee::begin();
-        let created = Ring::builder_at(&path).capacity_bytes(4096).create();
+        let created = Ring::builder(&path).capacity_bytes(4096).create();
         testing::tracee::end();
         created.unwrap();
         return;
@@ -176,7 +176,7 @@ fn peer(role: &str) {
         removed.unwrap();
         return;
     }
-    let ring = Ring::open_at(&path).unwrap();
+    let ring = Ring::open(&path).unwrap();
     if role == "sleep" {
         let options = ConsumerOptions::new().strategy(Strategy::Park);
         let mut consumer = ring.consumer_with(Start::Latest, options).unwrap();
@@ -458,7 +458,7 @@ fn restore(path: &Path, snapshot: &Snapshot) {
 
 /// Everything that may be done to a ring whose processes all died, and what must come of it.
 fn examine(scenario: Scenario, snapshot: &Snapshot, scratch: &Scratch) {
-    let ring = Ring::open_at(scratch.ring()).unwrap();
+    let ring = Ring::open(scratch.ring()).unwrap();
     let _ = ring.status();
     // Readers find what was committed: all that was acknowledged, and at most one unit more, whole.
     let end = read_everything(&ring);
@@ -773,7 +773,7 @@ fn a_kill_at_any_system_call_leaves_a_ring_or_none() {
         for point in 0.. {
             let scratch = Scratch::new();
             if role == "remove" {
-                let builder = Ring::builder_at(scratch.ring()).capacity_bytes(4096);
+                let builder = Ring::builder(scratch.ring()).capacity_bytes(4096);
                 drop(builder.create().unwrap());
             }
             let mut victim = Tracee::start(role, &[text(&scratch.0)]);
@@ -792,12 +792,8 @@ fn a_kill_at_any_system_call_leaves_a_ring_or_none() {
 
 /// The ring is there and works, or it is not and can be made.
 fn after_file_death(scratch: &Scratch, context: &str) {
-    let create = || {
-        Ring::builder_at(scratch.ring())
-            .capacity_bytes(4096)
-            .create()
-    };
-    let ring = match Ring::open_at(scratch.ring()) {
+    let create = || Ring::builder(scratch.ring()).capacity_bytes(4096).create();
+    let ring = match Ring::open(scratch.ring()) {
         Ok(ring) => ring,
         Err(slipring::OpenError::NotFound { .. }) => {
             create().unwrap_or_else(|error| panic!("{context}: {error}"))

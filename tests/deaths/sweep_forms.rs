@@ -105,12 +105,12 @@ fn peer(role: &str) {
 }
 
 fn victim(role: &str, directory: &Path) {
-    let queue = || Queue::open_at(directory.join("queue")).unwrap();
-    let mailbox = || Mailbox::open_at(directory.join("mailbox")).unwrap();
-    let semaphore = || Semaphore::open_at(directory.join("semaphore")).unwrap();
-    let shared = || Shared::<Pair>::open_at(directory.join("shared")).unwrap();
-    let signals = || Signals::open_at(directory.join("signals")).unwrap();
-    let fifo = || Fifo::open_at(directory.join("fifo")).unwrap();
+    let queue = || Queue::open(directory.join("queue")).unwrap();
+    let mailbox = || Mailbox::open(directory.join("mailbox")).unwrap();
+    let semaphore = || Semaphore::open(directory.join("semaphore")).unwrap();
+    let shared = || Shared::<Pair>::open(directory.join("shared")).unwrap();
+    let signals = || Signals::open(directory.join("signals")).unwrap();
+    let fifo = || Fifo::open(directory.join("fifo")).unwrap();
     match role {
         "hold" => {
             let mut receiver = queue().receiver().unwrap();
@@ -230,7 +230,7 @@ fn victim(role: &str, directory: &Path) {
             });
         }
         "latest: set" => {
-            let latest = Latest::<Pair>::open_at(directory.join("latest")).unwrap();
+            let latest = Latest::<Pair>::open(directory.join("latest")).unwrap();
             let mut writer = latest.writer().unwrap();
             writer.set(&Pair { one: 1, two: 1 }).unwrap();
             swept(|| writer.set(&Pair { one: 2, two: 2 }).unwrap());
@@ -273,7 +273,7 @@ fn victim(role: &str, directory: &Path) {
             // Its number is sent once it is there.
             say("there");
             listener.wait_until(SignalSet::of(1), PATIENCE).unwrap();
-            let noticed = swept(|| listener.try_notice(SignalSet::of(2)));
+            let noticed = swept(|| listener.try_wait(SignalSet::of(2)));
             assert!(noticed.is_some());
         }
         "isolated: connect" => {
@@ -437,8 +437,8 @@ fn kill_along(scenarios: &[Scenario]) {
 // --- Queues.
 
 fn new_queue(directory: &Path) -> Queue {
-    let builder = Queue::builder_at(directory.join("queue"));
-    builder.depth(4).message_bytes(100).create().unwrap()
+    let builder = Queue::builder(directory.join("queue"));
+    builder.depth(4).max_message_bytes(100).create().unwrap()
 }
 
 /// Everything that comes, until nothing has come for long enough to sweep up after the dead; how often each
@@ -599,8 +599,8 @@ fn queue_sweep(directory: &Path) -> Neighbours {
 // --- Mailboxes.
 
 fn new_mailbox(directory: &Path) -> (Mailbox, MailboxReceiver) {
-    let builder = Mailbox::builder_at(directory.join("mailbox"));
-    let mailbox = builder.depth(4).message_bytes(100).create().unwrap();
+    let builder = Mailbox::builder(directory.join("mailbox"));
+    let mailbox = builder.depth(4).max_message_bytes(100).create().unwrap();
     let desk = mailbox.receiver().unwrap();
     (mailbox, desk)
 }
@@ -681,8 +681,8 @@ fn mailbox_reply(directory: &Path) -> Neighbours {
     let asked = mailbox.clone();
     let client = std::thread::spawn(move || {
         let mut client = asked.client("client").unwrap();
-        assert_eq!(*client.request(&[2], PATIENCE).unwrap(), [9]);
-        let reply = client.request(&[3], PATIENCE).map(|reply| reply[0]);
+        assert_eq!(*client.request_until(&[2], PATIENCE).unwrap(), [9]);
+        let reply = client.request_until(&[3], PATIENCE).map(|reply| reply[0]);
         reply.unwrap()
     });
     Neighbours {
@@ -708,7 +708,7 @@ fn mailbox_reply(directory: &Path) -> Neighbours {
 // --- Semaphores and shared values.
 
 fn new_semaphore(directory: &Path, permits: u32) -> Semaphore {
-    let builder = Semaphore::builder_at(directory.join("semaphore"));
+    let builder = Semaphore::builder(directory.join("semaphore"));
     builder.permits(permits).max_handles(8).create().unwrap()
 }
 
@@ -732,7 +732,7 @@ fn semaphore_wait(directory: &Path) -> Neighbours {
     at_once(move |_| {
         assert!(semaphore.try_acquire().is_err());
         drop(permit);
-        let other = Semaphore::open_at(semaphore.path()).unwrap();
+        let other = Semaphore::open(semaphore.path()).unwrap();
         drop(other.acquire_until(PATIENCE).unwrap());
         drop(semaphore.acquire_until(PATIENCE).unwrap());
     })
@@ -751,7 +751,7 @@ fn semaphore_sweep(directory: &Path) -> Neighbours {
 }
 
 fn new_shared(directory: &Path) -> Shared<Pair> {
-    let builder = Shared::<Pair>::builder_at(directory.join("shared"));
+    let builder = Shared::<Pair>::builder(directory.join("shared"));
     builder.max_handles(8).create().unwrap()
 }
 
@@ -786,7 +786,7 @@ fn shared_sweep(directory: &Path) -> Neighbours {
 // --- Newest values.
 
 fn latest_set(directory: &Path) -> Neighbours {
-    let builder = Latest::<Pair>::builder_at(directory.join("latest"));
+    let builder = Latest::<Pair>::builder(directory.join("latest"));
     let latest = builder.create().unwrap();
     let mut reader = latest.reader().unwrap();
     at_once(move |returned| {
@@ -905,7 +905,7 @@ fn link_meet(directory: &Path) -> Neighbours {
 // --- Named pipes.
 
 fn new_fifo(directory: &Path) -> Fifo {
-    let builder = Fifo::builder_at(directory.join("fifo"));
+    let builder = Fifo::builder(directory.join("fifo"));
     builder.capacity_bytes(4096).create().unwrap()
 }
 
@@ -996,7 +996,7 @@ fn fifo_meet(directory: &Path) -> Neighbours {
 // --- Signals.
 
 fn new_signals(directory: &Path) -> Signals {
-    let builder = Signals::builder_at(directory.join("signals"));
+    let builder = Signals::builder(directory.join("signals"));
     builder.max_listeners(8).create().unwrap()
 }
 
@@ -1004,19 +1004,19 @@ fn signals_send(directory: &Path) -> Neighbours {
     let signals = new_signals(directory);
     let mut listener = signals.listener("listener").unwrap();
     at_once(move |returned| {
-        let noticed = listener.try_notice(SignalSet::of(3));
+        let noticed = listener.try_wait(SignalSet::of(3));
         assert!(noticed.is_some() || !returned, "lost");
         let mut target = signals.target("listener").unwrap();
         target.send(4).unwrap();
         listener.wait_until(SignalSet::of(4), PATIENCE).unwrap();
-        assert!(listener.try_notice(SignalSet::of(3)).is_none(), "twice");
+        assert!(listener.try_wait(SignalSet::of(3)).is_none(), "twice");
     })
 }
 
 /// The victim notices a signal; the next listener of its name gets none of its.
 fn signals_notice(directory: &Path) -> Neighbours {
     let signals = new_signals(directory);
-    let sender = Signals::open_at(signals.path()).unwrap();
+    let sender = Signals::open(signals.path()).unwrap();
     std::thread::spawn(move || {
         // Until it is there.
         while sender
@@ -1040,10 +1040,7 @@ fn signals_listen(directory: &Path) -> Neighbours {
 
 fn check_listener(signals: &Signals) {
     let mut listener = signals.listener("victim").unwrap();
-    assert!(
-        listener.try_notice(SignalSet::of(2)).is_none(),
-        "not its own"
-    );
+    assert!(listener.try_wait(SignalSet::of(2)).is_none(), "not its own");
     signals.broadcast(5).unwrap();
     listener.wait_until(SignalSet::of(5), PATIENCE).unwrap();
     signals.target("victim").unwrap().send(2).unwrap();

@@ -69,14 +69,14 @@ fn peer(role: &str) {
     let at = |name: &str| directory.join(name);
     match role {
         "semaphore" => {
-            let semaphore = Semaphore::open_at(at("semaphore")).unwrap();
+            let semaphore = Semaphore::open(at("semaphore")).unwrap();
             say("ready");
             for many in (1..=2).cycle() {
                 drop(semaphore.acquire_many_until(many, PATIENCE).unwrap());
             }
         }
         "shared" => {
-            let mut shared = Shared::<Many>::open_at(at("shared")).unwrap();
+            let mut shared = Shared::<Many>::open(at("shared")).unwrap();
             say("ready");
             loop {
                 let mut guard = shared.lock_until(PATIENCE).unwrap();
@@ -85,13 +85,13 @@ fn peer(role: &str) {
             }
         }
         "wait-for-shared" => {
-            let mut shared = Shared::<Many>::open_at(at("shared")).unwrap();
+            let mut shared = Shared::<Many>::open(at("shared")).unwrap();
             say("ready");
             drop(shared.lock_until(PATIENCE).unwrap());
             say("had it");
         }
         "latest-writer" => {
-            let latest = Latest::<Many>::open_at(at("latest")).unwrap();
+            let latest = Latest::<Many>::open(at("latest")).unwrap();
             let mut writer = latest.writer().unwrap();
             say("ready");
             for version in 1.. {
@@ -99,7 +99,7 @@ fn peer(role: &str) {
             }
         }
         "latest-reader" => {
-            let latest = Latest::<Many>::open_at(at("latest")).unwrap();
+            let latest = Latest::<Many>::open(at("latest")).unwrap();
             let mut reader = latest.reader().unwrap();
             say("ready");
             loop {
@@ -110,7 +110,7 @@ fn peer(role: &str) {
             }
         }
         "listener" => {
-            let signals = Signals::open_at(at("signals")).unwrap();
+            let signals = Signals::open(at("signals")).unwrap();
             let mut listener = signals.listener("engine").unwrap();
             say("ready");
             let mut counts = [0; 2];
@@ -122,7 +122,7 @@ fn peer(role: &str) {
                 }
             }
             // What was sent with the last one.
-            while let Some(noticed) = listener.try_notice(SignalSet::ALL) {
+            while let Some(noticed) = listener.try_wait(SignalSet::ALL) {
                 counts[noticed.signal as usize] += noticed.count;
             }
             say(&format!("{} {}", counts[0], counts[1]));
@@ -146,7 +146,7 @@ fn peer(role: &str) {
             say(&String::from_utf8(greeting).unwrap());
         }
         "fifo-reader" => {
-            let fifo = Fifo::open_at(at("fifo")).unwrap();
+            let fifo = Fifo::open(at("fifo")).unwrap();
             say("ready");
             let mut all = Vec::new();
             fifo.reader().unwrap().read_to_end(&mut all).unwrap();
@@ -162,7 +162,7 @@ fn peer(role: &str) {
 
 fn a_stopped_user_of_a_semaphore() {
     let scratch = Scratch::new();
-    let builder = Semaphore::builder_at(scratch.0.join("semaphore")).permits(3);
+    let builder = Semaphore::builder(scratch.0.join("semaphore")).permits(3);
     let semaphore = builder.create().unwrap();
     let others: Vec<Peer> = (0..2)
         .map(|_| Peer::start("semaphore", &[text(&scratch.0)]))
@@ -195,7 +195,7 @@ fn a_stopped_user_of_a_semaphore() {
 
 fn a_stopped_user_of_a_shared_value() {
     let scratch = Scratch::new();
-    let builder = Shared::<Many>::builder_at(scratch.0.join("shared"));
+    let builder = Shared::<Many>::builder(scratch.0.join("shared"));
     let mut shared = builder.create().unwrap();
     let peer = Peer::start("shared", &[text(&scratch.0)]);
     for pause in rounds() {
@@ -229,9 +229,9 @@ fn a_stopped_user_of_a_shared_value() {
 fn a_stopped_waiter_for_a_shared_value() {
     for polls in [false, true] {
         let scratch = Scratch::new();
-        let builder = Shared::<Many>::builder_at(scratch.0.join("shared"));
+        let builder = Shared::<Many>::builder(scratch.0.join("shared"));
         let mut shared = builder.create().unwrap();
-        let mut other = Shared::<Many>::open_at(scratch.0.join("shared")).unwrap();
+        let mut other = Shared::<Many>::open(scratch.0.join("shared")).unwrap();
         let guard = shared.lock().unwrap();
         let mut peer = Peer::start("wait-for-shared", &[text(&scratch.0)]);
         peer.asleep();
@@ -255,7 +255,7 @@ fn a_stopped_waiter_for_a_shared_value() {
 
 fn a_stopped_writer_or_reader_of_newest_values() {
     let scratch = Scratch::new();
-    let builder = Latest::<Many>::builder_at(scratch.0.join("latest"));
+    let builder = Latest::<Many>::builder(scratch.0.join("latest"));
     let latest = builder.create().unwrap();
     let writer = Peer::start("latest-writer", &[text(&scratch.0)]);
     let mut reader = latest.reader().unwrap();
@@ -303,7 +303,7 @@ fn a_stopped_writer_or_reader_of_newest_values() {
 
 fn a_stopped_listener() {
     let scratch = Scratch::new();
-    let signals = Signals::builder_at(scratch.0.join("signals"))
+    let signals = Signals::builder(scratch.0.join("signals"))
         .create()
         .unwrap();
     let peer = Peer::start("listener", &[text(&scratch.0)]);
@@ -390,7 +390,7 @@ fn a_stopped_side_of_a_link_that_is_made() {
 
 fn a_stopped_end_of_a_named_pipe() {
     let scratch = Scratch::new();
-    let builder = Fifo::builder_at(scratch.0.join("fifo"));
+    let builder = Fifo::builder(scratch.0.join("fifo"));
     let fifo = builder.capacity_bytes(4096).create().unwrap();
     for pause in rounds().take(8) {
         let mut peer = Peer::start("fifo-reader", &[text(&scratch.0)]);
@@ -462,7 +462,7 @@ fn a_forked_child_is_told() {
     let scratch = Scratch::new();
     let at = |name: &str| scratch.0.join(name);
 
-    let builder = Semaphore::builder_at(at("semaphore")).permits(4);
+    let builder = Semaphore::builder(at("semaphore")).permits(4);
     let semaphore = builder.max_permits(5).create().unwrap();
     let two = semaphore.acquire_many_until(2, PATIENCE).unwrap();
     let one = semaphore.acquire().unwrap();
@@ -487,8 +487,8 @@ fn a_forked_child_is_told() {
     assert_eq!((status.free, status.held, status.retired), (1, 3, 1));
     drop(all);
 
-    let mut shared = Shared::<Many>::builder_at(at("shared")).create().unwrap();
-    let mut locked = Shared::<Many>::open_at(at("shared")).unwrap();
+    let mut shared = Shared::<Many>::builder(at("shared")).create().unwrap();
+    let mut locked = Shared::<Many>::open(at("shared")).unwrap();
     for way in 0..3 {
         let mut guard = locked.lock().unwrap();
         *guard = Many::of(7);
@@ -513,7 +513,7 @@ fn a_forked_child_is_told() {
         assert_eq!(guard.take().unwrap().commit(), Ok(way + 1));
     }
 
-    let latest = Latest::<Many>::builder_at(at("latest")).create().unwrap();
+    let latest = Latest::<Many>::builder(at("latest")).create().unwrap();
     let ends = (latest.writer().unwrap(), latest.reader().unwrap());
     let mut ends = Some(ends);
     in_a_fork(|check| {
@@ -541,7 +541,7 @@ fn a_forked_child_is_told() {
     assert_eq!(writer.set(&Many::of(1)), Ok(1));
     assert_eq!(reader.get().unwrap().unwrap().1, 1);
 
-    let signals = Signals::builder_at(at("signals")).create().unwrap();
+    let signals = Signals::builder(at("signals")).create().unwrap();
     let listener = signals.listener("engine").unwrap();
     let target = signals.target("engine").unwrap();
     let called = signals.listener("called").unwrap();
@@ -559,7 +559,7 @@ fn a_forked_child_is_told() {
         );
         let waited = listener.wait_until(SignalSet::ALL, SOON);
         check("wait", waited == Err(SignalError::Forked));
-        check("notice", listener.try_notice(SignalSet::ALL).is_none());
+        check("notice", listener.try_wait(SignalSet::ALL).is_none());
         check("listeners", signals.listeners().is_empty());
         let found = signals.target("engine").err();
         check("target", found == Some(SignalError::Forked));
@@ -571,7 +571,7 @@ fn a_forked_child_is_told() {
     });
     let (mut listener, mut target, ..) = all.take().unwrap();
     target.send(1).unwrap();
-    assert_eq!(listener.try_notice(SignalSet::ALL).unwrap().count, 1);
+    assert_eq!(listener.try_wait(SignalSet::ALL).unwrap().count, 1);
 
     let there = link(&scratch.0, "bob");
     let other = std::thread::spawn(move || there.connect_until(PATIENCE).unwrap());
@@ -646,8 +646,8 @@ fn forked_pipes(scratch: &Scratch) {
     writer.write_all(b"still here").unwrap();
     reader.read_exact(&mut [0; 10]).unwrap();
 
-    let one = Fifo::builder_at(scratch.0.join("one")).create().unwrap();
-    let both = Fifo::builder_at(scratch.0.join("both")).both_ways(true);
+    let one = Fifo::builder(scratch.0.join("one")).create().unwrap();
+    let both = Fifo::builder(scratch.0.join("both")).both_ways(true);
     let both = both.create().unwrap();
     in_a_fork(|check| {
         check("writer", says_fork(one.writer_until(SOON)));
@@ -664,25 +664,25 @@ fn stranger(directory: &Path, what: &str) -> String {
     let at = directory.join(what.split(' ').next().unwrap());
     let outcome: Result<String, String> = (|| match what.split(' ').nth(1).unwrap() {
         "semaphore" => {
-            let semaphore = Semaphore::open_at(&at).map_err(|error| error.to_string())?;
+            let semaphore = Semaphore::open(&at).map_err(|error| error.to_string())?;
             let permit = semaphore.try_acquire().map_err(|error| error.to_string())?;
             drop(permit);
             Ok("took and gave back".into())
         }
         "shared" => {
-            let mut shared = Shared::<Many>::open_at(&at).map_err(|error| error.to_string())?;
+            let mut shared = Shared::<Many>::open(&at).map_err(|error| error.to_string())?;
             shared.get().map_err(|error| error.to_string())?;
             Ok("read".into())
         }
         "latest" => {
-            let latest = Latest::<Many>::open_at(&at).map_err(|error| error.to_string())?;
+            let latest = Latest::<Many>::open(&at).map_err(|error| error.to_string())?;
             let mut reader = latest.reader().map_err(|error| error.to_string())?;
             let value = reader.get().map_err(|error| error.to_string())?;
             let refused = latest.writer().is_err();
             Ok(format!("read {} {refused}", value.unwrap().0.words[5]))
         }
         "signals" => {
-            let signals = Signals::open_at(&at).map_err(|error| error.to_string())?;
+            let signals = Signals::open(&at).map_err(|error| error.to_string())?;
             let own = signals
                 .listener("stranger")
                 .map_err(|error| error.to_string())?;
@@ -694,7 +694,7 @@ fn stranger(directory: &Path, what: &str) -> String {
             Ok("listened and sent".into())
         }
         _ => {
-            let fifo = Fifo::open_at(&at).map_err(|error| error.to_string())?;
+            let fifo = Fifo::open(&at).map_err(|error| error.to_string())?;
             let mut all = String::new();
             let reader = fifo.reader_until(PATIENCE);
             let mut reader = reader.map_err(|error| error.to_string())?;
@@ -739,22 +739,19 @@ fn another_user_is_let_in_by_the_mode() {
     let at = |name: &str| scratch.0.join(name);
     let refused = "no permission to open";
 
-    let semaphore = Semaphore::builder_at(at("sem"))
-        .mode(0o666)
-        .create()
-        .unwrap();
-    let _closed = Semaphore::builder_at(at("sem-own")).create().unwrap();
+    let semaphore = Semaphore::builder(at("sem")).mode(0o666).create().unwrap();
+    let _closed = Semaphore::builder(at("sem-own")).create().unwrap();
     assert_eq!(ask("sem semaphore"), "took and gave back");
     assert!(ask("sem-own semaphore").contains(refused));
     let held = semaphore.acquire().unwrap();
     assert!(ask("sem semaphore").contains("try again"));
     drop(held);
 
-    let _shared = Shared::<Many>::builder_at(at("shared")).create().unwrap();
+    let _shared = Shared::<Many>::builder(at("shared")).create().unwrap();
     assert!(ask("shared shared").contains(refused));
 
     for (name, mode) in [("read", 0o644), ("wait", 0o666)] {
-        let latest = Latest::<Many>::builder_at(at(name))
+        let latest = Latest::<Many>::builder(at(name))
             .mode(mode)
             .create()
             .unwrap();
@@ -764,32 +761,30 @@ fn another_user_is_let_in_by_the_mode() {
         drop(writer);
         assert_eq!(ask(&format!("{name} latest")), "read 5 true");
     }
-    let _closed = Latest::<Many>::builder_at(at("latest-own"))
-        .create()
-        .unwrap();
+    let _closed = Latest::<Many>::builder(at("latest-own")).create().unwrap();
     assert!(ask("latest-own latest").contains(refused));
 
-    let signals = Signals::builder_at(at("signals"))
+    let signals = Signals::builder(at("signals"))
         .mode(0o666)
         .create()
         .unwrap();
     let mut engine = signals.listener("engine").unwrap();
     assert_eq!(ask("signals signals"), "listened and sent");
-    assert_eq!(engine.try_notice(SignalSet::ALL).unwrap().signal, 3);
-    let _closed = Signals::builder_at(at("signals-own")).create().unwrap();
+    assert_eq!(engine.try_wait(SignalSet::ALL).unwrap().signal, 3);
+    let _closed = Signals::builder(at("signals-own")).create().unwrap();
     assert!(ask("signals-own signals").contains(refused));
 
-    let fifo = Fifo::builder_at(at("fifo")).mode(0o666).create().unwrap();
+    let fifo = Fifo::builder(at("fifo")).mode(0o666).create().unwrap();
     let writing = std::thread::spawn(move || {
         let mut writer = fifo.writer_until(PATIENCE)?;
         writer.write_all(b"bytes")
     });
     assert_eq!(ask("fifo fifo"), "read bytes");
     writing.join().unwrap().unwrap();
-    let _closed = Fifo::builder_at(at("fifo-own")).create().unwrap();
+    let _closed = Fifo::builder(at("fifo-own")).create().unwrap();
     assert!(ask("fifo-own fifo").contains(refused));
     // One that goes both ways could not be used by others: it is not made for them.
-    let both = Fifo::builder_at(at("both")).both_ways(true).mode(0o666);
+    let both = Fifo::builder(at("both")).both_ways(true).mode(0o666);
     let error = both.create_or_open().unwrap_err();
     assert!(
         matches!(error, CreateError::Mode { mode: 0o666, .. }),
@@ -807,7 +802,7 @@ fn another_user_is_let_in_by_the_mode() {
             assert_eq!(mode, expected, "{name}/{file}");
         }
     }
-    let error = Semaphore::open_at(at("shared")).unwrap_err();
+    let error = Semaphore::open(at("shared")).unwrap_err();
     assert!(matches!(error, OpenError::Form { .. }), "{error}");
 }
 
@@ -816,11 +811,11 @@ fn another_user_is_let_in_by_the_mode() {
 fn a_named_pipe_is_never_left_over() {
     let scratch = Scratch::new();
     let path = scratch.0.join("fifo");
-    let fifo = Fifo::builder_at(&path).create().unwrap();
+    let fifo = Fifo::builder(&path).create().unwrap();
     for round in 0..3 {
         let there = path.clone();
         let writing = std::thread::spawn(move || {
-            let fifo = Fifo::open_at(&there).unwrap();
+            let fifo = Fifo::open(&there).unwrap();
             fifo.writer_until(PATIENCE)?.write_all(b"bytes")
         });
         let mut all = String::new();

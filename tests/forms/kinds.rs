@@ -3,7 +3,7 @@
 
 use slipring::{
     leftovers_in, look_at, AttachError, BrokerError, ConnectError, Corrupt, CreateError, Fifo,
-    Form, Latest, Link, LinkError, Mailbox, ObserverOptions, OpenError, Queue, RemoveError,
+    Form, Latest, Link, LinkError, Mailbox, ObserverOptions, OpenError, Place, Queue, RemoveError,
     ReplyError, RequestError, Ring, Semaphore, SendError, Shared, SignalSet, Signals, Start,
     Strategy, TakeError,
 };
@@ -88,41 +88,34 @@ fn waiting(
 }
 
 fn ring(path: &Path) -> Ring {
-    Ring::open_at(path).unwrap()
+    Ring::open(path).unwrap()
 }
 
 fn fifo(path: &Path) -> Fifo {
-    Fifo::open_at(path).unwrap()
+    Fifo::open(path).unwrap()
 }
 
 fn semaphore(path: &Path) -> Semaphore {
-    Semaphore::open_at(path).unwrap()
+    Semaphore::open(path).unwrap()
 }
 
 fn latest(path: &Path) -> Latest<Value> {
-    Latest::open_at(path).unwrap()
+    Latest::open(path).unwrap()
 }
 
 fn shared(path: &Path) -> Shared<Value> {
-    Shared::open_at(path).unwrap()
+    Shared::open(path).unwrap()
 }
 
 fn signals(path: &Path) -> Signals {
-    Signals::open_at(path).unwrap()
+    Signals::open(path).unwrap()
 }
 
 const KINDS: &[Kind] = &[
     Kind {
         form: Form::Ring,
         name: "ring",
-        make: |path| {
-            drop(
-                Ring::builder_at(path)
-                    .capacity_bytes(4096)
-                    .create()
-                    .unwrap(),
-            )
-        },
+        make: |path| drop(Ring::builder(path).capacity_bytes(4096).create().unwrap()),
         roles: &[
             ("producer", |path| kept(ring(path).producer().unwrap())),
             ("consumer", |path| {
@@ -143,34 +136,34 @@ const KINDS: &[Kind] = &[
     Kind {
         form: Form::Queue,
         name: "queue",
-        make: |path| drop(Queue::builder_at(path).depth(4).create().unwrap()),
+        make: |path| drop(Queue::builder(path).depth(4).create().unwrap()),
         roles: &[
             // A sender holds nothing before it sends: it has no lane.
             ("sender that has sent", |path| {
-                let mut sender = Queue::open_at(path).unwrap().sender().unwrap();
+                let mut sender = Queue::open(path).unwrap().sender().unwrap();
                 sender.send(b"one").unwrap();
                 kept(sender)
             }),
             ("receiver", |path| {
-                kept(Queue::open_at(path).unwrap().receiver().unwrap())
+                kept(Queue::open(path).unwrap().receiver().unwrap())
             }),
         ],
     },
     Kind {
         form: Form::Mailbox,
         name: "mailbox",
-        make: |path| drop(Mailbox::builder_at(path).depth(4).create().unwrap()),
+        make: |path| drop(Mailbox::builder(path).depth(4).create().unwrap()),
         roles: &[
             ("client", |path| {
-                kept(Mailbox::open_at(path).unwrap().client("me").unwrap())
+                kept(Mailbox::open(path).unwrap().client("me").unwrap())
             }),
             ("client that has sent", |path| {
-                let mut client = Mailbox::open_at(path).unwrap().client("me").unwrap();
+                let mut client = Mailbox::open(path).unwrap().client("me").unwrap();
                 client.send(b"one").unwrap();
                 kept(client)
             }),
             ("receiver", |path| {
-                kept(Mailbox::open_at(path).unwrap().receiver().unwrap())
+                kept(Mailbox::open(path).unwrap().receiver().unwrap())
             }),
         ],
     },
@@ -212,7 +205,7 @@ const KINDS: &[Kind] = &[
     Kind {
         form: Form::Pipe,
         name: "one-way",
-        make: |path| drop(Fifo::builder_at(path).create().unwrap()),
+        make: |path| drop(Fifo::builder(path).create().unwrap()),
         roles: &[
             ("waiting reader", |path| {
                 let (waits, joins) = (fifo(path), fifo(path));
@@ -254,7 +247,7 @@ const KINDS: &[Kind] = &[
     Kind {
         form: Form::Pipe,
         name: "both-ways",
-        make: |path| drop(Fifo::builder_at(path).both_ways(true).create().unwrap()),
+        make: |path| drop(Fifo::builder(path).both_ways(true).create().unwrap()),
         roles: &[
             ("side that waits", |path| {
                 let (waits, joins) = (fifo(path), fifo(path));
@@ -278,7 +271,7 @@ const KINDS: &[Kind] = &[
     Kind {
         form: Form::Latest,
         name: "latest",
-        make: |path| drop(Latest::<Value>::builder_at(path).create().unwrap()),
+        make: |path| drop(Latest::<Value>::builder(path).create().unwrap()),
         roles: &[
             ("writer", |path| kept(latest(path).writer().unwrap())),
             ("reader", |path| kept(latest(path).reader().unwrap())),
@@ -287,13 +280,13 @@ const KINDS: &[Kind] = &[
     Kind {
         form: Form::Shared,
         name: "shared",
-        make: |path| drop(Shared::<Value>::builder_at(path).create().unwrap()),
+        make: |path| drop(Shared::<Value>::builder(path).create().unwrap()),
         roles: &[("handle", |path| kept(shared(path)))],
     },
     Kind {
         form: Form::Semaphore,
         name: "semaphore",
-        make: |path| drop(Semaphore::builder_at(path).permits(2).create().unwrap()),
+        make: |path| drop(Semaphore::builder(path).permits(2).create().unwrap()),
         roles: &[
             ("handle", |path| kept(semaphore(path))),
             ("permit holder", |path| {
@@ -304,7 +297,7 @@ const KINDS: &[Kind] = &[
     Kind {
         form: Form::Signals,
         name: "signals",
-        make: |path| drop(Signals::builder_at(path).create().unwrap()),
+        make: |path| drop(Signals::builder(path).create().unwrap()),
         roles: &[
             ("listener", |path| {
                 kept(signals(path).listener("me").unwrap())
@@ -368,23 +361,19 @@ fn a_held_role_keeps_its_object_from_being_removed() {
 /// Opens what lies at a path as one form.
 type Open = fn(&Path) -> Result<(), OpenError>;
 const OPENERS: &[(Form, Open)] = &[
-    (Form::Ring, |path| Ring::open_at(path).map(drop)),
-    (Form::Queue, |path| Queue::open_at(path).map(drop)),
-    (Form::Mailbox, |path| match Mailbox::open_at(path) {
+    (Form::Ring, |path| Ring::open(path).map(drop)),
+    (Form::Queue, |path| Queue::open(path).map(drop)),
+    (Form::Mailbox, |path| match Mailbox::open(path) {
         Ok(_) => Ok(()),
         Err(CreateError::Open(error)) => Err(error),
         Err(error) => panic!("{error}"),
     }),
     (Form::Link, |path| slipring::link_sides(path).map(drop)),
-    (Form::Pipe, |path| Fifo::open_at(path).map(drop)),
-    (Form::Latest, |path| {
-        Latest::<Value>::open_at(path).map(drop)
-    }),
-    (Form::Shared, |path| {
-        Shared::<Value>::open_at(path).map(drop)
-    }),
-    (Form::Semaphore, |path| Semaphore::open_at(path).map(drop)),
-    (Form::Signals, |path| Signals::open_at(path).map(drop)),
+    (Form::Pipe, |path| Fifo::open(path).map(drop)),
+    (Form::Latest, |path| Latest::<Value>::open(path).map(drop)),
+    (Form::Shared, |path| Shared::<Value>::open(path).map(drop)),
+    (Form::Semaphore, |path| Semaphore::open(path).map(drop)),
+    (Form::Signals, |path| Signals::open(path).map(drop)),
 ];
 
 /// How a form is called where another one was expected.
@@ -445,58 +434,57 @@ fn each_form_is_opened_as_what_it_is_only() {
     }
 }
 
-/// Removes what has a name, as one form.
-type Remove = fn(&str) -> Result<(), RemoveError>;
+/// Removes what lies at a place, as one form.
+type Remove = fn(&Place) -> Result<(), RemoveError>;
+
+/// Links are removed by the names of their sides.
+fn remove_link(place: &Place) -> Result<(), RemoveError> {
+    let path = place.path().unwrap();
+    let name = path.file_name().unwrap().to_str().unwrap();
+    let Some((one, other)) = name.split_once("..") else {
+        let source = std::io::ErrorKind::Unsupported.into();
+        let what = "name";
+        return Err(RemoveError::Io { what, path, source });
+    };
+    Link::remove(one, other).map_err(|error| match error {
+        LinkError::Remove(error) => error,
+        error => panic!("{error}"),
+    })
+}
 
 fn each_form_removes_its_own_kind_only() {
     let scratch = Scratch::new();
     // Names lead into this directory. Each test is a process of its own, and this one has no threads yet.
     std::env::set_var("SLIPRING_DIR", &scratch.0);
     let removers: &[(Form, Remove)] = &[
-        (Form::Ring, Ring::remove),
-        (Form::Ring, |name| {
-            let path = slipring::default_directory().join(name);
-            Ring::remove_at(path, false)
-        }),
-        (Form::Ring, |name| {
-            let path = slipring::default_directory().join(name);
-            Ring::remove_at(path, true)
-        }),
-        (Form::Queue, Queue::remove),
-        (Form::Mailbox, Mailbox::remove),
-        (Form::Link, |name| {
-            // The name of a link is made of two.
-            let Some((one, other)) = name.split_once("..") else {
-                let error = std::io::ErrorKind::Unsupported.into();
-                return Err(RemoveError::Io {
-                    what: "name",
-                    path: name.into(),
-                    source: error,
-                });
-            };
-            Link::remove(one, other).map_err(|error| match error {
-                LinkError::Remove(error) => error,
-                error => panic!("{error}"),
-            })
-        }),
-        (Form::Pipe, Fifo::remove),
-        (Form::Latest, Latest::<Value>::remove),
-        (Form::Shared, Shared::<Value>::remove),
-        (Form::Semaphore, Semaphore::remove),
-        (Form::Signals, Signals::remove),
+        (Form::Ring, |at| Ring::remove(at)),
+        (Form::Queue, |at| Queue::remove(at)),
+        (Form::Mailbox, |at| Mailbox::remove(at)),
+        (Form::Link, remove_link),
+        (Form::Pipe, |at| Fifo::remove(at)),
+        (Form::Latest, |at| Latest::<Value>::remove(at)),
+        (Form::Shared, |at| Shared::<Value>::remove(at)),
+        (Form::Semaphore, |at| Semaphore::remove(at)),
+        (Form::Signals, |at| Signals::remove(at)),
     ];
-    one_of_each(&scratch);
+    remove_each(&scratch, removers, |name, _| name.into());
+    remove_each(&scratch, removers, |_, path| path.into());
+}
+
+fn remove_each(scratch: &Scratch, removers: &[(Form, Remove)], of: fn(&str, &Path) -> Place) {
+    one_of_each(scratch);
     // What has the name of a link and is none.
-    drop(Ring::builder_at(scratch.0.join("c..d")).create().unwrap());
+    drop(Ring::builder(scratch.0.join("c..d")).create().unwrap());
     let named = KINDS.iter().map(|kind| (kind.form, kind.name));
     for (found, name) in named.chain([(Form::Ring, "c..d")]) {
         let path = scratch.0.join(name);
+        let place = of(name, &path);
         let before = files(&path);
         for (form, remove) in removers {
             if *form == found {
                 continue;
             }
-            match remove(name) {
+            match remove(&place) {
                 Err(RemoveError::Open(error)) => is_another(&error, &path, found, *form),
                 Err(RemoveError::Io { .. }) if *form == Form::Link && !name.contains("..") => {}
                 other => panic!("{name} as {form}: {other:?}"),
@@ -504,11 +492,11 @@ fn each_form_removes_its_own_kind_only() {
         }
         assert_eq!(files(&path), before, "{name}");
         let (_, remove) = removers.iter().find(|(form, _)| *form == found).unwrap();
-        remove(name).unwrap();
+        remove(&place).unwrap();
         assert!(!path.exists(), "{name}");
         // And there is none of the form that was asked for.
         for (form, remove) in removers {
-            let said = match remove(name) {
+            let said = match remove(&place) {
                 Err(RemoveError::Open(error)) => error.to_string(),
                 Err(RemoveError::Io { .. }) if *form == Form::Link => continue,
                 other => panic!("{name} as {form}: {other:?}"),
@@ -522,7 +510,7 @@ fn each_form_removes_its_own_kind_only() {
 fn no_reader_and_no_producer_of_a_ring_is_made_on_another_form() {
     let scratch = Scratch::new();
     one_of_each(&scratch);
-    let queue = Queue::open_at(scratch.0.join("queue")).unwrap();
+    let queue = Queue::open(scratch.0.join("queue")).unwrap();
     queue.sender().unwrap().send(b"one").unwrap();
     let lane = scratch.0.join("queue/lane-0");
     let listed = slipring::list_in(&scratch.0).unwrap();
@@ -577,7 +565,7 @@ fn short(guard: &dyn Debug) {
 
 fn guards_print_themselves_in_a_line() {
     let scratch = Scratch::new();
-    let ring = Ring::builder_at(scratch.0.join("ring")).create().unwrap();
+    let ring = Ring::builder(scratch.0.join("ring")).create().unwrap();
     short(&ring);
     let mut producer = ring.producer().unwrap();
     let mut consumer = ring.consumer(Start::Latest).unwrap();
@@ -594,16 +582,16 @@ fn guards_print_themselves_in_a_line() {
     short(&consumer.receive_batch(2).unwrap());
     short(&consumer.receive().unwrap());
 
-    let mailbox = Mailbox::builder_at(scratch.0.join("mailbox"));
+    let mailbox = Mailbox::builder(scratch.0.join("mailbox"));
     let mailbox = mailbox.create().unwrap();
     let mut client = mailbox.client("me").unwrap();
     let mut receiver = mailbox.receiver().unwrap();
     client.send(&[7; 1000]).unwrap();
     short(&receiver.receive().unwrap());
-    let queue = Queue::builder_at(scratch.0.join("queue")).create().unwrap();
+    let queue = Queue::builder(scratch.0.join("queue")).create().unwrap();
     queue.sender().unwrap().send(&[7; 1000]).unwrap();
     short(&queue.receiver().unwrap().receive().unwrap());
-    let mut shared = Shared::<Value>::builder_at(scratch.0.join("shared"));
+    let mut shared = Shared::<Value>::builder(scratch.0.join("shared"));
     shared = shared.max_handles(2);
     short(&shared.create().unwrap().lock().unwrap());
 }
@@ -697,8 +685,8 @@ fn a_chain_of_errors_says_nothing_twice() {
 fn a_message_that_is_no_letter_is_said_by_its_number() {
     let scratch = Scratch::new();
     let path = scratch.0.join("mailbox");
-    let mailbox = Mailbox::builder_at(&path).create().unwrap();
-    let letters = Queue::open_at(path.join("letters")).unwrap();
+    let mailbox = Mailbox::builder(&path).create().unwrap();
+    let letters = Queue::open(path.join("letters")).unwrap();
     let mut sender = letters.sender().unwrap();
     let number = sender.send(b"no letter").unwrap();
     let refused = mailbox.receiver().unwrap().try_receive().map(drop);

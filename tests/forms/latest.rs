@@ -57,14 +57,14 @@ fn path(directory: &Path) -> PathBuf {
 }
 
 fn create(scratch: &Scratch) -> Latest<State> {
-    Latest::builder_at(path(&scratch.0))
+    Latest::builder(path(&scratch.0))
         .cells(CELLS)
         .create()
         .unwrap()
 }
 
 fn open(directory: &Path) -> Latest<State> {
-    Latest::open_at(path(directory)).unwrap()
+    Latest::open(path(directory)).unwrap()
 }
 
 // --- The oracle.
@@ -138,14 +138,14 @@ fn what_is_refused_is_refused_with_its_numbers() {
     );
     drop(writer);
     open(&scratch.0).writer().unwrap();
-    let other = Latest::<Other>::open_at(path(&scratch.0)).unwrap_err();
+    let other = Latest::<Other>::open(path(&scratch.0)).unwrap_err();
     assert!(matches!(other, OpenError::Schema { .. }), "{other}");
-    let ring = slipring::Ring::open_at(path(&scratch.0)).unwrap_err();
+    let ring = slipring::Ring::open(path(&scratch.0)).unwrap_err();
     assert!(
         ring.to_string().contains("is a latest value, not a ring"),
         "{ring}"
     );
-    let huge = Latest::<State>::builder_at(scratch.0.join("huge"))
+    let huge = Latest::<State>::builder(scratch.0.join("huge"))
         .cells(u32::MAX)
         .create();
     assert!(huge.is_err());

@@ -25,12 +25,16 @@ pub const SUITE: testing::Suite = testing::suite!(victim; [
 ]);
 
 fn mailbox(directory: &Path) -> Mailbox {
-    Mailbox::open_at(directory.join("mailbox")).unwrap()
+    Mailbox::open(directory.join("mailbox")).unwrap()
 }
 
 fn new_mailbox(directory: &Path, depth: u32) -> Mailbox {
-    let builder = Mailbox::builder_at(directory.join("mailbox"));
-    builder.depth(depth).message_bytes(600).create().unwrap()
+    let builder = Mailbox::builder(directory.join("mailbox"));
+    builder
+        .depth(depth)
+        .max_message_bytes(600)
+        .create()
+        .unwrap()
 }
 
 // --- The oracle.
@@ -170,10 +174,10 @@ fn it_does_what_the_oracle_does() {
 
 fn follow(depth: u32, longest: u32, steps: &[Step]) {
     let scratch = Scratch::new();
-    let builder = Mailbox::builder_at(scratch.0.join("mailbox"));
+    let builder = Mailbox::builder(scratch.0.join("mailbox"));
     let mailbox = builder
         .depth(depth)
-        .message_bytes(longest)
+        .max_message_bytes(longest)
         .create()
         .unwrap();
     let scaled = |thousandths: usize| longest as usize * thousandths / 1000;
@@ -204,7 +208,7 @@ fn follow(depth: u32, longest: u32, steps: &[Step]) {
             Step::Ask(c, len) => {
                 let client = clients[c].as_mut().unwrap();
                 let len = model.told_apart((c, incarnations[c]), scaled(len));
-                match client.request(&payload(model.next, len), Duration::ZERO) {
+                match client.request_until(&payload(model.next, len), Duration::ZERO) {
                     // Whether it was sent in time is not said.
                     Err(RequestError::TimedOut) => {
                         let waiting = mailbox.status().unwrap().letters.waiting;
@@ -227,7 +231,7 @@ fn follow(depth: u32, longest: u32, steps: &[Step]) {
                 let (model, receiver) = (&mut model, &mut receivers[0]);
                 std::thread::scope(|scope| {
                     scope.spawn(move || converse(model, receiver, number, answers));
-                    let said = client.request(&payload(number, 40), PATIENCE);
+                    let said = client.request_until(&payload(number, 40), PATIENCE);
                     match said {
                         Ok(reply) if answers => {
                             assert_eq!(reply.len(), 50);
@@ -308,7 +312,7 @@ fn converse(model: &mut Model, receiver: &mut MailboxReceiver, number: u64, answ
 fn what_is_refused_is_refused_by_name() {
     let scratch = Scratch::new();
     let path = scratch.0.join("mailbox");
-    let builder = Mailbox::builder_at(&path).depth(2).message_bytes(10);
+    let builder = Mailbox::builder(&path).depth(2).max_message_bytes(10);
     let mailbox = builder.max_clients(2).one_way().create().unwrap();
     let mut alice = mailbox.client("alice").unwrap();
     let again = mailbox.client("alice").unwrap_err();
@@ -322,7 +326,7 @@ fn what_is_refused_is_refused_by_name() {
         mailbox.client("carol"),
         Err(AttachError::NoRow { rows: 2 })
     ));
-    let asked = alice.request(b"x", PATIENCE).map(|reply| reply.len());
+    let asked = alice.request_until(b"x", PATIENCE).map(|reply| reply.len());
     assert!(matches!(asked, Err(RequestError::OneWay)), "{asked:?}");
     let large = alice.send(&[0; 11]);
     assert!(
@@ -339,7 +343,7 @@ fn what_is_refused_is_refused_by_name() {
         matches!(in_use, Err(RemoveError::InUse { .. })),
         "{in_use:?}"
     );
-    let error = slipring::Queue::open_at(&path).unwrap_err();
+    let error = slipring::Queue::open(&path).unwrap_err();
     assert!(
         error.to_string().contains("is a mailbox, not a queue"),
         "{error}"
@@ -375,7 +379,7 @@ fn no_reply_reaches_the_next_client_of_a_row() {
     let mailbox = new_mailbox(&scratch.0, 4);
     let mut first = mailbox.client("first").unwrap();
     let gave_up = first
-        .request(b"of the first", Duration::ZERO)
+        .request_until(b"of the first", Duration::ZERO)
         .map(|r| r.len());
     assert!(matches!(gave_up, Err(RequestError::TimedOut)));
     drop(first);
@@ -394,7 +398,7 @@ fn no_reply_reaches_the_next_client_of_a_row() {
             assert_eq!(letter.sender(), "second");
             assert_eq!(letter.reply(b"for the second").unwrap(), Answer::Sent);
         });
-        let reply = second.request(b"of the second", PATIENCE).unwrap();
+        let reply = second.request_until(b"of the second", PATIENCE).unwrap();
         assert_eq!(&*reply, b"for the second");
     });
     assert_eq!(mailbox.status().unwrap().late, 1);
@@ -407,7 +411,7 @@ fn a_late_reply_is_dropped_and_counted() {
     let mut receiver = mailbox.receiver().unwrap();
     for round in 1..=10u64 {
         let gave_up = alice
-            .request(b"quick", Duration::from_millis(1))
+            .request_until(b"quick", Duration::from_millis(1))
             .map(|r| r.len());
         assert!(
             matches!(gave_up, Err(RequestError::TimedOut)),
@@ -419,7 +423,7 @@ fn a_late_reply_is_dropped_and_counted() {
         assert_eq!(mailbox.status().unwrap().late, round);
     }
     let too_large = std::thread::scope(|scope| {
-        let asking = scope.spawn(|| alice.request(b"big?", PATIENCE).map(|r| r.to_vec()));
+        let asking = scope.spawn(|| alice.request_until(b"big?", PATIENCE).map(|r| r.to_vec()));
         let letter = receiver.receive_until(PATIENCE).unwrap();
         let refused = letter.reply(&[0; 601]);
         // It went back, so it can be answered otherwise.
@@ -473,7 +477,7 @@ fn a_dead_receiver_leaves_the_letter_to_the_next() {
     let mut alice = mailbox.client("alice").unwrap();
     let mut holder = Peer::start("hold", &[text(&scratch.0)]);
     std::thread::scope(|scope| {
-        let asking = scope.spawn(|| alice.request(b"hello", PATIENCE).map(|r| r.to_vec()));
+        let asking = scope.spawn(|| alice.request_until(b"hello", PATIENCE).map(|r| r.to_vec()));
         assert_eq!(holder.line(), "alice");
         let clerk = Peer::start("clerk", &[text(&scratch.0), "1"]);
         holder.kill();
@@ -488,7 +492,7 @@ fn no_receiver_left_is_said() {
     let mut alice = mailbox.client("alice").unwrap();
     let mut holder = Peer::start("hold", &[text(&scratch.0)]);
     std::thread::scope(|scope| {
-        let asking = scope.spawn(|| alice.request(b"hello", PATIENCE).map(|r| r.to_vec()));
+        let asking = scope.spawn(|| alice.request_until(b"hello", PATIENCE).map(|r| r.to_vec()));
         assert_eq!(holder.line(), "alice");
         holder.kill();
         let gone = asking.join().unwrap();
@@ -514,7 +518,7 @@ fn one_receiver_answers_many_clients() {
             scope.spawn(move || {
                 for number in 0..EACH {
                     let body = payload(number, number as usize % 80);
-                    let reply = client.request(&body, PATIENCE).unwrap();
+                    let reply = client.request_until(&body, PATIENCE).unwrap();
                     assert_eq!(*reply, [name.as_bytes(), b": ", &body].concat());
                 }
             });
@@ -551,7 +555,7 @@ fn ask_for_ever(mailbox: &Mailbox, books: &Books, party: usize) {
     // A letter that was cut short by a death is not sent again.
     word(4).store(word(5).load(SeqCst), SeqCst);
     let mut random = Random::new();
-    let longest = mailbox.message_bytes() as usize;
+    let longest = mailbox.max_message_bytes() as usize;
     while !stopping(books, NO_MORE_ASKING) {
         let number = word(0).fetch_add(1, SeqCst) + 1;
         let id = (party as u64) << 56 | number;
@@ -566,7 +570,7 @@ fn ask_for_ever(mailbox: &Mailbox, books: &Books, party: usize) {
             1 => PATIENCE,
             _ => random.millis(1, 20),
         };
-        let outcome = match client.request(&body, deadline) {
+        let outcome = match client.request_until(&body, deadline) {
             Ok(reply) => {
                 assert_eq!(reply[..8], id.to_le_bytes(), "a reply to something else");
                 check(&reply[8..], id + 1);
@@ -602,7 +606,7 @@ fn ask_for_ever(mailbox: &Mailbox, books: &Books, party: usize) {
 
 fn serve_for_ever(mailbox: &Mailbox, books: &Books, party: usize) {
     let mut receiver = mailbox.receiver().unwrap();
-    let longest = mailbox.message_bytes() as usize;
+    let longest = mailbox.max_message_bytes() as usize;
     say("ready");
     let mut random = Random::new();
     loop {
@@ -662,10 +666,10 @@ fn random_deaths_leave_one_outcome_each() {
 fn kill_at_random(random: &mut Random, depth: u32, longest: u32, wanted: u64) {
     println!("  depth {depth}, letters of {longest} bytes, {wanted} kills");
     let scratch = Scratch::new();
-    let builder = Mailbox::builder_at(scratch.0.join("mailbox"));
+    let builder = Mailbox::builder(scratch.0.join("mailbox"));
     let mailbox = builder
         .depth(depth)
-        .message_bytes(longest)
+        .max_message_bytes(longest)
         .create()
         .unwrap();
     let books = books(&scratch.0);

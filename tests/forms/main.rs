@@ -5,6 +5,7 @@ mod kinds;
 mod latest;
 mod link;
 mod mailbox;
+mod pattern;
 mod pipe;
 mod queue;
 mod queue_access;
@@ -25,6 +26,7 @@ fn main() -> std::process::ExitCode {
         latest::SUITE,
         link::SUITE,
         mailbox::SUITE,
+        pattern::SUITE,
         pipe::SUITE,
         queue::SUITE,
         queue_access::SUITE,

@@ -176,8 +176,8 @@ fn what_is_refused_is_refused_by_kind() {
     let bad = PipeReader::inherited("nothing").unwrap_err();
     assert_eq!(bad.kind(), ErrorKind::NotFound);
     let scratch = Scratch::new();
-    Fifo::builder_at(scratch.0.join("one")).create().unwrap();
-    let fifo = Fifo::open_at(scratch.0.join("one")).unwrap();
+    Fifo::builder(scratch.0.join("one")).create().unwrap();
+    let fifo = Fifo::open(scratch.0.join("one")).unwrap();
     assert_eq!(fifo.connect().unwrap_err().kind(), ErrorKind::Unsupported);
     let late = fifo.reader_until(Duration::from_millis(5)).unwrap_err();
     assert_eq!(late.kind(), ErrorKind::TimedOut);
@@ -185,14 +185,14 @@ fn what_is_refused_is_refused_by_kind() {
     assert_eq!(late.kind(), ErrorKind::TimedOut);
     // Only its owner can use one that goes both ways, so no other user is let in.
     for mode in [0o601, 0o640, 0o666] {
-        let both = Fifo::builder_at(scratch.0.join("both")).both_ways(true);
+        let both = Fifo::builder(scratch.0.join("both")).both_ways(true);
         let error = both.mode(mode).create().unwrap_err();
         assert!(
             matches!(error, CreateError::Mode { mode: m, .. } if m == mode),
             "{error}"
         );
     }
-    let error = Ring::open_at(scratch.0.join("one")).unwrap_err();
+    let error = Ring::open(scratch.0.join("one")).unwrap_err();
     assert!(
         error.to_string().contains("is a pipe, not a ring"),
         "{error}"
@@ -306,12 +306,12 @@ fn victim(role: &str) {
         }
         "ignore" => say("ready"),
         "fifo-write" => {
-            let fifo = Fifo::open_at(&arguments[0]).unwrap();
+            let fifo = Fifo::open(&arguments[0]).unwrap();
             say("ready");
             fifo.writer().unwrap().write_all(&bytes(0, TOTAL)).unwrap();
         }
         "fifo-echo" => {
-            let fifo = Fifo::open_at(&arguments[0]).unwrap();
+            let fifo = Fifo::open(&arguments[0]).unwrap();
             say("ready");
             let mut duplex = fifo.connect().unwrap();
             let mut line = String::new();
@@ -490,7 +490,7 @@ fn more_than_was_lent_cannot_be_consumed() {
 fn a_named_pipe_waits_for_both_ends() {
     let scratch = Scratch::new();
     let path = scratch.0.join("fifo");
-    let fifo = Fifo::builder_at(&path)
+    let fifo = Fifo::builder(&path)
         .capacity_bytes(1 << 16)
         .create()
         .unwrap();
@@ -531,7 +531,7 @@ fn a_named_pipe_waits_for_both_ends() {
 fn a_named_pipe_goes_both_ways() {
     let scratch = Scratch::new();
     let path = scratch.0.join("fifo");
-    let builder = Fifo::builder_at(&path).both_ways(true);
+    let builder = Fifo::builder(&path).both_ways(true);
     let fifo = builder.capacity_bytes(4096).create().unwrap();
     assert_eq!(fifo.writer().unwrap_err().kind(), ErrorKind::Unsupported);
     for _ in 0..3 {
@@ -561,7 +561,7 @@ fn complain(books: &Books, error: &std::io::Error) -> ! {
 
 /// Pieces of a stream that depend on its writer; every byte that was acknowledged is in the books.
 fn write_for_ever(directory: &Path) {
-    let fifo = Fifo::open_at(directory.join("fifo")).unwrap();
+    let fifo = Fifo::open(directory.join("fifo")).unwrap();
     let books = Books::open(directory, 64, 0);
     say("ready");
     while books.word(40).load(SeqCst) == 0 {
@@ -588,7 +588,7 @@ fn write_for_ever(directory: &Path) {
 
 /// The bytes read are the beginning of a stream, without a gap.
 fn read_for_ever(directory: &Path) {
-    let fifo = Fifo::open_at(directory.join("fifo")).unwrap();
+    let fifo = Fifo::open(directory.join("fifo")).unwrap();
     let books = Books::open(directory, 64, 0);
     say("ready");
     while books.word(40).load(SeqCst) == 0 {
@@ -620,10 +620,7 @@ fn read_for_ever(directory: &Path) {
 fn random_deaths_leave_prefixes() {
     let scratch = Scratch::new();
     let path: PathBuf = scratch.0.join("fifo");
-    Fifo::builder_at(&path)
-        .capacity_bytes(8192)
-        .create()
-        .unwrap();
+    Fifo::builder(&path).capacity_bytes(8192).create().unwrap();
     let books = Books::open(&scratch.0, 64, 0);
     let mut random = Random::new();
     let roles = ["chaos-write", "chaos-read"];

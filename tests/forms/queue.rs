@@ -24,12 +24,16 @@ pub const SUITE: testing::Suite = testing::suite!(victim; [
 ]);
 
 fn queue(scratch: &Scratch) -> Queue {
-    Queue::open_at(scratch.0.join("queue")).unwrap()
+    Queue::open(scratch.0.join("queue")).unwrap()
 }
 
 fn new_queue(scratch: &Scratch, depth: u32) -> Queue {
-    let builder = Queue::builder_at(scratch.0.join("queue"));
-    builder.depth(depth).message_bytes(600).create().unwrap()
+    let builder = Queue::builder(scratch.0.join("queue"));
+    builder
+        .depth(depth)
+        .max_message_bytes(600)
+        .create()
+        .unwrap()
 }
 
 // --- The oracle.
@@ -218,14 +222,14 @@ fn a_queue_is_not_a_ring() {
     let scratch = Scratch::new();
     let path = scratch.0.join("queue");
     let queue = new_queue(&scratch, 4);
-    let error = Ring::open_at(&path).unwrap_err();
+    let error = Ring::open(&path).unwrap_err();
     assert!(matches!(error, OpenError::Form { .. }), "{error}");
     assert!(
         error.to_string().contains("is a queue, not a ring"),
         "{error}"
     );
-    Ring::builder_at(scratch.ring()).create().unwrap();
-    let error = Queue::open_at(scratch.ring()).unwrap_err();
+    Ring::builder(scratch.ring()).create().unwrap();
+    let error = Queue::open(scratch.ring()).unwrap_err();
     assert!(
         error.to_string().contains("is a ring, not a queue"),
         "{error}"
@@ -247,7 +251,7 @@ fn a_queue_is_not_a_ring() {
 fn victim(role: &str) {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let directory = std::path::PathBuf::from(&arguments[0]);
-    let queue = Queue::open_at(directory.join("queue")).unwrap();
+    let queue = Queue::open(directory.join("queue")).unwrap();
     match role {
         "hold" => {
             let mut receiver = queue.receiver().unwrap();
@@ -337,8 +341,12 @@ fn a_lane_that_is_full_loses_nothing() {
     ];
     for (depth, bytes) in sizes {
         let scratch = Scratch::new();
-        let builder = Queue::builder_at(scratch.0.join("queue"));
-        let queue = builder.depth(depth).message_bytes(bytes).create().unwrap();
+        let builder = Queue::builder(scratch.0.join("queue"));
+        let queue = builder
+            .depth(depth)
+            .max_message_bytes(bytes)
+            .create()
+            .unwrap();
         let mut sender = queue.sender().unwrap();
         let mut next = 0;
         let mut fill = |sender: &mut Sender| {
@@ -506,7 +514,7 @@ fn send_for_ever(queue: &Queue, books: &Books, party: usize) {
         trying.store(number + 1, SeqCst);
         let priority = (number % 11 == 0).into();
         match sender.send_until(
-            &message(party, number, queue.message_bytes()),
+            &message(party, number, queue.max_message_bytes()),
             priority,
             PATIENCE,
         ) {
@@ -538,7 +546,7 @@ fn receive_until_idle(
     stops: impl Fn() -> bool,
 ) {
     let mut last = std::collections::BTreeMap::new();
-    let longest = queue.message_bytes();
+    let longest = queue.max_message_bytes();
     loop {
         books.word(16 + party).fetch_add(1, Relaxed);
         let delivery = match receiver.receive_until(Duration::from_millis(20)) {
@@ -596,10 +604,10 @@ fn random_deaths_lose_nothing() {
 fn kill_at_random(random: &mut Random, depth: u32, longest: u32, wanted: u64) {
     println!("  depth {depth}, messages of {longest} bytes, {wanted} kills");
     let scratch = Scratch::new();
-    let builder = Queue::builder_at(scratch.0.join("queue"));
+    let builder = Queue::builder(scratch.0.join("queue"));
     let queue = builder
         .depth(depth)
-        .message_bytes(longest)
+        .max_message_bytes(longest)
         .create()
         .unwrap();
     let books = open_books(&scratch.0);

@@ -29,15 +29,11 @@ fn victim(role: &str) {
     let at = directory.join("queue");
     match role {
         "create" => {
-            Queue::builder_at(&at)
-                .depth(4)
-                .mode(0o600)
-                .create()
-                .unwrap();
+            Queue::builder(&at).depth(4).mode(0o600).create().unwrap();
             say("ready");
         }
         "receive" => {
-            let queue = Queue::open_at(&at).unwrap();
+            let queue = Queue::open(&at).unwrap();
             let mut receiver = queue.receiver().unwrap();
             say("ready");
             for number in 0..2 {
@@ -56,7 +52,7 @@ fn victim(role: &str) {
             }
         }
         "letters" => {
-            let mailbox = Mailbox::open_at(directory.join("mailbox")).unwrap();
+            let mailbox = Mailbox::open(directory.join("mailbox")).unwrap();
             let mut receiver = mailbox.receiver().unwrap();
             say("ready");
             let letter = receiver.receive_until(PATIENCE).unwrap();
@@ -65,7 +61,7 @@ fn victim(role: &str) {
             say("got it");
         }
         "look" => {
-            let status = Queue::open_at(&at).unwrap().status();
+            let status = Queue::open(&at).unwrap().status();
             assert!(
                 matches!(status, Err(OpenError::Permission { .. })),
                 "{status:?}"
@@ -117,7 +113,7 @@ fn another_user_receives_whether_it_came_first_or_second() {
     ] {
         for first in [true, false] {
             let scratch = shared_scratch();
-            let queue = Queue::builder_at(scratch.0.join("queue"));
+            let queue = Queue::builder(scratch.0.join("queue"));
             let queue = queue.depth(4).mode(mode).create().unwrap();
             let mut sender = queue.sender().unwrap();
             let mut send = |number| {
@@ -151,7 +147,7 @@ fn root_sends_for_the_owner() {
     chown(&scratch.0, Some(OWNER), None).unwrap();
     start("create", &scratch.0, OWNER, OWNER).finish();
     slipring::trust_owner(OWNER);
-    let queue = Queue::open_at(scratch.0.join("queue")).unwrap();
+    let queue = Queue::open(scratch.0.join("queue")).unwrap();
     let mut sender = queue.sender().unwrap();
     for number in 0..2 {
         let priority = (number == 0).into();
@@ -173,7 +169,7 @@ fn another_user_receives_letters() {
         return;
     }
     let scratch = shared_scratch();
-    let mailbox = Mailbox::builder_at(scratch.0.join("mailbox"));
+    let mailbox = Mailbox::builder(scratch.0.join("mailbox"));
     let mailbox = mailbox.depth(4).mode(0o666).create().unwrap();
     let mut receiver = start("letters", &scratch.0, OTHER, OTHER);
     let mut alice = mailbox.client("alice").unwrap();
@@ -188,7 +184,7 @@ fn who_may_only_read_is_told_so() {
         return;
     }
     let scratch = shared_scratch();
-    let queue = Queue::builder_at(scratch.0.join("queue")).depth(4);
+    let queue = Queue::builder(scratch.0.join("queue")).depth(4);
     let queue = queue.mode(0o644).create().unwrap();
     queue.sender().unwrap().send(b"").unwrap();
     start("look", &scratch.0, OTHER, OTHER).finish();

@@ -18,7 +18,7 @@ fn at(directory: &Path) -> PathBuf {
 
 fn victim(role: &str) {
     let directory = PathBuf::from(std::env::args().nth(1).unwrap());
-    let queue = Queue::open_at(at(&directory)).unwrap();
+    let queue = Queue::open(at(&directory)).unwrap();
     let mut sender = queue.sender().unwrap();
     assert_eq!(role, "send");
     testing::tracee::begin();
@@ -88,7 +88,9 @@ fn killed_at_change(directory: &Path, calls: u64, nth: usize) -> bool {
 
 /// A queue, in which a sender has left a lane or not.
 fn prepare(scratch: &Scratch, takes_over: bool) -> Queue {
-    let queue = Queue::builder_at(at(&scratch.0)).depth(4).message_bytes(64);
+    let queue = Queue::builder(at(&scratch.0))
+        .depth(4)
+        .max_message_bytes(64);
     let queue = queue.create().unwrap();
     if takes_over {
         queue.sender().unwrap().send(&payload(9, 40)).unwrap();

@@ -21,17 +21,21 @@ pub const SUITE: testing::Suite = testing::suite!(victim; [
 ]);
 
 fn queue(directory: &Path) -> Queue {
-    Queue::open_at(directory.join("queue")).unwrap()
+    Queue::open(directory.join("queue")).unwrap()
 }
 
 fn new_queue(scratch: &Scratch, depth: u32) -> Queue {
-    let builder = Queue::builder_at(scratch.0.join("queue"));
-    builder.depth(depth).message_bytes(600).create().unwrap()
+    let builder = Queue::builder(scratch.0.join("queue"));
+    builder
+        .depth(depth)
+        .max_message_bytes(600)
+        .create()
+        .unwrap()
 }
 
 fn new_mailbox(scratch: &Scratch) -> Mailbox {
-    let builder = Mailbox::builder_at(scratch.0.join("mailbox"));
-    builder.depth(4).message_bytes(64).create().unwrap()
+    let builder = Mailbox::builder(scratch.0.join("mailbox"));
+    builder.depth(4).max_message_bytes(64).create().unwrap()
 }
 
 fn victim(role: &str) {
@@ -44,14 +48,14 @@ fn victim(role: &str) {
             std::thread::park();
         }
         "hold a letter" => {
-            let mailbox = Mailbox::open_at(directory.join("mailbox")).unwrap();
+            let mailbox = Mailbox::open(directory.join("mailbox")).unwrap();
             let mut receiver = mailbox.receiver().unwrap();
             let _letter = receiver.receive_until(PATIENCE).unwrap();
             say("ready");
             std::thread::park();
         }
         "be there" => {
-            let mailbox = Mailbox::open_at(directory.join("mailbox")).unwrap();
+            let mailbox = Mailbox::open(directory.join("mailbox")).unwrap();
             let _receiver = mailbox.receiver().unwrap();
             say("ready");
             std::thread::park();
@@ -161,7 +165,7 @@ fn short_requests_learn_that_nobody_is_left() {
     let mut alice = mailbox.client("alice").unwrap();
     let mut ask = || {
         let short = Duration::from_micros(100);
-        alice.request(b"", short).map(|reply| reply.len())
+        alice.request_until(b"", short).map(|reply| reply.len())
     };
     assert!(matches!(ask(), Err(RequestError::TimedOut)));
     desk.kill();
@@ -216,7 +220,7 @@ fn leaked_replies_hold_nobody_up() {
         }
     });
     for round in 0..rounds {
-        let reply = alice.request(b"", PATIENCE).unwrap();
+        let reply = alice.request_until(b"", PATIENCE).unwrap();
         check(&reply, round);
         std::mem::forget(reply);
     }

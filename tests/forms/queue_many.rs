@@ -25,21 +25,21 @@ const CLIENTS: usize = 60;
 const KEPT: u32 = 16;
 
 fn queue(directory: &Path) -> Queue {
-    Queue::open_at(directory.join("queue")).unwrap()
+    Queue::open(directory.join("queue")).unwrap()
 }
 
 fn new_queue(scratch: &Scratch) -> Queue {
-    let builder = Queue::builder_at(scratch.0.join("queue"));
-    builder.depth(2).message_bytes(64).create().unwrap()
+    let builder = Queue::builder(scratch.0.join("queue"));
+    builder.depth(2).max_message_bytes(64).create().unwrap()
 }
 
 fn mailbox(directory: &Path) -> Mailbox {
-    Mailbox::open_at(directory.join("mailbox")).unwrap()
+    Mailbox::open(directory.join("mailbox")).unwrap()
 }
 
 fn new_mailbox(scratch: &Scratch) -> Mailbox {
-    let builder = Mailbox::builder_at(scratch.0.join("mailbox"));
-    let builder = builder.depth(2).message_bytes(64).max_clients(256);
+    let builder = Mailbox::builder(scratch.0.join("mailbox"));
+    let builder = builder.depth(2).max_message_bytes(64).max_clients(256);
     builder.create().unwrap()
 }
 
@@ -131,7 +131,7 @@ fn victim(role: &str) {
             tell();
             for round in 0..3 {
                 for client in &mut clients {
-                    let reply = client.request(&payload(round, 33), PATIENCE).unwrap();
+                    let reply = client.request_until(&payload(round, 33), PATIENCE).unwrap();
                     check(&reply, round);
                 }
             }
@@ -187,7 +187,7 @@ fn a_client_out_of_reach_is_no_endless_work() {
     std::fs::rename(replies, mailbox.path().join("elsewhere")).unwrap();
     std::thread::scope(|scope| {
         let asking = scope.spawn(|| {
-            let waited = alice.request(b"", PATIENCE);
+            let waited = alice.request_until(b"", PATIENCE);
             waited.map(|reply| reply.len())
         });
         for tries in 1..=3 {

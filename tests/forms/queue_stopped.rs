@@ -22,21 +22,21 @@ pub const SUITE: testing::Suite = testing::suite!(victim; [
 const SHORT: Duration = Duration::from_millis(50);
 
 fn queue(directory: &Path) -> Queue {
-    Queue::open_at(directory.join("queue")).unwrap()
+    Queue::open(directory.join("queue")).unwrap()
 }
 
 fn new_queue(scratch: &Scratch) -> Queue {
-    let builder = Queue::builder_at(scratch.0.join("queue"));
-    builder.depth(2).message_bytes(64).create().unwrap()
+    let builder = Queue::builder(scratch.0.join("queue"));
+    builder.depth(2).max_message_bytes(64).create().unwrap()
 }
 
 fn mailbox(directory: &Path) -> Mailbox {
-    Mailbox::open_at(directory.join("mailbox")).unwrap()
+    Mailbox::open(directory.join("mailbox")).unwrap()
 }
 
 fn new_mailbox(scratch: &Scratch) -> Mailbox {
-    let builder = Mailbox::builder_at(scratch.0.join("mailbox"));
-    builder.depth(8).message_bytes(64).create().unwrap()
+    let builder = Mailbox::builder(scratch.0.join("mailbox"));
+    builder.depth(8).max_message_bytes(64).create().unwrap()
 }
 
 fn tell() {
@@ -80,7 +80,7 @@ fn victim(role: &str) {
         "ask" => {
             let mut client = mailbox(&directory).client("bob").unwrap();
             say("ready");
-            let reply = client.request(b"question", PATIENCE).unwrap();
+            let reply = client.request_until(b"question", PATIENCE).unwrap();
             assert_eq!(&*reply, b"answer");
             say("answered");
         }
@@ -235,12 +235,14 @@ fn a_stopped_desk_costs_a_request_its_time() {
     let mailbox = new_mailbox(&scratch);
     let mut desk = Peer::start("answer", &[text(&scratch.0)]);
     let mut alice = mailbox.client("alice").unwrap();
-    let first = alice.request(b"first", Duration::ZERO).map(|r| r.len());
+    let first = alice
+        .request_until(b"first", Duration::ZERO)
+        .map(|r| r.len());
     assert!(matches!(first, Err(RequestError::TimedOut)), "{first:?}");
     assert_eq!(desk.line(), "got it");
     stop(&desk);
     // It is alive, so no call reports that it is gone.
-    let second = alice.request(b"second", SHORT).map(|r| r.len());
+    let second = alice.request_until(b"second", SHORT).map(|r| r.len());
     assert!(matches!(second, Err(RequestError::TimedOut)), "{second:?}");
     go_on(&desk);
     assert_eq!(desk.tell("go"), "replied");
@@ -282,7 +284,7 @@ fn forked_handles_are_refused_by_name() {
             && matches!(receiver.receive_until(SHORT), Err(TakeError::Forked))
             && matches!(client.try_send(b""), Err(SendError::Forked))
             && matches!(
-                client.request(b"", SHORT),
+                client.request_until(b"", SHORT),
                 Err(RequestError::Send(SendError::Forked))
             )
             && matches!(desk.try_receive(), Err(TakeError::Forked))
@@ -326,12 +328,12 @@ fn a_queue_removed_under_everybody_hangs_nobody() {
     for _ in 0..4 {
         let _ = receiver.receive_until(SHORT).map(|delivery| delivery.ack());
         let _ = sender.send_until(b"", 0, SHORT);
-        let _ = client.request(b"", SHORT).map(|reply| reply.len());
+        let _ = client.request_until(b"", SHORT).map(|reply| reply.len());
         let _ = desk.receive_until(SHORT).map(|letter| letter.reply(b""));
     }
     // What needs a new lane cannot be.
     assert!(sender.try_send_with_priority(b"", 7).is_err());
-    let gone = Queue::open_at(queue.path());
+    let gone = Queue::open(queue.path());
     assert!(matches!(gone, Err(OpenError::NotFound { .. })), "{gone:?}");
-    assert!(Mailbox::open_at(mailbox.path()).is_err());
+    assert!(Mailbox::open(mailbox.path()).is_err());
 }

@@ -27,7 +27,7 @@ fn path(scratch: &Scratch) -> PathBuf {
 }
 
 fn open(scratch: &Scratch) -> Semaphore {
-    Semaphore::open_at(path(scratch)).unwrap()
+    Semaphore::open(path(scratch)).unwrap()
 }
 
 // --- The oracle.
@@ -68,7 +68,7 @@ fn it_does_what_the_oracle_does() {
 
 fn follow(steps: &[Step]) {
     let scratch = Scratch::new();
-    let builder = Semaphore::builder_at(path(&scratch)).permits(INITIAL);
+    let builder = Semaphore::builder(path(&scratch)).permits(INITIAL);
     let mut handles = vec![builder.max_permits(MAX).create().unwrap()];
     handles.extend((1..HANDLES).map(|_| open(&scratch)));
     let mut out: Vec<Permit> = Vec::new();
@@ -118,12 +118,12 @@ fn follow(steps: &[Step]) {
 
 fn what_is_refused_is_refused_with_its_numbers() {
     let scratch = Scratch::new();
-    let semaphore = Semaphore::builder_at(path(&scratch))
+    let semaphore = Semaphore::builder(path(&scratch))
         .max_handles(2)
         .create()
         .unwrap();
     let second = open(&scratch);
-    let third = Semaphore::open_at(path(&scratch)).unwrap_err();
+    let third = Semaphore::open(path(&scratch)).unwrap_err();
     assert!(
         matches!(third, OpenError::Busy { handles: 2, .. }),
         "{third}"
@@ -141,16 +141,16 @@ fn what_is_refused_is_refused_with_its_numbers() {
         Err(AcquireError::TooMany { wanted: 2, max: 1 })
     ));
     for permits in [65_537, 1 << 20, u32::MAX] {
-        let builder = Semaphore::builder_at(scratch.0.join("huge")).permits(1);
+        let builder = Semaphore::builder(scratch.0.join("huge")).permits(1);
         let error = builder.max_permits(permits).create().unwrap_err();
         let expected = format!("{permits} permits is not allowed: use at most 65536");
         assert!(error.to_string().contains(&expected), "{error}");
     }
-    let most = Semaphore::builder_at(scratch.0.join("most")).permits(65_536);
+    let most = Semaphore::builder(scratch.0.join("most")).permits(65_536);
     assert_eq!(most.create().unwrap().status().free, 65_536);
     let in_use = slipring::remove_at(path(&scratch), false);
     assert!(matches!(in_use, Err(RemoveError::InUse { .. })));
-    let error = Ring::open_at(path(&scratch)).unwrap_err();
+    let error = Ring::open(path(&scratch)).unwrap_err();
     assert!(
         error.to_string().contains("is a semaphore, not a ring"),
         "{error}"
@@ -162,7 +162,7 @@ fn what_is_refused_is_refused_with_its_numbers() {
 fn victim(role: &str) {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let directory = PathBuf::from(&arguments[0]);
-    let semaphore = Semaphore::open_at(directory.join("semaphore")).unwrap();
+    let semaphore = Semaphore::open(directory.join("semaphore")).unwrap();
     match role {
         "hold" => {
             let _permits = semaphore.acquire_many_until(2, PATIENCE).unwrap();
@@ -200,7 +200,7 @@ fn victim(role: &str) {
 
 fn a_sleeper_wakes_when_a_permit_comes_free() {
     let scratch = Scratch::new();
-    let semaphore = Semaphore::builder_at(path(&scratch)).create().unwrap();
+    let semaphore = Semaphore::builder(path(&scratch)).create().unwrap();
     let permit = semaphore.acquire().unwrap();
     let mut sleeper = Peer::start("sleep", &[text(&scratch.0)]);
     sleeper.asleep();
@@ -212,7 +212,7 @@ fn a_sleeper_wakes_when_a_permit_comes_free() {
 
 fn permits_of_the_dead_come_back() {
     let scratch = Scratch::new();
-    let semaphore = Semaphore::builder_at(path(&scratch))
+    let semaphore = Semaphore::builder(path(&scratch))
         .permits(2)
         .create()
         .unwrap();
@@ -275,7 +275,7 @@ const WAYS: [fn(&Semaphore) -> bool; 3] = [
 fn who_only_tries_gets_what_the_dead_hold() {
     for way in WAYS {
         let scratch = Scratch::new();
-        let builder = Semaphore::builder_at(path(&scratch)).permits(2);
+        let builder = Semaphore::builder(path(&scratch)).permits(2);
         let semaphore = builder.create().unwrap();
         // A holder.
         let peer = Peer::start("hold", &[text(&scratch.0)]);
@@ -302,7 +302,7 @@ fn a_stopped_waiter_is_in_nobodys_way() {
     ];
     for strategy in waits {
         let scratch = Scratch::new();
-        let builder = Semaphore::builder_at(path(&scratch)).permits(2);
+        let builder = Semaphore::builder(path(&scratch)).permits(2);
         let semaphore = builder.create().unwrap().strategy(strategy);
         let held = semaphore.acquire().unwrap();
         let mut waiter = waiter_with_the_turn(&scratch, &open(&scratch));
@@ -329,7 +329,7 @@ fn a_stopped_waiter_is_in_nobodys_way() {
     }
     for way in WAYS {
         let scratch = Scratch::new();
-        let builder = Semaphore::builder_at(path(&scratch)).permits(2);
+        let builder = Semaphore::builder(path(&scratch)).permits(2);
         let semaphore = builder.create().unwrap();
         let held = semaphore.acquire().unwrap();
         let waiter = waiter_with_the_turn(&scratch, &open(&scratch));
@@ -346,7 +346,7 @@ fn a_stopped_waiter_is_in_nobodys_way() {
 
 fn a_stopped_holder_keeps_its_permit() {
     let scratch = Scratch::new();
-    let builder = Semaphore::builder_at(path(&scratch)).permits(2);
+    let builder = Semaphore::builder(path(&scratch)).permits(2);
     let semaphore = builder.create().unwrap();
     let holder = Peer::start("hold", &[text(&scratch.0)]);
     holder.stop();
@@ -366,7 +366,7 @@ fn a_stopped_holder_keeps_its_permit() {
 /// Three of four permits are free all the time: trying for four fails, and is in no other's way.
 fn a_try_for_many_takes_none_in_passing() {
     let scratch = Scratch::new();
-    let builder = Semaphore::builder_at(path(&scratch)).permits(4);
+    let builder = Semaphore::builder(path(&scratch)).permits(4);
     let semaphore = builder.create().unwrap();
     let _held = semaphore.acquire().unwrap();
     let greedy = open(&scratch);
@@ -390,7 +390,7 @@ fn a_try_for_many_takes_none_in_passing() {
 
 fn nobody_starves() {
     let scratch = Scratch::new();
-    let semaphore = Semaphore::builder_at(path(&scratch)).create().unwrap();
+    let semaphore = Semaphore::builder(path(&scratch)).create().unwrap();
     let snatchers: Vec<Peer> = (0..2)
         .map(|_| Peer::start("snatch", &[text(&scratch.0)]))
         .collect();
@@ -402,7 +402,7 @@ fn nobody_starves() {
 
 fn many_at_once_are_not_snatched_away() {
     let scratch = Scratch::new();
-    let semaphore = Semaphore::builder_at(path(&scratch))
+    let semaphore = Semaphore::builder(path(&scratch))
         .permits(3)
         .create()
         .unwrap();
@@ -467,7 +467,7 @@ fn party(semaphore: &Semaphore, books: &Books, number: usize) {
 
 fn random_deaths_lose_no_permit() {
     let scratch = Scratch::new();
-    let semaphore = Semaphore::builder_at(path(&scratch))
+    let semaphore = Semaphore::builder(path(&scratch))
         .permits(PERMITS)
         .create()
         .unwrap();

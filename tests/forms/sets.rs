@@ -58,14 +58,14 @@ const NAMES: [&str; KINDS - 1] = ["quotes", "trades", "jobs", "letters", "latest
 fn made(directory: &Path) -> (Causes, Sources) {
     let at = |name: &str| directory.join(name);
     let ring = |name: &str| {
-        let builder = Ring::builder_at(at(name)).capacity_bytes(8192);
+        let builder = Ring::builder(at(name)).capacity_bytes(8192);
         builder.create().unwrap()
     };
     let (quotes, trades) = (ring("quotes"), ring("trades"));
-    let jobs = Queue::builder_at(at("jobs")).depth(8).create().unwrap();
-    let letters = Mailbox::builder_at(at("letters")).create().unwrap();
-    let latest = Latest::<Value>::builder_at(at("latest")).create().unwrap();
-    let signals = Signals::builder_at(at("signals")).create().unwrap();
+    let jobs = Queue::builder(at("jobs")).depth(8).create().unwrap();
+    let letters = Mailbox::builder(at("letters")).create().unwrap();
+    let latest = Latest::<Value>::builder(at("latest")).create().unwrap();
+    let signals = Signals::builder(at("signals")).create().unwrap();
     let sources = Sources {
         consumer: quotes.consumer(Start::Oldest).unwrap(),
         observer: trades.observer(Start::Oldest).unwrap(),
@@ -136,7 +136,7 @@ impl Sources {
             }
             4 => assert_eq!(self.latest.get().unwrap().unwrap().0.number, number),
             5 => {
-                let noticed = self.listener.try_notice(SignalSet::ALL).unwrap();
+                let noticed = self.listener.try_wait(SignalSet::ALL).unwrap();
                 let expected = ((number % 64) as u32, 1);
                 assert_eq!((noticed.signal, noticed.count), expected);
             }
@@ -237,15 +237,15 @@ fn short_waits_for_permits_and_changes_learn_of_a_removal() {
     let moment = Duration::from_millis(1);
     let scratch = Scratch::new();
     let path = scratch.0.join("permits");
-    let permits = Semaphore::builder_at(&path).permits(1).create().unwrap();
+    let permits = Semaphore::builder(&path).permits(1).create().unwrap();
     let held = permits.acquire().unwrap();
     slipring::remove_at(&path, true).unwrap();
     let mut told = (0..FEW).map(|_| permits.acquire_until(moment).unwrap_err().to_string());
     assert!(told.any(|said| said.contains("removed")), "a semaphore");
     drop(held);
     let path = scratch.0.join("value");
-    let mut value = Shared::<Value>::builder_at(&path).create().unwrap();
-    let mut other = Shared::<Value>::open_at(&path).unwrap();
+    let mut value = Shared::<Value>::builder(&path).create().unwrap();
+    let mut other = Shared::<Value>::open(&path).unwrap();
     let guard = other.lock().unwrap();
     slipring::remove_at(&path, true).unwrap();
     let mut told = (0..FEW).map(|_| value.wait_until(0, moment).unwrap_err().to_string());
@@ -283,7 +283,7 @@ fn a_message_of_a_dead_receiver_is_reported() {
 fn peer(role: &str) {
     assert_eq!(role, "hold");
     let directory = PathBuf::from(std::env::args().nth(1).unwrap());
-    let queue = Queue::open_at(directory.join("jobs")).unwrap();
+    let queue = Queue::open(directory.join("jobs")).unwrap();
     let mut receiver = queue.receiver().unwrap();
     let _job = receiver.receive_until(PATIENCE).unwrap();
     say("ready");

@@ -50,11 +50,11 @@ fn path(scratch: &Scratch) -> PathBuf {
 }
 
 fn open(scratch: &Scratch) -> Shared<Ledger> {
-    Shared::open_at(path(scratch)).unwrap()
+    Shared::open(path(scratch)).unwrap()
 }
 
 fn create(scratch: &Scratch) -> Shared<Ledger> {
-    Shared::builder_at(path(scratch)).create().unwrap()
+    Shared::builder(path(scratch)).create().unwrap()
 }
 
 // --- The oracle.
@@ -175,17 +175,17 @@ slipring::message! {
 
 fn what_is_refused_is_refused_by_name() {
     let scratch = Scratch::new();
-    let builder = Shared::<Ledger>::builder_at(path(&scratch)).max_handles(2);
+    let builder = Shared::<Ledger>::builder(path(&scratch)).max_handles(2);
     let mut one = builder.create().unwrap();
-    let error = Shared::<Other>::open_at(path(&scratch)).unwrap_err();
+    let error = Shared::<Other>::open(path(&scratch)).unwrap_err();
     assert!(matches!(error, OpenError::Schema { .. }), "{error}");
     let mut two = open(&scratch);
-    let error = Shared::<Ledger>::open_at(path(&scratch)).unwrap_err();
+    let error = Shared::<Ledger>::open(path(&scratch)).unwrap_err();
     assert!(
         matches!(error, OpenError::Busy { handles: 2, .. }),
         "{error}"
     );
-    let error = Ring::open_at(path(&scratch)).unwrap_err();
+    let error = Ring::open(path(&scratch)).unwrap_err();
     assert!(
         error.to_string().contains("is a shared value, not a ring"),
         "{error}"
@@ -277,7 +277,7 @@ fn a_lock_taken_during_a_panic_is_a_lock() {
 
 fn victim(role: &str) {
     let directory = PathBuf::from(std::env::args().nth(1).unwrap());
-    let mut shared = Shared::<Ledger>::open_at(directory.join("ledger")).unwrap();
+    let mut shared = Shared::<Ledger>::open(directory.join("ledger")).unwrap();
     match role {
         "hold" => {
             let mut guard = shared.lock().unwrap();

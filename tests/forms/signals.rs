@@ -25,14 +25,14 @@ fn path(directory: &Path) -> PathBuf {
 }
 
 fn create(scratch: &Scratch) -> Signals {
-    Signals::builder_at(path(&scratch.0))
+    Signals::builder(path(&scratch.0))
         .max_listeners(8)
         .create()
         .unwrap()
 }
 
 fn open(directory: &Path) -> Signals {
-    Signals::open_at(path(directory)).unwrap()
+    Signals::open(path(directory)).unwrap()
 }
 
 // --- The oracle.
@@ -117,7 +117,7 @@ fn follow(steps: &[(u8, usize, u32, u64)]) {
                     signal,
                     count: counts.remove(&signal).unwrap_or_default(),
                 });
-                assert_eq!(listener.try_notice(set), expected);
+                assert_eq!(listener.try_wait(set), expected);
             }
         }
         let mut listening: Vec<&str> = NAMES.to_vec();
@@ -152,7 +152,7 @@ fn what_is_refused_is_refused_with_its_numbers() {
     assert_eq!(late, Err(SignalError::TimedOut));
     // What comes for others stays.
     target.send(1).unwrap();
-    assert_eq!(listener.try_notice(SignalSet::of(2)), None);
+    assert_eq!(listener.try_wait(SignalSet::of(2)), None);
     let others: Vec<Listener> = (0..7)
         .map(|n| signals.listener(&format!("x{n}")).unwrap())
         .collect();
@@ -160,7 +160,7 @@ fn what_is_refused_is_refused_with_its_numbers() {
     assert!(matches!(full, AttachError::NoRow { rows: 8 }), "{full}");
     drop(others);
     assert_eq!(
-        listener.try_notice(SignalSet::ALL),
+        listener.try_wait(SignalSet::ALL),
         Some(Noticed {
             signal: 1,
             count: 1
@@ -177,7 +177,7 @@ fn what_is_refused_is_refused_with_its_numbers() {
         target.send(1),
         Err(SignalError::NoListener { .. })
     ));
-    assert_eq!(next.try_notice(SignalSet::ALL), None);
+    assert_eq!(next.try_wait(SignalSet::ALL), None);
 }
 
 fn a_handler_runs_on_a_thread_of_ours() {
@@ -329,7 +329,7 @@ fn a_dead_listener_is_nobody() {
     }
     // The name is free, and what was for the dead is not for the living.
     let mut listener = signals.listener("sleeper").unwrap();
-    assert_eq!(listener.try_notice(SignalSet::ALL), None);
+    assert_eq!(listener.try_wait(SignalSet::ALL), None);
     assert!(matches!(
         target.send(1),
         Err(SignalError::NoListener { .. })

@@ -27,7 +27,7 @@ pub const SUITE: testing::Suite = testing::suite!(worker; [
 /// Says which job it works on, and finishes as many as it is told to.
 fn worker(role: &str) {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let ring = Ring::open_at(&arguments[0]).unwrap();
+    let ring = Ring::open(&arguments[0]).unwrap();
     let finished: u32 = arguments[1].parse().unwrap();
     let options = ConsumerOptions::new().strategy(Strategy::Park);
     let jobs = ring.typed::<Job>().unwrap();
@@ -55,7 +55,7 @@ fn worker(role: &str) {
 fn a_job_that_was_being_worked_on_comes_again() {
     for role in ["waits", "polls"] {
         let scratch = Scratch::new();
-        let ring = Ring::builder_at(scratch.ring());
+        let ring = Ring::builder(scratch.ring());
         let ring = ring.schema(Job::schema()).create().unwrap();
         let mut producer = ring.typed::<Job>().unwrap().producer().unwrap();
         for number in 0..20 {

@@ -144,39 +144,39 @@ type Form = (&'static str, fn(&Path, bool) -> Result<(), CreateError>);
 
 const FORMS: [Form; 9] = [
     ("ring", |path, open| {
-        let builder = Ring::builder_at(path).capacity_bytes(65536);
+        let builder = Ring::builder(path).capacity_bytes(65536);
         made(open, builder, |b| b.create(), |b| b.create_or_open())
     }),
     ("queue", |path, open| {
-        let builder = Queue::builder_at(path).depth(16).message_bytes(64);
+        let builder = Queue::builder(path).depth(16).max_message_bytes(64);
         made(open, builder, |b| b.create(), |b| b.create_or_open())
     }),
     ("mailbox", |path, open| {
-        let builder = Mailbox::builder_at(path).depth(16).message_bytes(64);
+        let builder = Mailbox::builder(path).depth(16).max_message_bytes(64);
         made(open, builder, |b| b.create(), |b| b.create_or_open())
     }),
     ("fifo", |path, open| {
-        let builder = Fifo::builder_at(path);
+        let builder = Fifo::builder(path);
         made(open, builder, |b| b.create(), |b| b.create_or_open())
     }),
     ("fifo both ways", |path, open| {
-        let builder = Fifo::builder_at(path).both_ways(true);
+        let builder = Fifo::builder(path).both_ways(true);
         made(open, builder, |b| b.create(), |b| b.create_or_open())
     }),
     ("latest", |path, open| {
-        let builder = Latest::<Value>::builder_at(path);
+        let builder = Latest::<Value>::builder(path);
         made(open, builder, |b| b.create(), |b| b.create_or_open())
     }),
     ("shared", |path, open| {
-        let builder = Shared::<Value>::builder_at(path);
+        let builder = Shared::<Value>::builder(path);
         made(open, builder, |b| b.create(), |b| b.create_or_open())
     }),
     ("semaphore", |path, open| {
-        let builder = Semaphore::builder_at(path).permits(2);
+        let builder = Semaphore::builder(path).permits(2);
         made(open, builder, |b| b.create(), |b| b.create_or_open())
     }),
     ("signals", |path, open| {
-        let builder = Signals::builder_at(path);
+        let builder = Signals::builder(path);
         made(open, builder, |b| b.create(), |b| b.create_or_open())
     }),
 ];
@@ -202,7 +202,7 @@ fn on_a_full_disk(directory: &Path) {
     for (form, make) in FORMS {
         make(&directory.join(form.replace(' ', "-")), false).unwrap();
     }
-    let mailbox = Mailbox::open_at(directory.join("mailbox")).unwrap();
+    let mailbox = Mailbox::open(directory.join("mailbox")).unwrap();
     mailbox.client("me").unwrap().send(b"a letter").unwrap();
     drop(mailbox);
     connect_both(directory);
@@ -212,7 +212,7 @@ fn on_a_full_disk(directory: &Path) {
         let opened = make(&directory.join(form.replace(' ', "-")), true);
         opened.unwrap_or_else(|error| panic!("{form}: {error}"));
     }
-    let mailbox = Mailbox::open_at(directory.join("mailbox")).unwrap();
+    let mailbox = Mailbox::open(directory.join("mailbox")).unwrap();
     let mut receiver = mailbox.receiver().unwrap();
     assert_eq!(&*receiver.try_receive().unwrap(), b"a letter");
     connect_both(directory);
@@ -231,7 +231,7 @@ fn connect_both(directory: &Path) {
                 assert_eq!(&*link.receive_until(deadline).unwrap(), b"hello");
             });
             scope.spawn(move || {
-                let fifo = Fifo::open_at(directory.join("fifo-both-ways")).unwrap();
+                let fifo = Fifo::open(directory.join("fifo-both-ways")).unwrap();
                 let mut end = fifo.connect_until(deadline).unwrap();
                 end.write_all(b"hello").unwrap();
                 let mut read = [0; 5];
@@ -246,7 +246,7 @@ fn connect_both(directory: &Path) {
 fn on_half_a_disk(directory: &Path) {
     mount_memory(directory, "size=8m");
     let path = directory.join("ring");
-    let builder = || Ring::builder_at(&path).capacity_bytes(4 << 20);
+    let builder = || Ring::builder(&path).capacity_bytes(4 << 20);
     let ring = builder().create_or_open().unwrap();
     assert_eq!(builder().create_or_open().unwrap().id(), ring.id());
     assert_eq!(names(directory), ["ring"]);
@@ -262,13 +262,13 @@ fn usable(directory: &Path) {
             let path = directory.join(form);
             let used = match form {
                 "queue" => {
-                    let builder = Queue::builder_at(&path).depth(64);
+                    let builder = Queue::builder(&path).depth(64);
                     builder.create().map(|queue| {
                         queue.sender().unwrap().send(b"first").unwrap();
                     })
                 }
                 _ => {
-                    let builder = Mailbox::builder_at(&path).depth(64);
+                    let builder = Mailbox::builder(&path).depth(64);
                     let builder = match form {
                         "mailbox" => builder,
                         _ => builder.one_way(),
@@ -303,9 +303,9 @@ fn on_a_read_only_file_system(directory: &Path) {
     for (form, make) in FORMS {
         make(&directory.join(form.replace(' ', "-")), false).unwrap();
     }
-    let ring = Ring::open_at(directory.join("ring")).unwrap();
+    let ring = Ring::open(directory.join("ring")).unwrap();
     ring.producer().unwrap().publish(b"before").unwrap();
-    let latest = Latest::<Value>::open_at(directory.join("latest")).unwrap();
+    let latest = Latest::<Value>::open(directory.join("latest")).unwrap();
     let mut writer = latest.writer().unwrap();
     writer.set(&Value { number: 7 }).unwrap();
     drop((ring, writer, latest));
@@ -337,7 +337,7 @@ fn on_a_read_only_file_system(directory: &Path) {
             "{refused}"
         );
     }
-    let ring = Ring::open_at(directory.join("ring")).unwrap();
+    let ring = Ring::open(directory.join("ring")).unwrap();
     let mut observer = ring.observer(Start::Oldest).unwrap();
     match observer.receive().unwrap() {
         slipring::Received::Message(message) => assert_eq!(&*message, b"before"),
@@ -349,17 +349,15 @@ fn on_a_read_only_file_system(directory: &Path) {
         "{refused}"
     );
     ring.producer().map(drop).unwrap_err();
-    let latest = Latest::<Value>::open_at(directory.join("latest")).unwrap();
+    let latest = Latest::<Value>::open(directory.join("latest")).unwrap();
     let mut reader = latest.reader().unwrap();
     assert_eq!(reader.get().unwrap().unwrap().0.number, 7);
-    let refused = Ring::builder_at(directory.join("new"))
-        .create()
-        .unwrap_err();
+    let refused = Ring::builder(directory.join("new")).create().unwrap_err();
     assert!(
         matches!(refused, CreateError::Permission { .. }),
         "{refused}"
     );
-    let again = Ring::builder_at(directory.join("ring")).create_or_open();
+    let again = Ring::builder(directory.join("ring")).create_or_open();
     again.unwrap();
     assert!(slipring::leftovers_in(directory).unwrap().is_empty());
 }
@@ -429,7 +427,7 @@ fn whoever_clears_up_is_never_in_the_way() {
         }
         let maker = scope.spawn(|| {
             for _ in 0..300 {
-                let ring = Ring::builder_at(scratch.ring()).capacity_bytes(4096);
+                let ring = Ring::builder(scratch.ring()).capacity_bytes(4096);
                 ring.create().map_err(|error| error.to_string())?;
                 slipring::remove_at(scratch.ring(), false).map_err(|error| error.to_string())?;
             }
@@ -465,7 +463,7 @@ fn become_nobody(directory: &Path) {
 fn without_memory(directory: &Path) {
     become_nobody(directory);
     limit(libc::RLIMIT_MEMLOCK, 4096);
-    let ring = Ring::builder_at(directory.join("locked")).lock_memory(true);
+    let ring = Ring::builder(directory.join("locked")).lock_memory(true);
     let refused = ring.create().map(drop).unwrap_err();
     assert!(
         matches!(refused, CreateError::Open(OpenError::Io { .. })),
@@ -531,18 +529,18 @@ fn without_descriptors(directory: &Path) {
 fn with_small_files(directory: &Path) {
     let path = directory.join("ring");
     let whole = {
-        let ring = Ring::builder_at(&path).create().unwrap();
+        let ring = Ring::builder(&path).create().unwrap();
         let bytes = std::fs::metadata(path.join("stream")).unwrap().len();
         drop(ring);
         slipring::remove_at(&path, false).unwrap();
         bytes
     };
     let queue_path = directory.join("queue");
-    let queue = Queue::builder_at(&queue_path)
-        .message_bytes(64 << 10)
+    let queue = Queue::builder(&queue_path)
+        .max_message_bytes(64 << 10)
         .create()
         .unwrap();
-    let ring = || Ring::builder_at(&path);
+    let ring = || Ring::builder(&path);
     let too_large = |error: &CreateError| matches!(error, CreateError::FileTooLarge { .. });
     for bytes in [0, 1, 4095, 4096, 8192, whole / 2, whole - 1] {
         limit(libc::RLIMIT_FSIZE, bytes);
@@ -595,8 +593,8 @@ fn named() {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(umask));
     for (at, name) in ["first", "second"].iter().enumerate() {
         match at {
-            0 => drop(Ring::builder(name).create().unwrap()),
-            _ => drop(Mailbox::builder(name).create_or_open().unwrap()),
+            0 => drop(Ring::builder(*name).create().unwrap()),
+            _ => drop(Mailbox::builder(*name).create_or_open().unwrap()),
         }
         let directory = slipring::default_directory();
         slipring::look_at(directory.join(name)).unwrap();

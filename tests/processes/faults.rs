@@ -35,7 +35,7 @@ pub const SUITE: testing::Suite = testing::suite!(peer; [
 
 fn peer(role: &str) {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let open = || Ring::open_at(&arguments[0]).unwrap();
+    let open = || Ring::open(&arguments[0]).unwrap();
     match role {
         // Consumes under a name, when told to.
         "cursor" => {
@@ -178,7 +178,7 @@ fn account(mut consumer: Consumer) -> String {
 }
 
 fn small(scratch: &Scratch) -> Builder {
-    Ring::builder_at(scratch.ring()).capacity_bytes(4096)
+    Ring::builder(scratch.ring()).capacity_bytes(4096)
 }
 
 fn evicting(scratch: &Scratch, patience: Duration) -> Ring {
@@ -477,7 +477,7 @@ fn a_cursor_belongs_to_its_ring() {
     let mut consumer = first.durable_consumer("archive", Start::Oldest).unwrap();
     consumer.receive().unwrap();
     drop((consumer, producer, first));
-    Ring::remove_at(scratch.ring(), false).unwrap();
+    slipring::remove_at(scratch.ring(), false).unwrap();
     // Another ring under the same name knows nothing of it.
     let second = small(&scratch).create().unwrap();
     let mut producer = second.producer().unwrap();

@@ -65,7 +65,7 @@ fn use_everything(directory: &Path) {
     let rings = [
         Ring::heap().create().unwrap(),
         Ring::anonymous().create().unwrap(),
-        Ring::builder_at(at("ring")).create_or_open().unwrap(),
+        Ring::builder(at("ring")).create_or_open().unwrap(),
     ];
     for ring in rings {
         let mut producer = ring.producer().unwrap();
@@ -86,37 +86,40 @@ fn use_everything(directory: &Path) {
         producer.detach();
     }
 
-    let queue = Queue::builder_at(at("queue")).create_or_open().unwrap();
+    let queue = Queue::builder(at("queue")).create_or_open().unwrap();
     let (mut sender, mut receiver) = (queue.sender().unwrap(), queue.receiver().unwrap());
     sender.send(b"job").unwrap();
     receiver.receive().unwrap().ack();
 
-    let mailbox = Mailbox::builder_at(at("mailbox")).create_or_open();
+    let mailbox = Mailbox::builder(at("mailbox")).create_or_open();
     let mailbox = mailbox.unwrap();
     let (mut client, mut desk) = (mailbox.client("me").unwrap(), mailbox.receiver().unwrap());
     std::thread::scope(|scope| {
         scope.spawn(move || desk.receive().unwrap().reply(b"yes").unwrap());
-        assert_eq!(&*client.request(b"really?", PATIENCE).unwrap(), b"yes");
+        assert_eq!(
+            &*client.request_until(b"really?", PATIENCE).unwrap(),
+            b"yes"
+        );
     });
 
-    let semaphore = Semaphore::builder_at(at("semaphore"))
+    let semaphore = Semaphore::builder(at("semaphore"))
         .permits(1)
         .create_or_open();
     drop(semaphore.unwrap().acquire_until(PATIENCE).unwrap());
 
-    let shared = Shared::<Value>::builder_at(at("shared")).create_or_open();
+    let shared = Shared::<Value>::builder(at("shared")).create_or_open();
     let mut shared = shared.unwrap();
     let mut guard = shared.lock_until(PATIENCE).unwrap();
     guard.number += 1;
     guard.commit().unwrap();
 
-    let latest = Latest::<Value>::builder_at(at("latest")).create_or_open();
+    let latest = Latest::<Value>::builder(at("latest")).create_or_open();
     let latest = latest.unwrap();
     let version = latest.writer().unwrap().set(&Value { number: 7 }).unwrap();
     let read = latest.reader().unwrap().get().unwrap();
     assert_eq!(read, Some((Value { number: 7 }, version)));
 
-    let signals = Signals::builder_at(at("signals")).create_or_open().unwrap();
+    let signals = Signals::builder(at("signals")).create_or_open().unwrap();
     let mut listener = signals.listener("me").unwrap();
     signals.target("me").unwrap().send(3).unwrap();
     let noticed = listener.wait_until(SignalSet::ALL, PATIENCE).unwrap();
@@ -130,7 +133,7 @@ fn use_everything(directory: &Path) {
         assert_eq!(&*other.receive_until(PATIENCE).unwrap(), b"over");
     });
 
-    let fifo = || Fifo::builder_at(at("fifo")).create_or_open().unwrap();
+    let fifo = || Fifo::builder(at("fifo")).create_or_open().unwrap();
     std::thread::scope(|scope| {
         scope.spawn(|| {
             let mut writer = fifo().writer_until(PATIENCE).unwrap();
@@ -150,7 +153,7 @@ fn use_everything(directory: &Path) {
 
 fn a_child_and_its_child_use_every_form() {
     let scratch = Scratch::new();
-    let held = Ring::builder_at(scratch.0.join("held")).create().unwrap();
+    let held = Ring::builder(scratch.0.join("held")).create().unwrap();
     let mut producer = held.producer().unwrap();
     use_everything(&scratch.0);
     in_child(|| {
@@ -166,7 +169,7 @@ fn a_child_and_its_child_use_every_form() {
         of_child.publish(b"still here").unwrap();
         assert_eq!(producer.publish(b"x"), Err(PublishError::Forked));
         // What the parent holds is held, and can be read.
-        let held = Ring::open_at(scratch.0.join("held")).unwrap();
+        let held = Ring::open(scratch.0.join("held")).unwrap();
         assert!(matches!(
             held.producer(),
             Err(AttachError::AlreadyOwned { .. })
@@ -179,11 +182,11 @@ fn a_child_and_its_child_use_every_form() {
 
 fn a_child_of_a_process_that_let_go_of_everything() {
     let scratch = Scratch::new();
-    let ring = Ring::builder_at(scratch.ring()).create().unwrap();
+    let ring = Ring::builder(scratch.ring()).create().unwrap();
     ring.producer().unwrap().detach();
     drop(ring);
     in_child(|| {
-        let ring = Ring::open_at(scratch.ring()).unwrap();
+        let ring = Ring::open(scratch.ring()).unwrap();
         let mut consumer = ring.consumer(Start::Latest).unwrap();
         ring.producer().unwrap().publish(b"x").unwrap();
         assert_eq!(&*consumer.receive().unwrap().unwrap(), b"x");
@@ -193,27 +196,27 @@ fn a_child_of_a_process_that_let_go_of_everything() {
 fn what_is_inherited_says_so_and_is_harmless() {
     let scratch = Scratch::new();
     let at = |name: &str| scratch.0.join(name);
-    let ring = Ring::builder_at(at("ring")).create().unwrap();
+    let ring = Ring::builder(at("ring")).create().unwrap();
     let mut producer = ring.producer().unwrap();
     let mut consumer = ring.consumer(Start::Oldest).unwrap();
     let mut observer = ring.observer(Start::Oldest).unwrap();
     producer.publish(&[7; 100]).unwrap();
-    let queue = Queue::builder_at(at("queue")).create().unwrap();
+    let queue = Queue::builder(at("queue")).create().unwrap();
     let (mut sender, mut receiver) = (queue.sender().unwrap(), queue.receiver().unwrap());
     sender.send(b"one").unwrap();
     sender.send(b"two").unwrap();
-    let mailbox = Mailbox::builder_at(at("mailbox")).create().unwrap();
+    let mailbox = Mailbox::builder(at("mailbox")).create().unwrap();
     let (mut client, mut desk) = (mailbox.client("me").unwrap(), mailbox.receiver().unwrap());
     client.send(b"letter").unwrap();
-    let semaphore = Semaphore::builder_at(at("semaphore"))
+    let semaphore = Semaphore::builder(at("semaphore"))
         .permits(2)
         .create()
         .unwrap();
     let permit = semaphore.acquire().unwrap();
-    let mut shared = Shared::<Value>::builder_at(at("shared")).create().unwrap();
-    let latest = Latest::<Value>::builder_at(at("latest")).create().unwrap();
+    let mut shared = Shared::<Value>::builder(at("shared")).create().unwrap();
+    let latest = Latest::<Value>::builder(at("latest")).create().unwrap();
     let (mut writer, mut reader) = (latest.writer().unwrap(), latest.reader().unwrap());
-    let signals = Signals::builder_at(at("signals")).create().unwrap();
+    let signals = Signals::builder(at("signals")).create().unwrap();
     let mut listener = signals.listener("me").unwrap();
     let mut target = signals.target("me").unwrap();
     let peer = Link::builder("b", "a").directory(&scratch.0);
@@ -223,7 +226,7 @@ fn what_is_inherited_says_so_and_is_harmless() {
     let mut peer = peer.join().unwrap();
     let (mut output, mut input) = slipring::pipe().unwrap();
     input.write_all(b"x").unwrap();
-    let fifo = Fifo::builder_at(at("fifo")).create().unwrap();
+    let fifo = Fifo::builder(at("fifo")).create().unwrap();
 
     let message = consumer.receive().unwrap().unwrap();
     let delivery = receiver.receive().unwrap();
@@ -275,7 +278,7 @@ fn what_is_inherited_says_so_and_is_harmless() {
         ));
         assert!(matches!(receiver.receive(), Err(TakeError::Forked)));
         assert!(matches!(client.send(b"x"), Err(SendError::Forked)));
-        assert!(client.request(b"x", PATIENCE).is_err());
+        assert!(client.request_until(b"x", PATIENCE).is_err());
         assert!(matches!(desk.receive(), Err(TakeError::Forked)));
         assert!(matches!(semaphore.acquire(), Err(AcquireError::Forked)));
         assert!(matches!(shared.lock(), Err(SharedError::Forked)));
@@ -334,7 +337,7 @@ fn what_is_inherited_says_so_and_is_harmless() {
     assert_eq!(&*consumer.receive().unwrap().unwrap(), b"x");
     writer.set(&Value { number: 1 }).unwrap();
     target.send(1).unwrap();
-    assert!(listener.try_notice(SignalSet::ALL).is_some());
+    assert!(listener.try_wait(SignalSet::ALL).is_some());
     link.send(b"x").unwrap();
     assert_eq!(&*peer.receive().unwrap(), b"x");
     output.read_exact(&mut [0; 1]).unwrap();
@@ -342,7 +345,7 @@ fn what_is_inherited_says_so_and_is_harmless() {
 
 fn a_change_that_a_fork_commits_is_refused() {
     let scratch = Scratch::new();
-    let shared = Shared::<Value>::builder_at(scratch.ring()).create();
+    let shared = Shared::<Value>::builder(scratch.ring()).create();
     let mut shared = shared.unwrap();
     let mut guard = shared.lock().unwrap();
     guard.number = 1;
@@ -364,11 +367,11 @@ fn mappings() -> usize {
 
 fn attempts_leave_nothing_behind() {
     let scratch = Scratch::new();
-    let ring = Ring::builder_at(scratch.ring()).create().unwrap();
+    let ring = Ring::builder(scratch.ring()).create().unwrap();
     let producer = ring.producer().unwrap();
     in_child(|| {
         let attempt = || {
-            let ring = Ring::open_at(scratch.ring()).unwrap();
+            let ring = Ring::open(scratch.ring()).unwrap();
             let consumer = ring.consumer(Start::Latest).unwrap();
             assert!(ring.producer().is_err());
             drop(consumer);
@@ -390,7 +393,7 @@ fn attempts_leave_nothing_behind() {
 fn cut_and_look(directory: &Path) {
     slipring::guard_against_truncation().unwrap();
     let path = directory.join("cut");
-    let ring = Ring::builder_at(&path).create().unwrap();
+    let ring = Ring::builder(&path).create().unwrap();
     let mut producer = ring.producer().unwrap();
     producer.publish(b"x").unwrap();
     let mut options = std::fs::OpenOptions::new();
@@ -408,7 +411,7 @@ fn cut_and_look(directory: &Path) {
 fn a_child_is_guarded_for_itself() {
     let scratch = Scratch::new();
     slipring::guard_against_truncation().unwrap();
-    let ring = Ring::builder_at(scratch.0.join("held")).create().unwrap();
+    let ring = Ring::builder(scratch.0.join("held")).create().unwrap();
     let mut producer = ring.producer().unwrap();
     in_child(|| {
         // Other memory at the addresses of the parent's mappings would be taken for it, if the child

@@ -206,7 +206,7 @@ fn traffic(ring: &Ring, producer: &mut Producer) -> f64 {
 }
 
 fn evicting(scratch: &Scratch) -> Ring {
-    Ring::builder_at(scratch.ring())
+    Ring::builder(scratch.ring())
         .capacity_bytes(16 << 10)
         .max_readers(8)
         .evict_after(Duration::from_millis(1))
@@ -233,7 +233,7 @@ fn lies_in_control_tear_nothing() {
 fn lies_in_the_stream_end_in_errors() {
     for evicts in [false, true] {
         let scratch = Scratch::new();
-        let mut builder = Ring::builder_at(scratch.ring()).capacity_bytes(16 << 10);
+        let mut builder = Ring::builder(scratch.ring()).capacity_bytes(16 << 10);
         if evicts {
             builder = builder.evict_after(Duration::from_millis(1));
         }
@@ -397,7 +397,7 @@ slipring::message! {
 
 /// Each shape of a ring, with messages in it, left by a producer that is alive no more.
 fn shapes(scratch: &Scratch, round: u64) -> Ring {
-    let mut builder = Ring::builder_at(scratch.ring())
+    let mut builder = Ring::builder(scratch.ring())
         .capacity_bytes(4096 << (round % 3))
         .max_readers(64);
     match round % 4 {
@@ -455,7 +455,7 @@ fn no_damage_keeps_a_wait_beyond_its_deadline() {
         let mut random = Random::seeded(random.draw() | 1);
         damaged += in_time(&format!("round {round}, {file}"), move || {
             readers.wait(&mut random);
-            let ring = Ring::open_at(later);
+            let ring = Ring::open(later);
             if let Ok(ring) = &ring {
                 Readers::of(ring).wait(&mut random);
                 let _ = ring.status();
@@ -616,7 +616,7 @@ fn on_a_small_disk(directory: &Path) {
     }
     let path = directory.join("ring");
     for capacity in [1 << 20, 1 << 17, 1 << 16] {
-        let refused = Ring::builder_at(&path).capacity_bytes(capacity).create();
+        let refused = Ring::builder(&path).capacity_bytes(capacity).create();
         let refused = refused.map(|_| ()).unwrap_err();
         assert!(
             matches!(refused, CreateError::NoSpace { bytes, .. } if bytes > capacity),
@@ -625,10 +625,7 @@ fn on_a_small_disk(directory: &Path) {
         assert!(names(directory).is_empty());
     }
     // One that fits is complete: no page of it is missing later.
-    let ring = Ring::builder_at(&path)
-        .capacity_bytes(4096)
-        .create()
-        .unwrap();
+    let ring = Ring::builder(&path).capacity_bytes(4096).create().unwrap();
     let filler = directory.join("filler");
     let _ = std::fs::write(filler, vec![1; 64 << 10]);
     let mut producer = ring.producer().unwrap();
@@ -665,7 +662,7 @@ fn within_limits(directory: &Path) {
     say("ready");
     // The signal of this limit is left as it is: it would end this process.
     set_limit(libc::RLIMIT_FSIZE, 8192);
-    let refused = Ring::builder_at(&path).create().map(|_| ()).unwrap_err();
+    let refused = Ring::builder(&path).create().map(|_| ()).unwrap_err();
     assert!(
         matches!(refused, CreateError::FileTooLarge { limit: 8192, .. }),
         "{refused}"
@@ -677,7 +674,7 @@ fn within_limits(directory: &Path) {
     let mut made = false;
     for more in 0..24 {
         set_limit(libc::RLIMIT_NOFILE, open + more);
-        let created = Ring::builder_at(&path).capacity_bytes(4096).create();
+        let created = Ring::builder(&path).capacity_bytes(4096).create();
         made = created.is_ok();
         set_limit(libc::RLIMIT_NOFILE, 1024);
         if let Ok(ring) = created {
@@ -685,7 +682,7 @@ fn within_limits(directory: &Path) {
             slipring::remove_at(&path, false).unwrap();
         }
         // With too few descriptors to clean up, a hidden half may stay, but never a name.
-        assert!(Ring::open_at(&path).is_err());
+        assert!(Ring::open(&path).is_err());
         for name in names(directory) {
             assert!(name.starts_with('.'), "{name}");
             std::fs::remove_dir_all(directory.join(name)).unwrap();
@@ -699,15 +696,15 @@ fn within_limits(directory: &Path) {
 
 /// What is done while the calls of this process fail.
 fn one_call(role: &str, path: &Path) {
-    let ring = (role == "attach").then(|| Ring::open_at(path).unwrap());
+    let ring = (role == "attach").then(|| Ring::open(path).unwrap());
     testing::tracee::begin();
     let result: Result<(), String> = match role {
-        "create" => Ring::builder_at(path)
+        "create" => Ring::builder(path)
             .capacity_bytes(4096)
             .create()
             .map(drop)
             .map_err(|error| error.to_string()),
-        "open" => Ring::open_at(path)
+        "open" => Ring::open(path)
             .map(drop)
             .map_err(|error| error.to_string()),
         "remove" => slipring::remove_at(path, false).map_err(|error| error.to_string()),
@@ -748,7 +745,7 @@ fn any_system_call_may_fail_once() {
                 let scratch = Scratch::new();
                 if role != "create" {
                     drop(
-                        Ring::builder_at(scratch.ring())
+                        Ring::builder(scratch.ring())
                             .capacity_bytes(4096)
                             .create()
                             .unwrap(),
@@ -789,7 +786,7 @@ fn after_failure(role: &str, said: &str, scratch: &Scratch, context: &str) {
         _ => {}
     }
     if there {
-        let ring = Ring::open_at(scratch.ring()).unwrap_or_else(|e| panic!("{context}: {e}"));
+        let ring = Ring::open(scratch.ring()).unwrap_or_else(|e| panic!("{context}: {e}"));
         let mut producer = ring.producer().unwrap();
         let mut consumer = ring.consumer(Start::Latest).unwrap();
         producer.publish(b"alive").unwrap();

@@ -42,7 +42,7 @@ fn peer(role: &str) {
     say("ready");
     match role {
         "copies" => copies(path),
-        "look" => match Ring::open_at(path) {
+        "look" => match Ring::open(path) {
             Ok(_) => say("opened"),
             Err(OpenError::Stranger { owner, .. }) => say(&format!("refused {owner}")),
             Err(error) => panic!("{error}"),
@@ -79,18 +79,15 @@ slipring::message! { struct Value { number: u64 } }
 /// Every form at a path of its own, and how it is opened.
 fn make_all(directory: &Path) {
     let at = |name: &str| directory.join(name);
-    Ring::builder_at(at("ring")).create().unwrap();
-    Queue::builder_at(at("queue")).depth(16).create().unwrap();
-    Mailbox::builder_at(at("mailbox"))
-        .depth(16)
-        .create()
-        .unwrap();
-    let both_ways = Fifo::builder_at(at("fifo")).both_ways(true);
+    Ring::builder(at("ring")).create().unwrap();
+    Queue::builder(at("queue")).depth(16).create().unwrap();
+    Mailbox::builder(at("mailbox")).depth(16).create().unwrap();
+    let both_ways = Fifo::builder(at("fifo")).both_ways(true);
     both_ways.create().unwrap();
-    Latest::<Value>::builder_at(at("latest")).create().unwrap();
-    Shared::<Value>::builder_at(at("shared")).create().unwrap();
-    Semaphore::builder_at(at("semaphore")).create().unwrap();
-    Signals::builder_at(at("signals")).create().unwrap();
+    Latest::<Value>::builder(at("latest")).create().unwrap();
+    Shared::<Value>::builder(at("shared")).create().unwrap();
+    Semaphore::builder(at("semaphore")).create().unwrap();
+    Signals::builder(at("signals")).create().unwrap();
 }
 
 fn what_strangers_own_is_refused() {
@@ -131,11 +128,11 @@ fn what_strangers_own_is_refused() {
         );
     }
     let at = |name: &str| scratch.0.join(name);
-    let by_creating = Ring::builder_at(at("ring")).create_or_open().unwrap_err();
+    let by_creating = Ring::builder(at("ring")).create_or_open().unwrap_err();
     assert!(matches!(by_creating, slipring::CreateError::Open(ref error) if stranger(error)));
-    assert!(stranger(&Queue::open_at(at("queue")).unwrap_err()));
-    assert!(stranger(&Semaphore::open_at(at("semaphore")).unwrap_err()));
-    assert!(stranger(&Signals::open_at(at("signals")).unwrap_err()));
+    assert!(stranger(&Queue::open(at("queue")).unwrap_err()));
+    assert!(stranger(&Semaphore::open(at("semaphore")).unwrap_err()));
+    assert!(stranger(&Signals::open(at("signals")).unwrap_err()));
     let listed = slipring::list_in(&scratch.0).unwrap();
     assert!(listed.into_iter().all(|entry| entry.ring.is_err()));
     assert!(slipring::leftovers_in(&scratch.0).unwrap().is_empty());
@@ -144,7 +141,7 @@ fn what_strangers_own_is_refused() {
 
 fn whom_the_environment_names_is_trusted() {
     let scratch = Scratch::new();
-    Ring::builder_at(scratch.ring()).create().unwrap();
+    Ring::builder(scratch.ring()).create().unwrap();
     if !give_away(&scratch.ring()) {
         println!("  SKIPPED: only root can give files away");
         return;
@@ -188,18 +185,18 @@ fn copies(directory: &Path) {
     );
     let at = |name: &str| directory.join(name);
     {
-        let ring = Ring::open_at(at("ring")).unwrap();
+        let ring = Ring::open(at("ring")).unwrap();
         let mut producer = ring.producer().unwrap();
         for _ in 0..3 {
             producer.publish(honest).unwrap();
         }
-        Queue::open_at(at("queue"))
+        Queue::open(at("queue"))
             .unwrap()
             .sender()
             .unwrap()
             .send(honest)
             .unwrap();
-        let mailbox = Mailbox::open_at(at("mailbox")).unwrap();
+        let mailbox = Mailbox::open(at("mailbox")).unwrap();
         mailbox.client("me").unwrap().send(honest).unwrap();
     }
     if !["ring", "queue", "mailbox", "fifo"]
@@ -210,7 +207,7 @@ fn copies(directory: &Path) {
         return;
     }
     trust_owner(STRANGER);
-    let ring = Ring::open_at(at("ring")).unwrap();
+    let ring = Ring::open(at("ring")).unwrap();
     let stream = at("ring").join("stream");
     let forge = |stream: &Path| assert!(overwrite(stream, honest, forged) > 0);
     let restore = |stream: &Path| assert!(overwrite(stream, forged, honest) > 0);
@@ -256,7 +253,7 @@ fn copies(directory: &Path) {
     claim.commit();
     assert_eq!(overwrite(&stream, secret, secret), 1);
 
-    let queue = Queue::open_at(at("queue")).unwrap();
+    let queue = Queue::open(at("queue")).unwrap();
     let mut receiver = queue.receiver().unwrap();
     let lane = at("queue").join("lane-0/stream");
     let delivery = receiver.receive().unwrap();
@@ -269,7 +266,7 @@ fn copies(directory: &Path) {
     assert_eq!(&*delivery, honest);
     delivery.ack();
 
-    let mailbox = Mailbox::open_at(at("mailbox")).unwrap();
+    let mailbox = Mailbox::open(at("mailbox")).unwrap();
     let mut receiver = mailbox.receiver().unwrap();
     let letter = receiver.receive().unwrap();
     forge(&at("mailbox").join("letters/lane-0/stream"));
@@ -285,7 +282,7 @@ fn copies(directory: &Path) {
 fn what_others_can_have_overwritten_is_copied() {
     let scratch = Scratch::new();
     let at = scratch.0.join("ring");
-    let builder = Ring::builder_at(&at).capacity_bytes(4096).max_readers(1);
+    let builder = Ring::builder(&at).capacity_bytes(4096).max_readers(1);
     let ring = builder.mode(0o666).create().unwrap();
     let mut consumer = ring.consumer(Start::Oldest).unwrap();
     let mut producer = ring.producer().unwrap();
@@ -306,9 +303,9 @@ fn what_others_can_have_overwritten_is_copied() {
     drop(message);
 
     let at = scratch.0.join("queue");
-    let builder = Queue::builder_at(&at)
+    let builder = Queue::builder(&at)
         .depth(2)
-        .message_bytes(500)
+        .max_message_bytes(500)
         .mode(0o666);
     let queue = builder.create().unwrap();
     let mut sender = queue.sender().unwrap();
@@ -344,7 +341,7 @@ fn for_both_ends(directory: &Path, honest: &[u8], forged: &[u8]) {
     let deadline = Instant::now() + PATIENCE;
     let path = directory.join("fifo");
     let connect = || -> Duplex {
-        let fifo = Fifo::open_at(&path).unwrap();
+        let fifo = Fifo::open(&path).unwrap();
         fifo.connect_until(deadline).unwrap()
     };
     let (mut one, mut other) = std::thread::scope(|scope| {
@@ -457,7 +454,7 @@ fn why(files: RingFiles) -> &'static str {
 
 fn descriptors_are_checked_before_they_are_mapped() {
     let scratch = Scratch::new();
-    let ring = Ring::builder_at(scratch.ring()).capacity_bytes(4096);
+    let ring = Ring::builder(scratch.ring()).capacity_bytes(4096);
     drop(ring.create().unwrap());
     let read = |name: &str| std::fs::read(scratch.ring().join(name)).unwrap();
     let (stream, control) = (read("stream"), read("control"));
@@ -519,7 +516,7 @@ fn descriptors_are_checked_before_they_are_mapped() {
     let refused = Ring::from_files(short).map(drop).unwrap_err();
     assert!(matches!(refused, OpenError::Truncated { .. }), "{refused}");
     let queue = scratch.0.join("queue");
-    drop(Queue::builder_at(&queue).depth(4).create().unwrap());
+    drop(Queue::builder(&queue).depth(4).create().unwrap());
     let read = |name: &str| std::fs::read(queue.join(name)).unwrap();
     let other = RingFiles {
         stream: memory(&read("stream"), sealed),

@@ -36,7 +36,7 @@ pub const SUITE: testing::Suite = testing::suite!(peer; [
 
 fn peer(role: &str) {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let ring = Ring::open_at(&arguments[0]).unwrap();
+    let ring = Ring::open(&arguments[0]).unwrap();
     match role {
         // Consumes everything from the oldest message until the end.
         "consume" => {
@@ -137,7 +137,7 @@ fn lengths(max: usize) -> impl Iterator<Item = usize> {
 fn exchange(capacity: u64, align: u64, first: u64, messages: u64, wait: &str) {
     let scratch = Scratch::new();
     let path = scratch.ring();
-    let ring = Ring::builder_at(&path)
+    let ring = Ring::builder(&path)
         .capacity_bytes(capacity)
         .frame_align(align)
         .first_sequence(first)
@@ -218,7 +218,7 @@ fn every_strategy_delivers() {
 fn a_second_producer_is_refused_by_name() {
     let scratch = Scratch::new();
     let path = scratch.ring();
-    let ring = Ring::builder_at(&path).create().unwrap();
+    let ring = Ring::builder(&path).create().unwrap();
     let first = Peer::start("produce", &[text(&path)]);
     match ring.producer() {
         Err(AttachError::AlreadyOwned { path: named, pid }) => {
@@ -239,10 +239,7 @@ fn a_second_producer_is_refused_by_name() {
 fn a_killed_consumer_stops_gating() {
     let scratch = Scratch::new();
     let path = scratch.ring();
-    let ring = Ring::builder_at(&path)
-        .capacity_bytes(4096)
-        .create()
-        .unwrap();
+    let ring = Ring::builder(&path).capacity_bytes(4096).create().unwrap();
     let mut producer = ring.producer().unwrap();
     let victim = Peer::start("consume-on-demand", &[text(&path)]);
     let error = loop {
@@ -273,10 +270,7 @@ fn a_killed_consumer_stops_gating() {
 fn a_stopped_consumer_holds_the_producer_and_loses_nothing() {
     let scratch = Scratch::new();
     let path = scratch.ring();
-    let ring = Ring::builder_at(&path)
-        .capacity_bytes(4096)
-        .create()
-        .unwrap();
+    let ring = Ring::builder(&path).capacity_bytes(4096).create().unwrap();
     let mut producer = ring.producer().unwrap();
     let consumer = Peer::start("consume", &[text(&path), "default"]);
     consumer.signal(libc::SIGSTOP);
@@ -301,10 +295,7 @@ fn a_stopped_consumer_holds_the_producer_and_loses_nothing() {
 fn a_killed_or_stopped_observer_changes_nothing() {
     let scratch = Scratch::new();
     let path = scratch.ring();
-    let ring = Ring::builder_at(&path)
-        .capacity_bytes(4096)
-        .create()
-        .unwrap();
+    let ring = Ring::builder(&path).capacity_bytes(4096).create().unwrap();
     let mut producer = ring.producer().unwrap();
     let consumer = Peer::start("consume", &[text(&path), "default"]);
     let killed = Peer::start("observe", &[text(&path), "default"]);
@@ -331,7 +322,7 @@ fn a_killed_or_stopped_observer_changes_nothing() {
 fn a_killed_producer_is_noticed_and_replaced() {
     let scratch = Scratch::new();
     let path = scratch.ring();
-    let ring = Ring::builder_at(&path)
+    let ring = Ring::builder(&path)
         .capacity_bytes(64 << 10)
         .create()
         .unwrap();
@@ -379,7 +370,7 @@ fn a_killed_producer_is_noticed_and_replaced() {
 fn a_killed_sleeper_costs_nobody_anything() {
     let scratch = Scratch::new();
     let path = scratch.ring();
-    let ring = Ring::builder_at(&path).create().unwrap();
+    let ring = Ring::builder(&path).create().unwrap();
     let options = ProducerOptions::new().strategy(Strategy::Park);
     let mut producer = ring.producer_with(options).unwrap();
     let survivor = Peer::start("consume", &[text(&path), "park"]);
@@ -430,7 +421,7 @@ fn a_ring_is_handed_on_by_descriptor() {
 #[allow(unsafe_code, reason = "fork itself is what is tested")]
 fn a_fork_is_told_that_it_owns_nothing() {
     let scratch = Scratch::new();
-    let ring = Ring::builder_at(scratch.ring()).create().unwrap();
+    let ring = Ring::builder(scratch.ring()).create().unwrap();
     let mut producer = ring.producer().unwrap();
     let mut consumer = ring.consumer(Start::Latest).unwrap();
     let mut observer = ring.observer(Start::Latest).unwrap();

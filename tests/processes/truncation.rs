@@ -130,18 +130,14 @@ type Round = Box<dyn FnMut(&mut Vec<String>)>;
 
 /// Has an object of the form open, and a ring of its own; uses both for each line of input.
 fn attached(form: &str, path: &Path) {
-    let mut healthy = Pair::new(
-        Ring::builder_at(path.with_extension("own"))
-            .create()
-            .unwrap(),
-    );
+    let mut healthy = Pair::new(Ring::builder(path.with_extension("own")).create().unwrap());
     let mut rounds: Round = match form {
         "ring" => {
-            let mut pair = Pair::new(Ring::open_at(path).unwrap());
+            let mut pair = Pair::new(Ring::open(path).unwrap());
             Box::new(move |wrong| pair.use_it(wrong))
         }
         "queue" => {
-            let queue = Queue::open_at(path).unwrap();
+            let queue = Queue::open(path).unwrap();
             let (mut sender, mut receiver) = (queue.sender().unwrap(), queue.receiver().unwrap());
             sender.send(b"x").unwrap();
             receiver.receive().unwrap().ack();
@@ -154,7 +150,7 @@ fn attached(form: &str, path: &Path) {
             })
         }
         "latest" => {
-            let latest = Latest::<Value>::open_at(path).unwrap();
+            let latest = Latest::<Value>::open(path).unwrap();
             let (mut writer, mut reader) = (latest.writer().unwrap(), latest.reader().unwrap());
             Box::new(move |wrong| {
                 note(wrong, writer.set(&Value { number: 1 }));
@@ -164,21 +160,21 @@ fn attached(form: &str, path: &Path) {
             })
         }
         "signals" => {
-            let signals = Signals::open_at(path).unwrap();
+            let signals = Signals::open(path).unwrap();
             let mut listener = signals.listener("me").unwrap();
             let mut target = signals.target("me").unwrap();
             Box::new(move |wrong| {
                 note(wrong, target.send(1));
                 note(wrong, signals.broadcast(2));
                 note(wrong, listener.wait_until(SignalSet::ALL, MOMENT));
-                listener.try_notice(SignalSet::ALL);
+                listener.try_wait(SignalSet::ALL);
                 note(wrong, listener.wait_until(SignalSet::of(7), MOMENT));
                 signals.listeners();
                 note(wrong, signals.listener("other"));
             })
         }
         "fifo" => {
-            let open = || Fifo::open_at(path).unwrap();
+            let open = || Fifo::open(path).unwrap();
             let reader = open();
             let reader = std::thread::spawn(move || reader.reader_until(PATIENCE).unwrap());
             let mut writer = open().writer_until(PATIENCE).unwrap();
@@ -248,11 +244,11 @@ fn only_epochs(ring: &Ring) {
 
 fn make(form: &str, path: &Path) {
     match form {
-        "ring" => drop(Ring::builder_at(path).mode(0o666).create().unwrap()),
-        "queue" => drop(Queue::builder_at(path).mode(0o666).create().unwrap()),
-        "latest" => drop(Latest::<Value>::builder_at(path).mode(0o666).create()),
-        "signals" => drop(Signals::builder_at(path).mode(0o666).create().unwrap()),
-        "fifo" => drop(Fifo::builder_at(path).mode(0o666).create().unwrap()),
+        "ring" => drop(Ring::builder(path).mode(0o666).create().unwrap()),
+        "queue" => drop(Queue::builder(path).mode(0o666).create().unwrap()),
+        "latest" => drop(Latest::<Value>::builder(path).mode(0o666).create()),
+        "signals" => drop(Signals::builder(path).mode(0o666).create().unwrap()),
+        "fifo" => drop(Fifo::builder(path).mode(0o666).create().unwrap()),
         form => panic!("no form {form}"),
     }
 }
@@ -294,8 +290,8 @@ fn a_ring_that_was_cut_short_is_the_only_one() {
     slipring::guard_against_truncation().unwrap();
     let scratch = Scratch::new();
     let at = |name: &str| scratch.0.join(name);
-    let mut healthy = Pair::new(Ring::builder_at(at("healthy")).create().unwrap());
-    let mut cut = Pair::new(Ring::builder_at(at("cut")).create().unwrap());
+    let mut healthy = Pair::new(Ring::builder(at("healthy")).create().unwrap());
+    let mut cut = Pair::new(Ring::builder(at("cut")).create().unwrap());
     attack_own(&at("cut"));
     let mut wrong = Vec::new();
     cut.use_it(&mut wrong);

@@ -18,10 +18,7 @@ fn scratch() -> (tempfile::TempDir, PathBuf) {
 
 fn created() -> (tempfile::TempDir, PathBuf) {
     let (directory, path) = scratch();
-    Ring::builder_at(&path)
-        .capacity_bytes(8192)
-        .create()
-        .unwrap();
+    Ring::builder(&path).capacity_bytes(8192).create().unwrap();
     (directory, path)
 }
 
@@ -49,10 +46,10 @@ fn a_name_is_one_plain_component() {
 #[test]
 fn sizes_that_are_not_a_rings_are_refused() {
     let (directory, path) = scratch();
-    let refused = Ring::builder_at(&path).capacity_bytes(5000).create();
+    let refused = Ring::builder(&path).capacity_bytes(5000).create();
     let expected = GeometryError::Capacity { bytes: 5000 };
     assert!(matches!(refused, Err(CreateError::Geometry(error)) if error == expected));
-    let refused = Ring::builder_at(&path).frame_align(16).create();
+    let refused = Ring::builder(&path).frame_align(16).create();
     assert!(matches!(
         refused,
         Err(CreateError::Geometry(GeometryError::Align { bytes: 16 }))
@@ -63,10 +60,10 @@ fn sizes_that_are_not_a_rings_are_refused() {
 #[test]
 fn an_existing_ring_is_never_replaced() {
     let (directory, path) = created();
-    let id = Ring::open_at(&path).unwrap().id();
-    let again = Ring::builder_at(&path).create();
+    let id = Ring::open(&path).unwrap().id();
+    let again = Ring::builder(&path).create();
     assert!(matches!(again, Err(CreateError::Exists { path: named }) if named == path));
-    let opened = Ring::builder_at(&path).create_or_open().unwrap();
+    let opened = Ring::builder(&path).create_or_open().unwrap();
     assert_eq!(opened.id(), id);
     assert_eq!(entries(directory.path()), ["ring"]);
 }
@@ -77,14 +74,7 @@ fn creation_is_atomic_under_a_race() {
         let (directory, path) = scratch();
         let winners: usize = std::thread::scope(|scope| {
             let threads: Vec<_> = (0..4)
-                .map(|_| {
-                    scope.spawn(|| {
-                        Ring::builder_at(&path)
-                            .capacity_bytes(4096)
-                            .create()
-                            .is_ok()
-                    })
-                })
+                .map(|_| scope.spawn(|| Ring::builder(&path).capacity_bytes(4096).create().is_ok()))
                 .collect();
             threads
                 .into_iter()
@@ -93,7 +83,7 @@ fn creation_is_atomic_under_a_race() {
         });
         assert_eq!(winners, 1);
         assert_eq!(entries(directory.path()), ["ring"]);
-        Ring::open_at(&path).unwrap();
+        Ring::open(&path).unwrap();
     }
 }
 
@@ -102,7 +92,7 @@ fn no_space_is_an_error_at_creation() {
     // A file size limit is what a full file system looks like to one process; a small tmpfs needs
     // privileges. What cannot be reserved at all shows the same path.
     let (directory, path) = scratch();
-    let refused = Ring::builder_at(&path).capacity_bytes(1 << 40).create();
+    let refused = Ring::builder(&path).capacity_bytes(1 << 40).create();
     assert!(matches!(refused, Err(CreateError::NoSpace { bytes, .. }) if bytes > 1 << 40));
     assert_eq!(entries(directory.path()), [""; 0]);
 }
@@ -112,7 +102,7 @@ fn modes_are_exact_whatever_the_umask() {
     let mode = |path: PathBuf| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     let before = rustix::process::umask(Mode::from_raw_mode(0o077));
     let (_directory, path) = scratch();
-    Ring::builder_at(&path)
+    Ring::builder(&path)
         .mode(0o664)
         .capacity_bytes(4096)
         .create()
@@ -128,19 +118,19 @@ fn modes_are_exact_whatever_the_umask() {
 fn what_is_not_there_is_not_found() {
     let (_directory, path) = scratch();
     assert!(
-        matches!(Ring::open_at(&path), Err(OpenError::NotFound { path: named, .. }) if named == path)
+        matches!(Ring::open(&path), Err(OpenError::NotFound { path: named, .. }) if named == path)
     );
     let nowhere = path.join("deeper").join("ring");
-    let created = Ring::builder_at(&nowhere).create();
+    let created = Ring::builder(&nowhere).create();
     assert!(
         matches!(created, Err(CreateError::NoDirectory { path: named }) if named == path.join("deeper"))
     );
-    let removed = Ring::remove_at(&path, false);
+    let removed = slipring::remove_at(&path, false);
     assert!(matches!(
         removed,
         Err(RemoveError::Open(OpenError::NotFound { .. }))
     ));
-    let removed = Ring::remove_at(&path, true);
+    let removed = slipring::remove_at(&path, true);
     assert!(matches!(
         removed,
         Err(RemoveError::Open(OpenError::NotFound { .. }))
@@ -151,7 +141,7 @@ fn what_is_not_there_is_not_found() {
 fn tampered(tamper: impl FnOnce(&Path)) -> OpenError {
     let (_directory, path) = created();
     tamper(&path);
-    Ring::open_at(&path).unwrap_err()
+    Ring::open(&path).unwrap_err()
 }
 
 fn why(error: OpenError) -> &'static str {
@@ -189,10 +179,10 @@ fn planted_files_are_not_trusted() {
     assert_eq!(open_to_all, "others than its owner may write it");
     let (directory, path) = created();
     symlink(&path, directory.path().join("link")).unwrap();
-    let error = Ring::open_at(directory.path().join("link")).unwrap_err();
+    let error = Ring::open(directory.path().join("link")).unwrap_err();
     assert_eq!(why(error), "it is a symbolic link");
     fs::write(directory.path().join("file"), "x").unwrap();
-    let error = Ring::open_at(directory.path().join("file")).unwrap_err();
+    let error = Ring::open(directory.path().join("file")).unwrap_err();
     assert_eq!(why(error), "it is not a directory");
 }
 
@@ -212,7 +202,7 @@ fn another_users_file_in_a_ring_is_not_trusted() {
         eprintln!("skipped: only root can give files away");
         return;
     }
-    let error = Ring::open_at(&path).unwrap_err();
+    let error = Ring::open(&path).unwrap_err();
     assert_eq!(why(error), "it belongs to another user than its directory");
 }
 
@@ -267,7 +257,7 @@ fn files_of_two_rings_do_not_mix() {
     let (_two, second) = created();
     fs::remove_file(first.join("control")).unwrap();
     fs::copy(second.join("control"), first.join("control")).unwrap();
-    let error = Ring::open_at(&first).unwrap_err();
+    let error = Ring::open(&first).unwrap_err();
     assert!(matches!(error, OpenError::Mismatched { path } if path == first));
 }
 
@@ -276,7 +266,7 @@ fn a_schema_mismatch_names_the_field() {
     slipring::message! { struct Here { time_ns: u64, bid: f64 } }
     let (_directory, path) = scratch();
     let schema = "Here{time_ns:u64,bid:i64}".parse().unwrap();
-    let ring = Ring::builder_at(&path).schema(schema).create().unwrap();
+    let ring = Ring::builder(&path).schema(schema).create().unwrap();
     let error = ring.typed::<Here>().unwrap_err();
     assert!(matches!(error, OpenError::Schema { .. }));
     assert!(
@@ -286,17 +276,17 @@ fn a_schema_mismatch_names_the_field() {
         "{error}"
     );
     let (_directory, path) = created();
-    let error = Ring::open_at(&path).unwrap().typed::<Here>().unwrap_err();
+    let error = Ring::open(&path).unwrap().typed::<Here>().unwrap_err();
     assert!(error.to_string().contains("no schema"), "{error}");
 }
 
 #[test]
 fn a_ring_in_use_is_not_removed() {
     let (directory, path) = created();
-    let ring = Ring::open_at(&path).unwrap();
+    let ring = Ring::open(&path).unwrap();
     let producer = ring.producer().unwrap();
     let consumer = ring.consumer(Start::Latest).unwrap();
-    let removed = Ring::remove_at(&path, false);
+    let removed = slipring::remove_at(&path, false);
     assert!(matches!(
         removed,
         Err(RemoveError::InUse {
@@ -306,7 +296,7 @@ fn a_ring_in_use_is_not_removed() {
         })
     ));
     drop(producer);
-    let removed = Ring::remove_at(&path, false);
+    let removed = slipring::remove_at(&path, false);
     assert!(matches!(
         removed,
         Err(RemoveError::InUse {
@@ -316,18 +306,18 @@ fn a_ring_in_use_is_not_removed() {
         })
     ));
     drop(consumer);
-    Ring::remove_at(&path, false).unwrap();
+    slipring::remove_at(&path, false).unwrap();
     assert_eq!(entries(directory.path()), [""; 0]);
 }
 
 #[test]
 fn removal_by_force_leaves_the_attached_alone() {
     let (directory, path) = created();
-    let ring = Ring::open_at(&path).unwrap();
+    let ring = Ring::open(&path).unwrap();
     let mut producer = ring.producer().unwrap();
     let mut consumer = ring.consumer(Start::Latest).unwrap();
     producer.publish(b"sent before").unwrap();
-    Ring::remove_at(&path, true).unwrap();
+    slipring::remove_at(&path, true).unwrap();
     assert_eq!(entries(directory.path()), [""; 0]);
     // What was published is read, and then both learn of it.
     assert_eq!(&*consumer.receive().unwrap().unwrap(), b"sent before");
@@ -336,7 +326,7 @@ fn removal_by_force_leaves_the_attached_alone() {
     let told = (0..100).find_map(|_| producer.publish(&[0; 2000]).err());
     assert!(matches!(told, Some(PublishError::Removed)), "{told:?}");
     // The name is free for another ring, which is another ring.
-    let other = Ring::builder_at(&path).create().unwrap();
+    let other = Ring::builder(&path).create().unwrap();
     assert_ne!(other.id(), ring.id());
     assert!(other.producer().is_ok());
 }
@@ -344,7 +334,7 @@ fn removal_by_force_leaves_the_attached_alone() {
 #[test]
 fn rows_run_out_with_an_error_and_come_back() {
     let (_directory, path) = scratch();
-    let ring = Ring::builder_at(&path).max_readers(2).create().unwrap();
+    let ring = Ring::builder(&path).max_readers(2).create().unwrap();
     let first = ring.consumer(Start::Latest).unwrap();
     let _second = ring.consumer(Start::Latest).unwrap();
     assert!(matches!(
@@ -371,7 +361,7 @@ fn every_name_of_a_directory_is_listed_with_what_is_wrong() {
 #[test]
 fn a_huge_ring_is_laid_out_in_huge_pages() {
     let (_directory, path) = scratch();
-    let ring = Ring::builder_at(&path).huge_pages(true).create().unwrap();
+    let ring = Ring::builder(&path).huge_pages(true).create().unwrap();
     assert_eq!(
         fs::metadata(path.join("stream")).unwrap().size() % (2 << 20),
         0
@@ -387,7 +377,7 @@ fn a_directory_does_not_list_itself() {
     let (directory, _) = scratch();
     let rings = directory.path().join("rings");
     fs::create_dir(&rings).unwrap();
-    Ring::builder_at(rings.join("only")).create().unwrap();
+    Ring::builder(rings.join("only")).create().unwrap();
     let listed = slipring::list_in(&rings).unwrap();
     assert_eq!(
         listed.iter().map(|e| &*e.name).collect::<Vec<_>>(),
@@ -400,7 +390,7 @@ fn only_what_nobody_holds_is_left_over() {
     use slipring::{leftovers_in, Why};
     let scratch = tempfile::tempdir_in("/dev/shm").unwrap();
     let path = |name: &str| scratch.path().join(name);
-    let create = |name: &str| Ring::builder_at(path(name)).create().unwrap();
+    let create = |name: &str| Ring::builder(path(name)).create().unwrap();
     let why = |name: &str| {
         let found = leftovers_in(scratch.path()).unwrap();
         found
@@ -480,7 +470,7 @@ fn damaged_rings_can_be_removed_while_no_lock_is_held() {
     slipring::guard_against_truncation().unwrap();
     for (what, damage) in damages {
         let (directory, path) = scratch();
-        let queue = slipring::Queue::builder_at(&path).depth(4).create();
+        let queue = slipring::Queue::builder(&path).depth(4).create();
         let sender = queue.as_ref().unwrap().sender().unwrap();
         let receiver = queue.unwrap().receiver().unwrap();
         damage(&path);
@@ -503,7 +493,7 @@ fn damaged_rings_can_be_removed_while_no_lock_is_held() {
         slipring::remove_at(&path, false).unwrap_or_else(|error| panic!("{what}: {error}"));
         assert_eq!(entries(directory.path()), [""; 0], "{what}");
         // And in a ring inside it.
-        slipring::Mailbox::builder_at(&path).create().unwrap();
+        slipring::Mailbox::builder(&path).create().unwrap();
         damage(&path.join("letters"));
         slipring::remove_at(&path, false).unwrap_or_else(|error| panic!("{what}: {error}"));
         assert_eq!(entries(directory.path()), [""; 0], "{what}");
@@ -515,12 +505,12 @@ fn what_is_no_ring_is_not_removed_even_by_force() {
     let (directory, path) = created();
     let rings = directory.path().join("rings");
     fs::create_dir_all(rings.join("deep/deeper")).unwrap();
-    Ring::builder_at(rings.join("inner")).create().unwrap();
+    Ring::builder(rings.join("inner")).create().unwrap();
     fs::write(path.join("notes"), "mine").unwrap();
     fs::create_dir(path.join("empty")).unwrap();
     for force in [false, true] {
         for other in [&path, &rings] {
-            let refused = Ring::remove_at(other, force).unwrap_err();
+            let refused = slipring::remove_at(other, force).unwrap_err();
             assert!(
                 matches!(refused, RemoveError::Open(OpenError::Untrusted { .. })),
                 "{refused}"
@@ -529,10 +519,10 @@ fn what_is_no_ring_is_not_removed_even_by_force() {
     }
     assert_eq!(fs::read(path.join("notes")).unwrap(), b"mine");
     assert!(rings.join("deep/deeper").exists());
-    Ring::open_at(rings.join("inner")).unwrap();
-    Ring::open_at(&path).unwrap();
+    Ring::open(rings.join("inner")).unwrap();
+    Ring::open(&path).unwrap();
     fs::remove_file(path.join("notes")).unwrap();
-    Ring::remove_at(&path, false).unwrap();
+    slipring::remove_at(&path, false).unwrap();
 }
 
 #[test]
@@ -543,32 +533,29 @@ fn what_is_missing_is_called_by_its_form() {
         assert!(matches!(error, OpenError::NotFound { .. }), "{said}");
         said.split(" at ").next().unwrap().to_owned()
     };
-    assert_eq!(said(Ring::open_at(&path).unwrap_err()), "no ring");
+    assert_eq!(said(Ring::open(&path).unwrap_err()), "no ring");
+    assert_eq!(said(slipring::Queue::open(&path).unwrap_err()), "no queue");
+    assert_eq!(said(slipring::Fifo::open(&path).unwrap_err()), "no pipe");
     assert_eq!(
-        said(slipring::Queue::open_at(&path).unwrap_err()),
-        "no queue"
-    );
-    assert_eq!(said(slipring::Fifo::open_at(&path).unwrap_err()), "no pipe");
-    assert_eq!(
-        said(slipring::Semaphore::open_at(&path).unwrap_err()),
+        said(slipring::Semaphore::open(&path).unwrap_err()),
         "no semaphore"
     );
     assert_eq!(
-        said(slipring::Signals::open_at(&path).unwrap_err()),
+        said(slipring::Signals::open(&path).unwrap_err()),
         "no signals object"
     );
-    let error = slipring::Mailbox::open_at(&path).unwrap_err();
+    let error = slipring::Mailbox::open(&path).unwrap_err();
     assert!(error.to_string().starts_with("no mailbox at "), "{error}");
 }
 
 #[test]
 fn settings_that_differ_are_told() {
     let (_directory, path) = scratch();
-    let created = Ring::builder_at(&path).create_or_open().unwrap();
+    let created = Ring::builder(&path).create_or_open().unwrap();
     assert!(created.differences().is_empty());
-    let same = Ring::builder_at(&path).create_or_open().unwrap();
+    let same = Ring::builder(&path).create_or_open().unwrap();
     assert!(same.differences().is_empty());
-    let builder = Ring::builder_at(&path)
+    let builder = Ring::builder(&path)
         .capacity_bytes(8192)
         .frame_align(64)
         .max_readers(100)
@@ -592,10 +579,10 @@ fn settings_that_differ_are_told() {
             "mode: 0600, not 0664",
         ]
     );
-    assert!(Ring::open_at(&path).unwrap().differences().is_empty());
+    assert!(Ring::open(&path).unwrap().differences().is_empty());
     let path = path.with_file_name("mailbox");
-    slipring::Mailbox::builder_at(&path).create().unwrap();
-    let builder = slipring::Mailbox::builder_at(&path).depth(8).one_way();
+    slipring::Mailbox::builder(&path).create().unwrap();
+    let builder = slipring::Mailbox::builder(&path).depth(8).one_way();
     let other = builder.create_or_open().unwrap();
     let said: Vec<String> = other.differences().iter().map(|d| d.to_string()).collect();
     assert_eq!(said, ["depth: 256, not 8", "one way: no, not yes"]);

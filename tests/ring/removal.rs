@@ -65,7 +65,7 @@ fn remove(path: &Path) {
 }
 
 fn ring(path: &Path) -> Ring {
-    let builder = Ring::builder_at(path).capacity_bytes(4096);
+    let builder = Ring::builder(path).capacity_bytes(4096);
     builder.create_or_open().unwrap()
 }
 
@@ -75,7 +75,7 @@ fn observer(ring: &Ring, strategy: Strategy) -> Observer {
 }
 
 fn fifo(path: &Path, both_ways: bool) -> Fifo {
-    let builder = Fifo::builder_at(path).both_ways(both_ways);
+    let builder = Fifo::builder(path).both_ways(both_ways);
     builder.capacity_bytes(4096).create_or_open().unwrap()
 }
 
@@ -120,19 +120,19 @@ const ROLES: &[(&str, Attach)] = &[
         attempt(move || ring.observer_with(Start::Latest, options))
     }),
     ("sender", |path| {
-        let queue = Queue::builder_at(path).create_or_open().unwrap();
+        let queue = Queue::builder(path).create_or_open().unwrap();
         attempt(move || queue.sender())
     }),
     ("receiver", |path| {
-        let queue = Queue::builder_at(path).create_or_open().unwrap();
+        let queue = Queue::builder(path).create_or_open().unwrap();
         attempt(move || queue.receiver())
     }),
     ("client", |path| {
-        let mailbox = Mailbox::builder_at(path).create_or_open().unwrap();
+        let mailbox = Mailbox::builder(path).create_or_open().unwrap();
         attempt(move || mailbox.client("me"))
     }),
     ("desk", |path| {
-        let mailbox = Mailbox::builder_at(path).create_or_open().unwrap();
+        let mailbox = Mailbox::builder(path).create_or_open().unwrap();
         attempt(move || mailbox.receiver())
     }),
     ("end that writes", |path| {
@@ -148,23 +148,23 @@ const ROLES: &[(&str, Attach)] = &[
         attempt(move || fifo.connect_until(PATIENCE))
     }),
     ("writer of a value", |path| {
-        let latest = Latest::<Value>::builder_at(path).create_or_open().unwrap();
+        let latest = Latest::<Value>::builder(path).create_or_open().unwrap();
         attempt(move || latest.writer())
     }),
     ("reader of a value", |path| {
-        let latest = Latest::<Value>::builder_at(path).create_or_open().unwrap();
+        let latest = Latest::<Value>::builder(path).create_or_open().unwrap();
         attempt(move || latest.reader())
     }),
     ("listener", |path| {
-        let signals = Signals::builder_at(path).create_or_open().unwrap();
+        let signals = Signals::builder(path).create_or_open().unwrap();
         attempt(move || signals.listener("me"))
     }),
     ("target", |path| {
-        let signals = Signals::builder_at(path).create_or_open().unwrap();
+        let signals = Signals::builder(path).create_or_open().unwrap();
         attempt(move || signals.target("me"))
     }),
     ("broadcast", |path| {
-        let signals = Signals::builder_at(path).create_or_open().unwrap();
+        let signals = Signals::builder(path).create_or_open().unwrap();
         attempt(move || signals.broadcast(1))
     }),
 ];
@@ -242,13 +242,13 @@ const WAITS: &[(&str, Wait)] = &[
         (call, Box::new(consumer))
     }),
     ("receiver", |path| {
-        let queue = Queue::builder_at(path).create_or_open().unwrap();
+        let queue = Queue::builder(path).create_or_open().unwrap();
         let mut receiver = queue.receiver().unwrap();
         let call = attempt(move || receiver.receive_until(PATIENCE).map(|_| ()));
         (call, Box::new(()))
     }),
     ("receiver that does not take", |path| {
-        let queue = Queue::builder_at(path).create_or_open().unwrap();
+        let queue = Queue::builder(path).create_or_open().unwrap();
         let mut receiver = queue.receiver().unwrap();
         (
             attempt(move || receiver.wait_until(PATIENCE)),
@@ -256,32 +256,32 @@ const WAITS: &[(&str, Wait)] = &[
         )
     }),
     ("sender", |path| {
-        let queue = Queue::builder_at(path).depth(2);
+        let queue = Queue::builder(path).depth(2);
         let mut sender = queue.create_or_open().unwrap().sender().unwrap();
         while sender.try_send(b"x").is_ok() {}
         let call = attempt(move || sender.send_until(b"x", 0, PATIENCE));
         (call, Box::new(()))
     }),
     ("request", |path| {
-        let mailbox = Mailbox::builder_at(path).create_or_open().unwrap();
+        let mailbox = Mailbox::builder(path).create_or_open().unwrap();
         let mut client = mailbox.client("me").unwrap();
-        let call = attempt(move || client.request(b"x", PATIENCE).map(|_| ()));
+        let call = attempt(move || client.request_until(b"x", PATIENCE).map(|_| ()));
         (call, Box::new(()))
     }),
     ("desk", |path| {
-        let mailbox = Mailbox::builder_at(path).create_or_open().unwrap();
+        let mailbox = Mailbox::builder(path).create_or_open().unwrap();
         let mut desk = mailbox.receiver().unwrap();
         let call = attempt(move || desk.receive_until(PATIENCE).map(|_| ()));
         (call, Box::new(()))
     }),
     ("reader of a value", |path| {
-        let latest = Latest::<Value>::builder_at(path).create_or_open().unwrap();
+        let latest = Latest::<Value>::builder(path).create_or_open().unwrap();
         let mut reader = latest.reader().unwrap();
         let call = attempt(move || reader.wait_at_until(0, 0, PATIENCE));
         (call, Box::new(latest.writer()))
     }),
     ("reader of a table", |path| {
-        let latest = Latest::<Value>::builder_at(path).create_or_open().unwrap();
+        let latest = Latest::<Value>::builder(path).create_or_open().unwrap();
         let mut reader = latest.reader().unwrap();
         let call = attempt(move || loop {
             reader.wait_until(PATIENCE)?;
@@ -292,20 +292,20 @@ const WAITS: &[(&str, Wait)] = &[
         (call, Box::new(()))
     }),
     ("change of a shared value", |path| {
-        let builder = || Shared::<Value>::builder_at(path).create_or_open();
+        let builder = || Shared::<Value>::builder(path).create_or_open();
         let mut shared = builder().unwrap();
         let call = attempt(move || shared.wait_until(0, PATIENCE));
         (call, Box::new(builder()))
     }),
     ("lock of a shared value", |path| {
-        let builder = || Shared::<Value>::builder_at(path).create_or_open();
+        let builder = || Shared::<Value>::builder(path).create_or_open();
         let (mut shared, holder) = (builder().unwrap(), Box::leak(Box::new(builder().unwrap())));
         let guard = holder.lock().unwrap();
         let call = attempt(move || shared.lock_until(PATIENCE).map(|_| ()));
         (call, Box::new(guard))
     }),
     ("semaphore", |path| {
-        let semaphore = Semaphore::builder_at(path)
+        let semaphore = Semaphore::builder(path)
             .permits(1)
             .create_or_open()
             .unwrap();
@@ -314,13 +314,13 @@ const WAITS: &[(&str, Wait)] = &[
         (call, Box::new(permit))
     }),
     ("listener", |path| {
-        let signals = Signals::builder_at(path).create_or_open().unwrap();
+        let signals = Signals::builder(path).create_or_open().unwrap();
         let mut listener = signals.listener("me").unwrap();
         let call = attempt(move || listener.wait_until(SignalSet::ALL, PATIENCE));
         (call, Box::new(signals))
     }),
     ("handler of signals", |path| {
-        let signals = Signals::builder_at(path).create_or_open().unwrap();
+        let signals = Signals::builder(path).create_or_open().unwrap();
         let listener = signals.listener("me").unwrap();
         let background = listener.in_background(SignalSet::ALL, |_| panic!("nothing was sent"));
         let call = attempt(move || background.unwrap().join());
@@ -424,36 +424,36 @@ fn an_object_without_a_name_is_removed_to_those_that_need_it() {
     type Step = fn(&Path) -> Attempt;
     let steps: &[(&str, Step)] = &[
         ("the first send", |path| {
-            let queue = Queue::builder_at(path).create().unwrap();
+            let queue = Queue::builder(path).create().unwrap();
             let mut sender = queue.sender().unwrap();
             attempt(move || sender.send(b"x"))
         }),
         ("the first of another priority", |path| {
-            let queue = Queue::builder_at(path).create().unwrap();
+            let queue = Queue::builder(path).create().unwrap();
             let mut sender = queue.sender().unwrap();
             sender.send(b"x").unwrap();
             attempt(move || sender.send_with_priority(b"x", 1))
         }),
         ("a sender, then its first send", |path| {
-            let queue = Queue::builder_at(path).create().unwrap();
+            let queue = Queue::builder(path).create().unwrap();
             Box::new(move || match queue.sender() {
                 Ok(mut sender) => outcome(sender.try_send(b"x")),
                 Err(error) => outcome::<(), _>(Err(error)),
             })
         }),
         ("a receiver that meets a lane", |path| {
-            let queue = Queue::builder_at(path).create().unwrap();
+            let queue = Queue::builder(path).create().unwrap();
             let mut receiver = queue.receiver().unwrap();
             queue.sender().unwrap().send(b"x").unwrap();
             attempt(move || receiver.receive_until(PATIENCE).map(|_| ()))
         }),
         ("the first request", |path| {
-            let mailbox = Mailbox::builder_at(path).create().unwrap();
+            let mailbox = Mailbox::builder(path).create().unwrap();
             let mut client = mailbox.client("me").unwrap();
-            attempt(move || client.request(b"x", ONCE).map(|_| ()))
+            attempt(move || client.request_until(b"x", ONCE).map(|_| ()))
         }),
         ("another client", |path| {
-            let mailbox = Mailbox::builder_at(path).create().unwrap();
+            let mailbox = Mailbox::builder(path).create().unwrap();
             attempt(move || mailbox.client("me").map(|_| ()))
         }),
         ("a named pipe of two ways", |path| {
@@ -510,7 +510,7 @@ fn writers_that_never_wait_learn_of_it() {
     let scratch = scratch();
     let path = |name: &str| scratch.path().join(name);
     for (name, stamps) in [("plain", false), ("stamps", true)] {
-        let builder = Ring::builder_at(path(name)).capacity_bytes(1 << 16);
+        let builder = Ring::builder(path(name)).capacity_bytes(1 << 16);
         let ring = builder.stamps(stamps).create().unwrap();
         let mut producer = ring.producer().unwrap();
         producer.publish(b"first").unwrap();
@@ -527,7 +527,7 @@ fn writers_that_never_wait_learn_of_it() {
         assert_removed("batch", &outcome(producer.batch().try_push(b"")));
     }
 
-    let queue = Queue::builder_at(path("queue")).create().unwrap();
+    let queue = Queue::builder(path("queue")).create().unwrap();
     let (mut sender, mut receiver) = (queue.sender().unwrap(), queue.receiver().unwrap());
     sender.send(b"first").unwrap();
     remove(&path("queue"));
@@ -539,9 +539,7 @@ fn writers_that_never_wait_learn_of_it() {
         sender.send(b"next")
     });
 
-    let latest = Latest::<Value>::builder_at(path("latest"))
-        .create()
-        .unwrap();
+    let latest = Latest::<Value>::builder(path("latest")).create().unwrap();
     let mut writer = latest.writer().unwrap();
     writer.set(&Value { number: 1 }).unwrap();
     remove(&path("latest"));
@@ -549,7 +547,7 @@ fn writers_that_never_wait_learn_of_it() {
     until_removed(|| writer.set(&Value { number: 2 }));
     assert_removed("set", &outcome(writer.set(&Value { number: 3 })));
 
-    let semaphore = Semaphore::builder_at(path("semaphore")).permits(1).create();
+    let semaphore = Semaphore::builder(path("semaphore")).permits(1).create();
     let semaphore = semaphore.unwrap();
     drop(semaphore.acquire().unwrap());
     remove(&path("semaphore"));
@@ -557,16 +555,14 @@ fn writers_that_never_wait_learn_of_it() {
     until_removed(|| semaphore.try_acquire());
     assert_removed("acquire", &outcome(semaphore.acquire()));
 
-    let mut shared = Shared::<Value>::builder_at(path("shared"))
-        .create()
-        .unwrap();
+    let mut shared = Shared::<Value>::builder(path("shared")).create().unwrap();
     drop(shared.lock().unwrap());
     remove(&path("shared"));
     assert!(shared.is_removed());
     until_removed(|| shared.lock().map(|_| ()));
     assert_removed("lock", &outcome(shared.try_lock().map(|_| ())));
 
-    let signals = Signals::builder_at(path("signals")).create().unwrap();
+    let signals = Signals::builder(path("signals")).create().unwrap();
     let _listener = signals.listener("me").unwrap();
     let mut target = signals.target("me").unwrap();
     target.send(1).unwrap();
@@ -581,7 +577,7 @@ fn writers_that_never_wait_learn_of_it() {
 fn nothing_reaches_a_queue_that_is_made_under_the_same_name() {
     let scratch = scratch();
     let path = scratch.path().join("x");
-    let make = || Queue::builder_at(&path).create().unwrap();
+    let make = || Queue::builder(&path).create().unwrap();
     let old = make();
     // One has no lane yet, the other one has not seen any.
     let (mut sender, mut receiver) = (old.sender().unwrap(), old.receiver().unwrap());

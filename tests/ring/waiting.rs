@@ -525,24 +525,24 @@ fn a_ring_is_waited_for() {
     let directory = tempfile::tempdir_in("/dev/shm").unwrap();
     // Neither the ring nor its directory is there yet.
     let path = directory.path().join("later").join("ring");
-    let late = Ring::open_at_until(&path, SHORT).unwrap_err();
+    let late = Ring::open_until(&path, SHORT).unwrap_err();
     assert!(
         matches!(late, slipring::OpenError::NotFound { .. }),
         "{late}"
     );
     std::thread::scope(|scope| {
-        let waiting = scope.spawn(|| Ring::open_at_until(&path, PATIENCE));
+        let waiting = scope.spawn(|| Ring::open_until(&path, PATIENCE));
         std::thread::sleep(SHORT);
         std::fs::create_dir(path.parent().unwrap()).unwrap();
         std::thread::sleep(SHORT);
-        let made = Ring::builder_at(&path).create().unwrap();
+        let made = Ring::builder(&path).create().unwrap();
         let opened = waiting.join().unwrap().unwrap();
         assert_eq!(opened.id(), made.id());
     });
     // Anything else than that it is not there is said at once.
     let file = directory.path().join("file");
     std::fs::write(&file, "no ring").unwrap();
-    let error = Ring::open_at_until(&file, Deadline::NEVER).unwrap_err();
+    let error = Ring::open_until(&file, Deadline::NEVER).unwrap_err();
     assert!(
         !matches!(error, slipring::OpenError::NotFound { .. }),
         "{error}"

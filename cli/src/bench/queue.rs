@@ -17,11 +17,11 @@ impl Queues {
         let (out, inward) = place.ways();
         let [outward, inward] = [out, inward].map(|path| -> Result<Queue, Failure> {
             Ok(match place.end {
-                End::First => Queue::builder_at(path)
+                End::First => Queue::builder(path)
                     .depth(depth as u32)
-                    .message_bytes(size as u32)
+                    .max_message_bytes(size as u32)
                     .create()?,
-                End::Second => Queue::open_at(path)?,
+                End::Second => Queue::open(path)?,
             })
         });
         let open = || -> Result<(Sender, Receiver), Failure> {

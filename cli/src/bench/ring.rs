@@ -6,8 +6,8 @@ use super::message::Source;
 use super::stats::median;
 use crate::failure::Failure;
 use slipring::{
-    Consumer, ConsumerOptions, Observer, ObserverOptions, Producer, ProducerOptions, Received,
-    Ring, Start, Strategy, TryReceiveError,
+    Consumer, ConsumerOptions, Observer, ObserverOptions, Pacing, Producer, ProducerOptions,
+    ReadPolicy, Received, Ring, Start, Strategy, TryReceiveError,
 };
 use std::io;
 use std::path::Path;
@@ -32,6 +32,32 @@ pub enum Kind {
     Unfenced,
     /// Frames on 8 bytes, both ends asleep until there is something to do.
     Parked,
+    /// As `Plain`, the consumer neither staying behind nor flushing.
+    AtHead,
+    /// As `Plain`, the consumer always staying behind, and never flushing.
+    Behind,
+    /// As `Plain`, the consumer always flushing, and never staying behind.
+    Flushing,
+}
+
+impl Kind {
+    /// Where the consumer reads. What `Behind` stays back is what the automatic policy tries.
+    fn read_policy(self) -> ReadPolicy {
+        match self {
+            Self::AtHead => ReadPolicy::AtHead,
+            Self::Behind => ReadPolicy::Behind(Pacing {
+                lag_bytes: 32 << 10,
+                pause_ns: 3000,
+                flush: false,
+            }),
+            Self::Flushing => ReadPolicy::Behind(Pacing {
+                lag_bytes: 0,
+                pause_ns: 0,
+                flush: true,
+            }),
+            _ => ReadPolicy::Auto,
+        }
+    }
 }
 
 pub struct Rings {
@@ -48,12 +74,12 @@ impl Rings {
         let (out, inward) = place.ways();
         let rings = [out, inward].map(|path| -> Result<Ring, Failure> {
             Ok(match place.end {
-                End::First => Ring::builder_at(path)
+                End::First => Ring::builder(path)
                     .capacity_bytes(place.capacity)
                     .frame_align(align)
                     .stamps(kind == Kind::Stamped)
                     .create()?,
-                End::Second => Ring::open_at(path)?,
+                End::Second => Ring::open(path)?,
             })
         });
         let [outward, inward] = rings;
@@ -67,6 +93,7 @@ impl Rings {
             let options = ProducerOptions::new().strategy(strategy);
             let producer = outward?.producer_with(options.membarrier(unfenced))?;
             let options = ConsumerOptions::new().strategy(strategy);
+            let options = options.read_policy(kind.read_policy());
             let consumer = inward?.consumer_with(Start::Oldest, options.membarrier(unfenced))?;
             Ok((producer, consumer))
         };
@@ -165,7 +192,7 @@ impl Observed {
         let open = || -> Result<Self, Failure> {
             Ok(match place.end {
                 End::First => {
-                    let ring = Ring::builder_at(path)
+                    let ring = Ring::builder(path)
                         .capacity_bytes(place.capacity)
                         .create()?;
                     let options = ProducerOptions::new().strategy(Strategy::Spin);
@@ -173,7 +200,7 @@ impl Observed {
                 }
                 End::Second => {
                     let options = ObserverOptions::new().strategy(Strategy::Spin);
-                    let observer = Ring::open_at(path)?.observer_with(Start::Oldest, options)?;
+                    let observer = Ring::open(path)?.observer_with(Start::Oldest, options)?;
                     Self::Observer(Box::new(observer))
                 }
             })
@@ -253,12 +280,12 @@ impl Fanned {
         let readers = place.load.readers;
         let open = || -> Result<Self, Failure> {
             if place.end == End::First {
-                let builder = Ring::builder_at(path).capacity_bytes(place.capacity);
+                let builder = Ring::builder(path).capacity_bytes(place.capacity);
                 let options = ProducerOptions::new().strategy(Strategy::Spin);
                 let producer = builder.create()?.producer_with(options)?;
                 return Ok(Self::Producer(Box::new(producer)));
             }
-            let ring = Ring::open_at(path)?;
+            let ring = Ring::open(path)?;
             if observed {
                 let options = ObserverOptions::new().strategy(Strategy::Spin);
                 let observers = (0..readers).map(|_| ring.observer_with(Start::Oldest, options));
@@ -329,7 +356,7 @@ pub fn publish_cost(
         .iter()
         .map(|&size| {
             let path = directory.join("alone");
-            let ring = Ring::builder_at(&path).capacity_bytes(capacity).create()?;
+            let ring = Ring::builder(&path).capacity_bytes(capacity).create()?;
             let mut producer = ring.producer()?;
             let message = vec![7u8; size];
             let messages = 200_000u32;
@@ -342,7 +369,7 @@ pub fn publish_cost(
                 runs.push(start.elapsed().as_nanos() as f64 / f64::from(messages));
             }
             drop(producer);
-            Ring::remove_at(&path, false)?;
+            slipring::remove_at(&path, false)?;
             Ok((size, median(&mut runs)))
         })
         .collect()

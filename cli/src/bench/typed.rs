@@ -44,11 +44,11 @@ impl<T: Plain> TypedRings<T> {
         let open = || -> Result<Self, Failure> {
             let rings = [outward, inward].map(|path| -> Result<_, Failure> {
                 let ring = match place.end {
-                    End::First => Ring::builder_at(path)
+                    End::First => Ring::builder(path)
                         .capacity_bytes(place.capacity)
                         .schema(T::schema())
                         .create()?,
-                    End::Second => Ring::open_at(path)?,
+                    End::Second => Ring::open(path)?,
                 };
                 Ok(ring.typed::<T>()?)
             });

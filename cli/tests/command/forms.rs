@@ -676,7 +676,7 @@ fn what_a_process_waits_at_is_neither_cleaned_nor_removed() {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let fifo = slipring::Fifo::open_at(shell.directory.path().join("stream")).unwrap();
+    let fifo = slipring::Fifo::open(shell.directory.path().join("stream")).unwrap();
     while fifo.ends()[1].is_none() {
         std::thread::yield_now();
     }

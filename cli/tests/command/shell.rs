@@ -103,7 +103,7 @@ impl Shell {
 
     /// Waits until a reader is attached.
     pub fn attached(&self, name: &str) {
-        let ring = slipring::Ring::open_at(self.directory.path().join(name)).unwrap();
+        let ring = slipring::Ring::open(self.directory.path().join(name)).unwrap();
         while ring.status().readers.is_empty() {
             std::thread::yield_now();
         }

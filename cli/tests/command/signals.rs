@@ -5,6 +5,7 @@ use rustix::process::{kill_process, Pid, Signal};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::ops::{Deref, DerefMut};
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -244,7 +245,7 @@ fn the_demo_leaves_nothing_behind() {
         // The feed is the last part to come.
         let began = Instant::now();
         let ring = loop {
-            if let Ok(ring) = slipring::Ring::open_at(format!("{directory}/ticks")) {
+            if let Ok(ring) = slipring::Ring::open(Path::new(&directory).join("ticks")) {
                 if ring.status().producer_alive == Some(true) {
                     break ring;
                 }
@@ -270,7 +271,7 @@ fn the_first_signal_ends_whatever_waits() {
     shell.ok(&["create", "quiet"]);
     shell.ok(&["create", "closed"]);
     shell.ok(&["create", "full", "--capacity", "4K"]);
-    let ring = slipring::Ring::open_at(shell.path("full")).unwrap();
+    let ring = slipring::Ring::open(shell.path("full")).unwrap();
     // It never reads.
     let _consumer = ring.consumer(slipring::Start::Latest).unwrap();
     shell.ok(&["queue", "create", "empty"]);
@@ -371,7 +372,7 @@ fn a_publisher_that_a_slow_consumer_holds_back_closes_the_ring_and_ends() {
     let shell = Shell::new();
     for signal in ending() {
         shell.ok(&["create", "slow", "--capacity", "4K"]);
-        let ring = slipring::Ring::open_at(shell.path("slow")).unwrap();
+        let ring = slipring::Ring::open(shell.path("slow")).unwrap();
         let mut consumer = ring.consumer(slipring::Start::Latest).unwrap();
         let mut child = start(&shell, &["pub", "slow"]);
         let mut feed = child.stdin.take().unwrap();

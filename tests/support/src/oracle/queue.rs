@@ -96,9 +96,9 @@ pub struct Subject {
 impl Subject {
     pub fn new(depth: u32, longest: u32) -> Self {
         let scratch = tempfile::tempdir_in("/dev/shm").expect("memory for files");
-        let queue = Queue::builder_at(scratch.path().join("queue"))
+        let queue = Queue::builder(scratch.path().join("queue"))
             .depth(depth)
-            .message_bytes(longest)
+            .max_message_bytes(longest)
             .max_receivers(8)
             .create()
             .expect("a queue");
