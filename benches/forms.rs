@@ -4,8 +4,8 @@
 use criterion::measurement::WallTime;
 use criterion::{criterion_group, criterion_main, BenchmarkGroup, Criterion, Throughput};
 use slipring::{
-    ConsumerOptions, Deadline, Latest, Link, Mailbox, ProducerOptions, Queue, ReadPolicy,
-    Semaphore, Shared, SignalSet, Signals, Strategy,
+    signals::SignalSet, ConsumerOptions, Deadline, Latest, Link, Mailbox, ProducerOptions, Queue,
+    ReadPolicy, Semaphore, Shared, Signals, Strategy,
 };
 use std::hint::black_box;
 use std::io::{BufRead, Read, Write};

@@ -1,7 +1,7 @@
 //! An engine and a gateway that talk over a link; the gateway is killed and restarted, and signals tell it
 //! when to stop. Run it with `cargo run --release --example gateway`.
 
-use slipring::{Link, LinkError, SignalSet, Signals};
+use slipring::{link::LinkError, signals::SignalSet, Link, Signals};
 use std::path::Path;
 use std::process::{Child, Command};
 use std::time::Duration;
@@ -57,8 +57,8 @@ fn engine() -> Outcome {
     assert!(gateway.wait()?.success());
     let path = link.path().to_owned();
     drop((link, control));
-    slipring::remove_at(path, false)?;
-    slipring::remove_at(directory.join("control"), false)?;
+    slipring::registry::remove_at(path, false)?;
+    slipring::registry::remove_at(directory.join("control"), false)?;
     Ok(std::fs::remove_dir(directory)?)
 }
 

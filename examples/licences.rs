@@ -70,7 +70,7 @@ fn manage() -> Outcome {
     drop(account.lock()?);
     drop((both, licences, account, board));
     for name in ["licences", "account", "board"] {
-        slipring::remove_at(directory.join(name), false)?;
+        slipring::registry::remove_at(directory.join(name), false)?;
     }
     Ok(std::fs::remove_dir(directory)?)
 }

@@ -1,7 +1,8 @@
 //! A small pipeline as separate processes: a feed, a strategy that misses nothing, a dashboard that
 //! may be lapped. Run it with `cargo run --release --example pipeline`.
 
-use slipring::{Plain, Ring, Start, TypedReceived};
+use slipring::{typed::TypedReceived, Plain, Ring, Start};
+use std::path::Path;
 use std::process::Command;
 
 slipring::message! {
@@ -58,12 +59,14 @@ fn feed() -> Outcome {
         assert!(part.wait()?.success());
     }
     drop(ring);
-    Ok(slipring::remove_at(&path, false)?)
+    Ok(slipring::registry::remove_at(&path, false)?)
 }
 
 /// A consumer: gets every tick, and holds the feed back instead of missing one.
 fn strategy(path: &str) -> Outcome {
-    let mut ticks = Ring::open(path)?.typed::<Tick>()?.consumer(Start::Oldest)?;
+    let mut ticks = Ring::open(Path::new(path))?
+        .typed::<Tick>()?
+        .consumer(Start::Oldest)?;
     let (mut received, mut turnover) = (0, 0.0);
     while let Some(tick) = ticks.receive()? {
         received += 1;
@@ -75,7 +78,9 @@ fn strategy(path: &str) -> Outcome {
 
 /// An observer: never holds the feed back, and knows exactly how many ticks it missed.
 fn dashboard(path: &str) -> Outcome {
-    let mut ticks = Ring::open(path)?.typed::<Tick>()?.observer(Start::Oldest)?;
+    let mut ticks = Ring::open(Path::new(path))?
+        .typed::<Tick>()?
+        .observer(Start::Oldest)?;
     let (mut received, mut lost) = (0, 0);
     loop {
         match ticks.receive()? {

@@ -1,7 +1,7 @@
 //! A pricing service behind a mailbox: three desks ask, two servers answer, and one of them is killed. Run
 //! it with `cargo run --release --example prices`.
 
-use slipring::{Mailbox, RequestError};
+use slipring::{mailbox::RequestError, Mailbox};
 use std::path::Path;
 use std::process::{Child, Command};
 use std::time::Duration;
@@ -69,7 +69,7 @@ fn trade() -> Outcome {
     servers[1].kill()?;
     servers[1].wait()?;
     drop(service);
-    Ok(slipring::remove_at(&directory, false)?)
+    Ok(slipring::registry::remove_at(&directory, false)?)
 }
 
 fn desk(service: &Mailbox, name: &str) -> Result<Tally, Box<dyn std::error::Error + Send + Sync>> {

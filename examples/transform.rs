@@ -1,7 +1,7 @@
 //! A child process as a filter: bytes go to it through one pipe and come back through another. Run it with
 //! `cargo run --release --example transform`.
 
-use slipring::{PipeReader, PipeWriter};
+use slipring::pipe::{PipeReader, PipeWriter};
 use std::io::{self, BufRead, Read, Write};
 use std::process::Command;
 

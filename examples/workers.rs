@@ -68,8 +68,8 @@ fn manage() -> Outcome {
         worker.wait()?;
     }
     drop((sender, receiver));
-    slipring::remove_at(directory.join("jobs"), false)?;
-    slipring::remove_at(directory.join("results"), false)?;
+    slipring::registry::remove_at(directory.join("jobs"), false)?;
+    slipring::registry::remove_at(directory.join("results"), false)?;
     Ok(std::fs::remove_dir(directory)?)
 }
 

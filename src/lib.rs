@@ -42,79 +42,86 @@ pub mod wait;
 mod wait;
 
 #[cfg(not(slipring_loom))]
-mod broker;
+/// Readers that are not trusted: a broker hands out a ring, and a process of another user connects.
+pub mod broker;
 #[cfg(not(slipring_loom))]
-mod endpoint;
+/// The ends of a ring: how it is described and created, the options, guards, status and errors of producers, consumers and observers, and waiting for several of them.
+pub mod endpoint;
 #[cfg(not(slipring_loom))]
-mod fifo;
+/// Named pipes.
+pub mod fifo;
 #[cfg(not(slipring_loom))]
-mod latest;
+/// The newest value of something: one writer, many readers, no history.
+pub mod latest;
 #[cfg(not(slipring_loom))]
-mod link;
+/// Direct communication between two processes that know each other by name.
+pub mod link;
 #[cfg(not(slipring_loom))]
-mod mailbox;
+/// Letters to whichever receiver is there, and replies to the client that sent them.
+pub mod mailbox;
 #[cfg(not(slipring_loom))]
-mod pipe;
+/// Pipes between processes of one family, in one direction or both.
+pub mod pipe;
 #[cfg(not(slipring_loom))]
-mod queue;
+/// Message queues: each message goes to one receiver, and comes back if that one dies.
+pub mod queue;
 #[cfg(not(slipring_loom))]
 mod read;
 #[cfg(not(slipring_loom))]
-mod registry;
+/// The objects of a directory: listing, looking at, removing them, and what deaths have left.
+pub mod registry;
 #[cfg(not(slipring_loom))]
-mod semaphore;
+/// Semaphores, whose permits come back from processes that die.
+pub mod semaphore;
 #[cfg(not(slipring_loom))]
-mod shared;
+/// One value that processes change in turns.
+pub mod shared;
 #[cfg(not(slipring_loom))]
-mod signals;
+/// Signals: numbers that are sent to listeners, merged, and never lost.
+pub mod signals;
 #[cfg(not(slipring_loom))]
-mod typed;
+/// Rings of one type.
+pub mod typed;
 
+/// Where objects lie, and why one cannot be created, opened or removed there.
+#[cfg(not(slipring_loom))]
+pub mod place {
+    pub use crate::layout::description::DescriptionError;
+    pub use crate::layout::geometry::GeometryError;
+    pub use crate::ring::Corrupt;
+    pub use crate::segment::{
+        guard_against_truncation, trust_owner, CreateError, NameError, OpenError, RemoveError,
+    };
+}
+
+/// What the messages of a ring are made of.
+#[cfg(not(slipring_loom))]
+pub mod schema {
+    pub use crate::layout::schema::{Field, Kind, Schema, SchemaError, SchemaMismatch};
+}
+
+// What most programs name. The rest is in the module of its subject.
 #[cfg(not(slipring_loom))]
 pub use {
-    broker::{Access, Broker, BrokerError, ConnectError},
+    broker::Broker,
     endpoint::{
-        AttachError, Batch, Builder, Claim, Conflatable, Conflated, ConflatedMessage, Conflation,
-        Consumer, ConsumerOptions, Difference, Interrupter, Interruption, Latencies, Message,
-        Observer, ObserverOptions, Payload, Producer, ProducerOptions, PublishBatch, PublishError,
-        ReaderStatus, ReceiveError, Received, Ring, RingFiles, RingStatus, Source, TryPublishError,
-        TryReceiveError, WaitSet,
+        Consumer, ConsumerOptions, Message, Observer, ObserverOptions, Producer, ProducerOptions,
+        Received, Ring, WaitSet,
     },
-    fifo::{Fifo, FifoBuilder},
-    latest::{Latest, LatestBuilder, LatestError, LatestReader, LatestWriter},
-    layout::description::DescriptionError,
+    fifo::Fifo,
+    latest::Latest,
     layout::form::Form,
-    layout::geometry::GeometryError,
-    layout::schema::{Field, Kind, Schema, SchemaError, SchemaMismatch},
-    link::{link_sides, Link, LinkBuilder, LinkError, LinkReceiver, LinkSender},
-    mailbox::{
-        Answer, Letter, Mailbox, MailboxBuilder, MailboxClient, MailboxReceiver, MailboxStatus,
-        Reply, ReplyError, RequestError,
-    },
-    pipe::{duplex, pipe, pipe_with_capacity, Duplex, HandError, PipeReader, PipeWriter},
-    queue::{
-        Delivery, Holder, Queue, QueueBuilder, QueueStatus, Receiver, ReceiverEntry, SendError,
-        Sender, TakeError, PRIORITIES,
-    },
-    read::{Pacing, ReadPolicy},
-    registry::{
-        default_directory, leftovers, leftovers_in, list, list_in, look_at, remove_at, Entry,
-        Leftover, Why,
-    },
-    ring::{consumer::Epoch, observer::Resume, Corrupt, Start},
-    segment::{
-        guard_against_truncation, trust_owner, CreateError, NameError, OpenError, Place,
-        RemoveError,
-    },
-    semaphore::{AcquireError, Permit, Semaphore, SemaphoreBuilder, SemaphoreStatus},
-    shared::{Shared, SharedBuilder, SharedError, SharedGuard},
-    signals::{
-        Background, Listener, Noticed, SignalError, SignalSet, Signals, SignalsBuilder, Target,
-    },
-    typed::{
-        Element, Plain, Typed, TypedConsumer, TypedMessage, TypedObserver, TypedProducer,
-        TypedReceived,
-    },
+    link::Link,
+    mailbox::Mailbox,
+    pipe::{duplex, pipe},
+    queue::Queue,
+    read::ReadPolicy,
+    ring::Start,
+    segment::Place,
+    semaphore::Semaphore,
+    shared::Shared,
+    signals::Signals,
+    typed::{Plain, Typed},
     wait::{Deadline, Strategy},
 };
 

@@ -3,7 +3,7 @@
 use crate::failure::Failure;
 use crate::text::{self, size, styled, BOLD};
 use crate::Outcome;
-use slipring::{Leftover, Why};
+use slipring::registry::{Leftover, Why};
 use std::io::{IsTerminal, Write};
 use std::os::unix::fs::MetadataExt;
 
@@ -58,7 +58,9 @@ fn is_ours(leftover: &Leftover) -> bool {
 pub fn run(arguments: &Arguments) -> Outcome {
     text::missing_directory();
     let mut out = std::io::stdout().lock();
-    let (ours, theirs): (Vec<_>, Vec<_>) = slipring::leftovers()?.into_iter().partition(is_ours);
+    let (ours, theirs): (Vec<_>, Vec<_>) = slipring::registry::leftovers()?
+        .into_iter()
+        .partition(is_ours);
     let (go, stay): (Vec<_>, Vec<_>) = ours
         .into_iter()
         .partition(|leftover| arguments.all || is_over(leftover));

@@ -2,7 +2,7 @@
 
 use crate::text::{self, Target};
 use crate::Outcome;
-use slipring::{Ring, Schema};
+use slipring::{schema::Schema, Ring};
 
 #[derive(clap::Args)]
 #[command(after_help = "\

@@ -11,7 +11,7 @@ use crate::text::{count, nanos, styled, BOLD, GREEN, RED};
 use crate::Outcome;
 use hdrhistogram::Histogram;
 use serde_json::{json, Value};
-use slipring::{Plain, Ring, Start, TypedReceived};
+use slipring::{typed::TypedReceived, Plain, Ring, Start};
 use std::io::{BufRead, BufReader, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -432,7 +432,7 @@ fn observe(ring: &Ring, ticks: u64) -> Result<Value, Failure> {
             }
             Ok(TypedReceived::Lapped { lost: n, .. }) => lost += n,
             Ok(_) => break,
-            Err(slipring::ReceiveError::TimedOut) => {}
+            Err(slipring::endpoint::ReceiveError::TimedOut) => {}
             Err(error) => return Err(error.into()),
         }
     }

@@ -1,8 +1,11 @@
 //! From any error to one line on standard error and an exit code that scripts can tell apart.
 
 use slipring::{
-    AcquireError, AttachError, BrokerError, ConnectError, CreateError, OpenError, PublishError,
-    ReceiveError, RemoveError, SendError, TakeError, TryReceiveError,
+    broker::{BrokerError, ConnectError},
+    endpoint::{AttachError, PublishError, ReceiveError, TryReceiveError},
+    place::{CreateError, OpenError, RemoveError},
+    queue::{SendError, TakeError},
+    semaphore::AcquireError,
 };
 use std::fmt::Display;
 use std::io;
@@ -162,7 +165,9 @@ impl From<CreateError> for Failure {
         match error {
             CreateError::Open(error) => error.into(),
             CreateError::Name(_) => Self::new(code, format!("{error} ({PATHS})")),
-            CreateError::NoDirectory { path } if path != slipring::default_directory() => {
+            CreateError::NoDirectory { path }
+                if path != slipring::registry::default_directory() =>
+            {
                 let path = path.display();
                 Self::new(
                     code,

@@ -4,7 +4,11 @@ use crate::failure::{Failure, FAILED, TIMED_OUT, USAGE};
 use crate::text::{self, styled, Target, BOLD};
 use crate::Outcome;
 use serde_json::json;
-use slipring::{Deadline, Duplex, Fifo, FifoBuilder, PipeReader, PipeWriter};
+use slipring::{
+    fifo::FifoBuilder,
+    pipe::{Duplex, PipeReader, PipeWriter},
+    Deadline, Fifo,
+};
 use std::io::{self, BufRead, Read, Write};
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;

@@ -4,7 +4,10 @@ use crate::failure::Failure;
 use crate::text::{self, count, nanos, size, styled, Target, BOLD};
 use crate::Outcome;
 use serde_json::{json, Value};
-use slipring::{Form, Latencies, ReaderStatus, Ring, RingStatus};
+use slipring::{
+    endpoint::{Latencies, ReaderStatus, RingStatus},
+    Form, Ring,
+};
 use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -54,7 +57,7 @@ pub struct RmArguments {
 }
 
 pub fn ls(arguments: &LsArguments) -> Outcome {
-    let entries = slipring::list()?;
+    let entries = slipring::registry::list()?;
     text::missing_directory();
     let mut out = std::io::stdout().lock();
     if arguments.json {
@@ -284,9 +287,9 @@ pub fn rm(arguments: &RmArguments) -> Outcome {
         let target = Target::parse(name);
         // Reports what is wrong with the name or the ring before anything is changed.
         if !arguments.force {
-            drop(slipring::look_at(target.path())?);
+            drop(slipring::registry::look_at(target.path())?);
         }
-        slipring::remove_at(target.path(), arguments.force).map_err(Failure::from)?;
+        slipring::registry::remove_at(target.path(), arguments.force).map_err(Failure::from)?;
     }
     Ok(())
 }
@@ -367,7 +370,7 @@ mod tests {
         let path = scratch.path().join("ring");
         let ring = Ring::builder(&path).create().unwrap();
         assert_eq!(describe("ring", &ring)["removed"], false);
-        slipring::remove_at(&path, true).unwrap();
+        slipring::registry::remove_at(&path, true).unwrap();
         assert_eq!(describe("ring", &ring)["removed"], true);
     }
 }

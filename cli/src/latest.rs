@@ -5,7 +5,11 @@ use crate::text::{self, Target};
 use crate::value::Text;
 use crate::Outcome;
 use serde_json::json;
-use slipring::{AttachError, Latest, LatestBuilder, LatestReader};
+use slipring::{
+    endpoint::AttachError,
+    latest::{LatestBuilder, LatestReader},
+    Latest,
+};
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
@@ -210,7 +214,7 @@ fn watch(arguments: &Watch) -> Outcome {
 
 /// What `slipring stat` prints of a table.
 pub fn show(name: &str, as_json: bool) -> Outcome {
-    let ring = slipring::look_at(Target::parse(name).path())?;
+    let ring = slipring::registry::look_at(Target::parse(name).path())?;
     let status = ring.status();
     let schema = ring.schema().map_or("-".into(), ToString::to_string);
     let (alive, epoch) = (status.producer_alive, status.epoch.number);
@@ -251,18 +255,18 @@ pub fn show(name: &str, as_json: bool) -> Outcome {
     Ok(())
 }
 
-impl From<slipring::LatestError> for Failure {
-    fn from(error: slipring::LatestError) -> Self {
+impl From<slipring::latest::LatestError> for Failure {
+    fn from(error: slipring::latest::LatestError) -> Self {
         let code = match error {
-            slipring::LatestError::TimedOut => {
+            slipring::latest::LatestError::TimedOut => {
                 return Self::new(
                     crate::failure::TIMED_OUT,
                     "the value did not change in time",
                 )
             }
-            slipring::LatestError::NoCell { .. } => USAGE,
-            slipring::LatestError::Poisoned => crate::failure::INCOMPATIBLE,
-            slipring::LatestError::Removed => crate::failure::REMOVED,
+            slipring::latest::LatestError::NoCell { .. } => USAGE,
+            slipring::latest::LatestError::Poisoned => crate::failure::INCOMPATIBLE,
+            slipring::latest::LatestError::Removed => crate::failure::REMOVED,
             _ => FAILED,
         };
         Self::new(code, error)

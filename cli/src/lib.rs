@@ -121,7 +121,7 @@ enum Verb {
 #[doc(hidden)]
 pub fn main() -> ExitCode {
     // With the guard, a truncated ring ends the command with an error instead of a signal.
-    let _ = slipring::guard_against_truncation();
+    let _ = slipring::place::guard_against_truncation();
     stop::heed();
     let matches = unwrapped(Arguments::command()).get_matches();
     let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());

@@ -6,8 +6,10 @@ use crate::text::{self, styled, Target, BOLD};
 use crate::Outcome;
 use serde_json::json;
 use slipring::{
-    CreateError, Deadline, Letter, Mailbox, MailboxBuilder, MailboxReceiver, ReplyError,
-    RequestError, TakeError,
+    mailbox::{Letter, MailboxBuilder, MailboxReceiver, ReplyError, RequestError},
+    place::CreateError,
+    queue::TakeError,
+    Deadline, Mailbox,
 };
 use std::io::{self, BufRead, Write};
 use std::time::Duration;

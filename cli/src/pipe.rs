@@ -3,7 +3,7 @@
 use crate::child::{self, Ended, Running, REST};
 use crate::fifo::{print_all, write_all};
 use crate::Outcome;
-use slipring::{PipeReader, PipeWriter};
+use slipring::pipe::{PipeReader, PipeWriter};
 use std::io::{self, BufRead, Read, Write};
 use std::process::{Command, Stdio};
 use std::sync::mpsc;

@@ -5,7 +5,10 @@ use crate::render;
 use crate::stop::{Stop, GRACE};
 use crate::text::{self, Target};
 use crate::Outcome;
-use slipring::{AttachError, Deadline, Producer, PublishError, Ring};
+use slipring::{
+    endpoint::{AttachError, PublishError},
+    Deadline, Producer, Ring,
+};
 use std::io::{self, BufRead, Read};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};

@@ -4,7 +4,10 @@ use crate::failure::{Failure, FAILED, TIMED_OUT};
 use crate::text::{self, styled, Target, BOLD};
 use crate::Outcome;
 use serde_json::json;
-use slipring::{Deadline, Queue, QueueBuilder, TakeError};
+use slipring::{
+    queue::{QueueBuilder, TakeError},
+    Deadline, Queue,
+};
 use std::io::{self, BufRead, Write};
 use std::time::Duration;
 

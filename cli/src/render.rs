@@ -1,7 +1,7 @@
 //! Messages as text, hex, raw bytes or JSON; and JSON back to the bytes of a schema.
 
 use serde_json::{Map, Value};
-use slipring::{Kind, Schema};
+use slipring::schema::{Kind, Schema};
 
 /// How `sub` prints a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]

@@ -99,7 +99,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
     }
 }
 
-fn builder(name: &str) -> slipring::SemaphoreBuilder {
+fn builder(name: &str) -> slipring::semaphore::SemaphoreBuilder {
     match Target::parse(name) {
         Target::Name(name) => Semaphore::builder(&name),
         Target::Path(path) => Semaphore::builder(path),

@@ -4,7 +4,7 @@ use crate::failure::Failure;
 use crate::stop::{Stop, GRACE};
 use crate::text;
 use crate::Outcome;
-use slipring::{Access, Broker, Ring, Schema};
+use slipring::{broker::Access, schema::Schema, Broker, Ring};
 use std::path::PathBuf;
 use std::time::Duration;
 

@@ -6,7 +6,10 @@ use crate::text::{self, styled, Target, BOLD};
 use crate::value::Text;
 use crate::Outcome;
 use serde_json::json;
-use slipring::{Deadline, Shared, SharedBuilder, SharedError};
+use slipring::{
+    shared::{SharedBuilder, SharedError},
+    Deadline, Shared,
+};
 use std::io::{self, Write};
 use std::time::Duration;
 
@@ -219,7 +222,7 @@ fn watch(arguments: &Watch) -> Outcome {
 
 /// What `slipring stat` prints of a shared value.
 pub fn show(name: &str, as_json: bool) -> Outcome {
-    let ring = slipring::look_at(Target::parse(name).path())?;
+    let ring = slipring::registry::look_at(Target::parse(name).path())?;
     let status = ring.status();
     let schema = ring.schema().map_or("-".into(), ToString::to_string);
     let handles = status.readers.iter().filter(|reader| reader.alive).count();

@@ -4,7 +4,10 @@ use crate::failure::{Failure, FAILED, INCOMPATIBLE, NOT_FOUND, TIMED_OUT, USAGE}
 use crate::text::{self, styled, Target, BOLD};
 use crate::Outcome;
 use serde_json::json;
-use slipring::{Deadline, SignalError, SignalSet, Signals, SignalsBuilder};
+use slipring::{
+    signals::{SignalError, SignalSet, SignalsBuilder},
+    Deadline, Signals,
+};
 use std::io::Write;
 use std::time::Duration;
 

@@ -6,8 +6,10 @@ use crate::stop::{Stop, GRACE};
 use crate::text::{self, count, Target};
 use crate::Outcome;
 use slipring::{
-    AttachError, Deadline, Epoch, OpenError, ReceiveError, Received, Ring, Schema, Start,
-    TryReceiveError,
+    endpoint::{AttachError, Epoch, ReceiveError, TryReceiveError},
+    place::OpenError,
+    schema::Schema,
+    Deadline, Received, Ring, Start,
 };
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};

@@ -1,7 +1,11 @@
 //! Small things that several verbs read and print: names, sizes, times, counts.
 
 use crate::failure::{Failure, PATHS, USAGE};
-use slipring::{Builder, Difference, Form, OpenError, Place, Ring};
+use slipring::{
+    endpoint::{Builder, Difference},
+    place::OpenError,
+    Form, Place, Ring,
+};
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -53,14 +57,14 @@ impl Target {
     pub fn path(&self) -> PathBuf {
         match self {
             Self::Path(path) => path.clone(),
-            Self::Name(name) => slipring::default_directory().join(name),
+            Self::Name(name) => slipring::registry::default_directory().join(name),
         }
     }
 }
 
 /// Prints a note if `SLIPRING_DIR` names no directory: it has no rings, but it may be mistyped.
 pub fn missing_directory() {
-    let directory = slipring::default_directory();
+    let directory = slipring::registry::default_directory();
     if std::env::var_os("SLIPRING_DIR").is_some() && !directory.exists() {
         let shown = directory.display();
         eprintln!("slipring: there is no directory {shown} yet; check SLIPRING_DIR");

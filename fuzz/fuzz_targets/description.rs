@@ -5,7 +5,7 @@
 use libfuzzer_sys::fuzz_target;
 use slipring::layout::description::Description;
 use slipring::layout::schema::fnv1a;
-use slipring::Schema;
+use slipring::schema::Schema;
 
 fuzz_target!(|data: &[u8]| {
     let mut page = Box::new([0u8; 4096]);

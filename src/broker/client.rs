@@ -20,7 +20,7 @@ impl Ring {
     /// can neither write the stream, nor resize it, nor touch another reader, nor hold the producer
     /// back for longer than the ring allows. Waits for a producer until the deadline.
     ///
-    /// After [`ProducerGone`](crate::ReceiveError::ProducerGone), call [`reconnect`](Self::reconnect) to
+    /// After [`ProducerGone`](crate::endpoint::ReceiveError::ProducerGone), call [`reconnect`](Self::reconnect) to
     /// get the ring of the next producer. Its sequences continue.
     ///
     /// # Errors

@@ -29,7 +29,7 @@ pub enum BrokerError {
         max: u32,
     },
     /// The readers of an isolated ring share no words, so none of them can keep a histogram that others
-    /// read: it cannot have [stamps](crate::Builder::stamps).
+    /// read: it cannot have [stamps](crate::endpoint::Builder::stamps).
     Stamps,
     /// A live process uses the cursor that was to be forgotten.
     CursorInUse {

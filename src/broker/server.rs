@@ -58,7 +58,8 @@ const PATIENCE: Duration = Duration::from_millis(100);
 /// broker that is bound there later makes a new ring.
 ///
 /// ```
-/// use slipring::{Access, Broker, Ring, Start};
+/// use slipring::broker::Access;
+/// use slipring::{Broker, Ring, Start};
 /// use std::time::Duration;
 ///
 /// # let directory = tempfile::tempdir()?;

@@ -55,7 +55,8 @@ impl Ring {
     /// [`ReceiveError::TimedOut`], [`ReceiveError::Poisoned`] and [`ReceiveError::Forked`].
     ///
     /// ```
-    /// use slipring::{ReceiveError, Ring};
+    /// use slipring::endpoint::ReceiveError;
+    /// use slipring::Ring;
     /// use std::time::Duration;
     ///
     /// let ring = Ring::heap().create()?;

@@ -33,7 +33,7 @@ enum Place {
 ///
 /// let ring = Ring::heap().capacity_bytes(64 << 10).max_readers(4).create()?;
 /// assert_eq!(ring.capacity_bytes(), 64 << 10);
-/// # Ok::<(), slipring::CreateError>(())
+/// # Ok::<(), slipring::place::CreateError>(())
 /// ```
 #[derive(Clone, Debug)]
 #[must_use = "a builder creates nothing until `create`"]
@@ -154,7 +154,7 @@ impl Builder {
 
     /// Sets how long one publish may be held back by consumers. After that the producer goes on without the
     /// consumers that hold it back, and they are told exactly how many messages they missed
-    /// ([`ReceiveError::Evicted`](crate::ReceiveError::Evicted)). Zero, the default, means that it waits
+    /// ([`ReceiveError::Evicted`](crate::endpoint::ReceiveError::Evicted)). Zero, the default, means that it waits
     /// for live consumers without limit.
     ///
     /// A consumer that may be evicted cannot trust bytes in place, so in such a ring consumers copy
@@ -168,7 +168,7 @@ impl Builder {
 
     /// Sets whether each message carries the time at which it was published, and each consumer keeps a
     /// histogram of the latency of its messages, which any reader of the ring can read while it runs
-    /// ([`ReaderStatus::latencies`](crate::ReaderStatus::latencies)); off by default. Costs eight bytes and
+    /// ([`ReaderStatus::latencies`](crate::endpoint::ReaderStatus::latencies)); off by default. Costs eight bytes and
     /// a reading of the clock for each message, another reading for each consumer that receives it, and a
     /// copy on both sides; claims are copied too. Readers get the same bytes as without stamps. Observers
     /// keep no histogram.

@@ -22,7 +22,7 @@ use std::hash::Hash;
 ///   exactly. Those that were [`skipped`](ConflatedMessage::skipped) had a newer one of the same key; those
 ///   that are [`Lapped`](Conflation::Lapped) were overwritten before an observer could read them, and may
 ///   have been the newest of their key. A consumer is lapped only in a ring that
-///   [evicts](crate::Builder::evict_after), if it did not call for that long.
+///   [evicts](crate::endpoint::Builder::evict_after), if it did not call for that long.
 /// - A reader that keeps up gets every message.
 /// - Private memory holds one message for each key that waits, and no more. So keys have to be few: if each
 ///   message has its own key, nothing is ever skipped, a consumer does not hold the producer back, and
@@ -32,7 +32,8 @@ use std::hash::Hash;
 /// The producer adds messages at any time.
 ///
 /// ```
-/// use slipring::{Conflation, Ring, Start};
+/// use slipring::endpoint::Conflation;
+/// use slipring::{Ring, Start};
 ///
 /// let ring = Ring::heap().create()?;
 /// let mut producer = ring.producer()?;

@@ -32,7 +32,7 @@ use std::cell::Cell;
 /// # Guarantees
 /// - Every message published after its start arrives, whole, once, in order, whatever happens to
 ///   the producer. Only a ring made with
-///   [`evict_after`](crate::Builder::evict_after) goes on without a consumer that is too slow, and
+///   [`evict_after`](crate::endpoint::Builder::evict_after) goes on without a consumer that is too slow, and
 ///   then says exactly what it missed.
 /// - Messages are read in place; the bytes stay as they are until the guard is dropped. In a ring
 ///   that evicts they are copied to private memory first, so that nothing can be torn.
@@ -63,7 +63,7 @@ use std::cell::Cell;
 /// A message cannot outlive the next call, which may give its space back:
 ///
 /// ```compile_fail
-/// # fn f(consumer: &mut slipring::Consumer) -> Result<(), slipring::ReceiveError> {
+/// # fn f(consumer: &mut slipring::Consumer) -> Result<(), slipring::endpoint::ReceiveError> {
 /// let first = consumer.receive()?;
 /// let second = consumer.receive()?;
 /// drop(first);
@@ -291,7 +291,7 @@ impl Consumer {
         self.core.lag()
     }
 
-    /// The row this consumer holds, as in [`RingStatus`](crate::RingStatus).
+    /// The row this consumer holds, as in [`RingStatus`](crate::endpoint::RingStatus).
     pub fn row(&self) -> u32 {
         self.core.row()
     }

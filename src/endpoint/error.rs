@@ -113,7 +113,7 @@ pub enum TryPublishError {
     },
     /// A consumer still needs the space.
     Full {
-        /// Row of the slowest consumer, as in [`RingStatus`](crate::RingStatus).
+        /// Row of the slowest consumer, as in [`RingStatus`](crate::endpoint::RingStatus).
         row: u32,
     },
     /// The batch would outgrow half the ring: commit it, then go on.
@@ -146,7 +146,7 @@ pub enum PublishError {
     },
     /// A consumer needed the space until the deadline.
     TimedOut {
-        /// Row of the slowest consumer, as in [`RingStatus`](crate::RingStatus).
+        /// Row of the slowest consumer, as in [`RingStatus`](crate::endpoint::RingStatus).
         row: u32,
     },
     /// The batch would outgrow half the ring: commit it, then go on.

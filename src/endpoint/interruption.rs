@@ -32,7 +32,8 @@ pub struct Interrupter {
 /// other.
 ///
 /// ```
-/// use slipring::{Deadline, Interruption, Ring, Start, WaitSet};
+/// use slipring::endpoint::Interruption;
+/// use slipring::{Deadline, Ring, Start, WaitSet};
 ///
 /// let ring = Ring::heap().create()?;
 /// let _producer = ring.producer()?;

@@ -207,7 +207,8 @@ impl<'p> PublishBatch<'p> {
 
 #[cfg(test)]
 mod tests {
-    use crate::{PublishError, Ring, Start, TryPublishError};
+    use crate::endpoint::{PublishError, TryPublishError};
+    use crate::{Ring, Start};
 
     /// Lengths at which the size of a frame, or its end, would overflow.
     #[test]

@@ -28,6 +28,8 @@ mod status;
 mod trouble;
 mod waiting;
 
+pub use crate::read::Pacing;
+pub use crate::ring::{consumer::Epoch, observer::Resume};
 pub(crate) use arrival::look_until;
 pub use builder::Builder;
 pub use conflated::{Conflatable, Conflated, ConflatedMessage, Conflation};

@@ -74,11 +74,12 @@ macro_rules! rings {
             /// No process sleeps through a change, as without it.
             ///
             /// # Errors
-            /// Attaching fails with [`AttachError::Membarrier`](crate::AttachError::Membarrier) where the
+            /// Attaching fails with [`AttachError::Membarrier`](crate::endpoint::AttachError::Membarrier) where the
             /// kernel or a sandbox refuses the call.
             ///
             /// ```
-            /// use slipring::{AttachError, ProducerOptions, Ring, Start};
+            /// use slipring::endpoint::AttachError;
+            /// use slipring::{ProducerOptions, Ring, Start};
             ///
             /// let ring = Ring::heap().create()?;
             /// let mut producer = match ring.producer_with(ProducerOptions::new().membarrier(true)) {

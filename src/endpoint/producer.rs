@@ -35,7 +35,7 @@ const ASK_EVERY_PART: u64 = 16;
 ///   published is never seen, complete or torn, even if this process dies.
 /// - Publishing makes no system call, except to wake a reader that sleeps, to ask about a consumer that is a
 ///   whole ring behind, or, once in ten milliseconds at most, to ask whether the ring was removed.
-/// - In a ring made with [`evict_after`](crate::Builder::evict_after) no publish is held back by
+/// - In a ring made with [`evict_after`](crate::endpoint::Builder::evict_after) no publish is held back by
 ///   consumers for longer than that: the producer then goes on without them.
 ///
 /// # What others may change meanwhile

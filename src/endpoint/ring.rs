@@ -194,7 +194,7 @@ impl Ring {
         Ok(ring)
     }
 
-    /// Opens a ring that [`Builder::create_in`](crate::Builder::create_in) wrote into a
+    /// Opens a ring that [`Builder::create_in`](crate::endpoint::Builder::create_in) wrote into a
     /// shared-memory segment.
     ///
     /// # Errors
@@ -206,7 +206,7 @@ impl Ring {
         Ok(ring)
     }
 
-    /// Removes the ring at a place, if it is not in use. [`slipring::remove_at`](crate::remove_at) removes an
+    /// Removes the ring at a place, if it is not in use. [`slipring::registry::remove_at`](crate::registry::remove_at) removes an
     /// object of any form, and by force.
     ///
     /// # Errors
@@ -265,7 +265,7 @@ impl Ring {
 
     /// Adds a consumer with a durable cursor: its place in the ring has a name and outlives the process.
     /// The next consumer of that name goes on exactly behind the last message that was acknowledged (whose
-    /// guard was dropped), or one [`ReceiveError::Evicted`](crate::ReceiveError::Evicted) tells it how many
+    /// guard was dropped), or one [`ReceiveError::Evicted`](crate::endpoint::ReceiveError::Evicted) tells it how many
     /// messages are no longer there. `start` matters only the first time.
     ///
     /// While no consumer uses it, the cursor does not hold the producer back, and keeps its row until
@@ -347,8 +347,8 @@ impl Ring {
         Observer::attach(self, start, options)
     }
 
-    /// Returns the form; [`Form::Ring`] unless the ring comes from [`list`](crate::list) or
-    /// [`look_at`](crate::look_at), which open objects of any form. Such an object can be looked at, and gives no
+    /// Returns the form; [`Form::Ring`] unless the ring comes from [`list`](crate::registry::list) or
+    /// [`look_at`](crate::registry::look_at), which open objects of any form. Such an object can be looked at, and gives no
     /// producer, consumer or observer.
     pub fn form(&self) -> Form {
         self.description().form
@@ -395,7 +395,7 @@ impl Ring {
     }
 
     /// Returns how long a consumer may hold one publish back before the producer goes on without it; `None`
-    /// if the producer waits without limit. See [`Builder::evict_after`](crate::Builder::evict_after).
+    /// if the producer waits without limit. See [`Builder::evict_after`](crate::endpoint::Builder::evict_after).
     pub fn evicts_after(&self) -> Option<Duration> {
         let geometry = self.description().geometry;
         geometry
@@ -441,10 +441,11 @@ impl Ring {
     /// ```
     /// # let scratch = tempfile::tempdir()?;
     /// # let path = scratch.path().join("ticks");
-    /// use slipring::{AttachError, Ring};
+    /// use slipring::endpoint::AttachError;
+    /// use slipring::Ring;
     ///
     /// let ring = Ring::builder(&path).create()?;
-    /// slipring::remove_at(&path, false)?;
+    /// slipring::registry::remove_at(&path, false)?;
     /// assert!(ring.is_removed());
     /// assert!(matches!(ring.producer(), Err(AttachError::Removed { .. })));
     /// # Ok::<(), Box<dyn std::error::Error>>(())

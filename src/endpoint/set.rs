@@ -30,10 +30,10 @@ impl Default for Inside {
 /// | source | has something to report when | after that |
 /// |---|---|---|
 /// | [`Consumer`](crate::Consumer), [`Observer`](crate::Observer) | there is a message or a loss; once when its producer closed the ring or died | `try_receive` |
-/// | [`Receiver`](crate::Receiver) of a queue, [`MailboxReceiver`](crate::MailboxReceiver) | there may be a message; another receiver may have it, or be faster | `try_receive`, which may find nothing |
-/// | [`LatestReader`](crate::LatestReader) | a value was set since this was last reported | `get` |
-/// | [`Listener`](crate::Listener) | a signal was sent and not noticed | `try_wait` |
-/// | [`Interruption`](crate::Interruption) | it was interrupted | `take` |
+/// | [`Receiver`](crate::queue::Receiver) of a queue, [`MailboxReceiver`](crate::mailbox::MailboxReceiver) | there may be a message; another receiver may have it, or be faster | `try_receive`, which may find nothing |
+/// | [`LatestReader`](crate::latest::LatestReader) | a value was set since this was last reported | `get` |
+/// | [`Listener`](crate::signals::Listener) | a signal was sent and not noticed | `try_wait` |
+/// | [`Interruption`](crate::endpoint::Interruption) | it was interrupted | `take` |
 ///
 /// Each of them is also reported while its process is a fork, or its files were cut short or removed: the next call on
 /// it that waits says which. Links, pipes and senders are no sources: before they wait for a message they may have to wait for
@@ -43,7 +43,7 @@ impl Default for Inside {
 ///
 /// ```compile_fail
 /// fn words(consumer: &slipring::Consumer) {
-///     let _ = slipring::Source::memory(consumer).words();
+///     let _ = slipring::endpoint::Source::memory(consumer).words();
 /// }
 /// ```
 pub trait Source: Sealed {

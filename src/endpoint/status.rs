@@ -61,7 +61,7 @@ pub struct ReaderStatus {
     pub alive: bool,
     /// Process id its owner gave.
     pub pid: u32,
-    /// The latencies of its messages, if it is a consumer of a ring with [stamps](crate::Builder::stamps).
+    /// The latencies of its messages, if it is a consumer of a ring with [stamps](crate::endpoint::Builder::stamps).
     pub latencies: Option<Latencies>,
 }
 

@@ -87,7 +87,7 @@ impl fmt::Display for Field {
 /// The description of a fixed-size message: a name and fields that follow each other without gaps.
 ///
 /// ```
-/// use slipring::Schema;
+/// use slipring::schema::Schema;
 ///
 /// let schema: Schema = "Quote{time_ns:u64,bid:f64,ask:f64}".parse()?;
 /// assert_eq!(schema.bytes(), 24);
@@ -96,7 +96,7 @@ impl fmt::Display for Field {
 /// let other: Schema = "Quote{time_ns:u64,bid:i64,ask:f64}".parse()?;
 /// let difference = schema.difference(&other).unwrap();
 /// assert_eq!(difference.to_string(), "field 2 is bid:f64 in the ring, bid:i64 here");
-/// # Ok::<(), slipring::SchemaError>(())
+/// # Ok::<(), slipring::schema::SchemaError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Schema {

@@ -48,7 +48,8 @@ const LONGEST_NAME: usize = 31;
 /// ```
 /// # let scratch = tempfile::tempdir()?;
 /// # let directory = scratch.path().to_owned();
-/// use slipring::{Link, LinkError};
+/// use slipring::link::LinkError;
+/// use slipring::Link;
 ///
 /// # let theirs = directory.clone();
 /// let elsewhere = std::thread::spawn(move || { // in another process

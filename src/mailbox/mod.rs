@@ -57,7 +57,8 @@ const STRIDE: u32 = 8;
 /// ```
 /// # let scratch = tempfile::tempdir()?;
 /// # let path = scratch.path().join("office");
-/// use slipring::{Mailbox, RequestError};
+/// use slipring::mailbox::RequestError;
+/// use slipring::Mailbox;
 /// use std::time::Duration;
 ///
 /// let office = Mailbox::builder(&path).create()?;

@@ -14,7 +14,7 @@ use crate::wait::Deadline;
 /// Takes letters out of a mailbox. Made by [`Mailbox::receiver`].
 ///
 /// # Guarantees
-/// As a [`Receiver`](crate::Receiver) of a queue: a letter that this receiver holds is held by no other.
+/// As a [`Receiver`](crate::queue::Receiver) of a queue: a letter that this receiver holds is held by no other.
 pub struct MailboxReceiver {
     letters: Receiver,
     outbox: Outbox,

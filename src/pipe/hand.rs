@@ -201,7 +201,7 @@ impl PipeReader {
     /// writer.write_all(b"work")?;
     /// drop(writer);
     /// worker.wait()?;
-    /// // In the worker: slipring::PipeReader::inherited("jobs")?.read_to_string(&mut text)
+    /// // In the worker: slipring::pipe::PipeReader::inherited("jobs")?.read_to_string(&mut text)
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn hand_to(self, command: &mut Command, name: &str) -> Result<(), HandError<Self>> {
@@ -225,10 +225,10 @@ impl PipeReader {
 
 impl PipeWriter {
     /// Hands this end to the child that a command will start; as
-    /// [`PipeReader::hand_to`](crate::PipeReader::hand_to).
+    /// [`PipeReader::hand_to`](crate::pipe::PipeReader::hand_to).
     ///
     /// # Errors
-    /// As [`PipeReader::hand_to`](crate::PipeReader::hand_to).
+    /// As [`PipeReader::hand_to`](crate::pipe::PipeReader::hand_to).
     pub fn hand_to(self, command: &mut Command, name: &str) -> Result<(), HandError<Self>> {
         let handed = if self.is_fresh() {
             hand(command, name, Kind::Writer, &[&self.ring], &self.meeting)
@@ -241,7 +241,7 @@ impl PipeWriter {
     /// Takes the end that the parent process handed over under this name.
     ///
     /// # Errors
-    /// As [`PipeReader::inherited`](crate::PipeReader::inherited).
+    /// As [`PipeReader::inherited`](crate::pipe::PipeReader::inherited).
     pub fn inherited(name: &str) -> io::Result<Self> {
         let Parts { mut rings, meeting } = take(name, Kind::Writer)?;
         Ok(Self::new(rings.remove(0), meeting, None))
@@ -250,10 +250,10 @@ impl PipeWriter {
 
 impl Duplex {
     /// Hands this end to the child that a command will start; as
-    /// [`PipeReader::hand_to`](crate::PipeReader::hand_to).
+    /// [`PipeReader::hand_to`](crate::pipe::PipeReader::hand_to).
     ///
     /// # Errors
-    /// As [`PipeReader::hand_to`](crate::PipeReader::hand_to).
+    /// As [`PipeReader::hand_to`](crate::pipe::PipeReader::hand_to).
     pub fn hand_to(self, command: &mut Command, name: &str) -> Result<(), HandError<Self>> {
         let Self { reader, writer } = &self;
         // The ring with the pact first.
@@ -272,7 +272,7 @@ impl Duplex {
     /// Takes the end that the parent process handed over under this name.
     ///
     /// # Errors
-    /// As [`PipeReader::inherited`](crate::PipeReader::inherited).
+    /// As [`PipeReader::inherited`](crate::pipe::PipeReader::inherited).
     pub fn inherited(name: &str) -> io::Result<Self> {
         let Parts { mut rings, meeting } = take(name, Kind::Duplex)?;
         let (back, forth) = (rings.remove(1), rings.remove(0));

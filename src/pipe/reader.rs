@@ -14,7 +14,7 @@ use std::io::{self, BufRead, Read};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Reads the bytes that are written at the other end. Made by [`pipe`](crate::pipe), a
+/// Reads the bytes that are written at the other end. Made by [`pipe`](crate::pipe()), a
 /// [`Fifo`](crate::Fifo), or inherited.
 ///
 /// [`BufRead::fill_buf`] lends the bytes in place; only `read` copies. A read of zero bytes means the end

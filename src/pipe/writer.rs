@@ -15,7 +15,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Writes bytes that are read at the other end. Made by [`pipe`](crate::pipe), a [`Fifo`](crate::Fifo), or
+/// Writes bytes that are read at the other end. Made by [`pipe`](crate::pipe()), a [`Fifo`](crate::Fifo), or
 /// inherited.
 ///
 /// A write takes at most an eighth of the capacity, waits until there is room for it, and returns how many

@@ -28,7 +28,7 @@ use std::ops::Range;
 /// # Guarantees
 /// - A message that it gets is with no other receiver until it is acknowledged or given back.
 /// - Messages are read in place; the bytes stay as they are for as long as it has them. Those of another
-///   user's queue ([`trust_owner`](crate::trust_owner)) are copied to private memory first.
+///   user's queue ([`trust_owner`](crate::place::trust_owner)) are copied to private memory first.
 /// - Receiving makes no system call unless it sleeps.
 ///
 /// # What others may change meanwhile
@@ -187,7 +187,7 @@ impl Receiver {
         }
     }
 
-    /// The row this receiver holds, as [`SendError::Full`](crate::SendError::Full) names it.
+    /// The row this receiver holds, as [`SendError::Full`](crate::queue::SendError::Full) names it.
     pub fn row(&self) -> u32 {
         self.row
     }

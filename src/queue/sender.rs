@@ -28,7 +28,8 @@ use std::marker::PhantomData;
 ///
 /// ```
 /// # let scratch = tempfile::tempdir()?;
-/// use slipring::{Queue, SendError};
+/// use slipring::queue::SendError;
+/// use slipring::Queue;
 ///
 /// let queue = Queue::builder(scratch.path().join("jobs")).depth(2).create()?;
 /// let mut sender = queue.sender()?;

@@ -16,7 +16,8 @@
 /// never paused for.
 ///
 /// ```
-/// use slipring::{ConsumerOptions, Pacing, ReadPolicy, Ring, Start};
+/// use slipring::endpoint::Pacing;
+/// use slipring::{ConsumerOptions, ReadPolicy, Ring, Start};
 ///
 /// let ring = Ring::heap().create()?;
 /// let options = ConsumerOptions::new().read_policy(ReadPolicy::AtHead);

@@ -52,14 +52,15 @@ pub fn look_at(place: impl Into<Place>) -> Result<Ring, OpenError> {
 /// ```
 /// # let scratch = tempfile::tempdir()?;
 /// # let path = scratch.path().join("jobs");
-/// use slipring::{Queue, RemoveError};
+/// use slipring::place::RemoveError;
+/// use slipring::Queue;
 ///
 /// let queue = Queue::builder(&path).create()?;
 /// let receiver = queue.receiver()?;
-/// let refused = slipring::remove_at(&path, false);
+/// let refused = slipring::registry::remove_at(&path, false);
 /// assert!(matches!(refused, Err(RemoveError::InUse { .. })));
 /// drop(receiver);
-/// slipring::remove_at(&path, false)?;
+/// slipring::registry::remove_at(&path, false)?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn remove_at(place: impl Into<Place>, force: bool) -> Result<(), RemoveError> {

@@ -99,7 +99,7 @@ pub enum OpenError {
         why: &'static str,
     },
     /// It belongs to a user who is neither this one nor root, and was not named with
-    /// [`trust_owner`](crate::trust_owner).
+    /// [`trust_owner`](crate::place::trust_owner).
     Stranger {
         /// The ring directory.
         path: PathBuf,

@@ -13,12 +13,15 @@ use std::path::{Path, PathBuf};
 /// | `&str`, `&String`, `String` | a name in the slipring directory: `$SLIPRING_DIR`, else `/dev/shm/slipring-UID` |
 /// | `&Path`, `&PathBuf`, `PathBuf` | a path, whose last component is the name; the object is a directory there |
 ///
+/// A path that comes as text, as from a command line, is passed as `Path::new(&text)`.
+///
 /// A name is 1 to 64 of `A-Z a-z 0-9 . _ -`, without a leading dot. A text is never taken for a path: a name that
 /// another program chose cannot lead out of the slipring directory. Other names are refused with
 /// [`NameError`] where the place is used.
 ///
 /// ```
-/// use slipring::{OpenError, Ring};
+/// use slipring::place::OpenError;
+/// use slipring::Ring;
 /// use std::path::Path;
 ///
 /// # let scratch = tempfile::tempdir()?;

@@ -24,10 +24,10 @@ pub const TRUST_VARIABLE: &str = "SLIPRING_TRUST";
 /// Messages of rings that belong to another user are copied to private memory before they are handed out,
 /// so that they do not change while the program reads them. The owner can still truncate a file, which
 /// raises a signal that ends the process unless
-/// [`guard_against_truncation`](crate::guard_against_truncation) was called.
+/// [`guard_against_truncation`](crate::place::guard_against_truncation) was called.
 ///
 /// ```
-/// slipring::trust_owner(1000);
+/// slipring::place::trust_owner(1000);
 /// ```
 pub fn trust_owner(uid: u32) {
     let mut named = named().lock().unwrap_or_else(PoisonError::into_inner);

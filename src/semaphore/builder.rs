@@ -58,7 +58,7 @@ impl SemaphoreBuilder {
     /// Creates the semaphore and opens it.
     ///
     /// # Errors
-    /// [`CreateError`], as for a ring; [`GeometryError::Permits`](crate::GeometryError::Permits) for too
+    /// [`CreateError`], as for a ring; [`GeometryError::Permits`](crate::place::GeometryError::Permits) for too
     /// many permits.
     pub fn create(self) -> Result<Semaphore, CreateError> {
         self.location.clone()?;

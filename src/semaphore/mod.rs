@@ -67,7 +67,8 @@ const ASK_EVERY_CALLS: u32 = 64;
 /// ```
 /// # let scratch = tempfile::tempdir()?;
 /// # let path = scratch.path().join("printers");
-/// use slipring::{AcquireError, Semaphore};
+/// use slipring::semaphore::AcquireError;
+/// use slipring::Semaphore;
 ///
 /// let printers = Semaphore::builder(&path).permits(2).create()?;
 /// let elsewhere = Semaphore::open(&path)?; // in another process

@@ -40,7 +40,8 @@ use std::sync::{Mutex, PoisonError};
 /// ```
 /// # let scratch = tempfile::tempdir()?;
 /// # let path = scratch.path().join("control");
-/// use slipring::{SignalSet, Signals};
+/// use slipring::signals::SignalSet;
+/// use slipring::Signals;
 /// use std::time::Duration;
 ///
 /// let control = Signals::builder(&path).create()?;

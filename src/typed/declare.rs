@@ -131,7 +131,7 @@ const fn name_bytes(written: &str) -> usize {
 ///
 /// A field may have the name of a keyword, `r#type`, which is `type` in the schema. Other names than of
 /// ASCII letters, digits and `_`, and arrays of no elements, do not compile, and neither do so many fields
-/// that the schema may take more than [`Schema::MAX_TEXT`](crate::Schema::MAX_TEXT) bytes.
+/// that the schema may take more than [`Schema::MAX_TEXT`](crate::schema::Schema::MAX_TEXT) bytes.
 ///
 /// ```compile_fail
 /// slipring::message! {
@@ -179,7 +179,7 @@ macro_rules! message {
             assert!(
                 $crate::message_text(stringify!($name))
                     $( + $crate::field_text::<$type>(stringify!($field)) )+
-                    <= $crate::Schema::MAX_TEXT,
+                    <= $crate::schema::Schema::MAX_TEXT,
                 "this message has more fields than a schema holds: use arrays, or shorter names"
             );
         };
@@ -197,14 +197,14 @@ macro_rules! message {
         };
 
         impl $crate::Plain for $name {
-            fn schema() -> $crate::Schema {
-                $crate::Schema::new(
+            fn schema() -> $crate::schema::Schema {
+                $crate::schema::Schema::new(
                     $crate::schema_name(stringify!($name)),
                     vec![$(
-                        $crate::Field {
+                        $crate::schema::Field {
                             name: $crate::schema_name(stringify!($field)).into(),
-                            kind: <$type as $crate::Element>::KIND,
-                            count: <$type as $crate::Element>::COUNT,
+                            kind: <$type as $crate::typed::Element>::KIND,
+                            count: <$type as $crate::typed::Element>::COUNT,
                         }
                     ),+],
                 )

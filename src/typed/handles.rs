@@ -25,7 +25,8 @@ pub struct Typed<T> {
 /// The one writer of a typed ring; see [`Producer`]. Made by [`Typed`] only, which has compared the schemas:
 ///
 /// ```compile_fail
-/// # use slipring::{message, Ring, TypedProducer};
+/// # use slipring::typed::TypedProducer;
+/// # use slipring::{message, Ring};
 /// # message! { /// A quote.
 /// # pub struct Quote { /// What.
 /// # pub bid: f64 } }

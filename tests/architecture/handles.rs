@@ -1,10 +1,15 @@
 //! What handles may do between threads: which of them move, and which are used by several at once.
 
 use slipring::{
-    Broker, Conflated, Consumer, Fifo, Interrupter, Interruption, Latest, LatestReader,
-    LatestWriter, Link, Listener, Mailbox, MailboxClient, MailboxReceiver, Observer, PipeReader,
-    PipeWriter, Producer, Queue, Receiver, Ring, Semaphore, Sender, Shared, Signals, Target, Typed,
-    TypedConsumer, TypedObserver, TypedProducer, WaitSet,
+    endpoint::{Conflated, Interrupter, Interruption},
+    latest::{LatestReader, LatestWriter},
+    mailbox::{MailboxClient, MailboxReceiver},
+    pipe::{PipeReader, PipeWriter},
+    queue::{Receiver, Sender},
+    signals::{Listener, Target},
+    typed::{TypedConsumer, TypedObserver, TypedProducer},
+    Broker, Consumer, Fifo, Latest, Link, Mailbox, Observer, Producer, Queue, Ring, Semaphore,
+    Shared, Signals, Typed, WaitSet,
 };
 
 slipring::message! {

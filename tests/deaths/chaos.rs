@@ -8,8 +8,8 @@
 //! `SLIPRING_CHAOS_KILLS` sets the number of kills of each of the two runs.
 
 use slipring::{
-    ConsumerOptions, Observer, ObserverOptions, PublishError, ReceiveError, Received, Ring, Start,
-    Strategy,
+    endpoint::{PublishError, ReceiveError},
+    ConsumerOptions, Observer, ObserverOptions, Received, Ring, Start, Strategy,
 };
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -209,7 +209,7 @@ fn observe(ring: &Ring, ledger: &Ledger, number: usize) {
         loop {
             match ring.observer_with(Start::Latest, options) {
                 Ok(observer) => return observer,
-                Err(slipring::AttachError::Overtaken) => {}
+                Err(slipring::endpoint::AttachError::Overtaken) => {}
                 Err(error) => panic!("{error}"),
             }
         }
@@ -442,7 +442,9 @@ fn recovery_times() {
         let mut successor = loop {
             match ring.producer() {
                 Ok(producer) => break producer,
-                Err(slipring::AttachError::AlreadyOwned { .. }) => std::thread::yield_now(),
+                Err(slipring::endpoint::AttachError::AlreadyOwned { .. }) => {
+                    std::thread::yield_now()
+                }
                 Err(error) => panic!("{error}"),
             }
         };

@@ -4,8 +4,10 @@
 //! `SLIPRING_SOAK_SECONDS` sets how long.
 
 use slipring::{
-    AttachError, ConsumerOptions, ObserverOptions, ReceiveError, Received, Ring, Start, Strategy,
+    endpoint::{AttachError, ReceiveError},
+    ConsumerOptions, ObserverOptions, Received, Ring, Start, Strategy,
 };
+use std::path::Path;
 use std::time::{Duration, Instant};
 use testing::{say, text, Peer, Scratch, PATIENCE};
 
@@ -107,7 +109,7 @@ impl Weight {
 
 fn peer(role: &str) {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let ring = Ring::open(&arguments[0]).unwrap();
+    let ring = Ring::open(Path::new(&arguments[0])).unwrap();
     let (mut next, mut received, mut missed) = (0u64, 0u64, 0u64);
     let mut weight = Weight::new();
     match role {

@@ -12,8 +12,8 @@
 
 use memmap2::Mmap;
 use slipring::{
-    AttachError, Consumer, ConsumerOptions, ObserverOptions, Producer, ReceiveError, Received,
-    Ring, Start, Strategy, TryReceiveError,
+    endpoint::{AttachError, ReceiveError, TryReceiveError},
+    Consumer, ConsumerOptions, ObserverOptions, Producer, Received, Ring, Start, Strategy,
 };
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -171,7 +171,7 @@ fn peer(role: &str) {
     }
     if role == "remove" {
         testing::tracee::begin();
-        let removed = slipring::remove_at(&path, false);
+        let removed = slipring::registry::remove_at(&path, false);
         testing::tracee::end();
         removed.unwrap();
         return;
@@ -795,7 +795,7 @@ fn after_file_death(scratch: &Scratch, context: &str) {
     let create = || Ring::builder(scratch.ring()).capacity_bytes(4096).create();
     let ring = match Ring::open(scratch.ring()) {
         Ok(ring) => ring,
-        Err(slipring::OpenError::NotFound { .. }) => {
+        Err(slipring::place::OpenError::NotFound { .. }) => {
             create().unwrap_or_else(|error| panic!("{context}: {error}"))
         }
         Err(error) => panic!("{context}: {error}"),
@@ -809,10 +809,11 @@ fn after_file_death(scratch: &Scratch, context: &str) {
         "{context}"
     );
     drop((producer, consumer, ring));
-    slipring::remove_at(scratch.ring(), false).unwrap_or_else(|error| panic!("{context}: {error}"));
+    slipring::registry::remove_at(scratch.ring(), false)
+        .unwrap_or_else(|error| panic!("{context}: {error}"));
     // What the dead left half done is known as such, and goes.
-    for leftover in slipring::leftovers_in(&scratch.0).unwrap() {
-        assert_eq!(leftover.why, slipring::Why::Half, "{context}");
+    for leftover in slipring::registry::leftovers_in(&scratch.0).unwrap() {
+        assert_eq!(leftover.why, slipring::registry::Why::Half, "{context}");
         assert!(leftover.remove().unwrap(), "{context}");
     }
     let left: Vec<_> = std::fs::read_dir(&scratch.0)

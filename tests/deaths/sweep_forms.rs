@@ -10,8 +10,12 @@
 
 use memmap2::Mmap;
 use slipring::{
-    Access, Broker, Fifo, Latest, Link, LinkError, Mailbox, MailboxReceiver, Producer, Queue,
-    Receiver, Ring, Semaphore, Sender, Shared, SignalSet, Signals, Start, TakeError,
+    broker::Access,
+    link::LinkError,
+    mailbox::MailboxReceiver,
+    queue::{Receiver, Sender, TakeError},
+    signals::SignalSet,
+    Broker, Fifo, Latest, Link, Mailbox, Producer, Queue, Ring, Semaphore, Shared, Signals, Start,
 };
 use std::collections::BTreeMap;
 use std::fs::File;

@@ -2,9 +2,15 @@
 //! errors, and nothing that is damaged.
 
 use slipring::{
-    leftovers_in, AcquireError, AttachError, CreateError, Fifo, Latest, LatestError, Link,
-    LinkBuilder, LinkError, OpenError, Semaphore, Shared, SharedError, SignalError, SignalSet,
-    Signals, Why,
+    endpoint::AttachError,
+    latest::LatestError,
+    link::{LinkBuilder, LinkError},
+    place::{CreateError, OpenError},
+    registry::{leftovers_in, Why},
+    semaphore::AcquireError,
+    shared::SharedError,
+    signals::{SignalError, SignalSet},
+    Fifo, Latest, Link, Semaphore, Shared, Signals,
 };
 use std::io::{BufRead, ErrorKind, Read, Write};
 use std::ops::ControlFlow;
@@ -604,7 +610,7 @@ fn a_forked_child_is_told() {
 
 fn forked_pipes(scratch: &Scratch) {
     for begun in [false, true] {
-        let (mut reader, mut writer) = slipring::pipe_with_capacity(4096).unwrap();
+        let (mut reader, mut writer) = slipring::pipe::pipe_with_capacity(4096).unwrap();
         writer.write_all(b"first and second").unwrap();
         if begun {
             reader.read_exact(&mut [0; 5]).unwrap();

@@ -2,10 +2,16 @@
 //! is opened, removed and published to as what it is only, and it says what it is.
 
 use slipring::{
-    leftovers_in, look_at, AttachError, BrokerError, ConnectError, Corrupt, CreateError, Fifo,
-    Form, Latest, Link, LinkError, Mailbox, ObserverOptions, OpenError, Place, Queue, RemoveError,
-    ReplyError, RequestError, Ring, Semaphore, SendError, Shared, SignalSet, Signals, Start,
-    Strategy, TakeError,
+    broker::{BrokerError, ConnectError},
+    endpoint::AttachError,
+    link::LinkError,
+    mailbox::{ReplyError, RequestError},
+    place::{Corrupt, CreateError, OpenError, RemoveError},
+    queue::{SendError, TakeError},
+    registry::{leftovers_in, look_at},
+    signals::SignalSet,
+    Fifo, Form, Latest, Link, Mailbox, ObserverOptions, Place, Queue, Ring, Semaphore, Shared,
+    Signals, Start, Strategy,
 };
 use std::any::Any;
 use std::error::Error;
@@ -53,7 +59,7 @@ fn kept(role: impl Any + Debug) -> Kept {
     Box::new(role)
 }
 
-fn link(path: &Path, me: &str, peer: &str) -> slipring::LinkBuilder {
+fn link(path: &Path, me: &str, peer: &str) -> slipring::link::LinkBuilder {
     let builder = Link::builder(me, peer).directory(path.parent().unwrap());
     builder.capacity_bytes(4096)
 }
@@ -179,7 +185,8 @@ const KINDS: &[Kind] = &[
         roles: &[
             ("side that waits", |path| {
                 let (waits, joins) = (link(path, "b", "a"), link(path, "a", "b"));
-                let sides = || slipring::link_sides(path).is_ok_and(|sides| sides[1].is_some());
+                let sides =
+                    || slipring::link::link_sides(path).is_ok_and(|sides| sides[1].is_some());
                 waiting(
                     sides,
                     move || drop(waits.connect_until(PATIENCE).unwrap()),
@@ -340,7 +347,7 @@ fn a_held_role_keeps_its_object_from_being_removed() {
             let context = format!("{}, {role}", kind.name);
             (kind.make)(&path);
             let held = hold(&path);
-            let refused = slipring::remove_at(&path, false);
+            let refused = slipring::registry::remove_at(&path, false);
             assert!(
                 matches!(refused, Err(RemoveError::InUse { .. })),
                 "{context}: {refused:?}"
@@ -368,7 +375,9 @@ const OPENERS: &[(Form, Open)] = &[
         Err(CreateError::Open(error)) => Err(error),
         Err(error) => panic!("{error}"),
     }),
-    (Form::Link, |path| slipring::link_sides(path).map(drop)),
+    (Form::Link, |path| {
+        slipring::link::link_sides(path).map(drop)
+    }),
     (Form::Pipe, |path| Fifo::open(path).map(drop)),
     (Form::Latest, |path| Latest::<Value>::open(path).map(drop)),
     (Form::Shared, |path| Shared::<Value>::open(path).map(drop)),
@@ -513,7 +522,7 @@ fn no_reader_and_no_producer_of_a_ring_is_made_on_another_form() {
     let queue = Queue::open(scratch.0.join("queue")).unwrap();
     queue.sender().unwrap().send(b"one").unwrap();
     let lane = scratch.0.join("queue/lane-0");
-    let listed = slipring::list_in(&scratch.0).unwrap();
+    let listed = slipring::registry::list_in(&scratch.0).unwrap();
     let listed = listed.into_iter().map(|entry| entry.ring.unwrap());
     let found = KINDS.iter().map(|kind| scratch.0.join(kind.name));
     let found = found.chain([lane]).map(|path| look_at(path).unwrap());

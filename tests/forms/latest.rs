@@ -2,7 +2,10 @@
 
 use proptest::prelude::*;
 use slipring::{
-    AttachError, ConsumerOptions, Latest, LatestError, LatestReader, LatestWriter, OpenError,
+    endpoint::AttachError,
+    latest::{LatestError, LatestReader, LatestWriter},
+    place::OpenError,
+    ConsumerOptions, Latest,
 };
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};

@@ -1,7 +1,11 @@
 //! Links: between processes, against an oracle, and under random deaths.
 
 use proptest::prelude::*;
-use slipring::{Link, LinkBuilder, LinkError, RemoveError};
+use slipring::{
+    link::{LinkBuilder, LinkError},
+    place::RemoveError,
+    Link,
+};
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::SeqCst;
@@ -155,13 +159,13 @@ fn what_is_refused_is_refused_by_name() {
     let path = alice.path().to_owned();
     assert!(path.ends_with("alice..bob"), "{}", path.display());
     assert_eq!(path, bob.path());
-    let in_use = slipring::remove_at(&path, false);
+    let in_use = slipring::registry::remove_at(&path, false);
     assert!(matches!(in_use, Err(RemoveError::InUse { .. })));
     drop(alice);
-    let in_use = slipring::remove_at(&path, false);
+    let in_use = slipring::registry::remove_at(&path, false);
     assert!(matches!(in_use, Err(RemoveError::InUse { .. })));
     drop(bob);
-    slipring::remove_at(&path, false).unwrap();
+    slipring::registry::remove_at(&path, false).unwrap();
     assert!(!path.exists());
 }
 
@@ -424,5 +428,5 @@ fn random_deaths_leave_whole_links() {
         kills_wanted()
     );
     let path = scratch.0.join("alice..bob");
-    slipring::remove_at(path, false).unwrap();
+    slipring::registry::remove_at(path, false).unwrap();
 }

@@ -2,8 +2,11 @@
 
 use proptest::prelude::*;
 use slipring::{
-    Answer, AttachError, Mailbox, MailboxClient, MailboxReceiver, RemoveError, ReplyError,
-    RequestError, SendError, TakeError,
+    endpoint::AttachError,
+    mailbox::{Answer, MailboxClient, MailboxReceiver, ReplyError, RequestError},
+    place::RemoveError,
+    queue::{SendError, TakeError},
+    Mailbox,
 };
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
@@ -119,7 +122,7 @@ impl Model {
     }
 
     /// The letter must be the first of some incarnation of its sender; which, and which letter.
-    fn arrived(&mut self, letter: &slipring::Letter<'_>) -> ((usize, u32), Sent) {
+    fn arrived(&mut self, letter: &slipring::mailbox::Letter<'_>) -> ((usize, u32), Sent) {
         let who = NAMES.iter().position(|name| *name == letter.sender());
         let who = who.expect("a client");
         let candidates = self
@@ -338,7 +341,7 @@ fn what_is_refused_is_refused_by_name() {
     assert!(matches!(alice.try_send(b""), Err(SendError::Full { .. })));
     let late = alice.send_until(b"", Duration::from_millis(5));
     assert!(matches!(late, Err(SendError::TimedOut { .. })), "{late:?}");
-    let in_use = slipring::remove_at(&path, false);
+    let in_use = slipring::registry::remove_at(&path, false);
     assert!(
         matches!(in_use, Err(RemoveError::InUse { .. })),
         "{in_use:?}"
@@ -356,12 +359,12 @@ fn an_empty_mailbox_can_be_half_made() {
     let path = mailbox.path().to_owned();
     drop(mailbox);
     // As if its maker had died before it made the queue.
-    slipring::remove_at(path.join("letters"), false).unwrap();
+    slipring::registry::remove_at(path.join("letters"), false).unwrap();
     let mailbox = self::mailbox(&scratch.0);
     mailbox.client("alice").unwrap().send(b"there").unwrap();
     let mut receiver = mailbox.receiver().unwrap();
     // Nested: a process is attached two levels down.
-    let in_use = slipring::remove_at(&path, false);
+    let in_use = slipring::registry::remove_at(&path, false);
     assert!(
         matches!(in_use, Err(RemoveError::InUse { .. })),
         "{in_use:?}"
@@ -370,7 +373,7 @@ fn an_empty_mailbox_can_be_half_made() {
     drop(receiver);
     let client = mailbox.client("alice").unwrap();
     drop(client);
-    slipring::remove_at(&path, false).unwrap();
+    slipring::registry::remove_at(&path, false).unwrap();
     assert!(!path.exists());
 }
 
@@ -720,5 +723,5 @@ fn kill_at_random(random: &mut Random, depth: u32, longest: u32, wanted: u64) {
             .sum::<u64>(),
         status.late
     );
-    slipring::remove_at(mailbox.path(), false).unwrap();
+    slipring::registry::remove_at(mailbox.path(), false).unwrap();
 }

@@ -6,8 +6,9 @@
 //! connects to a socket.
 
 use slipring::{
-    CreateError, Deadline, Difference, Fifo, Form, Latest, Mailbox, OpenError, Place, Queue,
-    RemoveError, Ring, Semaphore, Shared, Signals,
+    endpoint::Difference,
+    place::{CreateError, OpenError, RemoveError},
+    Deadline, Fifo, Form, Latest, Mailbox, Place, Queue, Ring, Semaphore, Shared, Signals,
 };
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -360,7 +361,7 @@ fn each_form_learns_that_it_was_removed() {
             let form = pattern.form;
             let old = (pattern.create)(&place).unwrap();
             assert!(!old.is_removed(), "{form}");
-            slipring::remove_at(&place, true).unwrap();
+            slipring::registry::remove_at(&place, true).unwrap();
             assert!(old.is_removed(), "{form}");
             // Also if there is another one by then.
             let new = (pattern.create)(&place).unwrap();

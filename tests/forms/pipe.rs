@@ -2,7 +2,10 @@
 
 use proptest::prelude::*;
 use slipring::{
-    duplex, pipe, pipe_with_capacity, CreateError, Duplex, Fifo, PipeReader, PipeWriter, Ring,
+    duplex, pipe,
+    pipe::{pipe_with_capacity, Duplex, PipeReader, PipeWriter},
+    place::CreateError,
+    Fifo, Ring,
 };
 use std::io::{BufRead, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
@@ -306,12 +309,12 @@ fn victim(role: &str) {
         }
         "ignore" => say("ready"),
         "fifo-write" => {
-            let fifo = Fifo::open(&arguments[0]).unwrap();
+            let fifo = Fifo::open(Path::new(&arguments[0])).unwrap();
             say("ready");
             fifo.writer().unwrap().write_all(&bytes(0, TOTAL)).unwrap();
         }
         "fifo-echo" => {
-            let fifo = Fifo::open(&arguments[0]).unwrap();
+            let fifo = Fifo::open(Path::new(&arguments[0])).unwrap();
             say("ready");
             let mut duplex = fifo.connect().unwrap();
             let mut line = String::new();
@@ -525,7 +528,7 @@ fn a_named_pipe_waits_for_both_ends() {
         .unwrap();
     assert_eq!(all, bytes(0, TOTAL), "nothing of the one before");
     peer.finish();
-    slipring::remove_at(&path, false).unwrap();
+    slipring::registry::remove_at(&path, false).unwrap();
 }
 
 fn a_named_pipe_goes_both_ways() {
@@ -548,7 +551,7 @@ fn a_named_pipe_goes_both_ways() {
         drop(here);
         peer.finish();
     }
-    slipring::remove_at(&path, false).unwrap();
+    slipring::registry::remove_at(&path, false).unwrap();
 }
 
 // --- Chaos.
@@ -648,5 +651,5 @@ fn random_deaths_leave_prefixes() {
         books.word(17).load(SeqCst),
         books.word(18).load(SeqCst)
     );
-    slipring::remove_at(&path, false).unwrap();
+    slipring::registry::remove_at(&path, false).unwrap();
 }

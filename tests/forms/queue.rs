@@ -2,8 +2,9 @@
 
 use proptest::prelude::*;
 use slipring::{
-    ConsumerOptions, OpenError, Queue, Receiver, RemoveError, Ring, SendError, Sender, TakeError,
-    PRIORITIES,
+    place::{OpenError, RemoveError},
+    queue::{Receiver, SendError, Sender, TakeError, PRIORITIES},
+    ConsumerOptions, Queue, Ring,
 };
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
@@ -236,13 +237,13 @@ fn a_queue_is_not_a_ring() {
     );
     let mut sender = queue.sender().unwrap();
     sender.send(b"x").unwrap();
-    let in_use = slipring::remove_at(&path, false);
+    let in_use = slipring::registry::remove_at(&path, false);
     assert!(
         matches!(in_use, Err(RemoveError::InUse { .. })),
         "{in_use:?}"
     );
     drop(sender);
-    slipring::remove_at(&path, false).unwrap();
+    slipring::registry::remove_at(&path, false).unwrap();
     assert!(!path.exists());
 }
 
@@ -667,5 +668,5 @@ fn kill_at_random(random: &mut Random, depth: u32, longest: u32, wanted: u64) {
     println!(
         "  {senders} senders and {receivers} receivers killed, {certain} messages sent, {done} done, {unmarked} of the dead unmarked, {perhaps} cut short"
     );
-    slipring::remove_at(queue.path(), false).unwrap();
+    slipring::registry::remove_at(queue.path(), false).unwrap();
 }

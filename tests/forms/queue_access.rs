@@ -1,6 +1,10 @@
 //! Access to queues and mailboxes: mode, owner and group apply to every lane, also to later ones.
 
-use slipring::{CreateError, Mailbox, OpenError, Queue, SendError};
+use slipring::{
+    place::{CreateError, OpenError},
+    queue::SendError,
+    Mailbox, Queue,
+};
 use std::os::unix::fs::{chown, MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -146,7 +150,7 @@ fn root_sends_for_the_owner() {
     let scratch = shared_scratch();
     chown(&scratch.0, Some(OWNER), None).unwrap();
     start("create", &scratch.0, OWNER, OWNER).finish();
-    slipring::trust_owner(OWNER);
+    slipring::place::trust_owner(OWNER);
     let queue = Queue::open(scratch.0.join("queue")).unwrap();
     let mut sender = queue.sender().unwrap();
     for number in 0..2 {

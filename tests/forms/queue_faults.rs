@@ -3,7 +3,11 @@
 #![allow(unsafe_code, reason = "damages a lane")]
 
 use memmap2::MmapOptions;
-use slipring::{Mailbox, Queue, RequestError, SendError, TakeError};
+use slipring::{
+    mailbox::RequestError,
+    queue::{SendError, TakeError},
+    Mailbox, Queue,
+};
 use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};

@@ -2,8 +2,10 @@
 
 use rustix::process::{setrlimit, Resource, Rlimit};
 use slipring::{
-    Mailbox, MailboxClient, OpenError, Queue, ReceiverEntry, ReplyError, RequestError, Sender,
-    TakeError, PRIORITIES,
+    mailbox::{MailboxClient, ReplyError, RequestError},
+    place::OpenError,
+    queue::{ReceiverEntry, Sender, TakeError, PRIORITIES},
+    Mailbox, Queue,
 };
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

@@ -2,7 +2,12 @@
 //! under them: the others get typed outcomes in bounded time, and what was stopped goes on.
 #![allow(unsafe_code, reason = "fork")]
 
-use slipring::{Answer, Holder, Mailbox, OpenError, Queue, RequestError, SendError, TakeError};
+use slipring::{
+    mailbox::{Answer, RequestError},
+    place::OpenError,
+    queue::{Holder, SendError, TakeError},
+    Mailbox, Queue,
+};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use testing::{check, payload, say, text, Peer, Scratch, PATIENCE};
@@ -322,8 +327,8 @@ fn a_queue_removed_under_everybody_hangs_nobody() {
     let mut client = mailbox.client("alice").unwrap();
     let mut desk = mailbox.receiver().unwrap();
     sender.send(&payload(0, 40)).unwrap();
-    slipring::remove_at(queue.path(), true).unwrap();
-    slipring::remove_at(mailbox.path(), true).unwrap();
+    slipring::registry::remove_at(queue.path(), true).unwrap();
+    slipring::registry::remove_at(mailbox.path(), true).unwrap();
     // What is there may still be received; nothing waits beyond its deadline.
     for _ in 0..4 {
         let _ = receiver.receive_until(SHORT).map(|delivery| delivery.ack());

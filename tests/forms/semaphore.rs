@@ -1,7 +1,11 @@
 //! Semaphores: against an oracle, between processes, and under random deaths.
 
 use proptest::prelude::*;
-use slipring::{AcquireError, OpenError, Permit, RemoveError, Ring, Semaphore};
+use slipring::{
+    place::{OpenError, RemoveError},
+    semaphore::{AcquireError, Permit},
+    Ring, Semaphore,
+};
 use std::path::PathBuf;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::time::{Duration, Instant};
@@ -148,7 +152,7 @@ fn what_is_refused_is_refused_with_its_numbers() {
     }
     let most = Semaphore::builder(scratch.0.join("most")).permits(65_536);
     assert_eq!(most.create().unwrap().status().free, 65_536);
-    let in_use = slipring::remove_at(path(&scratch), false);
+    let in_use = slipring::registry::remove_at(path(&scratch), false);
     assert!(matches!(in_use, Err(RemoveError::InUse { .. })));
     let error = Ring::open(path(&scratch)).unwrap_err();
     assert!(

@@ -2,9 +2,13 @@
 #![allow(unsafe_code, reason = "installs a handler of a signal")]
 
 use slipring::{
-    Consumer, Deadline, Interrupter, Interruption, Latest, LatestReader, LatestWriter, Listener,
-    Mailbox, MailboxClient, MailboxReceiver, Observer, Producer, Queue, Receiver, Ring, Semaphore,
-    Sender, Shared, SignalSet, Signals, Source, Start, TakeError, Target, WaitSet,
+    endpoint::{Interrupter, Interruption, Source},
+    latest::{LatestReader, LatestWriter},
+    mailbox::{MailboxClient, MailboxReceiver},
+    queue::{Receiver, Sender, TakeError},
+    signals::{Listener, SignalSet, Target},
+    Consumer, Deadline, Latest, Mailbox, Observer, Producer, Queue, Ring, Semaphore, Shared,
+    Signals, Start, WaitSet,
 };
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -195,7 +199,7 @@ fn each_kind_says_that_it_was_removed() {
         let (_causes, mut sources) = made(&scratch.0);
         let path = scratch.0.join(name);
         let ready = std::thread::scope(|scope| {
-            scope.spawn(|| slipring::remove_at(&path, true).unwrap());
+            scope.spawn(|| slipring::registry::remove_at(&path, true).unwrap());
             WaitSet::new().wait(&mut sources.all(), PATIENCE)
         });
         assert_eq!(ready, Some(kind), "{name}");
@@ -207,7 +211,7 @@ fn short_waits_learn_of_a_removal() {
     for (kind, name) in NAMES.iter().enumerate().skip(4) {
         let scratch = Scratch::new();
         let (_causes, mut sources) = made(&scratch.0);
-        slipring::remove_at(scratch.0.join(name), true).unwrap();
+        slipring::registry::remove_at(scratch.0.join(name), true).unwrap();
         let started = std::time::Instant::now();
         loop {
             let said = match kind {
@@ -239,7 +243,7 @@ fn short_waits_for_permits_and_changes_learn_of_a_removal() {
     let path = scratch.0.join("permits");
     let permits = Semaphore::builder(&path).permits(1).create().unwrap();
     let held = permits.acquire().unwrap();
-    slipring::remove_at(&path, true).unwrap();
+    slipring::registry::remove_at(&path, true).unwrap();
     let mut told = (0..FEW).map(|_| permits.acquire_until(moment).unwrap_err().to_string());
     assert!(told.any(|said| said.contains("removed")), "a semaphore");
     drop(held);
@@ -247,7 +251,7 @@ fn short_waits_for_permits_and_changes_learn_of_a_removal() {
     let mut value = Shared::<Value>::builder(&path).create().unwrap();
     let mut other = Shared::<Value>::open(&path).unwrap();
     let guard = other.lock().unwrap();
-    slipring::remove_at(&path, true).unwrap();
+    slipring::registry::remove_at(&path, true).unwrap();
     let mut told = (0..FEW).map(|_| value.wait_until(0, moment).unwrap_err().to_string());
     assert!(told.any(|said| said.contains("removed")), "a change");
     let mut told = (0..FEW).map(|_| value.lock_until(moment).unwrap_err().to_string());

@@ -1,7 +1,11 @@
 //! Shared values: against an oracle, between processes, and under random deaths.
 
 use proptest::prelude::*;
-use slipring::{OpenError, Ring, Shared, SharedError, SharedGuard};
+use slipring::{
+    place::OpenError,
+    shared::{SharedError, SharedGuard},
+    Ring, Shared,
+};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::time::Duration;
@@ -199,7 +203,7 @@ fn what_is_refused_is_refused_by_name() {
     two.lock().unwrap().add(3);
     drop((one, two));
     assert_eq!(open(&scratch).get().unwrap().1, 1);
-    slipring::remove_at(path(&scratch), false).unwrap();
+    slipring::registry::remove_at(path(&scratch), false).unwrap();
 }
 
 fn a_panic_changes_nothing_and_is_told() {

@@ -2,7 +2,11 @@
 #![allow(unsafe_code, reason = "sets an interval timer")]
 
 use proptest::prelude::*;
-use slipring::{AttachError, Listener, Noticed, SignalError, SignalSet, Signals, Target};
+use slipring::{
+    endpoint::AttachError,
+    signals::{Listener, Noticed, SignalError, SignalSet, Target},
+    Signals,
+};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};

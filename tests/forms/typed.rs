@@ -1,9 +1,11 @@
 //! Rings of one message type: what is acknowledged when, and bytes that do not fit the schema.
 
 use slipring::{
-    ConsumerOptions, Plain, PublishError, ReceiveError, Ring, Start, Strategy, TryPublishError,
-    TryReceiveError, TypedReceived,
+    endpoint::{PublishError, ReceiveError, TryPublishError, TryReceiveError},
+    typed::TypedReceived,
+    ConsumerOptions, Plain, Ring, Start, Strategy,
 };
+use std::path::Path;
 use std::time::Duration;
 use testing::{say, text, Peer, Scratch, PATIENCE};
 
@@ -27,7 +29,7 @@ pub const SUITE: testing::Suite = testing::suite!(worker; [
 /// Says which job it works on, and finishes as many as it is told to.
 fn worker(role: &str) {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let ring = Ring::open(&arguments[0]).unwrap();
+    let ring = Ring::open(Path::new(&arguments[0])).unwrap();
     let finished: u32 = arguments[1].parse().unwrap();
     let options = ConsumerOptions::new().strategy(Strategy::Park);
     let jobs = ring.typed::<Job>().unwrap();
@@ -130,7 +132,8 @@ fn bytes_that_do_not_fit_are_passed_over() {
     let mut observer = jobs.observer(Start::Oldest).unwrap();
     {
         // One that does not look at the schema: the protocol without the handle.
-        let memory = slipring::Source::memory(consumer.inner(), Default::default()).clone();
+        let memory =
+            slipring::endpoint::Source::memory(consumer.inner(), Default::default()).clone();
         let mut producer = slipring::ring::producer::Producer::attach(memory, 1).unwrap();
         for len in [16, 4, 16, 0, 17, 16] {
             producer.try_publish(&vec![0; len]).unwrap();

@@ -11,7 +11,11 @@ use rustix::net::{
     connect, recv, send, socket_with, AddressFamily, RecvFlags, SendFlags, SocketAddrUnix,
     SocketFlags, SocketType,
 };
-use slipring::{Access, Broker, BrokerError, ConnectError, Deadline, ReceiveError, Ring, Start};
+use slipring::{
+    broker::{Access, BrokerError, ConnectError},
+    endpoint::ReceiveError,
+    Broker, Deadline, Ring, Start,
+};
 use std::io::BufRead;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;

@@ -6,8 +6,9 @@
 )]
 
 use slipring::{
-    AttachError, Broker, CreateError, Fifo, Latest, Link, Mailbox, OpenError, Queue, RemoveError,
-    Ring, Semaphore, Shared, Signals, Start,
+    endpoint::AttachError,
+    place::{CreateError, OpenError, RemoveError},
+    Broker, Fifo, Latest, Link, Mailbox, Queue, Ring, Semaphore, Shared, Signals, Start,
 };
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -281,7 +282,7 @@ fn usable(directory: &Path) {
             match used {
                 Ok(()) => {
                     worked += 1;
-                    slipring::remove_at(&path, false).unwrap();
+                    slipring::registry::remove_at(&path, false).unwrap();
                 }
                 Err(CreateError::NoSpace { .. }) => refused += 1,
                 Err(error) => panic!("{form} with {room} bytes: {error}"),
@@ -317,13 +318,13 @@ fn on_a_read_only_file_system(directory: &Path) {
         libc::mount(c"none".as_ptr(), target.as_ptr(), none, flags, none.cast())
     };
     assert_eq!(mounted, 0);
-    let listed = slipring::list_in(directory).unwrap();
+    let listed = slipring::registry::list_in(directory).unwrap();
     assert_eq!(listed.len(), FORMS.len());
     for entry in listed {
         let ring = entry.ring.unwrap_or_else(|error| panic!("{error}"));
         assert!(!ring.may_consume());
         ring.status();
-        let refused = slipring::remove_at(ring.path(), false).unwrap_err();
+        let refused = slipring::registry::remove_at(ring.path(), false).unwrap_err();
         assert!(
             matches!(
                 refused,
@@ -331,7 +332,7 @@ fn on_a_read_only_file_system(directory: &Path) {
             ),
             "{refused}"
         );
-        let refused = slipring::remove_at(ring.path(), true).unwrap_err();
+        let refused = slipring::registry::remove_at(ring.path(), true).unwrap_err();
         assert!(
             matches!(refused, RemoveError::Permission { .. }),
             "{refused}"
@@ -359,7 +360,9 @@ fn on_a_read_only_file_system(directory: &Path) {
     );
     let again = Ring::builder(directory.join("ring")).create_or_open();
     again.unwrap();
-    assert!(slipring::leftovers_in(directory).unwrap().is_empty());
+    assert!(slipring::registry::leftovers_in(directory)
+        .unwrap()
+        .is_empty());
 }
 
 // --- Others at work.
@@ -374,13 +377,13 @@ fn whoever_removes_is_never_in_the_way() {
             for _ in 0..2 {
                 scope.spawn(|| {
                     while !over.load(Relaxed) {
-                        let _ = slipring::remove_at(&path, true);
+                        let _ = slipring::registry::remove_at(&path, true);
                     }
                 });
             }
             let opener = scope.spawn(|| {
                 while !over.load(Relaxed) {
-                    match slipring::look_at(&path) {
+                    match slipring::registry::look_at(&path) {
                         Ok(_) | Err(OpenError::NotFound { .. }) => {}
                         Err(error) => return Err(error),
                     }
@@ -417,8 +420,8 @@ fn whoever_clears_up_is_never_in_the_way() {
         for _ in 0..3 {
             scope.spawn(|| {
                 while !over.load(Relaxed) {
-                    for left in slipring::leftovers_in(&scratch.0).unwrap() {
-                        if left.why == slipring::Why::Half {
+                    for left in slipring::registry::leftovers_in(&scratch.0).unwrap() {
+                        if left.why == slipring::registry::Why::Half {
                             left.remove().unwrap();
                         }
                     }
@@ -429,7 +432,8 @@ fn whoever_clears_up_is_never_in_the_way() {
             for _ in 0..300 {
                 let ring = Ring::builder(scratch.ring()).capacity_bytes(4096);
                 ring.create().map_err(|error| error.to_string())?;
-                slipring::remove_at(scratch.ring(), false).map_err(|error| error.to_string())?;
+                slipring::registry::remove_at(scratch.ring(), false)
+                    .map_err(|error| error.to_string())?;
             }
             Ok::<(), String>(())
         });
@@ -480,7 +484,7 @@ fn without_memory(directory: &Path) {
             match made {
                 Ok(()) => {
                     worked += 1;
-                    slipring::remove_at(&path, false).unwrap();
+                    slipring::registry::remove_at(&path, false).unwrap();
                 }
                 Err(_) => refused += 1,
             }
@@ -510,7 +514,7 @@ fn without_descriptors(directory: &Path) {
             made = make(&path, false).is_ok();
             limit(libc::RLIMIT_NOFILE, 1024);
             if made {
-                slipring::remove_at(&path, false).unwrap();
+                slipring::registry::remove_at(&path, false).unwrap();
             }
             // With too few descriptors to clear up, a hidden half may stay, but never a name.
             for name in names(directory) {
@@ -532,7 +536,7 @@ fn with_small_files(directory: &Path) {
         let ring = Ring::builder(&path).create().unwrap();
         let bytes = std::fs::metadata(path.join("stream")).unwrap().len();
         drop(ring);
-        slipring::remove_at(&path, false).unwrap();
+        slipring::registry::remove_at(&path, false).unwrap();
         bytes
     };
     let queue_path = directory.join("queue");
@@ -554,7 +558,7 @@ fn with_small_files(directory: &Path) {
             assert!(too_large(&error), "{bytes} bytes: {error}");
         }
         let socket = directory.join("socket");
-        let access = slipring::Access::own_user();
+        let access = slipring::broker::Access::own_user();
         let mut broker = Broker::bind(&socket, Ring::anonymous(), access).unwrap();
         std::thread::scope(|scope| {
             let client = scope.spawn(|| Ring::connect_producer(&socket, PATIENCE).map(drop));
@@ -576,8 +580,8 @@ fn with_small_files(directory: &Path) {
     limit(libc::RLIMIT_FSIZE, whole);
     ring().create().unwrap();
     limit(libc::RLIMIT_FSIZE, u64::MAX);
-    slipring::remove_at(&path, false).unwrap();
-    slipring::remove_at(&queue_path, false).unwrap();
+    slipring::registry::remove_at(&path, false).unwrap();
+    slipring::registry::remove_at(&queue_path, false).unwrap();
 }
 
 // --- Directories.
@@ -596,8 +600,8 @@ fn named() {
             0 => drop(Ring::builder(*name).create().unwrap()),
             _ => drop(Mailbox::builder(*name).create_or_open().unwrap()),
         }
-        let directory = slipring::default_directory();
-        slipring::look_at(directory.join(name)).unwrap();
+        let directory = slipring::registry::default_directory();
+        slipring::registry::look_at(directory.join(name)).unwrap();
         let mode = std::fs::metadata(directory).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o700, "{mode:o}");
     }

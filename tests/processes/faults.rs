@@ -4,8 +4,10 @@
 #![allow(unsafe_code, reason = "maps a file to fault on it")]
 
 use slipring::{
-    AttachError, Builder, Consumer, ConsumerOptions, PublishError, ReceiveError, Received, Ring,
-    Start, Strategy, TryPublishError, TryReceiveError,
+    endpoint::{
+        AttachError, Builder, PublishError, ReceiveError, TryPublishError, TryReceiveError,
+    },
+    Consumer, ConsumerOptions, Received, Ring, Start, Strategy,
 };
 use std::fs::OpenOptions;
 use std::io::BufRead;
@@ -35,7 +37,7 @@ pub const SUITE: testing::Suite = testing::suite!(peer; [
 
 fn peer(role: &str) {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let open = || Ring::open(&arguments[0]).unwrap();
+    let open = || Ring::open(Path::new(&arguments[0])).unwrap();
     match role {
         // Consumes under a name, when told to.
         "cursor" => {
@@ -129,12 +131,12 @@ fn peer(role: &str) {
         // Accesses a truncated ring in every way.
         "touch" => {
             if arguments.get(1).map(String::as_str) == Some("guarded") {
-                slipring::guard_against_truncation().unwrap();
+                slipring::place::guard_against_truncation().unwrap();
             }
             touch();
         }
         "foreign fault" => {
-            slipring::guard_against_truncation().unwrap();
+            slipring::place::guard_against_truncation().unwrap();
             let file = tempfile::tempfile().unwrap();
             file.set_len(4096).unwrap();
             // SAFETY: mapped only to be faulted on.
@@ -477,7 +479,7 @@ fn a_cursor_belongs_to_its_ring() {
     let mut consumer = first.durable_consumer("archive", Start::Oldest).unwrap();
     consumer.receive().unwrap();
     drop((consumer, producer, first));
-    slipring::remove_at(scratch.ring(), false).unwrap();
+    slipring::registry::remove_at(scratch.ring(), false).unwrap();
     // Another ring under the same name knows nothing of it.
     let second = small(&scratch).create().unwrap();
     let mut producer = second.producer().unwrap();

@@ -6,9 +6,14 @@
 #![allow(unsafe_code, reason = "fork itself is what is tested")]
 
 use slipring::{
-    AcquireError, AttachError, Fifo, Latest, LatestError, Link, LinkError, Mailbox, PublishError,
-    Queue, ReceiveError, Ring, Semaphore, SendError, Shared, SharedError, SignalError, SignalSet,
-    Signals, Start, TakeError, TryReceiveError,
+    endpoint::{AttachError, PublishError, ReceiveError, TryReceiveError},
+    latest::LatestError,
+    link::LinkError,
+    queue::{SendError, TakeError},
+    semaphore::AcquireError,
+    shared::SharedError,
+    signals::{SignalError, SignalSet},
+    Fifo, Latest, Link, Mailbox, Queue, Ring, Semaphore, Shared, Signals, Start,
 };
 use std::io::{Read, Write};
 use std::path::Path;
@@ -391,7 +396,7 @@ fn attempts_leave_nothing_behind() {
 
 /// A ring that is cut short is an error of its own handles.
 fn cut_and_look(directory: &Path) {
-    slipring::guard_against_truncation().unwrap();
+    slipring::place::guard_against_truncation().unwrap();
     let path = directory.join("cut");
     let ring = Ring::builder(&path).create().unwrap();
     let mut producer = ring.producer().unwrap();
@@ -405,12 +410,12 @@ fn cut_and_look(directory: &Path) {
     }
     assert_eq!(refused, Err(PublishError::Poisoned));
     drop((ring, producer));
-    slipring::remove_at(&path, true).unwrap();
+    slipring::registry::remove_at(&path, true).unwrap();
 }
 
 fn a_child_is_guarded_for_itself() {
     let scratch = Scratch::new();
-    slipring::guard_against_truncation().unwrap();
+    slipring::place::guard_against_truncation().unwrap();
     let ring = Ring::builder(scratch.0.join("held")).create().unwrap();
     let mut producer = ring.producer().unwrap();
     in_child(|| {

@@ -6,9 +6,11 @@
 
 use memmap2::MmapMut;
 use slipring::{
-    Consumer, ConsumerOptions, Corrupt, CreateError, Observer, ObserverOptions, Plain, Producer,
-    ReceiveError, Received, Resume, Ring, Start, Strategy, TryReceiveError, TypedConsumer,
-    TypedObserver, WaitSet,
+    endpoint::{ReceiveError, Resume, TryReceiveError},
+    place::{Corrupt, CreateError},
+    typed::{TypedConsumer, TypedObserver},
+    Consumer, ConsumerOptions, Observer, ObserverOptions, Plain, Producer, Received, Ring, Start,
+    Strategy, WaitSet,
 };
 use std::fs::OpenOptions;
 use std::os::fd::AsRawFd;
@@ -679,7 +681,7 @@ fn within_limits(directory: &Path) {
         set_limit(libc::RLIMIT_NOFILE, 1024);
         if let Ok(ring) = created {
             drop(ring);
-            slipring::remove_at(&path, false).unwrap();
+            slipring::registry::remove_at(&path, false).unwrap();
         }
         // With too few descriptors to clean up, a hidden half may stay, but never a name.
         assert!(Ring::open(&path).is_err());
@@ -707,7 +709,7 @@ fn one_call(role: &str, path: &Path) {
         "open" => Ring::open(path)
             .map(drop)
             .map_err(|error| error.to_string()),
-        "remove" => slipring::remove_at(path, false).map_err(|error| error.to_string()),
+        "remove" => slipring::registry::remove_at(path, false).map_err(|error| error.to_string()),
         _ => {
             let ring = ring.as_ref().unwrap();
             let attached = ring.producer().and_then(|producer| {

@@ -3,8 +3,9 @@
 
 use rustix::fs::{fcntl_get_seals, ftruncate, SealFlags};
 use slipring::{
-    Access, AttachError, Broker, BrokerError, ConnectError, Consumer, Observer, ReceiveError,
-    Received, Ring, Start, TryReceiveError,
+    broker::{Access, BrokerError, ConnectError},
+    endpoint::{AttachError, ReceiveError, TryReceiveError},
+    Broker, Consumer, Observer, Received, Ring, Start,
 };
 use std::fs::OpenOptions;
 use std::io::BufRead;

@@ -7,8 +7,10 @@
 
 use rustix::fs::{AtFlags, Gid, MemfdFlags, SealFlags, Uid, CWD};
 use slipring::{
-    trust_owner, Duplex, Fifo, Latest, Link, Mailbox, OpenError, Queue, Received, Ring, RingFiles,
-    Semaphore, Shared, Signals, Start,
+    endpoint::RingFiles,
+    pipe::Duplex,
+    place::{trust_owner, OpenError},
+    Fifo, Latest, Link, Mailbox, Queue, Received, Ring, Semaphore, Shared, Signals, Start,
 };
 use std::fs::File;
 use std::io::{BufRead, Write};
@@ -114,29 +116,36 @@ fn what_strangers_own_is_refused() {
     };
     for name in names {
         let path = scratch.0.join(name);
-        slipring::look_at(&path).unwrap();
+        slipring::registry::look_at(&path).unwrap();
         if !give_away(&path) {
             println!("  SKIPPED: only root can give files away");
             return;
         }
-        assert!(stranger(&slipring::look_at(&path).unwrap_err()), "{name}");
-        // A stranger's ring is not removed either, unless by force.
-        let error = slipring::remove_at(&path, false).unwrap_err();
         assert!(
-            matches!(error, slipring::RemoveError::Open(ref error) if stranger(error)),
+            stranger(&slipring::registry::look_at(&path).unwrap_err()),
+            "{name}"
+        );
+        // A stranger's ring is not removed either, unless by force.
+        let error = slipring::registry::remove_at(&path, false).unwrap_err();
+        assert!(
+            matches!(error, slipring::place::RemoveError::Open(ref error) if stranger(error)),
             "{name}"
         );
     }
     let at = |name: &str| scratch.0.join(name);
     let by_creating = Ring::builder(at("ring")).create_or_open().unwrap_err();
-    assert!(matches!(by_creating, slipring::CreateError::Open(ref error) if stranger(error)));
+    assert!(
+        matches!(by_creating, slipring::place::CreateError::Open(ref error) if stranger(error))
+    );
     assert!(stranger(&Queue::open(at("queue")).unwrap_err()));
     assert!(stranger(&Semaphore::open(at("semaphore")).unwrap_err()));
     assert!(stranger(&Signals::open(at("signals")).unwrap_err()));
-    let listed = slipring::list_in(&scratch.0).unwrap();
+    let listed = slipring::registry::list_in(&scratch.0).unwrap();
     assert!(listed.into_iter().all(|entry| entry.ring.is_err()));
-    assert!(slipring::leftovers_in(&scratch.0).unwrap().is_empty());
-    slipring::remove_at(at("ring"), true).unwrap();
+    assert!(slipring::registry::leftovers_in(&scratch.0)
+        .unwrap()
+        .is_empty());
+    slipring::registry::remove_at(at("ring"), true).unwrap();
 }
 
 fn whom_the_environment_names_is_trusted() {
@@ -421,7 +430,7 @@ fn a_link_is_for_its_owner_and_who_trusts_that_user() {
     assert_eq!(stranger.finish(), "b");
     assert_eq!(trusting.finish(), "a");
     // The other way round, the modes of the files are in the way.
-    slipring::remove_at(&path, true).unwrap();
+    slipring::registry::remove_at(&path, true).unwrap();
     let root = start("a", 0, "");
     made();
     let refused = start("b", STRANGER, "").finish();

@@ -8,11 +8,13 @@ use rustix::mm::{mmap_anonymous, MapFlags, ProtFlags};
 use slipring::sync::Ordering::{Acquire, Relaxed, Release};
 use slipring::sync::{accept_fences, fence_by_others, fence_everywhere, AtomicU32};
 use slipring::{
-    AttachError, ConsumerOptions, Observer, ObserverOptions, Producer, ProducerOptions,
-    PublishError, ReceiveError, Received, Ring, Start, Strategy, TryReceiveError,
+    endpoint::{AttachError, PublishError, ReceiveError, TryReceiveError},
+    ConsumerOptions, Observer, ObserverOptions, Producer, ProducerOptions, Received, Ring, Start,
+    Strategy,
 };
 
 use std::io::{BufRead, Write};
+use std::path::Path;
 use std::time::Duration;
 use testing::{check, payload, say, text, Peer, Scratch, PATIENCE};
 
@@ -36,7 +38,7 @@ pub const SUITE: testing::Suite = testing::suite!(peer; [
 
 fn peer(role: &str) {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let ring = Ring::open(&arguments[0]).unwrap();
+    let ring = Ring::open(Path::new(&arguments[0])).unwrap();
     match role {
         // Consumes everything from the oldest message until the end.
         "consume" => {
@@ -249,7 +251,7 @@ fn a_killed_consumer_stops_gating() {
         }
     };
     assert!(
-        matches!(error, slipring::TryPublishError::Full { row: 0 }),
+        matches!(error, slipring::endpoint::TryPublishError::Full { row: 0 }),
         "{error}"
     );
     let timed_out = producer.publish_until(&[0; 40], Duration::from_millis(20));
@@ -397,7 +399,7 @@ fn a_killed_sleeper_costs_nobody_anything() {
 fn a_ring_is_handed_on_by_descriptor() {
     let ring = Ring::anonymous().capacity_bytes(8192).create().unwrap();
     let files = ring.files().unwrap();
-    let again = slipring::RingFiles {
+    let again = slipring::endpoint::RingFiles {
         stream: files.stream.try_clone_to_owned().unwrap(),
         control: files.control.try_clone_to_owned().unwrap(),
         lock: files.lock.try_clone_to_owned().unwrap(),

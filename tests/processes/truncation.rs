@@ -4,7 +4,7 @@
 //! Without a harness: this program is also the process that has the object open, and the other user.
 
 use rustix::fs::{fallocate, FallocateFlags};
-use slipring::{Fifo, Latest, Queue, Ring, SignalSet, Signals, Start};
+use slipring::{signals::SignalSet, Fifo, Latest, Queue, Ring, Signals, Start};
 use std::fmt::Debug;
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::{BufRead, Read, Write};
@@ -287,7 +287,7 @@ fn another_user_who_cuts_files_short_kills_no_process() {
 
 /// As [`cut`], by this user, and with the guard installed by hand.
 fn a_ring_that_was_cut_short_is_the_only_one() {
-    slipring::guard_against_truncation().unwrap();
+    slipring::place::guard_against_truncation().unwrap();
     let scratch = Scratch::new();
     let at = |name: &str| scratch.0.join(name);
     let mut healthy = Pair::new(Ring::builder(at("healthy")).create().unwrap());

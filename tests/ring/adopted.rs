@@ -7,7 +7,9 @@
 
 use shared_memory::ShmemConf;
 use slipring::{
-    AttachError, CreateError, OpenError, Ring, Start, TryPublishError, TryReceiveError,
+    endpoint::{AttachError, TryPublishError, TryReceiveError},
+    place::{CreateError, OpenError},
+    Ring, Start,
 };
 use std::os::unix::fs::PermissionsExt;
 

@@ -2,8 +2,8 @@
 
 use proptest::prelude::*;
 use slipring::{
-    Conflatable, Conflated, Conflation, Consumer, Observer, Producer, ReceiveError, Ring, Start,
-    TryReceiveError,
+    endpoint::{Conflatable, Conflated, Conflation, ReceiveError, TryReceiveError},
+    Consumer, Observer, Producer, Ring, Start,
 };
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -2,8 +2,9 @@
 
 use rustix::fs::{Mode, CWD};
 use slipring::{
-    AttachError, CreateError, DescriptionError, GeometryError, OpenError, PublishError,
-    ReceiveError, RemoveError, Ring, Start,
+    endpoint::{AttachError, PublishError, ReceiveError},
+    place::{CreateError, DescriptionError, GeometryError, OpenError, RemoveError},
+    Ring, Start,
 };
 use std::fs;
 use std::os::unix::fs::{symlink, MetadataExt, PermissionsExt};
@@ -125,12 +126,12 @@ fn what_is_not_there_is_not_found() {
     assert!(
         matches!(created, Err(CreateError::NoDirectory { path: named }) if named == path.join("deeper"))
     );
-    let removed = slipring::remove_at(&path, false);
+    let removed = slipring::registry::remove_at(&path, false);
     assert!(matches!(
         removed,
         Err(RemoveError::Open(OpenError::NotFound { .. }))
     ));
-    let removed = slipring::remove_at(&path, true);
+    let removed = slipring::registry::remove_at(&path, true);
     assert!(matches!(
         removed,
         Err(RemoveError::Open(OpenError::NotFound { .. }))
@@ -286,7 +287,7 @@ fn a_ring_in_use_is_not_removed() {
     let ring = Ring::open(&path).unwrap();
     let producer = ring.producer().unwrap();
     let consumer = ring.consumer(Start::Latest).unwrap();
-    let removed = slipring::remove_at(&path, false);
+    let removed = slipring::registry::remove_at(&path, false);
     assert!(matches!(
         removed,
         Err(RemoveError::InUse {
@@ -296,7 +297,7 @@ fn a_ring_in_use_is_not_removed() {
         })
     ));
     drop(producer);
-    let removed = slipring::remove_at(&path, false);
+    let removed = slipring::registry::remove_at(&path, false);
     assert!(matches!(
         removed,
         Err(RemoveError::InUse {
@@ -306,7 +307,7 @@ fn a_ring_in_use_is_not_removed() {
         })
     ));
     drop(consumer);
-    slipring::remove_at(&path, false).unwrap();
+    slipring::registry::remove_at(&path, false).unwrap();
     assert_eq!(entries(directory.path()), [""; 0]);
 }
 
@@ -317,7 +318,7 @@ fn removal_by_force_leaves_the_attached_alone() {
     let mut producer = ring.producer().unwrap();
     let mut consumer = ring.consumer(Start::Latest).unwrap();
     producer.publish(b"sent before").unwrap();
-    slipring::remove_at(&path, true).unwrap();
+    slipring::registry::remove_at(&path, true).unwrap();
     assert_eq!(entries(directory.path()), [""; 0]);
     // What was published is read, and then both learn of it.
     assert_eq!(&*consumer.receive().unwrap().unwrap(), b"sent before");
@@ -352,10 +353,12 @@ fn every_name_of_a_directory_is_listed_with_what_is_wrong() {
     let (directory, path) = created();
     fs::create_dir(directory.path().join("empty")).unwrap();
     fs::create_dir(directory.path().join(".hidden")).unwrap();
-    let listed = slipring::list_in(directory.path()).unwrap();
+    let listed = slipring::registry::list_in(directory.path()).unwrap();
     let names: Vec<(&str, bool)> = listed.iter().map(|e| (&*e.name, e.ring.is_ok())).collect();
     assert_eq!(names, [("empty", false), ("ring", true)]);
-    assert!(slipring::list_in(path.join("nowhere")).unwrap().is_empty());
+    assert!(slipring::registry::list_in(path.join("nowhere"))
+        .unwrap()
+        .is_empty());
 }
 
 #[test]
@@ -378,7 +381,7 @@ fn a_directory_does_not_list_itself() {
     let rings = directory.path().join("rings");
     fs::create_dir(&rings).unwrap();
     Ring::builder(rings.join("only")).create().unwrap();
-    let listed = slipring::list_in(&rings).unwrap();
+    let listed = slipring::registry::list_in(&rings).unwrap();
     assert_eq!(
         listed.iter().map(|e| &*e.name).collect::<Vec<_>>(),
         ["only"]
@@ -387,7 +390,7 @@ fn a_directory_does_not_list_itself() {
 
 #[test]
 fn only_what_nobody_holds_is_left_over() {
-    use slipring::{leftovers_in, Why};
+    use slipring::registry::{leftovers_in, Why};
     let scratch = tempfile::tempdir_in("/dev/shm").unwrap();
     let path = |name: &str| scratch.path().join(name);
     let create = |name: &str| Ring::builder(path(name)).create().unwrap();
@@ -467,7 +470,7 @@ fn damaged_rings_can_be_removed_while_no_lock_is_held() {
         }),
     ];
     // Those that are attached lose pages, which is a signal otherwise.
-    slipring::guard_against_truncation().unwrap();
+    slipring::place::guard_against_truncation().unwrap();
     for (what, damage) in damages {
         let (directory, path) = scratch();
         let queue = slipring::Queue::builder(&path).depth(4).create();
@@ -475,27 +478,30 @@ fn damaged_rings_can_be_removed_while_no_lock_is_held() {
         let receiver = queue.unwrap().receiver().unwrap();
         damage(&path);
         if what != "no lock" {
-            let refused = slipring::remove_at(&path, false).unwrap_err();
+            let refused = slipring::registry::remove_at(&path, false).unwrap_err();
             assert!(
                 matches!(refused, RemoveError::InUse { rows: 1, .. }),
                 "{what}: {refused}"
             );
         }
         let damaged = || {
-            let left = slipring::leftovers_in(directory.path()).unwrap();
-            left.iter().any(|left| left.why == slipring::Why::Damaged)
+            let left = slipring::registry::leftovers_in(directory.path()).unwrap();
+            left.iter()
+                .any(|left| left.why == slipring::registry::Why::Damaged)
         };
         assert!(what == "no lock" || !damaged(), "{what}: in use");
         drop((sender, receiver));
         // Another program may still use one of another version, and a link was put there by another hand.
         let left = !["another version", "a link"].contains(&what);
         assert_eq!(damaged(), left, "{what}");
-        slipring::remove_at(&path, false).unwrap_or_else(|error| panic!("{what}: {error}"));
+        slipring::registry::remove_at(&path, false)
+            .unwrap_or_else(|error| panic!("{what}: {error}"));
         assert_eq!(entries(directory.path()), [""; 0], "{what}");
         // And in a ring inside it.
         slipring::Mailbox::builder(&path).create().unwrap();
         damage(&path.join("letters"));
-        slipring::remove_at(&path, false).unwrap_or_else(|error| panic!("{what}: {error}"));
+        slipring::registry::remove_at(&path, false)
+            .unwrap_or_else(|error| panic!("{what}: {error}"));
         assert_eq!(entries(directory.path()), [""; 0], "{what}");
     }
 }
@@ -510,7 +516,7 @@ fn what_is_no_ring_is_not_removed_even_by_force() {
     fs::create_dir(path.join("empty")).unwrap();
     for force in [false, true] {
         for other in [&path, &rings] {
-            let refused = slipring::remove_at(other, force).unwrap_err();
+            let refused = slipring::registry::remove_at(other, force).unwrap_err();
             assert!(
                 matches!(refused, RemoveError::Open(OpenError::Untrusted { .. })),
                 "{refused}"
@@ -522,7 +528,7 @@ fn what_is_no_ring_is_not_removed_even_by_force() {
     Ring::open(rings.join("inner")).unwrap();
     Ring::open(&path).unwrap();
     fs::remove_file(path.join("notes")).unwrap();
-    slipring::remove_at(&path, false).unwrap();
+    slipring::registry::remove_at(&path, false).unwrap();
 }
 
 #[test]

@@ -2,11 +2,12 @@
 //! cannot be.
 
 use slipring::{
-    AttachError, Deadline, PublishError, Received, Ring, RingStatus, Start, TryPublishError,
+    endpoint::{AttachError, PublishError, RingStatus, TryPublishError},
+    Deadline, Received, Ring, Start,
 };
 use std::time::Duration;
 
-fn latencies(status: &RingStatus) -> Vec<slipring::Latencies> {
+fn latencies(status: &RingStatus) -> Vec<slipring::endpoint::Latencies> {
     let rows = status.readers.iter().filter(|reader| reader.gating);
     rows.map(|reader| {
         reader
@@ -166,7 +167,7 @@ fn evicted_consumers_are_told_and_go_on_timing() {
                 assert_eq!(&message[..], (received + missed).to_le_bytes());
                 received += 1;
             }
-            Err(slipring::ReceiveError::Evicted { missed: n, .. }) => missed += n,
+            Err(slipring::endpoint::ReceiveError::Evicted { missed: n, .. }) => missed += n,
             other => panic!("{other:?}"),
         }
     }

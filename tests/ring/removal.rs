@@ -2,8 +2,11 @@
 //! wait ends, every writer learns of it, and nothing reaches an object of the same name that is made later.
 
 use slipring::{
-    Fifo, Latest, Link, Mailbox, Observer, ObserverOptions, Queue, RemoveError, Ring, Semaphore,
-    SendError, Shared, SignalSet, Signals, Start, Strategy, TakeError,
+    place::RemoveError,
+    queue::{SendError, TakeError},
+    signals::SignalSet,
+    Fifo, Latest, Link, Mailbox, Observer, ObserverOptions, Queue, Ring, Semaphore, Shared,
+    Signals, Start, Strategy,
 };
 use std::any::Any;
 use std::fmt::Debug;
@@ -61,7 +64,7 @@ fn scratch() -> tempfile::TempDir {
 }
 
 fn remove(path: &Path) {
-    slipring::remove_at(path, true).unwrap();
+    slipring::registry::remove_at(path, true).unwrap();
 }
 
 fn ring(path: &Path) -> Ring {
@@ -79,7 +82,7 @@ fn fifo(path: &Path, both_ways: bool) -> Fifo {
     builder.capacity_bytes(4096).create_or_open().unwrap()
 }
 
-fn link(path: &Path, me: &str, peer: &str) -> slipring::LinkBuilder {
+fn link(path: &Path, me: &str, peer: &str) -> slipring::link::LinkBuilder {
     let builder = Link::builder(me, peer).directory(path.parent().unwrap());
     builder.capacity_bytes(4096)
 }
@@ -286,7 +289,7 @@ const WAITS: &[(&str, Wait)] = &[
         let call = attempt(move || loop {
             reader.wait_until(PATIENCE)?;
             if false {
-                break Ok::<(), slipring::LatestError>(());
+                break Ok::<(), slipring::latest::LatestError>(());
             }
         });
         (call, Box::new(()))
@@ -373,7 +376,7 @@ const WAITS: &[(&str, Wait)] = &[
     }),
 ];
 
-fn pipe(path: &Path) -> (slipring::PipeReader, slipring::PipeWriter) {
+fn pipe(path: &Path) -> (slipring::pipe::PipeReader, slipring::pipe::PipeWriter) {
     let reader = fifo(path, false);
     let reader = std::thread::spawn(move || reader.reader_until(PATIENCE).unwrap());
     let writer = fifo(path, false).writer_until(PATIENCE).unwrap();
@@ -493,11 +496,11 @@ fn readers_get_everything_before_they_are_told() {
     }
     assert_eq!(
         consumer.receive_until(PATIENCE).map(|_| ()),
-        Err(slipring::ReceiveError::Removed)
+        Err(slipring::endpoint::ReceiveError::Removed)
     );
     assert_eq!(
         watcher.receive_until(PATIENCE).map(|_| ()),
-        Err(slipring::ReceiveError::Removed)
+        Err(slipring::endpoint::ReceiveError::Removed)
     );
     // What is published all the same arrives.
     producer.publish(b"more").unwrap();
@@ -599,7 +602,7 @@ fn an_end_that_waits_for_the_other_keeps_its_object_from_being_removed() {
     let in_use = |path: &Path| {
         let began = Instant::now();
         loop {
-            match slipring::remove_at(path, false) {
+            match slipring::registry::remove_at(path, false) {
                 Err(RemoveError::InUse { ends: 1, .. }) => break,
                 // It has not come yet.
                 Err(_) => assert!(began.elapsed() < PATIENCE),
@@ -624,7 +627,7 @@ fn an_end_that_waits_for_the_other_keeps_its_object_from_being_removed() {
     let path = scratch.path().join("a..b");
     let link = link(&path, "a", "b");
     let waiting = std::thread::spawn(move || outcome(link.connect_until(PATIENCE)));
-    while !slipring::link_sides(&path).is_ok_and(|sides| sides[0].is_some()) {
+    while !slipring::link::link_sides(&path).is_ok_and(|sides| sides[0].is_some()) {
         std::thread::yield_now();
     }
     in_use(&path);
@@ -672,7 +675,7 @@ fn what_attached_is_not_removed_without_force() {
         let ring = ring(&path);
         asked.send(ring).unwrap();
         let began = Instant::now();
-        while let Err(error) = slipring::remove_at(&path, false) {
+        while let Err(error) = slipring::registry::remove_at(&path, false) {
             assert!(matches!(error, RemoveError::InUse { .. }), "{error}");
             assert!(began.elapsed() < PATIENCE);
         }

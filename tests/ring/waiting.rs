@@ -1,9 +1,10 @@
 //! Waiting in one process: deadlines, wait sets, ends.
 
 use slipring::{
-    AttachError, Conflation, Consumer, ConsumerOptions, Deadline, Observer, ObserverOptions, Plain,
-    Producer, ProducerOptions, PublishError, ReceiveError, Received, Ring, Start, Strategy,
-    TryReceiveError, TypedConsumer, TypedObserver, TypedReceived, WaitSet,
+    endpoint::{AttachError, Conflation, PublishError, ReceiveError, TryReceiveError},
+    typed::{TypedConsumer, TypedObserver, TypedReceived},
+    Consumer, ConsumerOptions, Deadline, Observer, ObserverOptions, Plain, Producer,
+    ProducerOptions, Received, Ring, Start, Strategy, WaitSet,
 };
 use std::time::{Duration, Instant};
 
@@ -237,8 +238,8 @@ enum Any {
     Observer(Observer),
     Typed(TypedConsumer<Number>),
     TypedObserver(TypedObserver<Number>),
-    ConflatedConsumer(slipring::Conflated<Consumer, u8, Key>),
-    ConflatedObserver(slipring::Conflated<Observer, u8, Key>),
+    ConflatedConsumer(slipring::endpoint::Conflated<Consumer, u8, Key>),
+    ConflatedObserver(slipring::endpoint::Conflated<Observer, u8, Key>),
 }
 
 /// What it said: a message, that the producer closed the ring, or something else.
@@ -421,7 +422,7 @@ fn a_wait_set_reports_each_death_once_however_busy_it_is() {
         while turns_after < 200 {
             assert!(started.elapsed() < PATIENCE, "{reported:?}");
             busy.publish(b"x").unwrap();
-            let mut sources: [&mut dyn slipring::Source; 4] =
+            let mut sources: [&mut dyn slipring::endpoint::Source; 4] =
                 [&mut from_busy, &mut first, &mut second, &mut third];
             let at = set.wait(&mut sources, PATIENCE).unwrap();
             reported[at] += 1;
@@ -527,7 +528,7 @@ fn a_ring_is_waited_for() {
     let path = directory.path().join("later").join("ring");
     let late = Ring::open_until(&path, SHORT).unwrap_err();
     assert!(
-        matches!(late, slipring::OpenError::NotFound { .. }),
+        matches!(late, slipring::place::OpenError::NotFound { .. }),
         "{late}"
     );
     std::thread::scope(|scope| {
@@ -544,7 +545,7 @@ fn a_ring_is_waited_for() {
     std::fs::write(&file, "no ring").unwrap();
     let error = Ring::open_until(&file, Deadline::NEVER).unwrap_err();
     assert!(
-        !matches!(error, slipring::OpenError::NotFound { .. }),
+        !matches!(error, slipring::place::OpenError::NotFound { .. }),
         "{error}"
     );
 }

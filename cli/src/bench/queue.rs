@@ -2,7 +2,10 @@
 
 use super::channel::{Channel, End, Place};
 use crate::failure::Failure;
-use slipring::{ConsumerOptions, Delivery, ProducerOptions, Queue, Receiver, Sender, Strategy};
+use slipring::{
+    queue::{Delivery, Receiver, Sender},
+    ConsumerOptions, ProducerOptions, Queue, Strategy,
+};
 use std::io;
 
 pub struct Queues {

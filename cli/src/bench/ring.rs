@@ -6,8 +6,9 @@ use super::message::Source;
 use super::stats::median;
 use crate::failure::Failure;
 use slipring::{
-    Consumer, ConsumerOptions, Observer, ObserverOptions, Pacing, Producer, ProducerOptions,
-    ReadPolicy, Received, Ring, Start, Strategy, TryReceiveError,
+    endpoint::{Pacing, TryReceiveError},
+    Consumer, ConsumerOptions, Observer, ObserverOptions, Producer, ProducerOptions, ReadPolicy,
+    Received, Ring, Start, Strategy,
 };
 use std::io;
 use std::path::Path;
@@ -369,7 +370,7 @@ pub fn publish_cost(
                 runs.push(start.elapsed().as_nanos() as f64 / f64::from(messages));
             }
             drop(producer);
-            slipring::remove_at(&path, false)?;
+            slipring::registry::remove_at(&path, false)?;
             Ok((size, median(&mut runs)))
         })
         .collect()

@@ -4,7 +4,8 @@ use super::channel::{Channel, End, Opened, Place};
 use crate::failure::Failure;
 use slipring::bytemuck;
 use slipring::{
-    ConsumerOptions, Plain, ProducerOptions, Ring, Start, Strategy, TypedConsumer, TypedProducer,
+    typed::{TypedConsumer, TypedProducer},
+    ConsumerOptions, Plain, ProducerOptions, Ring, Start, Strategy,
 };
 use std::io;
 

@@ -64,7 +64,7 @@ pub fn checks() -> Vec<Check> {
 
 /// Room where the rings lie.
 fn space() -> Check {
-    let directory = slipring::default_directory();
+    let directory = slipring::registry::default_directory();
     if !directory.exists() && std::env::var_os("SLIPRING_DIR").is_some() {
         return check(
             "room for rings",
@@ -113,7 +113,7 @@ fn memlock() -> Check {
 /// The value of a mount option of the file system that holds the rings, and its mount point. The directory
 /// belongs to the mount with the longest path above it; of several at one path, to the last.
 fn mount_option(name: &str) -> Option<(String, Option<String>)> {
-    let directory = slipring::default_directory();
+    let directory = slipring::registry::default_directory();
     let mounts = fs::read_to_string("/proc/mounts").ok()?;
     let mut found: Option<(String, Option<String>)> = None;
     for mount in mounts.lines() {

@@ -57,10 +57,10 @@ pub struct Check {
 
 pub fn run(arguments: &Arguments) -> Outcome {
     let checks = machine::checks();
-    let mut leftovers = slipring::leftovers()?;
+    let mut leftovers = slipring::registry::leftovers()?;
     // What 'clean' would remove. Idle objects and those of other users need no fix.
     leftovers.retain(clean::is_over);
-    let rings = slipring::list()?;
+    let rings = slipring::registry::list()?;
     text::missing_directory();
     let mut out = std::io::stdout().lock();
     if arguments.json {

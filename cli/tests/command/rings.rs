@@ -201,7 +201,7 @@ fn what_is_wrong_is_named_with_the_remedy() {
         .fails(124, &["sub", "x", "--timeout", "10ms"])
         .contains("in time"));
 
-    let holder = slipring::Ring::open(shell.path("x")).unwrap();
+    let holder = slipring::Ring::open(Path::new(&shell.path("x"))).unwrap();
     let producer = holder.producer().unwrap();
     let refused = shell.fails(1, &["pub", "x"]);
     assert!(refused.contains(&format!(
@@ -231,7 +231,7 @@ fn json_says_what_the_tables_say() {
     let shell = Shell::new();
     shell.ok(&["create", "a", "--capacity", "64K", "--schema", "n:u64"]);
     std::fs::create_dir(shell.path("broken")).unwrap();
-    let ring = slipring::Ring::open(shell.path("a")).unwrap();
+    let ring = slipring::Ring::open(Path::new(&shell.path("a"))).unwrap();
     let mut producer = ring.producer().unwrap();
     let consumer = ring.consumer(slipring::Start::Latest).unwrap();
     producer.publish(&[0; 8]).unwrap();
@@ -282,7 +282,7 @@ fn ctrl_c_ends_in_order() {
 
     let mut writer = shell.start(&["pub", "x"]);
     writer.stdin.as_mut().unwrap().write_all(b"said\n").unwrap();
-    let ring = slipring::Ring::open(shell.path("x")).unwrap();
+    let ring = slipring::Ring::open(Path::new(&shell.path("x"))).unwrap();
     while ring.status().next_sequence != Some(1) {
         std::thread::yield_now();
     }
@@ -402,7 +402,7 @@ fn clean_keeps_what_a_producer_that_died_has_published() {
     let mut writer = shell.start(&["pub", "crashed"]);
     let feed = writer.stdin.as_mut().unwrap();
     feed.write_all(b"unread\n").unwrap();
-    let ring = slipring::Ring::open(shell.path("crashed")).unwrap();
+    let ring = slipring::Ring::open(Path::new(&shell.path("crashed"))).unwrap();
     while ring.status().next_sequence != Some(1) {
         std::thread::yield_now();
     }
@@ -700,7 +700,7 @@ fn a_publisher_that_fails_does_not_close_the_ring() {
     assert_eq!(output.stdout, b"good\n");
     assert_eq!(output.status.code(), Some(7), "no normal end");
     // The same where it is a consumer that it cannot pass.
-    let ring = slipring::Ring::open(shell.path("small")).unwrap();
+    let ring = slipring::Ring::open(Path::new(&shell.path("small"))).unwrap();
     let consumer = ring.consumer(slipring::Start::Latest).unwrap();
     let late = shell.with_input(
         &["pub", "small", "--timeout", "5ms"],

@@ -271,7 +271,7 @@ fn the_first_signal_ends_whatever_waits() {
     shell.ok(&["create", "quiet"]);
     shell.ok(&["create", "closed"]);
     shell.ok(&["create", "full", "--capacity", "4K"]);
-    let ring = slipring::Ring::open(shell.path("full")).unwrap();
+    let ring = slipring::Ring::open(Path::new(&shell.path("full"))).unwrap();
     // It never reads.
     let _consumer = ring.consumer(slipring::Start::Latest).unwrap();
     shell.ok(&["queue", "create", "empty"]);
@@ -372,7 +372,7 @@ fn a_publisher_that_a_slow_consumer_holds_back_closes_the_ring_and_ends() {
     let shell = Shell::new();
     for signal in ending() {
         shell.ok(&["create", "slow", "--capacity", "4K"]);
-        let ring = slipring::Ring::open(shell.path("slow")).unwrap();
+        let ring = slipring::Ring::open(Path::new(&shell.path("slow"))).unwrap();
         let mut consumer = ring.consumer(slipring::Start::Latest).unwrap();
         let mut child = start(&shell, &["pub", "slow"]);
         let mut feed = child.stdin.take().unwrap();

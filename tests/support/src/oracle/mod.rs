@@ -8,8 +8,8 @@
 pub mod queue;
 
 use slipring::{
-    AttachError, Consumer, Observer, ObserverOptions, Producer, Received, Resume, Ring, Start,
-    Strategy, TryPublishError, TryReceiveError,
+    endpoint::{AttachError, Resume, TryPublishError, TryReceiveError},
+    Consumer, Observer, ObserverOptions, Producer, Received, Ring, Start, Strategy,
 };
 use std::collections::BTreeMap;
 use std::time::Duration;

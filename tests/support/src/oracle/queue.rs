@@ -8,7 +8,10 @@
     reason = "holds deliveries beside the receivers they came from"
 )]
 
-use slipring::{Delivery, Queue, Receiver, SendError, Sender, TakeError};
+use slipring::{
+    queue::{Delivery, Receiver, SendError, Sender, TakeError},
+    Queue,
+};
 use std::mem::ManuallyDrop;
 
 /// How many senders, and how many receivers, there are at most.
