@@ -268,7 +268,12 @@ fn values(c: &mut Criterion) {
     group.bench_function("signals", |b| {
         b.iter(|| {
             target.send(black_box(5)).expect("it listens");
-            black_box(listener.try_wait(SignalSet::ALL).expect("a signal"));
+            black_box(
+                listener
+                    .try_wait(SignalSet::ALL)
+                    .unwrap()
+                    .expect("a signal"),
+            );
         });
     });
     group.bench_function("POSIX real-time signal", |b| {

@@ -77,7 +77,7 @@ fn gateway(directory: &Path) -> Outcome {
         .directory(directory)
         .connect_until(PATIENCE)?;
     let stop = SignalSet::of(STOP);
-    while listener.try_wait(stop).is_none() {
+    while listener.try_wait(stop)?.is_none() {
         let order = link.receive_until(Duration::from_millis(5));
         match order.map(|order| order.to_vec()) {
             Ok(order) => {

@@ -208,11 +208,15 @@ fn ended_perhaps<R: Reader>(
     }
     reader.end().goes_on(number);
     if reader.end().dead != Some(number) {
-        let state = producer_state(reader.memory());
-        if !asks || !producer_gone(reader.ring(), state) {
+        if !asks {
             return Err(TryReceiveError::Empty);
         }
-        reader.end().dead = Some(number);
+        let state = producer_state(reader.memory());
+        if producer_gone(reader.ring(), state) {
+            reader.end().dead = Some(number);
+        } else if reader.ring().trouble().is_none() {
+            return Err(TryReceiveError::Empty);
+        }
     }
     if let Some(next) = reader.look()? {
         return Ok(next);

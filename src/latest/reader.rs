@@ -87,6 +87,8 @@ impl<T: Plain> LatestReader<T> {
     }
 
     /// Returns the first value and its version, which is how many times it was set; `None` if it never was.
+    /// Asks the kernel nothing, so it reads a table that was removed as before: [`wait`](Self::wait) and
+    /// [`Latest::is_removed`](crate::Latest::is_removed) tell.
     ///
     /// # Errors
     /// [`LatestError`], but neither `NoCell` nor `TimedOut`.
@@ -130,12 +132,28 @@ impl<T: Plain> LatestReader<T> {
     /// goes is no change either.
     ///
     /// # Errors
-    /// [`LatestError::TimedOut`], [`LatestError::Forked`], [`LatestError::Poisoned`].
+    /// [`LatestError::Forked`], [`LatestError::Poisoned`], [`LatestError::Removed`].
+    pub fn wait(&mut self) -> Result<(), LatestError> {
+        self.wait_until(Deadline::NEVER)
+    }
+
+    /// Like [`wait`](Self::wait), but waits at most until a deadline.
+    ///
+    /// # Errors
+    /// As [`wait`](Self::wait), and [`LatestError::TimedOut`].
     pub fn wait_until(&mut self, deadline: impl Into<Deadline>) -> Result<(), LatestError> {
-        self.wait(None, deadline.into())
+        self.wait_for(None, deadline.into())
     }
 
     /// Waits until a cell has another version than `version`.
+    ///
+    /// # Errors
+    /// As [`wait`](Self::wait), and [`LatestError::NoCell`].
+    pub fn wait_at(&mut self, cell: u32, version: u64) -> Result<(), LatestError> {
+        self.wait_at_until(cell, version, Deadline::NEVER)
+    }
+
+    /// Like [`wait_at`](Self::wait_at), but waits at most until a deadline.
     ///
     /// # Errors
     /// As [`wait_until`](Self::wait_until), and [`LatestError::NoCell`].
@@ -146,7 +164,7 @@ impl<T: Plain> LatestReader<T> {
         deadline: impl Into<Deadline>,
     ) -> Result<(), LatestError> {
         self.look(cell)?;
-        self.wait(Some((cell, version)), deadline.into())
+        self.wait_for(Some((cell, version)), deadline.into())
     }
 
     #[inline(always)]
@@ -162,7 +180,11 @@ impl<T: Plain> LatestReader<T> {
         }
     }
 
-    fn wait(&mut self, cell: Option<(u32, u64)>, deadline: Deadline) -> Result<(), LatestError> {
+    fn wait_for(
+        &mut self,
+        cell: Option<(u32, u64)>,
+        deadline: Deadline,
+    ) -> Result<(), LatestError> {
         if self.canary.disturbed() {
             look_into(self.canary, &self.ring)?;
         }

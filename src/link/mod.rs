@@ -310,8 +310,16 @@ impl Link {
         )
     }
 
-    /// Leaves the other side, whether or not it has gone, and waits until a deadline for the next process
-    /// of its name. Messages that were sent before and not received are lost.
+    /// Leaves the other side, whether or not it has gone, and waits for the next process of its name.
+    /// Messages that were sent before and not received are lost.
+    ///
+    /// # Errors
+    /// As [`LinkBuilder::connect`]. After an error the call can be repeated.
+    pub fn reconnect(&mut self) -> Result<(), LinkError> {
+        self.reconnect_until(Deadline::NEVER)
+    }
+
+    /// Like [`reconnect`](Self::reconnect), but waits at most until a deadline.
     ///
     /// # Errors
     /// As [`LinkBuilder::connect_until`]. After an error the call can be repeated.

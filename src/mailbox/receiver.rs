@@ -75,7 +75,15 @@ impl MailboxReceiver {
     /// Waits until there may be a letter, without taking it.
     ///
     /// # Errors
-    /// [`TakeError::TimedOut`].
+    /// As [`receive`](Self::receive).
+    pub fn wait(&mut self) -> Result<(), TakeError> {
+        self.wait_until(Deadline::NEVER)
+    }
+
+    /// Like [`wait`](Self::wait), but waits at most until a deadline.
+    ///
+    /// # Errors
+    /// As [`wait`](Self::wait), and [`TakeError::TimedOut`].
     pub fn wait_until(&mut self, deadline: impl Into<Deadline>) -> Result<(), TakeError> {
         self.letters.wait_until(deadline)
     }

@@ -175,12 +175,20 @@ impl Receiver {
     /// moment later, if there are other receivers.
     ///
     /// # Errors
-    /// [`TakeError::TimedOut`].
+    /// As [`receive`](Self::receive).
+    pub fn wait(&mut self) -> Result<(), TakeError> {
+        self.wait_until(Deadline::NEVER)
+    }
+
+    /// Like [`wait`](Self::wait), but waits at most until a deadline.
+    ///
+    /// # Errors
+    /// As [`wait`](Self::wait), and [`TakeError::TimedOut`].
     pub fn wait_until(&mut self, deadline: impl Into<Deadline>) -> Result<(), TakeError> {
         if self.canary.disturbed() {
             self.look_into_it()?;
         }
-        match self.wait(deadline.into()) {
+        match self.wait_for_any(deadline.into()) {
             Outcome::TimedOut => Err(TakeError::TimedOut),
             Outcome::Gone => Err(self.queue.ring.trouble_found().into()),
             Outcome::Ready | Outcome::Over => Ok(()),
@@ -508,7 +516,7 @@ impl Receiver {
         }
         let mut fruitless = 0;
         loop {
-            let outcome = self.wait(deadline);
+            let outcome = self.wait_for_any(deadline);
             if self.poll()? {
                 return Ok(());
             }
@@ -532,7 +540,7 @@ impl Receiver {
         }
     }
 
-    fn wait(&mut self, deadline: Deadline) -> Outcome {
+    fn wait_for_any(&mut self, deadline: Deadline) -> Outcome {
         let memory = self.queue.ring.segment().reader().clone();
         let bell: Option<&Bell> = memory.control().map(|control| &control.data);
         let (strategy, mut slept) = (self.options.strategy, self.slept);

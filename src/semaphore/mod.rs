@@ -87,8 +87,6 @@ pub struct Semaphore {
     slept: Cell<bool>,
     hint: Cell<u32>,
     asked: Cell<Since>,
-    /// When a wait that ended in vain last asked whether the semaphore was removed.
-    asked_removed: Cell<Since>,
     /// Counts acquisitions, to ask at intervals whether the semaphore was removed.
     calls: Cell<u32>,
     watch: Cell<Watch>,
@@ -204,7 +202,6 @@ impl Semaphore {
             slept: Cell::new(false),
             hint: Cell::new(0),
             asked: Cell::default(),
-            asked_removed: Cell::default(),
             calls: Cell::new(0),
             watch: Cell::default(),
         })
@@ -229,7 +226,7 @@ impl Semaphore {
     /// Takes a permit, waiting for one.
     ///
     /// # Errors
-    /// [`AcquireError::Forked`], [`AcquireError::Poisoned`].
+    /// [`AcquireError::Forked`], [`AcquireError::Poisoned`], [`AcquireError::Removed`].
     pub fn acquire(&self) -> Result<Permit, AcquireError> {
         self.acquire_many_until(1, Deadline::NEVER)
     }
@@ -243,11 +240,12 @@ impl Semaphore {
     }
 
     /// Takes a permit if one is free. At intervals a call that finds none asks the kernel whether the
-    /// holders are alive, so callers that only try also get the permits of the dead.
+    /// holders are alive and the semaphore is still there, so callers that only try also get the permits of the
+    /// dead, and learn of a removal.
     ///
     /// # Errors
     /// [`AcquireError::Unavailable`] also while a caller that has waited longer is about to take it;
-    /// [`AcquireError::Forked`], [`AcquireError::Poisoned`].
+    /// [`AcquireError::Forked`], [`AcquireError::Poisoned`], [`AcquireError::Removed`].
     pub fn try_acquire(&self) -> Result<Permit, AcquireError> {
         self.try_acquire_many(1)
     }
@@ -260,9 +258,20 @@ impl Semaphore {
     pub fn try_acquire_many(&self, many: u32) -> Result<Permit, AcquireError> {
         self.usable()?;
         self.possible(many)?;
-        self.take(many)
-            .or_else(|| self.take_what_is_in_the_way(many))
-            .ok_or(AcquireError::Unavailable)
+        match self.take(many) {
+            Some(permit) => Ok(permit),
+            None => self
+                .take_what_is_in_the_way(many)?
+                .ok_or(AcquireError::Unavailable),
+        }
+    }
+
+    /// Takes `many` permits at once, waiting for them.
+    ///
+    /// # Errors
+    /// As [`acquire`](Self::acquire), and [`AcquireError::TooMany`].
+    pub fn acquire_many(&self, many: u32) -> Result<Permit, AcquireError> {
+        self.acquire_many_until(many, Deadline::NEVER)
     }
 
     /// Takes `many` permits at once, waiting for them until a deadline. Until it has seen that enough are
@@ -434,45 +443,40 @@ impl Semaphore {
             self.shared.permits.queue_up(many);
         }
         let outcome = until(&mut waiting, self.strategy, bell, deadline, &mut slept);
-        let mut taken = waiting.taken.take();
-        if taken.is_none() && outcome == Outcome::TimedOut {
+        let mut found = Ok(waiting.taken.take());
+        if matches!(found, Ok(None)) && outcome == Outcome::TimedOut {
             // A caller whose waits are short never asks while it waits.
-            taken = self.take_what_is_in_the_way(many);
+            found = self.take_what_is_in_the_way(many);
         }
         self.slept.set(slept);
         if self.shared.permits.leave_queue() {
             self.shared.ring_waiters();
         }
-        match (taken, outcome) {
+        match (found?, outcome) {
             (Some(permit), _) => Ok(permit),
             (None, Outcome::Gone) => Err(self.shared.ring.trouble_found().into()),
-            (None, _) => Err(self.why_in_vain()),
+            (None, _) => Err(AcquireError::TimedOut),
         }
     }
 
-    /// Many short waits learn of a removal as one long wait does.
+    /// For callers that do not wait, or for moments only: at intervals asks whether the semaphore was removed,
+    /// gives back the permits of the dead, ends an unused turn, and tries again if either was in the way.
     #[cold]
-    fn why_in_vain(&self) -> AcquireError {
-        let mut asked = self.asked_removed.get();
-        let due = asked.due();
-        self.asked_removed.set(asked);
-        let trouble = due.then(|| self.shared.ring.trouble()).flatten();
-        trouble.map_or(AcquireError::TimedOut, AcquireError::from)
-    }
-
-    /// For callers that do not wait: at intervals gives back the permits of the dead, ends an unused turn,
-    /// and tries again if either was in the way.
-    #[cold]
-    fn take_what_is_in_the_way(&self, many: u32) -> Option<Permit> {
+    fn take_what_is_in_the_way(&self, many: u32) -> Result<Option<Permit>, AcquireError> {
         let now = Instant::now();
         let mut asked = self.asked.get();
         let due = asked.due_at(now);
         self.asked.set(asked);
+        if due {
+            if let Some(trouble) = self.shared.ring.trouble() {
+                return Err(trouble.into());
+            }
+        }
         let returned = due && self.return_from_the_dead();
         if self.end_idle_turn(now) || returned {
-            self.take(many)
+            Ok(self.take(many))
         } else {
-            None
+            Ok(None)
         }
     }
 

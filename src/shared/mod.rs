@@ -284,7 +284,15 @@ impl<T: Plain> Shared<T> {
     /// Waits until the value has another version than `version`.
     ///
     /// # Errors
-    /// [`SharedError::TimedOut`], [`SharedError::Forked`], [`SharedError::Poisoned`].
+    /// [`SharedError::Forked`], [`SharedError::Poisoned`], [`SharedError::Removed`].
+    pub fn wait(&mut self, version: u64) -> Result<(), SharedError> {
+        self.wait_until(version, Deadline::NEVER)
+    }
+
+    /// Like [`wait`](Self::wait), but waits at most until a deadline.
+    ///
+    /// # Errors
+    /// As [`wait`](Self::wait), and [`SharedError::TimedOut`].
     pub fn wait_until(
         &mut self,
         version: u64,

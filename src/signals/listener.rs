@@ -85,11 +85,23 @@ impl Listener {
         self
     }
 
-    /// Returns the lowest signal of a set that was sent and not noticed yet.
-    pub fn try_wait(&mut self, set: SignalSet) -> Option<Noticed> {
-        if undisturbed(&self.ring).is_err() {
-            return None;
+    /// Returns the lowest signal of a set that was sent and not noticed yet; `None` if there is none. At intervals a
+    /// call that finds none asks whether the object is still there.
+    ///
+    /// # Errors
+    /// [`SignalError::Forked`], [`SignalError::Poisoned`], [`SignalError::Removed`].
+    pub fn try_wait(&mut self, set: SignalSet) -> Result<Option<Noticed>, SignalError> {
+        undisturbed(&self.ring)?;
+        let noticed = self.notice(set);
+        if noticed.is_none() && self.asked.due() {
+            if let Some(trouble) = self.ring.trouble() {
+                return Err(trouble.into());
+            }
         }
+        Ok(noticed)
+    }
+
+    fn notice(&mut self, set: SignalSet) -> Option<Noticed> {
         let memory = self.ring.segment().reader();
         let (signal, count) = self.counted.notice(memory, set.0)?;
         Some(Noticed { signal, count })
@@ -117,7 +129,7 @@ impl Listener {
         let bell: Option<&Bell> = memory.control().map(|control| &control.data);
         loop {
             undisturbed(&self.ring)?;
-            if let Some(noticed) = self.try_wait(set) {
+            if let Some(noticed) = self.notice(set) {
                 return Ok(noticed);
             }
             let mut arrival = Arrival {
@@ -133,7 +145,7 @@ impl Listener {
                 Outcome::Ready | Outcome::Over => {}
                 Outcome::Gone => return Err(self.ring.trouble_found().into()),
                 Outcome::TimedOut => {
-                    if let Some(noticed) = self.try_wait(set) {
+                    if let Some(noticed) = self.notice(set) {
                         return Ok(noticed);
                     }
                     // Many short waits learn of it as one long wait does.

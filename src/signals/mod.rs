@@ -56,8 +56,8 @@ use std::sync::{Mutex, PoisonError};
 ///
 /// let noticed = engine.wait_until(SignalSet::ALL, Duration::from_secs(1))?;
 /// assert_eq!((noticed.signal, noticed.count), (RELOAD, 2));
-/// assert_eq!(engine.try_wait(SignalSet::of(STOP)).map(|n| n.signal), Some(STOP));
-/// assert_eq!(engine.try_wait(SignalSet::ALL), None);
+/// assert_eq!(engine.try_wait(SignalSet::of(STOP))?.map(|n| n.signal), Some(STOP));
+/// assert_eq!(engine.try_wait(SignalSet::ALL)?, None);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Signals {

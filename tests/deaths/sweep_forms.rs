@@ -277,7 +277,7 @@ fn victim(role: &str, directory: &Path) {
             // Its number is sent once it is there.
             say("there");
             listener.wait_until(SignalSet::of(1), PATIENCE).unwrap();
-            let noticed = swept(|| listener.try_wait(SignalSet::of(2)));
+            let noticed = swept(|| listener.try_wait(SignalSet::of(2)).unwrap());
             assert!(noticed.is_some());
         }
         "isolated: connect" => {
@@ -1008,12 +1008,15 @@ fn signals_send(directory: &Path) -> Neighbours {
     let signals = new_signals(directory);
     let mut listener = signals.listener("listener").unwrap();
     at_once(move |returned| {
-        let noticed = listener.try_wait(SignalSet::of(3));
+        let noticed = listener.try_wait(SignalSet::of(3)).unwrap();
         assert!(noticed.is_some() || !returned, "lost");
         let mut target = signals.target("listener").unwrap();
         target.send(4).unwrap();
         listener.wait_until(SignalSet::of(4), PATIENCE).unwrap();
-        assert!(listener.try_wait(SignalSet::of(3)).is_none(), "twice");
+        assert!(
+            listener.try_wait(SignalSet::of(3)).unwrap().is_none(),
+            "twice"
+        );
     })
 }
 
@@ -1044,7 +1047,10 @@ fn signals_listen(directory: &Path) -> Neighbours {
 
 fn check_listener(signals: &Signals) {
     let mut listener = signals.listener("victim").unwrap();
-    assert!(listener.try_wait(SignalSet::of(2)).is_none(), "not its own");
+    assert!(
+        listener.try_wait(SignalSet::of(2)).unwrap().is_none(),
+        "not its own"
+    );
     signals.broadcast(5).unwrap();
     listener.wait_until(SignalSet::of(5), PATIENCE).unwrap();
     signals.target("victim").unwrap().send(2).unwrap();

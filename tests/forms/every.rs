@@ -128,7 +128,7 @@ fn peer(role: &str) {
                 }
             }
             // What was sent with the last one.
-            while let Some(noticed) = listener.try_wait(SignalSet::ALL) {
+            while let Some(noticed) = listener.try_wait(SignalSet::ALL).unwrap() {
                 counts[noticed.signal as usize] += noticed.count;
             }
             say(&format!("{} {}", counts[0], counts[1]));
@@ -565,7 +565,10 @@ fn a_forked_child_is_told() {
         );
         let waited = listener.wait_until(SignalSet::ALL, SOON);
         check("wait", waited == Err(SignalError::Forked));
-        check("notice", listener.try_wait(SignalSet::ALL).is_none());
+        check(
+            "notice",
+            listener.try_wait(SignalSet::ALL).unwrap().is_none(),
+        );
         check("listeners", signals.listeners().is_empty());
         let found = signals.target("engine").err();
         check("target", found == Some(SignalError::Forked));
@@ -577,7 +580,7 @@ fn a_forked_child_is_told() {
     });
     let (mut listener, mut target, ..) = all.take().unwrap();
     target.send(1).unwrap();
-    assert_eq!(listener.try_wait(SignalSet::ALL).unwrap().count, 1);
+    assert_eq!(listener.try_wait(SignalSet::ALL).unwrap().unwrap().count, 1);
 
     let there = link(&scratch.0, "bob");
     let other = std::thread::spawn(move || there.connect_until(PATIENCE).unwrap());
@@ -776,7 +779,7 @@ fn another_user_is_let_in_by_the_mode() {
         .unwrap();
     let mut engine = signals.listener("engine").unwrap();
     assert_eq!(ask("signals signals"), "listened and sent");
-    assert_eq!(engine.try_wait(SignalSet::ALL).unwrap().signal, 3);
+    assert_eq!(engine.try_wait(SignalSet::ALL).unwrap().unwrap().signal, 3);
     let _closed = Signals::builder(at("signals-own")).create().unwrap();
     assert!(ask("signals-own signals").contains(refused));
 

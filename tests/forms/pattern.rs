@@ -1,5 +1,5 @@
 //! One pattern for every form that lies at a place: it is created, opened, waited for, compared and removed by the
-//! same calls, with the same errors.
+//! same calls, with the same errors; and a caller that never waits learns what one that waits would.
 //!
 //! The table below is made of calls by name, so a form that lacks one does not compile. Three forms are not
 //! in it, as they have no place of their own: a link has two names, a pipe is inherited, and an isolated reader
@@ -8,11 +8,12 @@
 use slipring::{
     endpoint::Difference,
     place::{CreateError, OpenError, RemoveError},
-    Deadline, Fifo, Form, Latest, Mailbox, Place, Queue, Ring, Semaphore, Shared, Signals,
+    signals::SignalSet,
+    Deadline, Fifo, Form, Latest, Mailbox, Place, Queue, Ring, Semaphore, Shared, Signals, Start,
 };
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use testing::{Scratch, PATIENCE};
 
 slipring::message! {
@@ -30,6 +31,7 @@ pub const SUITE: testing::Suite = testing::suite!(testing::no_role; [
     each_form_refuses_what_is_no_name,
     each_form_learns_that_it_was_removed,
     each_form_has_the_mode_that_was_asked_for,
+    callers_that_only_try_learn_of_a_removal,
 ]);
 
 /// An open object of any form.
@@ -394,5 +396,148 @@ fn each_form_has_the_mode_that_was_asked_for() {
         drop(create(&place).unwrap());
         assert_eq!(bits() & 0o044, 0o044, "{form}: {:o}", bits());
         (pattern.remove)(&place).unwrap();
+    }
+}
+
+/// A caller that tries once, and finds nothing. Returns why.
+type Try = Box<dyn FnMut() -> String>;
+
+fn said<T, E: std::fmt::Display>(tried: Result<T, E>) -> String {
+    tried.err().map_or(String::new(), |error| error.to_string())
+}
+
+/// Every role that has a call which never waits, but a reader of newest values: reading one always finds what is
+/// there, and asks nothing.
+const TRIES: &[(&str, fn(&Path) -> Try)] = &[
+    ("consumer", |path| {
+        let ring = Ring::builder(path).create().unwrap();
+        let mut consumer = ring.consumer(Start::Latest).unwrap();
+        Box::new(move || said(consumer.try_receive()))
+    }),
+    ("observer", |path| {
+        let ring = Ring::builder(path).create().unwrap();
+        let mut observer = ring.observer(Start::Latest).unwrap();
+        Box::new(move || said(observer.try_receive()))
+    }),
+    ("producer", |path| {
+        let ring = Ring::builder(path).create().unwrap();
+        let mut producer = ring.producer().unwrap();
+        Box::new(move || said(producer.try_publish(b"one")))
+    }),
+    ("producer of a full ring", |path| {
+        let ring = Ring::builder(path).capacity_bytes(4096).create().unwrap();
+        let (mut producer, consumer) = (ring.producer().unwrap(), ring.consumer(Start::Latest));
+        while producer.try_publish(b"one").is_ok() {}
+        Box::new(move || {
+            let _ = &consumer;
+            said(producer.try_publish(b"one"))
+        })
+    }),
+    ("producer that waits for moments", |path| {
+        let ring = Ring::builder(path).capacity_bytes(4096).create().unwrap();
+        let (mut producer, consumer) = (ring.producer().unwrap(), ring.consumer(Start::Latest));
+        while producer.try_publish(b"one").is_ok() {}
+        Box::new(move || {
+            let _ = &consumer;
+            said(producer.publish_until(b"one", Duration::from_micros(100)))
+        })
+    }),
+    ("claim in a full ring", |path| {
+        let ring = Ring::builder(path).capacity_bytes(4096).create().unwrap();
+        let (mut producer, consumer) = (ring.producer().unwrap(), ring.consumer(Start::Latest));
+        while producer.try_publish(b"one").is_ok() {}
+        Box::new(move || {
+            let _ = &consumer;
+            said(producer.try_claim(3))
+        })
+    }),
+    ("sender of a queue", |path| {
+        let queue = Queue::builder(path).create().unwrap();
+        let mut sender = queue.sender().unwrap();
+        let mut receiver = queue.receiver().unwrap();
+        Box::new(move || {
+            let sent = said(sender.try_send(b"one"));
+            let _ = receiver.try_receive().map(|delivery| delivery.ack());
+            sent
+        })
+    }),
+    ("sender of a full queue", |path| {
+        let queue = Queue::builder(path).depth(2).create().unwrap();
+        let mut sender = queue.sender().unwrap();
+        while sender.try_send(b"one").is_ok() {}
+        Box::new(move || said(sender.try_send(b"one")))
+    }),
+    ("client of a full mailbox", |path| {
+        let mailbox = Mailbox::builder(path).depth(2).create().unwrap();
+        let mut client = mailbox.client("me").unwrap();
+        while client.try_send(b"one").is_ok() {}
+        Box::new(move || said(client.try_send(b"one")))
+    }),
+    ("writer of a newest value", |path| {
+        let latest = Latest::<Value>::builder(path).create().unwrap();
+        let mut writer = latest.writer().unwrap();
+        Box::new(move || said(writer.set(&Value { number: 1 })))
+    }),
+    ("sender to one listener", |path| {
+        let signals = Signals::builder(path).create().unwrap();
+        let listener = signals.listener("me").unwrap();
+        let mut target = signals.target("me").unwrap();
+        Box::new(move || {
+            let _ = &listener;
+            said(target.send(1))
+        })
+    }),
+    ("sender to all listeners", |path| {
+        let signals = Signals::builder(path).create().unwrap();
+        Box::new(move || said(signals.broadcast(1)))
+    }),
+    ("receiver of a queue", |path| {
+        let queue = Queue::builder(path).create().unwrap();
+        let mut receiver = queue.receiver().unwrap();
+        Box::new(move || said(receiver.try_receive()))
+    }),
+    ("receiver of a mailbox", |path| {
+        let mailbox = Mailbox::builder(path).create().unwrap();
+        let mut receiver = mailbox.receiver().unwrap();
+        Box::new(move || said(receiver.try_receive()))
+    }),
+    ("listener", |path| {
+        let signals = Signals::builder(path).create().unwrap();
+        let mut listener = signals.listener("me").unwrap();
+        Box::new(move || said(listener.try_wait(SignalSet::ALL)))
+    }),
+    ("semaphore", |path| {
+        let semaphore = Semaphore::builder(path).permits(1).create().unwrap();
+        let held = semaphore.acquire().unwrap();
+        Box::new(move || {
+            let _ = &held;
+            said(semaphore.try_acquire())
+        })
+    }),
+    ("lock of a shared value", |path| {
+        let mut value = Shared::<Value>::builder(path).create().unwrap();
+        // The holder is another handle, which stays locked.
+        let holder = Box::leak(Box::new(Shared::<Value>::open(path).unwrap()));
+        let held = holder.lock().unwrap();
+        Box::new(move || {
+            let _ = &held;
+            said(value.try_lock())
+        })
+    }),
+];
+
+fn callers_that_only_try_learn_of_a_removal() {
+    let scratch = Scratch::new();
+    let path = scratch.0.join("it");
+    for (role, make) in TRIES {
+        let mut attempt = make(&path);
+        // Some never find what they look for, so that only a question can end this.
+        assert!(!attempt().contains("removed"), "{role}");
+        slipring::registry::remove_at(&path, true).unwrap();
+        let began = Instant::now();
+        while !attempt().contains("removed") {
+            assert!(began.elapsed() < PATIENCE, "{role} never learned of it");
+            std::thread::yield_now();
+        }
     }
 }

@@ -140,7 +140,7 @@ impl Sources {
             }
             4 => assert_eq!(self.latest.get().unwrap().unwrap().0.number, number),
             5 => {
-                let noticed = self.listener.try_wait(SignalSet::ALL).unwrap();
+                let noticed = self.listener.try_wait(SignalSet::ALL).unwrap().unwrap();
                 let expected = ((number % 64) as u32, 1);
                 assert_eq!((noticed.signal, noticed.count), expected);
             }

@@ -121,7 +121,7 @@ fn follow(steps: &[(u8, usize, u32, u64)]) {
                     signal,
                     count: counts.remove(&signal).unwrap_or_default(),
                 });
-                assert_eq!(listener.try_wait(set), expected);
+                assert_eq!(listener.try_wait(set).unwrap(), expected);
             }
         }
         let mut listening: Vec<&str> = NAMES.to_vec();
@@ -156,7 +156,7 @@ fn what_is_refused_is_refused_with_its_numbers() {
     assert_eq!(late, Err(SignalError::TimedOut));
     // What comes for others stays.
     target.send(1).unwrap();
-    assert_eq!(listener.try_wait(SignalSet::of(2)), None);
+    assert_eq!(listener.try_wait(SignalSet::of(2)).unwrap(), None);
     let others: Vec<Listener> = (0..7)
         .map(|n| signals.listener(&format!("x{n}")).unwrap())
         .collect();
@@ -164,7 +164,7 @@ fn what_is_refused_is_refused_with_its_numbers() {
     assert!(matches!(full, AttachError::NoRow { rows: 8 }), "{full}");
     drop(others);
     assert_eq!(
-        listener.try_wait(SignalSet::ALL),
+        listener.try_wait(SignalSet::ALL).unwrap(),
         Some(Noticed {
             signal: 1,
             count: 1
@@ -181,7 +181,7 @@ fn what_is_refused_is_refused_with_its_numbers() {
         target.send(1),
         Err(SignalError::NoListener { .. })
     ));
-    assert_eq!(next.try_wait(SignalSet::ALL), None);
+    assert_eq!(next.try_wait(SignalSet::ALL).unwrap(), None);
 }
 
 fn a_handler_runs_on_a_thread_of_ours() {
@@ -333,7 +333,7 @@ fn a_dead_listener_is_nobody() {
     }
     // The name is free, and what was for the dead is not for the living.
     let mut listener = signals.listener("sleeper").unwrap();
-    assert_eq!(listener.try_wait(SignalSet::ALL), None);
+    assert_eq!(listener.try_wait(SignalSet::ALL).unwrap(), None);
     assert!(matches!(
         target.send(1),
         Err(SignalError::NoListener { .. })

@@ -342,7 +342,7 @@ fn what_is_inherited_says_so_and_is_harmless() {
     assert_eq!(&*consumer.receive().unwrap().unwrap(), b"x");
     writer.set(&Value { number: 1 }).unwrap();
     target.send(1).unwrap();
-    assert!(listener.try_wait(SignalSet::ALL).is_some());
+    assert!(listener.try_wait(SignalSet::ALL).unwrap().is_some());
     link.send(b"x").unwrap();
     assert_eq!(&*peer.receive().unwrap(), b"x");
     output.read_exact(&mut [0; 1]).unwrap();

@@ -167,7 +167,7 @@ fn attached(form: &str, path: &Path) {
                 note(wrong, target.send(1));
                 note(wrong, signals.broadcast(2));
                 note(wrong, listener.wait_until(SignalSet::ALL, MOMENT));
-                listener.try_wait(SignalSet::ALL);
+                let _ = listener.try_wait(SignalSet::ALL);
                 note(wrong, listener.wait_until(SignalSet::of(7), MOMENT));
                 signals.listeners();
                 note(wrong, signals.listener("other"));

@@ -9,7 +9,7 @@ use crate::endpoint::error::{PublishError, TryPublishError};
 use crate::endpoint::interrupted::Interrupted;
 use crate::layout::lines::Bell;
 use crate::ring::producer::{Batch, Refused};
-use crate::segment::Role;
+use crate::segment::{Role, Trouble};
 use crate::wait::{until, Deadline, Outcome, Waited};
 use core::time::Duration;
 use std::time::Instant;
@@ -30,8 +30,19 @@ impl Producer {
                 len: len - self.prefix(),
                 max: self.ring.max_message_bytes(),
             }),
-            refused => Err(TryPublishError::from_refused(refused, len)),
+            refused => {
+                if let (Refused::Full { .. }, Some(trouble)) = (refused, self.ask_in_vain()) {
+                    return Err(Interrupted::from(trouble).into());
+                }
+                Err(TryPublishError::from_refused(refused, len))
+            }
         }
+    }
+
+    /// What befell the ring, asked at intervals by calls that found it full: a producer that only tries, or
+    /// waits for moments, does not come to where a longer wait or a stream that goes on asks.
+    fn ask_in_vain(&mut self) -> Option<Trouble> {
+        self.asked.due().then(|| self.look_at_files()).flatten()
     }
 
     /// Frees the row of a consumer whose lock is free. The lock is held meanwhile, so that no process takes
@@ -113,7 +124,10 @@ impl Producer {
         }
         // The time that ran out may be the consumer's, not the caller's.
         if outcome == Outcome::TimedOut && deadline.passed() {
-            return Err(PublishError::TimedOut { row });
+            return Err(match self.ask_in_vain() {
+                Some(trouble) => Interrupted::from(trouble).into(),
+                None => PublishError::TimedOut { row },
+            });
         }
         Ok(())
     }
