@@ -406,9 +406,12 @@ fn said<T, E: std::fmt::Display>(tried: Result<T, E>) -> String {
     tried.err().map_or(String::new(), |error| error.to_string())
 }
 
+/// Makes an object at a path, and the caller.
+type Caller = fn(&Path) -> Try;
+
 /// Every role that has a call which never waits, but a reader of newest values: reading one always finds what is
 /// there, and asks nothing.
-const TRIES: &[(&str, fn(&Path) -> Try)] = &[
+const TRIES: &[(&str, Caller)] = &[
     ("consumer", |path| {
         let ring = Ring::builder(path).create().unwrap();
         let mut consumer = ring.consumer(Start::Latest).unwrap();
