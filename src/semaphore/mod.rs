@@ -228,7 +228,7 @@ impl Semaphore {
     /// # Errors
     /// [`AcquireError::Forked`], [`AcquireError::Poisoned`], [`AcquireError::Removed`].
     pub fn acquire(&self) -> Result<Permit, AcquireError> {
-        self.acquire_many_until(1, Deadline::NEVER)
+        self.acquire_some(1, Deadline::NEVER)
     }
 
     /// Takes a permit, waiting for one until a deadline.
@@ -236,7 +236,7 @@ impl Semaphore {
     /// # Errors
     /// As [`acquire`](Self::acquire), and [`AcquireError::TimedOut`].
     pub fn acquire_until(&self, deadline: impl Into<Deadline>) -> Result<Permit, AcquireError> {
-        self.acquire_many_until(1, deadline)
+        self.acquire_some(1, deadline.into())
     }
 
     /// Takes a permit if one is free. At intervals a call that finds none asks the kernel whether the
@@ -260,10 +260,15 @@ impl Semaphore {
         self.possible(many)?;
         match self.take(many) {
             Some(permit) => Ok(permit),
-            None => self
-                .take_what_is_in_the_way(many)?
-                .ok_or(AcquireError::Unavailable),
+            None => self.try_acquire_slowly(many),
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn try_acquire_slowly(&self, many: u32) -> Result<Permit, AcquireError> {
+        let found = self.take_what_is_in_the_way(many)?;
+        found.ok_or(AcquireError::Unavailable)
     }
 
     /// Takes `many` permits at once, waiting for them.
@@ -284,12 +289,18 @@ impl Semaphore {
         many: u32,
         deadline: impl Into<Deadline>,
     ) -> Result<Permit, AcquireError> {
+        self.acquire_some(many, deadline.into())
+    }
+
+    /// In line, so that a single permit needs no list.
+    #[inline(always)]
+    fn acquire_some(&self, many: u32, deadline: Deadline) -> Result<Permit, AcquireError> {
         self.usable()?;
         if let Some(permit) = self.take(many) {
             return Ok(permit);
         }
         self.possible(many)?;
-        self.wait(many, deadline.into())
+        self.wait(many, deadline)
     }
 
     /// Adds a permit: one that was never in use, or was forgotten.
@@ -392,6 +403,7 @@ impl Semaphore {
         Ok(())
     }
 
+    #[inline(always)]
     fn take(&self, many: u32) -> Option<Permit> {
         let permits = &self.shared.permits;
         // Permits that are taken and given back are missing to others meanwhile.
@@ -428,6 +440,7 @@ impl Semaphore {
         })
     }
 
+    #[inline(never)]
     fn wait(&self, many: u32, deadline: Deadline) -> Result<Permit, AcquireError> {
         let memory = self.shared.ring.segment().reader().clone();
         let bell: Option<&Bell> = memory.control().map(|control| &control.data);
