@@ -189,6 +189,12 @@ impl Receiver {
             self.look_into_it()?;
         }
         match self.wait_for_any(deadline.into()) {
+            // Many short waits learn of it, and get back what the dead held, as one long wait does.
+            Outcome::TimedOut if self.asked.due() => match self.gone() {
+                true => Err(self.queue.ring.trouble_found().into()),
+                false if self.ready() => Ok(()),
+                false => Err(TakeError::TimedOut),
+            },
             Outcome::TimedOut => Err(TakeError::TimedOut),
             Outcome::Gone => Err(self.queue.ring.trouble_found().into()),
             Outcome::Ready | Outcome::Over => Ok(()),

@@ -32,6 +32,7 @@ pub const SUITE: testing::Suite = testing::suite!(testing::no_role; [
     each_form_learns_that_it_was_removed,
     each_form_has_the_mode_that_was_asked_for,
     callers_that_only_try_learn_of_a_removal,
+    callers_that_wait_for_moments_learn_of_a_removal,
 ]);
 
 /// An open object of any form.
@@ -529,10 +530,106 @@ const TRIES: &[(&str, Caller)] = &[
     }),
 ];
 
+/// Less than after which a wait asks by itself.
+const MOMENT: Duration = Duration::from_micros(100);
+
+/// The same of callers that wait for moments.
+const MOMENTS: &[(&str, Caller)] = &[
+    ("consumer", |path| {
+        let ring = Ring::builder(path).create().unwrap();
+        let mut consumer = ring.consumer(Start::Latest).unwrap();
+        Box::new(move || said(consumer.receive_until(MOMENT)))
+    }),
+    ("consumer of batches", |path| {
+        let ring = Ring::builder(path).create().unwrap();
+        let mut consumer = ring.consumer(Start::Latest).unwrap();
+        Box::new(move || said(consumer.receive_batch_until(8, MOMENT)))
+    }),
+    ("consumer beside a producer", |path| {
+        let ring = Ring::builder(path).create().unwrap();
+        let producer = ring.producer().unwrap();
+        let mut consumer = ring.consumer(Start::Latest).unwrap();
+        Box::new(move || {
+            let _ = &producer;
+            said(consumer.receive_until(MOMENT))
+        })
+    }),
+    ("observer", |path| {
+        let ring = Ring::builder(path).create().unwrap();
+        let mut observer = ring.observer(Start::Latest).unwrap();
+        Box::new(move || said(observer.receive_until(MOMENT)))
+    }),
+    ("receiver of a queue", |path| {
+        let queue = Queue::builder(path).create().unwrap();
+        let mut receiver = queue.receiver().unwrap();
+        Box::new(move || said(receiver.receive_until(MOMENT)))
+    }),
+    ("receiver that only waits", |path| {
+        let queue = Queue::builder(path).create().unwrap();
+        let mut receiver = queue.receiver().unwrap();
+        Box::new(move || said(receiver.wait_until(MOMENT)))
+    }),
+    ("sender of a full queue", |path| {
+        let queue = Queue::builder(path).depth(2).create().unwrap();
+        let mut sender = queue.sender().unwrap();
+        while sender.try_send(b"one").is_ok() {}
+        Box::new(move || said(sender.send_until(b"one", 0, MOMENT)))
+    }),
+    ("receiver of a mailbox", |path| {
+        let mailbox = Mailbox::builder(path).create().unwrap();
+        let mut receiver = mailbox.receiver().unwrap();
+        Box::new(move || said(receiver.receive_until(MOMENT)))
+    }),
+    ("receiver of a mailbox that only waits", |path| {
+        let mailbox = Mailbox::builder(path).create().unwrap();
+        let mut receiver = mailbox.receiver().unwrap();
+        Box::new(move || said(receiver.wait_until(MOMENT)))
+    }),
+    ("client that asks", |path| {
+        let mailbox = Mailbox::builder(path).create().unwrap();
+        let receiver = mailbox.receiver().unwrap();
+        let mut client = mailbox.client("me").unwrap();
+        Box::new(move || {
+            let _ = &receiver;
+            said(client.request_until(b"one", MOMENT))
+        })
+    }),
+    ("listener", |path| {
+        let signals = Signals::builder(path).create().unwrap();
+        let mut listener = signals.listener("me").unwrap();
+        Box::new(move || said(listener.wait_until(SignalSet::ALL, MOMENT)))
+    }),
+    ("reader of a newest value", |path| {
+        let latest = Latest::<Value>::builder(path).create().unwrap();
+        let mut reader = latest.reader().unwrap();
+        Box::new(move || said(reader.wait_until(MOMENT)))
+    }),
+    ("reader of a shared value", |path| {
+        let mut value = Shared::<Value>::builder(path).create().unwrap();
+        Box::new(move || said(value.wait_until(0, MOMENT)))
+    }),
+    ("semaphore", |path| {
+        let semaphore = Semaphore::builder(path).permits(1).create().unwrap();
+        let held = semaphore.acquire().unwrap();
+        Box::new(move || {
+            let _ = &held;
+            said(semaphore.acquire_until(MOMENT))
+        })
+    }),
+];
+
+fn callers_that_wait_for_moments_learn_of_a_removal() {
+    learn_of_a_removal(MOMENTS);
+}
+
 fn callers_that_only_try_learn_of_a_removal() {
+    learn_of_a_removal(TRIES);
+}
+
+fn learn_of_a_removal(callers: &[(&str, Caller)]) {
     let scratch = Scratch::new();
     let path = scratch.0.join("it");
-    for (role, make) in TRIES {
+    for (role, make) in callers {
         let mut attempt = make(&path);
         // Some never find what they look for, so that only a question can end this.
         assert!(!attempt().contains("removed"), "{role}");
