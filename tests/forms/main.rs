@@ -5,6 +5,7 @@ mod kinds;
 mod latest;
 mod link;
 mod mailbox;
+mod moments;
 mod pattern;
 mod pipe;
 mod queue;
@@ -26,6 +27,7 @@ fn main() -> std::process::ExitCode {
         latest::SUITE,
         link::SUITE,
         mailbox::SUITE,
+        moments::SUITE,
         pattern::SUITE,
         pipe::SUITE,
         queue::SUITE,
