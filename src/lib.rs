@@ -153,4 +153,22 @@ mod pages {
     struct Waiting;
     #[doc = include_str!("../docs/guide/isolated.md")]
     struct Isolated;
+    #[doc = include_str!("../docs/guide/observer.md")]
+    struct Observer;
+    #[doc = include_str!("../docs/guide/queue.md")]
+    struct Queue;
+    #[doc = include_str!("../docs/guide/mailbox.md")]
+    struct Mailbox;
+    #[doc = include_str!("../docs/guide/link.md")]
+    struct Link;
+    #[doc = include_str!("../docs/guide/pipe.md")]
+    struct Pipe;
+    #[doc = include_str!("../docs/guide/latest.md")]
+    struct Latest;
+    #[doc = include_str!("../docs/guide/shared.md")]
+    struct Shared;
+    #[doc = include_str!("../docs/guide/semaphore.md")]
+    struct Semaphore;
+    #[doc = include_str!("../docs/guide/signals.md")]
+    struct Signals;
 }
