@@ -6,9 +6,11 @@
 
 use super::consumer::Consumer;
 use super::error::{PublishError, ReceiveError, TryPublishError};
+use super::interrupted::Interrupted;
 use super::meeting::Meeting;
 use super::message::Message;
 use super::producer::Producer;
+use super::waiting::Reader;
 use crate::ring::consumer::Arrived;
 use crate::wait::bell::LONGEST_SLEEP;
 use crate::wait::{Deadline, Since};
@@ -275,9 +277,19 @@ impl Incoming {
                 return self.last_word();
             }
             if deadline.passed() {
-                return Err(PairedError::TimedOut);
+                return Err(self.trouble().unwrap_or(PairedError::TimedOut));
             }
         }
+    }
+
+    /// What befell the ring, asked at intervals by calls that found nothing: one that tries, or waits for moments,
+    /// does not come to where a longer wait asks.
+    fn trouble(&mut self) -> Option<PairedError> {
+        let due = self.asked.due();
+        let trouble = due
+            .then(|| Reader::ring(&self.consumer).trouble())
+            .flatten();
+        trouble.map(|trouble| PairedError::Receive(Interrupted::from(trouble).into()))
     }
 
     #[cold]
@@ -286,11 +298,19 @@ impl Incoming {
         if meeting.forked() {
             return Err(PairedError::Receive(ReceiveError::Forked));
         }
-        // Asked first, so that everything the other side sent before it left or died is visible.
-        let gone = meeting.broken() || self.asked.due() && meeting.gone();
-        match self.last_word() {
-            Err(PairedError::Gone) if !gone => Err(PairedError::Empty),
-            said => said,
+        // Asked first, so that everything the other side sent before it left or died, or the ring was removed, is
+        // visible.
+        let due = self.asked.due();
+        let gone = meeting.broken() || due && meeting.gone();
+        let trouble = due
+            .then(|| Reader::ring(&self.consumer).trouble())
+            .flatten();
+        match (self.last_word(), trouble) {
+            (Err(PairedError::Gone), Some(trouble)) if !gone => {
+                Err(PairedError::Receive(Interrupted::from(trouble).into()))
+            }
+            (Err(PairedError::Gone), None) if !gone => Err(PairedError::Empty),
+            (said, _) => said,
         }
     }
 

@@ -2,7 +2,7 @@
 //! role of every form that has such a call.
 
 use slipring::{
-    signals::SignalSet, Latest, Mailbox, Queue, Ring, Semaphore, Shared, Signals, Start,
+    signals::SignalSet, Latest, Link, Mailbox, Queue, Ring, Semaphore, Shared, Signals, Start,
 };
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -19,6 +19,7 @@ slipring::message! {
 pub const SUITE: testing::Suite = testing::suite!(testing::no_role; [
     callers_that_only_try_learn_of_a_removal,
     callers_that_wait_for_moments_learn_of_a_removal,
+    sides_of_a_link_learn_of_a_removal,
 ]);
 
 /// A caller that tries once, and finds nothing. Returns why.
@@ -260,5 +261,44 @@ fn learn_of_a_removal(callers: &[(&str, Caller)]) {
             assert!(began.elapsed() < PATIENCE, "{role} never learned of it");
             std::thread::yield_now();
         }
+    }
+}
+
+/// Two sides that are connected, and stay.
+fn sides(directory: &Path) -> [Link; 2] {
+    let link = |me, peer| {
+        Link::builder(me, peer)
+            .directory(directory)
+            .capacity_bytes(4096)
+    };
+    let other = link("b", "a");
+    let other = std::thread::spawn(move || other.connect_until(PATIENCE).unwrap());
+    let one = link("a", "b").connect_until(PATIENCE).unwrap();
+    [one, other.join().unwrap()]
+}
+
+fn sides_of_a_link_learn_of_a_removal() {
+    let scratch = Scratch::new();
+    let calls: [(&str, fn(&mut Link) -> String); 4] = [
+        ("tries to receive", |link| said(link.try_receive())),
+        ("receives", |link| said(link.receive_until(MOMENT))),
+        ("tries to send", |link| said(link.try_send(b"one"))),
+        ("sends", |link| said(link.send_until(b"one", MOMENT))),
+    ];
+    for (what, call) in calls {
+        let [mut one, other] = sides(&scratch.0);
+        let path = one.path().to_owned();
+        // Sends find no room soon.
+        while what.ends_with("send") && one.try_send(b"one").is_ok() {}
+        slipring::registry::remove_at(&path, true).unwrap();
+        let began = Instant::now();
+        while !call(&mut one).contains("removed") {
+            assert!(
+                began.elapsed() < PATIENCE,
+                "a side that {what} never learned of it"
+            );
+            std::thread::yield_now();
+        }
+        drop(other);
     }
 }
