@@ -20,6 +20,8 @@ mod seqlock;
 #[cfg(feature = "tachyon")]
 mod tachyon;
 mod words;
+#[cfg(feature = "zenoh")]
+mod zenoh;
 
 use slipring_cli::bench::channel::{Contender, Opened};
 use slipring_cli::bench::contenders::CONTENDERS;
@@ -46,6 +48,8 @@ fn main() -> ExitCode {
     contenders.extend(seqlock::CONTENDERS);
     #[cfg(feature = "tachyon")]
     contenders.extend(tachyon::CONTENDERS);
+    #[cfg(feature = "zenoh")]
+    contenders.extend(zenoh::CONTENDERS);
     contenders.extend(local::CONTENDERS);
     slipring_cli::bench::main(&Suite {
         // For the rest of the program, as the suite of the command is.
