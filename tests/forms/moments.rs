@@ -279,7 +279,8 @@ fn sides(directory: &Path) -> [Link; 2] {
 
 fn sides_of_a_link_learn_of_a_removal() {
     let scratch = Scratch::new();
-    let calls: [(&str, fn(&mut Link) -> String); 4] = [
+    type Call = fn(&mut Link) -> String;
+    let calls: [(&str, Call); 4] = [
         ("tries to receive", |link| said(link.try_receive())),
         ("receives", |link| said(link.receive_until(MOMENT))),
         ("tries to send", |link| said(link.try_send(b"one"))),
