@@ -1,4 +1,6 @@
-//! The crate: its front page is the README.
+//! The front page of the crate is the README, and that of each module the page of the guide about its subject.
+//!
+#![doc = include_str!("../docs/rustdoc-links.md")]
 #![doc = include_str!("../README.md")]
 #![deny(unsafe_code)]
 #[cfg(not(all(
@@ -43,27 +45,48 @@ mod wait;
 
 #[cfg(not(slipring_loom))]
 /// Readers that are not trusted: a broker hands out a ring, and a process of another user connects.
+///
+#[doc = include_str!("../docs/rustdoc-links.md")]
+#[doc = include_str!("../docs/guide/isolated.md")]
 pub mod broker;
 #[cfg(not(slipring_loom))]
 /// The ends of a ring: how it is described and created, the options, guards, status and errors of producers, consumers and observers, and waiting for several of them.
+///
+#[doc = include_str!("../docs/rustdoc-links.md")]
+#[doc = include_str!("../docs/guide/ring.md")]
 pub mod endpoint;
 #[cfg(not(slipring_loom))]
 /// Named pipes.
 pub mod fifo;
 #[cfg(not(slipring_loom))]
 /// The newest value of something: one writer, many readers, no history.
+///
+#[doc = include_str!("../docs/rustdoc-links.md")]
+#[doc = include_str!("../docs/guide/latest.md")]
 pub mod latest;
 #[cfg(not(slipring_loom))]
 /// Direct communication between two processes that know each other by name.
+///
+#[doc = include_str!("../docs/rustdoc-links.md")]
+#[doc = include_str!("../docs/guide/link.md")]
 pub mod link;
 #[cfg(not(slipring_loom))]
 /// Letters to whichever receiver is there, and replies to the client that sent them.
+///
+#[doc = include_str!("../docs/rustdoc-links.md")]
+#[doc = include_str!("../docs/guide/mailbox.md")]
 pub mod mailbox;
 #[cfg(not(slipring_loom))]
 /// Pipes between processes of one family, in one direction or both.
+///
+#[doc = include_str!("../docs/rustdoc-links.md")]
+#[doc = include_str!("../docs/guide/pipe.md")]
 pub mod pipe;
 #[cfg(not(slipring_loom))]
 /// Message queues: each message goes to one receiver, and comes back if that one dies.
+///
+#[doc = include_str!("../docs/rustdoc-links.md")]
+#[doc = include_str!("../docs/guide/queue.md")]
 pub mod queue;
 #[cfg(not(slipring_loom))]
 mod read;
@@ -72,15 +95,27 @@ mod read;
 pub mod registry;
 #[cfg(not(slipring_loom))]
 /// Semaphores, whose permits come back from processes that die.
+///
+#[doc = include_str!("../docs/rustdoc-links.md")]
+#[doc = include_str!("../docs/guide/semaphore.md")]
 pub mod semaphore;
 #[cfg(not(slipring_loom))]
 /// One value that processes change in turns.
+///
+#[doc = include_str!("../docs/rustdoc-links.md")]
+#[doc = include_str!("../docs/guide/shared.md")]
 pub mod shared;
 #[cfg(not(slipring_loom))]
 /// Signals: numbers that are sent to listeners, merged, and never lost.
+///
+#[doc = include_str!("../docs/rustdoc-links.md")]
+#[doc = include_str!("../docs/guide/signals.md")]
 pub mod signals;
 #[cfg(not(slipring_loom))]
 /// Rings of one type.
+///
+#[doc = include_str!("../docs/rustdoc-links.md")]
+#[doc = include_str!("../docs/guide/typed.md")]
 pub mod typed;
 
 /// Where objects lie, and why one cannot be created, opened or removed there.
@@ -138,37 +173,8 @@ pub use typed::{field_text, message_text, schema_name};
 #[doc(hidden)]
 pub use bytemuck;
 
-/// The Rust of these pages is compiled and run with the examples of the crate.
-#[cfg(all(doctest, not(slipring_loom)))]
-mod pages {
-    #[doc = include_str!("../docs/guide/ring.md")]
-    struct Ring;
-    #[doc = include_str!("../docs/guide/producer.md")]
-    struct Producer;
-    #[doc = include_str!("../docs/guide/consumer.md")]
-    struct Consumer;
-    #[doc = include_str!("../docs/guide/typed.md")]
-    struct Typed;
-    #[doc = include_str!("../docs/guide/waiting.md")]
-    struct Waiting;
-    #[doc = include_str!("../docs/guide/isolated.md")]
-    struct Isolated;
-    #[doc = include_str!("../docs/guide/observer.md")]
-    struct Observer;
-    #[doc = include_str!("../docs/guide/queue.md")]
-    struct Queue;
-    #[doc = include_str!("../docs/guide/mailbox.md")]
-    struct Mailbox;
-    #[doc = include_str!("../docs/guide/link.md")]
-    struct Link;
-    #[doc = include_str!("../docs/guide/pipe.md")]
-    struct Pipe;
-    #[doc = include_str!("../docs/guide/latest.md")]
-    struct Latest;
-    #[doc = include_str!("../docs/guide/shared.md")]
-    struct Shared;
-    #[doc = include_str!("../docs/guide/semaphore.md")]
-    struct Semaphore;
-    #[doc = include_str!("../docs/guide/signals.md")]
-    struct Signals;
-}
+/// The pages of the documentation that are about no single module.
+///
+/// The Rust of all pages is compiled, and run where a page does not say otherwise, with the examples of the crate.
+#[cfg(all(any(doc, doctest), not(slipring_loom)))]
+pub mod documentation;

@@ -7,6 +7,8 @@ mod circles;
 mod errors;
 #[path = "architecture/handles.rs"]
 mod handles;
+#[path = "architecture/pages.rs"]
+mod pages;
 
 use slipring::layout::description::Description;
 use slipring::layout::geometry::Geometry;
@@ -433,73 +435,6 @@ fn the_hex_dump_in_the_protocol_is_what_the_code_writes() {
         u64::from_le_bytes(bytes[88..96].try_into().unwrap()),
         geometry.data_offset()
     );
-}
-
-/// The anchors of a page, as the repository's host makes them of its headings.
-fn anchors(page: &str) -> Vec<String> {
-    let headings = page.lines().filter_map(|line| {
-        let heading = line.trim_start_matches('#');
-        (heading.len() < line.len() && heading.starts_with(' ')).then_some(heading.trim())
-    });
-    headings
-        .map(|heading| {
-            let kept = heading.to_lowercase();
-            let kept = kept
-                .chars()
-                .filter(|c| c.is_alphanumeric() || [' ', '-', '_'].contains(c));
-            kept.map(|c| if c == ' ' { '-' } else { c }).collect()
-        })
-        .collect()
-}
-
-/// The pages of the project, those below folders included.
-fn pages() -> Vec<PathBuf> {
-    let mut pages: Vec<PathBuf> = [
-        "README.md",
-        "CONTRIBUTING.md",
-        "CHANGELOG.md",
-        "SECURITY.md",
-    ]
-    .map(|page| root().join(page))
-    .into();
-    let mut folders = vec![root().join("docs")];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|e| e == "md") {
-                pages.push(path);
-            }
-        }
-    }
-    assert!(pages.len() > 25, "the pages are somewhere else");
-    pages
-}
-
-#[test]
-fn every_page_and_heading_that_is_linked_exists() {
-    for page in pages() {
-        let text = fs::read_to_string(&page).unwrap();
-        for link in text.split("](").skip(1) {
-            let link = link.split(')').next().unwrap();
-            let (target, anchor) = link.split_once('#').unwrap_or((link, ""));
-            if target.contains("://") {
-                continue;
-            }
-            let path = match target {
-                "" => page.clone(),
-                target => page.parent().unwrap().join(target),
-            };
-            assert!(path.exists(), "{} links to {target}", page.display());
-            let known = || anchors(&fs::read_to_string(&path).unwrap());
-            assert!(
-                anchor.is_empty() || known().contains(&anchor.to_owned()),
-                "{} links to {link}, which has no such heading",
-                page.display()
-            );
-        }
-    }
 }
 
 /// Safe code could write shared memory with what lies below the interface.
