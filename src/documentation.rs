@@ -34,6 +34,9 @@ pages! {
     fault_model: "What happens on each fault.", "../docs/reference/fault-model.md";
     memory_model: "Which stores are seen where, and why.", "../docs/reference/memory-model.md";
     protocol: "The shared memory, byte by byte.", "../docs/reference/protocol.md";
+    protocol_operations: "The steps of each role of the protocol.", "../docs/reference/protocol/operations.md";
+    protocol_forms: "The words of each form.", "../docs/reference/protocol/forms.md";
+    protocol_rules: "Invariants of the protocol, instructions, compatibility.", "../docs/reference/protocol/rules.md";
     security: "Who may do what to whom.", "../docs/reference/security.md";
     contributing: "How to contribute.", "../CONTRIBUTING.md";
     changelog: "What changed.", "../CHANGELOG.md";
