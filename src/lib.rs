@@ -44,6 +44,8 @@ pub mod wait;
 mod wait;
 
 #[cfg(not(slipring_loom))]
+mod attach;
+#[cfg(not(slipring_loom))]
 /// Readers that are not trusted: a broker hands out a ring, and a process of another user connects.
 ///
 #[doc = include_str!("../docs/rustdoc-links.md")]

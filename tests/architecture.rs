@@ -41,13 +41,14 @@ fn sources(folder: &str) -> Vec<(PathBuf, String)> {
 }
 
 /// The layers from below: a folder may import from those before it.
-const LAYERS: [&str; 19] = [
+const LAYERS: [&str; 20] = [
     "sync",
     "layout",
     "segment",
     "ring",
     "wait",
     "read",
+    "attach",
     "endpoint",
     "typed",
     "broker",

@@ -5,7 +5,8 @@
 
 use super::error::ConnectError;
 use super::wire::{ask, confirm, learn, Learned, Reply, Request};
-use crate::endpoint::{Origin, Ring};
+use crate::attach::{Attachment, Origin};
+use crate::endpoint::Ring;
 use crate::segment::{isolated, NameError, OpenError};
 use crate::wait::Deadline;
 use rustix::event::{poll, PollFd, PollFlags, Timespec};
@@ -91,7 +92,7 @@ impl Ring {
     /// # Errors
     /// As [`connect`](Self::connect); [`ConnectError::NoBroker`] if this ring came from none.
     pub fn reconnect(self, deadline: impl Into<Deadline>) -> Result<Self, ConnectError> {
-        let Some(origin) = self.origin().cloned() else {
+        let Some(origin) = self.object().origin().cloned() else {
             return Err(ConnectError::NoBroker {
                 path: self.path().to_owned(),
             });
@@ -126,7 +127,7 @@ impl Ring {
             Errno::PIPE | Errno::CONNRESET => gone(path),
             e => io("answer", path, e),
         })?;
-        Ok(Self::from_segment(segment))
+        Ok(Self::of(Attachment::from_segment(segment)))
     }
 
     /// Joins a later stream than that of the origin.
@@ -144,7 +145,8 @@ impl Ring {
         };
         let segment = isolated::join(files, row, connection)?;
         (origin.stream, origin.ring) = (stream, ring);
-        Ok(Self::from_segment(segment).with_origin(origin))
+        let object = Attachment::from_segment(segment);
+        Ok(Self::of(object.with_origin(origin)))
     }
 }
 

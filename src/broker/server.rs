@@ -13,7 +13,7 @@ use super::listen::{io, Listener};
 use super::outcome::{is_shortage, Outcome};
 use super::stream::Stream;
 use super::wire::{answer, hear, is_confirmation, Reply, Request};
-use crate::endpoint::shown;
+use crate::attach::shown;
 use crate::endpoint::Builder;
 use crate::layout::description::Description;
 use crate::segment::isolated::MAX_SEATS;

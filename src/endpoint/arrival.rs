@@ -8,6 +8,7 @@ use super::interrupted::Interrupted;
 use super::observer::Observer;
 use super::ring::Ring;
 use super::waiting::Reader;
+use crate::attach::Attachment;
 use crate::layout::lines::{Bell, ProducerState};
 use crate::ring::consumer::{epoch, producer_state};
 use crate::segment::{CreateError, OpenError, Place, Role};
@@ -67,7 +68,7 @@ impl Ring {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn wait_for_producer(&self, deadline: impl Into<Deadline>) -> Result<(), ReceiveError> {
-        wait_for_producer(self, Strategy::default(), deadline.into())
+        wait_for_producer(self.object(), Strategy::default(), deadline.into())
     }
 }
 
@@ -143,7 +144,7 @@ pub(crate) fn look_until<T, E: Missing>(
 
 /// Waiting for a producer, except those that are known to be dead.
 struct Arrival<'r> {
-    ring: &'r Ring,
+    ring: &'r Attachment,
     /// The epoch in which the call began.
     began: u64,
     dead: Option<u64>,
@@ -172,7 +173,7 @@ impl Waited for Arrival<'_> {
 }
 
 fn wait_for_producer(
-    ring: &Ring,
+    ring: &Attachment,
     strategy: Strategy,
     deadline: Deadline,
 ) -> Result<(), ReceiveError> {

@@ -6,7 +6,7 @@
 use super::consumer::Consumer;
 use super::error::{ReceiveError, TryReceiveError};
 use super::observer::{Observer, Payload, Received};
-use super::shown::shown;
+use crate::attach::shown;
 use crate::wait::Deadline;
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
@@ -197,6 +197,17 @@ fn waiting(error: ReceiveError) -> Result<Next<'static>, ReceiveError> {
     }
 }
 
+impl Observer {
+    /// Reads only the newest message of each key from now on: what `key` makes of a message.
+    pub fn conflated<K, F>(self, key: F) -> Conflated<Self, K, F>
+    where
+        K: Hash + Eq + Clone,
+        F: FnMut(&[u8]) -> K,
+    {
+        Conflated::new(self, key)
+    }
+}
+
 impl Conflatable for Observer {
     fn take_next(
         &mut self,
@@ -228,6 +239,17 @@ impl Conflatable for Observer {
 
 fn of_payload<'p>(message: &Payload<'p>) -> Next<'p> {
     Next::Message(message.sequence(), message.bytes())
+}
+
+impl Consumer {
+    /// Reads only the newest message of each key from now on: what `key` makes of a message.
+    pub fn conflated<K, F>(self, key: F) -> Conflated<Self, K, F>
+    where
+        K: Hash + Eq + Clone,
+        F: FnMut(&[u8]) -> K,
+    {
+        Conflated::new(self, key)
+    }
 }
 
 impl Conflatable for Consumer {

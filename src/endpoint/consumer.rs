@@ -3,27 +3,23 @@
 //! Layer 5. Unsafe only to lend out messages behind the consumer's own gate.
 #![allow(unsafe_code, reason = "lends out bytes that the gate keeps unwritten")]
 
+mod receive;
 mod wait;
 
-use super::conflated::Conflated;
-use super::error::{AttachError, ReceiveError, TryReceiveError};
+use super::error::{ReceiveError, TryReceiveError};
 use super::interrupted::Interrupted;
 use super::latency::{self, STAMP};
-use super::message::{Batch, Message};
 use super::options::ConsumerOptions;
-use super::ring::Ring;
-use super::seat::Seat;
 use super::set::{Inside, Sealed, Source};
-use super::shown::shown;
 use super::trouble::disturbance;
 use super::waiting::{self, End, Manner, Reader};
+use crate::attach::{shown, AttachError, Attachment, Seat};
 use crate::layout::lines::ProducerState;
 use crate::read::{Progress, ReadControl};
 use crate::ring::consumer::{Arrived, Consumer as Core, Epoch, Joining, Lost};
 use crate::ring::Start;
 use crate::segment::{can_flush, Canary, CursorName, Held, Memory, Role};
 use crate::wait::{bell, Deadline, Waker};
-use core::hash::Hash;
 use core::marker::PhantomData;
 use std::cell::Cell;
 
@@ -83,7 +79,7 @@ pub struct Consumer {
     /// What the next call reports before anything else.
     owed: Option<Interrupted>,
     missed: u64,
-    ring: Ring,
+    ring: Attachment,
     options: ConsumerOptions,
     slept: bool,
     end: End,
@@ -99,7 +95,7 @@ shown!([] Consumer, "Consumer", |consumer| path = consumer.ring.path(), row = co
 
 impl Consumer {
     pub(crate) fn attach(
-        ring: &Ring,
+        ring: &Attachment,
         start: Start,
         options: ConsumerOptions,
         cursor: Option<CursorName>,
@@ -171,92 +167,6 @@ impl Consumer {
         })
     }
 
-    /// Waits for the next message; `None` once the producer closed the ring and everything has been
-    /// read. A call after `None` waits for the messages of a later producer; where it has a deadline, it
-    /// returns `None` again then if there is none.
-    ///
-    /// # Errors
-    /// [`ReceiveError::ProducerGone`] once everything a dead producer committed has been read.
-    /// [`ReceiveError::Evicted`] once for each time the ring went on without this consumer, between
-    /// the messages where it happened.
-    #[inline(always)]
-    pub fn receive(&mut self) -> Result<Option<Message<'_>>, ReceiveError> {
-        self.receive_until(Deadline::NEVER)
-    }
-
-    /// As [`receive`](Self::receive), until a deadline.
-    ///
-    /// # Errors
-    /// As [`receive`](Self::receive), and [`ReceiveError::TimedOut`].
-    #[inline(always)]
-    pub fn receive_until(
-        &mut self,
-        deadline: impl Into<Deadline>,
-    ) -> Result<Option<Message<'_>>, ReceiveError> {
-        let arrived = match self.take_soon() {
-            Some(arrived) => Some(arrived),
-            None => self.wait_for_next(deadline.into(), Manner::Alone)?,
-        };
-        Ok(arrived.map(|arrived| self.message(arrived)))
-    }
-
-    /// The next message, if it is there.
-    ///
-    /// # Errors
-    /// [`TryReceiveError::Empty`], [`TryReceiveError::Closed`], and, found out now and then by calls
-    /// that find nothing, [`TryReceiveError::ProducerGone`].
-    #[inline]
-    pub fn try_receive(&mut self) -> Result<Message<'_>, TryReceiveError> {
-        let arrived = match self.take() {
-            Some(arrived) => arrived,
-            None => self.try_again()?,
-        };
-        Ok(self.message(arrived))
-    }
-
-    /// Waits for messages, then lends up to `max` of them that are there. Their space is given back
-    /// together when the batch is dropped.
-    ///
-    /// # Errors
-    /// As [`receive`](Self::receive).
-    #[inline]
-    pub fn receive_batch(&mut self, max: usize) -> Result<Option<Batch<'_>>, ReceiveError> {
-        self.receive_batch_until(max, Deadline::NEVER)
-    }
-
-    /// As [`receive_batch`](Self::receive_batch), until a deadline.
-    ///
-    /// # Errors
-    /// As [`receive_until`](Self::receive_until).
-    #[inline]
-    pub fn receive_batch_until(
-        &mut self,
-        max: usize,
-        deadline: impl Into<Deadline>,
-    ) -> Result<Option<Batch<'_>>, ReceiveError> {
-        let first = match self.take_soon() {
-            Some(arrived) => arrived,
-            None => match self.wait_for_next(deadline.into(), Manner::Alone)? {
-                Some(arrived) => arrived,
-                None => return Ok(None),
-            },
-        };
-        Ok(Some(Batch::new(self, first, max)))
-    }
-
-    /// Up to `max` messages that are there.
-    ///
-    /// # Errors
-    /// As [`try_receive`](Self::try_receive).
-    #[inline]
-    pub fn try_receive_batch(&mut self, max: usize) -> Result<Batch<'_>, TryReceiveError> {
-        let first = match self.take() {
-            Some(arrived) => arrived,
-            None => self.try_again()?,
-        };
-        Ok(Batch::new(self, first, max))
-    }
-
     /// As [`receive_until`](Self::receive_until), for one of a pair; the message is made of what arrived by
     /// [`message`](Self::message), before anything else is asked of this consumer.
     #[inline(never)]
@@ -265,15 +175,6 @@ impl Consumer {
         deadline: Deadline,
     ) -> Result<Option<Arrived>, ReceiveError> {
         self.wait_for_next(deadline, Manner::Paired)
-    }
-
-    /// Reads only the newest message of each key from now on: what `key` makes of a message.
-    pub fn conflated<K, F>(self, key: F) -> Conflated<Self, K, F>
-    where
-        K: Hash + Eq + Clone,
-        F: FnMut(&[u8]) -> K,
-    {
-        Conflated::new(self, key)
     }
 
     /// Bytes of data of the ring.
@@ -408,11 +309,6 @@ impl Consumer {
             }
             Err(nowhere) => Interrupted::not_rejoined(nowhere, next),
         }
-    }
-
-    #[inline(always)]
-    pub(crate) fn message(&mut self, arrived: Arrived) -> Message<'_> {
-        Message::new(self, arrived)
     }
 
     /// What follows a take that found nothing: a closer look, then the last word on whether it is over.

@@ -3,8 +3,8 @@
 //! Layer 5. A request is one store and the unconditional ring of a bell of this process: both may be done in a
 //! signal handler, and neither waits.
 
-use super::ring::Ring;
 use super::set::{Inside, Sealed, Source};
+use crate::attach::{Attachment, Builder};
 use crate::segment::{CreateError, Memory};
 use crate::sync::{ord, AtomicU32, Ordering::Relaxed};
 use crate::wait::bell;
@@ -16,7 +16,7 @@ use std::sync::Arc;
 #[derive(Clone, Debug)]
 pub struct Interrupter {
     requested: Arc<AtomicU32>,
-    ring: Ring,
+    ring: Attachment,
 }
 
 /// A source of a [`WaitSet`](crate::WaitSet) that another thread, or a signal handler, makes ready.
@@ -73,7 +73,8 @@ impl Interruption {
     /// # Errors
     /// [`CreateError`], if there is no memory.
     pub fn new() -> Result<Self, CreateError> {
-        let ring = Ring::heap().capacity_bytes(4096).max_readers(1).create()?;
+        let builder = Builder::on_heap().capacity_bytes(4096).max_readers(1);
+        let ring = builder.make()?;
         let requested = Arc::default();
         Ok(Self {
             interrupter: Interrupter { requested, ring },

@@ -4,8 +4,7 @@
 //! histogram on the board of its ring, in words that only it writes, so any reader of the ring may read it
 //! meanwhile.
 
-use super::ring::Ring;
-use super::shown::shown;
+use crate::attach::shown;
 use crate::layout::frame::WORD;
 use crate::layout::histogram::{bucket_of, longest_in, AHEAD, BUCKETS, LONGEST, WORDS};
 use crate::segment::Memory;
@@ -128,13 +127,6 @@ pub(super) fn record(memory: &Memory, row: u32, stamp: u64) {
     let longest = word(memory, row, LONGEST).zip(took);
     if let Some((longest, took)) = longest.filter(|(word, took)| word.load(Relaxed) < *took) {
         longest.store(took, Relaxed);
-    }
-}
-
-impl Ring {
-    /// Returns `true` if messages carry a stamp and consumers keep a latency histogram.
-    pub fn stamps(&self) -> bool {
-        self.description().geometry.stamped
     }
 }
 

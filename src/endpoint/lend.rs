@@ -5,7 +5,7 @@
 
 use super::error::{PublishError, TryPublishError};
 use super::producer::Producer;
-use super::shown::shown;
+use crate::attach::shown;
 use crate::ring::producer::Batch;
 use crate::wait::Deadline;
 

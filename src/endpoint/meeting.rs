@@ -4,8 +4,7 @@
 //! Layer 5. The pact itself is `ring::pact`. A side is owned by holding its lock, so the other side notices
 //! a death as it notices a departure, only later.
 
-use super::error::AttachError;
-use super::ring::Ring;
+use crate::attach::{AttachError, Attachment};
 use crate::layout::lines::Bell;
 use crate::ring::pact::{Pact, Progress, Side};
 use crate::segment::{Held, Role, Trouble};
@@ -28,7 +27,7 @@ const FEW_TURNS: u32 = 16;
 pub(crate) struct Meeting {
     pact: Pact,
     side: Side,
-    ring: Ring,
+    ring: Attachment,
     slept: bool,
     /// Freed last.
     tenure: Mutex<Tenure>,
@@ -65,7 +64,7 @@ const fn role(side: Side) -> Role {
 
 impl Meeting {
     /// Becomes the owner of a side, in no pact yet; `None` if a live process owns it.
-    pub(crate) fn begin(ring: &Ring, side: Side) -> Result<Option<Self>, AttachError> {
+    pub(crate) fn begin(ring: &Attachment, side: Side) -> Result<Option<Self>, AttachError> {
         ring.undisturbed()?;
         let Some(held) = ring.acquire(role(side))? else {
             return Ok(None);
@@ -105,7 +104,7 @@ impl Meeting {
     }
 
     /// Both sides of a pact on a new board. Each can be handed to another process.
-    pub(crate) fn both(ring: &Ring) -> io::Result<[Self; 2]> {
+    pub(crate) fn both(ring: &Attachment) -> io::Result<[Self; 2]> {
         let locks = ring.segment().locks();
         let locks = locks.ok_or(io::ErrorKind::PermissionDenied)?;
         Pact::make(ring.segment().reader());
@@ -118,7 +117,7 @@ impl Meeting {
     }
 
     /// A side whose descriptor came from another process.
-    pub(crate) fn handed_over(ring: &Ring, side: Side, tenure: OwnedFd) -> Self {
+    pub(crate) fn handed_over(ring: &Attachment, side: Side, tenure: OwnedFd) -> Self {
         Self {
             pact: Pact::made(ring.segment().reader().clone(), side),
             side,
@@ -147,7 +146,7 @@ impl Meeting {
     }
 
     /// The process that owns a side, if a live one does. `None` in a forked child.
-    pub(crate) fn owner(ring: &Ring, side: Side) -> Option<u32> {
+    pub(crate) fn owner(ring: &Attachment, side: Side) -> Option<u32> {
         if ring.canary().forked() {
             return None;
         }

@@ -4,7 +4,7 @@
 
 use super::consumer::Consumer;
 use super::observer::Payload;
-use super::shown::shown;
+use crate::attach::shown;
 use crate::ring::consumer::Arrived;
 use core::ops::Deref;
 

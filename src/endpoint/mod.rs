@@ -1,41 +1,36 @@
 //! The public handles: [`Ring`], [`Producer`], [`Consumer`], [`Observer`], [`WaitSet`].
 //!
-//! Layer 5: the protocol, a segment, a lock and a way to wait, tied together. Unsafe code only where
+//! Layer 5, above `attach`: an attached object, the protocol and a way to wait, tied together. Unsafe code only where
 //! bytes behind a gate become slices.
 
 mod arrival;
-mod builder;
 mod conflated;
 mod consumer;
-mod difference;
+mod create;
 mod error;
 mod interrupted;
 mod interruption;
 mod latency;
 mod lend;
 mod meeting;
-pub(crate) mod member;
 mod message;
 mod observer;
 mod options;
 mod paired;
 mod producer;
 mod ring;
-mod seat;
 mod set;
-mod shown;
 mod status;
 mod trouble;
 mod waiting;
 
+pub use crate::attach::{AttachError, Builder, Difference, RingFiles};
 pub use crate::read::Pacing;
 pub use crate::ring::{consumer::Epoch, observer::Resume};
 pub(crate) use arrival::look_until;
-pub use builder::Builder;
 pub use conflated::{Conflatable, Conflated, ConflatedMessage, Conflation};
 pub use consumer::Consumer;
-pub use difference::Difference;
-pub use error::{AttachError, PublishError, ReceiveError, TryPublishError, TryReceiveError};
+pub use error::{PublishError, ReceiveError, TryPublishError, TryReceiveError};
 pub use interruption::{Interrupter, Interruption};
 pub use latency::Latencies;
 pub use lend::{Claim, PublishBatch};
@@ -45,9 +40,7 @@ pub use observer::{Observer, Payload, Received};
 pub use options::{ConsumerOptions, ObserverOptions, ProducerOptions};
 pub(crate) use paired::{Incoming, Outgoing, PairedError};
 pub use producer::Producer;
-pub(crate) use ring::Origin;
-pub use ring::{Ring, RingFiles};
+pub use ring::Ring;
 pub(crate) use set::{Inside, Sealed};
 pub use set::{Source, WaitSet};
-pub(crate) use shown::shown;
 pub use status::{ReaderStatus, RingStatus};

@@ -3,16 +3,14 @@
 //! Layer 5. Holds a row only where it may sleep and may write one; works with nothing but permission
 //! to read.
 
-use super::conflated::Conflated;
-use super::error::{AttachError, ReceiveError, TryReceiveError};
+use super::error::{ReceiveError, TryReceiveError};
 use super::interrupted::Interrupted;
 use super::latency::STAMP;
 use super::options::ObserverOptions;
-use super::ring::Ring;
 use super::set::{Inside, Sealed, Source};
-use super::shown::shown;
 use super::trouble::disturbance;
 use super::waiting::{self, End, Manner, Reader};
+use crate::attach::{shown, AttachError, Attachment};
 use crate::layout::lines::{ProducerState, RowState};
 use crate::read::{Progress, ReadControl};
 use crate::ring::consumer::{epoch, Epoch};
@@ -21,7 +19,6 @@ use crate::ring::Start;
 use crate::segment::{can_flush, Canary, Held, Memory};
 use crate::sync::Ordering::Relaxed;
 use crate::wait::{bell, Deadline, Strategy, Waited};
-use core::hash::Hash;
 use core::marker::PhantomData;
 use core::ops::Deref;
 use std::cell::Cell;
@@ -67,7 +64,7 @@ pub struct Observer {
     core: Core,
     canary: Canary,
     reading: ReadControl,
-    ring: Ring,
+    ring: Attachment,
     options: ObserverOptions,
     slept: bool,
     end: End,
@@ -146,7 +143,7 @@ impl AsRef<[u8]> for Payload<'_> {
 
 impl Observer {
     pub(crate) fn attach(
-        ring: &Ring,
+        ring: &Attachment,
         start: Start,
         options: ObserverOptions,
     ) -> Result<Self, AttachError> {
@@ -243,15 +240,6 @@ impl Observer {
         }
         let observed = self.try_observed()?;
         Ok(self.received(observed))
-    }
-
-    /// Reads only the newest message of each key from now on: what `key` makes of a message.
-    pub fn conflated<K, F>(self, key: F) -> Conflated<Self, K, F>
-    where
-        K: Hash + Eq + Clone,
-        F: FnMut(&[u8]) -> K,
-    {
-        Conflated::new(self, key)
     }
 
     /// Bytes of data of the ring.
@@ -453,7 +441,7 @@ impl Reader for Observer {
         Ok((observed != Observed::Empty).then_some(observed))
     }
 
-    fn ring(&self) -> &Ring {
+    fn ring(&self) -> &Attachment {
         &self.ring
     }
 

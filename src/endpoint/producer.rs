@@ -2,17 +2,16 @@
 //!
 //! Layer 5. What it lends (claims, batches) is in `lend`; waiting for room is in `room`.
 
+mod claim;
 mod patience;
 mod room;
 
-use super::error::{AttachError, PublishError, TryPublishError, Unfit};
+use super::error::{PublishError, TryPublishError, Unfit};
 use super::interrupted::Interrupted;
 use super::latency::{now, STAMP};
-use super::lend::{Claim, PublishBatch};
 use super::options::ProducerOptions;
-use super::ring::Ring;
-use super::shown::shown;
 use super::trouble::disturbance;
+use crate::attach::{shown, AttachError, Attachment};
 use crate::layout::schema::Schema;
 use crate::ring::producer::{Batch, Producer as Core};
 use crate::segment::{Canary, Held, Role, Trouble};
@@ -74,7 +73,7 @@ const ASK_EVERY_PART: u64 = 16;
 pub struct Producer {
     pub(super) core: Core,
     pub(super) canary: Canary,
-    ring: Ring,
+    ring: Attachment,
     options: ProducerOptions,
     waker: Waker,
     /// A waker for each reader that has its own file, and so its own bell.
@@ -112,7 +111,7 @@ pub struct Producer {
 shown!([] Producer, "Producer", |producer| path = producer.ring.path(), next_sequence = producer.next_sequence(), epoch = producer.epoch());
 
 impl Producer {
-    pub(crate) fn attach(ring: &Ring, options: ProducerOptions) -> Result<Self, AttachError> {
+    pub(crate) fn attach(ring: &Attachment, options: ProducerOptions) -> Result<Self, AttachError> {
         ring.undisturbed()?;
         if !ring.description().writable {
             return Err(AttachError::ReadOnly {
@@ -127,7 +126,7 @@ impl Producer {
         let Some(held) = ring.acquire(Role::Producer)? else {
             return Err(AttachError::AlreadyOwned {
                 path: ring.path().to_owned(),
-                pid: ring.status().producer_pid,
+                pid: ring.producer_pid(),
             });
         };
         let memory = ring.segment().writer()?;
@@ -396,85 +395,6 @@ impl Producer {
         })
     }
 
-    /// Lends space for one message of `len` bytes, to be written in place, waiting as
-    /// [`publish`](Self::publish) does. Its bytes are unspecified until written.
-    ///
-    /// # Errors
-    /// As [`publish`](Self::publish).
-    #[inline(always)]
-    pub fn claim(&mut self, len: usize) -> Result<Claim<'_>, PublishError> {
-        self.claim_until(len, Deadline::NEVER)
-    }
-
-    /// Like [`claim`](Self::claim), but waits at most until a deadline.
-    ///
-    /// # Errors
-    /// As [`publish_until`](Self::publish_until).
-    #[inline(always)]
-    pub fn claim_until(
-        &mut self,
-        len: usize,
-        deadline: impl Into<Deadline>,
-    ) -> Result<Claim<'_>, PublishError> {
-        let payload = match self.claim_at_once(len) {
-            Some(payload) => payload,
-            None => self.claim_slowly(len, deadline.into())?,
-        };
-        Ok(Claim::new(self, payload, len))
-    }
-
-    #[inline(always)]
-    fn claim_at_once(&self, len: usize) -> Option<u64> {
-        if self.canary.disturbed() || self.special {
-            return None;
-        }
-        self.core.claim_near(len)
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn claim_slowly(&mut self, len: usize, deadline: Deadline) -> Result<u64, PublishError> {
-        self.begin()?;
-        self.fits(len)?;
-        let len = len.saturating_add(self.prefix());
-        loop {
-            match self.core.try_claim(len) {
-                Ok(payload) => return Ok(payload),
-                Err(refused) => {
-                    let mut batch = self.core.batch();
-                    self.wait_for_room(&mut batch, refused, len, deadline)?;
-                }
-            }
-        }
-    }
-
-    /// Like [`claim`](Self::claim), but only if there is room now.
-    ///
-    /// # Errors
-    /// As [`try_publish`](Self::try_publish).
-    #[inline(always)]
-    pub fn try_claim(&mut self, len: usize) -> Result<Claim<'_>, TryPublishError> {
-        let payload = match self.claim_at_once(len) {
-            Some(payload) => payload,
-            None => self.try_claim_slowly(len)?,
-        };
-        Ok(Claim::new(self, payload, len))
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn try_claim_slowly(&mut self, len: usize) -> Result<u64, TryPublishError> {
-        self.begin()?;
-        self.fits(len)?;
-        let len = len.saturating_add(self.prefix());
-        loop {
-            match self.core.try_claim(len) {
-                Ok(payload) => return Ok(payload),
-                Err(refused) => self.refuse(&self.core.batch(), refused, len)?,
-            }
-        }
-    }
-
     /// Allocates the buffer for a claim that cannot be written in place. It keeps the bytes of an earlier
     /// claim.
     #[inline(always)]
@@ -497,12 +417,6 @@ impl Producer {
         if let Some(stamp) = self.scratch.first_chunk_mut::<STAMP>() {
             *stamp = now().to_le_bytes();
         }
-    }
-
-    /// Begins a batch: messages that become visible together, or not at all.
-    #[inline]
-    pub fn batch(&mut self) -> PublishBatch<'_> {
-        PublishBatch::new(self)
     }
 
     /// Where the next frame begins.

@@ -2,30 +2,21 @@
 //!
 //! Layer 5.
 
-mod roles;
-
-use super::builder::Builder;
 use super::consumer::Consumer;
-use super::difference::Difference;
-use super::error::AttachError;
 use super::observer::Observer;
 use super::options::{ConsumerOptions, ObserverOptions, ProducerOptions};
 use super::producer::Producer;
-use super::seat::Seat;
-use super::shown::shown;
-use crate::layout::description::Description;
+use crate::attach::{shown, AttachError, Attachment, Builder, Difference, RingFiles, Seat};
 use crate::layout::form::Form;
 use crate::layout::lines::RowState;
-use crate::layout::schema::{Schema, SchemaMismatch};
+use crate::layout::schema::Schema;
 use crate::ring::Start;
-use crate::segment::{
-    self, bytes_inside, Canary, CursorName, Files, Location, MappingOptions, OpenError, Place,
-    RemoveError, Segment, Trouble,
-};
+#[cfg(feature = "shared_memory")]
+use crate::segment;
+use crate::segment::{CursorName, MappingOptions, OpenError, Place, RemoveError};
 use crate::sync::Ordering::Relaxed;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::os::fd::BorrowedFd;
+use std::path::Path;
 use std::time::Duration;
 
 /// A ring this process has open. Cheap to clone; every handle keeps it alive.
@@ -46,82 +37,25 @@ use std::time::Duration;
 /// ```
 #[derive(Clone)]
 pub struct Ring {
-    segment: Arc<Segment>,
-    canary: Canary,
-    origin: Option<Arc<Origin>>,
-    differences: Option<Arc<[Difference]>>,
+    object: Attachment,
 }
 
 shown!([] Ring, "Ring", |ring| form = ring.form(), path = ring.path());
 
-/// The broker a ring came from.
-#[derive(Clone, Debug)]
-pub struct Origin {
-    /// Where it listens.
-    pub socket: PathBuf,
-    /// The cursor it was asked for; empty for none.
-    pub cursor: String,
-    /// Which of its streams this is; zero for none yet.
-    pub stream: u32,
-    /// The identity of the broker's ring; zero for none yet.
-    pub ring: u128,
-}
-
-impl Origin {
-    /// A broker that has not been asked yet.
-    pub fn new(socket: PathBuf, cursor: &str) -> Self {
-        Self {
-            socket,
-            cursor: cursor.to_owned(),
-            stream: 0,
-            ring: 0,
-        }
-    }
-}
-
-/// The descriptors of a ring in anonymous memory, to be handed to another process.
-#[derive(Debug)]
-pub struct RingFiles<F = OwnedFd> {
-    /// The stream.
-    pub stream: F,
-    /// Rows and bells.
-    pub control: F,
-    /// Lock bytes.
-    pub lock: F,
-}
-
 impl Ring {
-    pub(crate) fn from_segment(segment: Segment) -> Self {
-        Self {
-            segment: Arc::new(segment),
-            canary: Canary::of_this_process(),
-            origin: None,
-            differences: None,
-        }
+    /// An attached object as a ring: one that is, or one that was listed and can only be looked at.
+    pub(crate) fn of(object: Attachment) -> Self {
+        Self { object }
     }
 
-    /// Marks the ring as opened, not created.
-    pub(super) fn with_differences(self, differences: Vec<Difference>) -> Self {
-        Self {
-            differences: (!differences.is_empty()).then(|| differences.into()),
-            ..self
-        }
-    }
-
-    pub(crate) fn with_origin(self, origin: Origin) -> Self {
-        Self {
-            origin: Some(Arc::new(origin)),
-            ..self
-        }
-    }
-
-    pub(crate) fn origin(&self) -> Option<&Origin> {
-        self.origin.as_deref()
+    /// What it has in common with objects of every form.
+    pub(crate) fn object(&self) -> &Attachment {
+        &self.object
     }
 
     /// Describes a new ring at a place: a name in the slipring directory, or a path ([`Place`]).
     pub fn builder(place: impl Into<Place>) -> Builder {
-        Builder::named(place.into().location())
+        Builder::of(place)
     }
 
     /// Describes a new ring without a name, in anonymous memory files whose descriptors
@@ -141,32 +75,7 @@ impl Ring {
     /// [`OpenError`]: no such ring, no permission, not trusted, damaged, of another version.
     pub fn open(place: impl Into<Place>) -> Result<Self, OpenError> {
         let location = place.into().location()?;
-        Self::open_form(&location, MappingOptions::default(), Form::Ring)
-    }
-
-    /// Opens an object that must be of a certain form.
-    pub(crate) fn open_form(
-        location: &Location,
-        mapping: MappingOptions,
-        expected: Form,
-    ) -> Result<Self, OpenError> {
-        let segment = segment::open(location, mapping);
-        let segment = segment.map_err(|error| error.looked_for(expected))?;
-        let ring = Self::from_segment(segment);
-        ring.expect_form(expected)?;
-        Ok(ring)
-    }
-
-    /// Checks that it is of this form.
-    pub(crate) fn expect_form(&self, expected: Form) -> Result<(), OpenError> {
-        match self.form() {
-            found if found == expected => Ok(()),
-            found => Err(OpenError::Form {
-                path: self.path().to_owned(),
-                found,
-                expected,
-            }),
-        }
+        Attachment::open_form(&location, MappingOptions::default(), Form::Ring).map(Self::of)
     }
 
     /// Opens a ring from descriptors that another process handed over: those of
@@ -177,21 +86,7 @@ impl Ring {
     /// shrinking, is [`Untrusted`](OpenError::Untrusted); so are those of a ring that has a name, whose
     /// owner can truncate it: open it by its name.
     pub fn from_files(files: RingFiles) -> Result<Self, OpenError> {
-        Self::from_files_of(files, Form::Ring)
-    }
-
-    /// Like [`from_files`](Self::from_files), for an object that must be of a certain form.
-    pub(crate) fn from_files_of(files: RingFiles, form: Form) -> Result<Self, OpenError> {
-        let files = Files {
-            stream: files.stream,
-            control: Some(files.control),
-            lock: Some(files.lock),
-            named: false,
-        };
-        let mapping = MappingOptions::default();
-        let ring = Self::from_segment(segment::from_files(files, mapping)?);
-        ring.expect_form(form)?;
-        Ok(ring)
+        Attachment::from_files_of(files, Form::Ring).map(Self::of)
     }
 
     /// Opens a ring that [`Builder::create_in`](crate::endpoint::Builder::create_in) wrote into a
@@ -201,9 +96,9 @@ impl Ring {
     /// As [`open`](Self::open).
     #[cfg(feature = "shared_memory")]
     pub fn adopt(segment: shared_memory::Shmem) -> Result<Self, OpenError> {
-        let ring = Self::from_segment(segment::adopt(segment)?);
-        ring.expect_form(Form::Ring)?;
-        Ok(ring)
+        let object = Attachment::from_segment(segment::adopt(segment)?);
+        object.expect_form(Form::Ring)?;
+        Ok(Self::of(object))
     }
 
     /// Removes the ring at a place, if it is not in use. [`slipring::registry::remove_at`](crate::registry::remove_at) removes an
@@ -214,13 +109,7 @@ impl Ring {
     /// observer that [spins](crate::Strategy::Spin) does not count.
     /// [`OpenError::Form`] if it is not a ring.
     pub fn remove(place: impl Into<Place>) -> Result<(), RemoveError> {
-        Self::remove_form(place.into(), Form::Ring)
-    }
-
-    /// Removes what lies there, if it is of this form and not in use.
-    pub(crate) fn remove_form(place: Place, form: Form) -> Result<(), RemoveError> {
-        let location = place.location().map_err(OpenError::from)?;
-        segment::remove(&location, Some(form), false)
+        Attachment::remove_form(place.into(), Form::Ring)
     }
 
     /// Becomes the ring's one producer, taking over where the last one left it.
@@ -237,8 +126,8 @@ impl Ring {
     /// # Errors
     /// As [`producer`](Self::producer).
     pub fn producer_with(&self, options: ProducerOptions) -> Result<Producer, AttachError> {
-        self.expect_form(Form::Ring)?;
-        Producer::attach(self, options)
+        self.object.expect_form(Form::Ring)?;
+        Producer::attach(&self.object, options)
     }
 
     /// Adds a consumer: it misses nothing from `start` on, and holds the producer back when it is a whole
@@ -259,8 +148,8 @@ impl Ring {
         start: Start,
         options: ConsumerOptions,
     ) -> Result<Consumer, AttachError> {
-        self.expect_form(Form::Ring)?;
-        Consumer::attach(self, start, options, None)
+        self.object.expect_form(Form::Ring)?;
+        Consumer::attach(&self.object, start, options, None)
     }
 
     /// Adds a consumer with a durable cursor: its place in the ring has a name and outlives the process.
@@ -304,8 +193,8 @@ impl Ring {
         start: Start,
         options: ConsumerOptions,
     ) -> Result<Consumer, AttachError> {
-        self.expect_form(Form::Ring)?;
-        Consumer::attach(self, start, options, Some(CursorName::new(name)?))
+        self.object.expect_form(Form::Ring)?;
+        Consumer::attach(&self.object, start, options, Some(CursorName::new(name)?))
     }
 
     /// Forgets a durable cursor and frees its row. Returns `true` if there was one.
@@ -313,13 +202,13 @@ impl Ring {
     /// # Errors
     /// [`AttachError::CursorInUse`] while a live process uses it; [`AttachError::Permission`].
     pub fn forget_cursor(&self, name: &str) -> Result<bool, AttachError> {
-        self.undisturbed()?;
-        self.expect_form(Form::Ring)?;
+        self.object.undisturbed()?;
+        self.object.expect_form(Form::Ring)?;
         let name = CursorName::new(name)?;
-        let Some(seat) = Seat::of_existing(self, name)? else {
+        let Some(seat) = Seat::of_existing(&self.object, name)? else {
             return Ok(false);
         };
-        if let Some(row) = self.segment.reader().row(seat.row) {
+        if let Some(row) = self.object.segment().reader().row(seat.row) {
             row.state.store(RowState::Free as u32, Relaxed);
         }
         Ok(true)
@@ -343,15 +232,15 @@ impl Ring {
         start: Start,
         options: ObserverOptions,
     ) -> Result<Observer, AttachError> {
-        self.expect_form(Form::Ring)?;
-        Observer::attach(self, start, options)
+        self.object.expect_form(Form::Ring)?;
+        Observer::attach(&self.object, start, options)
     }
 
     /// Returns the form; [`Form::Ring`] unless the ring comes from [`list`](crate::registry::list) or
     /// [`look_at`](crate::registry::look_at), which open objects of any form. Such an object can be looked at, and gives no
     /// producer, consumer or observer.
     pub fn form(&self) -> Form {
-        self.description().form
+        self.object.form()
     }
 
     /// Returns how an existing ring differs from what [`Builder::create_or_open`] asked for; empty for a
@@ -368,69 +257,60 @@ impl Ring {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn differences(&self) -> &[Difference] {
-        self.differences.as_deref().unwrap_or_default()
+        self.object.differences()
     }
 
     /// Returns the capacity: the bytes of data.
     pub fn capacity_bytes(&self) -> u64 {
-        self.description().geometry.capacity
+        self.object.capacity_bytes()
     }
 
     /// Returns how many bytes of memory the ring takes in all: data, index and administration, and the same
     /// for each ring inside it, such as the lanes of a queue, the letters and replies of a mailbox, or the
     /// second direction of a link. Counts the rings that are in its directory during the call.
     pub fn memory_bytes(&self) -> u64 {
-        let geometry = self.description().geometry;
-        let own = geometry.stream_bytes() + geometry.control_bytes();
-        let named = self.segment.files().is_some_and(|files| files.named);
-        match Location::at(self.path()) {
-            Ok(location) if named && !self.is_removed() => own + bytes_inside(&location),
-            _ => own,
-        }
+        self.object.memory_bytes()
     }
 
     /// Returns the size of the largest message, in bytes.
     pub fn max_message_bytes(&self) -> u32 {
-        self.description().geometry.max_payload()
+        self.object.max_message_bytes()
     }
 
     /// Returns how long a consumer may hold one publish back before the producer goes on without it; `None`
     /// if the producer waits without limit. See [`Builder::evict_after`](crate::endpoint::Builder::evict_after).
     pub fn evicts_after(&self) -> Option<Duration> {
-        let geometry = self.description().geometry;
-        geometry
-            .evicts()
-            .then(|| Duration::from_nanos(geometry.evict_after_ns))
+        self.object.evicts_after()
     }
 
     /// Returns how many readers can hold a row at once.
     pub fn max_readers(&self) -> u32 {
-        self.description().geometry.rows
+        self.object.max_readers()
     }
 
     /// Returns the alignment of frames, in bytes.
     pub fn frame_align(&self) -> u64 {
-        self.description().geometry.align
+        self.object.description().geometry.align
     }
 
     /// Returns the fields of the messages, if the ring has a schema.
     pub fn schema(&self) -> Option<&Schema> {
-        self.description().schema.as_ref()
+        self.object.schema()
     }
 
     /// Returns the random identity of this ring.
     pub fn id(&self) -> u128 {
-        self.description().ring_id
+        self.object.id()
     }
 
     /// Returns when the ring was made, in nanoseconds since 1970, by its creator's clock.
     pub fn created_ns(&self) -> u64 {
-        self.description().created_ns
+        self.object.description().created_ns
     }
 
     /// Returns the path of the ring's directory, for logs and error texts.
     pub fn path(&self) -> &Path {
-        self.segment.path()
+        self.object.path()
     }
 
     /// Returns `true` once the files of the ring are deleted: no process can open it any more, and its name
@@ -451,23 +331,18 @@ impl Ring {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn is_removed(&self) -> bool {
-        self.segment.trouble() == Some(Trouble::Removed)
+        self.object.is_removed()
     }
 
     /// Returns `true` if this user may consume; `false` if it may only observe.
     pub fn may_consume(&self) -> bool {
-        self.segment.may_use_rows()
+        self.object.may_consume()
     }
 
     /// Returns the descriptors behind the ring; `None` if it has none or this user may not open all of
     /// them.
     pub fn files(&self) -> Option<RingFiles<BorrowedFd<'_>>> {
-        let files = self.segment.files()?;
-        Some(RingFiles {
-            stream: files.stream.as_fd(),
-            control: files.control.as_ref()?.as_fd(),
-            lock: files.lock.as_ref()?.as_fd(),
-        })
+        self.object.files()
     }
 
     /// Checks the schema of the ring against the one a program expects.
@@ -475,28 +350,11 @@ impl Ring {
     /// # Errors
     /// [`OpenError::Schema`] names the first field that differs.
     pub fn expect_schema(&self, here: &Schema) -> Result<(), OpenError> {
-        let mismatch = match self.schema() {
-            None => Some(SchemaMismatch::Missing),
-            Some(ring) => ring.difference(here),
-        };
-        match mismatch {
-            None => Ok(()),
-            Some(mismatch) => Err(OpenError::Schema {
-                path: self.path().to_owned(),
-                mismatch,
-            }),
-        }
+        self.object.expect_schema(here)
     }
 
-    pub(crate) fn description(&self) -> &Description {
-        self.segment.description()
-    }
-
-    pub(crate) fn segment(&self) -> &Segment {
-        &self.segment
-    }
-
-    pub(crate) fn canary(&self) -> Canary {
-        self.canary
+    /// Returns `true` if messages carry a stamp and consumers keep a latency histogram.
+    pub fn stamps(&self) -> bool {
+        self.object.stamps()
     }
 }

@@ -68,7 +68,7 @@ pub struct ReaderStatus {
 impl Ring {
     /// Returns the state of the ring, without changing it.
     pub fn status(&self) -> RingStatus {
-        let memory = self.segment().reader();
+        let memory = self.object().segment().reader();
         let state = &memory.producer().state;
         let said = producer_state(memory);
         let next = index::place(memory, Start::Latest, 0).ok();
@@ -83,7 +83,7 @@ impl Ring {
             epoch: epoch(memory),
             closed: said == ProducerState::Closed,
             abandoned: said == ProducerState::Attached,
-            producer_alive: self.is_held(Role::Producer),
+            producer_alive: self.object().is_held(Role::Producer),
             producer_pid: state.pid.load(Relaxed),
             removed: self.is_removed(),
             readers: readers.collect(),
@@ -91,28 +91,33 @@ impl Ring {
     }
 
     fn reader_status(&self, at: u32, next: Option<u64>) -> Option<ReaderStatus> {
-        let row = self.segment().reader().row(at)?;
+        let row = self.object().segment().reader().row(at)?;
         let kind = RowState::from_raw(row.state.load(Relaxed));
         if kind == RowState::Free {
             return None;
         }
         let observes = kind == RowState::Observer;
         let said = Some(row.sequence.load(Relaxed));
-        let evicted = is_evicted(self.segment().reader(), at, row.generation.load(Relaxed));
+        let evicted = is_evicted(
+            self.object().segment().reader(),
+            at,
+            row.generation.load(Relaxed),
+        );
         Some(ReaderStatus {
             row: at,
-            cursor: self.cursor_of_row(at).map(|name| name.to_string()),
+            cursor: self.object().cursor_of_row(at).map(|name| name.to_string()),
             gating: kind == RowState::Consumer && !evicted,
             evicted: kind == RowState::Consumer && evicted,
             next_sequence: said.filter(|said| !observes || next == Some(*said)),
             position: (!observes).then(|| row.position.load(Relaxed)),
             may_park: row.may_park.load(Relaxed) != 0,
             alive: self
+                .object()
                 .is_held(Role::Row(at))
                 .unwrap_or(kind != RowState::Away),
             pid: row.pid.load(Relaxed),
             latencies: (kind == RowState::Consumer)
-                .then(|| Latencies::of_row(self.segment().reader(), at))
+                .then(|| Latencies::of_row(self.object().segment().reader(), at))
                 .flatten(),
         })
     }

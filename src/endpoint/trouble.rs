@@ -3,7 +3,7 @@
 //! Layer 5. Consumers and observers ask when no message comes.
 
 use super::interrupted::Interrupted;
-use super::ring::Ring;
+use crate::attach::Attachment;
 use crate::layout::lines::ProducerState;
 use crate::segment::{Canary, Memory, Role};
 
@@ -21,7 +21,7 @@ pub(super) fn disturbance(canary: Canary, memory: &Memory) -> Result<(), Interru
 /// Returns `true` if no producer will go on with this stream: it died without leaving in order, and its
 /// lock is free; or it left, and no other process can ever write the stream. The state is read again last,
 /// in case it left in order in between.
-pub(super) fn producer_gone(ring: &Ring, state: ProducerState) -> bool {
+pub(super) fn producer_gone(ring: &Attachment, state: ProducerState) -> bool {
     let lost = |state| match state {
         ProducerState::Attached => true,
         ProducerState::Absent => ring.segment().has_one_producer(),

@@ -10,8 +10,8 @@
 
 use super::error::{ReceiveError, TryReceiveError};
 use super::interrupted::Interrupted;
-use super::ring::Ring;
 use super::trouble::producer_gone;
+use crate::attach::Attachment;
 use crate::layout::lines::{Bell, ProducerState};
 use crate::ring::consumer::{epoch, producer_state};
 use crate::segment::Memory;
@@ -26,7 +26,7 @@ pub(super) trait Reader: Waited {
     fn look(&mut self) -> Result<Option<Self::Next>, Interrupted>;
 
     /// The ring it reads.
-    fn ring(&self) -> &Ring;
+    fn ring(&self) -> &Attachment;
 
     /// Its position in the ring.
     fn memory(&self) -> &Memory;

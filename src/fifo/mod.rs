@@ -4,10 +4,10 @@
 //! inside. Both sides wait for each other (`ring::pact`) before the first byte, so the bytes of one writer
 //! are read by one reader.
 
-use crate::endpoint::shown;
+use crate::attach::{shown, Attachment};
 use crate::endpoint::{
     look_until, AttachError, Builder, Consumer, ConsumerOptions, Difference, Incoming, Meeting,
-    Met, Outgoing, Producer, ProducerOptions, Ring,
+    Met, Outgoing, Producer, ProducerOptions,
 };
 use crate::layout::form::Form;
 use crate::pipe::{Duplex, PipeReader, PipeWriter, PIPE_CAPACITY};
@@ -53,7 +53,7 @@ const BACK: &str = "back";
 /// ```
 #[derive(Clone)]
 pub struct Fifo {
-    ring: Ring,
+    ring: Attachment,
     location: Location,
 }
 
@@ -107,7 +107,7 @@ impl FifoBuilder {
     pub fn create(self) -> Result<Fifo, CreateError> {
         let location = self.location.clone()?;
         self.expect_mode()?;
-        let ring = self.described(&location).create()?;
+        let ring = self.described(&location).make()?;
         Ok(Fifo { ring, location })
     }
 
@@ -118,7 +118,7 @@ impl FifoBuilder {
     pub fn create_or_open(self) -> Result<Fifo, CreateError> {
         let location = self.location.clone()?;
         self.expect_mode()?;
-        let ring = self.described(&location).create_or_open()?;
+        let ring = self.described(&location).make_or_open()?;
         Ok(Fifo { ring, location })
     }
 
@@ -180,7 +180,7 @@ impl Fifo {
     }
 
     fn open_location(location: Location) -> Result<Self, OpenError> {
-        let ring = Ring::open_form(&location, Default::default(), Form::Pipe)?;
+        let ring = Attachment::open_form(&location, Default::default(), Form::Pipe)?;
         Ok(Self { ring, location })
     }
 
@@ -190,7 +190,7 @@ impl Fifo {
     /// [`RemoveError::InUse`] while a process writes or reads.
     /// [`OpenError::Form`] if it is not a named pipe.
     pub fn remove(place: impl Into<Place>) -> Result<(), RemoveError> {
-        Ring::remove_form(place.into(), Form::Pipe)
+        Attachment::remove_form(place.into(), Form::Pipe)
     }
 
     /// Becomes the writer, and waits for a reader.
@@ -251,7 +251,7 @@ impl Fifo {
     pub fn connect_until(&self, deadline: impl Into<Deadline>) -> io::Result<Duplex> {
         self.expect_ways(2)?;
         let back = back(&self.location, self.ring.capacity_bytes())
-            .create_or_open()
+            .make_or_open()
             .map_err(|error| attach_error(self.ring.explain(error.into())))?;
         let in_place = self.ring.in_place();
         in_place.map_err(|error| attach_error(self.ring.explain(error.into())))?;
@@ -272,7 +272,7 @@ impl Fifo {
         })
     }
 
-    /// Returns `true` once the named pipe was removed, as [`Ring::is_removed`].
+    /// Returns `true` once the named pipe was removed, as [`Ring::is_removed`](crate::Ring::is_removed).
     pub fn is_removed(&self) -> bool {
         self.ring.is_removed()
     }
@@ -335,14 +335,18 @@ fn attach_error(error: AttachError) -> io::Error {
     }
 }
 
-fn outgoing(meeting: &Meeting, ring: &Ring) -> io::Result<Outgoing> {
+fn outgoing(meeting: &Meeting, ring: &Attachment) -> io::Result<Outgoing> {
     let producer = meeting.inherit(|| Producer::attach(ring, ProducerOptions::default()));
     let producer = producer.map_err(attach_error)?;
     Ok(Outgoing::new(producer, ring.capacity_bytes()))
 }
 
 /// Waits for the other side, prepared to read what it writes.
-fn meet_to_read(meeting: &mut Meeting, ring: &Ring, deadline: Deadline) -> io::Result<Incoming> {
+fn meet_to_read(
+    meeting: &mut Meeting,
+    ring: &Attachment,
+    deadline: Deadline,
+) -> io::Result<Incoming> {
     let mut consumer = None;
     meet(meeting, deadline, |meeting| {
         // The ring has one row only.

@@ -11,8 +11,8 @@ pub use error::LatestError;
 pub use reader::LatestReader;
 pub use writer::LatestWriter;
 
-use crate::endpoint::shown;
-use crate::endpoint::{look_until, AttachError, Builder, ConsumerOptions, Difference, Ring};
+use crate::attach::{shown, Attachment};
+use crate::endpoint::{look_until, AttachError, Builder, ConsumerOptions, Difference};
 use crate::layout::form::Form;
 use crate::ring::cell::{table_bytes, Cells};
 use crate::segment::{CreateError, MappingOptions, OpenError, Place, RemoveError};
@@ -57,7 +57,7 @@ use std::path::Path;
 /// ```
 #[derive(Clone)]
 pub struct Latest<T> {
-    ring: Ring,
+    ring: Attachment,
     cells: Cells,
     value: PhantomData<fn() -> T>,
 }
@@ -106,7 +106,7 @@ impl<T: Plain> LatestBuilder<T> {
     /// # Errors
     /// [`CreateError`], as for a ring.
     pub fn create(self) -> Result<Latest<T>, CreateError> {
-        Latest::of(self.described().create()?).map_err(CreateError::Open)
+        Latest::of(self.described().make()?).map_err(CreateError::Open)
     }
 
     /// Opens the table if it exists, else creates it. An existing one keeps its size; its type must
@@ -115,7 +115,7 @@ impl<T: Plain> LatestBuilder<T> {
     /// # Errors
     /// As [`create`](Self::create), and those of opening.
     pub fn create_or_open(self) -> Result<Latest<T>, CreateError> {
-        Latest::of(self.described().create_or_open()?).map_err(CreateError::Open)
+        Latest::of(self.described().make_or_open()?).map_err(CreateError::Open)
     }
 
     fn described(self) -> Builder {
@@ -133,7 +133,7 @@ impl<T: Plain> LatestBuilder<T> {
 impl<T: Plain> Latest<T> {
     /// Describes a new table at a place: a name in the slipring directory, or a path.
     pub fn builder(place: impl Into<Place>) -> LatestBuilder<T> {
-        LatestBuilder::new(Ring::builder(place))
+        LatestBuilder::new(Builder::of(place))
     }
 
     /// Opens the table at a place.
@@ -143,7 +143,7 @@ impl<T: Plain> Latest<T> {
     pub fn open(place: impl Into<Place>) -> Result<Self, OpenError> {
         let location = place.into().location()?;
         let mapping = MappingOptions::default();
-        Self::of(Ring::open_form(&location, mapping, Form::Latest)?)
+        Self::of(Attachment::open_form(&location, mapping, Form::Latest)?)
     }
 
     /// Like [`open`](Self::open), waiting until there is a table at the place, at most until a deadline.
@@ -158,7 +158,7 @@ impl<T: Plain> Latest<T> {
         look_until(deadline.into(), || Self::open(&place))
     }
 
-    fn of(ring: Ring) -> Result<Self, OpenError> {
+    fn of(ring: Attachment) -> Result<Self, OpenError> {
         ring.expect_schema(&T::schema())?;
         let cells = Self::cells_in(&ring, ring.segment().reader())?;
         Ok(Self {
@@ -168,7 +168,7 @@ impl<T: Plain> Latest<T> {
         })
     }
 
-    fn cells_in(ring: &Ring, memory: &crate::segment::Memory) -> Result<Cells, OpenError> {
+    fn cells_in(ring: &Attachment, memory: &crate::segment::Memory) -> Result<Cells, OpenError> {
         let [count, bytes] = ring.segment().description().parameters;
         let count = u32::try_from(count).ok();
         count
@@ -186,7 +186,7 @@ impl<T: Plain> Latest<T> {
     /// [`RemoveError::InUse`] while a writer is attached, or a reader that may sleep.
     /// [`OpenError::Form`] if it is not a latest value.
     pub fn remove(place: impl Into<Place>) -> Result<(), RemoveError> {
-        Ring::remove_form(place.into(), Form::Latest)
+        Attachment::remove_form(place.into(), Form::Latest)
     }
 
     /// Becomes the one writer.
@@ -213,7 +213,7 @@ impl<T: Plain> Latest<T> {
         LatestReader::attach(self, options)
     }
 
-    /// Returns `true` once the table was removed, as [`Ring::is_removed`].
+    /// Returns `true` once the table was removed, as [`Ring::is_removed`](crate::Ring::is_removed).
     pub fn is_removed(&self) -> bool {
         self.ring.is_removed()
     }

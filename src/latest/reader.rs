@@ -4,8 +4,8 @@
 
 use super::writer::look_into;
 use super::{Latest, LatestError};
-use crate::endpoint::shown;
-use crate::endpoint::{AttachError, ConsumerOptions, Inside, Ring, Sealed, Source};
+use crate::attach::{shown, Attachment};
+use crate::endpoint::{AttachError, ConsumerOptions, Inside, Sealed, Source};
 use crate::layout::lines::{Bell, RowState};
 use crate::ring::cell::Cells;
 use crate::segment::{Canary, Held, Memory};
@@ -33,7 +33,7 @@ pub struct LatestReader<T> {
     /// The count of changes that this reader has reported.
     seen: u64,
     canary: Canary,
-    ring: Ring,
+    ring: Attachment,
     options: ConsumerOptions,
     slept: bool,
     /// When a wait that ended in vain last asked whether the object is still there.
@@ -221,7 +221,7 @@ impl<T: Plain> LatestReader<T> {
 /// Waiting for a change, of one cell or of any.
 struct Change<'r> {
     cells: &'r Cells,
-    ring: &'r Ring,
+    ring: &'r Attachment,
     cell: Option<(u32, u64)>,
     seen: u64,
 }

@@ -3,8 +3,8 @@
 //! Layer 7.
 
 use super::{Latest, LatestError};
-use crate::endpoint::shown;
-use crate::endpoint::{AttachError, Ring};
+use crate::attach::{shown, Attachment};
+use crate::endpoint::AttachError;
 use crate::layout::lines::ProducerState;
 use crate::ring::cell::Cells;
 use crate::segment::{Canary, Held, Role, Trouble};
@@ -30,7 +30,7 @@ pub struct LatestWriter<T> {
     cells: Cells,
     waker: Waker,
     canary: Canary,
-    ring: Ring,
+    ring: Attachment,
     /// Whether the table was removed, as far as this writer has asked.
     removed: bool,
     _held: Held,
@@ -47,7 +47,7 @@ impl<T: Plain> LatestWriter<T> {
         let held = ring.acquire(Role::Producer)?;
         let held = held.ok_or_else(|| AttachError::AlreadyOwned {
             path: ring.path().to_owned(),
-            pid: ring.status().producer_pid,
+            pid: ring.producer_pid(),
         })?;
         let memory = ring.segment().writer()?;
         let state = &memory.producer().state;
@@ -126,7 +126,7 @@ impl<T: Plain> LatestWriter<T> {
 }
 
 /// What happened to a process whose canary has changed.
-pub(super) fn look_into(canary: Canary, ring: &Ring) -> Result<(), LatestError> {
+pub(super) fn look_into(canary: Canary, ring: &Attachment) -> Result<(), LatestError> {
     if canary.forked() {
         Err(LatestError::Forked)
     } else if ring.trouble() == Some(Trouble::Poisoned) {

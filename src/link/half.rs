@@ -3,7 +3,7 @@
 //! Layer 7.
 
 use super::LinkError;
-use crate::endpoint::shown;
+use crate::attach::shown;
 use crate::endpoint::{Incoming, Meeting, Message, Outgoing};
 use crate::wait::Deadline;
 

@@ -10,10 +10,10 @@ mod half;
 pub use error::LinkError;
 pub use half::{LinkReceiver, LinkSender};
 
-use crate::endpoint::shown;
+use crate::attach::{shown, Attachment};
 use crate::endpoint::{
     Builder, Consumer, ConsumerOptions, Incoming, Meeting, Message, Met, Outgoing, Producer,
-    ProducerOptions, Ring,
+    ProducerOptions,
 };
 use crate::layout::form::Form;
 use crate::ring::pact::{Side, BOARD_WORDS};
@@ -131,7 +131,7 @@ impl LinkBuilder {
             .max_readers(1)
             .form(Form::Link, BOARD_WORDS, [0; 2])
             .holding(back)
-            .create_or_open_whole()?;
+            .make_or_open_whole()?;
         let inner = inside.into_iter().next();
         let missing = || OpenError::not_found(location.child(BACK).path());
         let inner = match (inner, outer.trouble()) {
@@ -188,7 +188,7 @@ fn pair(me: &str, peer: &str) -> Result<(Side, String), LinkError> {
 /// Waits for the other side. Returns the end that receives its messages.
 fn meet(
     meeting: &mut Meeting,
-    incoming: &Ring,
+    incoming: &Attachment,
     strategy: Strategy,
     deadline: Deadline,
 ) -> Result<Incoming, LinkError> {
@@ -367,6 +367,6 @@ impl Link {
 /// [`OpenError`], as for a ring.
 pub fn link_sides(path: impl AsRef<Path>) -> Result<[Option<u32>; 2], OpenError> {
     let location = Location::at(path.as_ref())?;
-    let ring = Ring::open_form(&location, Default::default(), Form::Link)?;
+    let ring = Attachment::open_form(&location, Default::default(), Form::Link)?;
     Ok([Side::First, Side::Second].map(|side| Meeting::owner(&ring, side)))
 }

@@ -4,8 +4,8 @@
 
 use super::wire::{decode, Header, Kind, Return};
 use super::{awaited, count_late, Mailbox, Parameters, RequestError};
-use crate::endpoint::member::Member;
-use crate::endpoint::shown;
+use crate::attach::member::Member;
+use crate::attach::shown;
 use crate::endpoint::{AttachError, ConsumerOptions, ProducerOptions};
 use crate::queue::{Delivery, Receiver, SendError, Sender, TakeError};
 use crate::segment::CursorName;

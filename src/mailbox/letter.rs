@@ -5,7 +5,7 @@
 use super::outbox::{Answer, Outbox};
 use super::wire::{decode, Kind, Return, FIXED};
 use super::ReplyError;
-use crate::endpoint::shown;
+use crate::attach::shown;
 use crate::queue::Delivery;
 use crate::ring::Corrupt;
 use crate::segment::CursorName;

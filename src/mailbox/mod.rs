@@ -19,10 +19,8 @@ pub use letter::Letter;
 pub use outbox::Answer;
 pub use receiver::MailboxReceiver;
 
-use crate::endpoint::shown;
-use crate::endpoint::{
-    look_until, member, AttachError, Builder, ConsumerOptions, Difference, Ring,
-};
+use crate::attach::{member, shown, Attachment};
+use crate::endpoint::{look_until, AttachError, Builder, ConsumerOptions, Difference};
 use crate::layout::form::Form;
 use crate::queue::{depth_of_lane, Queue, QueueBuilder, QueueStatus};
 use crate::segment::{
@@ -87,7 +85,7 @@ const STRIDE: u32 = 8;
 /// ```
 #[derive(Clone)]
 pub struct Mailbox {
-    ring: Ring,
+    ring: Attachment,
     location: Location,
     letters: Queue,
 }
@@ -181,7 +179,7 @@ impl MailboxBuilder {
     /// [`CreateError`], as for a ring.
     pub fn create(self) -> Result<Mailbox, CreateError> {
         let location = self.location.clone()?;
-        let (ring, inside) = self.described()?.create_whole()?;
+        let (ring, inside) = self.described()?.make_whole()?;
         Mailbox::of(ring, inside, location)
     }
 
@@ -191,7 +189,7 @@ impl MailboxBuilder {
     /// As [`create`](Self::create), and those of opening.
     pub fn create_or_open(self) -> Result<Mailbox, CreateError> {
         let location = self.location.clone()?;
-        let (ring, inside) = self.described()?.create_or_open_whole()?;
+        let (ring, inside) = self.described()?.make_or_open_whole()?;
         Mailbox::of(ring, inside, location)
     }
 
@@ -236,7 +234,7 @@ impl Parameters {
         [depth, bytes]
     }
 
-    fn of(ring: &Ring) -> Self {
+    fn of(ring: &Attachment) -> Self {
         let [depth, bytes] = ring.segment().description().parameters;
         Self {
             depth: depth as u32,
@@ -268,18 +266,18 @@ fn replies_of(row: u32) -> String {
 }
 
 /// How many replies came too late.
-fn late_count(ring: &Ring) -> Option<&AtomicU64> {
+fn late_count(ring: &Attachment) -> Option<&AtomicU64> {
     ring.segment().reader().board(0)
 }
 
-fn count_late(ring: &Ring) {
+fn count_late(ring: &Attachment) {
     if let Some(count) = late_count(ring) {
         count.fetch_add(1, Relaxed);
     }
 }
 
 /// The number of the request that the client in a row waits for; 0 while it waits for none.
-fn awaited(ring: &Ring, row: u32) -> Option<&AtomicU64> {
+fn awaited(ring: &Attachment, row: u32) -> Option<&AtomicU64> {
     let at = row.checked_add(1)?.checked_mul(STRIDE)?;
     ring.segment().reader().board(at)
 }
@@ -288,7 +286,7 @@ impl Mailbox {
     /// Describes a new mailbox at a place: a name in the slipring directory, or a path.
     pub fn builder(place: impl Into<Place>) -> MailboxBuilder {
         let place = place.into();
-        MailboxBuilder::new(Ring::builder(&place), place.location())
+        MailboxBuilder::new(Builder::of(&place), place.location())
     }
 
     /// Opens the mailbox at a place.
@@ -312,7 +310,7 @@ impl Mailbox {
     }
 
     fn open_location(location: Location) -> Result<Self, CreateError> {
-        let ring = Ring::open_form(&location, MappingOptions::default(), Form::Mailbox)?;
+        let ring = Attachment::open_form(&location, MappingOptions::default(), Form::Mailbox)?;
         let path = location.path();
         Self::of(ring, Vec::new(), location).map_err(|error| match error {
             // It was removed before its queue could be opened.
@@ -324,7 +322,11 @@ impl Mailbox {
     }
 
     /// Opens the mailbox and the queue in it. A mailbox without a queue is damaged, and gets a new one.
-    fn of(ring: Ring, inside: Vec<Ring>, location: Location) -> Result<Self, CreateError> {
+    fn of(
+        ring: Attachment,
+        inside: Vec<Attachment>,
+        location: Location,
+    ) -> Result<Self, CreateError> {
         let letters = match inside.into_iter().next() {
             Some(letters) => Queue::opened(letters, &location, LETTERS),
             None => {
@@ -347,7 +349,7 @@ impl Mailbox {
     /// [`RemoveError::InUse`] while a process is attached.
     /// [`OpenError::Form`] if it is not a mailbox.
     pub fn remove(place: impl Into<Place>) -> Result<(), RemoveError> {
-        Ring::remove_form(place.into(), Form::Mailbox)
+        Attachment::remove_form(place.into(), Form::Mailbox)
     }
 
     /// Becomes a client under a name, to send letters and to ask.
@@ -404,7 +406,7 @@ impl Mailbox {
         self.ring.differences()
     }
 
-    /// Returns `true` once the mailbox was removed, as [`Ring::is_removed`].
+    /// Returns `true` once the mailbox was removed, as [`Ring::is_removed`](crate::Ring::is_removed).
     pub fn is_removed(&self) -> bool {
         self.ring.is_removed()
     }

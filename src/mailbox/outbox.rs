@@ -4,7 +4,7 @@
 
 use super::wire::{Header, Kind, Return};
 use super::{awaited, count_late, replies_of, Mailbox, ReplyError};
-use crate::endpoint::shown;
+use crate::attach::shown;
 use crate::endpoint::ProducerOptions;
 use crate::queue::{Queue, SendError, Sender};
 use crate::sync::Ordering::Relaxed;

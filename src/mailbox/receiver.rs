@@ -5,7 +5,7 @@
 use super::letter::Letter;
 use super::outbox::Outbox;
 use super::Mailbox;
-use crate::endpoint::shown;
+use crate::attach::shown;
 use crate::endpoint::{AttachError, ConsumerOptions, Inside, ProducerOptions, Sealed, Source};
 use crate::queue::{Receiver, TakeError, Taking};
 use crate::segment::Memory;

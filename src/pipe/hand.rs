@@ -5,7 +5,8 @@
 #![allow(unsafe_code, reason = "descriptors that come and go as numbers")]
 
 use super::{Duplex, HandError, PipeReader, PipeWriter};
-use crate::endpoint::{Meeting, Ring, RingFiles};
+use crate::attach::Attachment;
+use crate::endpoint::{Meeting, RingFiles};
 use crate::layout::form::Form;
 use crate::ring::pact::Side;
 use std::io;
@@ -58,7 +59,7 @@ fn hand(
     command: &mut Command,
     name: &str,
     kind: Kind,
-    rings: &[&Ring],
+    rings: &[&Attachment],
     meeting: &Meeting,
 ) -> io::Result<()> {
     if meeting.forked() {
@@ -105,7 +106,7 @@ fn hand(
 
 /// What an end is made of.
 struct Parts {
-    rings: Vec<Ring>,
+    rings: Vec<Attachment>,
     meeting: Arc<Meeting>,
 }
 
@@ -157,10 +158,10 @@ fn take(name: &str, kind: Kind) -> io::Result<Parts> {
             control,
             lock,
         };
-        let ring = Ring::from_files_of(files, Form::Pipe).map_err(|_| missing())?;
+        let ring = Attachment::from_files_of(files, Form::Pipe).map_err(|_| missing())?;
         rings.push(ring);
     }
-    if rings.first().map(Ring::id) != Some(id) {
+    if rings.first().map(Attachment::id) != Some(id) {
         return Err(missing());
     }
     for fd in numbers {

@@ -16,7 +16,8 @@ pub use error::HandError;
 pub use reader::PipeReader;
 pub use writer::PipeWriter;
 
-use crate::endpoint::{Meeting, PairedError, PublishError, ReceiveError, Ring};
+use crate::attach::Attachment;
+use crate::endpoint::{Builder, Meeting, PairedError, PublishError, ReceiveError};
 use crate::layout::form::Form;
 use crate::ring::pact::BOARD_WORDS;
 use crate::segment::CreateError;
@@ -98,16 +99,16 @@ pub fn pipe_with_capacity(bytes: u64) -> io::Result<(PipeReader, PipeWriter)> {
 pub fn duplex() -> io::Result<(Duplex, Duplex)> {
     let (forth, back) = (anonymous(PIPE_CAPACITY)?, anonymous(PIPE_CAPACITY)?);
     let [first, second] = Meeting::both(&forth)?.map(Arc::new);
-    let end = |out: &Ring, back: &Ring, meeting: Arc<Meeting>| Duplex {
+    let end = |out: &Attachment, back: &Attachment, meeting: Arc<Meeting>| Duplex {
         reader: PipeReader::new(back.clone(), meeting.clone(), None),
         writer: PipeWriter::new(out.clone(), meeting, None),
     };
     Ok((end(&forth, &back, first), end(&back, &forth, second)))
 }
 
-fn anonymous(bytes: u64) -> io::Result<Ring> {
-    let builder = Ring::anonymous().capacity_bytes(bytes).max_readers(1);
-    let ring = builder.form(Form::Pipe, BOARD_WORDS, [1, 0]).create();
+fn anonymous(bytes: u64) -> io::Result<Attachment> {
+    let builder = Builder::anonymous().capacity_bytes(bytes).max_readers(1);
+    let ring = builder.form(Form::Pipe, BOARD_WORDS, [1, 0]).make();
     ring.map_err(|error| match error {
         CreateError::Io { source, .. } => source,
         CreateError::Geometry(error) => io::Error::new(io::ErrorKind::InvalidInput, error),

@@ -3,10 +3,8 @@
 //! Layer 7.
 
 use super::{deadline, io_error, READY_WORD};
-use crate::endpoint::shown;
-use crate::endpoint::{
-    Consumer, ConsumerOptions, Incoming, Meeting, PairedError, ReceiveError, Ring,
-};
+use crate::attach::{shown, Attachment};
+use crate::endpoint::{Consumer, ConsumerOptions, Incoming, Meeting, PairedError, ReceiveError};
 use crate::ring::Start;
 use crate::sync::Ordering::Relaxed;
 use crate::wait::bell;
@@ -26,14 +24,14 @@ pub struct PipeReader {
     read: usize,
     over: bool,
     pub(super) meeting: Arc<Meeting>,
-    pub(super) ring: Ring,
+    pub(super) ring: Attachment,
     timeout: Option<Duration>,
 }
 
 shown!([] PipeReader, "PipeReader", |reader| path = reader.ring.path());
 
 impl PipeReader {
-    pub(crate) fn new(ring: Ring, meeting: Arc<Meeting>, incoming: Option<Incoming>) -> Self {
+    pub(crate) fn new(ring: Attachment, meeting: Arc<Meeting>, incoming: Option<Incoming>) -> Self {
         Self {
             incoming,
             read: 0,

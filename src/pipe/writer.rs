@@ -3,10 +3,8 @@
 //! Layer 7.
 
 use super::{deadline, io_error, READY_WORD};
-use crate::endpoint::shown;
-use crate::endpoint::{
-    Meeting, Outgoing, PairedError, Producer, ProducerOptions, PublishError, Ring,
-};
+use crate::attach::{shown, Attachment};
+use crate::endpoint::{Meeting, Outgoing, PairedError, Producer, ProducerOptions, PublishError};
 use crate::layout::lines::Bell;
 use crate::segment::Trouble;
 use crate::sync::Ordering::Relaxed;
@@ -23,7 +21,7 @@ use std::time::Duration;
 pub struct PipeWriter {
     outgoing: Option<Outgoing>,
     pub(super) meeting: Arc<Meeting>,
-    pub(super) ring: Ring,
+    pub(super) ring: Attachment,
     /// Whether the reader is known to be ready.
     ready: bool,
     timeout: Option<Duration>,
@@ -32,7 +30,7 @@ pub struct PipeWriter {
 shown!([] PipeWriter, "PipeWriter", |writer| path = writer.ring.path());
 
 impl PipeWriter {
-    pub(crate) fn new(ring: Ring, meeting: Arc<Meeting>, outgoing: Option<Outgoing>) -> Self {
+    pub(crate) fn new(ring: Attachment, meeting: Arc<Meeting>, outgoing: Option<Outgoing>) -> Self {
         Self {
             // A reader that was waited for is ready.
             ready: outgoing.is_some(),
@@ -117,7 +115,7 @@ impl PipeWriter {
 struct Reader<'w, R> {
     ready: R,
     meeting: &'w Meeting,
-    ring: &'w Ring,
+    ring: &'w Attachment,
 }
 
 impl<R: Fn() -> bool> Waited for Reader<'_, R> {

@@ -5,7 +5,7 @@
 
 use super::error::TakeError;
 use super::receiver::Receiver;
-use crate::endpoint::shown;
+use crate::attach::shown;
 use crate::wait::Deadline;
 use core::ops::Deref;
 

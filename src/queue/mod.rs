@@ -18,9 +18,9 @@ pub use error::{Holder, SendError, TakeError};
 pub use receiver::Receiver;
 pub use sender::Sender;
 
-use crate::endpoint::shown;
+use crate::attach::{shown, Attachment};
 use crate::endpoint::{
-    look_until, AttachError, Builder, ConsumerOptions, Difference, ProducerOptions, Ring,
+    look_until, AttachError, Builder, ConsumerOptions, Difference, ProducerOptions,
 };
 use crate::layout::form::Form;
 use crate::layout::frame::frame_bytes;
@@ -73,7 +73,7 @@ pub use crate::ring::lanes::PRIORITIES;
 /// ```
 #[derive(Clone)]
 pub struct Queue {
-    ring: Ring,
+    ring: Attachment,
     location: Location,
 }
 
@@ -171,7 +171,7 @@ impl QueueBuilder {
     /// [`CreateError`], as for a ring.
     pub fn create(self) -> Result<Queue, CreateError> {
         let location = self.location.clone()?;
-        let ring = self.described()?.create()?;
+        let ring = self.described()?.make()?;
         Ok(Queue { ring, location })
     }
 
@@ -181,7 +181,7 @@ impl QueueBuilder {
     /// As [`create`](Self::create), and those of opening.
     pub fn create_or_open(self) -> Result<Queue, CreateError> {
         let location = self.location.clone()?;
-        let ring = self.described()?.create_or_open()?;
+        let ring = self.described()?.make_or_open()?;
         Ok(Queue { ring, location })
     }
 
@@ -247,7 +247,7 @@ impl QueueBuilder {
     }
 
     /// For the same users as the form inside which it will lie.
-    pub(crate) fn like(mut self, outer: &Ring) -> Result<Self, CreateError> {
+    pub(crate) fn like(mut self, outer: &Attachment) -> Result<Self, CreateError> {
         self.inner = self.inner.like(outer)?;
         Ok(self)
     }
@@ -268,7 +268,7 @@ impl QueueBuilder {
 
 impl Queue {
     /// The queue inside another form that is open already.
-    pub(crate) fn opened(ring: Ring, parent: &Location, name: &str) -> Self {
+    pub(crate) fn opened(ring: Attachment, parent: &Location, name: &str) -> Self {
         Self {
             ring,
             location: parent.child(name),
@@ -283,7 +283,7 @@ impl Queue {
     /// Describes a new queue at a place: a name in the slipring directory, or a path.
     pub fn builder(place: impl Into<Place>) -> QueueBuilder {
         let place = place.into();
-        QueueBuilder::new(Ring::builder(&place), place.location())
+        QueueBuilder::new(Builder::of(&place), place.location())
     }
 
     /// Opens the queue at a place.
@@ -307,7 +307,7 @@ impl Queue {
     }
 
     pub(crate) fn open_location(location: Location) -> Result<Self, OpenError> {
-        let ring = Ring::open_form(&location, MappingOptions::default(), Form::Queue)?;
+        let ring = Attachment::open_form(&location, MappingOptions::default(), Form::Queue)?;
         Ok(Self { ring, location })
     }
 
@@ -317,7 +317,7 @@ impl Queue {
     /// [`RemoveError::InUse`] while a receiver is attached, or a sender that has sent; one that has not sent yet
     /// holds nothing, and its first message fails with [`SendError::Removed`]. [`OpenError::Form`] if it is not a queue.
     pub fn remove(place: impl Into<Place>) -> Result<(), RemoveError> {
-        Ring::remove_form(place.into(), Form::Queue)
+        Attachment::remove_form(place.into(), Form::Queue)
     }
 
     /// Becomes a sender: takes over a lane whose sender is gone, or makes one at the first send.
@@ -377,7 +377,7 @@ impl Queue {
             .unwrap_or(0)
     }
 
-    /// Returns `true` once the queue was removed, as [`Ring::is_removed`].
+    /// Returns `true` once the queue was removed, as [`Ring::is_removed`](crate::Ring::is_removed).
     pub fn is_removed(&self) -> bool {
         self.ring.is_removed()
     }
@@ -409,7 +409,7 @@ impl Queue {
             status.waiting += waiting;
             status.held += held;
             status.lanes += 1;
-            status.senders += u32::from(lane.status().producer_alive == Some(true));
+            status.senders += u32::from(lane.is_held(Role::Producer) == Some(true));
         }
         Ok(status)
     }
@@ -462,12 +462,12 @@ impl Queue {
 
     /// Makes a new lane of this priority, or takes one whose maker died before it listed it. If another
     /// sender becomes its producer first, the caller tries again.
-    fn add_lane(&self, priority: u8) -> Result<Option<(u32, Ring)>, CreateError> {
+    fn add_lane(&self, priority: u8) -> Result<Option<(u32, Attachment)>, CreateError> {
         let memory = self.ring.segment().reader();
         for number in lanes::unused(memory) {
             let builder =
                 Builder::inside(&self.location, &name_of_lane(number)).like(&self.ring)?;
-            let lane = lane_builder(builder, self.parameters()).create_or_open()?;
+            let lane = lane_builder(builder, self.parameters()).make_or_open()?;
             self.ring.in_place()?;
             if lanes::list(memory, number, priority) {
                 return Ok(Some((number, lane)));
@@ -476,12 +476,12 @@ impl Queue {
         Ok(None)
     }
 
-    fn open_lane(&self, number: u32) -> Result<Ring, OpenError> {
+    fn open_lane(&self, number: u32) -> Result<Attachment, OpenError> {
         self.open_lane_with(number, MappingOptions::default())
     }
 
     /// Opens a lane for a short inspection.
-    fn look_at_lane(&self, number: u32) -> Result<Ring, OpenError> {
+    fn look_at_lane(&self, number: u32) -> Result<Attachment, OpenError> {
         let mapping = MappingOptions {
             populate: false,
             ..MappingOptions::default()
@@ -489,15 +489,19 @@ impl Queue {
         self.open_lane_with(number, mapping)
     }
 
-    fn open_lane_with(&self, number: u32, mapping: MappingOptions) -> Result<Ring, OpenError> {
+    fn open_lane_with(
+        &self,
+        number: u32,
+        mapping: MappingOptions,
+    ) -> Result<Attachment, OpenError> {
         let location = self.location.child(&name_of_lane(number));
-        let lane = Ring::open_form(&location, mapping, Form::Lane)?;
+        let lane = Attachment::open_form(&location, mapping, Form::Lane)?;
         self.ring.in_place()?;
         Ok(lane)
     }
 
     /// Unlists a lane if it is empty and has no owner. Returns `true` if it did.
-    fn retire_lane(&self, number: u32, lane: &Ring) -> bool {
+    fn retire_lane(&self, number: u32, lane: &Attachment) -> bool {
         let memory = lane.segment().reader();
         if lane.is_held(Role::Producer) != Some(false) || !take::is_empty(memory) {
             return false;

@@ -9,7 +9,7 @@ mod ready;
 use super::error::TakeError;
 use super::found::{First, Found};
 use super::{lane_bytes, Queue};
-use crate::endpoint::shown;
+use crate::attach::shown;
 use crate::endpoint::{AttachError, ConsumerOptions};
 use crate::layout::frame::WORD;
 use crate::layout::lines::{Bell, RowState};

@@ -5,8 +5,8 @@
 
 use super::error::{Holder, SendError};
 use super::{Queue, PRIORITIES};
-use crate::endpoint::shown;
-use crate::endpoint::{AttachError, Producer, ProducerOptions, Ring, TryPublishError};
+use crate::attach::{shown, Attachment};
+use crate::endpoint::{AttachError, Producer, ProducerOptions, TryPublishError};
 use crate::layout::lines::Bell;
 use crate::ring::lanes;
 use crate::ring::take::{is_empty, return_all, Keeper, KEEPER_ROW};
@@ -61,7 +61,7 @@ const BREATHER: u32 = 64;
 struct Lane {
     producer: Producer,
     keeper: Keeper,
-    ring: Ring,
+    ring: Attachment,
     slept: bool,
     /// Freed last.
     _row: Held,
@@ -311,7 +311,7 @@ impl Sender {
 
 impl Lane {
     /// Becomes the producer and the keeper of a lane; `None` if a live process is.
-    fn own(ring: Ring, options: ProducerOptions) -> Result<Option<Box<Self>>, AttachError> {
+    fn own(ring: Attachment, options: ProducerOptions) -> Result<Option<Box<Self>>, AttachError> {
         let producer = match Producer::attach(&ring, options) {
             Ok(producer) => producer,
             Err(AttachError::AlreadyOwned { .. }) => return Ok(None),

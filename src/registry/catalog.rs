@@ -2,9 +2,15 @@
 //!
 //! Layer 8.
 
+use crate::attach::Attachment;
 use crate::endpoint::Ring;
-use crate::segment::{self, Location, MappingOptions, OpenError, Place, RemoveError};
+use crate::segment::{self, Location, MappingOptions, OpenError, Place, RemoveError, Segment};
 use std::path::{Path, PathBuf};
+
+/// What lies in a segment, to be looked at.
+fn opened(segment: Segment) -> Ring {
+    Ring::of(Attachment::from_segment(segment))
+}
 
 /// One name in a slipring directory.
 #[derive(Debug)]
@@ -39,7 +45,7 @@ pub fn look_at(place: impl Into<Place>) -> Result<Ring, OpenError> {
         lock_memory: false,
     };
     let location = place.into().location()?;
-    Ok(Ring::from_segment(segment::open(&location, mapping)?))
+    Ok(opened(segment::open(&location, mapping)?))
 }
 
 /// Removes what lies at a place, of any form; with `force` even while it is in use. Processes that are
@@ -82,7 +88,7 @@ pub fn list_in(directory: impl AsRef<Path>) -> Result<Vec<Entry>, OpenError> {
         .into_iter()
         .map(|listing| Entry {
             name: listing.name,
-            ring: listing.segment.map(Ring::from_segment),
+            ring: listing.segment.map(opened),
         })
         .collect())
 }

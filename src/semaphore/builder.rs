@@ -62,7 +62,7 @@ impl SemaphoreBuilder {
     /// many permits.
     pub fn create(self) -> Result<Semaphore, CreateError> {
         self.location.clone()?;
-        let ring = self.described()?.create()?;
+        let ring = self.described()?.make()?;
         Semaphore::attach(ring).map_err(CreateError::Open)
     }
 
@@ -72,7 +72,7 @@ impl SemaphoreBuilder {
     /// As [`create`](Self::create), and those of opening.
     pub fn create_or_open(self) -> Result<Semaphore, CreateError> {
         self.location.clone()?;
-        self.described()?.create_or_open_and(Semaphore::attach)
+        self.described()?.make_or_open_and(Semaphore::attach)
     }
 
     fn described(self) -> Result<Builder, CreateError> {

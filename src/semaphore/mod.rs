@@ -12,8 +12,8 @@ pub use error::AcquireError;
 pub use permit::Permit;
 
 use self::permit::Shared;
-use crate::endpoint::shown;
-use crate::endpoint::{look_until, AttachError, Difference, Ring};
+use crate::attach::{shown, Attachment};
+use crate::endpoint::{look_until, AttachError, Builder, Difference};
 use crate::layout::form::Form;
 use crate::layout::lines::{Bell, RowState};
 use crate::ring::permits::{IdleTurn, Permits};
@@ -122,7 +122,7 @@ impl Semaphore {
     /// Describes a new semaphore at a place: a name in the slipring directory, or a path.
     pub fn builder(place: impl Into<Place>) -> SemaphoreBuilder {
         let place = place.into();
-        SemaphoreBuilder::new(Ring::builder(&place), place.location())
+        SemaphoreBuilder::new(Builder::of(&place), place.location())
     }
 
     /// Opens the semaphore at a place.
@@ -148,11 +148,11 @@ impl Semaphore {
 
     fn open_location(location: &Location) -> Result<Self, OpenError> {
         let mapping = MappingOptions::default();
-        Self::attach(Ring::open_form(location, mapping, Form::Semaphore)?)
+        Self::attach(Attachment::open_form(location, mapping, Form::Semaphore)?)
     }
 
     /// A handle to the permits of a segment of any form that has them.
-    pub(crate) fn attach(ring: Ring) -> Result<Self, OpenError> {
+    pub(crate) fn attach(ring: Attachment) -> Result<Self, OpenError> {
         let (row, held) = ring.acquire_row().map_err(|error| match error {
             AttachError::NoRow { rows } => OpenError::Busy {
                 path: ring.path().to_owned(),
@@ -213,7 +213,7 @@ impl Semaphore {
     /// [`RemoveError::InUse`] while a process has it open.
     /// [`OpenError::Form`] if it is not a semaphore.
     pub fn remove(place: impl Into<Place>) -> Result<(), RemoveError> {
-        Ring::remove_form(place.into(), Form::Semaphore)
+        Attachment::remove_form(place.into(), Form::Semaphore)
     }
 
     /// Sets how this handle waits; polls for 20 microseconds and then sleeps by default.
@@ -332,7 +332,7 @@ impl Semaphore {
         }
     }
 
-    /// Returns `true` once the semaphore was removed, as [`Ring::is_removed`].
+    /// Returns `true` once the semaphore was removed, as [`Ring::is_removed`](crate::Ring::is_removed).
     pub fn is_removed(&self) -> bool {
         self.shared.ring.is_removed()
     }
@@ -371,7 +371,7 @@ impl Semaphore {
         Ok(())
     }
 
-    pub(crate) fn ring(&self) -> &Ring {
+    pub(crate) fn ring(&self) -> &Attachment {
         &self.shared.ring
     }
 

@@ -2,8 +2,7 @@
 //!
 //! Layer 7.
 
-use crate::endpoint::shown;
-use crate::endpoint::Ring;
+use crate::attach::{shown, Attachment};
 use crate::layout::lines::RowState;
 use crate::ring::permits::Permits;
 use crate::segment::Held;
@@ -18,7 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub(super) struct Shared {
     pub(super) permits: Permits,
     pub(super) waker: Mutex<Waker>,
-    pub(super) ring: Ring,
+    pub(super) ring: Attachment,
     pub(super) row: u32,
     /// Freed last.
     pub(super) _held: Held,

@@ -3,7 +3,7 @@
 //! Layer 7.
 
 use super::{Shared, SharedError};
-use crate::endpoint::shown;
+use crate::attach::shown;
 use crate::semaphore::Permit;
 use crate::sync::Ordering::Relaxed;
 use crate::typed::Plain;

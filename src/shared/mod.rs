@@ -11,8 +11,8 @@ mod guard;
 pub use error::SharedError;
 pub use guard::SharedGuard;
 
-use crate::endpoint::shown;
-use crate::endpoint::{look_until, Builder, Difference, Ring};
+use crate::attach::{shown, Attachment};
+use crate::endpoint::{look_until, Builder, Difference};
 use crate::layout::form::Form;
 use crate::layout::lines::Bell;
 use crate::ring::cell::{table_bytes, Cells};
@@ -106,7 +106,7 @@ impl<T: Plain> SharedBuilder<T> {
     /// [`CreateError`], as for a ring.
     pub fn create(self) -> Result<Shared<T>, CreateError> {
         self.location.clone()?;
-        Shared::attach(self.described().create()?).map_err(CreateError::Open)
+        Shared::attach(self.described().make()?).map_err(CreateError::Open)
     }
 
     /// Opens the value if it exists, else creates it. Its type must agree.
@@ -115,7 +115,7 @@ impl<T: Plain> SharedBuilder<T> {
     /// As [`create`](Self::create), and those of opening.
     pub fn create_or_open(self) -> Result<Shared<T>, CreateError> {
         self.location.clone()?;
-        self.described().create_or_open_and(Shared::attach)
+        self.described().make_or_open_and(Shared::attach)
     }
 
     fn described(self) -> Builder {
@@ -134,7 +134,7 @@ impl<T: Plain> Shared<T> {
     pub fn builder(place: impl Into<Place>) -> SharedBuilder<T> {
         let place = place.into();
         SharedBuilder {
-            inner: Ring::builder(&place),
+            inner: Builder::of(&place),
             location: place.location(),
             value: PhantomData,
         }
@@ -162,10 +162,14 @@ impl<T: Plain> Shared<T> {
     }
 
     fn open_location(location: &Location) -> Result<Self, OpenError> {
-        Self::attach(Ring::open_form(location, Default::default(), Form::Shared)?)
+        Self::attach(Attachment::open_form(
+            location,
+            Default::default(),
+            Form::Shared,
+        )?)
     }
 
-    fn attach(ring: Ring) -> Result<Self, OpenError> {
+    fn attach(ring: Attachment) -> Result<Self, OpenError> {
         ring.expect_schema(&T::schema())?;
         let overlay = |memory: &Memory| {
             let cells = Cells::new(memory, 1, size_of::<T>() as u64);
@@ -195,7 +199,7 @@ impl<T: Plain> Shared<T> {
     /// [`RemoveError::InUse`] while a process has it open.
     /// [`OpenError::Form`] if it is not a shared value.
     pub fn remove(place: impl Into<Place>) -> Result<(), RemoveError> {
-        Ring::remove_form(place.into(), Form::Shared)
+        Attachment::remove_form(place.into(), Form::Shared)
     }
 
     /// Sets how this handle waits; polls for 20 microseconds and then sleeps by default.
@@ -325,7 +329,7 @@ impl<T: Plain> Shared<T> {
         self.semaphore.holders().pop()
     }
 
-    /// Returns `true` once the value was removed, as [`Ring::is_removed`].
+    /// Returns `true` once the value was removed, as [`Ring::is_removed`](crate::Ring::is_removed).
     pub fn is_removed(&self) -> bool {
         self.semaphore.ring().is_removed()
     }
@@ -355,7 +359,7 @@ impl<T: Plain> Shared<T> {
 /// Waiting for a change.
 struct Change<'r> {
     cells: &'r Cells,
-    ring: &'r Ring,
+    ring: &'r Attachment,
     version: u64,
 }
 

@@ -3,9 +3,9 @@
 //! Layer 7.
 
 use super::{undisturbed, SignalError, SignalSet};
-use crate::endpoint::member::Member;
-use crate::endpoint::shown;
-use crate::endpoint::{AttachError, Inside, Ring, Sealed, Source};
+use crate::attach::member::Member;
+use crate::attach::{shown, Attachment};
+use crate::endpoint::{AttachError, Inside, Sealed, Source};
 use crate::layout::lines::Bell;
 use crate::ring::pending::Counted;
 use crate::segment::{Canary, CursorName, Memory};
@@ -28,7 +28,7 @@ const LOOK_UP: Duration = Duration::from_millis(50);
 /// handled, and the wait goes on.
 pub struct Listener {
     counted: Counted,
-    ring: Ring,
+    ring: Attachment,
     strategy: Strategy,
     slept: bool,
     /// When a wait that ended in vain last asked whether the object is still there.
@@ -62,7 +62,7 @@ pub struct Background {
 shown!([] Background, "Background", |background| runs = background.thread.as_ref().is_some_and(|thread| !thread.is_finished()));
 
 impl Listener {
-    pub(super) fn attach(ring: &Ring, name: CursorName) -> Result<Self, AttachError> {
+    pub(super) fn attach(ring: &Attachment, name: CursorName) -> Result<Self, AttachError> {
         let (member, counted) = Member::join(ring, name, |row, generation| {
             Counted::begin(ring.segment().reader(), row, generation)
         })?;
@@ -227,7 +227,7 @@ impl Drop for Background {
 struct Arrival<'l> {
     counted: &'l Counted,
     memory: &'l Memory,
-    ring: &'l Ring,
+    ring: &'l Attachment,
     set: u64,
 }
 

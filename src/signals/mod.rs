@@ -11,8 +11,8 @@ pub use error::SignalError;
 pub use listener::{Background, Listener, Noticed};
 pub use target::Target;
 
-use crate::endpoint::shown;
-use crate::endpoint::{look_until, member, AttachError, Builder, Difference, Ring};
+use crate::attach::{member, shown, Attachment};
+use crate::endpoint::{look_until, AttachError, Builder, Difference};
 use crate::layout::form::Form;
 use crate::ring::pending::{board_words, broadcast, SIGNALS};
 use crate::segment::{
@@ -61,7 +61,7 @@ use std::sync::{Mutex, PoisonError};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Signals {
-    ring: Ring,
+    ring: Attachment,
     waker: Mutex<(Waker, Since)>,
 }
 
@@ -133,7 +133,7 @@ impl SignalsBuilder {
     /// # Errors
     /// [`CreateError`], as for a ring.
     pub fn create(self) -> Result<Signals, CreateError> {
-        Ok(Signals::of(self.described().create()?))
+        Ok(Signals::of(self.described().make()?))
     }
 
     /// Opens the signals object if it exists, else creates it.
@@ -141,7 +141,7 @@ impl SignalsBuilder {
     /// # Errors
     /// As [`create`](Self::create), and those of opening.
     pub fn create_or_open(self) -> Result<Signals, CreateError> {
-        Ok(Signals::of(self.described().create_or_open()?))
+        Ok(Signals::of(self.described().make_or_open()?))
     }
 
     fn described(self) -> Builder {
@@ -157,7 +157,7 @@ impl Signals {
     /// Describes a new signals object at a place: a name in the slipring directory, or a path.
     pub fn builder(place: impl Into<Place>) -> SignalsBuilder {
         SignalsBuilder {
-            inner: Ring::builder(place),
+            inner: Builder::of(place),
             listeners: 32,
         }
     }
@@ -184,10 +184,14 @@ impl Signals {
 
     fn open_location(location: &Location) -> Result<Self, OpenError> {
         let mapping = MappingOptions::default();
-        Ok(Self::of(Ring::open_form(location, mapping, Form::Signals)?))
+        Ok(Self::of(Attachment::open_form(
+            location,
+            mapping,
+            Form::Signals,
+        )?))
     }
 
-    fn of(ring: Ring) -> Self {
+    fn of(ring: Attachment) -> Self {
         Self {
             ring,
             waker: Mutex::default(),
@@ -200,7 +204,7 @@ impl Signals {
     /// [`RemoveError::InUse`] while a listener is attached.
     /// [`OpenError::Form`] if it is not a signals object.
     pub fn remove(place: impl Into<Place>) -> Result<(), RemoveError> {
-        Ring::remove_form(place.into(), Form::Signals)
+        Attachment::remove_form(place.into(), Form::Signals)
     }
 
     /// Listens under a name.
@@ -244,7 +248,7 @@ impl Signals {
         Ok(())
     }
 
-    /// Returns `true` once the object was removed, as [`Ring::is_removed`].
+    /// Returns `true` once the object was removed, as [`Ring::is_removed`](crate::Ring::is_removed).
     pub fn is_removed(&self) -> bool {
         self.ring.is_removed()
     }
@@ -274,7 +278,7 @@ fn checked(signal: u32) -> Result<(), SignalError> {
     }
 }
 
-fn undisturbed(ring: &Ring) -> Result<(), SignalError> {
+fn undisturbed(ring: &Attachment) -> Result<(), SignalError> {
     let canary = ring.canary();
     if !canary.disturbed() {
         Ok(())

@@ -3,9 +3,8 @@
 //! Layer 7.
 
 use super::{checked, undisturbed, SignalError};
-use crate::endpoint::member::find;
-use crate::endpoint::shown;
-use crate::endpoint::Ring;
+use crate::attach::member::find;
+use crate::attach::{shown, Attachment};
 use crate::ring::pending::send;
 use crate::segment::{CursorName, Role};
 use crate::wait::Waker;
@@ -24,7 +23,7 @@ const BELIEVED: Duration = Duration::from_millis(10);
 /// listener is gone, sending is an error. Signals sent in the 10 milliseconds before that is noticed are
 /// lost with the listener.
 pub struct Target {
-    ring: Ring,
+    ring: Attachment,
     name: CursorName,
     row: u32,
     generation: u64,
@@ -36,7 +35,7 @@ pub struct Target {
 shown!([] Target, "Target", |target| path = target.ring.path(), name = target.name());
 
 impl Target {
-    pub(super) fn find(ring: &Ring, name: &str) -> Result<Self, SignalError> {
+    pub(super) fn find(ring: &Attachment, name: &str) -> Result<Self, SignalError> {
         undisturbed(ring)?;
         if let Some(trouble) = ring.trouble() {
             return Err(trouble.into());

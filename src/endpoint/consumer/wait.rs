@@ -3,9 +3,9 @@
 //! Layer 5.
 
 use super::{read, Consumer};
+use crate::attach::Attachment;
 use crate::endpoint::error::ReceiveError;
 use crate::endpoint::interrupted::Interrupted;
-use crate::endpoint::ring::Ring;
 use crate::endpoint::waiting::{self, End, Manner, Reader};
 use crate::layout::frame::CommitWord;
 use crate::ring::consumer::Arrived;
@@ -116,7 +116,7 @@ impl Reader for Consumer {
         }
     }
 
-    fn ring(&self) -> &Ring {
+    fn ring(&self) -> &Attachment {
         &self.ring
     }
 

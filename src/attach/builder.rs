@@ -1,9 +1,9 @@
-//! Describing a ring before it exists.
+//! Describing an object before it exists, and creating it.
 //!
 //! Layer 5. Checks everything it can before anything is created.
 
+use super::attachment::Attachment;
 use super::difference::between;
-use super::ring::Ring;
 use crate::layout::description::Description;
 use crate::layout::form::Form;
 use crate::layout::geometry::Geometry;
@@ -26,7 +26,7 @@ enum Place {
     Heap,
 }
 
-/// The settings of a new ring. Made by [`Ring::builder`] and its siblings.
+/// The settings of a new ring. Made by [`Ring::builder`](crate::Ring::builder) and its siblings.
 ///
 /// ```
 /// use slipring::Ring;
@@ -80,8 +80,9 @@ impl Builder {
         }
     }
 
-    pub(super) fn named(location: Result<Location, NameError>) -> Self {
-        Self::new(Place::Named(location))
+    /// A builder for an object at a place. A place that cannot be is an error of creating.
+    pub(crate) fn of(place: impl Into<segment::Place>) -> Self {
+        Self::new(Place::Named(place.into().location()))
     }
 
     /// A builder for an object at a location.
@@ -94,11 +95,11 @@ impl Builder {
         Self::new(Place::Named(Ok(parent.child(name))))
     }
 
-    pub(super) fn anonymous() -> Self {
+    pub(crate) fn anonymous() -> Self {
         Self::new(Place::Anonymous)
     }
 
-    pub(super) fn on_heap() -> Self {
+    pub(crate) fn on_heap() -> Self {
         Self::new(Place::Heap)
     }
 
@@ -138,7 +139,7 @@ impl Builder {
     }
 
     /// For the same users as another ring, inside which it will lie.
-    pub(crate) fn like(mut self, outer: &Ring) -> Result<Self, CreateError> {
+    pub(crate) fn like(mut self, outer: &Attachment) -> Result<Self, CreateError> {
         self.access = outer.segment().access()?;
         if let Some(access) = self.access {
             self.mode = access.mode;
@@ -243,32 +244,24 @@ impl Builder {
         })
     }
 
-    /// Creates the ring and opens it.
-    ///
-    /// # Guarantees
-    /// The ring appears under its name complete or not at all, and never replaces another. All its
-    /// space is reserved: a full file system is an error here, not a signal later. An error leaves
-    /// nothing behind.
-    ///
-    /// # Errors
-    /// [`CreateError`]: a bad name or size, the name is taken, no space, no permission.
-    pub fn create(self) -> Result<Ring, CreateError> {
-        self.create_whole().map(|(ring, _)| ring)
+    /// Creates the object and opens it.
+    pub(crate) fn make(self) -> Result<Attachment, CreateError> {
+        self.make_whole().map(|(object, _)| object)
     }
 
-    /// Creates the ring and those it holds, and opens them.
-    pub(crate) fn create_whole(self) -> Result<(Ring, Vec<Ring>), CreateError> {
+    /// Creates the object and those it holds, and opens them.
+    pub(crate) fn make_whole(self) -> Result<(Attachment, Vec<Attachment>), CreateError> {
         let segment = match &self.place {
             Place::Heap => Segment::heap(&self.description()?)?,
             Place::Anonymous => segment::anonymous(&self.description()?, self.mapping)?,
             Place::Named(location) => {
                 let created = segment::create(&location.clone()?, &self.plan()?)?;
-                let open = |created: Created| Ring::from_segment(created.segment);
+                let open = |created: Created| Attachment::from_segment(created.segment);
                 let inside = created.inside.into_iter().map(open).collect();
-                return Ok((Ring::from_segment(created.segment), inside));
+                return Ok((Attachment::from_segment(created.segment), inside));
             }
         };
-        Ok((Ring::from_segment(segment), Vec::new()))
+        Ok((Attachment::from_segment(segment), Vec::new()))
     }
 
     /// The rings inside it are for the same users.
@@ -298,78 +291,60 @@ impl Builder {
         })
     }
 
-    /// Opens the ring if it exists, else creates it. An existing ring keeps its own settings, which
-    /// [`Ring::differences`] compares; only its schema, if this builder names one, must agree.
-    ///
-    /// # Guarantees
-    /// Nothing is created if the ring exists, so a full file system does not matter then. Other processes
-    /// may create or remove the ring meanwhile.
-    ///
-    /// # Errors
-    /// As [`create`](Self::create), and those of opening.
-    pub fn create_or_open(self) -> Result<Ring, CreateError> {
-        self.create_or_open_whole().map(|(ring, _)| ring)
+    /// Opens the object if it exists, else creates it. One that exists keeps its own settings; only its schema,
+    /// if this builder names one, must agree.
+    pub(crate) fn make_or_open(self) -> Result<Attachment, CreateError> {
+        self.make_or_open_whole().map(|(object, _)| object)
     }
 
-    /// Like [`create_or_open`](Self::create_or_open), for a form that takes a place in the ring at once:
-    /// begins anew if the ring is removed before it has one.
-    pub(crate) fn create_or_open_and<T>(
+    /// Like [`make_or_open`](Self::make_or_open), for a form that takes a place in the object at once:
+    /// begins anew if the object is removed before it has one.
+    pub(crate) fn make_or_open_and<T>(
         self,
-        attach: impl Fn(Ring) -> Result<T, OpenError>,
+        attach: impl Fn(Attachment) -> Result<T, OpenError>,
     ) -> Result<T, CreateError> {
         for _ in 0..ATTEMPTS {
-            match attach(self.clone().create_or_open()?) {
+            match attach(self.clone().make_or_open()?) {
                 Err(OpenError::NotFound { .. }) => {}
                 result => return result.map_err(CreateError::Open),
             }
         }
-        attach(self.create_or_open()?).map_err(CreateError::Open)
+        attach(self.make_or_open()?).map_err(CreateError::Open)
     }
 
-    /// Like [`create_or_open`](Self::create_or_open), with the rings it holds. One that is missing in a
+    /// Like [`make_or_open`](Self::make_or_open), with the rings it holds. One that is missing in a
     /// ring that exists is created.
-    pub(crate) fn create_or_open_whole(self) -> Result<(Ring, Vec<Ring>), CreateError> {
+    pub(crate) fn make_or_open_whole(self) -> Result<(Attachment, Vec<Attachment>), CreateError> {
         let Place::Named(Ok(location)) = &self.place else {
-            return self.create_whole();
+            return self.make_whole();
         };
         for _ in 0..ATTEMPTS {
-            match Ring::open_form(location, self.mapping, self.form) {
-                Ok(ring) => {
+            match Attachment::open_form(location, self.mapping, self.form) {
+                Ok(object) => {
                     if let Some(schema) = &self.schema {
-                        ring.expect_schema(schema)?;
+                        object.expect_schema(schema)?;
                     }
                     let inside = self.inside.iter().cloned();
-                    let inside = inside.map(|inside| inside.like(&ring)?.create_or_open());
+                    let inside = inside.map(|inside| inside.like(&object)?.make_or_open());
                     match inside.collect() {
                         // The ring was removed before the rings inside it could be opened.
                         Err(CreateError::NoDirectory { .. }) => continue,
                         inside => {
-                            let differences = between(&self.description()?, self.mode, &ring);
-                            return Ok((ring.with_differences(differences), inside?));
+                            let differences =
+                                between(&self.description()?, self.mode, object.segment());
+                            return Ok((object.with_differences(differences), inside?));
                         }
                     }
                 }
                 Err(OpenError::NotFound { .. }) => {}
                 Err(error) => return Err(error.into()),
             }
-            match self.clone().create_whole() {
+            match self.clone().make_whole() {
                 Err(CreateError::Exists { .. }) => {}
                 result => return result,
             }
         }
-        self.create_whole()
-    }
-
-    /// Writes the ring into a shared-memory segment that another library created, and opens it. The
-    /// segment's old content is lost. Other processes attach with [`Ring::adopt`].
-    ///
-    /// # Errors
-    /// [`CreateError`]: a bad size, or the segment is smaller than
-    /// [`segment_bytes`](Self::segment_bytes).
-    #[cfg(feature = "shared_memory")]
-    pub fn create_in(self, segment: shared_memory::Shmem) -> Result<Ring, CreateError> {
-        let description = self.description()?;
-        Ok(Ring::from_segment(segment::format(segment, &description)?))
+        self.make_whole()
     }
 
     /// How many bytes the ring takes, together with what its first user adds.

@@ -3,9 +3,9 @@
 //! Layer 5. Only settings that a ring keeps for life are compared. The schema has to agree, so it is never
 //! a difference.
 
-use super::ring::Ring;
 use crate::layout::description::Description;
 use crate::layout::form::Form;
+use crate::segment::Segment;
 use core::fmt;
 use std::time::Duration;
 
@@ -28,14 +28,14 @@ impl fmt::Display for Difference {
     }
 }
 
-/// How a ring differs from the description and the mode that were asked for.
-pub(super) fn between(wanted: &Description, mode: u32, ring: &Ring) -> Vec<Difference> {
+/// How an object differs from the description and the mode that were asked for.
+pub(super) fn between(wanted: &Description, mode: u32, found: &Segment) -> Vec<Difference> {
     let mut settings = Vec::new();
-    let found = settings_of(ring.description());
-    for ((setting, wanted), (_, found)) in settings_of(wanted).into_iter().zip(found) {
+    let present = settings_of(found.description());
+    for ((setting, wanted), (_, found)) in settings_of(wanted).into_iter().zip(present) {
         settings.push((setting, wanted, found));
     }
-    if let Some((wanted, found)) = ring.segment().other_mode(mode) {
+    if let Some((wanted, found)) = found.other_mode(mode) {
         settings.push(("mode", format!("{wanted:04o}"), format!("{found:04o}")));
     }
     let differing = settings

@@ -3,20 +3,20 @@
 //! Layer 5. The user of a cursor holds two locks: that of its name, which makes it the only user in every
 //! row, and that of the row.
 
+use super::attachment::Attachment;
 use super::error::AttachError;
-use super::ring::Ring;
 use crate::segment::{CursorName, Held, Role};
 
 /// The row a consumer is about to take, and what it must hold for it.
-pub(super) struct Seat {
-    pub(super) row: u32,
-    pub(super) resumes: bool,
-    pub(super) held: Held,
-    pub(super) cursor: Option<Held>,
+pub(crate) struct Seat {
+    pub(crate) row: u32,
+    pub(crate) resumes: bool,
+    pub(crate) held: Held,
+    pub(crate) cursor: Option<Held>,
 }
 
 impl Seat {
-    pub(super) fn fresh(ring: &Ring) -> Result<Self, AttachError> {
+    pub(crate) fn fresh(ring: &Attachment) -> Result<Self, AttachError> {
         let (row, held) = ring.acquire_row()?;
         Ok(Self {
             row,
@@ -27,7 +27,7 @@ impl Seat {
     }
 
     /// The row that holds the cursor, or a fresh one.
-    pub(super) fn of_cursor(ring: &Ring, name: CursorName) -> Result<Self, AttachError> {
+    pub(crate) fn of_cursor(ring: &Attachment, name: CursorName) -> Result<Self, AttachError> {
         let (cursor, seat) = Self::locate(ring, name)?;
         let seat = seat.map_or_else(|| Self::fresh(ring), Ok)?;
         Ok(Self {
@@ -37,7 +37,10 @@ impl Seat {
     }
 
     /// The row that holds the cursor, if there is one.
-    pub(super) fn of_existing(ring: &Ring, name: CursorName) -> Result<Option<Self>, AttachError> {
+    pub(crate) fn of_existing(
+        ring: &Attachment,
+        name: CursorName,
+    ) -> Result<Option<Self>, AttachError> {
         let (cursor, seat) = Self::locate(ring, name)?;
         Ok(seat.map(|seat| Self {
             cursor: Some(cursor),
@@ -46,7 +49,7 @@ impl Seat {
     }
 
     /// Takes the lock of the name, which makes its holder the only user in every row, and then the row.
-    fn locate(ring: &Ring, name: CursorName) -> Result<(Held, Option<Self>), AttachError> {
+    fn locate(ring: &Attachment, name: CursorName) -> Result<(Held, Option<Self>), AttachError> {
         let in_use = || AttachError::CursorInUse {
             name: name.to_string(),
             pid: ring

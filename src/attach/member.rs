@@ -3,8 +3,8 @@
 //! Layer 5. A member holds two locks, that of its name and that of its row. The generation of the row tells
 //! its *tenures* apart: a row and a generation together name one member, and no later one.
 
+use super::attachment::Attachment;
 use super::error::AttachError;
-use super::ring::Ring;
 use crate::layout::lines::RowState;
 use crate::ring::tenure;
 use crate::segment::{CursorName, Held, Role};
@@ -16,7 +16,7 @@ use crate::wait::bell;
 pub(crate) struct Member {
     pub(crate) row: u32,
     pub(crate) generation: u64,
-    ring: Ring,
+    ring: Attachment,
     /// Freed last.
     _held: Held,
     _name: Held,
@@ -26,7 +26,7 @@ impl Member {
     /// Takes a name and a row. `begin` is called with the row and the new generation before any process can
     /// find the member.
     pub(crate) fn join<T>(
-        ring: &Ring,
+        ring: &Attachment,
         name: CursorName,
         begin: impl FnOnce(u32, u64) -> T,
     ) -> Result<(Self, T), AttachError> {
@@ -84,7 +84,7 @@ impl Drop for Member {
 }
 
 /// The row and the generation of the live member with this name.
-pub(crate) fn find(ring: &Ring, name: CursorName) -> Option<(u32, u64)> {
+pub(crate) fn find(ring: &Attachment, name: CursorName) -> Option<(u32, u64)> {
     let memory = ring.segment().reader();
     ring.taken_rows().find_map(|at| {
         let (generation, words) = tenure::member(memory.row(at)?)?;
@@ -95,7 +95,7 @@ pub(crate) fn find(ring: &Ring, name: CursorName) -> Option<(u32, u64)> {
 }
 
 /// The names of all live members, in order.
-pub(crate) fn names(ring: &Ring) -> Vec<String> {
+pub(crate) fn names(ring: &Attachment) -> Vec<String> {
     let alive = ring
         .taken_rows()
         .filter(|row| ring.is_held(Role::Row(*row)) != Some(false));

@@ -1,25 +1,25 @@
-//! Roles and rows of an open ring: taking them, asking who holds them, and whether the ring still exists.
+//! Roles and rows of an open object: taking them, and asking who holds them.
 //!
 //! Layer 5.
 
-use super::Ring;
-use crate::endpoint::error::AttachError;
+use super::attachment::Attachment;
+use super::error::AttachError;
 use crate::layout::lines::RowState;
 use crate::ring::gate::{is_evicted, EXPELLED};
 use crate::ring::tenure::read_name;
-use crate::segment::{CursorName, Held, Locks, OpenError, Role, Trouble};
+use crate::segment::{CursorName, Held, Locks, Role};
 use crate::sync::Ordering::Relaxed;
 
-impl Ring {
+impl Attachment {
     /// Whether a live process holds a role; `None` without permission to ask.
     pub(crate) fn is_held(&self, role: Role) -> Option<bool> {
-        self.segment.locks()?.is_held(role).ok()
+        self.segment().locks()?.is_held(role).ok()
     }
 
     /// The lock bytes, or the error that says why this user only observes.
     pub(crate) fn locks(&self) -> Result<&Locks, AttachError> {
-        match self.segment.locks() {
-            Some(locks) if self.segment.may_use_rows() => Ok(locks),
+        match self.segment().locks() {
+            Some(locks) if self.segment().may_use_rows() => Ok(locks),
             _ => Err(AttachError::Permission {
                 path: self.path().to_owned(),
             }),
@@ -33,7 +33,7 @@ impl Ring {
     pub(crate) fn acquire(&self, role: Role) -> Result<Option<Held>, AttachError> {
         let held = self.acquire_briefly(role)?;
         if held.is_some() {
-            self.whole(self.segment.trouble_after_attaching())?;
+            self.whole(self.segment().trouble_after_attaching())?;
         }
         Ok(held)
     }
@@ -41,7 +41,7 @@ impl Ring {
     /// Takes a role to clean up after its last holder, or to keep other processes from taking it meanwhile.
     pub(crate) fn acquire_briefly(&self, role: Role) -> Result<Option<Held>, AttachError> {
         self.locks()?;
-        self.segment
+        self.segment()
             .acquire(role)
             .map_err(|source| AttachError::Io {
                 path: self.path().to_owned(),
@@ -53,9 +53,9 @@ impl Ring {
     /// expelled, unless the producer has seen it leave.
     pub(crate) fn acquire_row(&self) -> Result<(u32, Held), AttachError> {
         let rows = self.max_readers();
-        let memory = self.segment.reader();
+        let memory = self.segment().reader();
         let mine = |row| self.cursor_of_row(row).is_none() && !is_evicted(memory, row, EXPELLED);
-        let own = self.segment.own_row();
+        let own = self.segment().own_row();
         let candidates = own.map_or(0..rows, |row| row..row + 1);
         for row in candidates.filter(|row| mine(*row)) {
             if let Some(held) = self.acquire(Role::Row(row))? {
@@ -78,8 +78,8 @@ impl Ring {
     }
 
     /// The cursor that a row holds, whether or not its owner is there.
-    pub(in crate::endpoint) fn cursor_of_row(&self, at: u32) -> Option<CursorName> {
-        let row = self.segment.reader().row(at)?;
+    pub(crate) fn cursor_of_row(&self, at: u32) -> Option<CursorName> {
+        let row = self.segment().reader().row(at)?;
         match RowState::from_raw(row.state.load(Relaxed)) {
             RowState::Consumer | RowState::Away => {}
             RowState::Free | RowState::Observer => return None,
@@ -89,7 +89,7 @@ impl Ring {
 
     /// The name in a row, of a cursor or of a member.
     pub(crate) fn name_of_row(&self, row: u32) -> Option<CursorName> {
-        let row = self.segment.reader().row(row)?;
+        let row = self.segment().reader().row(row)?;
         CursorName::from_words(read_name(row))
     }
 
@@ -98,76 +98,19 @@ impl Ring {
     }
 
     pub(crate) fn pid_of_row(&self, row: u32) -> u32 {
-        let row = self.segment.reader().row(row);
+        let row = self.segment().reader().row(row);
         row.map_or(0, |row| row.pid.load(Relaxed))
-    }
-
-    /// What happened to this process or to the files of the ring, if anything. System calls.
-    pub(crate) fn trouble(&self) -> Option<Trouble> {
-        if self.canary.forked() {
-            return Some(Trouble::Forked);
-        }
-        self.segment.trouble()
-    }
-
-    /// What happened to the files of a ring, after a wait found trouble.
-    pub(crate) fn trouble_found(&self) -> Trouble {
-        // A truncated file may have grown again.
-        self.trouble().unwrap_or(Trouble::Poisoned)
-    }
-
-    /// Checks that this process may use the ring: it is no fork, and the files are complete and not
-    /// removed.
-    pub(crate) fn undisturbed(&self) -> Result<(), AttachError> {
-        self.whole(self.trouble())
-    }
-
-    pub(super) fn whole(&self, trouble: Option<Trouble>) -> Result<(), AttachError> {
-        let path = || self.path().to_owned();
-        match trouble {
-            None => Ok(()),
-            Some(Trouble::Forked) => Err(AttachError::Forked),
-            Some(Trouble::Poisoned) => Err(AttachError::Poisoned { path: path() }),
-            Some(Trouble::Removed) => Err(AttachError::Removed { path: path() }),
-        }
-    }
-
-    /// Why attaching to something beside the files of this ring failed: the ring was removed, or else
-    /// `error`.
-    pub(crate) fn explain(&self, error: AttachError) -> AttachError {
-        match self.undisturbed() {
-            Err(trouble) => trouble,
-            Ok(()) if self.is_unnamed() => AttachError::Removed {
-                path: self.path().to_owned(),
-            },
-            Ok(()) => error,
-        }
-    }
-
-    /// Returns `true` if no other file in the directory of this ring can be opened any more. That is so
-    /// before [`is_removed`](Self::is_removed): a removal takes the name first and the files later.
-    pub(crate) fn is_unnamed(&self) -> bool {
-        self.is_removed() || !self.segment.is_in_place()
-    }
-
-    /// Checks that an object that was just opened in the directory of this ring belongs to it, and not to
-    /// another ring that has the name by now.
-    pub(crate) fn in_place(&self) -> Result<(), OpenError> {
-        if self.segment.is_in_place() {
-            return Ok(());
-        }
-        Err(OpenError::not_found(self.path().to_owned()))
     }
 
     /// Rows whose state says that they have an owner. A forked child, which may not look, sees none.
     pub(crate) fn taken_rows(&self) -> impl Iterator<Item = u32> + '_ {
-        let rows = if self.canary.forked() {
+        let rows = if self.canary().forked() {
             0
         } else {
             self.max_readers()
         };
         (0..rows).filter(|at| {
-            let row = self.segment.reader().row(*at);
+            let row = self.segment().reader().row(*at);
             row.is_some_and(|row| {
                 let state = RowState::from_raw(row.state.load(Relaxed));
                 matches!(state, RowState::Consumer | RowState::Observer)
@@ -183,7 +126,7 @@ impl Ring {
 
     /// Returns `true` if a live process may sleep.
     pub(crate) fn anyone_may_park(&self) -> bool {
-        let memory = self.segment.reader();
+        let memory = self.segment().reader();
         self.taken_rows().any(|at| {
             let row = memory.row(at);
             row.is_some_and(|row| row.may_park.load(Relaxed) != 0)

@@ -1,0 +1,24 @@
+//! What every attached object is, whatever its form: [`Attachment`].
+//!
+//! Layer 5, below `endpoint`. The memory of an object, the roles and rows in it, whether it is still there, how
+//! it is described and created. Knows no messages: forms that carry none stand on this alone.
+
+mod attachment;
+mod builder;
+mod difference;
+mod error;
+pub(crate) mod member;
+mod origin;
+mod roles;
+mod seat;
+mod shown;
+
+pub(crate) use attachment::Attachment;
+pub use attachment::RingFiles;
+pub use builder::Builder;
+pub use difference::Difference;
+pub use error::AttachError;
+pub(crate) use error::{poisoned, removed, FORKED};
+pub(crate) use origin::Origin;
+pub(crate) use seat::Seat;
+pub(crate) use shown::shown;
