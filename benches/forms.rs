@@ -4,8 +4,11 @@
 use criterion::measurement::WallTime;
 use criterion::{criterion_group, criterion_main, BenchmarkGroup, Criterion, Throughput};
 use slipring::{
-    signals::SignalSet, ConsumerOptions, Deadline, Latest, Link, Mailbox, ProducerOptions, Queue,
-    ReadPolicy, Semaphore, Shared, Signals, Strategy,
+    link::LinkOptions,
+    mailbox::ClientOptions,
+    queue::{ReceiverOptions, SenderOptions},
+    signals::SignalSet,
+    Deadline, Latest, Link, Mailbox, Queue, ReadPolicy, Semaphore, Shared, Signals, Strategy,
 };
 use std::hint::black_box;
 use std::io::{BufRead, Read, Write};
@@ -21,9 +24,9 @@ fn queue(c: &mut Criterion) {
     let directory = scratch();
     let queue = Queue::builder(directory.path().join("queue")).create();
     let queue = queue.expect("a queue");
-    let options = ProducerOptions::new().strategy(Strategy::Spin);
+    let options = SenderOptions::new().strategy(Strategy::Spin);
     let mut sender = queue.sender_with(options).expect("a lane");
-    let options = ConsumerOptions::new()
+    let options = ReceiverOptions::new()
         .strategy(Strategy::Spin)
         .read_policy(ReadPolicy::AtHead);
     let mut receiver = queue.receiver_with(options).expect("a row");
@@ -132,20 +135,18 @@ fn pipes(c: &mut Criterion) {
 fn links(c: &mut Criterion) {
     let mut group = c.benchmark_group("64 bytes there and back between two threads");
     let directory = scratch();
-    let side = |me: &str, peer: &str| {
-        let builder = Link::builder(me, peer).directory(directory.path());
-        builder.strategy(Strategy::Spin)
-    };
+    let side = |me: &str, peer: &str| Link::builder(me, peer).directory(directory.path());
+    let options = LinkOptions::new().strategy(Strategy::Spin);
     let there = side("b", "a");
     let echo = std::thread::spawn(move || {
-        let mut link = there.connect().expect("a link");
+        let mut link = there.connect_with(options).expect("a link");
         while let Ok(message) = link.receive().map(|m| <[u8; 64]>::try_from(&*m)) {
             if link.send(&message.expect("64 bytes")).is_err() {
                 break;
             }
         }
     });
-    let mut link = side("a", "b").connect().expect("a link");
+    let mut link = side("a", "b").connect_with(options).expect("a link");
     group.bench_function("link", |b| {
         b.iter(|| {
             link.send(black_box(&[7; 64])).expect("a peer");
@@ -192,8 +193,9 @@ fn mailboxes(c: &mut Criterion) {
     let directory = scratch();
     let office = Mailbox::builder(directory.path().join("office"));
     let office = office.create().expect("a mailbox");
-    let options = ConsumerOptions::new().strategy(Strategy::Spin);
+    let options = ClientOptions::new().strategy(Strategy::Spin);
     let mut client = office.client_with("alice", options).expect("a row");
+    let options = ReceiverOptions::new().strategy(Strategy::Spin);
     let mut desk = office.receiver_with(options).expect("a row");
     let clerk = std::thread::spawn(move || {
         while let Ok(letter) = desk.receive() {

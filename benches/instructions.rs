@@ -15,6 +15,8 @@
 
 use slipring::Plain;
 use slipring::{
+    link::LinkOptions,
+    queue::{ReceiverOptions, SenderOptions},
     Consumer, ConsumerOptions, Deadline, Latest, Link, Observer, ObserverOptions, Producer,
     ProducerOptions, Queue, ReadPolicy, Ring, Semaphore, Shared, Start, Strategy,
 };
@@ -631,11 +633,16 @@ fn forms(operation: &str) {
     match operation {
         "queue sends 64" | "queue receives and acknowledges 64" => {
             let queue = Queue::builder(at("queue")).create().expect("a queue");
-            let mut to = queue.sender_with(spinning()).expect("a lane");
+            let mut to = queue
+                .sender_with(SenderOptions::new().strategy(Strategy::Spin))
+                .expect("a lane");
             if operation == "queue sends 64" {
                 return times(|| use_up(to.send(black_box(&message))));
             }
-            let mut both = (to, queue.receiver_with(at_once()).expect("a row"));
+            let options = ReceiverOptions::new()
+                .strategy(Strategy::Spin)
+                .read_policy(ReadPolicy::AtHead);
+            let mut both = (to, queue.receiver_with(options).expect("a row"));
             times_after(
                 WARM_UP,
                 &mut both,
@@ -699,14 +706,11 @@ fn forms(operation: &str) {
 }
 
 fn link(operation: &str, directory: &Path, message: &[u8; 64]) {
-    let side = |me: &str, peer: &str| {
-        Link::builder(me, peer)
-            .directory(directory)
-            .strategy(Strategy::Spin)
-    };
+    let spinning = LinkOptions::new().strategy(Strategy::Spin);
+    let side = |me: &str, peer: &str| Link::builder(me, peer).directory(directory);
     let there = side("b", "a");
-    let other = std::thread::spawn(move || there.connect().expect("a link"));
-    let here = side("a", "b").connect().expect("a link");
+    let other = std::thread::spawn(move || there.connect_with(spinning).expect("a link"));
+    let here = side("a", "b").connect_with(spinning).expect("a link");
     let mut both = (here, other.join().expect("a link"));
     let fill = |link: &mut Link| (0..TIMES).for_each(|_| use_up(link.send(message)));
     let empty = |link: &mut Link| while link.try_receive().is_ok() {};

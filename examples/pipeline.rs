@@ -38,7 +38,7 @@ fn feed() -> Outcome {
             .spawn()
     };
     let mut parts = [start("strategy")?, start("dashboard")?];
-    while ring.status().readers.len() < parts.len() {
+    while ring.status().unwrap().readers.len() < parts.len() {
         std::thread::yield_now();
     }
     for line in PRICES

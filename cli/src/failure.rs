@@ -2,7 +2,7 @@
 
 use slipring::{
     broker::{BrokerError, ConnectError},
-    endpoint::{AttachError, PublishError, ReceiveError, TryReceiveError},
+    endpoint::{AttachError, PublishError, ReceiveError, StatusError, TryReceiveError},
     place::{CreateError, OpenError, RemoveError},
     queue::{SendError, TakeError},
     semaphore::AcquireError,
@@ -242,6 +242,18 @@ impl From<AttachError> for Failure {
             | AttachError::Poisoned { .. } => INCOMPATIBLE,
             AttachError::Removed { .. } => REMOVED,
             AttachError::Name(_) => USAGE,
+            _ => FAILED,
+        };
+        Self::new(code, error)
+    }
+}
+
+impl From<StatusError> for Failure {
+    fn from(error: StatusError) -> Self {
+        let code = match error {
+            StatusError::Open(error) => return error.into(),
+            StatusError::Poisoned { .. } => INCOMPATIBLE,
+            StatusError::Removed { .. } => REMOVED,
             _ => FAILED,
         };
         Self::new(code, error)

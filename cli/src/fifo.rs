@@ -179,7 +179,7 @@ fn converse(fifo: &Fifo, duplex: Duplex) -> Outcome {
     loop {
         match sent.recv_timeout(Duration::from_millis(100)) {
             Ok(Err(error)) if error.kind() != io::ErrorKind::BrokenPipe => return Err(error.into()),
-            Err(RecvTimeoutError::Timeout) if fifo.ends().iter().all(Option::is_some) => {}
+            Err(RecvTimeoutError::Timeout) if fifo.status()?.ends.iter().all(Option::is_some) => {}
             _ => return Ok(()),
         }
     }
@@ -188,7 +188,7 @@ fn converse(fifo: &Fifo, duplex: Duplex) -> Outcome {
 /// What `slipring stat` prints of a named pipe.
 pub fn show(name: &str, as_json: bool) -> Outcome {
     let fifo = open(name)?;
-    let [first, second] = fifo.ends();
+    let [first, second] = fifo.status()?.ends;
     let mut out = io::stdout().lock();
     if as_json {
         let object = json!({

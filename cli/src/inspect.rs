@@ -5,7 +5,7 @@ use crate::text::{self, count, nanos, size, styled, Target, BOLD};
 use crate::Outcome;
 use serde_json::{json, Value};
 use slipring::{
-    endpoint::{Latencies, ReaderStatus, RingStatus},
+    endpoint::{Latencies, ReaderStatus, RingStatus, StatusError},
     Form, Ring,
 };
 use std::io::Write;
@@ -63,9 +63,12 @@ pub fn ls(arguments: &LsArguments) -> Outcome {
     if arguments.json {
         let rings: Vec<Value> = entries
             .iter()
-            .map(|entry| match &entry.ring {
-                Ok(ring) => describe(&entry.name, ring),
-                Err(error) => json!({ "name": entry.name, "error": error.to_string() }),
+            .map(|entry| {
+                let described = match &entry.ring {
+                    Ok(ring) => describe(&entry.name, ring).map_err(|error| error.to_string()),
+                    Err(error) => Err(error.to_string()),
+                };
+                described.unwrap_or_else(|error| json!({ "name": entry.name, "error": error }))
             })
             .collect();
         writeln!(out, "{}", Value::Array(rings))?;
@@ -77,14 +80,17 @@ pub fn ls(arguments: &LsArguments) -> Outcome {
     );
     writeln!(out, "{}", styled(BOLD, &heading))?;
     for entry in entries {
-        let ring = match entry.ring {
-            Ok(ring) => ring,
+        let listed = match entry.ring {
+            Ok(ring) => ring.status().map(|status| (ring, status)),
+            Err(error) => Err(error.into()),
+        };
+        let (ring, status) = match listed {
+            Ok(listed) => listed,
             Err(error) => {
                 writeln!(out, "{:<24} {error}", entry.name)?;
                 continue;
             }
         };
-        let status = ring.status();
         let plain = ring.form() == Form::Ring;
         let published = match status.next_sequence {
             _ if !plain => "-".into(),
@@ -131,20 +137,14 @@ pub fn stat(arguments: &StatArguments) -> Outcome {
     let ring = target.open()?;
     let mut out = std::io::stdout().lock();
     if arguments.json {
-        writeln!(out, "{}", describe(&arguments.name, &ring))?;
+        writeln!(out, "{}", describe(&arguments.name, &ring)?)?;
         return Ok(());
     }
-    let status = ring.status();
+    let status = ring.status()?;
     let mut line = |label: &str, value: String| {
         writeln!(out, "{} {value}", styled(BOLD, &format!("{label:<14}")))
     };
     line("ring", ring.path().display().to_string())?;
-    if ring.is_removed() {
-        line(
-            "removed",
-            "meanwhile: no process can open it any more".into(),
-        )?;
-    }
     line(
         "capacity",
         format!(
@@ -315,8 +315,8 @@ fn measured(latencies: &Latencies) -> Value {
     })
 }
 
-fn describe(name: &str, ring: &Ring) -> Value {
-    let status = ring.status();
+fn describe(name: &str, ring: &Ring) -> Result<Value, StatusError> {
+    let status = ring.status()?;
     let readers: Vec<Value> = status
         .readers
         .iter()
@@ -334,7 +334,7 @@ fn describe(name: &str, ring: &Ring) -> Value {
             })
         })
         .collect();
-    json!({
+    Ok(json!({
         "name": name,
         "kind": ring.form().name(),
         "path": ring.path().display().to_string(),
@@ -355,9 +355,8 @@ fn describe(name: &str, ring: &Ring) -> Value {
         "epoch_began_at": status.epoch.first_sequence,
         "producer": producer(&status),
         "producer_pid": status.producer_pid,
-        "removed": ring.is_removed(),
         "readers": readers,
-    })
+    }))
 }
 
 #[cfg(test)]
@@ -369,8 +368,10 @@ mod tests {
         let scratch = tempfile::tempdir().unwrap();
         let path = scratch.path().join("ring");
         let ring = Ring::builder(&path).create().unwrap();
-        assert_eq!(describe("ring", &ring)["removed"], false);
+        assert_eq!(describe("ring", &ring).unwrap()["epoch"], 0);
         slipring::registry::remove_at(&path, true).unwrap();
-        assert_eq!(describe("ring", &ring)["removed"], true);
+        let error = describe("ring", &ring).unwrap_err();
+        assert!(matches!(error, StatusError::Removed { .. }), "{error}");
+        assert_eq!(Failure::from(error).status(), crate::failure::REMOVED);
     }
 }

@@ -160,7 +160,7 @@ fn send_lines(mut send: impl FnMut(&[u8]) -> Result<u64, LinkError>) -> Outcome 
 /// What `slipring stat` prints of a link.
 pub fn show(name: &str, as_json: bool) -> Outcome {
     let path = Target::parse(name).path();
-    let sides = slipring::link::link_sides(&path)?;
+    let sides = slipring::link::link_status(&path)?.sides;
     let shown = path.file_name().map(|name| name.to_string_lossy());
     let shown = shown.unwrap_or_default();
     let (low, high) = shown.split_once("..").unwrap_or((&shown, "?"));

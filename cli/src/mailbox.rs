@@ -7,7 +7,6 @@ use crate::Outcome;
 use serde_json::json;
 use slipring::{
     mailbox::{Letter, MailboxBuilder, MailboxReceiver, ReplyError, RequestError},
-    place::CreateError,
     queue::TakeError,
     Deadline, Mailbox,
 };
@@ -157,10 +156,7 @@ fn open(name: &str) -> Result<Mailbox, Failure> {
         Target::Name(name) => Mailbox::open(&name),
         Target::Path(path) => Mailbox::open(path),
     };
-    mailbox.map_err(|error| match error {
-        CreateError::Open(error) => Failure::opening(error, "mailbox", "mailbox"),
-        error => error.into(),
-    })
+    mailbox.map_err(|error| Failure::opening(error, "mailbox", "mailbox"))
 }
 
 fn deadline(timeout: Option<Duration>) -> Deadline {

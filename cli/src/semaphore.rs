@@ -148,7 +148,7 @@ fn hold(arguments: &Run) -> Outcome {
 /// What `slipring stat` prints of a semaphore.
 pub fn show(name: &str, as_json: bool) -> Outcome {
     let semaphore = open(name)?;
-    let status = semaphore.status();
+    let status = semaphore.status()?;
     // Not counting this one.
     let handles = status.handles.saturating_sub(1);
     let mut out = std::io::stdout().lock();
@@ -160,7 +160,7 @@ pub fn show(name: &str, as_json: bool) -> Outcome {
             "free": status.free,
             "held": status.held,
             "retired": status.retired,
-            "max": semaphore.max(),
+            "max": status.max,
             "handles": handles,
         });
         writeln!(out, "{object}")?;

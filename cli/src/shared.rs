@@ -223,7 +223,7 @@ fn watch(arguments: &Watch) -> Outcome {
 /// What `slipring stat` prints of a shared value.
 pub fn show(name: &str, as_json: bool) -> Outcome {
     let ring = slipring::registry::look_at(Target::parse(name).path())?;
-    let status = ring.status();
+    let status = ring.status()?;
     let schema = ring.schema().map_or("-".into(), ToString::to_string);
     let handles = status.readers.iter().filter(|reader| reader.alive).count();
     let mut out = io::stdout().lock();

@@ -164,7 +164,7 @@ fn send(arguments: &Send) -> Outcome {
 /// What `slipring stat` prints of a signals object.
 pub fn show(name: &str, as_json: bool) -> Outcome {
     let signals = open(name)?;
-    let listeners = signals.listeners();
+    let listeners = signals.status()?.listeners;
     let mut out = std::io::stdout().lock();
     if as_json {
         let object = json!({

@@ -299,7 +299,10 @@ fn open(arguments: &Arguments) -> Result<Ring, Failure> {
 /// Reports why nothing was printed: the ring was closed before this reader attached, or with nothing more
 /// in it.
 fn nothing(ring: &Ring) {
-    let status = ring.status();
+    let status = match ring.status() {
+        Ok(status) => status,
+        Err(error) => return eprintln!("slipring: {error}"),
+    };
     match status.next_sequence {
         Some(next) if status.oldest_sequence != Some(next) => eprintln!(
             "slipring: the ring was closed after message {}: --from oldest prints what is in it, --follow \
@@ -333,7 +336,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
     let mut result = follow(arguments, &mut reader, &mut printer, &stop);
     // When the producer of an isolated ring leaves it open, the next producer gets a stream of its own.
     while let (Some(_), Err(failure)) = (&arguments.via, &result) {
-        if !failure.is(PRODUCER_GONE) || ring.status().abandoned {
+        if !failure.is(PRODUCER_GONE) || ring.status()?.abandoned {
             break;
         }
         let (before, next) = (ring.id(), reader.next_sequence());

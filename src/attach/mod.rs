@@ -12,6 +12,7 @@ mod origin;
 mod roles;
 mod seat;
 mod shown;
+mod state;
 
 pub(crate) use attachment::Attachment;
 pub use attachment::RingFiles;
@@ -22,3 +23,4 @@ pub(crate) use error::{poisoned, removed, FORKED};
 pub(crate) use origin::Origin;
 pub(crate) use seat::Seat;
 pub(crate) use shown::shown;
+pub use state::StatusError;

@@ -154,6 +154,16 @@ impl Meeting {
         held.then(|| Pact::pid(ring.segment().reader(), side))
     }
 
+    /// The processes that own the two sides, if live ones do.
+    pub(crate) fn owners(ring: &Attachment) -> [Option<u32>; 2] {
+        [Side::First, Side::Second].map(|side| Self::owner(ring, side))
+    }
+
+    /// The ring on whose board the pact is.
+    pub(crate) fn ring(&self) -> &Attachment {
+        &self.ring
+    }
+
     /// Waits until both sides have agreed. Each time the other side offers a pact, `get_ready` attaches
     /// this one to its messages.
     pub(crate) fn meet<E>(

@@ -24,7 +24,7 @@ mod status;
 mod trouble;
 mod waiting;
 
-pub use crate::attach::{AttachError, Builder, Difference, RingFiles};
+pub use crate::attach::{AttachError, Builder, Difference, RingFiles, StatusError};
 pub use crate::read::Pacing;
 pub use crate::ring::{consumer::Epoch, observer::Resume};
 pub(crate) use arrival::look_until;
@@ -37,6 +37,7 @@ pub use lend::{Claim, PublishBatch};
 pub(crate) use meeting::{Meeting, Met};
 pub use message::{Batch, Message};
 pub use observer::{Observer, Payload, Received};
+pub(crate) use options::options;
 pub use options::{ConsumerOptions, ObserverOptions, ProducerOptions};
 pub(crate) use paired::{Incoming, Outgoing, PairedError};
 pub use producer::Producer;

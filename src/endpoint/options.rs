@@ -2,35 +2,19 @@
 //!
 //! Layer 5. Every option has a default that suits most; nothing here changes what is delivered.
 
-use crate::read::ReadPolicy;
 use crate::ring::observer::Resume;
-use crate::wait::Strategy;
 
-/// How a producer behaves.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct ProducerOptions {
-    pub(crate) strategy: Strategy,
-    pub(crate) membarrier: bool,
-}
+/// Makes the options of one role: how its handle waits, and what else it lets its caller choose.
+macro_rules! options {
+    ($(#[$about:meta])* $name:ident { strategy $(, $policy:ident)? $(; $($field:ident: $type:ty),*)? }) => {
+        $(#[$about])*
+        #[derive(Clone, Copy, Debug, Default)]
+        pub struct $name {
+            pub(crate) strategy: $crate::wait::Strategy,
+            $(pub(crate) $policy: $crate::read::ReadPolicy,)?
+            $($(pub(crate) $field: $type,)*)?
+        }
 
-/// How a consumer behaves.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct ConsumerOptions {
-    pub(crate) strategy: Strategy,
-    pub(crate) read_policy: ReadPolicy,
-    pub(crate) membarrier: bool,
-}
-
-/// How an observer behaves.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct ObserverOptions {
-    pub(crate) strategy: Strategy,
-    pub(crate) read_policy: ReadPolicy,
-    pub(crate) resume: Resume,
-}
-
-macro_rules! common {
-    ($name:ident { $($policy:ident)? }) => {
         impl $name {
             /// The defaults.
             pub fn new() -> Self {
@@ -39,15 +23,15 @@ macro_rules! common {
 
             /// How to wait; spin for 20 microseconds and then sleep by default.
             #[must_use]
-            pub fn strategy(mut self, strategy: Strategy) -> Self {
+            pub fn strategy(mut self, strategy: $crate::wait::Strategy) -> Self {
                 self.strategy = strategy;
                 self
             }
 
             $(
-                /// Where to read a saturated stream; [`ReadPolicy::Auto`] by default.
+                /// Where to read a saturated stream; [`ReadPolicy::Auto`](crate::ReadPolicy::Auto) by default.
                 #[must_use]
-                pub fn read_policy(mut self, $policy: ReadPolicy) -> Self {
+                pub fn read_policy(mut self, $policy: $crate::read::ReadPolicy) -> Self {
                     self.read_policy = $policy;
                     self
                 }
@@ -55,9 +39,20 @@ macro_rules! common {
         }
     };
 }
+pub(crate) use options;
 
-common!(ProducerOptions {});
-common!(ConsumerOptions { read_policy });
+options! {
+    /// How a producer behaves.
+    ProducerOptions { strategy; membarrier: bool }
+}
+options! {
+    /// How a consumer behaves.
+    ConsumerOptions { strategy, read_policy; membarrier: bool }
+}
+options! {
+    /// How an observer behaves.
+    ObserverOptions { strategy, read_policy; resume: Resume }
+}
 
 macro_rules! rings {
     ($name:ident, $looks:literal) => {
@@ -104,7 +99,6 @@ macro_rules! rings {
 
 rings!(ProducerOptions, "sleeping readers, after each publish,");
 rings!(ConsumerOptions, "a sleeping producer, after each message,");
-common!(ObserverOptions { read_policy });
 
 impl ObserverOptions {
     /// Where to go on after being lapped; near the newest message by default.

@@ -4,6 +4,7 @@
 
 use super::latency::Latencies;
 use super::ring::Ring;
+use crate::attach::StatusError;
 use crate::layout::lines::{ProducerState, RowState};
 use crate::ring::consumer::{epoch, producer_state, Epoch};
 use crate::ring::gate::is_evicted;
@@ -32,8 +33,6 @@ pub struct RingStatus {
     pub producer_alive: Option<bool>,
     /// Process id the last producer gave; 0 if there never was one.
     pub producer_pid: u32,
-    /// Whether the ring was [removed](Ring::is_removed) since it was opened.
-    pub removed: bool,
     /// Consumers, and observers that may sleep.
     pub readers: Vec<ReaderStatus>,
 }
@@ -66,10 +65,26 @@ pub struct ReaderStatus {
 }
 
 impl Ring {
-    /// Returns the state of the ring, without changing it.
-    pub fn status(&self) -> RingStatus {
+    /// Returns the state of the ring at some moment during the call, without changing it.
+    ///
+    /// # Errors
+    /// [`StatusError::Forked`], [`StatusError::Poisoned`], [`StatusError::Removed`].
+    ///
+    /// ```
+    /// use slipring::{Start};
+    ///
+    /// let ring = Attachment::heap().make()?;
+    /// let consumer = ring.consumer(Start::Latest)?;
+    /// let status = ring.status()?;
+    /// assert_eq!((status.next_sequence, status.readers.len()), (Some(0), 1));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn status(&self) -> Result<RingStatus, StatusError> {
+        self.object().looked_into(|| Ok(self.state()))
+    }
+
+    fn state(&self) -> RingStatus {
         let memory = self.object().segment().reader();
-        let state = &memory.producer().state;
         let said = producer_state(memory);
         let next = index::place(memory, Start::Latest, 0).ok();
         let readers = (0..memory.geometry().rows).filter_map(|at| {
@@ -84,8 +99,7 @@ impl Ring {
             closed: said == ProducerState::Closed,
             abandoned: said == ProducerState::Attached,
             producer_alive: self.object().is_held(Role::Producer),
-            producer_pid: state.pid.load(Relaxed),
-            removed: self.is_removed(),
+            producer_pid: self.object().producer_pid(),
             readers: readers.collect(),
         }
     }

@@ -7,14 +7,16 @@
 use crate::attach::{shown, Attachment};
 use crate::endpoint::{
     look_until, AttachError, Builder, Consumer, ConsumerOptions, Difference, Incoming, Meeting,
-    Met, Outgoing, Producer, ProducerOptions,
+    Met, Outgoing, Producer, ProducerOptions, StatusError,
 };
 use crate::layout::form::Form;
 use crate::pipe::{Duplex, PipeReader, PipeWriter, PIPE_CAPACITY};
+
+pub use crate::pipe::PipeOptions;
 use crate::ring::pact::{Side, BOARD_WORDS};
 use crate::ring::Start;
 use crate::segment::{CreateError, Location, NameError, OpenError, Place, RemoveError, Trouble};
-use crate::wait::{Deadline, Strategy};
+use crate::wait::Deadline;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -58,6 +60,18 @@ pub struct Fifo {
 }
 
 shown!([] Fifo, "Fifo", |fifo| path = fifo.path(), both_ways = fifo.both_ways());
+
+/// The settings of a named pipe, and its state at some moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FifoStatus {
+    /// How many bytes can be written and not yet read, in each direction.
+    pub capacity_bytes: u64,
+    /// Whether it goes both ways.
+    pub both_ways: bool,
+    /// The processes at the two ends: the writer and the reader, or the two sides. `None` for an end that is not open.
+    pub ends: [Option<u32>; 2],
+}
 
 /// The settings of a new named pipe. Made by [`Fifo::builder`].
 #[derive(Clone, Debug)]
@@ -202,17 +216,37 @@ impl Fifo {
         self.writer_until(Deadline::NEVER)
     }
 
+    /// Like [`writer`](Self::writer), with options.
+    ///
+    /// # Errors
+    /// As [`writer`](Self::writer).
+    pub fn writer_with(&self, options: PipeOptions) -> io::Result<PipeWriter> {
+        self.writer_until_with(Deadline::NEVER, options)
+    }
+
     /// Like [`writer`](Self::writer), but waits at most until a deadline.
     ///
     /// # Errors
     /// As [`writer`](Self::writer), and [`TimedOut`](io::ErrorKind::TimedOut).
     pub fn writer_until(&self, deadline: impl Into<Deadline>) -> io::Result<PipeWriter> {
+        self.writer_until_with(deadline, PipeOptions::default())
+    }
+
+    /// Like [`writer_until`](Self::writer_until), with options.
+    ///
+    /// # Errors
+    /// As [`writer_until`](Self::writer_until).
+    pub fn writer_until_with(
+        &self,
+        deadline: impl Into<Deadline>,
+        options: PipeOptions,
+    ) -> io::Result<PipeWriter> {
         self.expect_ways(1)?;
         let mut meeting = self.begin(Side::First)?;
-        let outgoing = outgoing(&meeting, &self.ring)?;
-        meet(&mut meeting, deadline.into(), |_| Ok(()))?;
-        let ring = self.ring.clone();
-        Ok(PipeWriter::new(ring, Arc::new(meeting), Some(outgoing)))
+        let outgoing = outgoing(&meeting, &self.ring, options)?;
+        meet(&mut meeting, options, deadline.into(), |_| Ok(()))?;
+        let (ring, meeting) = (self.ring.clone(), Arc::new(meeting));
+        Ok(PipeWriter::new(ring, meeting, Some(outgoing), options))
     }
 
     /// Becomes the reader, and waits for a writer.
@@ -223,16 +257,36 @@ impl Fifo {
         self.reader_until(Deadline::NEVER)
     }
 
+    /// Like [`reader`](Self::reader), with options.
+    ///
+    /// # Errors
+    /// As [`reader`](Self::reader).
+    pub fn reader_with(&self, options: PipeOptions) -> io::Result<PipeReader> {
+        self.reader_until_with(Deadline::NEVER, options)
+    }
+
     /// Like [`reader`](Self::reader), but waits at most until a deadline.
     ///
     /// # Errors
     /// As [`reader`](Self::reader), and [`TimedOut`](io::ErrorKind::TimedOut).
     pub fn reader_until(&self, deadline: impl Into<Deadline>) -> io::Result<PipeReader> {
+        self.reader_until_with(deadline, PipeOptions::default())
+    }
+
+    /// Like [`reader_until`](Self::reader_until), with options.
+    ///
+    /// # Errors
+    /// As [`reader_until`](Self::reader_until).
+    pub fn reader_until_with(
+        &self,
+        deadline: impl Into<Deadline>,
+        options: PipeOptions,
+    ) -> io::Result<PipeReader> {
         self.expect_ways(1)?;
         let mut meeting = self.begin(Side::Second)?;
-        let incoming = meet_to_read(&mut meeting, &self.ring, deadline.into())?;
-        let ring = self.ring.clone();
-        Ok(PipeReader::new(ring, Arc::new(meeting), Some(incoming)))
+        let incoming = meet_to_read(&mut meeting, &self.ring, options, deadline.into())?;
+        let (ring, meeting) = (self.ring.clone(), Arc::new(meeting));
+        Ok(PipeReader::new(ring, meeting, Some(incoming), options))
     }
 
     /// Becomes one of the two sides of a named pipe that goes both ways, and waits for the other.
@@ -244,11 +298,31 @@ impl Fifo {
         self.connect_until(Deadline::NEVER)
     }
 
+    /// Like [`connect`](Self::connect), with options.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub fn connect_with(&self, options: PipeOptions) -> io::Result<Duplex> {
+        self.connect_until_with(Deadline::NEVER, options)
+    }
+
     /// Like [`connect`](Self::connect), but waits at most until a deadline.
     ///
     /// # Errors
     /// As [`connect`](Self::connect), and [`TimedOut`](io::ErrorKind::TimedOut).
     pub fn connect_until(&self, deadline: impl Into<Deadline>) -> io::Result<Duplex> {
+        self.connect_until_with(deadline, PipeOptions::default())
+    }
+
+    /// Like [`connect_until`](Self::connect_until), with options.
+    ///
+    /// # Errors
+    /// As [`connect_until`](Self::connect_until).
+    pub fn connect_until_with(
+        &self,
+        deadline: impl Into<Deadline>,
+        options: PipeOptions,
+    ) -> io::Result<Duplex> {
         self.expect_ways(2)?;
         let back = back(&self.location, self.ring.capacity_bytes())
             .make_or_open()
@@ -263,12 +337,12 @@ impl Fifo {
             Side::First => (self.ring.clone(), back),
             Side::Second => (back, self.ring.clone()),
         };
-        let outgoing = outgoing(&meeting, &out)?;
-        let incoming = meet_to_read(&mut meeting, &back, deadline.into())?;
+        let outgoing = outgoing(&meeting, &out, options)?;
+        let incoming = meet_to_read(&mut meeting, &back, options, deadline.into())?;
         let meeting = Arc::new(meeting);
         Ok(Duplex {
-            reader: PipeReader::new(back, meeting.clone(), Some(incoming)),
-            writer: PipeWriter::new(out, meeting, Some(outgoing)),
+            reader: PipeReader::new(back, meeting.clone(), Some(incoming), options),
+            writer: PipeWriter::new(out, meeting, Some(outgoing), options),
         })
     }
 
@@ -287,10 +361,18 @@ impl Fifo {
         self.ring.capacity_bytes()
     }
 
-    /// Returns the processes at the two ends, for display: the writer and the reader, or the two sides. A
-    /// forked child sees none.
-    pub fn ends(&self) -> [Option<u32>; 2] {
-        [Side::First, Side::Second].map(|side| Meeting::owner(&self.ring, side))
+    /// Returns the settings, and the state at some moment during the call.
+    ///
+    /// # Errors
+    /// [`StatusError::Forked`], [`StatusError::Poisoned`], [`StatusError::Removed`].
+    pub fn status(&self) -> Result<FifoStatus, StatusError> {
+        self.ring.looked_into(|| {
+            Ok(FifoStatus {
+                capacity_bytes: self.capacity_bytes(),
+                both_ways: self.both_ways(),
+                ends: Meeting::owners(&self.ring),
+            })
+        })
     }
 
     /// Returns how an existing object differs from what `create_or_open` asked for: see
@@ -335,8 +417,9 @@ fn attach_error(error: AttachError) -> io::Error {
     }
 }
 
-fn outgoing(meeting: &Meeting, ring: &Attachment) -> io::Result<Outgoing> {
-    let producer = meeting.inherit(|| Producer::attach(ring, ProducerOptions::default()));
+fn outgoing(meeting: &Meeting, ring: &Attachment, options: PipeOptions) -> io::Result<Outgoing> {
+    let options = ProducerOptions::default().strategy(options.strategy);
+    let producer = meeting.inherit(|| Producer::attach(ring, options));
     let producer = producer.map_err(attach_error)?;
     Ok(Outgoing::new(producer, ring.capacity_bytes()))
 }
@@ -345,14 +428,15 @@ fn outgoing(meeting: &Meeting, ring: &Attachment) -> io::Result<Outgoing> {
 fn meet_to_read(
     meeting: &mut Meeting,
     ring: &Attachment,
+    options: PipeOptions,
     deadline: Deadline,
 ) -> io::Result<Incoming> {
     let mut consumer = None;
-    meet(meeting, deadline, |meeting| {
+    let reading = ConsumerOptions::default().strategy(options.strategy);
+    meet(meeting, options, deadline, |meeting| {
         // The ring has one row only.
         drop(consumer.take());
-        let attached = meeting
-            .inherit(|| Consumer::attach(ring, Start::Latest, ConsumerOptions::default(), None));
+        let attached = meeting.inherit(|| Consumer::attach(ring, Start::Latest, reading, None));
         consumer = Some(attached.map_err(attach_error)?);
         Ok(())
     })?;
@@ -362,10 +446,11 @@ fn meet_to_read(
 
 fn meet(
     meeting: &mut Meeting,
+    options: PipeOptions,
     deadline: Deadline,
     get_ready: impl FnMut(&Meeting) -> io::Result<()>,
 ) -> io::Result<()> {
-    match meeting.meet(Strategy::default(), deadline, get_ready)? {
+    match meeting.meet(options.strategy, deadline, get_ready)? {
         Met::Yes => Ok(()),
         Met::TimedOut => Err(io::Error::new(
             io::ErrorKind::TimedOut,

@@ -12,10 +12,11 @@ pub use reader::LatestReader;
 pub use writer::LatestWriter;
 
 use crate::attach::{shown, Attachment};
-use crate::endpoint::{look_until, AttachError, Builder, ConsumerOptions, Difference};
+use crate::endpoint::{look_until, options, AttachError, Builder, Difference, StatusError};
 use crate::layout::form::Form;
 use crate::ring::cell::{table_bytes, Cells};
-use crate::segment::{CreateError, MappingOptions, OpenError, Place, RemoveError};
+use crate::ring::consumer::epoch;
+use crate::segment::{CreateError, MappingOptions, OpenError, Place, RemoveError, Role};
 use crate::typed::Plain;
 use crate::wait::Deadline;
 use std::marker::PhantomData;
@@ -62,7 +63,30 @@ pub struct Latest<T> {
     value: PhantomData<fn() -> T>,
 }
 
+options! {
+    /// How a reader of newest values behaves.
+    ReaderOptions { strategy }
+}
+
 shown!([T] Latest<T>, "Latest", |latest| path = latest.ring.path());
+
+/// The state of a table at some moment, without its values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LatestStatus {
+    /// How many values there are.
+    pub cells: u32,
+    /// How often any of them was set.
+    pub changes: u64,
+    /// Whether a writer is alive; unknown without permission to ask.
+    pub writer_alive: Option<bool>,
+    /// The process id that the last writer gave; 0 if there never was one.
+    pub writer_pid: u32,
+    /// How many writers there have been.
+    pub writers: u64,
+    /// Readers that are alive and may sleep; others are not known.
+    pub readers: u32,
+}
 
 /// The settings of a new table of values. Made by [`Latest::builder`].
 #[derive(Clone, Debug)]
@@ -202,20 +226,38 @@ impl<T: Plain> Latest<T> {
     /// # Errors
     /// [`AttachError::Forked`], [`AttachError::Poisoned`].
     pub fn reader(&self) -> Result<LatestReader<T>, AttachError> {
-        self.reader_with(ConsumerOptions::default())
+        self.reader_with(ReaderOptions::default())
     }
 
-    /// Like [`reader`](Self::reader), with options: how it waits for a change.
+    /// Like [`reader`](Self::reader), with options.
     ///
     /// # Errors
     /// As [`reader`](Self::reader).
-    pub fn reader_with(&self, options: ConsumerOptions) -> Result<LatestReader<T>, AttachError> {
+    pub fn reader_with(&self, options: ReaderOptions) -> Result<LatestReader<T>, AttachError> {
         LatestReader::attach(self, options)
     }
 
     /// Returns `true` once the table was removed, as [`Ring::is_removed`](crate::Ring::is_removed).
     pub fn is_removed(&self) -> bool {
         self.ring.is_removed()
+    }
+
+    /// Returns the state at some moment during the call.
+    ///
+    /// # Errors
+    /// [`StatusError::Forked`], [`StatusError::Poisoned`], [`StatusError::Removed`].
+    pub fn status(&self) -> Result<LatestStatus, StatusError> {
+        let ring = &self.ring;
+        ring.looked_into(|| {
+            Ok(LatestStatus {
+                cells: self.cells.count(),
+                changes: self.cells.changes(),
+                writer_alive: ring.is_held(Role::Producer),
+                writer_pid: ring.producer_pid(),
+                writers: epoch(ring.segment().reader()).number,
+                readers: ring.live_rows(),
+            })
+        })
     }
 
     /// Returns how many values there are.

@@ -3,9 +3,9 @@
 //! Layer 7.
 
 use super::writer::look_into;
-use super::{Latest, LatestError};
+use super::{Latest, LatestError, ReaderOptions};
 use crate::attach::{shown, Attachment};
-use crate::endpoint::{AttachError, ConsumerOptions, Inside, Sealed, Source};
+use crate::endpoint::{AttachError, Inside, Sealed, Source};
 use crate::layout::lines::{Bell, RowState};
 use crate::ring::cell::Cells;
 use crate::segment::{Canary, Held, Memory};
@@ -34,7 +34,7 @@ pub struct LatestReader<T> {
     seen: u64,
     canary: Canary,
     ring: Attachment,
-    options: ConsumerOptions,
+    options: ReaderOptions,
     slept: bool,
     /// When a wait that ended in vain last asked whether the object is still there.
     asked: Since,
@@ -49,10 +49,7 @@ pub struct LatestReader<T> {
 shown!([T] LatestReader<T>, "LatestReader", |reader| path = reader.ring.path());
 
 impl<T: Plain> LatestReader<T> {
-    pub(super) fn attach(
-        latest: &Latest<T>,
-        options: ConsumerOptions,
-    ) -> Result<Self, AttachError> {
+    pub(super) fn attach(latest: &Latest<T>, options: ReaderOptions) -> Result<Self, AttachError> {
         let ring = &latest.ring;
         ring.undisturbed()?;
         // Without a row, or permission for one, the reader polls with short sleeps instead.

@@ -12,8 +12,8 @@ pub use half::{LinkReceiver, LinkSender};
 
 use crate::attach::{shown, Attachment};
 use crate::endpoint::{
-    Builder, Consumer, ConsumerOptions, Incoming, Meeting, Message, Met, Outgoing, Producer,
-    ProducerOptions,
+    options, Builder, Consumer, ConsumerOptions, Incoming, Meeting, Message, Met, Outgoing,
+    Producer, ProducerOptions, StatusError,
 };
 use crate::layout::form::Form;
 use crate::ring::pact::{Side, BOARD_WORDS};
@@ -72,10 +72,27 @@ pub struct Link {
     meeting: Meeting,
     max_message_bytes: u32,
     path: PathBuf,
-    strategy: Strategy,
+    options: LinkOptions,
+}
+
+options! {
+    /// How a side of a link behaves. The strategy is used to wait for the other side, for room and for messages.
+    LinkOptions { strategy }
 }
 
 shown!([] Link, "Link", |link| path = link.path(), peer_pid = link.peer_pid());
+
+/// The settings of a link, and its state at some moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LinkStatus {
+    /// The processes on both sides; the side whose name sorts first comes first. `None` for one that is not there.
+    pub sides: [Option<u32>; 2],
+    /// The capacity of each direction, in bytes.
+    pub capacity_bytes: u64,
+    /// The largest message, in bytes.
+    pub max_message_bytes: u32,
+}
 
 /// The settings of a link. Made by [`Link::builder`].
 #[derive(Clone, Debug)]
@@ -85,7 +102,6 @@ pub struct LinkBuilder {
     peer: String,
     directory: Option<PathBuf>,
     capacity: u64,
-    strategy: Strategy,
 }
 
 impl LinkBuilder {
@@ -102,18 +118,20 @@ impl LinkBuilder {
         self
     }
 
-    /// Sets how this side waits; polls for 20 microseconds and then sleeps by default.
-    pub fn strategy(mut self, strategy: Strategy) -> Self {
-        self.strategy = strategy;
-        self
-    }
-
     /// Connects, and waits for the other side.
     ///
     /// # Errors
     /// [`LinkError`], except `TimedOut` and `PeerGone`.
     pub fn connect(self) -> Result<Link, LinkError> {
-        self.connect_until(Deadline::NEVER)
+        self.connect_with(LinkOptions::default())
+    }
+
+    /// Like [`connect`](Self::connect), with options.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub fn connect_with(self, options: LinkOptions) -> Result<Link, LinkError> {
+        self.connect_until_with(Deadline::NEVER, options)
     }
 
     /// Connects, and waits for the other side until a deadline.
@@ -121,6 +139,18 @@ impl LinkBuilder {
     /// # Errors
     /// As [`connect`](Self::connect), and [`LinkError::TimedOut`].
     pub fn connect_until(self, deadline: impl Into<Deadline>) -> Result<Link, LinkError> {
+        self.connect_until_with(deadline, LinkOptions::default())
+    }
+
+    /// Like [`connect_until`](Self::connect_until), with options.
+    ///
+    /// # Errors
+    /// As [`connect_until`](Self::connect_until).
+    pub fn connect_until_with(
+        self,
+        deadline: impl Into<Deadline>,
+        options: LinkOptions,
+    ) -> Result<Link, LinkError> {
         let (side, location) = self.location()?;
         let back = Builder::inside(&location, BACK)
             .capacity_bytes(self.capacity)
@@ -147,16 +177,17 @@ impl LinkBuilder {
             Side::First => (outer.clone(), inner),
             Side::Second => (inner, outer.clone()),
         };
-        let options = ProducerOptions::default().strategy(self.strategy);
-        let producer = meeting.inherit(|| Producer::attach(&outgoing, options))?;
-        let incoming = meet(&mut meeting, &incoming, self.strategy, deadline.into())?;
+        let strategy = options.strategy;
+        let sending = ProducerOptions::default().strategy(strategy);
+        let producer = meeting.inherit(|| Producer::attach(&outgoing, sending))?;
+        let incoming = meet(&mut meeting, &incoming, strategy, deadline.into())?;
         Ok(Link {
             outgoing: Outgoing::new(producer, outgoing.capacity_bytes()),
             incoming,
             meeting,
             max_message_bytes: outgoing.max_message_bytes(),
             path: location.path(),
-            strategy: self.strategy,
+            options,
         })
     }
 
@@ -217,7 +248,6 @@ impl Link {
             peer: peer.into(),
             directory: None,
             capacity: 1 << 20,
-            strategy: Strategy::default(),
         }
     }
 
@@ -227,6 +257,14 @@ impl Link {
     /// As [`LinkBuilder::connect`].
     pub fn connect(me: &str, peer: &str) -> Result<Self, LinkError> {
         Self::builder(me, peer).connect()
+    }
+
+    /// Like [`connect`](Self::connect), with options.
+    ///
+    /// # Errors
+    /// As [`LinkBuilder::connect`].
+    pub fn connect_with(me: &str, peer: &str, options: LinkOptions) -> Result<Self, LinkError> {
+        Self::builder(me, peer).connect_with(options)
     }
 
     /// Removes the link between two names from the slipring directory.
@@ -329,7 +367,8 @@ impl Link {
         }
         self.meeting.restart();
         let incoming = &mut self.incoming;
-        let met = self.meeting.meet(self.strategy, deadline.into(), |_| {
+        let strategy = self.options.strategy;
+        let met = self.meeting.meet(strategy, deadline.into(), |_| {
             // No side sends while a pact is offered, so messages that are there belong to an older pact.
             incoming.discard();
             Ok::<(), LinkError>(())
@@ -342,6 +381,14 @@ impl Link {
             Met::TimedOut => Err(LinkError::TimedOut),
             Met::Trouble(trouble) => Err(trouble.into()),
         }
+    }
+
+    /// Returns the settings, and the state at some moment during the call.
+    ///
+    /// # Errors
+    /// [`StatusError::Forked`], [`StatusError::Poisoned`], [`StatusError::Removed`].
+    pub fn status(&self) -> Result<LinkStatus, StatusError> {
+        state(self.meeting.ring())
     }
 
     /// Returns the process on the other side, for display; 0 in a forked child.
@@ -360,13 +407,26 @@ impl Link {
     }
 }
 
-/// The processes on both sides of the link at a path; the side whose name sorts first comes first. `None`
-/// for a side that is not connected.
+/// Returns the state of the link at a path, for a process that is no side of it.
 ///
 /// # Errors
-/// [`OpenError`], as for a ring.
-pub fn link_sides(path: impl AsRef<Path>) -> Result<[Option<u32>; 2], OpenError> {
-    let location = Location::at(path.as_ref())?;
-    let ring = Attachment::open_form(&location, Default::default(), Form::Link)?;
-    Ok([Side::First, Side::Second].map(|side| Meeting::owner(&ring, side)))
+/// As [`Link::status`]; [`StatusError::Open`] if there is no link, or it cannot be opened.
+pub fn link_status(path: impl AsRef<Path>) -> Result<LinkStatus, StatusError> {
+    let location = Location::at(path.as_ref()).map_err(OpenError::from)?;
+    state(&Attachment::open_form(
+        &location,
+        Default::default(),
+        Form::Link,
+    )?)
+}
+
+/// The state of the link whose outer ring this is.
+fn state(ring: &Attachment) -> Result<LinkStatus, StatusError> {
+    ring.looked_into(|| {
+        Ok(LinkStatus {
+            sides: Meeting::owners(ring),
+            capacity_bytes: ring.capacity_bytes(),
+            max_message_bytes: ring.max_message_bytes(),
+        })
+    })
 }

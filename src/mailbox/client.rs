@@ -3,11 +3,13 @@
 //! Layer 7.
 
 use super::wire::{decode, Header, Kind, Return};
-use super::{awaited, count_late, Mailbox, Parameters, RequestError};
+use super::{awaited, count_late, ClientOptions, Mailbox, Parameters, RequestError};
 use crate::attach::member::Member;
 use crate::attach::shown;
-use crate::endpoint::{AttachError, ConsumerOptions, ProducerOptions};
-use crate::queue::{Delivery, Receiver, SendError, Sender, TakeError};
+use crate::endpoint::AttachError;
+use crate::queue::{
+    Delivery, Receiver, ReceiverOptions, SendError, Sender, SenderOptions, TakeError,
+};
 use crate::segment::CursorName;
 use crate::sync::Ordering::Relaxed;
 use crate::wait::{Deadline, Since};
@@ -53,12 +55,11 @@ impl MailboxClient {
     pub(super) fn attach(
         mailbox: &Mailbox,
         name: CursorName,
-        options: ConsumerOptions,
+        options: ClientOptions,
     ) -> Result<Self, AttachError> {
         let ring = &mailbox.ring;
         let (member, ()) = Member::join(ring, name, |row, _| wait_for(mailbox, row, 0))?;
         let parameters = Parameters::of(ring);
-        let strategy = ProducerOptions::new().strategy(options.strategy);
         let replies = if parameters.one_way {
             None
         } else {
@@ -67,10 +68,12 @@ impl MailboxClient {
             let replies = replies.map_err(|error| ring.explain(error.into()))?;
             ring.in_place()
                 .map_err(|error| ring.explain(error.into()))?;
-            Some(replies.receiver_with(options)?)
+            Some(replies.receiver_with(ReceiverOptions::new().strategy(options.strategy))?)
         };
         Ok(Self {
-            letters: mailbox.letters.sender_with(strategy)?,
+            letters: mailbox
+                .letters
+                .sender_with(SenderOptions::new().strategy(options.strategy))?,
             replies,
             mailbox: mailbox.clone(),
             name: name.to_string(),

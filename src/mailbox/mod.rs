@@ -13,14 +13,16 @@ mod outbox;
 mod receiver;
 mod wire;
 
+pub use crate::queue::ReceiverOptions;
 pub use client::{MailboxClient, Reply};
 pub use error::{ReplyError, RequestError};
 pub use letter::Letter;
 pub use outbox::Answer;
 pub use receiver::MailboxReceiver;
 
-use crate::attach::{member, shown, Attachment};
-use crate::endpoint::{look_until, AttachError, Builder, ConsumerOptions, Difference};
+use crate::attach::member;
+use crate::attach::{shown, Attachment};
+use crate::endpoint::{look_until, options, AttachError, Builder, Difference, StatusError};
 use crate::layout::form::Form;
 use crate::queue::{depth_of_lane, Queue, QueueBuilder, QueueStatus};
 use crate::segment::{
@@ -88,6 +90,11 @@ pub struct Mailbox {
     ring: Attachment,
     location: Location,
     letters: Queue,
+}
+
+options! {
+    /// How a client of a mailbox behaves. The strategy is used both to wait for room and to wait for replies.
+    ClientOptions { strategy }
 }
 
 shown!([] Mailbox, "Mailbox", |mailbox| path = mailbox.path());
@@ -292,50 +299,52 @@ impl Mailbox {
     /// Opens the mailbox at a place.
     ///
     /// # Errors
-    /// [`CreateError`], as for a ring; opening creates the queue of letters if it is missing.
-    pub fn open(place: impl Into<Place>) -> Result<Self, CreateError> {
+    /// [`OpenError`], as for a ring.
+    pub fn open(place: impl Into<Place>) -> Result<Self, OpenError> {
         Self::open_location(place.into().location()?)
     }
 
     /// Like [`open`](Self::open), waiting until there is a mailbox at the place, at most until a deadline.
     ///
     /// # Errors
-    /// As [`open`](Self::open). That there is no mailbox, [`OpenError::NotFound`], comes only at the deadline, every other error at once.
+    /// As [`open`](Self::open). [`OpenError::NotFound`] comes only at the deadline, every other error at once.
     pub fn open_until(
         place: impl Into<Place>,
         deadline: impl Into<Deadline>,
-    ) -> Result<Self, CreateError> {
+    ) -> Result<Self, OpenError> {
         let place = place.into();
         look_until(deadline.into(), || Self::open(&place))
     }
 
-    fn open_location(location: Location) -> Result<Self, CreateError> {
+    fn open_location(location: Location) -> Result<Self, OpenError> {
         let ring = Attachment::open_form(&location, MappingOptions::default(), Form::Mailbox)?;
-        let path = location.path();
-        Self::of(ring, Vec::new(), location).map_err(|error| match error {
-            // It was removed before its queue could be opened.
-            CreateError::NoDirectory { .. } => {
-                OpenError::not_found(path).looked_for(Form::Mailbox).into()
-            }
+        let letters = Queue::open_location(location.child(LETTERS));
+        // Asked after the queue was opened: it belongs to this mailbox then.
+        let in_place = ring.in_place();
+        in_place.map_err(|error| error.looked_for(Form::Mailbox))?;
+        let letters = letters.map_err(|error| match error {
+            OpenError::NotFound { .. } => OpenError::Untrusted {
+                path: ring.path().to_owned(),
+                why: "its queue of letters is missing: make it again with create_or_open, or remove the mailbox",
+            },
             error => error,
+        })?;
+        Ok(Self {
+            ring,
+            location,
+            letters,
         })
     }
 
-    /// Opens the mailbox and the queue in it. A mailbox without a queue is damaged, and gets a new one.
+    /// The mailbox that was created or opened together with the queue in it.
     fn of(
         ring: Attachment,
         inside: Vec<Attachment>,
         location: Location,
     ) -> Result<Self, CreateError> {
-        let letters = match inside.into_iter().next() {
-            Some(letters) => Queue::opened(letters, &location, LETTERS),
-            None => {
-                let letters = Parameters::of(&ring).letters(&location);
-                let letters = letters.like(&ring)?.open_or_create()?;
-                ring.in_place()?;
-                letters
-            }
-        };
+        let letters = inside.into_iter().next();
+        let missing = || OpenError::not_found(location.child(LETTERS).path());
+        let letters = Queue::opened(letters.ok_or_else(missing)?, &location, LETTERS);
         Ok(Self {
             ring,
             location,
@@ -358,18 +367,17 @@ impl Mailbox {
     /// [`AttachError::CursorInUse`] while a live process has the name; [`AttachError::NoRow`] if there
     /// are as many clients as there can be.
     pub fn client(&self, name: &str) -> Result<MailboxClient, AttachError> {
-        self.client_with(name, ConsumerOptions::default())
+        self.client_with(name, ClientOptions::default())
     }
 
-    /// Like [`client`](Self::client), with options, of which the strategy is used both to wait for room and
-    /// to wait for replies.
+    /// Like [`client`](Self::client), with options.
     ///
     /// # Errors
     /// As [`client`](Self::client).
     pub fn client_with(
         &self,
         name: &str,
-        options: ConsumerOptions,
+        options: ClientOptions,
     ) -> Result<MailboxClient, AttachError> {
         MailboxClient::attach(self, CursorName::new(name)?, options)
     }
@@ -379,14 +387,14 @@ impl Mailbox {
     /// # Errors
     /// [`AttachError::NoRow`] if there are as many receivers as there can be.
     pub fn receiver(&self) -> Result<MailboxReceiver, AttachError> {
-        self.receiver_with(ConsumerOptions::default())
+        self.receiver_with(ReceiverOptions::default())
     }
 
     /// Like [`receiver`](Self::receiver), with options.
     ///
     /// # Errors
     /// As [`receiver`](Self::receiver).
-    pub fn receiver_with(&self, options: ConsumerOptions) -> Result<MailboxReceiver, AttachError> {
+    pub fn receiver_with(&self, options: ReceiverOptions) -> Result<MailboxReceiver, AttachError> {
         MailboxReceiver::attach(self, options)
     }
 
@@ -419,14 +427,17 @@ impl Mailbox {
     /// Returns the settings, and the content at some moment during the call.
     ///
     /// # Errors
-    /// [`OpenError`] if a lane cannot be opened.
-    pub fn status(&self) -> Result<MailboxStatus, OpenError> {
-        Ok(MailboxStatus {
-            letters: self.letters.status()?,
-            max_message_bytes: self.max_message_bytes(),
-            one_way: self.is_one_way(),
-            clients: member::names(&self.ring),
-            late: late_count(&self.ring).map_or(0, |count| count.load(Relaxed)),
+    /// [`StatusError::Forked`], [`StatusError::Poisoned`], [`StatusError::Removed`]; [`StatusError::Open`] if a lane
+    /// cannot be opened.
+    pub fn status(&self) -> Result<MailboxStatus, StatusError> {
+        self.ring.looked_into(|| {
+            Ok(MailboxStatus {
+                letters: self.letters.status()?,
+                max_message_bytes: self.max_message_bytes(),
+                one_way: self.is_one_way(),
+                clients: member::names(&self.ring),
+                late: late_count(&self.ring).map_or(0, |count| count.load(Relaxed)),
+            })
         })
     }
 }

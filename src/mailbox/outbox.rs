@@ -5,8 +5,7 @@
 use super::wire::{Header, Kind, Return};
 use super::{awaited, count_late, replies_of, Mailbox, ReplyError};
 use crate::attach::shown;
-use crate::endpoint::ProducerOptions;
-use crate::queue::{Queue, SendError, Sender};
+use crate::queue::{Queue, SendError, Sender, SenderOptions};
 use crate::sync::Ordering::Relaxed;
 use std::collections::btree_map::{BTreeMap, Entry};
 use std::path::Path;
@@ -26,19 +25,19 @@ pub struct Outbox {
     /// With the time at which each was used last.
     senders: BTreeMap<u32, (u64, Sender)>,
     used: u64,
-    strategy: ProducerOptions,
+    options: SenderOptions,
     message: Vec<u8>,
 }
 
 shown!([] Outbox, "Outbox", |outbox| path = outbox.mailbox.path());
 
 impl Outbox {
-    pub(super) fn new(mailbox: &Mailbox, strategy: ProducerOptions) -> Self {
+    pub(super) fn new(mailbox: &Mailbox, options: SenderOptions) -> Self {
         Self {
             mailbox: mailbox.clone(),
             senders: BTreeMap::new(),
             used: 0,
-            strategy,
+            options,
             message: Vec::new(),
         }
     }
@@ -89,7 +88,7 @@ impl Outbox {
             Entry::Vacant(entry) => {
                 let location = self.mailbox.location.child(&replies_of(row));
                 let queue = Queue::open_location(location)?;
-                let sender = queue.sender_with(self.strategy);
+                let sender = queue.sender_with(self.options);
                 entry.insert((0, sender.map_err(SendError::Attach)?))
             }
         };

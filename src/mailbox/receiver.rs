@@ -6,8 +6,8 @@ use super::letter::Letter;
 use super::outbox::Outbox;
 use super::Mailbox;
 use crate::attach::shown;
-use crate::endpoint::{AttachError, ConsumerOptions, Inside, ProducerOptions, Sealed, Source};
-use crate::queue::{Receiver, TakeError, Taking};
+use crate::endpoint::{AttachError, Inside, Sealed, Source};
+use crate::queue::{Receiver, ReceiverOptions, SenderOptions, TakeError, Taking};
 use crate::segment::Memory;
 use crate::wait::Deadline;
 
@@ -23,10 +23,10 @@ pub struct MailboxReceiver {
 shown!([] MailboxReceiver, "MailboxReceiver", |receiver| path = receiver.outbox.path());
 
 impl MailboxReceiver {
-    pub(super) fn attach(mailbox: &Mailbox, options: ConsumerOptions) -> Result<Self, AttachError> {
+    pub(super) fn attach(mailbox: &Mailbox, options: ReceiverOptions) -> Result<Self, AttachError> {
         Ok(Self {
             letters: mailbox.letters.receiver_with(options)?,
-            outbox: Outbox::new(mailbox, ProducerOptions::new().strategy(options.strategy)),
+            outbox: Outbox::new(mailbox, SenderOptions::new().strategy(options.strategy)),
         })
     }
 

@@ -2,7 +2,8 @@
 //!
 //! Layer 7.
 
-use super::{PipeReader, PipeWriter};
+use super::{PipeReader, PipeStatus, PipeWriter};
+use crate::endpoint::StatusError;
 use std::io::{self, BufRead, Read, Write};
 use std::time::Duration;
 
@@ -24,6 +25,14 @@ impl Duplex {
     /// other side reads, and reading goes on.
     pub fn into_halves(self) -> (PipeReader, PipeWriter) {
         (self.reader, self.writer)
+    }
+
+    /// Returns the state of this end at some moment during the call.
+    ///
+    /// # Errors
+    /// [`StatusError::Forked`], [`StatusError::Poisoned`], [`StatusError::Removed`].
+    pub fn status(&self) -> Result<PipeStatus, StatusError> {
+        self.writer.status()
     }
 
     /// Sets how long a read or a write may wait; `None`, the default, means without limit.

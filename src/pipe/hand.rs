@@ -4,7 +4,7 @@
 //! which numbers belong to an end; the child checks the files behind them before it uses them.
 #![allow(unsafe_code, reason = "descriptors that come and go as numbers")]
 
-use super::{Duplex, HandError, PipeReader, PipeWriter};
+use super::{Duplex, HandError, PipeOptions, PipeReader, PipeWriter};
 use crate::attach::Attachment;
 use crate::endpoint::{Meeting, RingFiles};
 use crate::layout::form::Form;
@@ -219,8 +219,16 @@ impl PipeReader {
     /// # Errors
     /// [`NotFound`](io::ErrorKind::NotFound) if there is none, or it was taken.
     pub fn inherited(name: &str) -> io::Result<Self> {
+        Self::inherited_with(name, PipeOptions::default())
+    }
+
+    /// Like [`inherited`](Self::inherited), with options.
+    ///
+    /// # Errors
+    /// As [`inherited`](Self::inherited).
+    pub fn inherited_with(name: &str, options: PipeOptions) -> io::Result<Self> {
         let Parts { mut rings, meeting } = take(name, Kind::Reader)?;
-        Ok(Self::new(rings.remove(0), meeting, None))
+        Ok(Self::new(rings.remove(0), meeting, None, options))
     }
 }
 
@@ -244,8 +252,16 @@ impl PipeWriter {
     /// # Errors
     /// As [`PipeReader::inherited`](crate::pipe::PipeReader::inherited).
     pub fn inherited(name: &str) -> io::Result<Self> {
+        Self::inherited_with(name, PipeOptions::default())
+    }
+
+    /// Like [`inherited`](Self::inherited), with options.
+    ///
+    /// # Errors
+    /// As [`inherited`](Self::inherited).
+    pub fn inherited_with(name: &str, options: PipeOptions) -> io::Result<Self> {
         let Parts { mut rings, meeting } = take(name, Kind::Writer)?;
-        Ok(Self::new(rings.remove(0), meeting, None))
+        Ok(Self::new(rings.remove(0), meeting, None, options))
     }
 }
 
@@ -275,6 +291,14 @@ impl Duplex {
     /// # Errors
     /// As [`PipeReader::inherited`](crate::pipe::PipeReader::inherited).
     pub fn inherited(name: &str) -> io::Result<Self> {
+        Self::inherited_with(name, PipeOptions::default())
+    }
+
+    /// Like [`inherited`](Self::inherited), with options.
+    ///
+    /// # Errors
+    /// As [`inherited`](Self::inherited).
+    pub fn inherited_with(name: &str, options: PipeOptions) -> io::Result<Self> {
         let Parts { mut rings, meeting } = take(name, Kind::Duplex)?;
         let (back, forth) = (rings.remove(1), rings.remove(0));
         let (out, back) = match meeting.side() {
@@ -282,8 +306,8 @@ impl Duplex {
             Side::Second => (back, forth),
         };
         Ok(Self {
-            reader: PipeReader::new(back, meeting.clone(), None),
-            writer: PipeWriter::new(out, meeting, None),
+            reader: PipeReader::new(back, meeting.clone(), None, options),
+            writer: PipeWriter::new(out, meeting, None, options),
         })
     }
 }

@@ -17,7 +17,9 @@ pub use reader::PipeReader;
 pub use writer::PipeWriter;
 
 use crate::attach::Attachment;
-use crate::endpoint::{Builder, Meeting, PairedError, PublishError, ReceiveError};
+use crate::endpoint::{
+    options, Builder, Meeting, PairedError, PublishError, ReceiveError, StatusError,
+};
 use crate::layout::form::Form;
 use crate::ring::pact::BOARD_WORDS;
 use crate::segment::CreateError;
@@ -28,6 +30,11 @@ use std::time::Duration;
 
 /// Bytes of a pipe unless said otherwise.
 pub const PIPE_CAPACITY: u64 = 1 << 20;
+
+options! {
+    /// How an end of a pipe behaves.
+    PipeOptions { strategy }
+}
 
 /// The word of the board that says that the reader of a pipe is ready, for each direction.
 const READY_WORD: u32 = 8;
@@ -65,18 +72,25 @@ const READY_WORD: u32 = 8;
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub fn pipe() -> io::Result<(PipeReader, PipeWriter)> {
-    pipe_with_capacity(PIPE_CAPACITY)
+    pipe_with(PIPE_CAPACITY, PipeOptions::default())
 }
 
-/// Like [`pipe`], of so many bytes: a power of two, at least 4096.
+/// Like [`pipe`], with a capacity in bytes, which is a power of two of at least 4096 and 1 MiB in [`pipe`], and with
+/// options for both ends. An end that is handed to a child gets new ones there.
 ///
 /// # Errors
-/// As [`pipe`], and [`InvalidInput`](io::ErrorKind::InvalidInput) for another size.
-pub fn pipe_with_capacity(bytes: u64) -> io::Result<(PipeReader, PipeWriter)> {
-    let ring = anonymous(bytes)?;
+/// As [`pipe`], and [`InvalidInput`](io::ErrorKind::InvalidInput) for another capacity.
+pub fn pipe_with(
+    capacity_bytes: u64,
+    options: PipeOptions,
+) -> io::Result<(PipeReader, PipeWriter)> {
+    let ring = anonymous(capacity_bytes)?;
     let [writes, reads] = Meeting::both(&ring)?;
-    let reader = PipeReader::new(ring.clone(), Arc::new(reads), None);
-    Ok((reader, PipeWriter::new(ring, Arc::new(writes), None)))
+    let reader = PipeReader::new(ring.clone(), Arc::new(reads), None, options);
+    Ok((
+        reader,
+        PipeWriter::new(ring, Arc::new(writes), None, options),
+    ))
 }
 
 /// Makes a pair of pipes: what is written at one end is read at the other, in both directions.
@@ -97,11 +111,19 @@ pub fn pipe_with_capacity(bytes: u64) -> io::Result<(PipeReader, PipeWriter)> {
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub fn duplex() -> io::Result<(Duplex, Duplex)> {
-    let (forth, back) = (anonymous(PIPE_CAPACITY)?, anonymous(PIPE_CAPACITY)?);
+    duplex_with(PIPE_CAPACITY, PipeOptions::default())
+}
+
+/// Like [`duplex`], with the capacity of each direction in bytes and options for both ends: as [`pipe_with`].
+///
+/// # Errors
+/// As [`pipe_with`].
+pub fn duplex_with(capacity_bytes: u64, options: PipeOptions) -> io::Result<(Duplex, Duplex)> {
+    let (forth, back) = (anonymous(capacity_bytes)?, anonymous(capacity_bytes)?);
     let [first, second] = Meeting::both(&forth)?.map(Arc::new);
     let end = |out: &Attachment, back: &Attachment, meeting: Arc<Meeting>| Duplex {
-        reader: PipeReader::new(back.clone(), meeting.clone(), None),
-        writer: PipeWriter::new(out.clone(), meeting, None),
+        reader: PipeReader::new(back.clone(), meeting.clone(), None, options),
+        writer: PipeWriter::new(out.clone(), meeting, None, options),
     };
     Ok((end(&forth, &back, first), end(&back, &forth, second)))
 }
@@ -120,6 +142,26 @@ fn anonymous(bytes: u64) -> io::Result<Attachment> {
 #[inline(always)]
 fn deadline(timeout: Option<Duration>) -> Deadline {
     timeout.map_or(Deadline::NEVER, Deadline::after)
+}
+
+/// The state of an end at some moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PipeStatus {
+    /// How many bytes can be written and not yet read, in each direction.
+    pub capacity_bytes: u64,
+    /// Whether the other end is open, in a process that is alive.
+    pub peer_alive: bool,
+}
+
+/// The state of the end that owns a side of this pact.
+fn state(meeting: &Meeting, ring: &Attachment) -> Result<PipeStatus, StatusError> {
+    ring.looked_into(|| {
+        Ok(PipeStatus {
+            capacity_bytes: ring.capacity_bytes(),
+            peer_alive: !meeting.gone(),
+        })
+    })
 }
 
 /// Converts a failure to an [`io::Error`]. The caller handles the case that the other side is gone.

@@ -2,9 +2,11 @@
 //!
 //! Layer 7.
 
-use super::{deadline, io_error, READY_WORD};
+use super::{deadline, io_error, state, PipeOptions, PipeStatus, READY_WORD};
 use crate::attach::{shown, Attachment};
-use crate::endpoint::{Consumer, ConsumerOptions, Incoming, Meeting, PairedError, ReceiveError};
+use crate::endpoint::{
+    Consumer, ConsumerOptions, Incoming, Meeting, PairedError, ReceiveError, StatusError,
+};
 use crate::ring::Start;
 use crate::sync::Ordering::Relaxed;
 use crate::wait::bell;
@@ -25,19 +27,26 @@ pub struct PipeReader {
     over: bool,
     pub(super) meeting: Arc<Meeting>,
     pub(super) ring: Attachment,
+    options: PipeOptions,
     timeout: Option<Duration>,
 }
 
 shown!([] PipeReader, "PipeReader", |reader| path = reader.ring.path());
 
 impl PipeReader {
-    pub(crate) fn new(ring: Attachment, meeting: Arc<Meeting>, incoming: Option<Incoming>) -> Self {
+    pub(crate) fn new(
+        ring: Attachment,
+        meeting: Arc<Meeting>,
+        incoming: Option<Incoming>,
+        options: PipeOptions,
+    ) -> Self {
         Self {
             incoming,
             read: 0,
             over: false,
             meeting,
             ring,
+            options,
             timeout: None,
         }
     }
@@ -53,6 +62,14 @@ impl PipeReader {
         self.ring.capacity_bytes()
     }
 
+    /// Returns the state of this end at some moment during the call.
+    ///
+    /// # Errors
+    /// [`StatusError::Forked`], [`StatusError::Poisoned`], [`StatusError::Removed`].
+    pub fn status(&self) -> Result<PipeStatus, StatusError> {
+        state(&self.meeting, &self.ring)
+    }
+
     /// Returns `true` if nothing has been read yet.
     pub(super) fn is_fresh(&self) -> bool {
         self.incoming.is_none()
@@ -61,8 +78,8 @@ impl PipeReader {
     #[cold]
     fn attach(&mut self) -> io::Result<()> {
         // The writer keeps the bytes until the word below says that a reader is ready.
-        let consumer =
-            Consumer::attach(&self.ring, Start::Oldest, ConsumerOptions::default(), None);
+        let options = ConsumerOptions::default().strategy(self.options.strategy);
+        let consumer = Consumer::attach(&self.ring, Start::Oldest, options, None);
         self.incoming = Some(Incoming::new(consumer.map_err(io::Error::other)?));
         let memory = self.ring.segment().reader();
         if let (Some(ready), Some(control)) = (memory.board(READY_WORD), memory.control()) {

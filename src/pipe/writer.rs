@@ -2,13 +2,15 @@
 //!
 //! Layer 7.
 
-use super::{deadline, io_error, READY_WORD};
+use super::{deadline, io_error, state, PipeOptions, PipeStatus, READY_WORD};
 use crate::attach::{shown, Attachment};
-use crate::endpoint::{Meeting, Outgoing, PairedError, Producer, ProducerOptions, PublishError};
+use crate::endpoint::{
+    Meeting, Outgoing, PairedError, Producer, ProducerOptions, PublishError, StatusError,
+};
 use crate::layout::lines::Bell;
 use crate::segment::Trouble;
 use crate::sync::Ordering::Relaxed;
-use crate::wait::{until, Deadline, Outcome, Strategy, Waited};
+use crate::wait::{until, Deadline, Outcome, Waited};
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +24,7 @@ pub struct PipeWriter {
     outgoing: Option<Outgoing>,
     pub(super) meeting: Arc<Meeting>,
     pub(super) ring: Attachment,
+    options: PipeOptions,
     /// Whether the reader is known to be ready.
     ready: bool,
     timeout: Option<Duration>,
@@ -30,13 +33,19 @@ pub struct PipeWriter {
 shown!([] PipeWriter, "PipeWriter", |writer| path = writer.ring.path());
 
 impl PipeWriter {
-    pub(crate) fn new(ring: Attachment, meeting: Arc<Meeting>, outgoing: Option<Outgoing>) -> Self {
+    pub(crate) fn new(
+        ring: Attachment,
+        meeting: Arc<Meeting>,
+        outgoing: Option<Outgoing>,
+        options: PipeOptions,
+    ) -> Self {
         Self {
             // A reader that was waited for is ready.
             ready: outgoing.is_some(),
             outgoing,
             meeting,
             ring,
+            options,
             timeout: None,
         }
     }
@@ -52,6 +61,14 @@ impl PipeWriter {
         self.ring.capacity_bytes()
     }
 
+    /// Returns the state of this end at some moment during the call.
+    ///
+    /// # Errors
+    /// [`StatusError::Forked`], [`StatusError::Poisoned`], [`StatusError::Removed`].
+    pub fn status(&self) -> Result<PipeStatus, StatusError> {
+        state(&self.meeting, &self.ring)
+    }
+
     /// Returns `true` if nothing has been written yet.
     pub(super) fn is_fresh(&self) -> bool {
         self.outgoing.is_none()
@@ -59,8 +76,8 @@ impl PipeWriter {
 
     #[cold]
     fn attach(&mut self) -> io::Result<()> {
-        let producer =
-            Producer::attach(&self.ring, ProducerOptions::default()).map_err(io::Error::other)?;
+        let options = ProducerOptions::default().strategy(self.options.strategy);
+        let producer = Producer::attach(&self.ring, options).map_err(io::Error::other)?;
         self.outgoing = Some(Outgoing::new(producer, self.ring.capacity_bytes()));
         Ok(())
     }
@@ -91,7 +108,7 @@ impl PipeWriter {
             meeting: &self.meeting,
             ring: &self.ring,
         };
-        let strategy = Strategy::default();
+        let strategy = self.options.strategy;
         match until(&mut reader, strategy, bell, deadline, &mut false) {
             Outcome::Ready => {
                 self.ready = true;

@@ -184,7 +184,7 @@ impl Drop for Delivery<'_> {
 #[cfg(test)]
 mod tests {
     use super::super::Queue;
-    use crate::endpoint::ConsumerOptions;
+    use crate::queue::ReceiverOptions;
     use crate::read::{Pacing, ReadPolicy};
     use crate::wait::Strategy;
     use core::time::Duration;
@@ -200,7 +200,7 @@ mod tests {
                 sender.send(&[7; 64]).unwrap();
             }
         };
-        let options = ConsumerOptions::new().strategy(Strategy::Spin);
+        let options = ReceiverOptions::new().strategy(Strategy::Spin);
         let options = options.read_policy(ReadPolicy::Behind(Pacing {
             lag_bytes: u64::MAX,
             pause_ns: 1000,

@@ -19,9 +19,7 @@ pub use receiver::Receiver;
 pub use sender::Sender;
 
 use crate::attach::{shown, Attachment};
-use crate::endpoint::{
-    look_until, AttachError, Builder, ConsumerOptions, Difference, ProducerOptions,
-};
+use crate::endpoint::{look_until, options, AttachError, Builder, Difference, StatusError};
 use crate::layout::form::Form;
 use crate::layout::frame::frame_bytes;
 use crate::layout::geometry::GeometryError;
@@ -77,6 +75,15 @@ pub struct Queue {
     location: Location,
 }
 
+options! {
+    /// How a sender of a queue behaves.
+    SenderOptions { strategy }
+}
+options! {
+    /// How a receiver of a queue or of a mailbox behaves.
+    ReceiverOptions { strategy, read_policy }
+}
+
 shown!([] Queue, "Queue", |queue| path = queue.path());
 
 /// The settings of a new queue. Made by [`Queue::builder`].
@@ -115,6 +122,7 @@ pub struct QueueStatus {
 
 /// A receiver of a queue at some moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ReceiverEntry {
     /// The row it holds, as [`Holder::row`] and [`Receiver::row`] say it.
     pub row: u32,
@@ -325,14 +333,14 @@ impl Queue {
     /// # Errors
     /// [`AttachError`].
     pub fn sender(&self) -> Result<Sender, AttachError> {
-        self.sender_with(ProducerOptions::default())
+        self.sender_with(SenderOptions::default())
     }
 
     /// Like [`sender`](Self::sender), with options.
     ///
     /// # Errors
     /// As [`sender`](Self::sender).
-    pub fn sender_with(&self, options: ProducerOptions) -> Result<Sender, AttachError> {
+    pub fn sender_with(&self, options: SenderOptions) -> Result<Sender, AttachError> {
         Sender::attach(self, options)
     }
 
@@ -341,14 +349,14 @@ impl Queue {
     /// # Errors
     /// [`AttachError::NoRow`] if there are as many receivers as there can be.
     pub fn receiver(&self) -> Result<Receiver, AttachError> {
-        self.receiver_with(ConsumerOptions::default())
+        self.receiver_with(ReceiverOptions::default())
     }
 
     /// Like [`receiver`](Self::receiver), with options.
     ///
     /// # Errors
     /// As [`receiver`](Self::receiver).
-    pub fn receiver_with(&self, options: ConsumerOptions) -> Result<Receiver, AttachError> {
+    pub fn receiver_with(&self, options: ReceiverOptions) -> Result<Receiver, AttachError> {
         Receiver::attach(self, options)
     }
 
@@ -390,8 +398,13 @@ impl Queue {
     /// Returns the settings, and the content at some moment during the call.
     ///
     /// # Errors
-    /// [`OpenError`] if a lane cannot be opened; [`OpenError::Permission`] for users who may not receive.
-    pub fn status(&self) -> Result<QueueStatus, OpenError> {
+    /// [`StatusError::Forked`], [`StatusError::Poisoned`], [`StatusError::Removed`]; [`StatusError::Open`] if a lane
+    /// cannot be opened, with [`OpenError::Permission`] for users who may not receive.
+    pub fn status(&self) -> Result<QueueStatus, StatusError> {
+        self.ring.looked_into(|| self.state())
+    }
+
+    fn state(&self) -> Result<QueueStatus, StatusError> {
         self.expect_rows()?;
         let mut status = QueueStatus {
             depth: self.depth(),
@@ -418,7 +431,11 @@ impl Queue {
     ///
     /// # Errors
     /// As [`status`](Self::status).
-    pub fn receivers(&self) -> Result<Vec<ReceiverEntry>, OpenError> {
+    pub fn receivers(&self) -> Result<Vec<ReceiverEntry>, StatusError> {
+        self.ring.looked_into(|| self.entries())
+    }
+
+    fn entries(&self) -> Result<Vec<ReceiverEntry>, StatusError> {
         self.expect_rows()?;
         let mut held = vec![0; self.ring.max_readers() as usize];
         for (number, _) in lanes::listed(self.ring.segment().reader()) {
@@ -440,14 +457,6 @@ impl Queue {
 
     /// Checks that this user may use the words that receivers share.
     fn expect_rows(&self) -> Result<(), OpenError> {
-        if self.ring.canary().forked() {
-            let why = "this process is a fork of the one that opened the queue: open it again";
-            return Err(OpenError::Io {
-                what: "look into",
-                path: self.path().to_owned(),
-                source: std::io::Error::other(why),
-            });
-        }
         match self.ring.may_consume() {
             true => Ok(()),
             false => Err(OpenError::Permission {

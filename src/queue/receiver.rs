@@ -8,9 +8,10 @@ mod ready;
 
 use super::error::TakeError;
 use super::found::{First, Found};
+use super::ReceiverOptions;
 use super::{lane_bytes, Queue};
 use crate::attach::shown;
-use crate::endpoint::{AttachError, ConsumerOptions};
+use crate::endpoint::AttachError;
 use crate::layout::frame::WORD;
 use crate::layout::lines::{Bell, RowState};
 use crate::read::{Progress, ReadControl, ReadPolicy};
@@ -51,7 +52,7 @@ pub struct Receiver {
     read: Progress,
     canary: Canary,
     pub(super) queue: Queue,
-    options: ConsumerOptions,
+    options: ReceiverOptions,
     slept: bool,
     /// What the delivery that is out is about.
     pub(super) found: Found,
@@ -112,7 +113,7 @@ fn lag_room(queue: &Queue, policy: ReadPolicy) -> u64 {
 }
 
 impl Receiver {
-    pub(super) fn attach(queue: &Queue, options: ConsumerOptions) -> Result<Self, AttachError> {
+    pub(super) fn attach(queue: &Queue, options: ReceiverOptions) -> Result<Self, AttachError> {
         queue.ring.undisturbed()?;
         let (row, held) = queue.ring.acquire_row()?;
         let memory = queue.ring.segment().reader();

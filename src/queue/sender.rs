@@ -4,6 +4,7 @@
 //! consumer that stands in for all receivers. The fast path is that of a plain ring and one comparison.
 
 use super::error::{Holder, SendError};
+use super::SenderOptions;
 use super::{Queue, PRIORITIES};
 use crate::attach::{shown, Attachment};
 use crate::endpoint::{AttachError, Producer, ProducerOptions, TryPublishError};
@@ -45,7 +46,7 @@ pub struct Sender {
     max: u32,
     canary: Canary,
     queue: Queue,
-    options: ProducerOptions,
+    options: SenderOptions,
     /// When it last looked for messages of dead receivers.
     asked: Since,
     one_thread: PhantomData<std::cell::Cell<()>>,
@@ -68,7 +69,7 @@ struct Lane {
 }
 
 impl Sender {
-    pub(super) fn attach(queue: &Queue, options: ProducerOptions) -> Result<Self, AttachError> {
+    pub(super) fn attach(queue: &Queue, options: SenderOptions) -> Result<Self, AttachError> {
         queue.ring.undisturbed()?;
         queue.ring.locks()?;
         Ok(Self {
@@ -311,12 +312,13 @@ impl Sender {
 
 impl Lane {
     /// Becomes the producer and the keeper of a lane; `None` if a live process is.
-    fn own(ring: Attachment, options: ProducerOptions) -> Result<Option<Box<Self>>, AttachError> {
-        let producer = match Producer::attach(&ring, options) {
-            Ok(producer) => producer,
-            Err(AttachError::AlreadyOwned { .. }) => return Ok(None),
-            Err(error) => return Err(error),
-        };
+    fn own(ring: Attachment, options: SenderOptions) -> Result<Option<Box<Self>>, AttachError> {
+        let producer =
+            match Producer::attach(&ring, ProducerOptions::new().strategy(options.strategy)) {
+                Ok(producer) => producer,
+                Err(AttachError::AlreadyOwned { .. }) => return Ok(None),
+                Err(error) => return Err(error),
+            };
         // The process that had both roles may be dying: the kernel releases its locks one after the other.
         let Some(held) = ring.acquire(Role::Row(KEEPER_ROW))? else {
             producer.detach();

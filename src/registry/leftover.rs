@@ -95,7 +95,10 @@ pub fn leftovers_in(directory: impl AsRef<Path>) -> Result<Vec<Leftover>, OpenEr
                 continue;
             }
         };
-        let status = ring.status();
+        // Removed, or cut short, since it was listed.
+        let Ok(status) = ring.status() else {
+            continue;
+        };
         // Without permission to ask, a process may be attached.
         let used = Location::at(ring.path()).ok().and_then(|at| is_used(&at));
         if used != Some(false) || !ring.may_consume() {

@@ -2,7 +2,7 @@
 //!
 //! Layer 7.
 
-use super::Semaphore;
+use super::{Semaphore, SemaphoreOptions};
 use crate::endpoint::Builder;
 use crate::layout::form::Form;
 use crate::layout::geometry::GeometryError;
@@ -61,9 +61,17 @@ impl SemaphoreBuilder {
     /// [`CreateError`], as for a ring; [`GeometryError::Permits`](crate::place::GeometryError::Permits) for too
     /// many permits.
     pub fn create(self) -> Result<Semaphore, CreateError> {
+        self.create_with(SemaphoreOptions::default())
+    }
+
+    /// Like [`create`](Self::create), with options of the handle.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create).
+    pub fn create_with(self, options: SemaphoreOptions) -> Result<Semaphore, CreateError> {
         self.location.clone()?;
         let ring = self.described()?.make()?;
-        Semaphore::attach(ring).map_err(CreateError::Open)
+        Semaphore::attach(ring, options).map_err(CreateError::Open)
     }
 
     /// Opens the semaphore if it exists, else creates it. An existing one keeps its permits.
@@ -71,8 +79,17 @@ impl SemaphoreBuilder {
     /// # Errors
     /// As [`create`](Self::create), and those of opening.
     pub fn create_or_open(self) -> Result<Semaphore, CreateError> {
+        self.create_or_open_with(SemaphoreOptions::default())
+    }
+
+    /// Like [`create_or_open`](Self::create_or_open), with options of the handle.
+    ///
+    /// # Errors
+    /// As [`create_or_open`](Self::create_or_open).
+    pub fn create_or_open_with(self, options: SemaphoreOptions) -> Result<Semaphore, CreateError> {
         self.location.clone()?;
-        self.described()?.make_or_open_and(Semaphore::attach)
+        let attach = |ring| Semaphore::attach(ring, options);
+        self.described()?.make_or_open_and(attach)
     }
 
     fn described(self) -> Result<Builder, CreateError> {

@@ -13,7 +13,7 @@ pub use permit::Permit;
 
 use self::permit::Shared;
 use crate::attach::{shown, Attachment};
-use crate::endpoint::{look_until, AttachError, Builder, Difference};
+use crate::endpoint::{look_until, options, AttachError, Builder, Difference, StatusError};
 use crate::layout::form::Form;
 use crate::layout::lines::{Bell, RowState};
 use crate::ring::permits::{IdleTurn, Permits};
@@ -21,7 +21,7 @@ use crate::segment::{
     Canary, Location, MappingOptions, OpenError, Place, RemoveError, Role, Trouble,
 };
 use crate::sync::Ordering::Relaxed;
-use crate::wait::{bell, until, Deadline, Outcome, Since, Strategy, Waited};
+use crate::wait::{bell, until, Deadline, Outcome, Since, Waited};
 use core::time::Duration;
 use std::cell::Cell;
 use std::marker::PhantomData;
@@ -83,13 +83,18 @@ const ASK_EVERY_CALLS: u32 = 64;
 /// ```
 pub struct Semaphore {
     shared: Arc<Shared>,
-    strategy: Strategy,
+    options: SemaphoreOptions,
     slept: Cell<bool>,
     hint: Cell<u32>,
     asked: Cell<Since>,
     /// Counts acquisitions, to ask at intervals whether the semaphore was removed.
     calls: Cell<u32>,
     watch: Cell<Watch>,
+}
+
+options! {
+    /// How a handle to a semaphore behaves.
+    SemaphoreOptions { strategy }
 }
 
 shown!([] Semaphore, "Semaphore", |semaphore| path = semaphore.path());
@@ -105,7 +110,7 @@ struct Watch {
 }
 
 /// The state of a semaphore at some moment.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SemaphoreStatus {
     /// Permits that can be taken.
@@ -114,8 +119,12 @@ pub struct SemaphoreStatus {
     pub held: u32,
     /// Permits that are not in use: never added, or forgotten.
     pub retired: u32,
+    /// Permits that there can be.
+    pub max: u32,
     /// Handles that are open and alive.
     pub handles: u32,
+    /// The processes that hold permits, once for each handle that does.
+    pub holders: Vec<u32>,
 }
 
 impl Semaphore {
@@ -131,7 +140,18 @@ impl Semaphore {
     /// [`OpenError`], as for a ring, and [`OpenError::Busy`] if there are as many handles as there
     /// can be.
     pub fn open(place: impl Into<Place>) -> Result<Self, OpenError> {
-        Self::open_location(&place.into().location()?)
+        Self::open_with(place, SemaphoreOptions::default())
+    }
+
+    /// Like [`open`](Self::open), with options.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_with(
+        place: impl Into<Place>,
+        options: SemaphoreOptions,
+    ) -> Result<Self, OpenError> {
+        Self::open_location(&place.into().location()?, options)
     }
 
     /// Like [`open`](Self::open), waiting until there is a semaphore at the place, at most until a deadline.
@@ -142,17 +162,30 @@ impl Semaphore {
         place: impl Into<Place>,
         deadline: impl Into<Deadline>,
     ) -> Result<Self, OpenError> {
-        let place = place.into();
-        look_until(deadline.into(), || Self::open(&place))
+        Self::open_until_with(place, deadline, SemaphoreOptions::default())
     }
 
-    fn open_location(location: &Location) -> Result<Self, OpenError> {
+    /// Like [`open_until`](Self::open_until), with options.
+    ///
+    /// # Errors
+    /// As [`open_until`](Self::open_until).
+    pub fn open_until_with(
+        place: impl Into<Place>,
+        deadline: impl Into<Deadline>,
+        options: SemaphoreOptions,
+    ) -> Result<Self, OpenError> {
+        let place = place.into();
+        look_until(deadline.into(), || Self::open_with(&place, options))
+    }
+
+    fn open_location(location: &Location, options: SemaphoreOptions) -> Result<Self, OpenError> {
         let mapping = MappingOptions::default();
-        Self::attach(Attachment::open_form(location, mapping, Form::Semaphore)?)
+        let ring = Attachment::open_form(location, mapping, Form::Semaphore)?;
+        Self::attach(ring, options)
     }
 
     /// A handle to the permits of a segment of any form that has them.
-    pub(crate) fn attach(ring: Attachment) -> Result<Self, OpenError> {
+    pub(crate) fn attach(ring: Attachment, options: SemaphoreOptions) -> Result<Self, OpenError> {
         let (row, held) = ring.acquire_row().map_err(|error| match error {
             AttachError::NoRow { rows } => OpenError::Busy {
                 path: ring.path().to_owned(),
@@ -198,7 +231,7 @@ impl Semaphore {
                 row,
                 _held: held,
             }),
-            strategy: Strategy::default(),
+            options,
             slept: Cell::new(false),
             hint: Cell::new(0),
             asked: Cell::default(),
@@ -214,13 +247,6 @@ impl Semaphore {
     /// [`OpenError::Form`] if it is not a semaphore.
     pub fn remove(place: impl Into<Place>) -> Result<(), RemoveError> {
         Attachment::remove_form(place.into(), Form::Semaphore)
-    }
-
-    /// Sets how this handle waits; polls for 20 microseconds and then sleeps by default.
-    #[must_use]
-    pub fn strategy(mut self, strategy: Strategy) -> Self {
-        self.strategy = strategy;
-        self
     }
 
     /// Takes a permit, waiting for one.
@@ -318,33 +344,29 @@ impl Semaphore {
         Ok(())
     }
 
-    /// Returns the state at some moment during the call; all zero in a forked child.
-    pub fn status(&self) -> SemaphoreStatus {
-        if self.shared.ring.canary().forked() {
-            return SemaphoreStatus::default();
-        }
-        let count = self.shared.permits.count();
-        SemaphoreStatus {
-            free: count.free,
-            held: count.held,
-            retired: count.retired,
-            handles: self.shared.ring.live_rows(),
-        }
+    /// Returns the state at some moment during the call.
+    ///
+    /// # Errors
+    /// [`StatusError::Forked`], [`StatusError::Poisoned`], [`StatusError::Removed`].
+    pub fn status(&self) -> Result<SemaphoreStatus, StatusError> {
+        let (ring, permits) = (&self.shared.ring, &self.shared.permits);
+        ring.looked_into(|| {
+            let count = permits.count();
+            let rows = permits.holders().into_iter();
+            Ok(SemaphoreStatus {
+                free: count.free,
+                held: count.held,
+                retired: count.retired,
+                max: self.max(),
+                handles: ring.live_rows(),
+                holders: rows.map(|row| ring.pid_of_row(row)).collect(),
+            })
+        })
     }
 
     /// Returns `true` once the semaphore was removed, as [`Ring::is_removed`](crate::Ring::is_removed).
     pub fn is_removed(&self) -> bool {
         self.shared.ring.is_removed()
-    }
-
-    /// Returns the processes that hold permits, once for each, at some moment during the call, for display.
-    pub fn holders(&self) -> Vec<u32> {
-        let ring = &self.shared.ring;
-        if ring.canary().forked() {
-            return Vec::new();
-        }
-        let rows = self.shared.permits.holders().into_iter();
-        rows.map(|row| ring.pid_of_row(row)).collect()
     }
 
     /// Returns how many permits there can be.
@@ -455,7 +477,8 @@ impl Semaphore {
         if many > 1 || self.shared.permits.turn().is_some() {
             self.shared.permits.queue_up(many);
         }
-        let outcome = until(&mut waiting, self.strategy, bell, deadline, &mut slept);
+        let strategy = self.options.strategy;
+        let outcome = until(&mut waiting, strategy, bell, deadline, &mut slept);
         let mut found = Ok(waiting.taken.take());
         if matches!(found, Ok(None)) && outcome == Outcome::TimedOut {
             // A caller whose waits are short never asks while it waits.

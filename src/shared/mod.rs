@@ -12,16 +12,16 @@ pub use error::SharedError;
 pub use guard::SharedGuard;
 
 use crate::attach::{shown, Attachment};
-use crate::endpoint::{look_until, Builder, Difference};
+use crate::endpoint::{look_until, options, Builder, Difference, StatusError};
 use crate::layout::form::Form;
 use crate::layout::lines::Bell;
 use crate::ring::cell::{table_bytes, Cells};
 use crate::ring::permits::{board_words, HOLDER_WORD};
 use crate::segment::{CreateError, Location, Memory, NameError, OpenError, Place, RemoveError};
-use crate::semaphore::{AcquireError, Permit, Semaphore};
+use crate::semaphore::{AcquireError, Permit, Semaphore, SemaphoreOptions};
 use crate::sync::{AtomicU64, Ordering::Relaxed};
 use crate::typed::Plain;
-use crate::wait::{until, Deadline, Outcome, Since, Strategy, Waited, Waker};
+use crate::wait::{until, Deadline, Outcome, Since, Waited, Waker};
 use std::marker::PhantomData;
 use std::path::Path;
 
@@ -78,11 +78,28 @@ pub struct Shared<T> {
     slept: bool,
     /// When a wait that ended in vain last asked whether the value was removed.
     asked: Since,
-    strategy: Strategy,
+    options: SharedOptions,
     value: PhantomData<fn(T) -> T>,
 }
 
+options! {
+    /// How a handle to a shared value behaves. The strategy is used both to wait for the lock and to wait for changes.
+    SharedOptions { strategy }
+}
+
 shown!([T] Shared<T>, "Shared", |shared| path = shared.semaphore.path());
+
+/// The state of a shared value at some moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SharedStatus {
+    /// How many times it was changed.
+    pub version: u64,
+    /// The process that holds the lock, if one does.
+    pub holder: Option<u32>,
+    /// Handles that are open and alive.
+    pub handles: u32,
+}
 
 /// The settings of a new shared value. Made by [`Shared::builder`].
 #[derive(Clone, Debug)]
@@ -105,8 +122,16 @@ impl<T: Plain> SharedBuilder<T> {
     /// # Errors
     /// [`CreateError`], as for a ring.
     pub fn create(self) -> Result<Shared<T>, CreateError> {
+        self.create_with(SharedOptions::default())
+    }
+
+    /// Like [`create`](Self::create), with options of the handle.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create).
+    pub fn create_with(self, options: SharedOptions) -> Result<Shared<T>, CreateError> {
         self.location.clone()?;
-        Shared::attach(self.described().make()?).map_err(CreateError::Open)
+        Shared::attach(self.described().make()?, options).map_err(CreateError::Open)
     }
 
     /// Opens the value if it exists, else creates it. Its type must agree.
@@ -114,8 +139,17 @@ impl<T: Plain> SharedBuilder<T> {
     /// # Errors
     /// As [`create`](Self::create), and those of opening.
     pub fn create_or_open(self) -> Result<Shared<T>, CreateError> {
+        self.create_or_open_with(SharedOptions::default())
+    }
+
+    /// Like [`create_or_open`](Self::create_or_open), with options of the handle.
+    ///
+    /// # Errors
+    /// As [`create_or_open`](Self::create_or_open).
+    pub fn create_or_open_with(self, options: SharedOptions) -> Result<Shared<T>, CreateError> {
         self.location.clone()?;
-        self.described().make_or_open_and(Shared::attach)
+        let attach = |ring| Shared::attach(ring, options);
+        self.described().make_or_open_and(attach)
     }
 
     fn described(self) -> Builder {
@@ -146,7 +180,15 @@ impl<T: Plain> Shared<T> {
     /// [`OpenError`], as for a ring; [`OpenError::Schema`] if it is no `T`; [`OpenError::Busy`] if
     /// there are as many handles as there can be.
     pub fn open(place: impl Into<Place>) -> Result<Self, OpenError> {
-        Self::open_location(&place.into().location()?)
+        Self::open_with(place, SharedOptions::default())
+    }
+
+    /// Like [`open`](Self::open), with options.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_with(place: impl Into<Place>, options: SharedOptions) -> Result<Self, OpenError> {
+        Self::open_location(&place.into().location()?, options)
     }
 
     /// Like [`open`](Self::open), waiting until there is a value at the place, at most until a deadline.
@@ -157,19 +199,28 @@ impl<T: Plain> Shared<T> {
         place: impl Into<Place>,
         deadline: impl Into<Deadline>,
     ) -> Result<Self, OpenError> {
+        Self::open_until_with(place, deadline, SharedOptions::default())
+    }
+
+    /// Like [`open_until`](Self::open_until), with options.
+    ///
+    /// # Errors
+    /// As [`open_until`](Self::open_until).
+    pub fn open_until_with(
+        place: impl Into<Place>,
+        deadline: impl Into<Deadline>,
+        options: SharedOptions,
+    ) -> Result<Self, OpenError> {
         let place = place.into();
-        look_until(deadline.into(), || Self::open(&place))
+        look_until(deadline.into(), || Self::open_with(&place, options))
     }
 
-    fn open_location(location: &Location) -> Result<Self, OpenError> {
-        Self::attach(Attachment::open_form(
-            location,
-            Default::default(),
-            Form::Shared,
-        )?)
+    fn open_location(location: &Location, options: SharedOptions) -> Result<Self, OpenError> {
+        let ring = Attachment::open_form(location, Default::default(), Form::Shared)?;
+        Self::attach(ring, options)
     }
 
-    fn attach(ring: Attachment) -> Result<Self, OpenError> {
+    fn attach(ring: Attachment, options: SharedOptions) -> Result<Self, OpenError> {
         ring.expect_schema(&T::schema())?;
         let overlay = |memory: &Memory| {
             let cells = Cells::new(memory, 1, size_of::<T>() as u64);
@@ -181,14 +232,17 @@ impl<T: Plain> Shared<T> {
         let seen = overlay(ring.segment().reader())?;
         let own = overlay(&ring.segment().writer()?)?;
         Ok(Self {
-            semaphore: Semaphore::attach(ring)?,
+            semaphore: {
+                let options = SemaphoreOptions::new().strategy(options.strategy);
+                Semaphore::attach(ring, options)?
+            },
             seen,
             own,
             private: vec![0; size_of::<T>().div_ceil(8)].into_boxed_slice(),
             waker: Waker::default(),
             slept: false,
             asked: Since::default(),
-            strategy: Strategy::default(),
+            options,
             value: PhantomData,
         })
     }
@@ -200,14 +254,6 @@ impl<T: Plain> Shared<T> {
     /// [`OpenError::Form`] if it is not a shared value.
     pub fn remove(place: impl Into<Place>) -> Result<(), RemoveError> {
         Attachment::remove_form(place.into(), Form::Shared)
-    }
-
-    /// Sets how this handle waits; polls for 20 microseconds and then sleeps by default.
-    #[must_use]
-    pub fn strategy(mut self, strategy: Strategy) -> Self {
-        self.semaphore = self.semaphore.strategy(strategy);
-        self.strategy = strategy;
-        self
     }
 
     /// Waits for the lock and lends the value to be changed.
@@ -311,7 +357,8 @@ impl<T: Plain> Shared<T> {
             version,
         };
         let deadline = deadline.into();
-        let outcome = until(&mut change, self.strategy, bell, deadline, &mut self.slept);
+        let strategy = self.options.strategy;
+        let outcome = until(&mut change, strategy, bell, deadline, &mut self.slept);
         match outcome {
             // Many short waits learn of it as one long wait does.
             Outcome::TimedOut if self.asked.due() => match self.semaphore.ring().trouble() {
@@ -324,19 +371,24 @@ impl<T: Plain> Shared<T> {
         }
     }
 
-    /// Returns the process that holds the lock, at some moment during the call, for display.
-    pub fn holder(&self) -> Option<u32> {
-        self.semaphore.holders().pop()
+    /// Returns the state at some moment during the call, without the value.
+    ///
+    /// # Errors
+    /// [`StatusError::Forked`], [`StatusError::Poisoned`], [`StatusError::Removed`].
+    pub fn status(&self) -> Result<SharedStatus, StatusError> {
+        let semaphore = self.semaphore.status()?;
+        self.semaphore.ring().looked_into(|| {
+            Ok(SharedStatus {
+                version: self.seen.version(0),
+                holder: semaphore.holders.first().copied(),
+                handles: semaphore.handles,
+            })
+        })
     }
 
     /// Returns `true` once the value was removed, as [`Ring::is_removed`](crate::Ring::is_removed).
     pub fn is_removed(&self) -> bool {
         self.semaphore.ring().is_removed()
-    }
-
-    /// Returns how many handles are open and alive; 0 in a forked child.
-    pub fn handles(&self) -> u32 {
-        self.semaphore.ring().live_rows()
     }
 
     /// Returns how an existing object differs from what `create_or_open` asked for: see

@@ -2,14 +2,14 @@
 //!
 //! Layer 7.
 
-use super::{undisturbed, SignalError, SignalSet};
+use super::{undisturbed, ListenerOptions, SignalError, SignalSet};
 use crate::attach::member::Member;
 use crate::attach::{shown, Attachment};
 use crate::endpoint::{AttachError, Inside, Sealed, Source};
 use crate::layout::lines::Bell;
 use crate::ring::pending::Counted;
 use crate::segment::{Canary, CursorName, Memory};
-use crate::wait::{until, Deadline, Outcome, Since, Strategy, Waited};
+use crate::wait::{until, Deadline, Outcome, Since, Waited};
 use core::ops::ControlFlow;
 use std::cell::Cell;
 use std::io;
@@ -29,7 +29,7 @@ const LOOK_UP: Duration = Duration::from_millis(50);
 pub struct Listener {
     counted: Counted,
     ring: Attachment,
-    strategy: Strategy,
+    options: ListenerOptions,
     slept: bool,
     /// When a wait that ended in vain last asked whether the object is still there.
     asked: Since,
@@ -62,7 +62,11 @@ pub struct Background {
 shown!([] Background, "Background", |background| runs = background.thread.as_ref().is_some_and(|thread| !thread.is_finished()));
 
 impl Listener {
-    pub(super) fn attach(ring: &Attachment, name: CursorName) -> Result<Self, AttachError> {
+    pub(super) fn attach(
+        ring: &Attachment,
+        name: CursorName,
+        options: ListenerOptions,
+    ) -> Result<Self, AttachError> {
         let (member, counted) = Member::join(ring, name, |row, generation| {
             Counted::begin(ring.segment().reader(), row, generation)
         })?;
@@ -70,19 +74,12 @@ impl Listener {
             counted,
             ring: ring.clone(),
             member,
-            strategy: Strategy::default(),
+            options,
             slept: false,
             asked: Since::default(),
             troubled: false,
             one_thread: PhantomData,
         })
-    }
-
-    /// Sets how this listener waits; polls for 20 microseconds and then sleeps by default.
-    #[must_use]
-    pub fn strategy(mut self, strategy: Strategy) -> Self {
-        self.strategy = strategy;
-        self
     }
 
     /// Returns the lowest signal of a set that was sent and not noticed yet; `None` if there is none. At intervals a
@@ -139,7 +136,8 @@ impl Listener {
                 set: set.0,
             };
             let mut slept = self.slept;
-            let outcome = until(&mut arrival, self.strategy, bell, deadline, &mut slept);
+            let strategy = self.options.strategy;
+            let outcome = until(&mut arrival, strategy, bell, deadline, &mut slept);
             self.slept = slept;
             match outcome {
                 Outcome::Ready | Outcome::Over => {}
@@ -253,7 +251,7 @@ impl Source for Listener {
     }
 
     fn parks(&self) -> bool {
-        self.strategy.parks()
+        self.options.strategy.parks()
     }
 
     fn reports(&mut self) -> bool {

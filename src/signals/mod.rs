@@ -11,8 +11,9 @@ pub use error::SignalError;
 pub use listener::{Background, Listener, Noticed};
 pub use target::Target;
 
-use crate::attach::{member, shown, Attachment};
-use crate::endpoint::{look_until, AttachError, Builder, Difference};
+use crate::attach::member;
+use crate::attach::{shown, Attachment};
+use crate::endpoint::{look_until, options, AttachError, Builder, Difference, StatusError};
 use crate::layout::form::Form;
 use crate::ring::pending::{board_words, broadcast, SIGNALS};
 use crate::segment::{
@@ -65,6 +66,11 @@ pub struct Signals {
     waker: Mutex<(Waker, Since)>,
 }
 
+options! {
+    /// How a listener behaves.
+    ListenerOptions { strategy }
+}
+
 shown!([] Signals, "Signals", |signals| path = signals.path());
 
 /// The settings of a new signals object. Made by [`Signals::builder`].
@@ -73,6 +79,16 @@ shown!([] Signals, "Signals", |signals| path = signals.path());
 pub struct SignalsBuilder {
     inner: Builder,
     listeners: u32,
+}
+
+/// The state of a signals object at some moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SignalsStatus {
+    /// The names of the listeners that are alive, in order.
+    pub listeners: Vec<String>,
+    /// Listeners that can be attached at once.
+    pub max_listeners: u32,
 }
 
 /// Some of the 64 signals.
@@ -213,7 +229,19 @@ impl Signals {
     /// [`AttachError::CursorInUse`] while a live process listens under the name; [`AttachError::NoRow`] if
     /// there are as many listeners as there can be.
     pub fn listener(&self, name: &str) -> Result<Listener, AttachError> {
-        Listener::attach(&self.ring, CursorName::new(name)?)
+        self.listener_with(name, ListenerOptions::default())
+    }
+
+    /// Like [`listener`](Self::listener), with options.
+    ///
+    /// # Errors
+    /// As [`listener`](Self::listener).
+    pub fn listener_with(
+        &self,
+        name: &str,
+        options: ListenerOptions,
+    ) -> Result<Listener, AttachError> {
+        Listener::attach(&self.ring, CursorName::new(name)?, options)
     }
 
     /// Returns the listener that has a name now, to send it signals.
@@ -253,9 +281,17 @@ impl Signals {
         self.ring.is_removed()
     }
 
-    /// Returns the names of the present listeners.
-    pub fn listeners(&self) -> Vec<String> {
-        member::names(&self.ring)
+    /// Returns the state at some moment during the call.
+    ///
+    /// # Errors
+    /// [`StatusError::Forked`], [`StatusError::Poisoned`], [`StatusError::Removed`].
+    pub fn status(&self) -> Result<SignalsStatus, StatusError> {
+        self.ring.looked_into(|| {
+            Ok(SignalsStatus {
+                listeners: member::names(&self.ring),
+                max_listeners: self.ring.max_readers(),
+            })
+        })
     }
 
     /// Returns how an existing object differs from what `create_or_open` asked for: see

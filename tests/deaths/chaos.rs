@@ -406,7 +406,7 @@ fn settle(
     // The next producer clears up what the dead left, but for the cursors.
     drop(producer);
     drop(ring.producer().unwrap());
-    let rows = ring.status().readers;
+    let rows = ring.status().unwrap().readers;
     assert!(rows.iter().all(|row| row.cursor.is_some()), "{rows:?}");
     end
 }

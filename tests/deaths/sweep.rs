@@ -246,7 +246,7 @@ fn peer(role: &str) {
                     break;
                 }
                 ledger.acked().store(producer.next_sequence(), Relaxed);
-                if role == "evict" && ring.status().readers.iter().any(|r| r.evicted) {
+                if role == "evict" && ring.status().unwrap().readers.iter().any(|r| r.evicted) {
                     break;
                 }
             }
@@ -473,7 +473,12 @@ fn examine(scenario: Scenario, snapshot: &Snapshot, scratch: &Scratch) {
     assert_eq!(next, end);
     drop(consumer);
     // A cursor stands where its owner left it, or one unit on.
-    let kept = ring.status().readers.iter().any(|r| r.cursor.is_some());
+    let kept = ring
+        .status()
+        .unwrap()
+        .readers
+        .iter()
+        .any(|r| r.cursor.is_some());
     if kept {
         let consumer = ring.durable_consumer("archive", Start::Latest).unwrap();
         let ahead = consumer.next_sequence() - snapshot.got;
@@ -488,7 +493,7 @@ fn examine(scenario: Scenario, snapshot: &Snapshot, scratch: &Scratch) {
         assert!(!["receive", "receive batch", "resume cursor"].contains(&scenario.name));
     }
     // A successor goes on where the stream ends, and no dead process is in its way.
-    let epoch = ring.status().epoch.number;
+    let epoch = ring.status().unwrap().epoch.number;
     let mut producer = ring.producer().unwrap();
     assert_eq!(
         (producer.next_sequence(), producer.epoch()),
@@ -507,7 +512,7 @@ fn examine(scenario: Scenario, snapshot: &Snapshot, scratch: &Scratch) {
     }
     assert_eq!(producer.violations(), 0);
     drop(everybody);
-    assert!(ring.status().readers.is_empty());
+    assert!(ring.status().unwrap().readers.is_empty());
     producer.close();
     assert_eq!(read_everything(&ring), end + 150);
 }

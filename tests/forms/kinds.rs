@@ -3,7 +3,7 @@
 
 use slipring::{
     broker::{BrokerError, ConnectError},
-    endpoint::AttachError,
+    endpoint::{AttachError, StatusError},
     link::LinkError,
     mailbox::{ReplyError, RequestError},
     place::{Corrupt, CreateError, OpenError, RemoveError},
@@ -186,7 +186,7 @@ const KINDS: &[Kind] = &[
             ("side that waits", |path| {
                 let (waits, joins) = (link(path, "b", "a"), link(path, "a", "b"));
                 let sides =
-                    || slipring::link::link_sides(path).is_ok_and(|sides| sides[1].is_some());
+                    || slipring::link::link_status(path).is_ok_and(|link| link.sides[1].is_some());
                 waiting(
                     sides,
                     move || drop(waits.connect_until(PATIENCE).unwrap()),
@@ -216,7 +216,7 @@ const KINDS: &[Kind] = &[
         roles: &[
             ("waiting reader", |path| {
                 let (waits, joins) = (fifo(path), fifo(path));
-                let there = || fifo(path).ends()[1].is_some();
+                let there = || fifo(path).status().unwrap().ends[1].is_some();
                 waiting(
                     there,
                     move || drop(waits.reader_until(PATIENCE).unwrap()),
@@ -225,7 +225,7 @@ const KINDS: &[Kind] = &[
             }),
             ("waiting writer", |path| {
                 let (waits, joins) = (fifo(path), fifo(path));
-                let there = || fifo(path).ends()[0].is_some();
+                let there = || fifo(path).status().unwrap().ends[0].is_some();
                 waiting(
                     there,
                     move || drop(waits.writer_until(PATIENCE).unwrap()),
@@ -258,7 +258,7 @@ const KINDS: &[Kind] = &[
         roles: &[
             ("side that waits", |path| {
                 let (waits, joins) = (fifo(path), fifo(path));
-                let there = || fifo(path).ends()[0].is_some();
+                let there = || fifo(path).status().unwrap().ends[0].is_some();
                 waiting(
                     there,
                     move || drop(waits.connect_until(PATIENCE).unwrap()),
@@ -370,13 +370,11 @@ type Open = fn(&Path) -> Result<(), OpenError>;
 const OPENERS: &[(Form, Open)] = &[
     (Form::Ring, |path| Ring::open(path).map(drop)),
     (Form::Queue, |path| Queue::open(path).map(drop)),
-    (Form::Mailbox, |path| match Mailbox::open(path) {
+    (Form::Mailbox, |path| Mailbox::open(path).map(drop)),
+    (Form::Link, |path| match slipring::link::link_status(path) {
         Ok(_) => Ok(()),
-        Err(CreateError::Open(error)) => Err(error),
+        Err(StatusError::Open(error)) => Err(error),
         Err(error) => panic!("{error}"),
-    }),
-    (Form::Link, |path| {
-        slipring::link::link_sides(path).map(drop)
     }),
     (Form::Pipe, |path| Fifo::open(path).map(drop)),
     (Form::Latest, |path| Latest::<Value>::open(path).map(drop)),

@@ -3,9 +3,9 @@
 use proptest::prelude::*;
 use slipring::{
     endpoint::AttachError,
-    latest::{LatestError, LatestReader, LatestWriter},
+    latest::{LatestError, LatestReader, LatestWriter, ReaderOptions},
     place::OpenError,
-    ConsumerOptions, Latest,
+    Latest,
 };
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
@@ -202,7 +202,7 @@ fn victim(role: &str) {
     let latest = open(&directory);
     match role {
         "sleep" => {
-            let options = ConsumerOptions::new().strategy(slipring::Strategy::Park);
+            let options = ReaderOptions::new().strategy(slipring::Strategy::Park);
             let mut reader = latest.reader_with(options).unwrap();
             say("ready");
             for version in 0..3 {

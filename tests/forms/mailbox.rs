@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use slipring::{
     endpoint::AttachError,
     mailbox::{Answer, MailboxClient, MailboxReceiver, ReplyError, RequestError},
-    place::RemoveError,
+    place::{OpenError, RemoveError},
     queue::{SendError, TakeError},
     Mailbox,
 };
@@ -18,7 +18,7 @@ use testing::{check, payload, say, text, Parties, Peer, Scratch, PATIENCE};
 pub const SUITE: testing::Suite = testing::suite!(victim; [
     it_does_what_the_oracle_does,
     what_is_refused_is_refused_by_name,
-    an_empty_mailbox_can_be_half_made,
+    a_mailbox_without_its_queue_is_made_whole_by_creating_it,
     no_reply_reaches_the_next_client_of_a_row,
     a_late_reply_is_dropped_and_counted,
     a_dead_receiver_leaves_the_letter_to_the_next,
@@ -353,14 +353,18 @@ fn what_is_refused_is_refused_by_name() {
     );
 }
 
-fn an_empty_mailbox_can_be_half_made() {
+fn a_mailbox_without_its_queue_is_made_whole_by_creating_it() {
     let scratch = Scratch::new();
     let mailbox = new_mailbox(&scratch.0, 4);
     let path = mailbox.path().to_owned();
     drop(mailbox);
-    // As if its maker had died before it made the queue.
+    // As if another hand had removed the queue.
     slipring::registry::remove_at(path.join("letters"), false).unwrap();
-    let mailbox = self::mailbox(&scratch.0);
+    match Mailbox::open(&path) {
+        Err(OpenError::Untrusted { why, .. }) => assert!(why.contains("letters"), "{why}"),
+        other => panic!("{other:?}"),
+    }
+    let mailbox = Mailbox::builder(&path).create_or_open().unwrap();
     mailbox.client("alice").unwrap().send(b"there").unwrap();
     let mut receiver = mailbox.receiver().unwrap();
     // Nested: a process is attached two levels down.

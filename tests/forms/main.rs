@@ -18,6 +18,7 @@ mod semaphore;
 mod sets;
 mod shared;
 mod signals;
+mod strategies;
 mod typed;
 
 fn main() -> std::process::ExitCode {
@@ -40,6 +41,7 @@ fn main() -> std::process::ExitCode {
         sets::SUITE,
         shared::SUITE,
         signals::SUITE,
+        strategies::SUITE,
         typed::SUITE,
     ])
 }

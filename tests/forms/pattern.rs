@@ -4,9 +4,10 @@
 //! The table below is made of calls by name, so a form that lacks one does not compile. Three forms are not
 //! in it, as they have no place of their own: a link has two names, a pipe is inherited, and an isolated reader
 //! connects to a socket.
+#![allow(unsafe_code, reason = "forks")]
 
 use slipring::{
-    endpoint::Difference,
+    endpoint::{Difference, StatusError},
     place::{CreateError, OpenError, RemoveError},
     Deadline, Fifo, Form, Latest, Mailbox, Place, Queue, Ring, Semaphore, Shared, Signals,
 };
@@ -29,6 +30,7 @@ pub const SUITE: testing::Suite = testing::suite!(testing::no_role; [
     each_form_says_how_an_existing_one_differs,
     each_form_refuses_what_is_no_name,
     each_form_learns_that_it_was_removed,
+    each_form_says_its_state_or_why_it_cannot,
     each_form_has_the_mode_that_was_asked_for,
 ]);
 
@@ -37,26 +39,15 @@ trait Object: Send {
     fn path(&self) -> PathBuf;
     fn is_removed(&self) -> bool;
     fn differences(&self) -> Vec<Difference>;
+    fn state(&self) -> Result<(), StatusError>;
 }
 
-/// The errors of opening: of a mailbox, which creates a queue when it is opened, they are those of creating.
-trait Opening {
-    fn of_opening(self) -> OpenError;
-}
-
-impl Opening for OpenError {
-    fn of_opening(self) -> OpenError {
-        self
-    }
-}
-
-impl Opening for CreateError {
-    fn of_opening(self) -> OpenError {
-        match self {
-            Self::Open(error) => error,
-            Self::Name(error) => OpenError::Name(error),
-            error => panic!("not of opening: {error}"),
-        }
+/// The errors of opening that creating also has.
+fn of_opening(error: CreateError) -> OpenError {
+    match error {
+        CreateError::Open(error) => error,
+        CreateError::Name(error) => OpenError::Name(error),
+        error => panic!("not of opening: {error}"),
     }
 }
 
@@ -94,6 +85,10 @@ macro_rules! objects {
             fn differences(&self) -> Vec<Difference> {
                 self.differences().to_vec()
             }
+
+            fn state(&self) -> Result<(), StatusError> {
+                self.status().map(|_| ())
+            }
         }
     )*};
 }
@@ -124,14 +119,8 @@ macro_rules! pattern {
             },
             create_or_open_otherwise: $otherwise,
             create_for_others: $others,
-            open: |at| match <$type>::open(at) {
-                Ok(opened) => Ok(Box::new(opened)),
-                Err(error) => Err(error.of_opening()),
-            },
-            open_until: |at, deadline| match <$type>::open_until(at, deadline) {
-                Ok(opened) => Ok(Box::new(opened)),
-                Err(error) => Err(error.of_opening()),
-            },
+            open: |at| Ok(Box::new(<$type>::open(at)?)),
+            open_until: |at, deadline| Ok(Box::new(<$type>::open_until(at, deadline)?)),
             remove: |at| <$type>::remove(at),
         }
     };
@@ -333,10 +322,8 @@ fn each_form_refuses_what_is_no_name() {
         for pattern in patterns() {
             let form = pattern.form;
             let refused = [
-                (pattern.create)(&place).err().map(Opening::of_opening),
-                (pattern.create_or_open)(&place)
-                    .err()
-                    .map(Opening::of_opening),
+                (pattern.create)(&place).err().map(of_opening),
+                (pattern.create_or_open)(&place).err().map(of_opening),
                 (pattern.open)(&place).err(),
                 (pattern.open_until)(&place, Deadline::NEVER).err(),
                 match (pattern.remove)(&place) {
@@ -372,6 +359,58 @@ fn each_form_learns_that_it_was_removed() {
             (pattern.remove)(&place).unwrap();
         }
     }
+}
+
+/// Nothing that is read where pages are missing, or of another object, passes for the state of this one.
+fn each_form_says_its_state_or_why_it_cannot() {
+    slipring::place::guard_against_truncation().unwrap();
+    let scratch = Scratch::new();
+    for place in places(&scratch) {
+        let path = place.path().unwrap();
+        for pattern in patterns() {
+            let form = pattern.form;
+            let object = (pattern.create)(&place).unwrap();
+            object.state().unwrap();
+            in_a_fork(|| match object.state() {
+                Err(StatusError::Forked { path: of }) => of == path,
+                _ => false,
+            });
+            object.state().unwrap();
+            slipring::registry::remove_at(&place, true).unwrap();
+            let new = (pattern.create)(&place).unwrap();
+            match object.state() {
+                Err(StatusError::Removed { path: of }) => assert_eq!(of, path),
+                other => panic!("{form}: {other:?}"),
+            }
+            new.state().unwrap();
+            for file in ["control", "stream"] {
+                let file = std::fs::File::options().write(true).open(path.join(file));
+                file.unwrap().set_len(4096).unwrap();
+                match new.state() {
+                    Err(StatusError::Poisoned { path: of }) => assert_eq!(of, path),
+                    other => panic!("{form}: {other:?}"),
+                }
+            }
+            drop((object, new));
+            slipring::registry::remove_at(&place, true).unwrap();
+        }
+    }
+}
+
+/// The child says whether it saw what it had to see.
+fn in_a_fork(saw: impl FnOnce() -> bool) {
+    // SAFETY: this process has one thread. The child ends without running what belongs to its parent.
+    let child = unsafe {
+        let child = libc::fork();
+        if child == 0 {
+            libc::_exit(i32::from(!saw()));
+        }
+        child
+    };
+    let mut status = 0;
+    // SAFETY: waits for the child just made.
+    unsafe { libc::waitpid(child, &raw mut status, 0) };
+    assert_eq!(status, 0, "the child was not told");
 }
 
 fn each_form_has_the_mode_that_was_asked_for() {

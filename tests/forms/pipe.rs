@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use slipring::{
     duplex, pipe,
-    pipe::{pipe_with_capacity, Duplex, PipeReader, PipeWriter},
+    pipe::{pipe_with, Duplex, PipeOptions, PipeReader, PipeWriter},
     place::CreateError,
     Fifo, Ring,
 };
@@ -76,7 +76,7 @@ fn it_does_what_the_oracle_does() {
 const CAPACITY: u64 = 4096;
 
 fn follow(steps: &[Step]) {
-    let (reader, writer) = pipe_with_capacity(CAPACITY).unwrap();
+    let (reader, writer) = pipe_with(CAPACITY, PipeOptions::new()).unwrap();
     let (mut reader, mut writer) = (Some(reader), Some(writer));
     reader.as_mut().unwrap().set_timeout(Some(Duration::ZERO));
     writer.as_mut().unwrap().set_timeout(Some(Duration::ZERO));
@@ -140,7 +140,7 @@ fn follow(steps: &[Step]) {
 // --- In one process.
 
 fn what_is_refused_is_refused_by_kind() {
-    let bad = pipe_with_capacity(5000).unwrap_err();
+    let bad = pipe_with(5000, PipeOptions::new()).unwrap_err();
     assert_eq!(bad.kind(), ErrorKind::InvalidInput, "{bad}");
     let (mut reader, writer) = pipe().unwrap();
     let mut command = Command::new("true");
@@ -203,7 +203,7 @@ fn what_is_refused_is_refused_by_kind() {
 }
 
 fn before_the_reader_begins_half_is_kept_for_it() {
-    let (reader, mut writer) = pipe_with_capacity(4096).unwrap();
+    let (reader, mut writer) = pipe_with(4096, PipeOptions::new()).unwrap();
     writer.set_timeout(Some(Duration::from_millis(5)));
     let mut written = 0u64;
     let full = loop {
@@ -239,7 +239,7 @@ fn streams_are_whole_at_every_piece_size() {
         } else {
             3_000_000
         };
-        let (mut reader, mut writer) = pipe_with_capacity(1 << 16).unwrap();
+        let (mut reader, mut writer) = pipe_with(1 << 16, PipeOptions::new()).unwrap();
         let writing = std::thread::spawn(move || {
             let all = bytes(0, total);
             for piece in all.chunks(piece) {
@@ -335,14 +335,14 @@ fn child(role: &str, hand: impl FnOnce(&mut Command)) -> Peer {
 }
 
 fn a_child_inherits_either_end() {
-    let (reader, mut writer) = pipe_with_capacity(1 << 16).unwrap();
+    let (reader, mut writer) = pipe_with(1 << 16, PipeOptions::new()).unwrap();
     writer.write_all(&bytes(0, 1000)).unwrap();
     let mut peer = child("read", |command| reader.hand_to(command, "jobs").unwrap());
     writer.write_all(&bytes(1000, TOTAL - 1000)).unwrap();
     drop(writer);
     assert_eq!(peer.line(), "read all");
     peer.finish();
-    let (mut reader, writer) = pipe_with_capacity(1 << 16).unwrap();
+    let (mut reader, writer) = pipe_with(1 << 16, PipeOptions::new()).unwrap();
     let peer = child("write", |command| {
         writer.hand_to(command, "results").unwrap()
     });
@@ -359,7 +359,7 @@ fn a_child_that_never_used_its_end_is_noticed() {
     });
     peer.finish();
     assert_eq!(reader.read(&mut [0; 8]).unwrap(), 0, "nobody will write");
-    let (reader, mut writer) = pipe_with_capacity(4096).unwrap();
+    let (reader, mut writer) = pipe_with(4096, PipeOptions::new()).unwrap();
     let peer = child("ignore", |command| reader.hand_to(command, "jobs").unwrap());
     peer.finish();
     writer.set_timeout(Some(PATIENCE));
@@ -403,7 +403,7 @@ fn a_dead_writer_is_the_end() {
 
 fn a_dead_reader_is_a_broken_pipe() {
     for waits in [false, true] {
-        let (reader, mut writer) = pipe_with_capacity(1 << 16).unwrap();
+        let (reader, mut writer) = pipe_with(1 << 16, PipeOptions::new()).unwrap();
         writer.write_all(&bytes(0, 1000)).unwrap();
         let peer = child("read-some", |command| {
             reader.hand_to(command, "jobs").unwrap()
@@ -445,7 +445,7 @@ fn until_told<T>(mut call: impl FnMut() -> std::io::Result<T>) -> std::io::Resul
 fn an_end_that_never_waits_learns_of_a_death() {
     // A reader that died before it began, and one that had begun.
     for role in ["ignore", "read-some"] {
-        let (reader, mut writer) = pipe_with_capacity(1 << 16).unwrap();
+        let (reader, mut writer) = pipe_with(1 << 16, PipeOptions::new()).unwrap();
         writer.write_all(&bytes(0, 1000)).unwrap();
         let peer = child(role, |command| reader.hand_to(command, "jobs").unwrap());
         peer.kill();
@@ -504,7 +504,7 @@ fn a_named_pipe_waits_for_both_ends() {
         assert_eq!(taken.kind(), ErrorKind::AddrInUse);
         let expected = format!("process {} reads from it already", std::process::id());
         assert!(taken.to_string().contains(&expected), "{taken}");
-        assert_eq!(fifo.ends()[1], Some(std::process::id()));
+        assert_eq!(fifo.status().unwrap().ends[1], Some(std::process::id()));
         let mut all = Vec::new();
         reader.read_to_end(&mut all).unwrap();
         assert_eq!(all, bytes(0, TOTAL));

@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 use slipring::{
     place::{OpenError, RemoveError},
-    queue::{Receiver, SendError, Sender, TakeError, PRIORITIES},
-    ConsumerOptions, Queue, Ring,
+    queue::{Receiver, ReceiverOptions, SendError, Sender, TakeError, PRIORITIES},
+    Queue, Ring,
 };
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
@@ -270,7 +270,7 @@ fn victim(role: &str) {
             std::thread::park();
         }
         "sleep" => {
-            let options = ConsumerOptions::new().strategy(slipring::Strategy::Park);
+            let options = ReceiverOptions::new().strategy(slipring::Strategy::Park);
             let mut receiver = queue.receiver_with(options).unwrap();
             say("ready");
             for number in 0..3 {

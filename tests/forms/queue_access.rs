@@ -1,6 +1,7 @@
 //! Access to queues and mailboxes: mode, owner and group apply to every lane, also to later ones.
 
 use slipring::{
+    endpoint::StatusError,
     place::{CreateError, OpenError},
     queue::SendError,
     Mailbox, Queue,
@@ -67,7 +68,7 @@ fn victim(role: &str) {
         "look" => {
             let status = Queue::open(&at).unwrap().status();
             assert!(
-                matches!(status, Err(OpenError::Permission { .. })),
+                matches!(status, Err(StatusError::Open(OpenError::Permission { .. }))),
                 "{status:?}"
             );
             say("ready");

@@ -251,20 +251,20 @@ fn who_holds_what_is_listed() {
     let pid = std::process::id();
     let mut one = queue.receiver().unwrap();
     let mut two = queue.receiver().unwrap();
-    let entry = |row, held| ReceiverEntry {
-        row,
-        pid,
-        held,
-        alive: true,
+    let entry = |row, held| (row, pid, held, true);
+    let listed = || -> Vec<_> {
+        let entries = queue.receivers().unwrap().into_iter();
+        let fields = |at: ReceiverEntry| (at.row, at.pid, at.held, at.alive);
+        entries.map(fields).collect()
     };
-    assert_eq!(queue.receivers().unwrap(), [entry(0, 0), entry(1, 0)]);
+    assert_eq!(listed(), [entry(0, 0), entry(1, 0)]);
     let first = one.try_receive().unwrap();
     let second = two.try_receive().unwrap();
-    assert_eq!(queue.receivers().unwrap(), [entry(0, 1), entry(1, 1)]);
+    assert_eq!(listed(), [entry(0, 1), entry(1, 1)]);
     first.ack();
     drop(second);
     drop(one);
-    assert_eq!(queue.receivers().unwrap(), [entry(1, 0)]);
+    assert_eq!(listed(), [entry(1, 0)]);
 }
 
 fn what_a_lane_takes_is_said() {

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use slipring::{
     place::OpenError,
-    shared::{SharedError, SharedGuard},
+    shared::{SharedError, SharedGuard, SharedOptions},
     Ring, Shared,
 };
 use std::path::{Path, PathBuf};
@@ -156,7 +156,7 @@ fn follow(steps: &[Step]) {
                 handles.push(held);
             }
         }
-        assert_eq!(handles[0].handles() as usize, HANDLES);
+        assert_eq!(handles[0].status().unwrap().handles as usize, HANDLES);
     }
 }
 
@@ -321,7 +321,9 @@ fn a_dead_holder_changes_nothing_and_is_told() {
 
 fn a_sleeper_wakes_for_a_change() {
     let scratch = Scratch::new();
-    let mut shared = create(&scratch).strategy(slipring::Strategy::Park);
+    drop(create(&scratch));
+    let options = SharedOptions::new().strategy(slipring::Strategy::Park);
+    let mut shared = Shared::<Ledger>::open_with(path(&scratch), options).unwrap();
     let mut peer = Peer::start("add", &[text(&scratch.0)]);
     for round in 0..20 {
         assert_eq!(shared.version(), round);

@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 use slipring::{
     endpoint::AttachError,
-    signals::{Listener, Noticed, SignalError, SignalSet, Target},
+    signals::{Listener, ListenerOptions, Noticed, SignalError, SignalSet, Target},
     Signals,
 };
 use std::ops::ControlFlow;
@@ -129,7 +129,7 @@ fn follow(steps: &[(u8, usize, u32, u64)]) {
             let at = NAMES.iter().position(|n| n == name).unwrap();
             waiting[at].listener.is_some()
         });
-        assert_eq!(signals.listeners(), listening);
+        assert_eq!(signals.status().unwrap().listeners, listening);
     }
 }
 
@@ -213,7 +213,7 @@ fn a_handler_runs_on_a_thread_of_ours() {
         idle.in_background(SignalSet::ALL, |_| ControlFlow::Continue(()))
             .unwrap(),
     );
-    assert!(signals.listeners().is_empty());
+    assert!(signals.status().unwrap().listeners.is_empty());
 }
 
 /// An alarm every millisecond interrupts every system call the wait makes.
@@ -237,10 +237,8 @@ fn posix_signals_do_not_end_a_wait() {
         };
         libc::setitimer(libc::ITIMER_REAL, &raw const timer, core::ptr::null_mut());
     }
-    let mut listener = signals
-        .listener("steady")
-        .unwrap()
-        .strategy(slipring::Strategy::Park);
+    let options = ListenerOptions::new().strategy(slipring::Strategy::Park);
+    let mut listener = signals.listener_with("steady", options).unwrap();
     let started = Instant::now();
     let late = listener.wait_until(SignalSet::ALL, Duration::from_millis(60));
     assert_eq!(late, Err(SignalError::TimedOut));
@@ -274,8 +272,8 @@ fn victim(role: &str) {
     let signals = open(&directory);
     match role {
         "sleep" => {
-            let listener = signals.listener("sleeper").unwrap();
-            let mut listener = listener.strategy(slipring::Strategy::Park);
+            let options = ListenerOptions::new().strategy(slipring::Strategy::Park);
+            let mut listener = signals.listener_with("sleeper", options).unwrap();
             say("ready");
             for _ in 0..3 {
                 let noticed = listener.wait_until(SignalSet::of(4) | SignalSet::of(6), PATIENCE);
@@ -326,7 +324,7 @@ fn a_dead_listener_is_nobody() {
         signals.target("sleeper"),
         Err(SignalError::NoListener { .. })
     ));
-    assert!(signals.listeners().is_empty());
+    assert!(signals.status().unwrap().listeners.is_empty());
     let started = Instant::now();
     while target.send(1).is_ok() {
         assert!(started.elapsed() < PATIENCE, "believed for ever");

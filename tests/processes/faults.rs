@@ -203,7 +203,7 @@ fn a_stopped_consumer_is_evicted_and_told_exactly() {
         // The one that keeps up notices nothing.
         assert_eq!(honest.receive().unwrap().unwrap().sequence(), n);
     }
-    let status = ring.status();
+    let status = ring.status().unwrap();
     assert_eq!(status.readers.iter().filter(|r| r.evicted).count(), 1);
     peer.signal(libc::SIGCONT);
     producer.close();
@@ -256,7 +256,12 @@ fn a_freeze_of_both_sides_evicts_nobody() {
     let mut slow = Peer::start("slow", &[text(&scratch.ring())]);
     let flood = Peer::start("flood", &[text(&scratch.ring())]);
     // So many do not fit: from now on the producer is held back.
-    while ring.status().next_sequence.is_none_or(|next| next < 60) {
+    while ring
+        .status()
+        .unwrap()
+        .next_sequence
+        .is_none_or(|next| next < 60)
+    {
         std::thread::yield_now();
     }
     for peer in [&flood, &slow] {
@@ -396,6 +401,7 @@ fn a_cursor_goes_on_behind_the_last_acknowledged() {
         peer.kill();
         let cursor = ring
             .status()
+            .unwrap()
             .readers
             .into_iter()
             .find(|r| r.cursor.is_some());
@@ -411,7 +417,7 @@ fn a_cursor_goes_on_behind_the_last_acknowledged() {
     }
     assert!(ring.forget_cursor("archive").unwrap());
     assert!(!ring.forget_cursor("archive").unwrap());
-    assert!(ring.status().readers.is_empty());
+    assert!(ring.status().unwrap().readers.is_empty());
 }
 
 fn a_cursor_says_what_is_gone() {
@@ -423,7 +429,7 @@ fn a_cursor_says_what_is_gone() {
     let mut peer = start();
     assert_eq!(peer.tell("next"), "0");
     peer.kill();
-    let saved = ring.status().readers[0].next_sequence.unwrap();
+    let saved = ring.status().unwrap().readers[0].next_sequence.unwrap();
     for n in 1..400 {
         producer.publish_until(&payload(n, 40), PATIENCE).unwrap();
     }
@@ -440,7 +446,7 @@ fn a_cursor_says_what_is_gone() {
         }
         peer.kill();
     }
-    assert!(ring.status().readers[0].next_sequence.unwrap() > saved + 300);
+    assert!(ring.status().unwrap().readers[0].next_sequence.unwrap() > saved + 300);
 }
 
 fn a_cursor_belongs_to_one_at_a_time() {
@@ -507,7 +513,7 @@ fn a_killed_consumer_holds_nobody_for_long() {
         producer
             .publish_until(&payload(next, 40), PATIENCE)
             .unwrap();
-        assert!(ring.status().readers.iter().all(|r| r.row != row));
+        assert!(ring.status().unwrap().readers.iter().all(|r| r.row != row));
     }
 }
 
@@ -524,7 +530,7 @@ fn liveness_crosses_pid_namespaces() {
     // The first process of its namespace, which says nothing about whether it lives.
     assert_eq!(pid, "1");
     while producer.try_publish(&[0; 100]).is_ok() {}
-    let status = ring.status();
+    let status = ring.status().unwrap();
     assert!(status.readers[0].alive && status.readers[0].pid == 1);
     let waited = producer.publish_until(&[0; 100], Duration::from_millis(50));
     assert!(matches!(waited, Err(PublishError::TimedOut { .. })));

@@ -6,7 +6,7 @@
 #![allow(unsafe_code, reason = "fork itself is what is tested")]
 
 use slipring::{
-    endpoint::{AttachError, PublishError, ReceiveError, TryReceiveError},
+    endpoint::{AttachError, PublishError, ReceiveError, StatusError, TryReceiveError},
     latest::LatestError,
     link::LinkError,
     queue::{SendError, TakeError},
@@ -87,7 +87,10 @@ fn use_everything(directory: &Path) {
             scope.spawn(|| consumer.receive_until(PATIENCE).unwrap().unwrap().len());
             producer.publish(b"to a thread").unwrap();
         });
-        assert_eq!(ring.status().next_sequence, Some(producer.next_sequence()));
+        assert_eq!(
+            ring.status().unwrap().next_sequence,
+            Some(producer.next_sequence())
+        );
         producer.detach();
     }
 
@@ -260,7 +263,7 @@ fn what_is_inherited_says_so_and_is_harmless() {
     delivery.ack();
     assert_eq!(&*letter, b"letter");
     letter.ack();
-    assert_eq!(semaphore.status().held, 1);
+    assert_eq!(semaphore.status().unwrap().held, 1);
 
     in_child(|| {
         assert!(matches!(
@@ -322,11 +325,15 @@ fn what_is_inherited_says_so_and_is_harmless() {
         assert!(matches!(latest.reader(), Err(AttachError::Forked)));
         assert!(matches!(signals.listener("x"), Err(AttachError::Forked)));
         // What only looks finds nothing.
-        let _ = (ring.status(), semaphore.status(), queue.status());
-        let _ = (mailbox.status(), signals.listeners(), shared.handles());
+        let forked = |error: Option<StatusError>| matches!(error, Some(StatusError::Forked { .. }));
+        assert!(forked(ring.status().err()) && forked(semaphore.status().err()));
+        assert!(forked(queue.status().err()) && forked(queue.receivers().err()));
+        assert!(forked(mailbox.status().err()) && forked(signals.status().err()));
+        assert!(forked(shared.status().err()) && forked(latest.status().err()));
+        assert!(forked(link.status().err()) && forked(fifo.status().err()));
         let _ = (shared.version(), consumer.lag_bytes(), observer.lag_bytes());
         let _ = (producer.epoch(), producer.wakes(), link.peer_pid());
-        let _ = (fifo.ends(), ring.is_removed());
+        let _ = ring.is_removed();
         drop((copy(&producer), copy(&consumer), copy(&observer)));
         drop((copy(&sender), copy(&receiver), copy(&client), copy(&desk)));
         drop((copy(&permit), copy(&semaphore), copy(&shared)));
@@ -337,7 +344,7 @@ fn what_is_inherited_says_so_and_is_harmless() {
     });
     assert_eq!(&*receiver.receive().unwrap(), b"two");
     drop(permit);
-    assert_eq!(semaphore.status().held, 0);
+    assert_eq!(semaphore.status().unwrap().held, 0);
     producer.publish(b"x").unwrap();
     assert_eq!(&*consumer.receive().unwrap().unwrap(), b"x");
     writer.set(&Value { number: 1 }).unwrap();

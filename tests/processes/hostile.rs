@@ -520,7 +520,7 @@ fn locks_nobody_needs_stop_no_publish() {
         publish(&mut producer);
         assert!(consumer.receive_until(PATIENCE).unwrap().is_some());
     }
-    assert!(ring.status().producer_alive.unwrap());
+    assert!(ring.status().unwrap().producer_alive.unwrap());
     locker.kill();
 }
 

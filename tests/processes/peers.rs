@@ -264,7 +264,7 @@ fn a_killed_consumer_stops_gating() {
             .unwrap();
     }
     assert!(
-        ring.status().readers.is_empty(),
+        ring.status().unwrap().readers.is_empty(),
         "the row of the dead is free"
     );
 }
@@ -357,7 +357,9 @@ fn a_killed_producer_is_noticed_and_replaced() {
     }
     let gone = observer.receive_until(PATIENCE).map(|_| ());
     assert_eq!(gone, Err(ReceiveError::ProducerGone { next: 100 }));
-    assert!(ring.status().abandoned && ring.status().producer_alive == Some(false));
+    assert!(
+        ring.status().unwrap().abandoned && ring.status().unwrap().producer_alive == Some(false)
+    );
 
     let mut producer = ring.producer().unwrap();
     assert_eq!((producer.next_sequence(), producer.epoch()), (100, 2));

@@ -110,7 +110,8 @@ impl Pair {
         note(wrong, self.observer.receive_until(MOMENT).map(|_| ()));
         while self.observer.try_receive().is_ok() {}
         let _ = (self.consumer.lag_bytes(), self.observer.lag_bytes());
-        let _ = (self.ring.status(), self.producer.violations());
+        note(wrong, self.ring.status());
+        let _ = self.producer.violations();
         let _ = (self.consumer.new_epoch(), self.observer.new_epoch());
         note(wrong, self.ring.consumer(Start::Latest).map(|_| ()));
     }
@@ -155,6 +156,7 @@ fn attached(form: &str, path: &Path) {
             Box::new(move |wrong| {
                 note(wrong, writer.set(&Value { number: 1 }));
                 note(wrong, reader.get());
+                note(wrong, latest.status());
                 note(wrong, reader.wait_until(MOMENT));
                 note(wrong, reader.wait_until(MOMENT));
             })
@@ -169,7 +171,7 @@ fn attached(form: &str, path: &Path) {
                 note(wrong, listener.wait_until(SignalSet::ALL, MOMENT));
                 let _ = listener.try_wait(SignalSet::ALL);
                 note(wrong, listener.wait_until(SignalSet::of(7), MOMENT));
-                signals.listeners();
+                note(wrong, signals.status());
                 note(wrong, signals.listener("other"));
             })
         }
@@ -200,7 +202,7 @@ fn attached(form: &str, path: &Path) {
                         wrong.push(format!("{error:?}"));
                     }
                 }
-                fifo.ends();
+                note(wrong, fifo.status());
             })
         }
         form => panic!("no form {form}"),
@@ -227,10 +229,10 @@ fn only_epochs(ring: &Ring) {
     let fresh = Ring::heap().create().unwrap();
     for ring in [ring, &fresh] {
         drop(ring.producer());
-        let before = ring.status().epoch.number;
+        let before = ring.status().unwrap().epoch.number;
         let mut consumer = ring.consumer(Start::Latest).unwrap();
         let mut observer = ring.observer(Start::Latest).unwrap();
-        let live = ring.status().producer_alive == Some(true);
+        let live = ring.status().unwrap().producer_alive == Some(true);
         let next = if live {
             None
         } else {

@@ -44,7 +44,7 @@ fn an_independent_mapping_sees_the_same_ring() {
     assert_eq!(&*consumer.receive().unwrap().unwrap(), b"written here");
     producer.publish(b"and again").unwrap();
     assert_eq!(&*consumer.receive().unwrap().unwrap(), b"and again");
-    assert_eq!(ring.status().readers.len(), 1);
+    assert_eq!(ring.status().unwrap().readers.len(), 1);
 }
 
 #[test]

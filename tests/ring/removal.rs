@@ -2,6 +2,7 @@
 //! wait ends, every writer learns of it, and nothing reaches an object of the same name that is made later.
 
 use slipring::{
+    endpoint::StatusError,
     place::RemoveError,
     queue::{SendError, TakeError},
     signals::SignalSet,
@@ -517,9 +518,11 @@ fn writers_that_never_wait_learn_of_it() {
         let ring = builder.stamps(stamps).create().unwrap();
         let mut producer = ring.producer().unwrap();
         producer.publish(b"first").unwrap();
-        assert!(!ring.is_removed() && !ring.status().removed);
+        assert!(!ring.is_removed() && ring.status().is_ok());
         remove(&path(name));
-        assert!(ring.is_removed() && ring.status().removed);
+        assert!(ring.is_removed());
+        let status = ring.status();
+        assert!(matches!(status, Err(StatusError::Removed { .. })));
         until_removed(|| producer.publish(&[1; 8]));
         // And from then on, by whichever way.
         assert_removed("publish", &outcome(producer.publish(b"")));
@@ -617,7 +620,7 @@ fn an_end_that_waits_for_the_other_keeps_its_object_from_being_removed() {
             false => outcome(fifo.reader_until(PATIENCE)),
             true => outcome(fifo.connect_until(PATIENCE)),
         });
-        while self::fifo(&path, both_ways).ends() == [None, None] {
+        while self::fifo(&path, both_ways).status().unwrap().ends == [None, None] {
             std::thread::yield_now();
         }
         in_use(&path);
@@ -627,7 +630,7 @@ fn an_end_that_waits_for_the_other_keeps_its_object_from_being_removed() {
     let path = scratch.path().join("a..b");
     let link = link(&path, "a", "b");
     let waiting = std::thread::spawn(move || outcome(link.connect_until(PATIENCE)));
-    while !slipring::link::link_sides(&path).is_ok_and(|sides| sides[0].is_some()) {
+    while !slipring::link::link_status(&path).is_ok_and(|link| link.sides[0].is_some()) {
         std::thread::yield_now();
     }
     in_use(&path);

@@ -558,7 +558,7 @@ fn the_place_of_an_observer_is_known_only_where_it_waits() {
     let mut producer = ring.producer().unwrap();
     let mut observer = ring.observer(Start::Oldest).unwrap();
     let mut consumer = ring.consumer(Start::Oldest).unwrap();
-    let place = |reader: usize| ring.status().readers[reader].next_sequence;
+    let place = |reader: usize| ring.status().unwrap().readers[reader].next_sequence;
     let row = consumer.row() as usize;
     assert_eq!((place(1 - row), place(row)), (Some(0), Some(0)));
     for n in 1..=100 {

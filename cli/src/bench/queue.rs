@@ -3,8 +3,8 @@
 use super::channel::{Channel, End, Place};
 use crate::failure::Failure;
 use slipring::{
-    queue::{Delivery, Receiver, Sender},
-    ConsumerOptions, ProducerOptions, Queue, Strategy,
+    queue::{Delivery, Receiver, ReceiverOptions, Sender, SenderOptions},
+    Queue, Strategy,
 };
 use std::io;
 
@@ -28,9 +28,9 @@ impl Queues {
             })
         });
         let open = || -> Result<(Sender, Receiver), Failure> {
-            let sender = outward?.sender_with(ProducerOptions::new().strategy(Strategy::Spin))?;
+            let sender = outward?.sender_with(SenderOptions::new().strategy(Strategy::Spin))?;
             let receiver =
-                inward?.receiver_with(ConsumerOptions::new().strategy(Strategy::Spin))?;
+                inward?.receiver_with(ReceiverOptions::new().strategy(Strategy::Spin))?;
             Ok((sender, receiver))
         };
         let (sender, receiver) =

@@ -111,10 +111,16 @@ pub fn run(arguments: &Arguments) -> Outcome {
     }
     writeln!(out, "{}", styled(BOLD, "rings"))?;
     for entry in &rings {
-        match &entry.ring {
+        let listed = match &entry.ring {
+            Ok(ring) => ring
+                .status()
+                .map(|status| (ring, status))
+                .map_err(|e| e.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        match listed {
             Err(error) => writeln!(out, "  {}: {error}", entry.name)?,
-            Ok(ring) => {
-                let status = ring.status();
+            Ok((ring, status)) => {
                 let dead = status
                     .readers
                     .iter()

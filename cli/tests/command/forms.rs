@@ -677,7 +677,7 @@ fn what_a_process_waits_at_is_neither_cleaned_nor_removed() {
         .spawn()
         .unwrap();
     let fifo = slipring::Fifo::open(shell.directory.path().join("stream")).unwrap();
-    while fifo.ends()[1].is_none() {
+    while fifo.status().unwrap().ends[1].is_none() {
         std::thread::yield_now();
     }
     let cleaned = shell.ok(&["clean", "--all", "--yes"]);

@@ -104,7 +104,7 @@ impl Shell {
     /// Waits until a reader is attached.
     pub fn attached(&self, name: &str) {
         let ring = slipring::Ring::open(self.directory.path().join(name)).unwrap();
-        while ring.status().readers.is_empty() {
+        while ring.status().unwrap().readers.is_empty() {
             std::thread::yield_now();
         }
     }

@@ -246,7 +246,7 @@ fn the_demo_leaves_nothing_behind() {
         let began = Instant::now();
         let ring = loop {
             if let Ok(ring) = slipring::Ring::open(Path::new(&directory).join("ticks")) {
-                if ring.status().producer_alive == Some(true) {
+                if ring.status().unwrap().producer_alive == Some(true) {
                     break ring;
                 }
             }
@@ -257,7 +257,7 @@ fn the_demo_leaves_nothing_behind() {
         let status = end(&mut demo, "demo");
         assert_eq!(status.signal(), Some(signal.as_raw()), "{status}");
         assert!(!std::path::Path::new(&directory).exists());
-        while ring.status().producer_alive == Some(true) {
+        while ring.status().unwrap().producer_alive == Some(true) {
             assert!(began.elapsed() < HANG, "the feed lives on");
             std::thread::sleep(Duration::from_millis(1));
         }
@@ -399,12 +399,12 @@ fn a_publisher_that_a_slow_consumer_holds_back_closes_the_ring_and_ends() {
                 break status;
             }
             assert!(
-                ring.status().next_sequence.unwrap_or(0) < 5000,
+                ring.status().unwrap().next_sequence.unwrap_or(0) < 5000,
                 "{signal:?}"
             );
         };
         assert_eq!(status.signal(), Some(signal.as_raw()), "{status}");
-        assert!(ring.status().closed, "in order");
+        assert!(ring.status().unwrap().closed, "in order");
         drop(feeding.join().unwrap());
         drop(consumer);
         drop(ring);
