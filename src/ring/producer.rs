@@ -364,12 +364,15 @@ impl Producer {
     }
 
     /// Takes a row away from its owner. Call with the row's lock held, so that the owner is dead. A
-    /// durable cursor stays where it is, for its next owner.
+    /// durable cursor stays where it is, for its next owner. An observer has none, even if the row still
+    /// holds the name of one that was forgotten.
     pub fn retire(&mut self, row: u32) {
         if let Some(row) = self.memory.row(row) {
-            let left = match row.name[0].load(Relaxed) {
-                0 => RowState::Free,
-                _ => RowState::Away,
+            let state = RowState::from_raw(row.state.load(Relaxed));
+            let left = match (state, row.name[0].load(Relaxed)) {
+                (RowState::Consumer, 1..) => RowState::Away,
+                (RowState::Away, _) => return,
+                _ => RowState::Free,
             };
             // Only this producer reads the row before the next owner takes its lock.
             row.state.store(left as u32, Relaxed);
@@ -471,6 +474,28 @@ mod tests {
         }
         // One in each block of 64 frames, and what looks at the rows adds.
         assert!(long * 40 < short, "{short} short, {long} long");
+    }
+
+    /// The name of a cursor that was forgotten stays in its row, which an observer may take and die in.
+    #[test]
+    fn only_a_consumer_leaves_a_cursor() {
+        let geometry = Geometry::new(4096, 8, 4, 0, false).unwrap();
+        let memory = Memory::local(geometry);
+        let mut producer = Producer::attach(memory.clone(), 1).unwrap();
+        for (name, before, after) in [
+            (0, RowState::Consumer, RowState::Free),
+            (7, RowState::Consumer, RowState::Away),
+            (7, RowState::Observer, RowState::Free),
+            (7, RowState::Away, RowState::Away),
+            (7, RowState::Free, RowState::Free),
+        ] {
+            let row = memory.row(1).unwrap();
+            row.name[0].store(name, Relaxed);
+            row.state.store(before as u32, Relaxed);
+            producer.retire(1);
+            let found = RowState::from_raw(row.state.load(Relaxed));
+            assert_eq!(found, after, "{before:?} with name {name}");
+        }
     }
 
     #[test]
