@@ -8,6 +8,7 @@ mod hostile;
 mod isolated;
 mod owners;
 mod peers;
+mod second;
 mod truncation;
 
 fn main() -> std::process::ExitCode {
@@ -20,6 +21,7 @@ fn main() -> std::process::ExitCode {
         isolated::SUITE,
         owners::SUITE,
         peers::SUITE,
+        second::SUITE,
         truncation::SUITE,
     ])
 }

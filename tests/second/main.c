@@ -1,0 +1,246 @@
+/* The command that the tests run. Contents and sizes of messages are functions of the sequence, the same as in the
+ * tests' own language. Progress that has to outlive a kill goes to a file of 8 bytes. */
+#include "second.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <time.h>
+#include <unistd.h>
+
+static uint64_t argument(const char *text) { return strtoull(text, NULL, 0); }
+
+/* How long message `sequence` is: often as little or as much as can be. */
+static uint32_t size_of(uint64_t sequence, uint64_t most) {
+    uint64_t state = sequence * 0x9e3779b97f4a7c15;
+    state ^= state >> 32;
+    switch (state % 16) {
+    case 0: return 0;
+    case 1: return (uint32_t)most;
+    case 2: return (uint32_t)(most - (state >> 8) % 17 % (most + 1));
+    case 3: return (uint32_t)((state >> 8) % (most + 1));
+    default: return (uint32_t)((state >> 8) % 100 % (most + 1));
+    }
+}
+
+/* Of every third message the words look like commit words of messages that may come a lap later. */
+static void fill(uint64_t sequence, uint8_t *out, uint64_t count) {
+    uint64_t state = (sequence << 1 | 1) ^ count << 40;
+    for (uint64_t at = 0; at < count; at += 8) {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        memcpy(out + at, &state, count - at < 8 ? count - at : 8);
+    }
+    if (sequence % 3 != 0) return;
+    for (uint64_t at = 0; at * 8 < count; at++) {
+        uint64_t coming = sequence + 1 + (at * 7 + sequence % 64) % 256, word = (1 + at % 9) | coming << 32;
+        memcpy(out + at * 8, &word, count - at * 8 < 8 ? count - at * 8 : 8);
+    }
+}
+
+static uint8_t *mine, *theirs;
+
+static void check(struct ring *r, uint64_t sequence, uint64_t bytes) {
+    if (bytes != size_of(sequence, r->is.largest)) fail("message %llu has %llu bytes", (unsigned long long)sequence, (unsigned long long)bytes);
+    fill(sequence, mine, bytes);
+    if (memcmp(mine, theirs, bytes) != 0) fail("message %llu is torn", (unsigned long long)sequence);
+}
+
+static void say(const char *line) {
+    printf("%s\n", line);
+    fflush(stdout);
+}
+
+static void pause_for(uint64_t nanoseconds) {
+    struct timespec time = {.tv_sec = (time_t)(nanoseconds / 1000000000), .tv_nsec = (long)(nanoseconds % 1000000000)};
+    nanosleep(&time, NULL);
+}
+
+/* create PATH CAPACITY ALIGN ROWS FIRST EVICT_NS */
+static void create(char **arguments) {
+    struct sizes is = {0};
+    is.capacity = argument(arguments[1]);
+    is.block = is.capacity / 8 < 4096 ? is.capacity / 8 : 4096;
+    is.align = argument(arguments[2]);
+    is.rows = (uint32_t)argument(arguments[3]);
+    is.first = argument(arguments[4]);
+    is.evict_ns = argument(arguments[5]);
+    if (is.evict_ns) is.features |= EVICTS;
+    create_ring(arguments[0], &is);
+}
+
+/* produce PATH UNTIL MOST_IN_A_BATCH close|open: publishes up to message UNTIL. */
+static void produce_until(char **arguments) {
+    struct ring r;
+    open_ring(arguments[0], true, &r);
+    uint64_t until = argument(arguments[1]), most = argument(arguments[2]), random = (uint64_t)getpid();
+    mine = calloc(1, (size_t)r.is.largest + 8);
+    struct producer *p = produce(&r, true);
+    say("ready");
+    while (next_of(p) != until) {
+        random = random * 6364136223846793005 + 1442695040888963407;
+        uint64_t batch = most < 2 ? 1 : (random >> 33) % most;
+        uint64_t sequence = next_of(p), left = until - sequence;
+        uint32_t bytes = size_of(sequence, r.is.largest);
+        fill(sequence, mine, bytes);
+        if (batch < 2 || left < 2 || !begin_batch(p, mine, bytes)) {
+            publish(p, mine, bytes);
+            continue;
+        }
+        for (uint64_t more = 1; more < batch && more < left; more++) {
+            bytes = size_of(sequence + more, r.is.largest);
+            fill(sequence + more, mine, bytes);
+            if (!add_to_batch(p, mine, bytes)) break;
+        }
+        if ((random >> 20) % 8 == 0)
+            give_batch_up(p);
+        else
+            commit_batch(p);
+    }
+    leave_producer(p, strcmp(arguments[3], "close") == 0);
+    say("done");
+}
+
+/* produce-when-told PATH: publishes one message for each line, and says how many sleepers it woke. */
+static void produce_when_told(char **arguments) {
+    struct ring r;
+    char line[16];
+    open_ring(arguments[0], true, &r);
+    mine = calloc(1, (size_t)r.is.largest + 8);
+    struct producer *p = produce(&r, true);
+    say("ready");
+    while (fgets(line, sizeof line, stdin)) {
+        uint32_t bytes = size_of(next_of(p), r.is.largest);
+        fill(next_of(p), mine, bytes);
+        publish(p, mine, bytes);
+        printf("%llu\n", (unsigned long long)woken_by(p));
+        fflush(stdout);
+    }
+    leave_producer(p, true);
+}
+
+static enum start start_of(const char *text, uint64_t *sequence) {
+    if (strcmp(text, "oldest") == 0) return OLDEST;
+    if (strcmp(text, "latest") == 0) return LATEST;
+    *sequence = argument(text);
+    return EXACTLY;
+}
+
+/* consume PATH START COUNT PAUSE_NS LIMIT_NS [CURSOR FILE]: to the end, or COUNT messages. LIMIT_NS is how long it sleeps at most; 0: polls.
+ * FILE holds the message that was received last, before it is acknowledged. */
+static void consume_all(char **arguments, int count) {
+    struct ring r;
+    open_ring(arguments[0], false, &r);
+    uint64_t sequence = 0, missed, wanted = argument(arguments[2]), rest = argument(arguments[3]), limit = argument(arguments[4]);
+    enum start start = start_of(arguments[1], &sequence);
+    const char *cursor = count > 5 ? arguments[5] : NULL;
+    int progress = cursor ? open(arguments[6], O_RDWR | O_CLOEXEC) : -1;
+    mine = calloc(1, (size_t)r.is.largest + 8);
+    theirs = calloc(1, (size_t)r.is.largest + 8);
+    struct consumer *c = consume(&r, start, sequence, cursor, limit != 0, &missed);
+    uint64_t received = 0, first = next_for(c), bytes, seen;
+    if (cursor && pread(progress, &seen, 8, 0) == 8 && first != seen && first != seen + 1)
+        fail("the cursor goes on at %llu behind %llu", (unsigned long long)first, (unsigned long long)seen);
+    say("ready");
+    for (bool ended = false; received < wanted;) {
+        switch (receive(c, theirs, &sequence, &bytes)) {
+        case MESSAGE:
+            check(&r, sequence, bytes);
+            if (first + received + missed != sequence) fail("message %llu is out of order", (unsigned long long)sequence);
+            received++;
+            if (progress >= 0 && pwrite(progress, &sequence, 8, 0) != 8) fail("progress: %s", strerror(errno));
+            if (rest && received % 16 == 0) pause_for(rest);
+            give_back(c);
+            continue;
+        case MISSED:
+            missed += bytes;
+            continue;
+        case OUT:
+            /* It leaves the row and takes another. */
+            sequence = next_for(c);
+            leave_consumer(c);
+            c = consume(&r, OLDEST, 0, NULL, limit != 0, &bytes);
+            missed += next_for(c) - sequence;
+            continue;
+        case NOTHING:
+            break;
+        }
+        if (ended) break;
+        if (is_closed(&r))
+            ended = true;
+        else if (limit == 0)
+            pause_for(20000);
+        else
+            wait_for_message(c, limit);
+    }
+    leave_consumer(c);
+    printf("first %llu received %llu missed %llu\n", (unsigned long long)first, (unsigned long long)received, (unsigned long long)missed);
+}
+
+/* observe PATH START newest|oldest LIMIT_NS: to the end. */
+static void observe_all(char **arguments) {
+    struct ring r;
+    open_ring(arguments[0], false, &r);
+    uint64_t sequence = 0, limit = argument(arguments[3]), bytes;
+    enum start start = start_of(arguments[1], &sequence);
+    mine = calloc(1, (size_t)r.is.largest + 8);
+    theirs = calloc(1, (size_t)r.is.largest + 8);
+    struct observer *o = observe(&r, start, sequence, strcmp(arguments[2], "newest") == 0, limit != 0);
+    uint64_t received = 0, missed = 0, first = next_seen(o);
+    say("ready");
+    for (bool ended = false;;) {
+        switch (look(o, theirs, &sequence, &bytes)) {
+        case MESSAGE:
+            check(&r, sequence, bytes);
+            if (first + received + missed != sequence) fail("message %llu is out of order", (unsigned long long)sequence);
+            received++;
+            continue;
+        case MISSED:
+            missed += bytes;
+            continue;
+        case NOTHING:
+        case OUT:
+            break;
+        }
+        if (ended) break;
+        ended = is_closed(&r);
+        if (!ended) wait_for_change(o, limit);
+    }
+    leave_observer(o);
+    printf("first %llu received %llu missed %llu\n", (unsigned long long)first, (unsigned long long)received, (unsigned long long)missed);
+}
+
+/* refuse FILE: says why the description in a file is refused, or that it is not. */
+static void refuse(char **arguments) {
+    uint8_t page[4096];
+    struct sizes is;
+    int file = open(arguments[0], O_RDONLY | O_CLOEXEC);
+    if (file < 0 || pread(file, page, sizeof page, 0) != sizeof page) fail("read %s", arguments[0]);
+    const char *why = decode(page, &is);
+    say(why ? why : "accepted");
+}
+
+int main(int count, char **arguments) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    const char *verb = count > 2 ? arguments[1] : "";
+    if (strcmp(verb, "create") == 0 && count == 8)
+        create(arguments + 2);
+    else if (strcmp(verb, "produce") == 0 && count == 6)
+        produce_until(arguments + 2);
+    else if (strcmp(verb, "produce-when-told") == 0)
+        produce_when_told(arguments + 2);
+    else if (strcmp(verb, "consume") == 0 && (count == 7 || count == 9))
+        consume_all(arguments + 2, count - 2);
+    else if (strcmp(verb, "observe") == 0 && count == 6)
+        observe_all(arguments + 2);
+    else if (strcmp(verb, "refuse") == 0)
+        refuse(arguments + 2);
+    else
+        fail("usage: second VERB PATH ...");
+    return 0;
+}

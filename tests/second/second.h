@@ -1,0 +1,186 @@
+/* A second implementation of rings, written from docs/reference/protocol.md and the pages below it alone.
+ *
+ * ring.c     files, locks, bells, searching     (protocol: files, locks; operations: opening, searching, bells)
+ * create.c   creator                            (operations: creating)
+ * produce.c  producer, sweeper                  (operations: producing, evicting, sweeping)
+ * consume.c  consumer, with or without a cursor (operations: consuming)
+ * observe.c  observer                           (operations: observing)
+ * main.c     the command that the tests run
+ */
+#ifndef SECOND_H
+#define SECOND_H
+
+#define _GNU_SOURCE
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define NONE UINT64_MAX
+#define EXPELLED UINT64_MAX
+
+enum feature { HUGE_PAGES = 1, EVICTS = 2, FORM = 4, STAMPS = 8 };
+enum row_state { FREE = 0, CONSUMER = 1, OBSERVER = 2, AWAY = 3 };
+enum producer_state { ABSENT = 0, ATTACHED = 1, CLOSED = 2 };
+
+/* What the description says. */
+struct sizes {
+    uint64_t features, producer_features, capacity, block, align, first, data, stream, control, evict_ns;
+    uint32_t rows, largest, board, form, schema_bytes;
+    uint64_t parameters[2], schema_hash;
+    uint8_t identity[16];
+    char schema[3841];
+};
+
+struct ring {
+    struct sizes is;
+    uint8_t *stream, *control;
+    int stream_fd, lock_fd;
+};
+
+/* A frame with this sequence begins here, or will begin here. */
+struct place {
+    uint64_t at, sequence;
+};
+
+/* Ends the process with a message. */
+_Noreturn void fail(const char *format, ...);
+
+/* Access. */
+#define relaxed memory_order_relaxed
+typedef _Atomic uint64_t word;
+typedef _Atomic uint32_t half;
+
+static inline uint64_t load(const word *from) { return atomic_load_explicit((word *)(uintptr_t)from, relaxed); }
+static inline void store(word *to, uint64_t value) { atomic_store_explicit(to, value, relaxed); }
+static inline void release(word *to, uint64_t value) { atomic_store_explicit(to, value, memory_order_release); }
+static inline uint32_t load_half(const half *from) { return atomic_load_explicit((half *)(uintptr_t)from, relaxed); }
+static inline void store_half(half *to, uint32_t value) { atomic_store_explicit(to, value, relaxed); }
+static inline void release_half(half *to, uint32_t value) { atomic_store_explicit(to, value, memory_order_release); }
+static inline void acquire_fence(void) { atomic_thread_fence(memory_order_acquire); }
+static inline void release_fence(void) { atomic_thread_fence(memory_order_release); }
+static inline void full_fence(void) { atomic_thread_fence(memory_order_seq_cst); }
+
+static inline word *word_at(uint8_t *base, uint64_t offset) { return (word *)(void *)(base + offset); }
+static inline half *half_at(uint8_t *base, uint64_t offset) { return (half *)(void *)(base + offset); }
+
+static inline word *reserve_of(struct ring *r) { return word_at(r->stream, 4096); }
+static inline word *limit_of(struct ring *r) { return word_at(r->stream, 4224); }
+static inline word *epoch_of(struct ring *r) { return word_at(r->stream, 4352); }
+static inline half *state_of(struct ring *r) { return half_at(r->stream, 4360); }
+static inline word *index_of(struct ring *r, uint64_t block) {
+    return word_at(r->stream, 8192 + 16 * (block % (r->is.capacity / r->is.block)));
+}
+static inline word *eviction_of(struct ring *r, uint32_t row) {
+    return word_at(r->stream, 8192 + 16 * (r->is.capacity / r->is.block) + 8 * (uint64_t)row);
+}
+static inline word *data_at(struct ring *r, uint64_t position) {
+    return word_at(r->stream, r->is.data + (position & (r->is.capacity - 1)));
+}
+
+/* Rows: offsets of the fields. */
+enum { PARK = 4, POSITION = 8, SEQUENCE = 16, GENERATION = 24, PID = 32, EPOCH = 40, NAME = 48 };
+static inline word *row_word(struct ring *r, uint32_t row, int field) {
+    return word_at(r->control, 4096 + 128 * (uint64_t)row + (uint64_t)field);
+}
+static inline half *row_half(struct ring *r, uint32_t row, int field) {
+    return half_at(r->control, 4096 + 128 * (uint64_t)row + (uint64_t)field);
+}
+
+/* Numbers. */
+uint64_t hash(const void *bytes, size_t count);
+static inline uint64_t less(uint64_t a, uint64_t b) { return a > b ? a - b : 0; }
+static inline int64_t ahead(uint64_t a, uint64_t b) { return (int64_t)(a - b); }
+static inline uint64_t up(uint64_t n, uint64_t to) { return (n + to - 1) / to * to; }
+static inline uint64_t frame(const struct ring *r, uint64_t bytes) { return up(8 + bytes, r->is.align); }
+static inline uint64_t lap_end(const struct ring *r, uint64_t at) { return (at / r->is.capacity + 1) * r->is.capacity; }
+static inline bool carries(uint64_t word, uint64_t sequence) { return word >> 32 == (sequence & 0xffffffff); }
+static inline bool commits(uint64_t word, uint64_t sequence) {
+    return carries(word, sequence) && (word & 0x7fffffff) != 0;
+}
+
+/* Descriptions and files. */
+void layout(struct sizes *is);
+void encode(const struct sizes *is, uint8_t page[4096]);
+const char *decode(const uint8_t page[4096], struct sizes *is); /* NULL, or why it is refused */
+void open_ring(const char *path, bool writes, struct ring *r);
+void create_ring(const char *path, const struct sizes *wanted);
+
+/* Locks. A lock that was not taken is NULL. */
+enum { PRODUCER_BYTE = 0, REMOVER_BYTE = 1, ROW_BYTE = 16 };
+void *lock_byte(struct ring *r, uint64_t byte);
+void *take(struct ring *r, uint64_t byte); /* for a role: sees to removal */
+void unlock(void *kept);
+bool is_held(struct ring *r, uint64_t byte);
+
+/* Bells. */
+struct bell {
+    half word, armed, may_park, unfenced;
+};
+static inline struct bell *data_bell(struct ring *r) { return (struct bell *)(void *)(r->control + 128); }
+static inline struct bell *space_bell(struct ring *r) { return (struct bell *)(void *)(r->control + 256); }
+int ring_now(struct bell *bell); /* how many slept */
+int ring_if_armed(struct bell *bell);
+void allow(struct bell *bell);
+void quiet_data(struct ring *r);
+/* Sleeps until it is rung, unless `ready`. */
+void sleep_on(struct bell *bell, uint64_t limit_ns, bool (*ready)(void *), void *of);
+
+/* Searching. */
+enum step { NEXT, END, OVERTAKEN, DAMAGED };
+struct seen_frame {
+    uint64_t end, bytes;
+    bool pad;
+};
+bool overtaken(struct ring *r, uint64_t at);
+bool decode_frame(struct ring *r, uint64_t at, uint64_t word, struct seen_frame *f); /* false: damage */
+enum step step(struct ring *r, struct place *at);
+bool entry(struct ring *r, uint64_t block, struct place *found);
+bool newest(struct ring *r, struct place *found);
+bool oldest(struct ring *r, uint64_t floor, struct place *found);
+bool confirmed(struct ring *r, uint64_t at, struct place *found);
+enum start { OLDEST, LATEST, EXACTLY };
+enum placed { FOUND, GONE, NOT_YET, LAPPED };
+enum placed find(struct ring *r, enum start start, uint64_t sequence, uint64_t floor, struct place *found);
+
+/* Rows. */
+uint32_t choose_row(struct ring *r, void **kept);
+bool read_name(struct ring *r, uint32_t row, char name[65]);
+void write_name(struct ring *r, uint32_t row, const char *name);
+bool has_cursor(struct ring *r, uint32_t row);
+
+/* Producer. */
+struct producer;
+struct producer *produce(struct ring *r, bool sleeps);
+void publish(struct producer *p, const void *payload, uint32_t bytes);
+bool begin_batch(struct producer *p, const void *payload, uint32_t bytes); /* false: no room at once */
+bool add_to_batch(struct producer *p, const void *payload, uint32_t bytes);
+void commit_batch(struct producer *p);
+void give_batch_up(struct producer *p);
+uint64_t next_of(const struct producer *p);
+uint64_t woken_by(const struct producer *p);
+void leave_producer(struct producer *p, bool closes);
+
+/* Readers. */
+enum received { MESSAGE, NOTHING, MISSED, OUT };
+struct consumer;
+struct consumer *consume(struct ring *r, enum start start, uint64_t sequence, const char *cursor, bool sleeps, uint64_t *missed);
+/* MESSAGE: `*sequence`, `*bytes`, and the payload in `out`. MISSED: `*bytes` messages, goes on at `*sequence`. OUT: expelled. */
+enum received receive(struct consumer *c, uint8_t *out, uint64_t *sequence, uint64_t *bytes);
+void give_back(struct consumer *c);
+void wait_for_message(struct consumer *c, uint64_t limit_ns);
+uint64_t next_for(const struct consumer *c);
+void leave_consumer(struct consumer *c);
+
+struct observer;
+struct observer *observe(struct ring *r, enum start start, uint64_t sequence, bool from_newest, bool sleeps);
+enum received look(struct observer *o, uint8_t *out, uint64_t *sequence, uint64_t *bytes);
+void wait_for_change(struct observer *o, uint64_t limit_ns);
+uint64_t next_seen(const struct observer *o);
+void leave_observer(struct observer *o);
+
+/* The end, of readers: whether the producer closed, and whether it died. */
+bool is_closed(struct ring *r);
+bool is_dead(struct ring *r);
+
+#endif
