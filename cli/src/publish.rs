@@ -7,6 +7,7 @@ use crate::text::{self, Target};
 use crate::Outcome;
 use slipring::{
     endpoint::{AttachError, PublishError},
+    schema::Schema,
     Deadline, Producer, Ring,
 };
 use std::io::{self, BufRead, Read};
@@ -132,6 +133,10 @@ fn feed(arguments: &Arguments, ring: &Ring, producer: &mut Producer, stop: &Stop
             PublishError::TooLarge { .. } => {
                 Failure::new(FAILED, format!("message {number}: {error}"))
             }
+            PublishError::WrongSize { .. } => Failure::new(
+                FAILED,
+                format!("message {number}: {error} (--json publishes fields by name)"),
+            ),
             error => error.into(),
         })?;
     }
@@ -182,6 +187,12 @@ fn read(
         if size == 0 || size > largest {
             return Err(invalid(format!(
                 "--record-size must be from 1 to {largest}"
+            )));
+        }
+        let fixed = ring.schema().map(Schema::bytes);
+        if let Some(expected) = fixed.filter(|expected| u64::from(*expected) != size) {
+            return Err(invalid(format!(
+                "--record-size must be {expected}, the size of the ring's schema"
             )));
         }
         return exactly(input, size, message);

@@ -152,6 +152,40 @@ fn input_that_is_not_a_message_says_which_one() {
     }
 }
 
+/// In a ring with a schema, each way to read the input refuses bytes of another size, says which message they
+/// were, and publishes those before.
+#[test]
+fn bytes_that_do_not_fit_the_schema_are_refused_by_number() {
+    let shell = Shell::new();
+    let fits = [7u8; 16];
+    let framed = |len: usize| [&(len as u32).to_le_bytes()[..], &vec![1; len]].concat();
+    for len in [0usize, 1, 5, 15, 17, 200] {
+        let wrong = format!("message 2: a message of {len} bytes does not fit the schema of the ring");
+        let lines = [&[b'a'; 16][..], b"\n", &vec![b'b'; len], b"\n"].concat();
+        let prefixed = [framed(16), framed(len)].concat();
+        let cases: [(&[&str], Vec<u8>); 2] = [(&[], lines), (&["--length-prefixed"], prefixed)];
+        for (flags, input) in cases {
+            shell.ok(&["create", "typed", "--schema", "Q{a:u64,b:f64}"]);
+            let output = shell.with_input(&[&["pub", "typed"], flags].concat(), &input);
+            let errors = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(1), "{errors}");
+            assert!(errors.starts_with(&format!("slipring: {wrong}")), "{errors}");
+            assert!(errors.contains("--json"), "{errors}");
+            let stat: serde_json::Value =
+                serde_json::from_str(&shell.ok(&["stat", "typed", "--json"])).unwrap();
+            assert_eq!(stat["next_sequence"], 1, "{flags:?}");
+            shell.ok(&["rm", "typed"]);
+        }
+    }
+    // Said before anything is published, and before any input is read.
+    shell.ok(&["create", "typed", "--schema", "Q{a:u64,b:f64}"]);
+    let output = shell.with_input(&["pub", "typed", "--record-size", "8"], &fits);
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert!(errors.contains("--record-size must be 16"), "{errors}");
+    let output = shell.with_input(&["pub", "typed", "--record-size", "16"], &fits);
+    assert!(output.status.success());
+}
+
 #[test]
 fn what_is_wrong_is_named_with_the_remedy() {
     let shell = Shell::new();
