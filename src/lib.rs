@@ -134,7 +134,7 @@ pub mod place {
 /// What the messages of a ring are made of.
 #[cfg(not(slipring_loom))]
 pub mod schema {
-    pub use crate::layout::schema::{Field, Kind, Schema, SchemaError, SchemaMismatch};
+    pub use crate::layout::schema::{Field, Hint, Kind, Schema, SchemaError, SchemaMismatch};
 }
 
 // What most programs name. The rest is in the module of its subject.
@@ -169,7 +169,7 @@ pub use broker::decode_broker_request;
 // Used by the expansion of `message!`.
 #[cfg(not(slipring_loom))]
 #[doc(hidden)]
-pub use typed::{field_text, message_text, schema_name};
+pub use typed::{field_text, hint_text, message_text, schema_field, schema_name};
 
 #[cfg(not(slipring_loom))]
 #[doc(hidden)]

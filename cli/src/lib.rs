@@ -12,6 +12,7 @@ mod create;
 mod demo;
 mod doctor;
 mod failure;
+mod fields;
 mod fifo;
 mod inspect;
 mod latest;
@@ -28,6 +29,7 @@ mod signal;
 mod stop;
 mod subscribe;
 mod text;
+mod time;
 mod value;
 
 use clap::{Command, CommandFactory, FromArgMatches, Parser, Subcommand};

@@ -1,7 +1,7 @@
 //! `slipring pub`.
 
 use crate::failure::{Failure, FAILED};
-use crate::render;
+use crate::fields;
 use crate::stop::{Stop, GRACE};
 use crate::text::{self, Target};
 use crate::Outcome;
@@ -147,7 +147,7 @@ fn json(ring: &Ring, line: &[u8]) -> Result<Vec<u8>, String> {
         .schema()
         .ok_or("the ring has no schema: create it with --schema to publish JSON")?;
     let text = std::str::from_utf8(line).map_err(|error| error.to_string())?;
-    render::encode(schema, text)
+    fields::encode(schema, text)
 }
 
 /// Publishes in steps that are short enough for a signal to be noticed. Publishes nothing once a signal

@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use slipring::layout::description::Description;
+use slipring::layout::description::{Description, LAYOUT_VERSION};
 use slipring::layout::schema::fnv1a;
 use slipring::schema::Schema;
 
@@ -15,14 +15,19 @@ fuzz_target!(|data: &[u8]| {
     // The same with corrected values where a fuzzer can hardly guess them, so that the later checks are
     // reached.
     page[..8].copy_from_slice(b"SLIPRING");
-    page[8..12].copy_from_slice(&1u32.to_le_bytes());
+    page[8..12].copy_from_slice(&LAYOUT_VERSION.to_le_bytes());
     page[12..16].copy_from_slice(&0x0102_0304u32.to_le_bytes());
     let sum = fnv1a(&page[..4088]);
     page[4088..].copy_from_slice(&sum.to_le_bytes());
     check(&page);
     if let Ok(text) = std::str::from_utf8(data) {
-        if let Ok(schema) = text.parse::<Schema>() {
-            assert_eq!(schema.to_string().parse::<Schema>(), Ok(schema));
+        match text.parse::<Schema>() {
+            Ok(schema) => {
+                assert_eq!(schema.difference(&schema.without_hints()), None);
+                assert_eq!(schema.hash(), schema.without_hints().hash());
+                assert_eq!(schema.to_string().parse::<Schema>(), Ok(schema));
+            }
+            Err(error) => assert!(error.at().is_none_or(|at| text.is_char_boundary(at))),
         }
     }
 });

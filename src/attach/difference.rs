@@ -1,7 +1,7 @@
 //! How an existing object differs from what `create_or_open` asked for.
 //!
-//! Layer 5. Only settings that a ring keeps for life are compared. The schema has to agree, so it is never
-//! a difference.
+//! Layer 5. Only settings that a ring keeps for life are compared. The schema has to agree, so only its hints
+//! are ever a difference.
 
 use crate::layout::description::Description;
 use crate::layout::form::Form;
@@ -34,6 +34,9 @@ pub(super) fn between(wanted: &Description, mode: u32, found: &Segment) -> Vec<D
     let present = settings_of(found.description());
     for ((setting, wanted), (_, found)) in settings_of(wanted).into_iter().zip(present) {
         settings.push((setting, wanted, found));
+    }
+    if let (Some(wanted), Some(found)) = (&wanted.schema, &found.description().schema) {
+        settings.push(("schema", wanted.to_string(), found.to_string()));
     }
     if let Some((wanted, found)) = found.other_mode(mode) {
         settings.push(("mode", format!("{wanted:04o}"), format!("{found:04o}")));

@@ -5,9 +5,12 @@
 //! test compares the two.
 
 pub mod description;
+pub mod field;
 pub mod form;
 pub mod frame;
 pub mod geometry;
+pub mod hint;
 pub mod histogram;
+pub mod kind;
 pub mod lines;
 pub mod schema;

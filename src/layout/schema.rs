@@ -1,88 +1,18 @@
 //! The fields of a message, and how two schemas differ.
 //!
-//! Layer 1. Pure. The canonical text of a schema is `Name{field:kind,field:kind[count]}`; it lies in
-//! the description page, so any tool can print the messages of a ring it was not built for.
+//! Layer 1. Pure. The canonical text of a schema is `Name{field:kind,field:kind[count](hint)}`; it lies in
+//! the description page, so any tool can print the messages of a ring it was not built for. What two programs
+//! have to agree on is the text without hints.
+
+mod error;
+mod text;
+
+pub use super::field::Field;
+pub use super::hint::{check as check_hint, Hint};
+pub use super::kind::Kind;
+pub use error::{SchemaError, SchemaMismatch};
 
 use core::fmt;
-
-/// The type of one field. Every bit pattern is a valid value of each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(
-    missing_docs,
-    reason = "the variants are the types they are named after"
-)]
-pub enum Kind {
-    U8,
-    U16,
-    U32,
-    U64,
-    I8,
-    I16,
-    I32,
-    I64,
-    F32,
-    F64,
-}
-
-impl Kind {
-    const ALL: [(Self, &'static str, u32); 10] = [
-        (Self::U8, "u8", 1),
-        (Self::U16, "u16", 2),
-        (Self::U32, "u32", 4),
-        (Self::U64, "u64", 8),
-        (Self::I8, "i8", 1),
-        (Self::I16, "i16", 2),
-        (Self::I32, "i32", 4),
-        (Self::I64, "i64", 8),
-        (Self::F32, "f32", 4),
-        (Self::F64, "f64", 8),
-    ];
-
-    /// Returns the name, as in Rust.
-    pub fn name(self) -> &'static str {
-        Self::ALL[self as usize].1
-    }
-
-    /// Returns the size and alignment in bytes.
-    pub fn bytes(self) -> u32 {
-        Self::ALL[self as usize].2
-    }
-
-    fn parse(name: &str) -> Option<Self> {
-        Self::ALL
-            .iter()
-            .find(|(_, known, _)| *known == name)
-            .map(|(kind, ..)| *kind)
-    }
-}
-
-/// One field of a message.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Field {
-    /// Its name.
-    pub name: String,
-    /// The type of one element.
-    pub kind: Kind,
-    /// How many elements, at least 1; more than 1 is an array.
-    pub count: u32,
-}
-
-impl Field {
-    /// Returns the size in bytes.
-    pub fn bytes(&self) -> u32 {
-        self.kind.bytes() * self.count
-    }
-}
-
-impl fmt::Display for Field {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.name, self.kind.name())?;
-        if self.count > 1 {
-            write!(f, "[{}]", self.count)?;
-        }
-        Ok(())
-    }
-}
 
 /// The description of a fixed-size message: a name and fields that follow each other without gaps.
 ///
@@ -104,113 +34,6 @@ pub struct Schema {
     fields: Vec<Field>,
 }
 
-/// Why a text or a field list is not a schema.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum SchemaError {
-    /// The text is not `Name{field:kind,...}` or `field:kind,...`.
-    Syntax {
-        /// The part that could not be read.
-        near: String,
-    },
-    /// A field has a type this library does not know.
-    UnknownKind {
-        /// The field as written.
-        field: String,
-    },
-    /// Two fields have the same name.
-    Repeated {
-        /// The name.
-        field: String,
-    },
-    /// The canonical text is longer than a description page holds.
-    TooLong {
-        /// Its length in bytes.
-        bytes: usize,
-    },
-    /// A field would not lie on a multiple of its own size; reorder the fields, largest first.
-    Unaligned {
-        /// The field as written.
-        field: String,
-    },
-}
-
-impl fmt::Display for SchemaError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Syntax { near } => write!(
-                f,
-                "schema not understood near {near:?}: write fields as 'name:type', for example 'time_ns:u64,price:f64,levels:u32[4]'"
-            ),
-            Self::UnknownKind { field } => write!(
-                f,
-                "schema field {field:?} has an unknown type: use u8 to u64, i8 to i64, f32 or f64, with [n] for an array"
-            ),
-            Self::Repeated { field } => write!(f, "schema names the field {field:?} twice"),
-            Self::TooLong { bytes } => write!(
-                f,
-                "schema takes {bytes} bytes as text, more than {}",
-                Schema::MAX_TEXT
-            ),
-            Self::Unaligned { field } => write!(
-                f,
-                "schema field {field:?} would not lie on a multiple of its size: put larger fields first"
-            ),
-        }
-    }
-}
-
-impl std::error::Error for SchemaError {}
-
-/// How the schema of a ring differs from the one a program expects.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum SchemaMismatch {
-    /// The ring carries bytes without a schema.
-    Missing,
-    /// The messages have different names.
-    Name {
-        /// In the ring.
-        ring: String,
-        /// In this program.
-        here: String,
-    },
-    /// The first field that differs.
-    Field {
-        /// Its place, from 1.
-        place: usize,
-        /// In the ring, as `name:kind`; empty if the ring has no such field.
-        ring: String,
-        /// In this program; empty if it has no such field.
-        here: String,
-    },
-}
-
-impl fmt::Display for SchemaMismatch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Missing => f.write_str("the ring has no schema, it carries plain bytes"),
-            Self::Name { ring, here } => {
-                write!(f, "the message is {ring} in the ring, {here} here")
-            }
-            Self::Field { place, ring, here } => {
-                let or_absent = |text: &str| match text {
-                    "" => "absent".to_owned(),
-                    text => text.to_owned(),
-                };
-                write!(
-                    f,
-                    "field {place} is {} in the ring, {} here",
-                    or_absent(ring),
-                    or_absent(here)
-                )
-            }
-        }
-    }
-}
-
-impl std::error::Error for SchemaMismatch {}
-
 impl Schema {
     /// The longest canonical text, in bytes.
     pub const MAX_TEXT: usize = 3840;
@@ -221,45 +44,77 @@ impl Schema {
     /// [`SchemaError`] if a name is not an identifier or repeated, a field would need padding
     /// before it, or the text is too long.
     pub fn new(name: &str, fields: Vec<Field>) -> Result<Self, SchemaError> {
+        let mut at = name.len() + 1;
+        let mut places = Vec::new();
+        for field in &fields {
+            places.push(at);
+            at += field.to_string().len() + 1;
+        }
+        Self::checked((0, name.into()), places, fields)
+    }
+
+    /// A schema from its parts, whose places an error names.
+    fn checked(
+        (name_at, name): (usize, String),
+        places: Vec<usize>,
+        fields: Vec<Field>,
+    ) -> Result<Self, SchemaError> {
         let mut offset = 0u32;
-        for (at, field) in fields.iter().enumerate() {
-            if !is_identifier(&field.name) || field.count == 0 {
-                return Err(SchemaError::Syntax {
-                    near: field.to_string(),
-                });
+        for (n, (at, field)) in places.iter().copied().zip(&fields).enumerate() {
+            let syntax = |expected| SchemaError::Syntax {
+                at,
+                near: field.to_string(),
+                expected,
+            };
+            if !is_identifier(&field.name) {
+                return Err(syntax(NAME));
             }
-            if fields[..at]
-                .iter()
-                .any(|earlier| earlier.name == field.name)
-            {
+            if field.count == 0 {
+                return Err(syntax("how many elements the array has, 1 at least"));
+            }
+            if fields[..n].iter().any(|earlier| earlier.name == field.name) {
                 return Err(SchemaError::Repeated {
+                    at,
                     field: field.name.clone(),
                 });
             }
             if !offset.is_multiple_of(field.kind.bytes()) {
                 return Err(SchemaError::Unaligned {
+                    at,
                     field: field.to_string(),
                 });
             }
-            offset = field
-                .kind
-                .bytes()
-                .checked_mul(field.count)
+            let hint = field.hint.as_ref();
+            if let Some(expected) = hint.and_then(|hint| hint.fault(field.kind)) {
+                return Err(SchemaError::Hint {
+                    at,
+                    field: field.name.clone(),
+                    expected,
+                });
+            }
+            let bytes = field.kind.bytes().checked_mul(field.count);
+            offset = bytes
                 .and_then(|bytes| offset.checked_add(bytes))
-                .ok_or_else(|| SchemaError::Syntax {
-                    near: field.to_string(),
-                })?;
+                .ok_or_else(|| syntax("a message of less than 4 GiB"))?;
         }
-        if !is_identifier(name) || fields.is_empty() {
-            return Err(SchemaError::Syntax { near: name.into() });
-        }
-        let schema = Self {
-            name: name.into(),
-            fields,
+        let syntax = |expected| SchemaError::Syntax {
+            at: name_at,
+            near: name.clone(),
+            expected,
         };
+        if !is_identifier(&name) {
+            return Err(syntax(NAME));
+        }
+        if fields.is_empty() {
+            return Err(syntax("a message with a field"));
+        }
+        let schema = Self { name, fields };
         let bytes = schema.to_string().len();
         if bytes > Self::MAX_TEXT {
-            return Err(SchemaError::TooLong { bytes });
+            return Err(SchemaError::TooLong {
+                bytes,
+                max: Self::MAX_TEXT,
+            });
         }
         Ok(schema)
     }
@@ -279,13 +134,23 @@ impl Schema {
         self.fields.iter().map(Field::bytes).sum()
     }
 
-    /// Returns a hash of the canonical text (FNV-1a, 64 bits), for quick comparison and display. Equality
-    /// is decided by the text.
-    pub fn hash(&self) -> u64 {
-        fnv1a(self.to_string().as_bytes())
+    /// Returns the same schema without the hints of its fields. Two programs understand each other's messages
+    /// exactly if these are equal.
+    pub fn without_hints(&self) -> Self {
+        Self {
+            name: self.name.clone(),
+            fields: self.fields.iter().map(Field::bare).collect(),
+        }
     }
 
-    /// Returns how this schema, a ring's, differs from the one `here` expects; `None` if they are equal.
+    /// Returns a hash of the canonical text without hints (FNV-1a, 64 bits), for quick comparison and display.
+    /// Equality is decided by the text.
+    pub fn hash(&self) -> u64 {
+        fnv1a(self.without_hints().to_string().as_bytes())
+    }
+
+    /// Returns how this schema, a ring's, differs from the one `here` expects; `None` if they are equal but for
+    /// hints.
     pub fn difference(&self, here: &Self) -> Option<SchemaMismatch> {
         if self.name != here.name {
             return Some(SchemaMismatch::Name {
@@ -295,8 +160,9 @@ impl Schema {
         }
         let fields = self.fields.len().max(here.fields.len());
         (0..fields).find_map(|at| {
-            let (ring, here) = (self.fields.get(at), here.fields.get(at));
-            let text = |field: Option<&Field>| field.map(Field::to_string).unwrap_or_default();
+            let bare = |schema: &Self| schema.fields.get(at).map(Field::bare);
+            let (ring, here) = (bare(self), bare(here));
+            let text = |field: Option<Field>| field.map(|f| f.to_string()).unwrap_or_default();
             (ring != here).then(|| SchemaMismatch::Field {
                 place: at + 1,
                 ring: text(ring),
@@ -324,34 +190,13 @@ impl core::str::FromStr for Schema {
 
     /// Reads `Name{field:kind,...}`, or `field:kind,...` for a message named `Message`.
     fn from_str(text: &str) -> Result<Self, SchemaError> {
-        let text = text.trim();
-        let syntax = |near: &str| SchemaError::Syntax { near: near.into() };
-        let (name, body) = match text.split_once('{') {
-            Some((name, rest)) => (name, rest.strip_suffix('}').ok_or_else(|| syntax(rest))?),
-            None => ("Message", text),
-        };
-        let mut fields = Vec::new();
-        for part in body.split(',') {
-            let part = part.trim();
-            let (field, kind) = part.split_once(':').ok_or_else(|| syntax(part))?;
-            let (kind, count) = match kind.split_once('[') {
-                Some((kind, count)) => {
-                    let count = count.strip_suffix(']').ok_or_else(|| syntax(part))?;
-                    (kind, count.trim().parse().map_err(|_| syntax(part))?)
-                }
-                None => (kind, 1),
-            };
-            let kind = Kind::parse(kind.trim())
-                .ok_or_else(|| SchemaError::UnknownKind { field: part.into() })?;
-            fields.push(Field {
-                name: field.trim().into(),
-                kind,
-                count,
-            });
-        }
-        Self::new(name.trim(), fields)
+        let parsed = text::parse(text)?;
+        let (places, fields) = parsed.fields.into_iter().unzip();
+        Self::checked(parsed.name, places, fields)
     }
 }
+
+const NAME: &str = "a name of 1 to 64 letters, digits and _, no digit first";
 
 fn is_identifier(name: &str) -> bool {
     !name.is_empty()
@@ -378,6 +223,7 @@ mod tests {
             "Quote{time_ns:u64,bid:f64}",
             "A{a:u8}",
             "Book{px:i64[10],qty:u32[10],flags:u16}",
+            "T{t:u64(time),m:i64(monotonic),p:i64[2](exponent=-4;unit=USD),s:u8[8](text),x:f32(unit=%),k:i8(-1=a;0=b)}",
         ] {
             let schema: Schema = text.parse().unwrap();
             assert_eq!(schema.to_string(), text);
@@ -404,11 +250,75 @@ mod tests {
             SchemaError::Syntax { .. }
         ));
         assert!(matches!(refuse("1a:u64"), SchemaError::Syntax { .. }));
+        // Each says where.
+        for (text, at, expected) in [
+            ("", 0, "the name of a field"),
+            ("a", 1, "a : behind"),
+            ("Q{a:u8", 6, "a comma, or }"),
+            ("Q{a:u8}x", 7, "nothing behind"),
+            ("a:u8}", 4, "a comma, or the end"),
+            ("a:u8,", 5, "the name of a field"),
+            ("a:u8[x]", 5, "how many elements"),
+            ("a:u8[+2]", 5, "how many elements"),
+            ("a:u8[2", 6, "a ] behind"),
+            ("a:u8(text", 5, "a hint and a )"),
+            ("Q{}", 2, "the name of a field"),
+            ("1Q{a:u8}", 0, "a name of"),
+            (" a:u8, 1b:u8", 7, "a name of"),
+            ("a:u64[4294967295]", 0, "4 GiB"),
+        ] {
+            match refuse(text) {
+                SchemaError::Syntax {
+                    at: found,
+                    expected: why,
+                    ..
+                } => {
+                    assert_eq!(found, at, "{text}: {why}");
+                    assert!(why.contains(expected), "{text}: {why}");
+                }
+                other => panic!("{text}: {other}"),
+            }
+        }
+        assert_eq!(
+            refuse("Q{a:u64, b:f64( exponent=2 )}"),
+            SchemaError::Hint {
+                at: 16,
+                field: "b".into(),
+                expected: "a field of integers: only these have an exponent"
+            }
+        );
+        assert_eq!(
+            refuse("b:u64,a:nine[3]"),
+            SchemaError::UnknownKind {
+                at: 8,
+                field: "a:nine".into()
+            }
+        );
         let long: Vec<String> = (0..600).map(|i| format!("f{i}:u64")).collect();
         assert!(matches!(
             refuse(&long.join(",")),
             SchemaError::TooLong { .. }
         ));
+    }
+
+    #[test]
+    fn parts_are_checked_like_a_text() {
+        let field = |name: &str| Field::new(name, Kind::U8, 1);
+        let exponent = Hint::Number {
+            exponent: 2,
+            unit: String::new(),
+        };
+        let schema = Schema::new("Q", vec![field("a").shown_as(exponent.clone())]).unwrap();
+        assert_eq!(schema.to_string(), "Q{a:u8(exponent=2)}");
+        let refuse = |fields| Schema::new("Q", fields).unwrap_err();
+        assert!(matches!(refuse(vec![]), SchemaError::Syntax { at: 0, .. }));
+        let fields = vec![field("a"), field("b:u8,c")];
+        assert!(matches!(refuse(fields), SchemaError::Syntax { at: 7, .. }));
+        let fields = vec![field("a"), Field::new("f", Kind::F32, 0)];
+        assert!(matches!(refuse(fields), SchemaError::Syntax { at: 7, .. }));
+        let fields = vec![Field::new("f", Kind::F32, 1).shown_as(exponent)];
+        assert!(matches!(refuse(fields), SchemaError::Hint { at: 2, .. }));
+        assert!(Schema::new("a b", vec![field("a")]).is_err());
     }
 
     #[test]
@@ -419,6 +329,11 @@ mod tests {
             ring.difference(&here).map(|d| d.to_string())
         };
         assert_eq!(say("Q{a:u64,b:u32}"), None);
+        assert_eq!(say("Q{a:u64(time),b:u32(unit=s)}"), None);
+        assert_eq!(
+            say("Q{a:u64(time),b:i32(unit=s)}").unwrap(),
+            "field 2 is b:u32 in the ring, b:i32 here"
+        );
         assert_eq!(
             say("R{a:u64}").unwrap(),
             "the message is Q in the ring, R here"

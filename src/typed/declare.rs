@@ -2,7 +2,7 @@
 //!
 //! Layer 6. One declarative macro, without a derive or a build script.
 
-use crate::layout::schema::{Kind, Schema};
+use crate::layout::schema::{check_hint, Field, Hint, Kind, Schema};
 
 /// A fixed-size message. Implemented by [`message!`](crate::message), not by hand.
 pub trait Plain: bytemuck::Pod {
@@ -75,6 +75,28 @@ pub const fn field_text<T: Element>(written: &str) -> usize {
     name_bytes(written) + kind + count
 }
 
+/// Bytes of the hint of a field in a schema, with its brackets.
+///
+/// # Panics
+/// The field cannot have that hint; while compiling.
+#[doc(hidden)]
+pub const fn hint_text<T: Element>(written: &str) -> usize {
+    if let Err(fault) = check_hint(written, T::KIND) {
+        panic!("{}", fault.why);
+    }
+    "()".len() + written.len()
+}
+
+/// A field whose name and hint were checked while compiling.
+#[doc(hidden)]
+pub fn schema_field<T: Element>(written: &'static str, hint: &[&str]) -> Field {
+    let field = Field::new(schema_name(written), T::KIND, T::COUNT);
+    match hint.first().map(|hint| Hint::parse(hint, T::KIND)) {
+        Some(Ok(hint)) => field.shown_as(hint),
+        _ => field,
+    }
+}
+
 const fn name_bytes(written: &str) -> usize {
     let bytes = written.as_bytes();
     let mut at = match bytes {
@@ -129,6 +151,36 @@ const fn name_bytes(written: &str) -> usize {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
+/// Behind its type, a field may have a [hint](crate::schema::Hint), which says how tools show its values.
+/// Programs that differ in hints only read each other's rings.
+///
+/// ```
+/// use slipring::Plain;
+///
+/// slipring::message! {
+///     pub struct Trade {
+///         pub time_ns: u64 as "time",
+///         pub price: i64 as "exponent=-4;unit=USD",
+///         pub symbol: [u8; 7] as "text",
+///         pub side: u8 as "0=buy;1=sell",
+///     }
+/// }
+///
+/// let trade = Trade { time_ns: 0, price: 995_000, symbol: *b"SLIP\0\0\0", side: 1 };
+/// assert_eq!(
+///     Trade::schema().to_string(),
+///     "Trade{time_ns:u64(time),price:i64(exponent=-4;unit=USD),symbol:u8[7](text),side:u8(0=buy;1=sell)}"
+/// );
+/// ```
+///
+/// A hint that the field cannot have does not compile:
+///
+/// ```compile_fail
+/// slipring::message! {
+///     pub struct Trade { pub price: f64 as "exponent=-4" }
+/// }
+/// ```
+///
 /// A field may have the name of a keyword, `r#type`, which is `type` in the schema. Other names than of
 /// ASCII letters, digits and `_`, and arrays of no elements, do not compile, and neither do so many fields
 /// that the schema may take more than [`Schema::MAX_TEXT`](crate::schema::Schema::MAX_TEXT) bytes.
@@ -157,7 +209,7 @@ macro_rules! message {
     (
         $(#[$meta:meta])*
         $vis:vis struct $name:ident {
-            $( $(#[$field_meta:meta])* $field_vis:vis $field:ident : $type:ty ),+ $(,)?
+            $( $(#[$field_meta:meta])* $field_vis:vis $field:ident : $type:ty $(as $hint:literal)? ),+ $(,)?
         }
     ) => {
         $(#[$meta])*
@@ -178,7 +230,7 @@ macro_rules! message {
             );
             assert!(
                 $crate::message_text(stringify!($name))
-                    $( + $crate::field_text::<$type>(stringify!($field)) )+
+                    $( + $crate::field_text::<$type>(stringify!($field)) $( + $crate::hint_text::<$type>($hint) )? )+
                     <= $crate::schema::Schema::MAX_TEXT,
                 "this message has more fields than a schema holds: use arrays, or shorter names"
             );
@@ -201,11 +253,7 @@ macro_rules! message {
                 $crate::schema::Schema::new(
                     $crate::schema_name(stringify!($name)),
                     vec![$(
-                        $crate::schema::Field {
-                            name: $crate::schema_name(stringify!($field)).into(),
-                            kind: <$type as $crate::typed::Element>::KIND,
-                            count: <$type as $crate::typed::Element>::COUNT,
-                        }
+                        $crate::schema_field::<$type>(stringify!($field), &[$( $hint )?])
                     ),+],
                 )
                 .expect("checked while compiling")
@@ -226,6 +274,29 @@ mod tests {
 
     crate::message! {
         struct A { a: u8 }
+    }
+
+    crate::message! {
+        /// The same messages, shown otherwise.
+        struct Shown { time_ns: u64 as "time", count: i32 as "unit=lots;exponent=3", r#as: [u8; 4] as "text" }
+    }
+
+    #[test]
+    fn hints_are_in_the_schema_and_not_compared() {
+        let text = "Shown{time_ns:u64(time),count:i32(exponent=3;unit=lots),as:u8[4](text)}";
+        assert_eq!(Shown::schema().to_string(), text);
+        let bare: Schema = "Shown{time_ns:u64,count:i32,as:u8[4]}".parse().unwrap();
+        assert_eq!(Shown::schema().hash(), bare.hash());
+        let ring = Ring::heap().schema(bare).create().unwrap();
+        assert!(ring.typed::<Shown>().is_ok());
+        let length = message_text("Shown")
+            + field_text::<u64>("time_ns")
+            + hint_text::<u64>("time")
+            + field_text::<i32>("count")
+            + hint_text::<i32>("unit=lots;exponent=3")
+            + field_text::<[u8; 4]>("r#as")
+            + hint_text::<[u8; 4]>("text");
+        assert_eq!(length, text.len());
     }
 
     #[test]

@@ -7,7 +7,7 @@
 mod declare;
 mod handles;
 
-pub use declare::{field_text, message_text, schema_name, Element, Plain};
+pub use declare::{field_text, hint_text, message_text, schema_field, schema_name, Element, Plain};
 pub use handles::{
     Typed, TypedConsumer, TypedMessage, TypedObserver, TypedProducer, TypedReceived,
 };

@@ -7,4 +7,5 @@ mod files;
 mod latency;
 mod properties;
 mod removal;
+mod schema;
 mod waiting;

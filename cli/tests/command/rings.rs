@@ -152,6 +152,74 @@ fn input_that_is_not_a_message_says_which_one() {
     }
 }
 
+/// The hints of a schema: what `sub` prints, `pub` takes; `stat` shows them; a wrong one is refused with its
+/// place.
+#[test]
+fn values_are_shown_as_the_schema_says() {
+    let shell = Shell::new();
+    let schema =
+        "Trade{t:u64(time),price:i64(exponent=-4;unit=USD),who:u8[7](text),side:u8(0=buy;1=sell)}";
+    shell.ok(&["create", "trades", "--schema", schema]);
+    let line = concat!(
+        r#"{"t":"2026-01-31T23:59:59.000000001Z","price":99.5,"who":"SLIP","side":"sell"}"#,
+        "\n",
+        r#"{"t":0,"price":-922337203685477.5808,"who":[255,0,0,0,0,0,0],"side":7}"#,
+        "\n"
+    );
+    let arguments = ["pub", "trades", "--json", "--keep-open"];
+    assert!(shell
+        .with_input(&arguments, line.as_bytes())
+        .status
+        .success());
+    let read = |flags: &[&str]| {
+        let arguments = ["sub", "trades", "--from", "oldest", "-n", "2"];
+        shell.ok(&[&arguments[..], flags].concat())
+    };
+    let printed = read(&[]);
+    let expected = line
+        .replace("\"t\":0", "\"t\":\"1970-01-01T00:00:00Z\"")
+        .replacen('{', "{\"sequence\":0,", 1)
+        .replacen("\n{", "\n{\"sequence\":1,", 1);
+    assert_eq!(printed, expected);
+    assert_eq!(
+        read(&["--format", "fields"]),
+        "0: t 2026-01-31T23:59:59.000000001Z, price 99.5 USD, who \"SLIP\", side sell\n\
+         1: t 1970-01-01T00:00:00Z, price -922337203685477.5808 USD, who [255 0 0 0 0 0 0], side 7\n"
+    );
+    assert!(shell
+        .with_input(&arguments, printed.as_bytes())
+        .status
+        .success());
+    let stat: serde_json::Value =
+        serde_json::from_str(&shell.ok(&["stat", "trades", "--json"])).unwrap();
+    assert_eq!(stat["next_sequence"], 4);
+    assert_eq!(stat["schema"], schema);
+    assert_eq!(stat["fields"][1]["exponent"], -4);
+    assert_eq!(stat["fields"][1]["unit"], "USD");
+    assert_eq!(stat["fields"][2]["shown_as"], "text");
+    assert_eq!(stat["fields"][3]["names"]["1"], "sell");
+    assert!(shell.ok(&["stat", "trades"]).contains(schema));
+    let inexact = shell.with_input(&arguments, br#"{"t":0,"price":0.00001,"who":"","side":0}"#);
+    let errors = String::from_utf8(inexact.stderr).unwrap();
+    assert!(
+        errors.contains("message 1: field \"price\" must be price:i64"),
+        "{errors}"
+    );
+    // Other hints are no other type, and are reported.
+    let bare = "Trade{t:u64,price:i64,who:u8[7],side:u8}";
+    let there = shell.run(&["create", "trades", "--if-missing", "--schema", bare]);
+    let errors = String::from_utf8(there.stderr).unwrap();
+    assert!(
+        there.status.success() && errors.contains("with another schema"),
+        "{errors}"
+    );
+    let refused = shell.fails(2, &["create", "x", "--schema", "price:f64(exponent=-4)"]);
+    assert!(
+        refused.contains("\"price\"") && refused.contains("byte 10"),
+        "{refused}"
+    );
+}
+
 /// In a ring with a schema, each way to read the input refuses bytes of another size, says which message they
 /// were, and publishes those before.
 #[test]
@@ -160,7 +228,8 @@ fn bytes_that_do_not_fit_the_schema_are_refused_by_number() {
     let fits = [7u8; 16];
     let framed = |len: usize| [&(len as u32).to_le_bytes()[..], &vec![1; len]].concat();
     for len in [0usize, 1, 5, 15, 17, 200] {
-        let wrong = format!("message 2: a message of {len} bytes does not fit the schema of the ring");
+        let wrong =
+            format!("message 2: a message of {len} bytes does not fit the schema of the ring");
         let lines = [&[b'a'; 16][..], b"\n", &vec![b'b'; len], b"\n"].concat();
         let prefixed = [framed(16), framed(len)].concat();
         let cases: [(&[&str], Vec<u8>); 2] = [(&[], lines), (&["--length-prefixed"], prefixed)];
@@ -169,7 +238,10 @@ fn bytes_that_do_not_fit_the_schema_are_refused_by_number() {
             let output = shell.with_input(&[&["pub", "typed"], flags].concat(), &input);
             let errors = String::from_utf8(output.stderr).unwrap();
             assert_eq!(output.status.code(), Some(1), "{errors}");
-            assert!(errors.starts_with(&format!("slipring: {wrong}")), "{errors}");
+            assert!(
+                errors.starts_with(&format!("slipring: {wrong}")),
+                "{errors}"
+            );
             assert!(errors.contains("--json"), "{errors}");
             let stat: serde_json::Value =
                 serde_json::from_str(&shell.ok(&["stat", "typed", "--json"])).unwrap();
