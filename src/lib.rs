@@ -134,7 +134,9 @@ pub mod place {
 /// What the messages of a ring are made of.
 #[cfg(not(slipring_loom))]
 pub mod schema {
-    pub use crate::layout::schema::{Field, Hint, Kind, Schema, SchemaError, SchemaMismatch};
+    pub use crate::layout::schema::{
+        Field, Hint, Kind, Schema, SchemaBuilder, SchemaError, SchemaMismatch,
+    };
 }
 
 // What most programs name. The rest is in the module of its subject.

@@ -209,6 +209,21 @@ impl Attachment {
         }
     }
 
+    /// Checks that the object has this schema, and that a `T` has the size that it says.
+    pub(crate) fn expect_values<T>(&self, schema: &Schema) -> Result<(), OpenError> {
+        self.expect_schema(schema)?;
+        if schema.bytes() as usize == size_of::<T>() {
+            return Ok(());
+        }
+        Err(OpenError::Schema {
+            path: self.path().to_owned(),
+            mismatch: SchemaMismatch::Size {
+                schema: schema.bytes(),
+                here: size_of::<T>(),
+            },
+        })
+    }
+
     /// The process id that the last producer gave; 0 if there never was one.
     pub(crate) fn producer_pid(&self) -> u32 {
         self.segment.reader().producer().state.pid.load(Relaxed)

@@ -183,7 +183,7 @@ impl<T: Plain> Latest<T> {
     }
 
     fn of(ring: Attachment) -> Result<Self, OpenError> {
-        ring.expect_schema(&T::schema())?;
+        ring.expect_values::<T>(&T::schema())?;
         let cells = Self::cells_in(&ring, ring.segment().reader())?;
         Ok(Self {
             ring,

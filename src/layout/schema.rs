@@ -34,9 +34,63 @@ pub struct Schema {
     fields: Vec<Field>,
 }
 
+/// A schema that is put together field by field. Made by [`Schema::builder`].
+#[derive(Clone, Debug)]
+#[must_use = "a builder makes nothing until `build`"]
+pub struct SchemaBuilder {
+    name: String,
+    fields: Vec<Field>,
+}
+
+impl SchemaBuilder {
+    /// Adds a field of one element.
+    pub fn field(self, name: impl Into<String>, kind: Kind) -> Self {
+        self.push(Field::new(name, kind, 1))
+    }
+
+    /// Adds an array of this many elements.
+    pub fn array(self, name: impl Into<String>, kind: Kind, count: u32) -> Self {
+        self.push(Field::new(name, kind, count))
+    }
+
+    /// Adds a field, for example one with a hint.
+    pub fn push(mut self, field: Field) -> Self {
+        self.fields.push(field);
+        self
+    }
+
+    /// Makes the schema.
+    ///
+    /// # Errors
+    /// As [`Schema::new`].
+    pub fn build(self) -> Result<Schema, SchemaError> {
+        Schema::new(&self.name, self.fields)
+    }
+}
+
 impl Schema {
     /// The longest canonical text, in bytes.
     pub const MAX_TEXT: usize = 3840;
+
+    /// Begins a schema for messages of this name.
+    ///
+    /// ```
+    /// use slipring::schema::{Field, Hint, Kind, Schema};
+    ///
+    /// let schema = Schema::builder("Tick")
+    ///     .push(Field::new("time_ns", Kind::U64, 1).shown_as(Hint::Time))
+    ///     .field("price", Kind::F64)
+    ///     .array("levels", Kind::U32, 4)
+    ///     .build()?;
+    /// assert_eq!(schema.to_string(), "Tick{time_ns:u64(time),price:f64,levels:u32[4]}");
+    /// # Ok::<(), slipring::schema::SchemaError>(())
+    /// ```
+    pub fn builder(name: impl Into<String>) -> SchemaBuilder {
+        SchemaBuilder {
+            name: name.into(),
+            fields: Vec::new(),
+        }
+    }
 
     /// A schema from its parts.
     ///

@@ -221,7 +221,7 @@ impl<T: Plain> Shared<T> {
     }
 
     fn attach(ring: Attachment, options: SharedOptions) -> Result<Self, OpenError> {
-        ring.expect_schema(&T::schema())?;
+        ring.expect_values::<T>(&T::schema())?;
         let overlay = |memory: &Memory| {
             let cells = Cells::new(memory, 1, size_of::<T>() as u64);
             cells.ok_or_else(|| OpenError::Untrusted {

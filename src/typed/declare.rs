@@ -1,10 +1,15 @@
 //! Declaring the fields of a message.
 //!
-//! Layer 6. One declarative macro, without a derive or a build script.
+//! Layer 6. Declarative macros, without a derive or a build script: `message!` makes a type, `describe!` describes
+//! one that exists. It proves that what the schema says is the layout of the type, and that there is no padding.
 
 use crate::layout::schema::{check_hint, Field, Hint, Kind, Schema};
 
-/// A fixed-size message. Implemented by [`message!`](crate::message), not by hand.
+/// A fixed-size message. Implemented by [`message!`](crate::message) for a new type, and by
+/// [`describe!`](crate::describe) for one that exists.
+///
+/// A type that is `bytemuck::Pod` by other means implements it by hand. The size that the schema says is compared
+/// with that of the type when a ring is opened; that the fields lie where it says is up to the implementation.
 pub trait Plain: bytemuck::Pod {
     /// Its fields, as they are checked at attach and printed by tools.
     fn schema() -> Schema;
@@ -219,11 +224,118 @@ macro_rules! message {
             $( $(#[$field_meta])* $field_vis $field : $type ),+
         }
 
+        $crate::describe!($name { $( $field : $type $(as $hint)? ),+ });
+    };
+}
+
+/// Describes a struct that exists as a message: gives it [`Plain`], and the schema with its name and its fields.
+///
+/// The struct belongs to the crate that describes it, and is `Copy`. Its fields are named in their order, with
+/// their types, all of them numbers or arrays of numbers. What is not so does not compile: a field that is
+/// missing, of another type or in another place, and padding. So no struct has to be declared anew, or by a macro,
+/// to be sent; hints as in [`message!`](crate::message).
+///
+/// ```
+/// use slipring::{Plain, Ring, Start};
+///
+/// /// As it was before there were rings.
+/// #[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd)]
+/// #[repr(C)]
+/// pub struct Quote {
+///     pub time_ns: u64,
+///     pub bid: f64,
+///     pub ask: f64,
+/// }
+///
+/// slipring::describe! {
+///     Quote { time_ns: u64 as "time", bid: f64, ask: f64 }
+/// }
+///
+/// assert_eq!(Quote::schema().to_string(), "Quote{time_ns:u64(time),bid:f64,ask:f64}");
+/// let ring = Ring::heap().schema(Quote::schema()).create()?.typed::<Quote>()?;
+/// let mut consumer = ring.consumer(Start::Oldest)?;
+/// ring.producer()?.publish(&Quote::default())?;
+/// assert_eq!(consumer.receive()?.as_deref(), Some(&Quote::default()));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// A field that is left out:
+///
+/// ```compile_fail
+/// # use slipring::describe;
+/// #[derive(Clone, Copy)] #[repr(C)] pub struct Pair { a: u32, b: u32 }
+/// describe! { Pair { a: u32 } }
+/// ```
+///
+/// A field of another type, even of the same size, or one that leads to such a type:
+///
+/// ```compile_fail
+/// # use slipring::describe;
+/// #[derive(Clone, Copy)] #[repr(C)] pub struct One { a: u32 }
+/// describe! { One { a: f32 } }
+/// ```
+///
+/// ```compile_fail
+/// # use slipring::describe;
+/// #[derive(Clone, Copy)] #[repr(C)] pub struct One { a: &'static u64 }
+/// describe! { One { a: u64 } }
+/// ```
+///
+/// Another order, and padding:
+///
+/// ```compile_fail
+/// # use slipring::describe;
+/// #[derive(Clone, Copy)] #[repr(C)] pub struct Pair { a: u32, b: f32 }
+/// describe! { Pair { b: f32, a: u32 } }
+/// ```
+///
+/// ```compile_fail
+/// # use slipring::describe;
+/// #[derive(Clone, Copy)] #[repr(C)] pub struct Gap { a: u64, b: u8 }
+/// describe! { Gap { a: u64, b: u8 } }
+/// ```
+///
+/// A union, whose bytes may never have been written:
+///
+/// ```compile_fail
+/// # use slipring::describe;
+/// #[derive(Clone, Copy)] #[repr(C)] pub union Either { a: u64, b: u8 }
+/// describe! { Either { a: u64 } }
+/// ```
+#[macro_export]
+macro_rules! describe {
+    (
+        $name:ident { $( $field:ident : $type:ty $(as $hint:literal)? ),+ $(,)? }
+    ) => {
         const _: () = {
+            let mut end = 0;
+            $(
+                assert!(
+                    ::core::mem::offset_of!($name, $field) == end,
+                    "this message has padding, or its fields another order: put larger fields first, or fill the gap with a field"
+                );
+                end += ::core::mem::size_of::<$type>();
+            )+
             assert!(
-                0 $( + ::core::mem::size_of::<$type>() )+ == ::core::mem::size_of::<$name>(),
-                "this message has padding: put larger fields first, or fill the gap with a field"
+                end == ::core::mem::size_of::<$name>(),
+                "this message has padding at its end: fill the gap with a field"
             );
+        };
+
+        const _: () = {
+            // All fields are there, and have these types. Each goes through a tuple, so that no reference is
+            // changed into one to another type.
+            #[allow(dead_code, reason = "compiled, not run")]
+            fn has_these_fields(message: &$name) {
+                let $name { $( $field ),+ } = message;
+                $(
+                    let field = ($field,);
+                    let _: (&$type,) = field;
+                )+
+            }
+        };
+
+        const _: () = {
             assert!(
                 ::core::mem::align_of::<$name>() <= 8,
                 "a message field may be aligned to eight bytes at most"
@@ -239,12 +351,13 @@ macro_rules! message {
         #[allow(
             unsafe_code,
             clippy::undocumented_unsafe_blocks,
-            reason = "every field is an Element, hence plain data, and the assertion above excludes padding"
+            reason = "every field is an Element, hence plain data, and assertions exclude padding"
         )]
         const _: () = {
             // SAFETY: all fields are `Element`s, for which all zeroes is a value.
             unsafe impl $crate::bytemuck::Zeroable for $name {}
-            // SAFETY: `repr(C)`, all fields are `Element`s and so plain data, no padding.
+            // SAFETY: it is a struct of exactly these fields, for a pattern above names all of them with
+            // their types. They are `Element`s and so plain data, and by the assertions they lie without gaps.
             unsafe impl $crate::bytemuck::Pod for $name {}
         };
 
@@ -279,6 +392,67 @@ mod tests {
     crate::message! {
         /// The same messages, shown otherwise.
         struct Shown { time_ns: u64 as "time", count: i32 as "unit=lots;exponent=3", r#as: [u8; 4] as "text" }
+    }
+
+    /// Of no representation: what the compiler made of it is what counts.
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    struct Old {
+        whole: u64,
+        parts: [u16; 4],
+    }
+
+    crate::describe! { Old { whole: u64 as "unit=B", parts: [u16; 4], } }
+
+    #[test]
+    fn a_type_that_exists_is_described() {
+        let text = "Old{whole:u64(unit=B),parts:u16[4]}";
+        assert_eq!(Old::schema().to_string(), text);
+        let ring = Ring::heap().schema(Old::schema()).create().unwrap();
+        let old = ring.typed::<Old>().unwrap();
+        let sent = Old {
+            whole: 1,
+            parts: [2, 3, 4, 5],
+        };
+        let mut consumer = old.consumer(crate::Start::Oldest).unwrap();
+        old.producer().unwrap().publish(&sent).unwrap();
+        assert_eq!(consumer.try_receive().unwrap().into_value(), sent);
+    }
+
+    /// A description by hand that lies about the size is refused when the ring is opened.
+    #[test]
+    fn a_type_of_another_size_is_refused() {
+        #[derive(Clone, Copy, Debug)]
+        #[repr(transparent)]
+        struct Wrong(u64);
+        #[allow(unsafe_code, reason = "as a derive of another crate would")]
+        const _: () = {
+            // SAFETY: as for the number in it.
+            unsafe impl bytemuck::Zeroable for Wrong {}
+            // SAFETY: as above.
+            unsafe impl bytemuck::Pod for Wrong {}
+        };
+        impl Plain for Wrong {
+            fn schema() -> Schema {
+                "Wrong{a:u64,b:u64}".parse().unwrap()
+            }
+        }
+        let ring = Ring::heap().schema(Wrong::schema()).create().unwrap();
+        let size = |error: crate::place::OpenError| match error {
+            crate::place::OpenError::Schema { mismatch, .. } => mismatch,
+            other => panic!("{other}"),
+        };
+        let expected = crate::schema::SchemaMismatch::Size {
+            schema: 16,
+            here: 8,
+        };
+        assert_eq!(size(ring.typed::<Wrong>().unwrap_err()), expected);
+        let schema = Wrong::schema();
+        assert_eq!(size(ring.typed_as::<u64>(&schema).unwrap_err()), expected);
+        assert_eq!(
+            expected.to_string(),
+            "the messages of the schema have 16 bytes, the type here has 8"
+        );
+        assert!(ring.typed_as::<[u64; 2]>(&schema).is_ok());
     }
 
     #[test]

@@ -8,9 +8,11 @@ use crate::endpoint::{
     AttachError, Consumer, ConsumerOptions, Message, Observer, ObserverOptions, Producer,
     ProducerOptions, PublishError, ReceiveError, Received, Ring, TryPublishError, TryReceiveError,
 };
+use crate::layout::schema::Schema;
 use crate::ring::Start;
 use crate::segment::OpenError;
 use crate::wait::Deadline;
+use bytemuck::Pod;
 use core::fmt;
 use core::marker::PhantomData;
 use core::ops::Deref;
@@ -82,13 +84,15 @@ pub struct TypedMessage<'c, T> {
     message: PhantomData<fn() -> T>,
 }
 
-impl<'c, T: Plain> TypedMessage<'c, T> {
+impl<T> TypedMessage<'_, T> {
     /// The value stays where it is: positions and private copies are aligned to eight.
     const ALIGNED: () = assert!(
         align_of::<T>() <= 8,
         "a message has fields of at most eight bytes"
     );
+}
 
+impl<'c, T: Pod> TypedMessage<'c, T> {
     #[inline(always)]
     fn new(guard: Message<'c>) -> Result<Self, Unfit> {
         let () = Self::ALIGNED;
@@ -102,7 +106,7 @@ impl<'c, T: Plain> TypedMessage<'c, T> {
     }
 }
 
-impl<T: Plain + fmt::Debug> fmt::Debug for TypedMessage<'_, T> {
+impl<T: Pod + fmt::Debug> fmt::Debug for TypedMessage<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TypedMessage")
             .field("value", &**self)
@@ -111,7 +115,7 @@ impl<T: Plain + fmt::Debug> fmt::Debug for TypedMessage<'_, T> {
     }
 }
 
-impl<T: Plain> TypedMessage<'_, T> {
+impl<T: Pod> TypedMessage<'_, T> {
     /// Returns the number of the message.
     #[inline]
     pub fn sequence(&self) -> u64 {
@@ -125,7 +129,7 @@ impl<T: Plain> TypedMessage<'_, T> {
     }
 }
 
-impl<T: Plain> Deref for TypedMessage<'_, T> {
+impl<T: Pod> Deref for TypedMessage<'_, T> {
     type Target = T;
 
     #[inline(always)]
@@ -157,7 +161,36 @@ impl Ring {
     /// # Errors
     /// [`OpenError::Schema`] names the first field in which the ring's schema differs from `T`'s.
     pub fn typed<T: Plain>(&self) -> Result<Typed<T>, OpenError> {
-        self.expect_schema(&T::schema())?;
+        self.typed_as(&T::schema())
+    }
+
+    /// Returns the ring as a ring of messages of type `T`, whose fields the caller describes: for a type of
+    /// another crate, which cannot be declared with [`message!`](crate::message) or
+    /// [`describe!`](crate::describe).
+    ///
+    /// # Guarantees
+    /// The size of `T` is that of a message of the schema. That its fields lie where the schema says is up to the
+    /// caller: if they do not, values are wrong, and nothing worse.
+    ///
+    /// # Errors
+    /// [`OpenError::Schema`] names the first field in which the ring's schema differs from this one, or says that
+    /// `T` has another size.
+    ///
+    /// ```
+    /// use slipring::schema::{Kind, Schema};
+    /// use slipring::{Ring, Start};
+    ///
+    /// // Any type for which every bit pattern is a value (`bytemuck::Pod`).
+    /// let schema = Schema::builder("Words").array("word", Kind::U32, 4).build()?;
+    /// let ring = Ring::heap().schema(schema.clone()).create()?.typed_as::<[u32; 4]>(&schema)?;
+    /// let mut consumer = ring.consumer(Start::Oldest)?;
+    /// ring.producer()?.publish(&[1, 2, 3, 4])?;
+    /// assert_eq!(consumer.receive()?.as_deref(), Some(&[1, 2, 3, 4]));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn typed_as<T: Pod>(&self, schema: &Schema) -> Result<Typed<T>, OpenError> {
+        let () = TypedMessage::<T>::ALIGNED;
+        self.object().expect_values::<T>(schema)?;
         Ok(Typed {
             ring: self.clone(),
             message: PhantomData,
@@ -165,7 +198,7 @@ impl Ring {
     }
 }
 
-impl<T: Plain> Typed<T> {
+impl<T: Pod> Typed<T> {
     /// Returns the untyped ring.
     pub fn ring(&self) -> &Ring {
         &self.ring
@@ -308,7 +341,7 @@ impl Unfit {
 }
 
 #[inline(always)]
-fn decode<T: Plain>(bytes: &[u8], sequence: u64) -> Result<T, Unfit> {
+fn decode<T: Pod>(bytes: &[u8], sequence: u64) -> Result<T, Unfit> {
     bytemuck::try_pod_read_unaligned(bytes).map_err(|_| Unfit::new::<T>(bytes.len(), sequence))
 }
 
@@ -327,7 +360,7 @@ macro_rules! from_unfit {
 }
 from_unfit!(ReceiveError, TryReceiveError);
 
-impl<T: Plain> TypedProducer<T> {
+impl<T: Pod> TypedProducer<T> {
     /// Like [`Producer::publish`].
     ///
     /// # Errors
@@ -367,7 +400,7 @@ impl<T: Plain> TypedProducer<T> {
     }
 }
 
-impl<T: Plain> TypedConsumer<T> {
+impl<T: Pod> TypedConsumer<T> {
     /// Like [`Consumer::receive`].
     ///
     /// # Errors
@@ -407,7 +440,7 @@ impl<T: Plain> TypedConsumer<T> {
     }
 }
 
-impl<T: Plain> TypedObserver<T> {
+impl<T: Pod> TypedObserver<T> {
     /// Like [`Observer::receive`], by value.
     ///
     /// # Errors
@@ -439,7 +472,7 @@ impl<T: Plain> TypedObserver<T> {
     }
 }
 
-fn typed<T: Plain>(received: Received<'_>) -> Result<TypedReceived<T>, Unfit> {
+fn typed<T: Pod>(received: Received<'_>) -> Result<TypedReceived<T>, Unfit> {
     Ok(match received {
         Received::Message(message) => {
             TypedReceived::Message(decode(&message, message.sequence())?, message.sequence())

@@ -124,6 +124,13 @@ pub enum SchemaMismatch {
         /// In this program; empty if it has no such field.
         here: String,
     },
+    /// The schemas are equal, and the type of the program has another size.
+    Size {
+        /// The size of a message by the schema.
+        schema: u32,
+        /// The size of the type.
+        here: usize,
+    },
 }
 
 impl fmt::Display for SchemaMismatch {
@@ -145,6 +152,10 @@ impl fmt::Display for SchemaMismatch {
                     or_absent(here)
                 )
             }
+            Self::Size { schema, here } => write!(
+                f,
+                "the messages of the schema have {schema} bytes, the type here has {here}"
+            ),
         }
     }
 }
