@@ -422,13 +422,18 @@ fn publish_through_deaths(
 ) -> u32 {
     let until_text = until.to_string();
     let mut kills = 0;
+    let opened = Ring::open(ring).unwrap();
     loop {
         let most = random.of(&["1", "4", "40"]);
         let language = random.of(&[C, Rust]);
-        let mut producer = start(
-            language,
-            "produce",
-            &[text(ring), &until_text, most, "close"],
+        let next = opened.status().unwrap().next_sequence;
+        let arguments = [text(ring), &until_text, most, "close"];
+        let mut producer = start(language, "produce", &arguments);
+        let began = opened.status().unwrap().epoch.first_sequence;
+        assert_eq!(
+            next,
+            Some(began),
+            "{language:?} goes on where the last one ended"
         );
         between(random);
         // Most live long enough for some laps, few to the end.
@@ -436,7 +441,7 @@ fn publish_through_deaths(
         if kills < 12 && producer.child.try_wait().unwrap().is_none() {
             producer.kill();
             kills += 1;
-            if !Ring::open(ring).unwrap().status().unwrap().closed {
+            if !opened.status().unwrap().closed {
                 continue;
             }
         } else {
@@ -496,7 +501,7 @@ fn every_pairing_agrees_beside_kills() {
                 text(&path),
                 from,
                 &wanted,
-                "0",
+                "300000",
                 random.of(&["0", "100000000"]),
             ];
             let late = start(random.of(&[C, Rust]), "consume", &arguments);

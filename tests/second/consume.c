@@ -42,6 +42,7 @@ static struct place first_behind(struct ring *r, struct place from, uint64_t flo
 /* From the new tenure to the position: steps 4 to 7 of attaching. */
 static void settle(struct consumer *c, enum start start, uint64_t sequence, bool may_be_abandoned) {
     struct ring *r = c->r;
+    may_pause();
     c->generation = load(row_word(r, c->row, GENERATION)) + 1;
     store(row_word(r, c->row, POSITION), c->next.at);
     release(row_word(r, c->row, GENERATION), c->generation); /* row tenure */
@@ -139,6 +140,7 @@ enum received receive(struct consumer *c, uint8_t *out, uint64_t *sequence, uint
         }
         acquire_fence(); /* publish consume */
         bool sound = decode_frame(r, at.at, word, &f);
+        may_pause();
         if (sound && !f.pad)
             for (uint64_t part = 0; part < f.bytes; part += 8) {
                 uint64_t value = load(data_at(r, at.at + 8 + part));

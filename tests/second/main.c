@@ -124,6 +124,13 @@ static void produce_when_told(char **arguments) {
     leave_producer(p, true);
 }
 
+static uint64_t rest_ns;
+
+static void rest_at_times(void) {
+    static uint64_t calls;
+    if (calls++ % 16 == 0) pause_for(rest_ns);
+}
+
 static enum start start_of(const char *text, uint64_t *sequence) {
     if (strcmp(text, "oldest") == 0) return OLDEST;
     if (strcmp(text, "latest") == 0) return LATEST;
@@ -131,12 +138,14 @@ static enum start start_of(const char *text, uint64_t *sequence) {
     return EXACTLY;
 }
 
-/* consume PATH START COUNT PAUSE_NS LIMIT_NS [CURSOR FILE]: to the end, or COUNT messages. LIMIT_NS is how long it sleeps at most; 0: polls.
+/* consume PATH START COUNT PAUSE_NS LIMIT_NS [CURSOR FILE]: to the end, or COUNT messages. It pauses now and then, in the middle of a copy. LIMIT_NS is how long it sleeps at most; 0: polls.
  * FILE holds the message that was received last, before it is acknowledged. */
 static void consume_all(char **arguments, int count) {
     struct ring r;
     open_ring(arguments[0], false, &r);
-    uint64_t sequence = 0, missed, wanted = argument(arguments[2]), rest = argument(arguments[3]), limit = argument(arguments[4]);
+    uint64_t sequence = 0, missed, wanted = argument(arguments[2]), limit = argument(arguments[4]);
+    rest_ns = argument(arguments[3]);
+    pause_here = rest_ns ? rest_at_times : NULL;
     enum start start = start_of(arguments[1], &sequence);
     const char *cursor = count > 5 ? arguments[5] : NULL;
     int progress = cursor ? open(arguments[6], O_RDWR | O_CLOEXEC) : -1;
@@ -154,7 +163,6 @@ static void consume_all(char **arguments, int count) {
             if (first + received + missed != sequence) fail("message %llu is out of order", (unsigned long long)sequence);
             received++;
             if (progress >= 0 && pwrite(progress, &sequence, 8, 0) != 8) fail("progress: %s", strerror(errno));
-            if (rest && received % 16 == 0) pause_for(rest);
             give_back(c);
             continue;
         case MISSED:

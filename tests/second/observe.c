@@ -56,6 +56,7 @@ enum received look(struct observer *o, uint8_t *out, uint64_t *sequence, uint64_
         if (there) {
             acquire_fence(); /* publish observe */
             sound = decode_frame(r, at.at, word, &f);
+            may_pause();
             if (sound && !f.pad)
                 for (uint64_t part = 0; part < f.bytes; part += 8) {
                     uint64_t value = load(data_at(r, at.at + 8 + part));

@@ -15,6 +15,8 @@
 #include <time.h>
 #include <unistd.h>
 
+void (*pause_here)(void);
+
 _Noreturn void fail(const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);

@@ -149,6 +149,12 @@ bool read_name(struct ring *r, uint32_t row, char name[65]);
 void write_name(struct ring *r, uint32_t row, const char *name);
 bool has_cursor(struct ring *r, uint32_t row);
 
+/* Called where a reader is most easily overtaken, if it is set: a test pauses there. */
+extern void (*pause_here)(void);
+static inline void may_pause(void) {
+    if (pause_here) pause_here();
+}
+
 /* Producer. */
 struct producer;
 struct producer *produce(struct ring *r, bool sleeps);
