@@ -9,7 +9,7 @@ use slipring::{
     endpoint::{AttachError, Epoch, ReceiveError, TryReceiveError},
     place::OpenError,
     schema::Schema,
-    Deadline, Received, Ring, Start,
+    Consumer, Deadline, Message, Received, Ring, Start,
 };
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -152,8 +152,39 @@ enum Got {
 
 /// Either kind of reader.
 enum Reader {
-    Consumer(Box<slipring::Consumer>),
+    Consumer(Box<Consumer>, Told),
     Observer(Box<slipring::Observer>),
+}
+
+/// The losses of a consumer that were printed, and those before the last message. A loss is printed when it is found,
+/// or with the message behind it.
+#[derive(Default)]
+struct Told {
+    printed: u64,
+    passed: u64,
+}
+
+impl Told {
+    fn message(&mut self, message: &Message<'_>, printer: &mut Printer) -> io::Result<()> {
+        self.passed += message.missed();
+        self.print(self.passed, message.sequence(), printer)?;
+        printer.message(message.sequence(), message)
+    }
+
+    /// Returns `true` if there was something to print.
+    fn no_message(&mut self, consumer: &Consumer, printer: &mut Printer) -> io::Result<bool> {
+        let before = self.printed;
+        self.print(consumer.losses().total(), consumer.next_sequence(), printer)?;
+        Ok(self.printed > before)
+    }
+
+    fn print(&mut self, lost: u64, resumed_at: u64, printer: &mut Printer) -> io::Result<()> {
+        if lost > self.printed {
+            printer.evicted(lost - self.printed, resumed_at)?;
+            self.printed = lost;
+        }
+        Ok(())
+    }
 }
 
 impl Reader {
@@ -166,7 +197,7 @@ impl Reader {
             None => ring.consumer(start),
         };
         match consumer {
-            Ok(consumer) => Ok(Self::Consumer(Box::new(consumer))),
+            Ok(consumer) => Ok(Self::Consumer(Box::new(consumer), Told::default())),
             Err(AttachError::Permission { path }) => Err(Failure::permission(
                 "consume from",
                 &path,
@@ -178,20 +209,27 @@ impl Reader {
 
     fn next_sequence(&self) -> u64 {
         match self {
-            Self::Consumer(consumer) => consumer.next_sequence(),
+            Self::Consumer(consumer, _) => consumer.next_sequence(),
             Self::Observer(observer) => observer.next_sequence(),
         }
     }
 
     fn poll(&mut self, printer: &mut Printer) -> Result<Got, Failure> {
         let error = match self {
-            Self::Consumer(consumer) => match consumer.try_receive() {
-                Ok(message) => {
-                    printer.message(message.sequence(), &message)?;
+            Self::Consumer(consumer, told) => {
+                let error = match consumer.try_receive() {
+                    Ok(message) => {
+                        told.message(&message, printer)?;
+                        return Ok(Got::Something);
+                    }
+                    Err(error) => error,
+                };
+                let printed = told.no_message(consumer, printer)?;
+                if printed && error == TryReceiveError::Empty {
                     return Ok(Got::Something);
                 }
-                Err(error) => error,
-            },
+                error
+            }
             Self::Observer(observer) => match observer.try_receive() {
                 Ok(received) => return print(received, printer),
                 Err(error) => error,
@@ -200,10 +238,6 @@ impl Reader {
         match error {
             TryReceiveError::Empty => Ok(Got::Nothing),
             TryReceiveError::Closed => Ok(Got::End),
-            TryReceiveError::Evicted { missed, resumed_at } => {
-                printer.evicted(missed, resumed_at)?;
-                Ok(Got::Something)
-            }
             error => Err(error.into()),
         }
     }
@@ -211,14 +245,22 @@ impl Reader {
     fn wait(&mut self, printer: &mut Printer, step: Duration) -> Result<Got, Failure> {
         let deadline = Deadline::after(step);
         let error = match self {
-            Self::Consumer(consumer) => match consumer.receive_until(deadline) {
-                Ok(Some(message)) => {
-                    printer.message(message.sequence(), &message)?;
-                    return Ok(Got::Something);
+            Self::Consumer(consumer, told) => {
+                let error = match consumer.receive_until(deadline) {
+                    Ok(Some(message)) => {
+                        told.message(&message, printer)?;
+                        return Ok(Got::Something);
+                    }
+                    Ok(None) => None,
+                    Err(error) => Some(error),
+                };
+                let printed = told.no_message(consumer, printer)?;
+                match error {
+                    None => return Ok(Got::End),
+                    Some(ReceiveError::TimedOut) if printed => return Ok(Got::Something),
+                    Some(error) => error,
                 }
-                Ok(None) => return Ok(Got::End),
-                Err(error) => error,
-            },
+            }
             Self::Observer(observer) => match observer.receive_until(deadline) {
                 Ok(received) => return print(received, printer),
                 Err(error) => error,
@@ -226,10 +268,6 @@ impl Reader {
         };
         match error {
             ReceiveError::TimedOut => Ok(Got::Nothing),
-            ReceiveError::Evicted { missed, resumed_at } => {
-                printer.evicted(missed, resumed_at)?;
-                Ok(Got::Something)
-            }
             error => Err(error.into()),
         }
     }
@@ -237,7 +275,7 @@ impl Reader {
     /// Waits for the next producer, for at most one step.
     fn await_producer(&mut self, step: Duration) -> Result<(), Failure> {
         let came = match self {
-            Self::Consumer(consumer) => consumer.wait_for_producer(step),
+            Self::Consumer(consumer, _) => consumer.wait_for_producer(step),
             Self::Observer(observer) => observer.wait_for_producer(step),
         };
         match came {
@@ -248,7 +286,7 @@ impl Reader {
 
     fn new_epoch(&mut self) -> Option<Epoch> {
         match self {
-            Self::Consumer(consumer) => consumer.new_epoch(),
+            Self::Consumer(consumer, _) => consumer.new_epoch(),
             Self::Observer(observer) => observer.new_epoch(),
         }
     }

@@ -154,8 +154,8 @@ impl Builder {
     }
 
     /// Sets how long one publish may be held back by consumers. After that the producer goes on without the
-    /// consumers that hold it back, and they are told exactly how many messages they missed
-    /// ([`ReceiveError::Evicted`](crate::endpoint::ReceiveError::Evicted)). Zero, the default, means that it waits
+    /// consumers that hold it back, and each is told exactly how many messages it missed, by the next one that it
+    /// receives ([`Message::missed`](crate::Message::missed)). Zero, the default, means that it waits
     /// for live consumers without limit.
     ///
     /// A consumer that may be evicted cannot trust bytes in place, so in such a ring consumers copy

@@ -5,6 +5,7 @@
 
 use super::consumer::Consumer;
 use super::error::{ReceiveError, TryReceiveError};
+use super::message::Message;
 use super::observer::{Observer, Payload, Received};
 use crate::attach::shown;
 use crate::wait::Deadline;
@@ -20,9 +21,10 @@ use std::hash::Hash;
 ///   has the sequence it has in the ring, and messages come in the order of their sequences.
 /// - No loss is silent: `handed out + skipped + lost + waiting` is the number of messages since the start,
 ///   exactly. Those that were [`skipped`](ConflatedMessage::skipped) had a newer one of the same key; those
-///   that are [`Lapped`](Conflation::Lapped) were overwritten before an observer could read them, and may
-///   have been the newest of their key. A consumer is lapped only in a ring that
-///   [evicts](crate::endpoint::Builder::evict_after), if it did not call for that long.
+///   that are lost were overwritten before they could be read, and may have been the newest of their key. An
+///   observer is told of them by [`Lapped`](Conflation::Lapped). A consumer loses messages only in a ring that
+///   [evicts](crate::endpoint::Builder::evict_after), if it did not call for that long, and the next message says
+///   how many are [missing](ConflatedMessage::missed).
 /// - A reader that keeps up gets every message.
 /// - Private memory holds one message for each key that waits, and no more. So keys have to be few: if each
 ///   message has its own key, nothing is ever skipped, a consumer does not hold the producer back, and
@@ -64,6 +66,10 @@ pub struct Conflated<R, K, F> {
     /// The message that is handed out.
     out: Kept,
     lapped: Option<(u64, u64)>,
+    /// Losses before pending messages, keyed as `order` is; the message there may have been replaced since.
+    losses: BTreeMap<u64, u64>,
+    /// Losses of the reader that were told before it was conflated.
+    told_before: u64,
     counts: Counts,
 }
 
@@ -74,6 +80,7 @@ shown!([R: core::fmt::Debug, K, F] Conflated<R, K, F>, "Conflated", |conflated| 
 struct Kept {
     sequence: u64,
     skipped: u64,
+    missed: u64,
     bytes: Vec<u8>,
 }
 
@@ -118,6 +125,12 @@ impl ConflatedMessage<'_> {
     pub fn skipped(&self) -> u64 {
         self.kept.skipped
     }
+
+    /// Returns how many messages between the one that was handed out before and this one its consumer will never get, as
+    /// [`Message::missed`]. Always 0 for a message of an observer, to which losses come as [`Conflation::Lapped`].
+    pub fn missed(&self) -> u64 {
+        self.kept.missed
+    }
 }
 
 impl core::ops::Deref for ConflatedMessage<'_> {
@@ -131,8 +144,15 @@ impl core::ops::Deref for ConflatedMessage<'_> {
 /// What a reader has next.
 #[derive(Debug)]
 pub enum Next<'r> {
-    /// A message, with its sequence.
-    Message(u64, &'r [u8]),
+    /// A message.
+    Message {
+        /// Its number.
+        sequence: u64,
+        /// Messages directly before it that are lost.
+        missed: u64,
+        /// Its bytes.
+        bytes: &'r [u8],
+    },
     /// Some messages were missed.
     Lapped(u64, u64),
     /// No message now, or none until the deadline.
@@ -154,6 +174,12 @@ pub trait Conflatable: sealed::Sealed {
     /// Bytes of data of the ring.
     #[doc(hidden)]
     fn ring_bytes(&self) -> u64;
+
+    /// How many messages it has lost that it tells of by [`Message::missed`]: in all, and told of already.
+    #[doc(hidden)]
+    fn losses_and_told(&self) -> (u64, u64) {
+        (0, 0)
+    }
 }
 
 mod sealed {
@@ -167,9 +193,6 @@ fn not_waiting(error: TryReceiveError) -> Result<Next<'static>, ReceiveError> {
     Err(match error {
         TryReceiveError::Empty => return Ok(Next::Nothing),
         TryReceiveError::Closed => return Ok(Next::Closed),
-        TryReceiveError::Evicted { missed, resumed_at } => {
-            return Ok(Next::Lapped(missed, resumed_at))
-        }
         TryReceiveError::ProducerGone { next } => ReceiveError::ProducerGone { next },
         TryReceiveError::Expelled { next } => ReceiveError::Expelled { next },
         TryReceiveError::WrongSize {
@@ -192,7 +215,6 @@ fn not_waiting(error: TryReceiveError) -> Result<Next<'static>, ReceiveError> {
 fn waiting(error: ReceiveError) -> Result<Next<'static>, ReceiveError> {
     match error {
         ReceiveError::TimedOut => Ok(Next::Nothing),
-        ReceiveError::Evicted { missed, resumed_at } => Ok(Next::Lapped(missed, resumed_at)),
         error => Err(error),
     }
 }
@@ -238,7 +260,11 @@ impl Conflatable for Observer {
 }
 
 fn of_payload<'p>(message: &Payload<'p>) -> Next<'p> {
-    Next::Message(message.sequence(), message.bytes())
+    Next::Message {
+        sequence: message.sequence(),
+        missed: message.missed(),
+        bytes: message.bytes(),
+    }
 }
 
 impl Consumer {
@@ -252,6 +278,14 @@ impl Consumer {
     }
 }
 
+fn of_message<'m>(message: &'m Message<'_>) -> Next<'m> {
+    Next::Message {
+        sequence: message.sequence(),
+        missed: message.missed(),
+        bytes: message,
+    }
+}
+
 impl Conflatable for Consumer {
     fn take_next(
         &mut self,
@@ -260,11 +294,11 @@ impl Conflatable for Consumer {
     ) -> Result<(), ReceiveError> {
         match wait {
             None => match self.try_receive() {
-                Ok(message) => see(Next::Message(message.sequence(), &message)),
+                Ok(message) => see(of_message(&message)),
                 Err(error) => see(not_waiting(error)?),
             },
             Some(deadline) => match self.receive_until(deadline) {
-                Ok(Some(message)) => see(Next::Message(message.sequence(), &message)),
+                Ok(Some(message)) => see(of_message(&message)),
                 Ok(None) => see(Next::Closed),
                 Err(error) => see(waiting(error)?),
             },
@@ -274,6 +308,10 @@ impl Conflatable for Consumer {
 
     fn ring_bytes(&self) -> u64 {
         self.capacity_bytes()
+    }
+
+    fn losses_and_told(&self) -> (u64, u64) {
+        (self.losses().total(), self.told())
     }
 }
 
@@ -287,6 +325,7 @@ enum Found {
 
 impl<R: Conflatable, K: Hash + Eq + Clone, F: FnMut(&[u8]) -> K> Conflated<R, K, F> {
     pub(super) fn new(reader: R, key: F) -> Self {
+        let (_, told_before) = reader.losses_and_told();
         Self {
             reader,
             key,
@@ -296,6 +335,8 @@ impl<R: Conflatable, K: Hash + Eq + Clone, F: FnMut(&[u8]) -> K> Conflated<R, K,
             spare: Vec::new(),
             out: Kept::default(),
             lapped: None,
+            losses: BTreeMap::new(),
+            told_before,
             counts: Counts::default(),
         }
     }
@@ -380,9 +421,11 @@ impl<R: Conflatable, K: Hash + Eq + Clone, F: FnMut(&[u8]) -> K> Conflated<R, K,
         self.counts.skipped
     }
 
-    /// Returns how many messages were overwritten before they were read.
+    /// Returns how many messages were overwritten before they were read, also those that no message has followed yet.
     pub fn lost_count(&self) -> u64 {
-        self.counts.lost
+        let (losses, _) = self.reader.losses_and_told();
+        let told = losses.wrapping_sub(self.told_before);
+        self.counts.lost.wrapping_add(told)
     }
 
     /// Gives the reader back. Pending messages are dropped.
@@ -417,6 +460,7 @@ impl<R: Conflatable, K: Hash + Eq + Clone, F: FnMut(&[u8]) -> K> Conflated<R, K,
             first,
             spare,
             lapped,
+            losses,
             counts,
             ..
         } = self;
@@ -428,10 +472,17 @@ impl<R: Conflatable, K: Hash + Eq + Clone, F: FnMut(&[u8]) -> K> Conflated<R, K,
                 counts.lost = counts.lost.wrapping_add(lost);
                 *lapped = Some((lost, resumed_at));
             }
-            Next::Message(sequence, bytes) => {
+            Next::Message {
+                sequence,
+                missed,
+                bytes,
+            } => {
                 found = Found::Something;
                 let first = *first.get_or_insert(sequence);
                 let place = |sequence: u64| sequence.wrapping_sub(first);
+                if missed > 0 {
+                    losses.insert(place(sequence), missed);
+                }
                 let key = key(bytes);
                 let kept = match newest.entry(key.clone()) {
                     Entry::Vacant(vacant) => vacant.insert(Kept {
@@ -457,12 +508,18 @@ impl<R: Conflatable, K: Hash + Eq + Clone, F: FnMut(&[u8]) -> K> Conflated<R, K,
 
     /// Moves the oldest pending message to the one that is handed out. Returns `false` if none is pending.
     fn pop(&mut self) -> bool {
-        let Some((_, key)) = self.order.pop_first() else {
+        let Some((place, key)) = self.order.pop_first() else {
             return false;
         };
-        let Some(kept) = self.newest.remove(&key) else {
+        let Some(mut kept) = self.newest.remove(&key) else {
             return false;
         };
+        while let Some(loss) = self.losses.first_entry() {
+            if *loss.key() > place {
+                break;
+            }
+            kept.missed = kept.missed.wrapping_add(loss.remove());
+        }
         let last = std::mem::replace(&mut self.out, kept);
         self.spare.push(last.bytes);
         self.counts.handed_out += 1;

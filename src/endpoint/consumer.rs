@@ -9,6 +9,7 @@ mod wait;
 use super::error::{ReceiveError, TryReceiveError};
 use super::interrupted::Interrupted;
 use super::latency::{self, STAMP};
+use super::loss::{Loss, Losses};
 use super::options::ConsumerOptions;
 use super::set::{Inside, Sealed, Source};
 use super::trouble::disturbance;
@@ -76,9 +77,8 @@ pub struct Consumer {
     private: Box<[u64]>,
     /// Whether messages begin with a stamp; they are copied then.
     stamped: bool,
-    /// What the next call reports before anything else.
-    owed: Option<Interrupted>,
-    missed: u64,
+    loss: Loss,
+    losses: Losses,
     ring: Attachment,
     options: ConsumerOptions,
     slept: bool,
@@ -137,12 +137,11 @@ impl Consumer {
         } else {
             0
         };
-        let owed = (core.missed() > 0).then(|| Interrupted::Evicted {
-            missed: core.missed(),
-            resumed_at: core.sequence(),
-        });
+        // Of a durable cursor: what was gone when this consumer attached.
+        let (mut loss, missed, next) = (Loss::default(), core.missed(), core.sequence());
+        loss.extend(next.wrapping_sub(missed), next);
         Ok(Self {
-            special: words > 0 || owed.is_some(),
+            special: words > 0,
             reading: ReadControl::new(
                 options.read_policy,
                 ring.capacity_bytes(),
@@ -154,8 +153,8 @@ impl Consumer {
             waker,
             private: vec![0; words].into_boxed_slice(),
             stamped: geometry.stamped,
-            owed,
-            missed: 0,
+            loss,
+            losses: Losses { evicted: missed },
             ring: ring.clone(),
             options,
             slept: false,
@@ -197,9 +196,48 @@ impl Consumer {
         self.core.row()
     }
 
-    /// How many messages the ring went on without, as [`ReceiveError::Evicted`] reported them.
-    pub fn missed_count(&self) -> u64 {
-        self.missed
+    /// Returns what this consumer will never get of the messages before [`next_sequence`](Self::next_sequence), since it
+    /// attached. A loss is counted here as soon as a call has found it, so also one that no message has followed: before
+    /// the end of the stream, or a deadline. Every other loss was told by [`Message::missed`] of the message behind it.
+    ///
+    /// A loss that no message has followed stays with a durable cursor: the next consumer of its name is told of it too.
+    ///
+    /// ```
+    /// use slipring::{Ring, Start};
+    /// use std::time::Duration;
+    ///
+    /// let ring = Ring::heap().capacity_bytes(4096).evict_after(Duration::from_nanos(1)).create()?;
+    /// let mut consumer = ring.consumer(Start::Oldest)?;
+    /// let mut producer = ring.producer()?;
+    /// for n in 0..1000u64 {
+    ///     producer.publish(&n.to_le_bytes())?; // does not wait for the consumer
+    /// }
+    /// producer.close();
+    ///
+    /// let (mut received, mut missed) = (0, 0);
+    /// while let Some(message) = consumer.receive()? {
+    ///     missed += message.missed();
+    ///     received += 1;
+    /// }
+    /// assert!(missed > 0);
+    /// assert_eq!(received + missed, 1000);
+    /// assert_eq!(consumer.losses().evicted, missed);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn losses(&self) -> Losses {
+        self.losses
+    }
+
+    /// The losses that a message which was handed out has told.
+    pub(super) fn told(&self) -> u64 {
+        let untold = self.loss.before(self.core.sequence());
+        self.losses.total().wrapping_sub(untold)
+    }
+
+    /// The loss that a message compares its sequence with.
+    #[inline(always)]
+    pub(super) fn loss(&self) -> &Loss {
+        &self.loss
     }
 
     /// The epoch of a new producer, once: since this consumer attached, since it last asked, or,
@@ -258,17 +296,10 @@ impl Consumer {
         Ok(self.core.try_next()?)
     }
 
-    /// As [`poll`](Self::poll), for a consumer that owes a report or may be evicted.
+    /// As [`poll`](Self::poll), for a consumer that may be evicted: if it was, it takes part again and looks again. If
+    /// it was evicted once more meanwhile, it finds nothing now.
     #[inline(never)]
     fn poll_specially(&mut self) -> Result<Option<Arrived>, Interrupted> {
-        if let Some(owed) = self.owed.take() {
-            self.special = self.is_special();
-            if let Interrupted::Evicted { missed, .. } = owed {
-                self.missed = self.missed.wrapping_add(missed);
-                self.core.acknowledge();
-            }
-            return Err(owed);
-        }
         if self.private.is_empty() {
             return Ok(self.core.try_next()?);
         }
@@ -281,7 +312,23 @@ impl Consumer {
             }
             Ok(None) => Ok(None),
             Err(Lost::Corrupt(corrupt)) => Err(corrupt.into()),
-            Err(Lost::Evicted) => Err(self.rejoin()),
+            Err(Lost::Evicted) => self.come_back(),
+        }
+    }
+
+    /// Takes part again after an eviction, and looks once more.
+    #[cold]
+    #[inline(never)]
+    fn come_back(&mut self) -> Result<Option<Arrived>, Interrupted> {
+        self.rejoin()?;
+        match self.core.try_copy(&mut self.private) {
+            Ok(Some(arrived)) => {
+                self.undisturbed()?;
+                self.time();
+                Ok(Some(arrived))
+            }
+            Ok(None) | Err(Lost::Evicted) => Ok(None),
+            Err(Lost::Corrupt(corrupt)) => Err(corrupt.into()),
         }
     }
 
@@ -290,24 +337,22 @@ impl Consumer {
         !self.private.is_empty() && self.core.displaced()
     }
 
-    /// Finds out what was missed and takes part again.
+    /// Finds out what was missed and takes part again. A durable cursor stays where it was until the message behind the
+    /// loss is acknowledged, so that no loss is forgotten with a consumer that dies before it could tell.
     #[cold]
-    fn rejoin(&mut self) -> Interrupted {
+    fn rejoin(&mut self) -> Result<(), Interrupted> {
         let next = self.core.sequence();
         if self.core.expelled() {
-            return Interrupted::Expelled { next };
+            return Err(Interrupted::Expelled { next });
         }
         match self.core.rejoin() {
             Ok(missed) => {
-                self.missed = self.missed.wrapping_add(missed);
+                self.losses.evicted = self.losses.evicted.wrapping_add(missed);
+                self.loss.extend(next, self.core.sequence());
                 self.reading.moved(read(&self.core));
-                self.core.acknowledge();
-                Interrupted::Evicted {
-                    missed,
-                    resumed_at: self.core.sequence(),
-                }
+                Ok(())
             }
-            Err(nowhere) => Interrupted::not_rejoined(nowhere, next),
+            Err(nowhere) => Err(Interrupted::not_rejoined(nowhere, next)),
         }
     }
 
@@ -355,7 +400,7 @@ impl Consumer {
 
     /// Whether messages come by [`poll_specially`](Self::poll_specially), if no pause is owed.
     fn is_special(&self) -> bool {
-        !self.private.is_empty() || self.owed.is_some()
+        !self.private.is_empty()
     }
 
     /// Takes back a message that the caller has not seen.
@@ -364,7 +409,7 @@ impl Consumer {
     }
 
     /// The next message of a batch, if it is there. What else there is to say ends the batch, and is
-    /// said by the next receive.
+    /// said by the next receive; so does an eviction.
     #[inline(always)]
     pub(super) fn poll_quietly(&mut self) -> Option<Arrived> {
         if self.private.is_empty() {

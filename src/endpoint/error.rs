@@ -88,14 +88,6 @@ pub enum TryReceiveError {
         /// Sequence of the message that never came.
         next: u64,
     },
-    /// The producer went on without this consumer, which was too slow, or whose durable cursor was
-    /// away for too long. It gates again, from the next message on.
-    Evicted {
-        /// How many messages are gone; it may be none.
-        missed: u64,
-        /// Sequence of the message that comes next.
-        resumed_at: u64,
-    },
     /// This consumer was evicted many times in a row, and the producer no longer waits for it: drop
     /// it and attach again, or observe.
     Expelled {
@@ -134,14 +126,6 @@ pub enum ReceiveError {
     },
     /// The deadline passed.
     TimedOut,
-    /// The producer went on without this consumer, which was too slow, or whose durable cursor was
-    /// away for too long. It gates again, from the next message on.
-    Evicted {
-        /// How many messages are gone; it may be none.
-        missed: u64,
-        /// Sequence of the message that comes next.
-        resumed_at: u64,
-    },
     /// This consumer was evicted many times in a row, and the producer no longer waits for it: drop
     /// it and attach again, or observe.
     Expelled {
@@ -214,7 +198,6 @@ impl TryReceiveError {
             Self::Empty => 600,
             Self::Closed => 601,
             Self::ProducerGone { .. } => 602,
-            Self::Evicted { .. } => 604,
             Self::Expelled { .. } => 605,
             Self::WrongSize { .. } => 606,
             Self::Poisoned => 411,
@@ -231,7 +214,6 @@ impl ReceiveError {
         match self {
             Self::ProducerGone { .. } => 602,
             Self::TimedOut => 603,
-            Self::Evicted { .. } => 604,
             Self::Expelled { .. } => 605,
             Self::WrongSize { .. } => 606,
             Self::Poisoned => 411,
@@ -286,13 +268,6 @@ impl fmt::Display for PublishError {
     }
 }
 
-fn evicted(f: &mut fmt::Formatter<'_>, missed: u64, resumed_at: u64) -> fmt::Result {
-    write!(
-        f,
-        "the producer went on without this consumer: {missed} messages are gone, the next is {resumed_at}"
-    )
-}
-
 /// A message that is not of the size that the schema of its ring says.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Unfit {
@@ -337,7 +312,6 @@ impl fmt::Display for TryReceiveError {
             Self::Empty => f.write_str("no message yet"),
             Self::Closed => f.write_str("the ring is closed and everything has been read"),
             Self::ProducerGone { next } => producer_gone(f, *next),
-            Self::Evicted { missed, resumed_at } => evicted(f, *missed, *resumed_at),
             Self::Expelled { next } => write!(
                 f,
                 "evicted too often: the producer no longer waits for this consumer (next was {next}); attach again, or observe"
@@ -360,7 +334,6 @@ impl fmt::Display for ReceiveError {
         match self {
             Self::ProducerGone { next } => producer_gone(f, *next),
             Self::TimedOut => f.write_str("timed out waiting for a message"),
-            Self::Evicted { missed, resumed_at } => evicted(f, *missed, *resumed_at),
             Self::Expelled { next } => write!(
                 f,
                 "evicted too often: the producer no longer waits for this consumer (next was {next}); attach again, or observe"

@@ -10,7 +10,6 @@ use crate::segment::Trouble;
 /// An interruption between a reader and its next message.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Interrupted {
-    Evicted { missed: u64, resumed_at: u64 },
     Expelled { next: u64 },
     Corrupt(Corrupt),
     Poisoned,
@@ -52,9 +51,6 @@ macro_rules! from_interrupted {
         impl From<Interrupted> for $error {
             fn from(why: Interrupted) -> Self {
                 match why {
-                    Interrupted::Evicted { missed, resumed_at } => {
-                        Self::Evicted { missed, resumed_at }
-                    }
                     Interrupted::Expelled { next } => Self::Expelled { next },
                     Interrupted::Corrupt(corrupt) => Self::Corrupt(corrupt),
                     Interrupted::Poisoned => Self::Poisoned,

@@ -28,6 +28,14 @@ impl<'c> Message<'c> {
     pub fn sequence(&self) -> u64 {
         self.arrived.sequence
     }
+
+    /// Returns how many messages directly before this one this consumer will never get; 0 unless the ring
+    /// [went on without it](crate::endpoint::Builder::evict_after), or its durable cursor was away for too long. Received
+    /// messages and these together are all that were published. See [`Consumer::losses`](crate::Consumer::losses).
+    #[inline]
+    pub fn missed(&self) -> u64 {
+        self.consumer.loss().before(self.arrived.sequence)
+    }
 }
 
 impl Deref for Message<'_> {
@@ -106,7 +114,11 @@ impl<'c> Batch<'c> {
             None => self.consumer.poll_quietly()?,
         };
         self.left -= 1;
-        Some(Payload::new(self.consumer.bytes(arrived), arrived.sequence))
+        Some(Payload::behind(
+            self.consumer.loss(),
+            self.consumer.bytes(arrived),
+            arrived.sequence,
+        ))
     }
 }
 

@@ -6,6 +6,7 @@
 use super::error::{ReceiveError, TryReceiveError};
 use super::interrupted::Interrupted;
 use super::latency::STAMP;
+use super::loss::Loss;
 use super::options::ObserverOptions;
 use super::set::{Inside, Sealed, Source};
 use super::trouble::disturbance;
@@ -103,6 +104,8 @@ pub enum Received<'o> {
 pub struct Payload<'a> {
     bytes: &'a [u8],
     sequence: u64,
+    /// The latest loss of the consumer that received it; none for an observer.
+    loss: Option<&'a Loss>,
 }
 
 shown!([] Payload<'_>, "Payload", |payload| sequence = payload.sequence, len = payload.bytes.len());
@@ -110,13 +113,35 @@ shown!([] Payload<'_>, "Payload", |payload| sequence = payload.sequence, len = p
 impl<'a> Payload<'a> {
     #[inline(always)]
     pub(super) fn new(bytes: &'a [u8], sequence: u64) -> Self {
-        Self { bytes, sequence }
+        Self {
+            bytes,
+            sequence,
+            loss: None,
+        }
+    }
+
+    /// A message of a consumer whose latest loss is this.
+    #[inline(always)]
+    pub(super) fn behind(loss: &'a Loss, bytes: &'a [u8], sequence: u64) -> Self {
+        Self {
+            bytes,
+            sequence,
+            loss: Some(loss),
+        }
     }
 
     /// Number of the message.
     #[inline]
     pub fn sequence(&self) -> u64 {
         self.sequence
+    }
+
+    /// Returns how many messages directly before this one its consumer will never get, as
+    /// [`Message::missed`](crate::Message::missed). Always 0 for a message of an observer, to which losses come as
+    /// [`Received::Lapped`].
+    #[inline]
+    pub fn missed(&self) -> u64 {
+        self.loss.map_or(0, |loss| loss.before(self.sequence))
     }
 
     /// The bytes, for as long as the handle is borrowed.

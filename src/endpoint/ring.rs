@@ -154,8 +154,7 @@ impl Ring {
 
     /// Adds a consumer with a durable cursor: its place in the ring has a name and outlives the process.
     /// The next consumer of that name goes on exactly behind the last message that was acknowledged (whose
-    /// guard was dropped), or one [`ReceiveError::Evicted`](crate::endpoint::ReceiveError::Evicted) tells it how many
-    /// messages are no longer there. `start` matters only the first time.
+    /// guard was dropped). Its first message says how many before it are [no longer there](crate::Message::missed). `start` matters only the first time.
     ///
     /// While no consumer uses it, the cursor does not hold the producer back, and keeps its row until
     /// [`forget_cursor`](Self::forget_cursor). It belongs to this ring and is removed with it.

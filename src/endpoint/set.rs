@@ -29,7 +29,7 @@ impl Default for Inside {
 ///
 /// | source | has something to report when | after that |
 /// |---|---|---|
-/// | [`Consumer`](crate::Consumer), [`Observer`](crate::Observer) | there is a message or a loss; once when its producer closed the ring or died | `try_receive` |
+/// | [`Consumer`](crate::Consumer), [`Observer`](crate::Observer) | there is a message or a loss; once when its producer closed the ring or died | `try_receive`; after a loss a consumer takes part again, and mostly finds the message behind the loss, or else nothing |
 /// | [`Receiver`](crate::queue::Receiver) of a queue, [`MailboxReceiver`](crate::mailbox::MailboxReceiver) | there may be a message; another receiver may have it, or be faster | `try_receive`, which may find nothing |
 /// | [`LatestReader`](crate::latest::LatestReader) | a value was set since this was last reported | `get` |
 /// | [`Listener`](crate::signals::Listener) | a signal was sent and not noticed | `try_wait` |

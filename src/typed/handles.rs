@@ -5,7 +5,7 @@
 
 use super::declare::Plain;
 use crate::endpoint::{
-    AttachError, Consumer, ConsumerOptions, Message, Observer, ObserverOptions, Producer,
+    AttachError, Consumer, ConsumerOptions, Losses, Message, Observer, ObserverOptions, Producer,
     ProducerOptions, PublishError, ReceiveError, Received, Ring, TryPublishError, TryReceiveError,
 };
 use crate::layout::schema::Schema;
@@ -120,6 +120,12 @@ impl<T: Pod> TypedMessage<'_, T> {
     #[inline]
     pub fn sequence(&self) -> u64 {
         self.guard.sequence()
+    }
+
+    /// Like [`Message::missed`].
+    #[inline]
+    pub fn missed(&self) -> u64 {
+        self.guard.missed()
     }
 
     /// Returns the value. This acknowledges the message and gives its space back.
@@ -437,6 +443,11 @@ impl<T: Pod> TypedConsumer<T> {
     /// Like [`Consumer::next_sequence`].
     pub fn next_sequence(&self) -> u64 {
         self.inner.next_sequence()
+    }
+
+    /// Like [`Consumer::losses`]. A message of another size that was passed over is not among them.
+    pub fn losses(&self) -> Losses {
+        self.inner.losses()
     }
 }
 

@@ -122,6 +122,8 @@ fn peer(role: &str) {
                 let expelled = match consumer.receive_batch_until(64, PATIENCE) {
                     Ok(Some(mut batch)) => {
                         while let Some(message) = batch.next() {
+                            next += message.missed();
+                            missed += message.missed();
                             assert_eq!(message.sequence(), next);
                             verify(next, &message);
                             next += 1;
@@ -130,11 +132,6 @@ fn peer(role: &str) {
                         false
                     }
                     Ok(None) => break,
-                    Err(ReceiveError::Evicted { missed: n, .. }) => {
-                        next += n;
-                        missed += n;
-                        false
-                    }
                     Err(ReceiveError::Expelled { .. }) => true,
                     Err(error) => panic!("{error}"),
                 };

@@ -45,9 +45,11 @@ fn peer(role: &str) {
             let mut consumer = ring.durable_consumer("archive", Start::Oldest).unwrap();
             say("ready");
             for _ in std::io::stdin().lock().lines() {
-                match consumer.receive_until(PATIENCE) {
-                    Ok(message) => say(&message.unwrap().sequence().to_string()),
-                    Err(error) => say(&format!("{error:?}")),
+                let message = consumer.receive_until(PATIENCE).unwrap().unwrap();
+                let (sequence, missed) = (message.sequence(), message.missed());
+                match missed {
+                    0 => say(&sequence.to_string()),
+                    _ => say(&format!("{sequence} behind {missed}")),
                 }
             }
         }
@@ -96,14 +98,10 @@ fn peer(role: &str) {
             say("ready");
             let (mut received, mut evicted) = (0, 0);
             while received < 150 {
-                match consumer.receive_until(PATIENCE) {
-                    Ok(_message) => {
-                        std::thread::sleep(Duration::from_millis(10));
-                        received += 1;
-                    }
-                    Err(ReceiveError::Evicted { .. }) => evicted += 1,
-                    Err(error) => panic!("{error}"),
-                }
+                let message = consumer.receive_until(PATIENCE).unwrap().unwrap();
+                evicted += u32::from(message.missed() > 0);
+                std::thread::sleep(Duration::from_millis(10));
+                received += 1;
             }
             say(&evicted.to_string());
         }
@@ -156,26 +154,21 @@ fn account(mut consumer: Consumer) -> String {
     loop {
         match consumer.receive_until(PATIENCE) {
             Ok(Some(message)) => {
+                let n = message.missed();
+                next += n;
+                missed += n;
+                evictions += u64::from(n > 0);
                 assert_eq!(message.sequence(), next);
                 check(&message, next);
                 next += 1;
                 received += 1;
             }
             Ok(None) => break,
-            Err(ReceiveError::Evicted {
-                missed: n,
-                resumed_at,
-            }) => {
-                next += n;
-                assert_eq!(resumed_at, next);
-                missed += n;
-                evictions += 1;
-            }
             Err(ReceiveError::Expelled { .. }) => return "expelled".into(),
             Err(error) => panic!("{error}"),
         }
     }
-    assert_eq!(consumer.missed_count(), missed);
+    assert_eq!(consumer.losses().evicted, missed);
     format!("{received} {missed} {evictions}")
 }
 
@@ -277,10 +270,13 @@ fn a_freeze_of_both_sides_evicts_nobody() {
 
 /// An evicted consumer is told, and comes back within what was published up to now.
 fn told(consumer: &mut Consumer, published: u64) {
-    match consumer.try_receive() {
-        Err(TryReceiveError::Evicted { resumed_at, .. }) => assert!(resumed_at <= published + 1),
-        result => panic!("{result:?}"),
-    }
+    let found = match consumer.try_receive() {
+        Ok(message) => Some(message.sequence()),
+        Err(TryReceiveError::Empty) => None,
+        Err(error) => panic!("{error}"),
+    };
+    assert!(found.unwrap_or(consumer.next_sequence()) <= published + 1);
+    assert!(consumer.losses().evicted > 0);
 }
 
 fn an_impatient_producer_expels_who_never_reads() {
@@ -295,9 +291,12 @@ fn an_impatient_producer_expels_who_never_reads() {
             producer.publish_until(&[7; 200], PATIENCE).unwrap();
         }
         match slow.try_receive() {
-            Err(TryReceiveError::Evicted { .. }) => evictions += 1,
             Err(TryReceiveError::Expelled { .. }) => break,
-            Ok(_) => {}
+            Ok(message) => {
+                evictions += u32::from(message.missed() > 0);
+                // Not given back: it holds the producer up as one that reads nothing does.
+                std::mem::forget(message);
+            }
             result => panic!("{result:?}"),
         }
         assert!(started.elapsed() < PATIENCE);
@@ -438,11 +437,10 @@ fn a_cursor_says_what_is_gone() {
         let mut peer = start();
         if told {
             let report = peer.tell("next");
-            let next: u64 = peer.tell("next").parse().unwrap();
-            let missed = next - saved;
+            let after: u64 = peer.tell("next").parse().unwrap();
+            let missed = after - 1 - saved;
             assert!(missed > 300);
-            let expected = format!("Evicted {{ missed: {missed}, resumed_at: {next} }}");
-            assert_eq!(report, expected);
+            assert_eq!(report, format!("{} behind {missed}", after - 1));
         }
         peer.kill();
     }

@@ -197,6 +197,7 @@ fn consume(ring: &Ring, arguments: &[&str]) {
         match consumer.receive() {
             Ok(Some(message)) => {
                 let sequence = message.sequence();
+                missed += message.missed();
                 assert_eq!(sequence, first.wrapping_add(received).wrapping_add(missed));
                 check(ring, &message, sequence);
                 received += 1;
@@ -209,15 +210,18 @@ fn consume(ring: &Ring, arguments: &[&str]) {
             }
             Ok(None) => break,
             Err(ReceiveError::ProducerGone { .. }) => {}
-            Err(ReceiveError::Evicted { missed: more, .. }) => missed += more,
             Err(ReceiveError::Expelled { next }) => expelled = Some(next),
             Err(error) => panic!("{error}"),
         }
         if let Some(next) = expelled.take() {
+            // With what no message has followed.
+            missed = next.wrapping_sub(first).wrapping_sub(received);
             consumer = attach(Start::Oldest);
             missed += consumer.next_sequence().wrapping_sub(next);
         }
     }
+    // With what no message has followed.
+    missed = (consumer.next_sequence().wrapping_sub(first)).wrapping_sub(received);
     drop(consumer);
     say(&format!(
         "first {first} received {received} missed {missed}"

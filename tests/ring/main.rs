@@ -5,6 +5,7 @@ mod adversary;
 mod conflated;
 mod files;
 mod latency;
+mod losses;
 mod properties;
 mod removal;
 mod schema;

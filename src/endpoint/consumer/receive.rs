@@ -16,8 +16,8 @@ impl Consumer {
     ///
     /// # Errors
     /// [`ReceiveError::ProducerGone`] once everything a dead producer committed has been read.
-    /// [`ReceiveError::Evicted`] once for each time the ring went on without this consumer, between
-    /// the messages where it happened.
+    /// [`ReceiveError::Expelled`] if the ring went on without this consumer too often in a row. That it went on without
+    /// it for once is no error: the next message says what is [missing](Message::missed) before it.
     #[inline(always)]
     pub fn receive(&mut self) -> Result<Option<Message<'_>>, ReceiveError> {
         self.receive_until(Deadline::NEVER)
@@ -43,7 +43,8 @@ impl Consumer {
     ///
     /// # Errors
     /// [`TryReceiveError::Empty`], [`TryReceiveError::Closed`], and, found out now and then by calls
-    /// that find nothing, [`TryReceiveError::ProducerGone`].
+    /// that find nothing, [`TryReceiveError::ProducerGone`]; [`TryReceiveError::Expelled`] as for
+    /// [`receive`](Self::receive).
     #[inline]
     pub fn try_receive(&mut self) -> Result<Message<'_>, TryReceiveError> {
         let arrived = match self.take() {

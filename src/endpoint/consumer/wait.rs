@@ -111,7 +111,7 @@ impl Reader for Consumer {
 
     fn look(&mut self) -> Result<Option<Arrived>, Interrupted> {
         match self.poll()? {
-            None if self.is_evicted() => Err(self.rejoin()),
+            None if self.is_evicted() => self.come_back(),
             arrived => Ok(arrived),
         }
     }

@@ -522,57 +522,53 @@ impl Subject {
         assert_eq!(error, expected);
     }
 
-    /// Checks an error of a consumer that must return message `at` next; how many messages it says
-    /// it missed, or that it is of no use any more.
+    /// Checks that a consumer that must return message `at` next may miss so many from there on.
+    fn check_missed(&self, missed: u64, at: u64, resumed: Option<u64>) {
+        if missed == 0 {
+            return;
+        }
+        assert!(
+            self.evicts || resumed.is_some(),
+            "evicted from a patient ring"
+        );
+        assert!(at + missed <= self.next());
+        let start = self.places.starts[at as usize];
+        let away = |allowed| start + self.places.capacity < allowed;
+        let gone = self.evicts || resumed.is_some_and(away);
+        assert!(
+            gone && self.places.may_be_lost(at + missed - 1),
+            "{missed} messages from {at} on are there, and not given: {:?}",
+            self.places
+        );
+    }
+
+    /// Checks an error of a consumer that must return message `at` next, and is at `next` now: it may have lost what
+    /// lies between, which the message behind it will tell.
     fn check_interruption(
         &self,
         error: TryReceiveError,
-        at: u64,
+        (at, next): (u64, u64),
         resumed: Option<u64>,
-    ) -> Result<u64, Expelled> {
+    ) -> Result<(), Expelled> {
+        let now = self.index(next);
+        self.check_missed(now - at, at, resumed);
         match error {
-            TryReceiveError::Evicted { missed, resumed_at } => {
-                assert!(
-                    self.evicts || resumed.is_some(),
-                    "evicted from a patient ring"
-                );
-                assert_eq!(resumed_at, self.sequence(at + missed));
-                assert!(at + missed <= self.next());
-                if missed > 0 {
-                    let start = self.places.starts[at as usize];
-                    let away = |allowed| start + self.places.capacity < allowed;
-                    let gone = self.evicts || resumed.is_some_and(away);
-                    assert!(
-                        gone && self.places.may_be_lost(at + missed - 1),
-                        "{missed} messages from {at} on are there, and not given: {:?}",
-                        self.places
-                    );
-                }
-                Ok(missed)
-            }
-            TryReceiveError::Expelled { next } => {
+            TryReceiveError::Expelled { next: said } => {
                 assert!(self.evicts);
-                assert_eq!(next, self.sequence(at));
+                assert_eq!(said, next);
                 Err(Expelled)
             }
             error => {
-                self.check_end(error, at);
-                Ok(0)
+                self.check_end(error, now);
+                Ok(())
             }
         }
     }
 
-    fn settle(&mut self, which: usize, outcome: Result<u64, Expelled>) {
-        match outcome {
-            Ok(missed) => {
-                self.consumers[which].at += missed;
-                self.consumers[which].resumed = None;
-                self.missed += missed;
-            }
-            Err(Expelled) => {
-                let left = self.consumers.swap_remove(which);
-                self.went_away(&left);
-            }
+    fn settle(&mut self, which: usize, outcome: Result<(), Expelled>) {
+        if let Err(Expelled) = outcome {
+            let left = self.consumers.swap_remove(which);
+            self.went_away(&left);
         }
     }
 
@@ -581,27 +577,26 @@ impl Subject {
             return;
         };
         let Gating { at, resumed, .. } = self.consumers[which];
-        let expected = self.published.get(at as usize).cloned();
-        let sequence = self.sequence(at);
-        let error = match self.consumers[which].consumer.try_receive() {
-            Ok(message) => {
-                assert_eq!(
-                    (Some(&*message), message.sequence()),
-                    (expected.as_deref(), sequence)
-                );
-                None
-            }
-            Err(error) => Some(error),
+        let consumer = &mut self.consumers[which].consumer;
+        let received = match consumer.try_receive() {
+            Ok(message) => Ok((message.to_vec(), message.sequence(), message.missed())),
+            Err(error) => Err(error),
         };
-        match error {
-            Some(error) => {
-                let outcome = self.check_interruption(error, at, resumed);
+        let next = consumer.next_sequence();
+        match received {
+            Err(error) => {
+                let outcome = self.check_interruption(error, (at, next), resumed);
                 self.settle(which, outcome);
             }
-            None => {
-                self.consumers[which].at += 1;
+            Ok((message, sequence, missed)) => {
+                self.check_missed(missed, at, resumed);
+                let expected = self.published.get((at + missed) as usize);
+                assert_eq!(Some(&message), expected);
+                assert_eq!(sequence, self.sequence(at + missed));
+                self.consumers[which].at += missed + 1;
                 self.consumers[which].resumed = None;
                 self.delivered += 1;
+                self.missed += missed;
             }
         }
     }
@@ -613,32 +608,42 @@ impl Subject {
         let mut gating = self.consumers.swap_remove(which);
         let at = gating.at;
         let mut got = 0;
-        let (mut outcome, mut interrupted) = (Ok(0), false);
-        match gating.consumer.try_receive_batch(usize::from(max)) {
+        let mut missed = 0;
+        let interrupted = match gating.consumer.try_receive_batch(usize::from(max)) {
             // Never looked at: nothing is taken.
-            Ok(batch) if max % 5 == 4 => drop(batch),
+            Ok(batch) if max % 5 == 4 => {
+                drop(batch);
+                None
+            }
             Ok(mut batch) => {
                 while let Some(message) = batch.next() {
-                    let expected = &self.published[(at + got) as usize];
-                    assert_eq!(message.bytes(), &expected[..]);
-                    assert_eq!(message.sequence(), self.sequence(at + got));
+                    match got {
+                        0 => missed = message.missed(),
+                        _ => assert_eq!(message.missed(), 0),
+                    }
+                    self.check_missed(missed, at, gating.resumed);
+                    let index = at + missed + got;
+                    assert_eq!(message.bytes(), &self.published[index as usize][..]);
+                    assert_eq!(message.sequence(), self.sequence(index));
                     got += 1;
                 }
-                let left = self.next() - at;
+                let left = self.next() - at - missed;
                 assert_eq!(got, left.min(u64::from(max).max(1)));
                 gating.resumed = None;
+                None
             }
-            Err(error) => {
-                outcome = self.check_interruption(error, at, gating.resumed);
-                interrupted = true;
-            }
+            Err(error) => Some(error),
+        };
+        let mut outcome = Ok(());
+        if let Some(error) = interrupted {
+            let next = gating.consumer.next_sequence();
+            outcome = self.check_interruption(error, (at, next), gating.resumed);
         }
         self.delivered += got;
-        gating.at += got;
+        self.missed += missed;
+        gating.at += missed + got;
         self.consumers.push(gating);
-        if interrupted {
-            self.settle(self.consumers.len() - 1, outcome);
-        }
+        self.settle(self.consumers.len() - 1, outcome);
     }
 
     fn look(&mut self, which: u8) {

@@ -1,0 +1,68 @@
+//! Messages that a consumer will never get, as a value.
+//!
+//! Layer 5. A loss has a place in the stream: directly before one message. Only slow paths write it, and a message
+//! compares its sequence with it when its caller asks.
+
+/// What a [`Consumer`](crate::Consumer) will never get of the stream that it reads.
+///
+/// Once a consumer has been given a message, every message before it was received, or is counted here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Losses {
+    /// Messages that the ring went on without, since the consumer attached, or that were gone when it attached with a
+    /// durable cursor.
+    pub evicted: u64,
+}
+
+impl Losses {
+    /// Returns how many messages these are in all.
+    pub fn total(&self) -> u64 {
+        self.evicted
+    }
+}
+
+/// The latest loss: how many messages directly before which message.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Loss {
+    before: u64,
+    count: u64,
+}
+
+impl Loss {
+    /// So many messages from `from` on are lost, and `to` is the next one. A loss directly before them that no message
+    /// has followed is part of the same.
+    #[cold]
+    pub(super) fn extend(&mut self, from: u64, to: u64) {
+        self.count = self.before(from).wrapping_add(to.wrapping_sub(from));
+        self.before = to;
+    }
+
+    /// How many messages directly before this one are lost.
+    #[inline]
+    pub(super) fn before(&self, sequence: u64) -> u64 {
+        match self.before == sequence {
+            true => self.count,
+            false => 0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn losses_before_one_message_are_one() {
+        let mut loss = Loss::default();
+        assert_eq!([loss.before(0), loss.before(1)], [0, 0]);
+        loss.extend(3, 10);
+        assert_eq!([loss.before(3), loss.before(9), loss.before(10)], [0, 0, 7]);
+        // Nothing was received in between.
+        loss.extend(10, 12);
+        assert_eq!([loss.before(10), loss.before(12)], [0, 9]);
+        loss.extend(13, 14);
+        assert_eq!([loss.before(12), loss.before(14)], [0, 1]);
+        loss.extend(u64::MAX, 1);
+        assert_eq!(loss.before(1), 2);
+    }
+}
