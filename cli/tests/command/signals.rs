@@ -244,10 +244,11 @@ fn the_demo_leaves_nothing_behind() {
         let directory = format!("/dev/shm/slipring-demo-{}", demo.id());
         // The feed is the last part to come.
         let began = Instant::now();
-        let ring = loop {
+        let feed = loop {
             if let Ok(ring) = slipring::Ring::open(Path::new(&directory).join("ticks")) {
-                if ring.status().unwrap().producer_alive == Some(true) {
-                    break ring;
+                let status = ring.status().unwrap();
+                if status.producer_alive == Some(true) {
+                    break status.producer_pid;
                 }
             }
             assert!(began.elapsed() < HANG);
@@ -257,7 +258,12 @@ fn the_demo_leaves_nothing_behind() {
         let status = end(&mut demo, "demo");
         assert_eq!(status.signal(), Some(signal.as_raw()), "{status}");
         assert!(!std::path::Path::new(&directory).exists());
-        while ring.status().unwrap().producer_alive == Some(true) {
+        // Its ring is gone and says nothing any more.
+        let runs = || {
+            let stat = std::fs::read_to_string(format!("/proc/{feed}/stat"));
+            stat.is_ok_and(|stat| !stat.contains(") Z"))
+        };
+        while runs() {
             assert!(began.elapsed() < HANG, "the feed lives on");
             std::thread::sleep(Duration::from_millis(1));
         }
