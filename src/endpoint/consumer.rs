@@ -198,7 +198,7 @@ impl Consumer {
 
     /// Returns what this consumer will never get of the messages before [`next_sequence`](Self::next_sequence), since it
     /// attached. A loss is counted here as soon as a call has found it, so also one that no message has followed: before
-    /// the end of the stream, or a deadline. Every other loss was told by [`Message::missed`] of the message behind it.
+    /// the end of the stream, or a deadline. Every other loss was told by [`Message::missed`](crate::Message::missed) of the message behind it.
     ///
     /// A loss that no message has followed stays with a durable cursor: the next consumer of its name is told of it too.
     ///
