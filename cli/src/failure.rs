@@ -2,7 +2,9 @@
 
 use slipring::{
     broker::{BrokerError, ConnectError},
-    endpoint::{AttachError, PublishError, ReceiveError, StatusError, TryReceiveError},
+    endpoint::{
+        AttachError, PublishError, ReadersError, ReceiveError, StatusError, TryReceiveError,
+    },
     place::{CreateError, OpenError, RemoveError},
     queue::{SendError, TakeError},
     semaphore::AcquireError,
@@ -266,6 +268,19 @@ impl From<PublishError> for Failure {
             PublishError::TimedOut { .. } => TIMED_OUT,
             PublishError::Poisoned => INCOMPATIBLE,
             PublishError::Removed => REMOVED,
+            _ => FAILED,
+        };
+        Self::new(code, error)
+    }
+}
+
+impl From<ReadersError> for Failure {
+    fn from(error: ReadersError) -> Self {
+        let code = match error {
+            ReadersError::TimedOut { .. } => TIMED_OUT,
+            ReadersError::TooMany { .. } => USAGE,
+            ReadersError::Poisoned => INCOMPATIBLE,
+            ReadersError::Removed => REMOVED,
             _ => FAILED,
         };
         Self::new(code, error)

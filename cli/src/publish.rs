@@ -6,7 +6,7 @@ use crate::stop::{Stop, GRACE};
 use crate::text::{self, Target};
 use crate::Outcome;
 use slipring::{
-    endpoint::{AttachError, PublishError},
+    endpoint::{AttachError, PublishError, ReadersError},
     schema::Schema,
     Deadline, Producer, Ring,
 };
@@ -23,6 +23,7 @@ because the input is no message or by --timeout, readers are told that the produ
 EXAMPLES
   seq 1000 | slipring pub ticks
   tail -f app.log | slipring pub log --create
+  slipring pub jobs --wait-readers 2 < jobs.txt
   slipring pub samples --record-size 64 < samples.bin")]
 pub struct Arguments {
     /// Name of the ring, or a path that begins with / or ./
@@ -46,7 +47,10 @@ pub struct Arguments {
     /// Create the ring if it does not exist
     #[arg(long)]
     create: bool,
-    /// Give up when a consumer holds a message back for this long
+    /// Publish nothing until at least this many readers are there
+    #[arg(long, value_name = "COUNT")]
+    wait_readers: Option<u32>,
+    /// Give up when a consumer holds a message back, or readers are waited for, for this long
     #[arg(long, value_name = "TIME", value_parser = text::duration)]
     timeout: Option<Duration>,
 }
@@ -70,7 +74,8 @@ pub fn run(arguments: &Arguments) -> Outcome {
         }
         error => error.into(),
     })?;
-    let result = feed(arguments, &ring, &mut producer, &stop);
+    let result = wait_for_readers(arguments, &mut producer, &stop)
+        .and_then(|()| feed(arguments, &ring, &mut producer, &stop));
     let failed = matches!(&result, Err(failure) if !failure.is_signal());
     match (arguments.keep_open, failed) {
         (true, _) => producer.detach(),
@@ -80,6 +85,27 @@ pub fn run(arguments: &Arguments) -> Outcome {
         (false, true) => std::mem::forget(producer),
     }
     result
+}
+
+/// Waits in steps that are short enough for a signal to be noticed.
+fn wait_for_readers(arguments: &Arguments, producer: &mut Producer, stop: &Stop) -> Outcome {
+    let Some(readers) = arguments.wait_readers else {
+        return Ok(());
+    };
+    let give_up = arguments.timeout.map(|timeout| Instant::now() + timeout);
+    loop {
+        let step = Duration::from_millis(100);
+        let left = give_up.map_or(step, |at| {
+            at.saturating_duration_since(Instant::now()).min(step)
+        });
+        let waited = producer.wait_for_readers(readers, left);
+        stop.check()?;
+        match waited {
+            Ok(_) => return Ok(()),
+            Err(ReadersError::TimedOut { .. }) if give_up.is_none_or(|at| Instant::now() < at) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
 }
 
 /// Standard input that ends when a signal comes.

@@ -214,6 +214,15 @@ where
     let _ = (tag, preemptions, model);
 }
 
+/// Asserts that every thread of a model sleeps for ever, in one interleaving at least. The model breaks a rule of
+/// sleeping by itself. Means something in the model build only.
+pub fn assert_hangs<M>(preemptions: Option<usize>, model: M)
+where
+    M: Fn() -> String + Send + Sync + 'static,
+{
+    assert_sleeps_for_ever("no site", preemptions, model);
+}
+
 /// Runs of models in which one site is weakened.
 #[cfg(slipring_loom)]
 mod mutant {

@@ -2,7 +2,7 @@
 //! reports; on real threads sleeps are bounded, so there these models only exercise the code.
 
 use core::time::Duration;
-use slipring::layout::lines::ProducerState;
+use slipring::layout::lines::{Bell, ProducerState};
 use slipring::ring::consumer::Consumer;
 use slipring::ring::Start;
 use slipring::segment::Memory;
@@ -107,6 +107,126 @@ fn two_sleepers() -> String {
 #[test]
 fn every_sleeper_is_woken() {
     assert_outcomes(Some(2), &["[0, 0]"], two_sleepers);
+}
+
+/// How one side of the models of two bells breaks the rules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Breach {
+    /// It does not.
+    Nothing,
+    /// The sleeper leaves the second bell out: it is neither armed nor slept on.
+    OneBell,
+    /// The sleeper does not look again once the bells are armed.
+    NoSecondLook,
+    /// The sleeper looks again at the first ring only.
+    HalfALook,
+    /// The waker rings a bell that the sleeper does not sleep on.
+    AnotherBell,
+}
+
+/// Takes a message of either ring, asleep on both bells while there is none. Returns the number of the ring.
+fn take_either_asleep(from: &mut [Consumer; 2], breach: Breach) -> usize {
+    let memories = [from[0].memory().clone(), from[1].memory().clone()];
+    let bells: [&Bell; 2] = [0, 1].map(|at: usize| &control(&memories[at]).data);
+    let slept_on = match breach {
+        Breach::OneBell => &bells[..1],
+        _ => &bells[..],
+    };
+    let looked_at = match breach {
+        Breach::NoSecondLook => 0,
+        Breach::HalfALook => 1,
+        _ => 2,
+    };
+    loop {
+        if let Some(at) = from.iter_mut().position(|from| try_take(from).is_some()) {
+            return at;
+        }
+        bell::sleep_any(slept_on, LIMIT, || {
+            from[..looked_at].iter().any(|from| from.peek().is_some())
+        });
+    }
+}
+
+/// Two rings whose consumer may sleep, in one thread.
+fn two_rings() -> [(Memory, Consumer); 2] {
+    [0, 1].map(|_| {
+        let memory = tiny(1);
+        bell::allow(&control(&memory).data);
+        let from = consumer(&memory, 0, Start::Oldest);
+        (memory, from)
+    })
+}
+
+/// A consumer sleeps on the bells of two rings; the producer of the second publishes and rings.
+fn second_of_two_with(breach: Breach) -> String {
+    let [(_, first), (other, second)] = two_rings();
+    bell::allow(&control(&other).space);
+    let mut from = [first, second];
+    let mut to = producer(&other);
+    let writer = thread::spawn(move || {
+        publish(&mut to);
+        let page = control(to.memory());
+        let rung = match breach {
+            Breach::AnotherBell => &page.space,
+            _ => &page.data,
+        };
+        Waker::default().ring(rung);
+    });
+    let at = take_either_asleep(&mut from, breach);
+    writer.join().unwrap();
+    format!("read of ring {at}")
+}
+
+fn second_of_two() -> String {
+    second_of_two_with(Breach::Nothing)
+}
+
+#[test]
+fn a_sleeper_on_two_bells_is_woken_by_the_second() {
+    assert_outcomes(None, &["read of ring 1"], second_of_two);
+}
+
+#[test]
+fn on_two_bells_without_either_fence_it_sleeps_for_ever() {
+    for tag in ["wake sleep:SeqCst", "wake ring:SeqCst"] {
+        assert_sleeps_for_ever(tag, None, second_of_two);
+    }
+}
+
+#[test]
+fn a_sleeper_on_two_bells_keeps_every_rule_or_sleeps_for_ever() {
+    for breach in [
+        Breach::OneBell,
+        Breach::NoSecondLook,
+        Breach::HalfALook,
+        Breach::AnotherBell,
+    ] {
+        assert_hangs(None, move || second_of_two_with(breach));
+    }
+}
+
+/// Both producers publish and ring, while the consumer falls asleep, is woken and falls asleep again.
+fn both_of_two() -> String {
+    let [(one, first), (other, second)] = two_rings();
+    let mut from = [first, second];
+    let writers = [one, other].map(|memory| {
+        let mut to = producer(&memory);
+        thread::spawn(move || {
+            publish(&mut to);
+            Waker::default().ring(&control(to.memory()).data);
+        })
+    });
+    let mut seen = [0, 1].map(|_| take_either_asleep(&mut from, Breach::Nothing));
+    seen.sort_unstable();
+    for writer in writers {
+        writer.join().unwrap();
+    }
+    format!("read of rings {seen:?}")
+}
+
+#[test]
+fn no_bell_of_two_is_forgotten_while_the_other_wakes() {
+    assert_outcomes(Some(2), &["read of rings [0, 1]"], both_of_two);
 }
 
 /// A producer publishes and closes; a consumer that sees the close has seen the message.

@@ -140,7 +140,7 @@ impl Consumer {
         // Of a durable cursor: what was gone when this consumer attached.
         let (mut loss, missed, next) = (Loss::default(), core.missed(), core.sequence());
         loss.extend(next.wrapping_sub(missed), next);
-        Ok(Self {
+        let consumer = Self {
             special: words > 0,
             reading: ReadControl::new(
                 options.read_policy,
@@ -163,7 +163,12 @@ impl Consumer {
             _held: seat.held,
             _cursor: seat.cursor,
             one_thread: PhantomData,
-        })
+        };
+        if let Some(control) = consumer.core.memory().control() {
+            // For callers that wait for readers.
+            bell::ring_now(&control.space);
+        }
+        Ok(consumer)
     }
 
     /// As [`receive_until`](Self::receive_until), for one of a pair; the message is made of what arrived by

@@ -234,6 +234,11 @@ impl Meeting {
         self.broken() || self.ring.is_held(role(self.side.other())) == Some(false)
     }
 
+    /// What the other side says now; see [`Pact::others_word`].
+    pub(crate) fn others_word(&self) -> u64 {
+        self.pact.others_word()
+    }
+
     /// Returns `true` if this process is a fork of the one that owns the side, which may not touch the
     /// pact.
     #[inline(always)]

@@ -218,6 +218,8 @@ impl Observer {
             row.may_park.store(1, Relaxed);
             row.state.store(RowState::Observer as u32, Relaxed);
             bell::allow(&control.data);
+            // For callers that wait for readers.
+            bell::ring_now(&control.space);
         }
     }
 

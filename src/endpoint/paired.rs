@@ -11,9 +11,11 @@ use super::meeting::Meeting;
 use super::message::Message;
 use super::producer::Producer;
 use super::waiting::Reader;
-use crate::ring::consumer::Arrived;
+use crate::layout::lines::ProducerState;
+use crate::ring::consumer::{producer_state, Arrived};
+use crate::segment::Memory;
 use crate::wait::bell::LONGEST_SLEEP;
-use crate::wait::{Deadline, Since};
+use crate::wait::{Deadline, Since, Waited};
 use core::time::Duration;
 
 /// Why nothing was sent or received.
@@ -33,6 +35,16 @@ pub(crate) enum PairedError {
     Receive(ReceiveError),
 }
 
+/// What the end of a pair is to a wait set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ends {
+    /// The pair is met anew. The end is reported once, and again when another process comes or goes on the other
+    /// side.
+    Anew,
+    /// It is the end of a stream, which may be closed without leaving the pact. It is reported once.
+    Once,
+}
+
 /// The sending end.
 #[derive(Debug)]
 pub(crate) struct Outgoing {
@@ -50,6 +62,10 @@ pub(crate) struct Incoming {
     held: Option<Arrived>,
     /// When a call that found nothing last asked whether the other side is alive.
     asked: Since,
+    /// Whether the other side is known to be dead, until another pact.
+    dead: bool,
+    /// What the other side said when a wait set last reported its end.
+    announced: Option<u64>,
 }
 
 impl Outgoing {
@@ -190,6 +206,8 @@ impl Incoming {
             consumer,
             held: None,
             asked: Since::default(),
+            dead: false,
+            announced: None,
         }
     }
 
@@ -243,9 +261,10 @@ impl Incoming {
         }
     }
 
-    /// Takes the messages that are there and releases them unread.
+    /// Prepares for another pact: takes the messages that are there and releases them unread.
     pub(crate) fn discard(&mut self) {
         self.let_go();
+        self.dead = false;
         while self.consumer.try_receive().is_ok() {}
     }
 
@@ -266,6 +285,9 @@ impl Incoming {
         deadline: Deadline,
     ) -> Result<Arrived, PairedError> {
         loop {
+            if !meeting.forked() && (self.dead || meeting.broken()) {
+                return self.last_word();
+            }
             let slice = Deadline::after(LONGEST_SLEEP).earlier(deadline);
             let over = match self.consumer.await_next(slice) {
                 Ok(Some(arrived)) => return Ok(arrived),
@@ -301,7 +323,7 @@ impl Incoming {
         // Asked first, so that everything the other side sent before it left or died, or the ring was removed, is
         // visible.
         let due = self.asked.due();
-        let gone = meeting.broken() || due && meeting.gone();
+        let gone = meeting.broken() || self.dead || due && meeting.gone();
         let trouble = due
             .then(|| Reader::ring(&self.consumer).trouble())
             .flatten();
@@ -312,6 +334,56 @@ impl Incoming {
             (Err(PairedError::Gone), None) if !gone => Err(PairedError::Empty),
             (said, _) => said,
         }
+    }
+
+    /// Returns `true` if there is something to report to a wait set: a message, or an end that was not reported
+    /// yet. Loads only.
+    pub(crate) fn reports(&mut self, meeting: &Meeting, ends: Ends) -> bool {
+        if meeting.forked() || self.held.is_some() {
+            return true;
+        }
+        // Read first: what the other side sent before its end comes before it.
+        let closed = || producer_state(Reader::memory(&self.consumer)) == ProducerState::Closed;
+        let over = self.dead || meeting.broken() || ends == Ends::Once && closed();
+        if self.consumer.ready() {
+            return true;
+        }
+        if !over {
+            self.announced = None;
+            return false;
+        }
+        let end = match ends {
+            Ends::Anew => meeting.others_word(),
+            Ends::Once => 0,
+        };
+        self.announced.replace(end) != Some(end)
+    }
+
+    /// Returns `true` if there is a death, or trouble with the files, to report to a wait set. Asks the kernel.
+    pub(crate) fn reports_death(&mut self, meeting: &Meeting, ends: Ends) -> bool {
+        if Reader::ring(&self.consumer).trouble().is_some() {
+            // The next call asks as well, however soon it comes.
+            self.asked = Since::default();
+            return true;
+        }
+        self.dead |= !meeting.broken() && meeting.gone();
+        self.dead && self.reports(meeting, ends)
+    }
+
+    /// The memory with the bell that the sender rings.
+    pub(crate) fn memory(&self) -> &Memory {
+        Reader::memory(&self.consumer)
+    }
+
+    /// The memory with the bell that the other side rings when it comes and goes, where that is another one.
+    pub(crate) fn also<'m>(&self, meeting: &'m Meeting) -> Option<&'m Memory> {
+        let other = Reader::ring(&self.consumer).id() != meeting.ring().id();
+        other.then(|| meeting.ring().segment().reader())
+    }
+
+    /// Returns `true` if it ever sleeps.
+    pub(crate) fn parks(&self) -> bool {
+        Reader::strategy(&self.consumer).0.parks()
     }
 
     /// The next message the other side sent before it went, or the error that it is gone.

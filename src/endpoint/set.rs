@@ -33,11 +33,12 @@ impl Default for Inside {
 /// | [`Receiver`](crate::queue::Receiver) of a queue, [`MailboxReceiver`](crate::mailbox::MailboxReceiver) | there may be a message; another receiver may have it, or be faster | `try_receive`, which may find nothing |
 /// | [`LatestReader`](crate::latest::LatestReader) | a value was set since this was last reported | `get` |
 /// | [`Listener`](crate::signals::Listener) | a signal was sent and not noticed | `try_wait` |
+/// | [`Link`](crate::Link), [`LinkReceiver`](crate::link::LinkReceiver) | there is a message; once when the other side left or died, and once each time that another process came or went under its name | `try_receive`; after `PeerGone`, `reconnect_until` |
+/// | [`PipeReader`](crate::pipe::PipeReader), [`Duplex`](crate::pipe::Duplex) | there are bytes; once when the writer left or died | `read` or `fill_buf`, which does not wait then |
 /// | [`Interruption`](crate::endpoint::Interruption) | it was interrupted | `take` |
 ///
 /// Each of them is also reported while its process is a fork, or its files were cut short or removed: the next call on
-/// it that waits says which. Links, pipes and senders are no sources: before they wait for a message they may have to wait for
-/// their peer.
+/// it that waits says which. Senders are no sources.
 ///
 /// It gives no access to the memory behind the handle:
 ///
@@ -50,6 +51,11 @@ pub trait Source: Sealed {
     /// Its words can be written, so only this crate may call this.
     #[doc(hidden)]
     fn memory(&self, asker: Inside) -> &Memory;
+    /// Other memory whose bell ends its wait too.
+    #[doc(hidden)]
+    fn also(&self, _: Inside) -> Option<&Memory> {
+        None
+    }
     #[doc(hidden)]
     fn parks(&self) -> bool;
     /// Returns `true` if it has something to report. Loads only.
@@ -60,7 +66,7 @@ pub trait Source: Sealed {
     fn reports_death(&mut self) -> bool;
 }
 
-/// Waits for several handles: readers of rings, receivers, listeners.
+/// Waits for several handles: readers of rings, receivers, listeners, links, pipes.
 ///
 /// # Guarantees
 /// - No wake-up is lost. A source is reported while it has a message or a loss to report, and once for
@@ -72,9 +78,9 @@ pub trait Source: Sealed {
 /// A source whose end was reported can stay in the list. It is reported again once another producer has
 /// published, or has ended as well.
 ///
-/// Up to 128 sources are woken by the kernel at once; with more, or where one of them may not sleep
-/// (its strategy spins, or it has only permission to read), the set polls at least once a
-/// millisecond.
+/// Up to 128 sources are woken by the kernel at once, where a link, and a pipe that goes both ways, counts as
+/// two. With more, or where one of them may not sleep (its strategy spins, or it has only permission to read),
+/// the set polls at least once a millisecond.
 ///
 /// ```
 /// use slipring::{Deadline, Ring, Start, WaitSet};
@@ -185,10 +191,11 @@ impl WaitSet {
 
     /// The protocol of one bell, on all of them: arm, fence, look again, sleep.
     fn sleep(&mut self, sources: &mut [&mut dyn Source], deadline: Deadline) -> Option<usize> {
-        let memories: Vec<Memory> = sources
-            .iter()
-            .map(|source| source.memory(Inside(())).clone())
-            .collect();
+        let all = |source: &&mut dyn Source| {
+            let also = source.also(Inside(())).cloned();
+            [Some(source.memory(Inside(())).clone()), also]
+        };
+        let memories: Vec<Memory> = sources.iter().flat_map(all).flatten().collect();
         let all_park =
             sources.iter().all(|source| source.parks()) && memories.len() <= FutexWord::MANY;
         let bells: Vec<&Bell> = memories

@@ -82,6 +82,11 @@ impl End {
         }
     }
 
+    /// The last producer whose end this reader was told of, or knows.
+    pub(super) fn last(&self) -> Option<u64> {
+        self.told.max(self.dead).max(self.announced)
+    }
+
     /// Returns `true` the first time it is called for this producer's end.
     fn announce(&mut self, epoch: u64) -> bool {
         self.announced.replace(epoch) != Some(epoch)

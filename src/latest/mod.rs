@@ -179,7 +179,7 @@ impl<T: Plain> Latest<T> {
         deadline: impl Into<Deadline>,
     ) -> Result<Self, OpenError> {
         let place = place.into();
-        look_until(deadline.into(), || Self::open(&place))
+        look_until(&place, deadline.into(), || Self::open(&place))
     }
 
     fn of(ring: Attachment) -> Result<Self, OpenError> {

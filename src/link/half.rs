@@ -4,7 +4,8 @@
 
 use super::LinkError;
 use crate::attach::shown;
-use crate::endpoint::{Incoming, Meeting, Message, Outgoing};
+use crate::endpoint::{Ends, Incoming, Inside, Meeting, Message, Outgoing, Sealed, Source};
+use crate::segment::Memory;
 use crate::wait::Deadline;
 
 /// The sending direction of a link. Made by [`Link::split`](crate::Link::split).
@@ -93,5 +94,29 @@ impl<'l> LinkReceiver<'l> {
     #[inline]
     pub fn try_receive(&mut self) -> Result<Message<'_>, LinkError> {
         Ok(self.incoming.try_receive(self.meeting)?)
+    }
+}
+
+impl Sealed for LinkReceiver<'_> {}
+
+impl Source for LinkReceiver<'_> {
+    fn memory(&self, _: Inside) -> &Memory {
+        self.incoming.memory()
+    }
+
+    fn also(&self, _: Inside) -> Option<&Memory> {
+        self.incoming.also(self.meeting)
+    }
+
+    fn parks(&self) -> bool {
+        self.incoming.parks()
+    }
+
+    fn reports(&mut self) -> bool {
+        self.incoming.reports(self.meeting, Ends::Anew)
+    }
+
+    fn reports_death(&mut self) -> bool {
+        self.incoming.reports_death(self.meeting, Ends::Anew)
     }
 }

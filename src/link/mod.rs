@@ -12,13 +12,13 @@ pub use half::{LinkReceiver, LinkSender};
 
 use crate::attach::{shown, Attachment};
 use crate::endpoint::{
-    options, Builder, Consumer, ConsumerOptions, Incoming, Meeting, Message, Met, Outgoing,
-    Producer, ProducerOptions, StatusError,
+    options, Builder, Consumer, ConsumerOptions, Ends, Incoming, Inside, Meeting, Message, Met,
+    Outgoing, Producer, ProducerOptions, Sealed, Source, StatusError,
 };
 use crate::layout::form::Form;
 use crate::ring::pact::{Side, BOARD_WORDS};
 use crate::ring::Start;
-use crate::segment::{Location, OpenError};
+use crate::segment::{Location, Memory, OpenError};
 use crate::wait::{Deadline, Strategy};
 use std::path::{Path, PathBuf};
 
@@ -404,6 +404,30 @@ impl Link {
     /// Returns the path of its directory, for logs and error texts.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+}
+
+impl Sealed for Link {}
+
+impl Source for Link {
+    fn memory(&self, _: Inside) -> &Memory {
+        self.incoming.memory()
+    }
+
+    fn also(&self, _: Inside) -> Option<&Memory> {
+        self.incoming.also(&self.meeting)
+    }
+
+    fn parks(&self) -> bool {
+        self.incoming.parks()
+    }
+
+    fn reports(&mut self) -> bool {
+        self.incoming.reports(&self.meeting, Ends::Anew)
+    }
+
+    fn reports_death(&mut self) -> bool {
+        self.incoming.reports_death(&self.meeting, Ends::Anew)
     }
 }
 

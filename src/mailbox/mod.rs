@@ -313,7 +313,7 @@ impl Mailbox {
         deadline: impl Into<Deadline>,
     ) -> Result<Self, OpenError> {
         let place = place.into();
-        look_until(deadline.into(), || Self::open(&place))
+        look_until(&place, deadline.into(), || Self::open(&place))
     }
 
     fn open_location(location: Location) -> Result<Self, OpenError> {

@@ -3,7 +3,8 @@
 //! Layer 7.
 
 use super::{PipeReader, PipeStatus, PipeWriter};
-use crate::endpoint::StatusError;
+use crate::endpoint::{Inside, Sealed, Source, StatusError};
+use crate::segment::Memory;
 use std::io::{self, BufRead, Read, Write};
 use std::time::Duration;
 
@@ -69,5 +70,30 @@ impl Write for Duplex {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+impl Sealed for Duplex {}
+
+/// What there is to read.
+impl Source for Duplex {
+    fn memory(&self, asker: Inside) -> &Memory {
+        self.reader.memory(asker)
+    }
+
+    fn also(&self, asker: Inside) -> Option<&Memory> {
+        self.reader.also(asker)
+    }
+
+    fn parks(&self) -> bool {
+        self.reader.parks()
+    }
+
+    fn reports(&mut self) -> bool {
+        self.reader.reports()
+    }
+
+    fn reports_death(&mut self) -> bool {
+        self.reader.reports_death()
     }
 }

@@ -5,9 +5,11 @@
 use super::{deadline, io_error, state, PipeOptions, PipeStatus, READY_WORD};
 use crate::attach::{shown, Attachment};
 use crate::endpoint::{
-    Consumer, ConsumerOptions, Incoming, Meeting, PairedError, ReceiveError, StatusError,
+    Consumer, ConsumerOptions, Ends, Incoming, Inside, Meeting, PairedError, ReceiveError, Sealed,
+    Source, StatusError,
 };
 use crate::ring::Start;
+use crate::segment::Memory;
 use crate::sync::Ordering::Relaxed;
 use crate::wait::bell;
 use std::io::{self, BufRead, Read};
@@ -20,6 +22,9 @@ use std::time::Duration;
 /// [`BufRead::fill_buf`] lends the bytes in place; only `read` copies. A read of zero bytes means the end
 /// of the stream: the writer dropped its end or died, and everything it wrote has been read.
 /// [`BufRead::consume`] of more than `fill_buf` lent consumes all of that and no more.
+///
+/// It is a source of a [`WaitSet`](crate::WaitSet). A set that waits for it begins to read, so from then on it cannot be
+/// [handed on](Self::hand_to).
 pub struct PipeReader {
     incoming: Option<Incoming>,
     /// How much of the piece that is held has been read.
@@ -154,5 +159,40 @@ impl Read for PipeReader {
         out[..len].copy_from_slice(&there[..len]);
         self.consume(len);
         Ok(len)
+    }
+}
+
+impl Sealed for PipeReader {}
+
+impl Source for PipeReader {
+    fn memory(&self, _: Inside) -> &Memory {
+        let attached = self.incoming.as_ref().map(Incoming::memory);
+        attached.unwrap_or_else(|| self.ring.segment().reader())
+    }
+
+    fn also(&self, _: Inside) -> Option<&Memory> {
+        self.incoming.as_ref()?.also(&self.meeting)
+    }
+
+    fn parks(&self) -> bool {
+        let attached = self.incoming.as_ref().map(Incoming::parks);
+        attached.unwrap_or_else(|| self.options.strategy.parks())
+    }
+
+    fn reports(&mut self) -> bool {
+        // As the first read: the end cannot be handed on any more.
+        let attached = self.incoming.is_some() || self.attach().is_ok();
+        match &mut self.incoming {
+            Some(incoming) if attached => incoming.reports(&self.meeting, Ends::Once),
+            // The next read says why.
+            _ => true,
+        }
+    }
+
+    fn reports_death(&mut self) -> bool {
+        match &mut self.incoming {
+            Some(incoming) => incoming.reports_death(&self.meeting, Ends::Once),
+            None => self.reports(),
+        }
     }
 }

@@ -311,7 +311,7 @@ impl Queue {
         deadline: impl Into<Deadline>,
     ) -> Result<Self, OpenError> {
         let place = place.into();
-        look_until(deadline.into(), || Self::open(&place))
+        look_until(&place, deadline.into(), || Self::open(&place))
     }
 
     pub(crate) fn open_location(location: Location) -> Result<Self, OpenError> {

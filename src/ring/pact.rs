@@ -192,6 +192,12 @@ impl Pact {
         true
     }
 
+    /// What the other side says now. It changes when the other side leaves, and when another process takes its
+    /// place.
+    pub fn others_word(&self) -> u64 {
+        self.said(self.side.other()).raw()
+    }
+
     /// Returns `true` if the other side is no longer in this pact. What it sent before it left is visible.
     #[inline(always)]
     pub fn broken(&self) -> bool {

@@ -10,6 +10,8 @@ mod access;
 #[cfg(not(slipring_loom))]
 mod adopted;
 #[cfg(not(slipring_loom))]
+mod appear;
+#[cfg(not(slipring_loom))]
 mod attach;
 #[cfg(not(slipring_loom))]
 pub mod copy;
@@ -52,6 +54,7 @@ pub use memfd::{anonymous, from_files};
 #[cfg(not(slipring_loom))]
 pub use {
     access::Access,
+    appear::{Set, Watch},
     attach::{Files, MappingOptions, Segment, Trouble},
     create::{create, Created, Plan},
     directory::{bytes_inside, children, list, open, random, Listing},

@@ -175,7 +175,7 @@ impl Semaphore {
         options: SemaphoreOptions,
     ) -> Result<Self, OpenError> {
         let place = place.into();
-        look_until(deadline.into(), || Self::open_with(&place, options))
+        look_until(&place, deadline.into(), || Self::open_with(&place, options))
     }
 
     fn open_location(location: &Location, options: SemaphoreOptions) -> Result<Self, OpenError> {

@@ -212,7 +212,7 @@ impl<T: Plain> Shared<T> {
         options: SharedOptions,
     ) -> Result<Self, OpenError> {
         let place = place.into();
-        look_until(deadline.into(), || Self::open_with(&place, options))
+        look_until(&place, deadline.into(), || Self::open_with(&place, options))
     }
 
     fn open_location(location: &Location, options: SharedOptions) -> Result<Self, OpenError> {

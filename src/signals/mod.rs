@@ -195,7 +195,7 @@ impl Signals {
         deadline: impl Into<Deadline>,
     ) -> Result<Self, OpenError> {
         let place = place.into();
-        look_until(deadline.into(), || Self::open(&place))
+        look_until(&place, deadline.into(), || Self::open(&place))
     }
 
     fn open_location(location: &Location) -> Result<Self, OpenError> {

@@ -5,6 +5,7 @@
 //! that parks; parking models only show that no thread sleeps forever.
 use core::time::Duration;
 use std::cell::RefCell;
+use std::sync::Arc;
 
 pub use loom::sync::atomic::{fence, AtomicU32, AtomicU64};
 use loom::sync::{Condvar, Mutex};
@@ -76,7 +77,15 @@ pub fn spin_hint() {
 #[derive(Debug, Default)]
 pub struct FutexWord {
     value: AtomicU32,
-    gate: Mutex<()>,
+    /// Those that sleep on several words, this one included.
+    gate: Mutex<Vec<Arc<Sleeper>>>,
+    bell: Condvar,
+}
+
+/// A thread that sleeps on several words.
+#[derive(Debug, Default)]
+struct Sleeper {
+    woken: Mutex<bool>,
     bell: Condvar,
 }
 
@@ -85,7 +94,7 @@ impl FutexWord {
     pub fn new(value: u32) -> Self {
         Self {
             value: AtomicU32::new(value),
-            gate: Mutex::new(()),
+            gate: Mutex::default(),
             bell: Condvar::new(),
         }
     }
@@ -111,17 +120,45 @@ impl FutexWord {
 
     /// Wakes every sleeper. The number of sleepers is not modelled: it is assumed to be one.
     pub fn wake_all(&self) -> usize {
-        let _gate = self.gate.lock().unwrap();
+        let mut gate = self.gate.lock().unwrap();
         self.bell.notify_all();
+        for sleeper in gate.drain(..) {
+            *sleeper.woken.lock().unwrap() = true;
+            sleeper.bell.notify_all();
+        }
         1
     }
 
-    /// Sleeps until the word is another one. The handles that sleep on several words are in no model.
+    /// Sleeps until one of the words is another one. As in the kernel, one word after the other is compared and
+    /// joined, and the thread sleeps only if no word woke it meanwhile.
     pub fn wait_many(seen: &[(&Self, u32)], limit: Duration) {
-        match seen {
-            [(word, expected)] => word.wait(*expected, limit),
-            _ => unreachable!("no model sleeps on several words"),
+        if let [(word, expected)] = seen {
+            return word.wait(*expected, limit);
         }
+        let sleeper = Arc::new(Sleeper::default());
+        if seen
+            .iter()
+            .all(|(word, expected)| word.join(&sleeper, *expected))
+        {
+            let mut woken = sleeper.woken.lock().unwrap();
+            while !*woken {
+                woken = sleeper.bell.wait(woken).unwrap();
+            }
+        }
+        for (word, _) in seen {
+            let mut gate = word.gate.lock().unwrap();
+            gate.retain(|other| !Arc::ptr_eq(other, &sleeper));
+        }
+    }
+
+    /// Lets this word wake a sleeper. Returns `false` if it does not hold `expected`.
+    fn join(&self, sleeper: &Arc<Sleeper>, expected: u32) -> bool {
+        let mut gate = self.gate.lock().unwrap();
+        let unchanged = self.value.load(Ordering::Relaxed) == expected;
+        if unchanged {
+            gate.push(sleeper.clone());
+        }
+        unchanged
     }
 
     /// The most words one `wait_many` takes.

@@ -15,6 +15,7 @@ mod queue_faults;
 mod queue_many;
 mod queue_stopped;
 mod semaphore;
+mod set_pairs;
 mod sets;
 mod shared;
 mod signals;
@@ -38,6 +39,7 @@ fn main() -> std::process::ExitCode {
         queue_many::SUITE,
         queue_stopped::SUITE,
         semaphore::SUITE,
+        set_pairs::SUITE,
         sets::SUITE,
         shared::SUITE,
         signals::SUITE,

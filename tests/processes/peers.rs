@@ -8,7 +8,7 @@ use rustix::mm::{mmap_anonymous, MapFlags, ProtFlags};
 use slipring::sync::Ordering::{Acquire, Relaxed, Release};
 use slipring::sync::{accept_fences, fence_by_others, fence_everywhere, AtomicU32};
 use slipring::{
-    endpoint::{AttachError, PublishError, ReceiveError, TryReceiveError},
+    endpoint::{AttachError, PublishError, ReadersError, ReceiveError, TryReceiveError},
     ConsumerOptions, Observer, ObserverOptions, Producer, ProducerOptions, Received, Ring, Start,
     Strategy,
 };
@@ -27,6 +27,7 @@ pub const SUITE: testing::Suite = testing::suite!(peer; [
     every_strategy_delivers,
     a_second_producer_is_refused_by_name,
     a_killed_consumer_stops_gating,
+    killed_readers_are_not_counted,
     a_stopped_consumer_holds_the_producer_and_loses_nothing,
     a_killed_or_stopped_observer_changes_nothing,
     a_killed_producer_is_noticed_and_replaced,
@@ -267,6 +268,35 @@ fn a_killed_consumer_stops_gating() {
         ring.status().unwrap().readers.is_empty(),
         "the row of the dead is free"
     );
+}
+
+fn killed_readers_are_not_counted() {
+    let scratch = Scratch::new();
+    let builder = Ring::builder(scratch.ring()).max_readers(4);
+    let ring = builder.create().unwrap();
+    let mut producer = ring.producer().unwrap();
+    let start = || Peer::start("consume-on-demand", &[text(&scratch.ring())]);
+    for killed in 1..=3 {
+        let mut peers = vec![start(), start(), start()];
+        assert_eq!(producer.wait_for_readers(3, PATIENCE), Ok(3));
+        for _ in 0..killed {
+            peers.pop().unwrap().kill();
+        }
+        let timed_out = ReadersError::TimedOut {
+            readers: 3 - killed,
+            wanted: 3,
+        };
+        let waited = producer.wait_for_readers(3, Duration::from_millis(30));
+        assert_eq!(waited, Err(timed_out));
+        // As many rows are taken by their own account as are waited for, and some of their owners are dead.
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| producer.wait_for_readers(3, PATIENCE));
+            for _ in 0..killed {
+                peers.push(start());
+            }
+            assert_eq!(waiting.join().unwrap(), Ok(3));
+        });
+    }
 }
 
 fn a_stopped_consumer_holds_the_producer_and_loses_nothing() {

@@ -1,7 +1,10 @@
 //! Waiting in one process: deadlines, wait sets, ends.
 
 use slipring::{
-    endpoint::{AttachError, Conflation, PublishError, ReceiveError, TryReceiveError},
+    endpoint::{
+        AttachError, Conflation, PublishError, ReadersError, ReceiveError, Source, TryReceiveError,
+    },
+    sync::Ordering::Relaxed,
     typed::{TypedConsumer, TypedObserver, TypedReceived},
     Consumer, ConsumerOptions, Deadline, Observer, ObserverOptions, Plain, Producer,
     ProducerOptions, Received, Ring, Start, Strategy, WaitSet,
@@ -519,6 +522,168 @@ fn a_producer_is_waited_for_and_a_dead_one_is_none() {
         assert_eq!(consumer.wait_for_producer(Duration::ZERO), Ok(()));
         assert_eq!(observer.wait_for_producer(Duration::ZERO), Ok(()));
     }
+}
+
+/// Between the end that a reader was told of and its wait another producer came and went.
+#[test]
+fn no_producer_is_missed_between_an_end_and_the_wait_for_the_next() {
+    for died in [false, true] {
+        let ring = numbers();
+        let mut consumer = ring.consumer(Start::Oldest).unwrap();
+        let mut observer = ring.observer(Start::Oldest).unwrap();
+        let late = Err(ReceiveError::TimedOut);
+        let first = ring.producer().unwrap();
+        let told = |consumer: &mut Consumer, observer: &mut Observer| {
+            let told = consumer.receive().map(|message| message.is_none());
+            let gone = matches!(told, Err(ReceiveError::ProducerGone { .. }));
+            assert!(told == Ok(true) || gone, "{told:?}");
+            let told = observer.receive();
+            let closed = matches!(told, Ok(Received::Closed));
+            let gone = matches!(told, Err(ReceiveError::ProducerGone { .. }));
+            assert!(closed || gone, "{told:?}");
+        };
+        if died {
+            crash(first);
+        } else {
+            first.close();
+        }
+        told(&mut consumer, &mut observer);
+        assert_eq!(consumer.wait_for_producer(Duration::ZERO), late);
+        assert_eq!(observer.wait_for_producer(Duration::ZERO), late);
+        ring.producer().unwrap().close();
+        assert_eq!(consumer.wait_for_producer(PATIENCE), Ok(()));
+        assert_eq!(observer.wait_for_producer(PATIENCE), Ok(()));
+        // It had nothing to say, and its end is told as well.
+        told(&mut consumer, &mut observer);
+        assert_eq!(consumer.wait_for_producer(Duration::ZERO), late);
+        assert_eq!(observer.wait_for_producer(Duration::ZERO), late);
+    }
+}
+
+/// Producers come and go as they like; a reader that waits for the next after each end gets everything.
+#[test]
+fn a_reader_outlives_its_producers() {
+    const PRODUCERS: u64 = 60;
+    let ring = numbers();
+    let mut consumer = ring.consumer(Start::Oldest).unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for number in 0..PRODUCERS {
+                let mut producer = ring.producer().unwrap();
+                for _ in 0..number % 4 {
+                    producer.publish(&number.to_le_bytes()).unwrap();
+                }
+                match number % 3 {
+                    0 => producer.close(),
+                    1 => producer.detach(),
+                    _ => crash(producer),
+                }
+                std::thread::sleep(Duration::from_micros(number * 97 % 400));
+            }
+            let mut producer = ring.producer().unwrap();
+            producer.publish(&u64::MAX.to_le_bytes()).unwrap();
+        });
+        let mut got = 0;
+        loop {
+            let over = match consumer.receive_until(PATIENCE) {
+                Ok(Some(message)) if message[..] == u64::MAX.to_le_bytes() => break,
+                Ok(Some(_)) => {
+                    got += 1;
+                    false
+                }
+                Ok(None) | Err(ReceiveError::ProducerGone { .. }) => true,
+                Err(error) => panic!("{error}"),
+            };
+            if over {
+                consumer.wait_for_producer(PATIENCE).unwrap();
+            }
+        }
+        assert_eq!(got, (0..PRODUCERS).map(|number| number % 4).sum::<u64>());
+    });
+}
+
+#[test]
+fn readers_are_waited_for_and_counted() {
+    for rows in [1, 2, 7, 64] {
+        for strategy in STRATEGIES {
+            let builder = Ring::heap().capacity_bytes(4096).max_readers(rows);
+            let ring = builder.create().unwrap();
+            let options = ProducerOptions::new().strategy(strategy);
+            let mut producer = ring.producer_with(options).unwrap();
+            let too_many = ReadersError::TooMany {
+                wanted: rows + 1,
+                rows,
+            };
+            let more = ring.wait_for_readers(rows + 1, PATIENCE);
+            assert_eq!(more, Err(too_many.clone()));
+            assert_eq!(producer.wait_for_readers(rows + 1, PATIENCE), Err(too_many));
+            assert_eq!(ring.wait_for_readers(0, Duration::ZERO), Ok(0));
+            let mut consumers = Vec::new();
+            let mut observers = Vec::new();
+            for readers in 0..rows {
+                let timed_out = ReadersError::TimedOut {
+                    readers,
+                    wanted: readers + 1,
+                };
+                let waited = ring.wait_for_readers(readers + 1, Duration::ZERO);
+                assert_eq!(waited, Err(timed_out.clone()));
+                let waited = producer.wait_for_readers(readers + 1, Duration::ZERO);
+                assert_eq!(waited, Err(timed_out));
+                // One that spins holds no row.
+                let options = ObserverOptions::new().strategy(Strategy::Spin);
+                let _spinning = ring.observer_with(Start::Latest, options).unwrap();
+                std::thread::scope(|scope| {
+                    let waiting = scope.spawn(|| producer.wait_for_readers(readers + 1, PATIENCE));
+                    if readers % 2 == 0 {
+                        consumers.push(ring.consumer(Start::Latest).unwrap());
+                    } else {
+                        observers.push(ring.observer(Start::Latest).unwrap());
+                    }
+                    assert_eq!(waiting.join().unwrap(), Ok(readers + 1));
+                });
+                for enough in 0..=readers + 1 {
+                    let waited = ring.wait_for_readers(enough, Duration::ZERO);
+                    assert_eq!(waited, Ok(readers + 1));
+                }
+            }
+            drop(consumers);
+            let left = rows / 2;
+            assert_eq!(ring.wait_for_readers(left, Duration::ZERO), Ok(left));
+        }
+    }
+}
+
+/// Not left to the end of a sleep, which would find it later.
+#[test]
+fn a_reader_that_attaches_wakes_what_waits_for_readers() {
+    let ring = Ring::heap().capacity_bytes(4096).create().unwrap();
+    let producer = ring.producer().unwrap();
+    let consumer = ring.consumer(Start::Latest).unwrap();
+    let memory = Source::memory(&consumer, Default::default()).clone();
+    let word = || memory.control().unwrap().space.word.load(Relaxed);
+    let before = word();
+    let _other = ring.consumer(Start::Latest).unwrap();
+    assert_ne!(word(), before, "a consumer");
+    let before = word();
+    let _observer = ring.observer(Start::Latest).unwrap();
+    assert_ne!(word(), before, "an observer");
+    drop(producer);
+}
+
+#[test]
+fn waiting_for_readers_ends_when_the_ring_is_removed() {
+    let scratch = tempfile::tempdir().unwrap();
+    let path = scratch.path().join("ring");
+    let ring = Ring::builder(&path).create().unwrap();
+    let mut producer = ring.producer().unwrap();
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| producer.wait_for_readers(1, PATIENCE));
+        std::thread::sleep(SHORT);
+        slipring::registry::remove_at(&path, true).unwrap();
+        assert_eq!(waiting.join().unwrap(), Err(ReadersError::Removed));
+    });
+    let waited = ring.wait_for_readers(1, PATIENCE);
+    assert_eq!(waited, Err(ReadersError::Removed));
 }
 
 #[test]

@@ -58,6 +58,36 @@ fn a_subscriber_prints_at_once_and_ends_with_the_producer() {
 }
 
 #[test]
+fn a_publisher_waits_for_its_readers() {
+    let shell = Shell::new();
+    shell.ok(&["create", "all", "--readers", "2"]);
+    let publish = |count: &str| ["pub", "all", "--wait-readers", count].map(String::from);
+    let start = |arguments: &[String]| {
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        shell.start(&arguments)
+    };
+    let mut writer = start(&publish("2"));
+    let mut input = writer.stdin.take().unwrap();
+    input.write_all(b"one\ntwo\n").unwrap();
+    drop(input);
+    // Each would miss what had been published before it came.
+    let readers = [0, 1].map(|_| shell.start(&["sub", "all", "--from", "latest"]));
+    for reader in readers {
+        assert_eq!(reader.wait_with_output().unwrap().stdout, b"one\ntwo\n");
+    }
+    assert!(writer.wait().unwrap().success());
+    assert!(shell
+        .fails(
+            124,
+            &["pub", "all", "--wait-readers", "1", "--timeout", "5ms"]
+        )
+        .contains("0 of 1"));
+    assert!(shell
+        .fails(2, &["pub", "all", "--wait-readers", "3"])
+        .contains("2 rows"));
+}
+
+#[test]
 fn a_subscriber_outlives_a_producer_that_keeps_the_ring_open() {
     let shell = Shell::new();
     shell.ok(&["create", "log"]);

@@ -5,16 +5,22 @@
 
 use super::patience::Stall;
 use super::Producer;
+use crate::attach::Attachment;
 use crate::endpoint::error::{PublishError, TryPublishError};
 use crate::endpoint::interrupted::Interrupted;
 use crate::layout::lines::Bell;
 use crate::ring::producer::{Batch, Refused};
 use crate::segment::{Role, Trouble};
-use crate::wait::{until, Deadline, Outcome, Waited};
+use crate::wait::{until, Deadline, Outcome, Strategy, Waited};
 use core::time::Duration;
 use std::time::Instant;
 
 impl Producer {
+    /// What it writes, and how it waits.
+    pub(in crate::endpoint) fn waits(&self) -> (&Attachment, Strategy) {
+        (&self.ring, self.options.strategy)
+    }
+
     /// Turns a refusal into an error, unless the consumer that caused it is out of the way now.
     #[cold]
     pub(in crate::endpoint) fn refuse(
