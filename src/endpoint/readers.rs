@@ -78,8 +78,8 @@ impl Ring {
     ///
     /// | counts | does not |
     /// |---|---|
-    /// | each [`Consumer`], in any process | cursors whose consumer is away |
-    /// | each [`Observer`] that may sleep and found a row free | observers that spin or yield, may only read, or found all rows taken |
+    /// | each [`Consumer`](crate::Consumer), in any process | cursors whose consumer is away |
+    /// | each [`Observer`](crate::Observer) that may sleep and found a row free | observers that spin or yield, may only read, or found all rows taken |
     /// | | readers that have died |
     ///
     /// A process that may write `control` sleeps until a reader that attaches wakes it, and looks at least every
