@@ -417,6 +417,8 @@ fn the_hex_dump_in_the_protocol_is_what_the_code_writes() {
         ring_id: 0,
         boot_id: 0,
         created_ns: 0,
+        maker: String::new(),
+        origin: None,
         schema: None,
         writable: true,
     };

@@ -159,7 +159,10 @@ impl Failure {
 impl From<CreateError> for Failure {
     fn from(error: CreateError) -> Self {
         let code = match &error {
-            CreateError::Name(_) | CreateError::Geometry(_) | CreateError::Mode { .. } => USAGE,
+            CreateError::Name(_)
+            | CreateError::Geometry(_)
+            | CreateError::Mode { .. }
+            | CreateError::Origin { .. } => USAGE,
             CreateError::Permission { .. } => PERMISSION,
             CreateError::NoDirectory { .. } => NOT_FOUND,
             _ => FAILED,

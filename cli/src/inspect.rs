@@ -154,6 +154,19 @@ pub fn stat(arguments: &StatArguments) -> Outcome {
             ring.frame_align()
         ),
     )?;
+    if !ring.maker().is_empty() {
+        line("made by", ring.maker().to_owned())?;
+    }
+    if let Some(origin) = ring.origin() {
+        let host = match &*origin.host {
+            "" => String::new(),
+            host => format!(" on {host}"),
+        };
+        line(
+            "origin",
+            format!("ring {:032x}{host}, epoch {}", origin.id, origin.epoch),
+        )?;
+    }
     line(
         "schema",
         ring.schema()
@@ -340,6 +353,12 @@ fn describe(name: &str, ring: &Ring) -> Result<Value, StatusError> {
         "path": ring.path().display().to_string(),
         "id": format!("{:032x}", ring.id()),
         "created_ns": ring.created_ns(),
+        "maker": ring.maker(),
+        "origin": ring.origin().map(|origin| json!({
+            "id": format!("{:032x}", origin.id),
+            "epoch": origin.epoch,
+            "host": origin.host,
+        })),
         "capacity_bytes": ring.capacity_bytes(),
         "memory_bytes": ring.memory_bytes(),
         "max_message_bytes": ring.max_message_bytes(),

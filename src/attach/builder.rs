@@ -4,9 +4,10 @@
 
 use super::attachment::Attachment;
 use super::difference::between;
-use crate::layout::description::Description;
+use crate::layout::description::{Description, MADE_BY};
 use crate::layout::form::Form;
 use crate::layout::geometry::Geometry;
+use crate::layout::origin::Origin;
 use crate::layout::schema::Schema;
 use crate::segment::{
     self, Access, CreateError, Created, Location, MappingOptions, NameError, OpenError, Plan,
@@ -49,6 +50,7 @@ pub struct Builder {
     evict_after: Duration,
     stamps: bool,
     schema: Option<Schema>,
+    origin: Option<Origin>,
     form: Form,
     board: u32,
     parameters: [u64; 2],
@@ -71,6 +73,7 @@ impl Builder {
             evict_after: Duration::ZERO,
             stamps: false,
             schema: None,
+            origin: None,
             form: Form::Ring,
             board: 0,
             parameters: [0; 2],
@@ -153,6 +156,14 @@ impl Builder {
         self
     }
 
+    /// Sets where the messages come from: for a process that mirrors, replays or restores another ring. It
+    /// is stored in the ring, shown to every process that opens it ([`Ring::origin`](crate::Ring::origin)), and changes nothing
+    /// else; none by default.
+    pub fn origin(mut self, origin: Origin) -> Self {
+        self.origin = Some(origin);
+        self
+    }
+
     /// Sets how long one publish may be held back by consumers. After that the producer goes on without the
     /// consumers that hold it back, and each is told exactly how many messages it missed, by the next one that it
     /// receives ([`Message::missed`](crate::Message::missed)). Zero, the default, means that it waits
@@ -231,6 +242,13 @@ impl Builder {
             true => geometry.stamping()?,
             false => geometry,
         };
+        if let Some((origin, why)) = self.origin.as_ref().and_then(|o| Some((o, o.flaw()?))) {
+            return Err(CreateError::Origin {
+                id: origin.id,
+                host: origin.host.clone(),
+                why,
+            });
+        }
         let since = SystemTime::now().duration_since(UNIX_EPOCH);
         Ok(Description {
             geometry,
@@ -239,6 +257,8 @@ impl Builder {
             ring_id: segment::random(),
             boot_id: boot_id(),
             created_ns: since.map_or(0, |since| since.as_nanos() as u64),
+            maker: MADE_BY.to_owned(),
+            origin: self.origin.clone(),
             schema: self.schema.clone(),
             writable: true,
         })

@@ -15,7 +15,7 @@ impl Builder {
     /// nothing behind.
     ///
     /// # Errors
-    /// [`CreateError`]: a bad name or size, the name is taken, no space, no permission.
+    /// [`CreateError`]: a bad name, size or origin, the name is taken, no space, no permission.
     pub fn create(self) -> Result<Ring, CreateError> {
         self.make().map(Ring::of)
     }

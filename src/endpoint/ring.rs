@@ -9,6 +9,7 @@ use super::producer::Producer;
 use crate::attach::{shown, AttachError, Attachment, Builder, Difference, RingFiles, Seat};
 use crate::layout::form::Form;
 use crate::layout::lines::RowState;
+use crate::layout::origin::Origin;
 use crate::layout::schema::Schema;
 use crate::ring::Start;
 #[cfg(feature = "shared_memory")]
@@ -295,6 +296,18 @@ impl Ring {
     /// Returns the fields of the messages, if the ring has a schema.
     pub fn schema(&self) -> Option<&Schema> {
         self.object.schema()
+    }
+
+    /// Returns where the messages of a mirrored, replayed or recovered ring come from, as its creator stored
+    /// it; `None` if they were first published here.
+    pub fn origin(&self) -> Option<&Origin> {
+        self.object.description().origin.as_ref()
+    }
+
+    /// Returns the name and the version of the implementation that made the ring, for logs: `slipring 0.1.0`.
+    /// Up to 32 bytes, which may be empty.
+    pub fn maker(&self) -> &str {
+        &self.object.description().maker
     }
 
     /// Returns the random identity of this ring.

@@ -4,14 +4,21 @@
 //! attaches copies the page into private memory once, decodes that copy, and never reads the page again.
 
 use super::form::Form;
-use super::geometry::{Geometry, GeometryError, PAGE};
+use super::geometry::{Geometry, PAGE};
+use super::origin::Origin;
+use super::page::{
+    self, first_set, get, put, u128_at, u32_at, u64_at, Page, CHECKSUM, MAKER, ORIGIN_EPOCH,
+    ORIGIN_HOST, ORIGIN_ID, SCHEMA,
+};
 use super::schema::{fnv1a, Schema};
-use core::fmt;
+
+pub use super::page::LAYOUT_VERSION;
+pub use super::refusal::DescriptionError;
 
 /// The first eight bytes of every stream.
 pub const MAGIC: [u8; 8] = *b"SLIPRING";
-/// The layout this build writes and reads.
-pub const LAYOUT_VERSION: u32 = 2;
+/// What this implementation says of itself.
+pub const MADE_BY: &str = concat!("slipring ", env!("CARGO_PKG_VERSION"));
 /// How a little-endian writer stores the byte-order mark.
 const BYTE_ORDER: u32 = 0x0102_0304;
 
@@ -22,15 +29,14 @@ const INCOMPATIBLE_KNOWN: u64 =
 const INCOMPATIBLE_HUGE: u64 = 1;
 /// Consumers may be evicted, so a reader that does not know this feature must not read in place.
 const INCOMPATIBLE_EVICTS: u64 = 2;
-/// Not a plain ring: the form and the size of the board apply.
+/// Not a plain ring: set exactly where the form is not 0.
 const INCOMPATIBLE_FORM: u64 = 4;
-/// Messages begin with a stamp.
+/// Messages begin with a stamp. Of plain rings only.
 const INCOMPATIBLE_STAMPS: u64 = 8;
 /// Features a producer must know; a reader may ignore them.
 const READ_ONLY_COMPATIBLE_KNOWN: u64 = 0;
 
-const CHECKSUM_AT: usize = PAGE as usize - 8;
-const SCHEMA_AT: usize = 192;
+const _: () = assert!(SCHEMA + Schema::MAX_TEXT == CHECKSUM);
 
 /// Everything about a ring that never changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,7 +45,7 @@ pub struct Description {
     pub geometry: Geometry,
     /// What it is used for.
     pub form: Form,
-    /// A number whose meaning the form decides; 0 for a ring.
+    /// Numbers whose meaning the form decides; 0 for a ring.
     pub parameters: [u64; 2],
     /// Random identity of this ring; ties `control` to `stream`.
     pub ring_id: u128,
@@ -47,152 +53,73 @@ pub struct Description {
     pub boot_id: u128,
     /// When it was made, nanoseconds since 1970, for display only.
     pub created_ns: u64,
+    /// Name and version of the implementation that made it, for display only.
+    pub maker: String,
+    /// Where its messages were first published, if not in it.
+    pub origin: Option<Origin>,
     /// The fields of the messages, if the ring is typed.
     pub schema: Option<Schema>,
     /// Whether a producer of this build may write the ring; readers always may read it.
     pub writable: bool,
 }
 
-/// Why a page is not the description of a ring this build can attach to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum DescriptionError {
-    /// The page does not begin with the magic: the file is not a ring's.
-    Foreign,
-    /// Written by a version with another layout.
-    Version {
-        /// The layout in the page.
-        found: u32,
-    },
-    /// Written on a machine with the other byte order.
-    ByteOrder,
-    /// Uses features this build does not know.
-    Features {
-        /// The unknown bits.
-        unknown: u64,
-    },
-    /// Is a form of communication this build does not know.
-    Form {
-        /// Its number.
-        found: u32,
-    },
-    /// The sizes are not those of a ring.
-    Geometry(GeometryError),
-    /// A size or offset in the page does not follow from the others.
-    Inconsistent {
-        /// Which.
-        what: &'static str,
-    },
-    /// The checksum does not match: the page was damaged.
-    Checksum,
-}
-
-impl fmt::Display for DescriptionError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Foreign => f.write_str("not a slipring stream (its first bytes say so)"),
-            Self::Version { found } => write!(
-                f,
-                "made with layout version {found}, this build reads version {LAYOUT_VERSION}: use the version that made it, or remove and create it again"
-            ),
-            Self::ByteOrder => f.write_str("made on a machine with the other byte order"),
-            Self::Features { unknown } => write!(
-                f,
-                "uses features this build does not know (bits {unknown:#x}): use a newer version"
-            ),
-            Self::Form { found } => write!(
-                f,
-                "is of a form this build does not know (number {found}): use a newer version"
-            ),
-            Self::Geometry(error) => write!(f, "has sizes that are not a ring's: {error}"),
-            Self::Inconsistent { what } => {
-                write!(f, "has a {what} that does not follow from its other sizes")
-            }
-            Self::Checksum => f.write_str("has a damaged description page (checksum)"),
-        }
-    }
-}
-
-impl std::error::Error for DescriptionError {}
-
-/// One field of the page: where it lies and how wide it is. The table in `docs/reference/protocol.md` lists
-/// the same rows.
-struct Writer<'p>(&'p mut [u8]);
-
-impl Writer<'_> {
-    fn put<const N: usize>(&mut self, at: usize, bytes: [u8; N]) {
-        self.0[at..at + N].copy_from_slice(&bytes);
-    }
-}
-
-fn get<const N: usize>(page: &[u8], at: usize) -> [u8; N] {
-    let mut bytes = [0; N];
-    bytes.copy_from_slice(&page[at..at + N]);
-    bytes
-}
-
-fn u32_at(page: &[u8], at: usize) -> u32 {
-    u32::from_le_bytes(get(page, at))
-}
-
-fn u64_at(page: &[u8], at: usize) -> u64 {
-    u64::from_le_bytes(get(page, at))
-}
-
 impl Description {
     /// The page, ready to be written.
-    pub fn encode(&self) -> Box<[u8; PAGE as usize]> {
+    pub fn encode(&self) -> Box<Page> {
         let mut page = Box::new([0u8; PAGE as usize]);
+        let p = &mut *page;
         let g = &self.geometry;
-        let schema = self.schema.as_ref().map(Schema::to_string);
-        let schema = schema.as_deref().unwrap_or_default().as_bytes();
-        let mut w = Writer(&mut page[..]);
-        w.put(0, MAGIC);
-        w.put(8, LAYOUT_VERSION.to_le_bytes());
-        w.put(12, BYTE_ORDER.to_le_bytes());
-        let mut incompatible = 0;
-        if g.huge {
-            incompatible |= INCOMPATIBLE_HUGE;
-        }
-        if g.evicts() {
-            incompatible |= INCOMPATIBLE_EVICTS;
-        }
-        if g.stamped {
-            incompatible |= INCOMPATIBLE_STAMPS;
-        }
-        if self.form != Form::Ring || g.board != 0 && !g.stamped {
-            incompatible |= INCOMPATIBLE_FORM;
-        }
-        w.put(16, incompatible.to_le_bytes());
+        put(p, 0, MAGIC);
+        put(p, 8, LAYOUT_VERSION.to_le_bytes());
+        put(p, 12, BYTE_ORDER.to_le_bytes());
+        put(p, 16, self.features().to_le_bytes());
         // 24: features a producer must know; 32: features that a reader may ignore. None yet.
-        w.put(40, g.capacity.to_le_bytes());
-        w.put(48, g.block.to_le_bytes());
-        w.put(56, (g.align as u32).to_le_bytes());
-        w.put(60, g.rows.to_le_bytes());
-        w.put(64, g.max_message.to_le_bytes());
-        w.put(68, g.board.to_le_bytes());
-        w.put(72, g.first_sequence.to_le_bytes());
-        w.put(80, g.index_offset().to_le_bytes());
-        w.put(88, g.data_offset().to_le_bytes());
-        w.put(96, g.stream_bytes().to_le_bytes());
-        w.put(104, g.control_bytes().to_le_bytes());
-        w.put(112, self.ring_id.to_le_bytes());
-        w.put(128, self.boot_id.to_le_bytes());
-        w.put(144, self.created_ns.to_le_bytes());
-        w.put(
-            152,
-            self.schema.as_ref().map_or(0, Schema::hash).to_le_bytes(),
-        );
-        w.put(160, (schema.len() as u32).to_le_bytes());
-        let mut w = Writer(&mut page[..]);
-        w.put(164, (self.form as u32).to_le_bytes());
-        w.put(168, g.evict_after_ns.to_le_bytes());
-        w.put(176, self.parameters[0].to_le_bytes());
-        w.put(184, self.parameters[1].to_le_bytes());
-        page[SCHEMA_AT..SCHEMA_AT + schema.len()].copy_from_slice(schema);
-        let sum = fnv1a(&page[..CHECKSUM_AT]);
-        Writer(&mut page[..]).put(CHECKSUM_AT, sum.to_le_bytes());
+        put(p, 40, g.capacity.to_le_bytes());
+        put(p, 48, g.block.to_le_bytes());
+        put(p, 56, (g.align as u32).to_le_bytes());
+        put(p, 60, g.rows.to_le_bytes());
+        put(p, 64, g.max_message.to_le_bytes());
+        put(p, 68, g.board.to_le_bytes());
+        put(p, 72, g.first_sequence.to_le_bytes());
+        put(p, 80, g.index_offset().to_le_bytes());
+        put(p, 88, g.data_offset().to_le_bytes());
+        put(p, 96, g.stream_bytes().to_le_bytes());
+        put(p, 104, g.control_bytes().to_le_bytes());
+        put(p, 112, self.ring_id.to_le_bytes());
+        put(p, 128, self.boot_id.to_le_bytes());
+        put(p, 144, self.created_ns.to_le_bytes());
+        put(p, 164, (self.form as u32).to_le_bytes());
+        put(p, 168, g.evict_after_ns.to_le_bytes());
+        put(p, 176, self.parameters[0].to_le_bytes());
+        put(p, 184, self.parameters[1].to_le_bytes());
+        MAKER.put(p, &self.maker);
+        if let Some(origin) = &self.origin {
+            put(p, ORIGIN_ID, origin.id.to_le_bytes());
+            put(p, ORIGIN_EPOCH, origin.epoch.to_le_bytes());
+            ORIGIN_HOST.put(p, &origin.host);
+        }
+        if let Some(schema) = &self.schema {
+            let text = schema.to_string();
+            put(p, 152, schema.hash().to_le_bytes());
+            put(p, 160, (text.len() as u32).to_le_bytes());
+            p[SCHEMA..SCHEMA + text.len()].copy_from_slice(text.as_bytes());
+        }
+        let sum = fnv1a(&p[..CHECKSUM]);
+        put(p, CHECKSUM, sum.to_le_bytes());
         page
+    }
+
+    /// The incompatible features.
+    fn features(&self) -> u64 {
+        let g = &self.geometry;
+        [
+            (g.huge, INCOMPATIBLE_HUGE),
+            (g.evicts(), INCOMPATIBLE_EVICTS),
+            (g.stamped, INCOMPATIBLE_STAMPS),
+            (self.form != Form::Ring, INCOMPATIBLE_FORM),
+        ]
+        .into_iter()
+        .fold(0, |all, (set, bit)| if set { all | bit } else { all })
     }
 
     /// Reads a private copy of a page. Total: any 4096 bytes give a description or a reason.
@@ -200,7 +127,7 @@ impl Description {
     /// # Errors
     /// [`DescriptionError`]; the most useful reason is reported first: foreign, version, byte order,
     /// damage, features, sizes.
-    pub fn decode(page: &[u8; PAGE as usize]) -> Result<Self, DescriptionError> {
+    pub fn decode(page: &Page) -> Result<Self, DescriptionError> {
         if get(page, 0) != MAGIC {
             return Err(DescriptionError::Foreign);
         }
@@ -214,8 +141,9 @@ impl Description {
         if u32_at(page, 12) != BYTE_ORDER {
             return Err(DescriptionError::ByteOrder);
         }
-        if u64_at(page, CHECKSUM_AT) != fnv1a(&page[..CHECKSUM_AT]) {
-            return Err(DescriptionError::Checksum);
+        let (found, expected) = (u64_at(page, CHECKSUM), fnv1a(&page[..CHECKSUM]));
+        if found != expected {
+            return Err(DescriptionError::Checksum { found, expected });
         }
         let incompatible = u64_at(page, 16);
         if incompatible & !INCOMPATIBLE_KNOWN != 0 {
@@ -223,83 +151,176 @@ impl Description {
                 unknown: incompatible & !INCOMPATIBLE_KNOWN,
             });
         }
-        let geometry = Geometry::check(
-            u64_at(page, 40),
-            u64_at(page, 48),
-            u64::from(u32_at(page, 56)),
-            u32_at(page, 60),
-            u64_at(page, 72),
-            incompatible & INCOMPATIBLE_HUGE != 0,
-        )
-        .map_err(DescriptionError::Geometry)?
-        .evicting_after(u64_at(page, 168))
-        .with_board(u32_at(page, 68))
-        .map_err(DescriptionError::Geometry)?;
-        let stamped = incompatible & INCOMPATIBLE_STAMPS != 0;
-        let geometry = match geometry.stamping() {
-            Ok(with) if stamped && with.board == geometry.board => with,
-            _ if stamped => return Err(DescriptionError::Inconsistent { what: "stamp" }),
-            _ => geometry,
-        };
         let form = u32_at(page, 164);
         let form = Form::from_raw(form).ok_or(DescriptionError::Form { found: form })?;
-        let plain = form == Form::Ring && (geometry.board == 0 || stamped);
-        if plain == (incompatible & INCOMPATIBLE_FORM != 0) {
-            return Err(DescriptionError::Inconsistent { what: "form" });
-        }
-        if geometry.evicts() != (incompatible & INCOMPATIBLE_EVICTS != 0) {
-            return Err(DescriptionError::Inconsistent { what: "eviction" });
-        }
-        let follows = [
-            (
-                "largest message",
-                u64::from(u32_at(page, 64)),
-                u64::from(geometry.max_message),
-            ),
-            ("index offset", u64_at(page, 80), geometry.index_offset()),
-            ("data offset", u64_at(page, 88), geometry.data_offset()),
-            ("stream size", u64_at(page, 96), geometry.stream_bytes()),
-            ("control size", u64_at(page, 104), geometry.control_bytes()),
-        ];
-        for (what, found, expected) in follows {
-            if found != expected {
-                return Err(DescriptionError::Inconsistent { what });
-            }
-        }
-        Ok(Self {
-            geometry,
+        let description = Self {
+            geometry: decode_geometry(page, incompatible)?,
             form,
             parameters: [u64_at(page, 176), u64_at(page, 184)],
-            ring_id: u128::from_le_bytes(get(page, 112)),
-            boot_id: u128::from_le_bytes(get(page, 128)),
+            ring_id: u128_at(page, 112),
+            boot_id: u128_at(page, 128),
             created_ns: u64_at(page, 144),
-            schema: Self::decode_schema(page)?,
+            maker: text(page, MAKER, "name of its maker")?.to_owned(),
+            origin: decode_origin(page)?,
+            schema: decode_schema(page)?,
             writable: u64_at(page, 24) & !READ_ONLY_COMPATIBLE_KNOWN == 0,
-        })
+        };
+        description.check_what_follows(page)?;
+        for reserved in [page::SCHEMA_RESERVED, page::RESERVED] {
+            if let Some(offset) = first_set(page, reserved) {
+                let what = "reserved byte";
+                return Err(DescriptionError::Bytes { what, offset });
+            }
+        }
+        Ok(description)
     }
 
-    fn decode_schema(page: &[u8; PAGE as usize]) -> Result<Option<Schema>, DescriptionError> {
-        let bad = DescriptionError::Inconsistent { what: "schema" };
-        let len = u32_at(page, 160) as usize;
-        if len == 0 {
-            return Ok(None);
+    /// Checks the numbers of the page that follow from others.
+    fn check_what_follows(&self, page: &Page) -> Result<(), DescriptionError> {
+        let (g, plain) = (&self.geometry, self.form == Form::Ring);
+        let incompatible = u64_at(page, 16);
+        let bit = |bit: u64| u64::from(incompatible & bit != 0);
+        let mut follows = vec![
+            ("form bit", bit(INCOMPATIBLE_FORM), u64::from(!plain)),
+            (
+                "eviction bit",
+                bit(INCOMPATIBLE_EVICTS),
+                u64::from(g.evicts()),
+            ),
+        ];
+        if plain {
+            follows.extend([
+                ("first parameter", self.parameters[0], 0),
+                ("second parameter", self.parameters[1], 0),
+            ]);
+            let board = if g.stamped { g.stamp_words() } else { 0 };
+            follows.push((
+                "number of board words",
+                u64::from(g.board),
+                u64::from(board),
+            ));
+        } else {
+            follows.push(("stamp bit", u64::from(g.stamped), 0));
         }
-        if len > Schema::MAX_TEXT {
-            return Err(bad);
+        for (what, found, expected) in follows {
+            if found != expected {
+                return Err(DescriptionError::Inconsistent {
+                    what,
+                    found,
+                    expected,
+                });
+            }
         }
-        let text =
-            core::str::from_utf8(&page[SCHEMA_AT..SCHEMA_AT + len]).map_err(|_| bad.clone())?;
-        let schema: Schema = text.parse().map_err(|_| bad.clone())?;
-        if schema.hash() != u64_at(page, 152) || schema.to_string() != text {
-            return Err(bad);
+        let max_message = u64::from(u32_at(page, 64));
+        for (what, found, expected) in [
+            ("block size", u64_at(page, 48), g.block),
+            ("largest message", max_message, u64::from(g.max_message)),
+            ("index offset", u64_at(page, 80), g.index_offset()),
+            ("data offset", u64_at(page, 88), g.data_offset()),
+            ("stream size", u64_at(page, 96), g.stream_bytes()),
+            ("control size", u64_at(page, 104), g.control_bytes()),
+        ] {
+            if found != expected {
+                return Err(DescriptionError::Size {
+                    what,
+                    found,
+                    expected,
+                });
+            }
         }
-        Ok(Some(schema))
+        Ok(())
     }
+}
+
+/// The sizes from which all others follow.
+fn decode_geometry(page: &Page, incompatible: u64) -> Result<Geometry, DescriptionError> {
+    let geometry = Geometry::new(
+        u64_at(page, 40),
+        u64::from(u32_at(page, 56)),
+        u32_at(page, 60),
+        u64_at(page, 72),
+        incompatible & INCOMPATIBLE_HUGE != 0,
+    )
+    .and_then(|geometry| geometry.with_board(u32_at(page, 68)))
+    .map_err(DescriptionError::Geometry)?
+    .evicting_after(u64_at(page, 168));
+    Ok(Geometry {
+        stamped: incompatible & INCOMPATIBLE_STAMPS != 0,
+        ..geometry
+    })
+}
+
+fn text<'p>(
+    page: &'p Page,
+    field: page::Text,
+    what: &'static str,
+) -> Result<&'p str, DescriptionError> {
+    let offset = field.at;
+    field
+        .get(page)
+        .ok_or(DescriptionError::Bytes { what, offset })
+}
+
+fn decode_origin(page: &Page) -> Result<Option<Origin>, DescriptionError> {
+    let origin = Origin {
+        id: u128_at(page, ORIGIN_ID),
+        epoch: u64_at(page, ORIGIN_EPOCH),
+        host: text(page, ORIGIN_HOST, "host of its origin")?.to_owned(),
+    };
+    if origin.id != 0 {
+        return Ok(Some(origin));
+    }
+    // Without an identity there is none.
+    match first_set(page, ORIGIN_EPOCH..ORIGIN_HOST.at + ORIGIN_HOST.width) {
+        None => Ok(None),
+        Some(offset) => Err(DescriptionError::Bytes {
+            what: "part of an origin without an identity",
+            offset,
+        }),
+    }
+}
+
+fn decode_schema(page: &Page) -> Result<Option<Schema>, DescriptionError> {
+    let len = u32_at(page, 160) as usize;
+    let bytes = |what, offset| Err(DescriptionError::Bytes { what, offset });
+    if len > Schema::MAX_TEXT {
+        return Err(DescriptionError::Inconsistent {
+            what: "schema length",
+            found: len as u64,
+            expected: Schema::MAX_TEXT as u64,
+        });
+    }
+    if let Some(offset) = first_set(page, SCHEMA + len..CHECKSUM) {
+        return bytes("byte behind its schema", offset);
+    }
+    let hash = u64_at(page, 152);
+    let (schema, expected) = if len == 0 {
+        (None, 0)
+    } else {
+        let text = core::str::from_utf8(&page[SCHEMA..SCHEMA + len]).ok();
+        let parsed = text.and_then(|text| text.parse().ok());
+        match parsed.filter(|schema: &Schema| Some(&*schema.to_string()) == text) {
+            Some(schema) => {
+                let hash = schema.hash();
+                (Some(schema), hash)
+            }
+            None => return bytes("schema", SCHEMA),
+        }
+    };
+    if hash != expected {
+        return Err(DescriptionError::Inconsistent {
+            what: "hash of its schema",
+            found: hash,
+            expected,
+        });
+    }
+    Ok(schema)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::layout::geometry::GeometryError;
 
     fn description() -> Description {
         Description {
@@ -313,44 +334,80 @@ mod tests {
             ring_id: 0x1234_5678_9abc_def0,
             boot_id: 42,
             created_ns: 1,
+            maker: MADE_BY.to_owned(),
+            origin: Some(Origin {
+                id: 1 << 77,
+                epoch: 3,
+                host: "exchange-3".to_owned(),
+            }),
             schema: Some("Quote{time_ns:u64,bid:f64}".parse().unwrap()),
             writable: true,
         }
     }
 
-    fn resealed(page: &mut [u8; PAGE as usize]) -> &[u8; PAGE as usize] {
-        let sum = fnv1a(&page[..CHECKSUM_AT]);
-        page[CHECKSUM_AT..].copy_from_slice(&sum.to_le_bytes());
-        page
-    }
-
-    #[test]
-    fn the_longest_schema_fits_before_the_checksum() {
-        const { assert!(SCHEMA_AT + Schema::MAX_TEXT <= CHECKSUM_AT) };
-    }
-
-    #[test]
-    fn decode_is_the_inverse_of_encode() {
-        let d = description();
-        assert_eq!(Description::decode(&d.encode()), Ok(d));
-        let stamped = Description {
+    fn stamped() -> Description {
+        Description {
             geometry: Geometry::new(1 << 16, 8, 32, 7, false)
                 .unwrap()
                 .stamping()
                 .unwrap(),
             form: Form::Ring,
+            parameters: [0; 2],
             ..description()
-        };
-        assert_eq!(Description::decode(&stamped.encode()), Ok(stamped.clone()));
-        // A board with stamps has exactly the size of its histograms.
-        let mut page = stamped.encode();
-        page[68..72].copy_from_slice(&7u32.to_le_bytes());
-        let refused = Err(DescriptionError::Inconsistent { what: "stamp" });
-        assert_eq!(Description::decode(resealed(&mut page)), refused);
-        let mut page = stamped.encode();
-        page[16] &= !(INCOMPATIBLE_STAMPS as u8);
-        let refused = Err(DescriptionError::Inconsistent { what: "form" });
-        assert_eq!(Description::decode(resealed(&mut page)), refused);
+        }
+    }
+
+    fn plain() -> Description {
+        Description {
+            geometry: Geometry::new(1 << 16, 8, 32, 7, false).unwrap(),
+            origin: None,
+            schema: None,
+            ..stamped()
+        }
+    }
+
+    fn resealed(page: &mut Page) -> &Page {
+        let sum = fnv1a(&page[..CHECKSUM]);
+        page[CHECKSUM..].copy_from_slice(&sum.to_le_bytes());
+        page
+    }
+
+    /// Why the page of a description is refused after a change.
+    fn refused(description: &Description, change: impl Fn(&mut Page)) -> DescriptionError {
+        let mut page = description.encode();
+        change(&mut page);
+        Description::decode(resealed(&mut page)).unwrap_err()
+    }
+
+    fn inconsistent(what: &'static str, found: u64, expected: u64) -> DescriptionError {
+        DescriptionError::Inconsistent {
+            what,
+            found,
+            expected,
+        }
+    }
+
+    #[test]
+    fn decode_is_the_inverse_of_encode() {
+        const { assert!(MADE_BY.len() <= MAKER.width) };
+        let longest = format!("{}{{{}:u64}}", "N".repeat(50), "f".repeat(50));
+        for d in [
+            description(),
+            stamped(),
+            plain(),
+            Description {
+                maker: "m".repeat(32),
+                origin: Some(Origin {
+                    id: u128::MAX,
+                    epoch: u64::MAX,
+                    host: "h".repeat(64),
+                }),
+                schema: Some(longest.parse().unwrap()),
+                ..plain()
+            },
+        ] {
+            assert_eq!(Description::decode(&d.encode()), Ok(d));
+        }
     }
 
     #[test]
@@ -365,30 +422,78 @@ mod tests {
         }
     }
 
+    /// What a creator may not write although readers could do without the rule.
+    #[test]
+    fn every_byte_without_a_meaning_is_zero() {
+        let (with, without) = (description(), plain());
+        let schema = with.schema.as_ref().unwrap().to_string().len();
+        let bytes = |what, offset| DescriptionError::Bytes { what, offset };
+        for at in [page::SCHEMA_RESERVED, page::RESERVED]
+            .into_iter()
+            .flatten()
+        {
+            for d in [&with, &without] {
+                assert_eq!(refused(d, |p| p[at] = 1), bytes("reserved byte", at));
+            }
+        }
+        for at in page::IGNORED {
+            let mut page = with.encode();
+            page[at] = 255;
+            let read = Description::decode(resealed(&mut page));
+            assert_eq!(read.as_ref(), Ok(&with), "{at}");
+        }
+        let behind = "byte behind its schema";
+        for at in [SCHEMA + schema, SCHEMA + schema + 1, CHECKSUM - 1] {
+            assert_eq!(refused(&with, |p| p[at] = 1), bytes(behind, at));
+        }
+        for at in [SCHEMA, CHECKSUM - 1] {
+            assert_eq!(refused(&without, |p| p[at] = 1), bytes(behind, at));
+        }
+        for at in ORIGIN_EPOCH..=ORIGIN_HOST.at {
+            let what = "part of an origin without an identity";
+            assert_eq!(refused(&without, |p| p[at] = b'x'), bytes(what, at));
+        }
+    }
+
+    #[test]
+    fn a_plain_ring_has_no_numbers_of_a_form() {
+        let stamp_words = u64::from(stamped().geometry.stamp_words());
+        for (at, what) in [(176, "first parameter"), (191, "second parameter")] {
+            for d in [plain(), stamped()] {
+                let found = if at == 176 { 1 } else { 1 << 56 };
+                assert_eq!(refused(&d, |p| p[at] = 1), inconsistent(what, found, 0));
+            }
+        }
+        let board = "number of board words";
+        assert_eq!(refused(&plain(), |p| p[68] = 1), inconsistent(board, 1, 0));
+        let other = stamp_words & !255 | 7;
+        let refusal = refused(&stamped(), |p| p[68] = 7);
+        assert_eq!(refusal, inconsistent(board, other, stamp_words));
+        let unstamped = refused(&stamped(), |p| p[16] &= !(INCOMPATIBLE_STAMPS as u8));
+        assert_eq!(unstamped, inconsistent(board, stamp_words, 0));
+        // The bit of a form is that of its number.
+        let bit = "form bit";
+        assert_eq!(refused(&plain(), |p| p[16] |= 4), inconsistent(bit, 1, 0));
+        assert_eq!(refused(&plain(), |p| p[164] = 1), inconsistent(bit, 0, 1));
+        let lane = refused(&description(), |p| p[16] |= INCOMPATIBLE_STAMPS as u8);
+        assert_eq!(lane, inconsistent("stamp bit", 1, 0));
+    }
+
     #[test]
     fn reasons_name_what_is_wrong() {
-        let decode = |change: &dyn Fn(&mut [u8; PAGE as usize])| {
-            let mut page = description().encode();
-            change(&mut page);
-            Description::decode(resealed(&mut page)).unwrap_err()
-        };
+        let decode = |change: &dyn Fn(&mut Page)| refused(&description(), change);
         assert_eq!(decode(&|p| p[0] = 0), DescriptionError::Foreign);
-        assert_eq!(
-            decode(&|p| p[8] = 9),
-            DescriptionError::Version { found: 9 }
-        );
+        for found in [0, 1, 2, 4, 9, 255] {
+            let refusal = decode(&|p| p[8] = found);
+            let found = u32::from(found);
+            assert_eq!(refusal, DescriptionError::Version { found });
+        }
         assert_eq!(
             decode(&|p| p[12..16].reverse()),
             DescriptionError::ByteOrder
         );
-        assert_eq!(
-            decode(&|p| p[16] = 4),
-            DescriptionError::Inconsistent { what: "eviction" }
-        );
-        assert_eq!(
-            decode(&|p| p[16] = 2),
-            DescriptionError::Inconsistent { what: "form" }
-        );
+        assert_eq!(decode(&|p| p[16] = 4), inconsistent("eviction bit", 0, 1));
+        assert_eq!(decode(&|p| p[16] = 2), inconsistent("form bit", 0, 1));
         assert_eq!(
             decode(&|p| p[164] = 200),
             DescriptionError::Form { found: 200 }
@@ -405,16 +510,51 @@ mod tests {
             decode(&|p| p[40] = 1),
             DescriptionError::Geometry(_)
         ));
+        // A small ring, as models have, is none for a file.
         assert_eq!(
-            decode(&|p| p[88] = 1),
+            decode(&|p| p[40..48].copy_from_slice(&2048u64.to_le_bytes())),
+            DescriptionError::Geometry(GeometryError::Capacity { bytes: 2048 })
+        );
+        assert_eq!(
+            decode(&|p| p[160..162].fill(255)),
+            inconsistent("schema length", 0xffff, 3576)
+        );
+        assert!(matches!(
+            decode(&|p| p[152] ^= 1),
             DescriptionError::Inconsistent {
-                what: "data offset"
+                what: "hash of its schema",
+                ..
             }
-        );
-        assert_eq!(
-            decode(&|p| p[160] = 255),
-            DescriptionError::Inconsistent { what: "schema" }
-        );
+        ));
+        for (at, what) in [
+            (SCHEMA, "schema"),
+            (MAKER.at, "name of its maker"),
+            (ORIGIN_HOST.at, "host of its origin"),
+        ] {
+            let offset = at;
+            let refusal = decode(&|p| p[at] = 0x1b);
+            assert_eq!(refusal, DescriptionError::Bytes { what, offset });
+        }
+    }
+
+    #[test]
+    fn sizes_are_told_with_what_follows() {
+        let d = description();
+        let (g, checked) = (&d.geometry, |at: usize| {
+            refused(&d, |p| p[at..at + 2].copy_from_slice(&[0, 1])).to_string()
+        });
+        for (at, what, expected) in [
+            (48, "block size", g.block),
+            (64, "largest message", u64::from(g.max_message)),
+            (80, "index offset", g.index_offset()),
+            (88, "data offset", g.data_offset()),
+            (96, "stream size", g.stream_bytes()),
+            (104, "control size", g.control_bytes()),
+        ] {
+            let found = expected & !0xffff | 256;
+            let text = format!("has a {what} of {found} bytes, {expected} expected");
+            assert_eq!(checked(at), text);
+        }
     }
 
     #[test]

@@ -221,7 +221,12 @@ impl Geometry {
     /// [`GeometryError::Board`]; it cannot occur with an allowed number of rows.
     pub const fn stamping(mut self) -> Result<Self, GeometryError> {
         self.stamped = true;
-        self.with_board(self.rows * histogram::WORDS)
+        self.with_board(self.stamp_words())
+    }
+
+    /// Words of the board of a ring with stamps: a histogram for each row.
+    pub const fn stamp_words(&self) -> u32 {
+        self.rows * histogram::WORDS
     }
 
     /// The largest message that a user may publish, in bytes.

@@ -13,4 +13,7 @@ pub mod hint;
 pub mod histogram;
 pub mod kind;
 pub mod lines;
+pub mod origin;
+pub mod page;
+pub mod refusal;
 pub mod schema;

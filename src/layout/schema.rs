@@ -70,7 +70,7 @@ impl SchemaBuilder {
 
 impl Schema {
     /// The longest canonical text, in bytes.
-    pub const MAX_TEXT: usize = 3840;
+    pub const MAX_TEXT: usize = 3576;
 
     /// Begins a schema for messages of this name.
     ///

@@ -40,8 +40,10 @@ fn entry(memory: &Memory, block: u64) -> Option<Boundary> {
     let sequence = entry.sequence.load(Relaxed);
     edge_fence!(overwrite index: Acquire);
     let geometry = memory.geometry();
-    let begins_here =
-        geometry.block_of(position) == block && position.is_multiple_of(geometry.align);
+    // No message has a lower number than the first one.
+    let begins_here = geometry.block_of(position) == block
+        && position.is_multiple_of(geometry.align)
+        && ahead(sequence, geometry.first_sequence) >= 0;
     let intact = begins_here && !overtaken(memory, position);
     intact.then_some(Boundary { position, sequence })
 }
@@ -285,6 +287,13 @@ mod tests {
             assert!(geometry.block_of(found.position) < geometry.block_of(last.position));
         }
         assert_eq!(boundary_at(&memory, 4), None);
+        // Of a sequence below the first one, which no message has.
+        entry.position.store(last.position, Relaxed);
+        for (lie, believed) in [(u64::MAX, false), (1 << 63, false), (0, true)] {
+            entry.sequence.store(lie, Relaxed);
+            let found = newest(&memory).unwrap();
+            assert_eq!(found.position == last.position, believed, "{lie}");
+        }
         assert_eq!(boundary_at(&memory, 72), None);
         let second = Boundary {
             position: 64,

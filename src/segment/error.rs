@@ -60,6 +60,15 @@ pub enum CreateError {
         /// Why not, and what to do.
         why: &'static str,
     },
+    /// What was given as the origin of its messages cannot be stored.
+    Origin {
+        /// The identity that was given.
+        id: u128,
+        /// The host that was given.
+        host: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
     /// The new ring could not be attached to.
     Open(OpenError),
     /// The kernel refused a step for another reason.
@@ -206,6 +215,7 @@ impl CreateError {
             Self::NoDirectory { .. } => 105,
             Self::Mode { .. } => 106,
             Self::FileTooLarge { .. } => 107,
+            Self::Origin { .. } => 108,
             Self::Open(error) => error.code(),
             Self::Io { .. } => 199,
         }
@@ -332,6 +342,9 @@ impl fmt::Display for CreateError {
                 "no permission to create in {}: choose another directory with SLIPRING_DIR",
                 path.display()
             ),
+            Self::Origin { id, host, why } => {
+                write!(f, "origin {id:032x} {host:?} is not allowed: {why}")
+            }
             Self::Mode { mode, why } => write!(f, "mode {mode:04o} is not allowed: {why}"),
             Self::NoDirectory { path } => write!(
                 f,

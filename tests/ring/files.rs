@@ -2,7 +2,7 @@
 
 use rustix::fs::{Mode, CWD};
 use slipring::{
-    endpoint::{AttachError, PublishError, ReceiveError},
+    endpoint::{AttachError, Origin, PublishError, ReceiveError},
     place::{CreateError, DescriptionError, GeometryError, OpenError, RemoveError},
     Ring, Start,
 };
@@ -249,7 +249,132 @@ fn short_foreign_and_damaged_files_say_what_they_are() {
     };
     assert_eq!(poke(0, b'X'), DescriptionError::Foreign);
     assert_eq!(poke(8, 77), DescriptionError::Version { found: 77 });
-    assert_eq!(poke(41, 1), DescriptionError::Checksum);
+    assert!(matches!(poke(41, 1), DescriptionError::Checksum { .. }));
+}
+
+/// The files of a ring of layout 2, as its last version made them: 4096 bytes of data, one row, no schema.
+fn ring_of_layout_2(path: &Path) {
+    let mut stream = vec![0; 4 * 4096];
+    let (data, bytes, control) = (12288u64, 16384u64, 8192u64);
+    for (at, number) in [
+        (0, u64::from_le_bytes(*b"SLIPRING")),
+        (8, 0x0102_0304 << 32 | 2),
+        (40, 4096),
+        (48, 512),
+        (56, 1 << 32 | 8),
+        (64, 1024),
+        (72, 7),
+        (80, 8192),
+        (88, data),
+        (96, bytes),
+        (104, control),
+        (112, 0x1122_3344_5566_7788),
+        (120, 0x99aa_bbcc_ddee_ff00),
+        (128, 42),
+        (144, 1_763_000_000_000_000_000),
+        // The first index entry.
+        (8200, 7),
+    ] {
+        let number: u64 = number;
+        stream[at..at + 8].copy_from_slice(&number.to_le_bytes());
+    }
+    let sum = stream[..4088]
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| {
+            (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3)
+        });
+    stream[4088..4096].copy_from_slice(&sum.to_le_bytes());
+    let mut rows = vec![0; 8192];
+    rows[..16].copy_from_slice(&stream[112..128]);
+    fs::create_dir(path).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o700)).unwrap();
+    for (name, content) in [("stream", stream), ("control", rows), ("lock", Vec::new())] {
+        fs::write(path.join(name), content).unwrap();
+        fs::set_permissions(path.join(name), fs::Permissions::from_mode(0o600)).unwrap();
+    }
+}
+
+#[test]
+fn a_ring_of_layout_2_is_refused_by_that_number_and_left_as_it_is() {
+    let (directory, path) = scratch();
+    ring_of_layout_2(&path);
+    let before = fs::read(path.join("stream")).unwrap();
+    let version = |error: &OpenError| match error {
+        OpenError::Description { reason, .. } => *reason == DescriptionError::Version { found: 2 },
+        _ => false,
+    };
+    let error = Ring::open(&path).unwrap_err();
+    assert!(version(&error), "{error}");
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "{} is unusable: it was made with layout version 2, this build reads version 3: use the version that made it, or remove and create it again",
+            path.join("stream").display()
+        )
+    );
+    match Ring::builder(&path).create_or_open().unwrap_err() {
+        CreateError::Open(error) => assert!(version(&error), "{error}"),
+        error => panic!("{error}"),
+    }
+    let listed = slipring::registry::list_in(directory.path()).unwrap();
+    assert!(version(listed[0].ring.as_ref().unwrap_err()));
+    // It is no leftover: the version that made it can still use it.
+    let leftovers = slipring::registry::leftovers_in(directory.path()).unwrap();
+    assert!(leftovers.is_empty(), "{leftovers:?}");
+    assert_eq!(fs::read(path.join("stream")).unwrap(), before);
+    Ring::remove(&path).unwrap();
+    Ring::builder(&path).create().unwrap();
+}
+
+#[test]
+fn sizes_that_do_not_follow_are_refused_with_both_numbers() {
+    let error = tampered(|path| {
+        let mut bytes = fs::read(path.join("stream")).unwrap();
+        bytes[104..112].copy_from_slice(&12288u64.to_le_bytes());
+        let sum = slipring::layout::schema::fnv1a(&bytes[..4088]);
+        bytes[4088..4096].copy_from_slice(&sum.to_le_bytes());
+        fs::write(path.join("stream"), bytes).unwrap();
+    });
+    assert!(
+        error
+            .to_string()
+            .ends_with("it has a control size of 12288 bytes, 8192 expected"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_ring_says_who_made_it_and_where_its_messages_come_from() {
+    let (_directory, path) = scratch();
+    let longest = "h".repeat(64);
+    for (id, epoch, host) in [(1, 0, ""), (u128::MAX, u64::MAX, longest.as_str())] {
+        let origin = Origin {
+            id,
+            epoch,
+            host: host.to_owned(),
+        };
+        let builder = Ring::builder(&path).origin(origin.clone());
+        builder.create().unwrap();
+        let ring = Ring::open(&path).unwrap();
+        assert_eq!(ring.origin(), Some(&origin));
+        assert_eq!(
+            ring.maker(),
+            concat!("slipring ", env!("CARGO_PKG_VERSION"))
+        );
+        drop(ring);
+        Ring::remove(&path).unwrap();
+    }
+    let longer = "h".repeat(65);
+    for (id, host) in [(0, ""), (0, "host"), (1, "a\nb"), (1, longer.as_str())] {
+        let origin = Origin {
+            id,
+            epoch: 1,
+            host: host.to_owned(),
+        };
+        let refused = Ring::builder(&path).origin(origin).create().unwrap_err();
+        assert!(matches!(refused, CreateError::Origin { .. }), "{refused}");
+        assert!(!path.exists());
+    }
 }
 
 #[test]

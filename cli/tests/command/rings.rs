@@ -395,6 +395,34 @@ fn json_says_what_the_tables_say() {
 }
 
 #[test]
+fn stat_says_who_made_a_ring_and_where_its_messages_come_from() {
+    let shell = Shell::new();
+    let maker = format!("slipring {}", env!("CARGO_PKG_VERSION"));
+    let parsed = |text: String| serde_json::from_str::<serde_json::Value>(&text).unwrap();
+    shell.ok(&["create", "own"]);
+    let own = parsed(shell.ok(&["stat", "own", "--json"]));
+    assert_eq!(own["maker"], maker);
+    assert_eq!(own["origin"], serde_json::Value::Null);
+    let text = shell.ok(&["stat", "own"]);
+    assert!(text.contains(&maker) && !text.contains("origin"), "{text}");
+    let origin = slipring::endpoint::Origin {
+        id: 0xabc,
+        epoch: 7,
+        host: "exchange-3".to_owned(),
+    };
+    let path = shell.path("mirror");
+    let builder = slipring::Ring::builder(Path::new(&path)).origin(origin);
+    builder.create().unwrap();
+    let id = format!("{:032x}", 0xabc);
+    let mirror = parsed(shell.ok(&["stat", "mirror", "--json"]));
+    let expected = serde_json::json!({ "id": id, "epoch": 7, "host": "exchange-3" });
+    assert_eq!(mirror["origin"], expected);
+    let text = shell.ok(&["stat", "mirror"]);
+    let line = format!("ring {id} on exchange-3, epoch 7");
+    assert!(text.contains(&line), "{text}");
+}
+
+#[test]
 fn ctrl_c_ends_in_order() {
     use std::os::unix::process::ExitStatusExt;
     if crate::shell::is_ignored(rustix::process::Signal::INT) {
