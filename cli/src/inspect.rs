@@ -202,6 +202,28 @@ pub fn stat(arguments: &StatArguments) -> Outcome {
             count(status.epoch.first_sequence),
         ),
     )?;
+    if status.evictions > 0 {
+        line(
+            "evictions",
+            format!(
+                "{}, {} of them expulsions",
+                count(status.evictions),
+                count(status.expulsions)
+            ),
+        )?;
+    }
+    line(
+        "lost",
+        match status.messages_lost {
+            None => "unknown: this user may not read the counts".into(),
+            Some(0) => "no message by any reader".into(),
+            Some(lost) => format!(
+                "{} by all readers together{}",
+                plural(lost, "message"),
+                losses(status.times_lost.unwrap_or(0))
+            ),
+        },
+    )?;
     line(
         "readers",
         format!("{} of {}", status.readers.len(), ring.max_readers()),
@@ -222,7 +244,7 @@ pub fn stat(arguments: &StatArguments) -> Outcome {
         line(
             &format!("  row {}", reader.row),
             format!(
-                "{}{} process {}{}: {place}{}",
+                "{}{} process {}{}: {place}{}{}",
                 kind(reader),
                 reader
                     .cursor
@@ -231,6 +253,14 @@ pub fn stat(arguments: &StatArguments) -> Outcome {
                 reader.pid,
                 if reader.alive { "" } else { " (gone)" },
                 if reader.may_park { ", may sleep" } else { "" },
+                match reader.messages_lost {
+                    0 => String::new(),
+                    lost => format!(
+                        ", lost {}{}",
+                        plural(lost, "message"),
+                        losses(reader.times_lost)
+                    ),
+                },
             ),
         )?;
         if let Some(latencies) = &reader.latencies {
@@ -256,6 +286,19 @@ fn took(latencies: &Latencies) -> String {
         text += &format!("; {} stamps from the future", count(latencies.ahead()));
     }
     text
+}
+
+fn plural(number: u64, noun: &str) -> String {
+    let s = if number == 1 { "" } else { "s" };
+    format!("{} {noun}{s}", count(number))
+}
+
+/// In how many losses messages went.
+fn losses(times: u64) -> String {
+    match times {
+        1 => ", at one time".into(),
+        times => format!(", at {} times", count(times)),
+    }
 }
 
 const PERCENTILES: [f64; 4] = [50.0, 99.0, 99.9, 99.99];
@@ -343,6 +386,8 @@ fn describe(name: &str, ring: &Ring) -> Result<Value, StatusError> {
                 "next_sequence": reader.next_sequence,
                 "position": reader.position,
                 "may_park": reader.may_park,
+                "messages_lost": reader.messages_lost,
+                "times_lost": reader.times_lost,
                 "latency": reader.latencies.as_ref().map(measured),
             })
         })
@@ -375,6 +420,10 @@ fn describe(name: &str, ring: &Ring) -> Result<Value, StatusError> {
         "epoch_began_at": status.epoch.first_sequence,
         "producer": producer(&status),
         "producer_pid": status.producer_pid,
+        "evictions": status.evictions,
+        "expulsions": status.expulsions,
+        "messages_lost": status.messages_lost,
+        "times_lost": status.times_lost,
         "readers": readers,
     }))
 }

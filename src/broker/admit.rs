@@ -8,6 +8,7 @@ use super::outcome::{is_shortage, Outcome};
 use super::server::{Broker, Holds};
 use super::stream::{inherit, NoRow, Stream, Usage};
 use super::wire::{answer, Reply};
+use crate::ring::losses;
 use crate::ring::observer::{Observer, Resume};
 use crate::ring::Start;
 use crate::segment::isolated::Isolated;
@@ -89,6 +90,7 @@ impl Broker {
             }
             let epoch = old.producer().state.epoch.load(Relaxed);
             new.producer().state.epoch.store(epoch, Relaxed);
+            losses::go_on_counting(old, new);
         })?;
         Ok(stream(files))
     }

@@ -140,6 +140,9 @@ impl Consumer {
         // Of a durable cursor: what was gone when this consumer attached.
         let (mut loss, missed, next) = (Loss::default(), core.missed(), core.sequence());
         loss.extend(next.wrapping_sub(missed), next);
+        if missed > 0 {
+            core.count_loss(missed);
+        }
         let consumer = Self {
             special: words > 0,
             reading: ReadControl::new(
@@ -355,6 +358,7 @@ impl Consumer {
                 self.losses.evicted = self.losses.evicted.wrapping_add(missed);
                 self.loss.extend(next, self.core.sequence());
                 self.reading.moved(read(&self.core));
+                self.core.count_loss(missed);
                 Ok(())
             }
             Err(nowhere) => Err(Interrupted::not_rejoined(nowhere, next)),

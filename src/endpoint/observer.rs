@@ -15,6 +15,7 @@ use crate::attach::{shown, AttachError, Attachment};
 use crate::layout::lines::{ProducerState, RowState};
 use crate::read::{Progress, ReadControl};
 use crate::ring::consumer::{epoch, Epoch};
+use crate::ring::losses;
 use crate::ring::observer::{Copied, Observed, Observer as Core};
 use crate::ring::Start;
 use crate::segment::{can_flush, Canary, Held, Memory};
@@ -213,6 +214,7 @@ impl Observer {
         if let (Some(row), Some(control)) = (memory.row(at), memory.control()) {
             row.generation
                 .store(row.generation.load(Relaxed).wrapping_add(1), Relaxed);
+            losses::begin(row);
             row.pid.store(std::process::id(), Relaxed);
             row.sequence.store(self.core.sequence(), Relaxed);
             row.may_park.store(1, Relaxed);
@@ -378,12 +380,20 @@ impl Observer {
         match observed {
             Observed::Message(copied) => self.message(copied),
             Observed::Lapped { lost, resumed_at } => {
-                self.lost = self.lost.wrapping_add(lost);
-                self.reading.moved(read(&self.core));
+                self.was_lapped(lost);
                 Received::Lapped { lost, resumed_at }
             }
             Observed::Empty => Received::Closed,
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn was_lapped(&mut self, lost: u64) {
+        self.lost = self.lost.wrapping_add(lost);
+        self.reading.moved(read(&self.core));
+        let row = self.row.as_ref().map(|(row, _)| *row);
+        self.core.count_loss(row, lost);
     }
 
     /// What comes next, waiting for it; nothing once the ring is closed.

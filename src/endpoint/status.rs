@@ -8,7 +8,7 @@ use crate::attach::StatusError;
 use crate::layout::lines::{ProducerState, RowState};
 use crate::ring::consumer::{epoch, producer_state, Epoch};
 use crate::ring::gate::is_evicted;
-use crate::ring::{index, Start};
+use crate::ring::{index, losses, Start};
 use crate::segment::Role;
 use crate::sync::Ordering::Relaxed;
 
@@ -33,6 +33,20 @@ pub struct RingStatus {
     pub producer_alive: Option<bool>,
     /// Process id the last producer gave; 0 if there never was one.
     pub producer_pid: u32,
+    /// How often a producer of this ring went on without a consumer that
+    /// [held it back](crate::endpoint::Builder::evict_after), expulsions included. A producer that was killed at
+    /// that moment may have counted one that did not take effect.
+    pub evictions: u64,
+    /// How many of those expelled the consumer.
+    pub expulsions: u64,
+    /// How many messages all readers together missed since the ring was made; unknown without permission to
+    /// consume. A reader counts a loss when a call has found it; one without permission to consume counts none.
+    /// A loss that stays with a durable cursor, because no message behind it was acknowledged, is counted again
+    /// for the next consumer of that name.
+    /// Of an isolated ring, a reader sees its own count, and the producer that of all rows since it attached.
+    pub messages_lost: Option<u64>,
+    /// In how many losses; unknown as above.
+    pub times_lost: Option<u64>,
     /// Consumers, and observers that may sleep.
     pub readers: Vec<ReaderStatus>,
 }
@@ -54,6 +68,10 @@ pub struct ReaderStatus {
     pub next_sequence: Option<u64>,
     /// Where that message begins, in bytes since the beginning of the stream; of an observer unknown.
     pub position: Option<u64>,
+    /// How many messages its owner missed since it took the row.
+    pub messages_lost: u64,
+    /// In how many losses.
+    pub times_lost: u64,
     /// Whether it may sleep.
     pub may_park: bool,
     /// Whether its owner is alive.
@@ -71,9 +89,9 @@ impl Ring {
     /// [`StatusError::Forked`], [`StatusError::Poisoned`], [`StatusError::Removed`].
     ///
     /// ```
-    /// use slipring::{Start};
+    /// use slipring::{Ring, Start};
     ///
-    /// let ring = Attachment::heap().make()?;
+    /// let ring = Ring::heap().create()?;
     /// let consumer = ring.consumer(Start::Latest)?;
     /// let status = ring.status()?;
     /// assert_eq!((status.next_sequence, status.readers.len()), (Some(0), 1));
@@ -91,7 +109,13 @@ impl Ring {
             let next = next.map(|at| at.sequence);
             self.reader_status(at, next)
         });
+        let state = &memory.producer().state;
+        let missed = losses::of_all(memory);
         RingStatus {
+            evictions: state.evictions.load(Relaxed),
+            expulsions: state.expulsions.load(Relaxed),
+            messages_lost: missed.map(|missed| missed.messages),
+            times_lost: missed.map(|missed| missed.times),
             next_sequence: next.map(|at| at.sequence),
             position: next.map(|at| at.position),
             oldest_sequence: index::oldest(memory, 0).map(|at| at.sequence),
@@ -117,8 +141,11 @@ impl Ring {
             at,
             row.generation.load(Relaxed),
         );
+        let missed = losses::of_row(row);
         Some(ReaderStatus {
             row: at,
+            messages_lost: missed.messages,
+            times_lost: missed.times,
             cursor: self.object().cursor_of_row(at).map(|name| name.to_string()),
             gating: kind == RowState::Consumer && !evicted,
             evicted: kind == RowState::Consumer && evicted,

@@ -49,6 +49,11 @@ pub struct StateLine {
     /// Sequence of the first message of epoch `e`, in entry `e % 2`. Written before `epoch`; There are two,
     /// so that a reader that sees an epoch finds its entry untouched by the next one.
     pub since: [AtomicU64; 2],
+    /// How often a producer went on without a consumer that held it back, expulsions included. Counted
+    /// before it takes effect, and kept from producer to producer.
+    pub evictions: AtomicU64,
+    /// How many of those expelled the consumer.
+    pub expulsions: AtomicU64,
 }
 
 /// What the state word of a producer says.
@@ -101,6 +106,8 @@ pub struct ControlPage {
     pub data: Bell,
     /// A producer that found the ring full sleeps here; consumers ring.
     pub space: Bell,
+    /// What all readers together missed.
+    pub losses: LossLine,
 }
 
 /// Ties `control` to its `stream`.
@@ -111,6 +118,17 @@ pub struct IdentityLine {
     pub low: AtomicU64,
     /// High half.
     pub high: AtomicU64,
+}
+
+/// What readers missed since the ring was made. Every reader that may write `control` adds to it when it finds
+/// a loss; the others are not counted.
+#[derive(Debug, Default)]
+#[repr(C, align(128))]
+pub struct LossLine {
+    /// How many messages.
+    pub messages: AtomicU64,
+    /// How many losses.
+    pub times: AtomicU64,
 }
 
 /// A place to sleep. Written by sleepers and wakers. It has flags, not counters, so a killed sleeper costs
@@ -152,6 +170,10 @@ pub struct Row {
     pub epoch: AtomicU64,
     /// The name of a durable cursor, filled up with zero bytes; all zero for none.
     pub name: [AtomicU64; NAME_WORDS],
+    /// How many messages the owner missed since it took the row.
+    pub lost: AtomicU64,
+    /// In how many losses.
+    pub times: AtomicU64,
 }
 
 /// Words of a cursor's name. Models have the fewest that can be mixed up in every way.
@@ -195,6 +217,8 @@ mod layout_is_exact {
     const _: () = assert!(size_of::<StateLine>() == LINE_BYTES);
     const _: () = assert!(offset_of!(StateLine, state) == 8 && offset_of!(StateLine, pid) == 12);
     const _: () = assert!(offset_of!(StateLine, since) == 16);
+    const _: () = assert!(offset_of!(StateLine, evictions) == 32);
+    const _: () = assert!(offset_of!(StateLine, expulsions) == 40);
     const _: () = assert!(offset_of!(ProducerPage, reserve) == 0);
     const _: () = assert!(offset_of!(ProducerPage, limit) == LINE_BYTES);
     const _: () = assert!(offset_of!(ProducerPage, state) == 2 * LINE_BYTES);
@@ -205,9 +229,12 @@ mod layout_is_exact {
     const _: () = assert!(offset_of!(Bell, may_park) == 8 && offset_of!(Bell, unfenced) == 12);
     const _: () = assert!(offset_of!(ControlPage, data) == LINE_BYTES);
     const _: () = assert!(offset_of!(ControlPage, space) == 2 * LINE_BYTES);
+    const _: () = assert!(offset_of!(ControlPage, losses) == 3 * LINE_BYTES);
+    const _: () = assert!(size_of::<LossLine>() == LINE_BYTES && offset_of!(LossLine, times) == 8);
     const _: () = assert!(size_of::<ControlPage>() <= PAGE as usize);
     const _: () = assert!(size_of::<Row>() == LINE_BYTES && offset_of!(Row, may_park) == 4);
     const _: () = assert!(offset_of!(Row, position) == 8 && offset_of!(Row, sequence) == 16);
     const _: () = assert!(offset_of!(Row, generation) == 24 && offset_of!(Row, pid) == 32);
     const _: () = assert!(offset_of!(Row, epoch) == 40 && offset_of!(Row, name) == 48);
+    const _: () = assert!(offset_of!(Row, lost) == 112 && offset_of!(Row, times) == 120);
 }

@@ -11,6 +11,7 @@ pub use join::renew;
 use super::cursor::Cursor;
 use super::gate::{is_evicted, EXPELLED};
 use super::index::overtaken;
+use super::losses;
 use super::{Boundary, Corrupt, Start};
 use crate::layout::frame::{CommitWord, WORD};
 use crate::layout::lines::{ProducerState, Row, RowState, NAME_WORDS};
@@ -238,6 +239,12 @@ impl Consumer {
         if let Some(row) = self.own_row() {
             row.sequence.store(self.sequence(), Relaxed);
         }
+    }
+
+    /// Counts a loss where every process can read it. A loss that a durable cursor keeps for its next owner is
+    /// counted again there.
+    pub fn count_loss(&self, messages: u64) {
+        losses::count(&self.memory, Some(self.row), messages);
     }
 
     /// Takes back a message that was just taken and not released.

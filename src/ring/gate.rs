@@ -174,11 +174,15 @@ impl Gate {
         }
         shadow.strikes += 1;
         shadow.forgiven_at = head + FORGIVEN_AFTER * memory.geometry().capacity;
-        let evicted = if shadow.strikes > STRIKES {
-            EXPELLED
-        } else {
-            shadow.generation
-        };
+        let expels = shadow.strikes > STRIKES;
+        let evicted = if expels { EXPELLED } else { shadow.generation };
+        let state = &memory.producer().state;
+        for (word, more) in [
+            (&state.evictions, 1),
+            (&state.expulsions, u64::from(expels)),
+        ] {
+            word.store(word.load(Relaxed).wrapping_add(more), Relaxed);
+        }
         // Nothing can be overwritten because of this before another look, whose fence lies between the two
         // (edge `evict`).
         entry.store(evicted, Relaxed);
@@ -239,6 +243,15 @@ mod tests {
 
     fn consumer(memory: &Memory) -> Consumer {
         Consumer::attach(memory.clone(), Joining::at(1, Start::Oldest)).unwrap()
+    }
+
+    /// Evictions and expulsions, as every process can read them.
+    fn counted(memory: &Memory) -> (u64, u64) {
+        let state = &memory.producer().state;
+        (
+            state.evictions.load(Relaxed),
+            state.expulsions.load(Relaxed),
+        )
     }
 
     #[test]
@@ -311,6 +324,7 @@ mod tests {
         for strikes in 1..=STRIKES {
             gate.evict(&memory, 1, 0);
             assert_eq!(gate.patience(1, 0), strikes);
+            assert_eq!(counted(&memory), (u64::from(strikes), 0));
             assert!(consumer.evicted() && !consumer.expelled());
             consumer.rejoin().unwrap();
             assert!(!consumer.evicted());
@@ -322,11 +336,17 @@ mod tests {
         // The last strike within the time expels the row.
         gate.evict(&memory, 1, forgiven - 1);
         assert!(consumer.expelled());
+        let all = u64::from(STRIKES) + 1;
+        assert_eq!(counted(&memory), (all, 1));
         assert_eq!(gate.look(&memory, CAPACITY + 8, forgiven - 1), Ok(()));
         // Once it has left, the next owner of the row is let in.
         consumer.leave();
         gate.look(&memory, CAPACITY + 8, forgiven - 1).unwrap();
         assert!(!consumer.expelled());
+        // The next producer goes on counting.
+        let mut next = Gate::new(&memory, forgiven);
+        next.evict(&memory, 1, forgiven);
+        assert_eq!(counted(&memory), (all + 1, 1));
     }
 
     #[test]

@@ -17,6 +17,7 @@ pub mod cursor;
 pub mod gate;
 pub mod index;
 pub mod lanes;
+pub mod losses;
 pub mod observer;
 pub mod pact;
 pub mod pending;

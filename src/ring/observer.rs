@@ -7,6 +7,7 @@
 use super::consumer::producer_state;
 use super::cursor::Cursor;
 use super::index::{newest, oldest, overtaken, place, Nowhere};
+use super::losses;
 use super::{ahead, Corrupt, Start};
 use crate::layout::frame::{CommitWord, WORD};
 use crate::layout::lines::ProducerState;
@@ -231,6 +232,12 @@ impl Observer {
             lost: lost as u64,
             resumed_at: at.sequence,
         })
+    }
+
+    /// Counts a loss where every process can read it: in the row that the observer holds, if any, and for all
+    /// readers.
+    pub fn count_loss(&self, row: Option<u32>, messages: u64) {
+        losses::count(&self.memory, row, messages);
     }
 
     /// How many bytes the producer is ahead, rounded up to a block. May be out of date.

@@ -324,6 +324,8 @@ pub fn identify(control: &ControlPage, ring_id: u128) {
         bell.armed.store(0, Ordering::Relaxed);
         bell.may_park.store(0, Ordering::Relaxed);
     }
+    control.losses.messages.store(0, Ordering::Relaxed);
+    control.losses.times.store(0, Ordering::Relaxed);
 }
 
 /// The data as words, addressed by position in the endless stream.

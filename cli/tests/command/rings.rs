@@ -423,6 +423,65 @@ fn stat_says_who_made_a_ring_and_where_its_messages_come_from() {
 }
 
 #[test]
+fn stat_counts_what_readers_missed() {
+    use slipring::{endpoint::TryReceiveError, Received, Ring, Start};
+    let shell = Shell::new();
+    shell.ok(&["create", "a", "--capacity", "4K", "--evict-after", "1us"]);
+    let stat =
+        || serde_json::from_str::<serde_json::Value>(&shell.ok(&["stat", "a", "--json"])).unwrap();
+    let counts = |stat: &serde_json::Value| {
+        ["messages_lost", "times_lost", "evictions", "expulsions"]
+            .map(|count| stat[count].as_u64().unwrap())
+    };
+    let ring = Ring::open(Path::new(&shell.path("a"))).unwrap();
+    let mut producer = ring.producer().unwrap();
+    assert_eq!(counts(&stat()), [0; 4]);
+    assert!(shell
+        .ok(&["stat", "a"])
+        .contains("no message by any reader"));
+    // An observer that is lapped, a consumer that is evicted until it is expelled.
+    let mut observer = ring.observer(Start::Oldest).unwrap();
+    let mut consumer = ring.consumer(Start::Oldest).unwrap();
+    let (mut lost, mut times, mut by_consumer) = (0, 0, [0; 2]);
+    let expelled = loop {
+        let before = ring.status().unwrap().evictions;
+        while ring.status().unwrap().evictions == before {
+            producer.publish(&[0; 100]).unwrap();
+        }
+        match consumer.try_receive() {
+            Err(TryReceiveError::Evicted { missed, .. }) => {
+                by_consumer = [by_consumer[0] + missed, by_consumer[1] + 1];
+                (lost, times) = (lost + missed, times + 1);
+                let row = &stat()["readers"][1];
+                assert_eq!([&row["messages_lost"], &row["times_lost"]], by_consumer);
+            }
+            Err(TryReceiveError::Expelled { next }) => break next,
+            other => panic!("{other:?}"),
+        }
+    };
+    let Ok(Received::Lapped { lost: more, .. }) = observer.try_receive() else {
+        panic!("not lapped");
+    };
+    (lost, times) = (lost + more, times + 1);
+    let row = &stat()["readers"][0];
+    assert_eq!([&row["messages_lost"], &row["times_lost"]], [more, 1]);
+    drop(consumer);
+    let left = stat();
+    assert_eq!(left["readers"].as_array().unwrap().len(), 1);
+    assert_eq!(
+        counts(&left),
+        [lost, times, 17, 1],
+        "expelled at {expelled}"
+    );
+    let text = shell.ok(&["stat", "a"]);
+    assert!(text.contains("17, 1 of them expulsions"), "{text}");
+    assert!(
+        text.contains("by all readers together, at 17 times"),
+        "{text}"
+    );
+}
+
+#[test]
 fn ctrl_c_ends_in_order() {
     use std::os::unix::process::ExitStatusExt;
     if crate::shell::is_ignored(rustix::process::Signal::INT) {

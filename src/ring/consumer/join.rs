@@ -8,6 +8,7 @@ use super::{epoch, Consumer, Joining};
 use crate::layout::lines::{Row, RowState, NAME_WORDS};
 use crate::ring::cursor::Cursor;
 use crate::ring::index::{boundary_at, first_behind, message_behind, overtaken, place, Nowhere};
+use crate::ring::losses;
 use crate::ring::tenure::write_name;
 use crate::ring::{ahead, Boundary, Start};
 use crate::segment::Memory;
@@ -94,6 +95,7 @@ impl Consumer {
             row.name[0].store(0, Relaxed);
             row.epoch.store(epoch(&self.memory).number, Relaxed);
         }
+        losses::begin(row);
         row.pid.store(joining.pid, Relaxed);
         row.may_park.store(u32::from(joining.may_park), Relaxed);
     }
@@ -201,6 +203,7 @@ pub fn renew(row: &Row, generation: u64, cursor: Option<([u64; NAME_WORDS], u64,
     row.sequence.store(sequence, Relaxed);
     row.epoch.store(epoch, Relaxed);
     row.pid.store(0, Relaxed);
+    losses::begin(row);
     write_name(row, name);
     // No reader uses the position of the dead owner any more, so it does not matter which position is seen
     // with the new state.
