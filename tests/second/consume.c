@@ -92,6 +92,8 @@ struct consumer *consume(struct ring *r, enum start start, uint64_t sequence, co
         store(row_word(r, c->row, NAME), 0);
         store(row_word(r, c->row, EPOCH), load(epoch_of(r)));
     }
+    store(row_word(r, c->row, LOST), 0);
+    store(row_word(r, c->row, TIMES), 0);
     store_half(row_half(r, c->row, PID), (uint32_t)getpid());
     store_half(row_half(r, c->row, PARK), sleeps);
     settle(c, start, sequence, true);

@@ -52,7 +52,7 @@ void layout(struct sizes *is) {
     is->control = up(4096 + 128 * (uint64_t)is->rows + 8 * (uint64_t)is->board, page);
 }
 
-enum { VERSION = 2 };
+enum { VERSION = 3, SCHEMA = 512, LONGEST_SCHEMA = 3576 };
 
 void encode(const struct sizes *is, uint8_t page[4096]) {
     memset(page, 0, 4096);
@@ -79,11 +79,24 @@ void encode(const struct sizes *is, uint8_t page[4096]) {
     put(page, 168, 8, is->evict_ns);
     put(page, 176, 8, is->parameters[0]);
     put(page, 184, 8, is->parameters[1]);
-    memcpy(page + 192, is->schema, is->schema_bytes);
+    memcpy(page + 192, "second 1", 8);
+    memcpy(page + SCHEMA, is->schema, is->schema_bytes);
     put(page, 4088, 8, hash(page, 4088));
 }
 
 static bool power_of_two(uint64_t n) { return n != 0 && (n & (n - 1)) == 0; }
+
+static bool zero(const uint8_t *page, size_t from, size_t to) {
+    while (from < to && page[from] == 0) from++;
+    return from == to;
+}
+
+/* A text without control characters, filled up with zero bytes. Does not check that it is UTF-8. */
+static bool text(const uint8_t *page, size_t at, size_t width) {
+    size_t bytes = 0;
+    while (bytes < width && page[at + bytes] >= 0x20 && page[at + bytes] != 0x7f) bytes++;
+    return zero(page, at + bytes, at + width);
+}
 
 const char *decode(const uint8_t page[4096], struct sizes *is) {
     memset(is, 0, sizeof *is);
@@ -107,14 +120,16 @@ const char *decode(const uint8_t page[4096], struct sizes *is) {
     is->parameters[1] = number(page, 184, 8);
     memcpy(is->identity, page + 112, 16);
     if (is->form > 9) return "form";
-    if (!power_of_two(is->capacity) || is->capacity > (uint64_t)1 << 40 || is->capacity < 64) return "capacity";
+    if (!power_of_two(is->capacity) || is->capacity > (uint64_t)1 << 40 || is->capacity < 4096) return "capacity";
     if (is->align != 8 && is->align != 64) return "alignment";
-    if (!power_of_two(is->block) || is->block < 16 || is->block > is->capacity / 4) return "block";
+    if (is->block != (is->capacity / 8 < 4096 ? is->capacity / 8 : 4096)) return "block";
     if (is->rows < 1 || is->rows > 1024) return "rows";
     if (is->board > 1 << 20) return "board";
     bool stamps = is->features & STAMPS;
-    if (stamps && is->board != 608 * is->rows) return "stamp";
-    if (!(is->features & FORM) != (is->form == 0 && (is->board == 0 || stamps))) return "form";
+    if (!(is->features & FORM) != (is->form == 0)) return "form";
+    if (is->form == 0 && is->board != (stamps ? 608 * is->rows : 0)) return "board";
+    if (is->form != 0 && stamps) return "stamp";
+    if (is->form == 0 && (is->parameters[0] || is->parameters[1])) return "parameter";
     if (!(is->features & EVICTS) != (is->evict_ns == 0)) return "eviction";
     layout(is);
     if (number(page, 64, 4) != is->largest) return "largest message";
@@ -124,9 +139,14 @@ const char *decode(const uint8_t page[4096], struct sizes *is) {
     if (number(page, 104, 8) != is->control) return "control size";
     is->schema_bytes = (uint32_t)number(page, 160, 4);
     is->schema_hash = number(page, 152, 8);
-    if (is->schema_bytes > 3840) return "schema";
-    memcpy(is->schema, page + 192, is->schema_bytes);
-    if (is->schema_bytes && hash(is->schema, is->schema_bytes) != is->schema_hash) return "schema";
+    if (is->schema_bytes > LONGEST_SCHEMA) return "schema";
+    memcpy(is->schema, page + SCHEMA, is->schema_bytes);
+    if (is->schema_hash != (is->schema_bytes ? hash(is->schema, is->schema_bytes) : 0)) return "schema";
+    if (!zero(page, SCHEMA + is->schema_bytes, 4088)) return "schema";
+    if (!text(page, 192, 32)) return "maker";
+    if (!text(page, 248, 64)) return "host";
+    if (zero(page, 224, 240) && !zero(page, 240, 312)) return "origin";
+    if (!zero(page, 312, 416)) return "reserved";
     return NULL;
 }
 

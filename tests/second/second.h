@@ -29,7 +29,7 @@ struct sizes {
     uint32_t rows, largest, board, form, schema_bytes;
     uint64_t parameters[2], schema_hash;
     uint8_t identity[16];
-    char schema[3841];
+    char schema[3577];
 };
 
 struct ring {
@@ -79,7 +79,7 @@ static inline word *data_at(struct ring *r, uint64_t position) {
 }
 
 /* Rows: offsets of the fields. */
-enum { PARK = 4, POSITION = 8, SEQUENCE = 16, GENERATION = 24, PID = 32, EPOCH = 40, NAME = 48 };
+enum { PARK = 4, POSITION = 8, SEQUENCE = 16, GENERATION = 24, PID = 32, EPOCH = 40, NAME = 48, LOST = 112, TIMES = 120 };
 static inline word *row_word(struct ring *r, uint32_t row, int field) {
     return word_at(r->control, 4096 + 128 * (uint64_t)row + (uint64_t)field);
 }
