@@ -3,6 +3,7 @@
 mod adopted;
 mod adversary;
 mod conflated;
+mod counts;
 mod files;
 mod latency;
 mod losses;
