@@ -67,14 +67,13 @@ impl Attachment {
         Err(AttachError::NoRow { rows })
     }
 
-    /// Like [`acquire_row`](Self::acquire_row), for a reader that also works without a row and then polls
-    /// with short sleeps.
-    pub(crate) fn acquire_row_if_any(&self) -> Result<Option<(u32, Held)>, AttachError> {
-        match self.acquire_row() {
-            Ok(row) => Ok(Some(row)),
-            Err(error @ AttachError::Removed { .. }) => Err(error),
-            Err(_) => Ok(None),
-        }
+    /// Takes the producer's role, which one process has at a time.
+    pub(crate) fn acquire_producer(&self) -> Result<Held, AttachError> {
+        self.acquire(Role::Producer)?
+            .ok_or_else(|| AttachError::AlreadyOwned {
+                path: self.path().to_owned(),
+                pid: self.producer_pid(),
+            })
     }
 
     /// The cursor that a row holds, whether or not its owner is there.
@@ -132,5 +131,23 @@ impl Attachment {
             row.is_some_and(|row| row.may_park.load(Relaxed) != 0)
                 && self.is_held(Role::Row(at)) != Some(false)
         })
+    }
+
+    /// Frees the rows of dead owners, except the caller's own. `clean_up` is called for each of them before it is
+    /// free, while no process can take it. Returns `true` if there was one.
+    pub(crate) fn free_dead_rows(&self, own: u32, mut clean_up: impl FnMut(u32)) -> bool {
+        let dead = |row: &u32| *row != own && self.is_held(Role::Row(*row)) == Some(false);
+        let rows: Vec<u32> = self.taken_rows().filter(dead).collect();
+        let mut any = false;
+        for at in rows {
+            if let Ok(Some(_held)) = self.acquire_briefly(Role::Row(at)) {
+                clean_up(at);
+                any = true;
+                if let Some(row) = self.segment().reader().row(at) {
+                    row.state.store(RowState::Free as u32, Relaxed);
+                }
+            }
+        }
+        any
     }
 }

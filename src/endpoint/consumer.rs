@@ -14,12 +14,12 @@ use super::options::ConsumerOptions;
 use super::set::{Inside, Sealed, Source};
 use super::trouble::disturbance;
 use super::waiting::{self, End, Manner, Reader};
-use crate::attach::{shown, AttachError, Attachment, Seat};
+use crate::attach::{shown, AttachError, Attachment, Lease};
 use crate::layout::lines::ProducerState;
 use crate::read::{Progress, ReadControl};
 use crate::ring::consumer::{Arrived, Consumer as Core, Epoch, Joining, Lost};
 use crate::ring::Start;
-use crate::segment::{can_flush, Canary, CursorName, Held, Memory, Role};
+use crate::segment::{can_flush, Canary, CursorName, Memory, Role};
 use crate::wait::{bell, Deadline, Waker};
 use core::marker::PhantomData;
 use std::cell::Cell;
@@ -85,9 +85,8 @@ pub struct Consumer {
     end: End,
     /// Whether the last message that was waited for came within a few polls.
     answered_soon: bool,
-    /// Freed last.
-    _held: Held,
-    _cursor: Option<Held>,
+    /// Left last.
+    _lease: Lease,
     one_thread: PhantomData<Cell<()>>,
 }
 
@@ -101,9 +100,9 @@ impl Consumer {
         cursor: Option<CursorName>,
     ) -> Result<Self, AttachError> {
         ring.undisturbed()?;
-        let seat = match cursor {
-            None => Seat::fresh(ring)?,
-            Some(name) => Seat::of_cursor(ring, name)?,
+        let (mut lease, resumes) = match cursor {
+            None => (Lease::take(ring)?, false),
+            Some(name) => Lease::take_cursor(ring, name)?,
         };
         let memory = ring.segment().reader().clone();
         let waker = match memory.control() {
@@ -113,18 +112,18 @@ impl Consumer {
         };
         let parks = options.strategy.parks();
         let joining = Joining {
-            row: seat.row,
+            row: lease.row(),
             start,
             may_park: parks,
             pid: std::process::id(),
             name: cursor.map_or([0; 8], CursorName::words),
-            resumes: seat.resumes,
+            resumes,
         };
         let abandoned = || ring.is_held(Role::Producer) == Some(false);
         let core = Core::attach_beside(memory, joining, abandoned)
             .map_err(|nowhere| AttachError::nowhere(nowhere, start))?;
-        if let (true, Some(control)) = (parks, core.memory().control()) {
-            bell::allow(&control.data);
+        if parks {
+            lease.may_sleep();
         }
         let geometry = *core.memory().geometry();
         if geometry.stamped {
@@ -163,8 +162,7 @@ impl Consumer {
             slept: false,
             end: End::default(),
             answered_soon: false,
-            _held: seat.held,
-            _cursor: seat.cursor,
+            _lease: lease,
             one_thread: PhantomData,
         };
         if let Some(control) = consumer.core.memory().control() {
@@ -508,9 +506,6 @@ impl Drop for Consumer {
         }
         self.core.leave();
         if let Some(control) = self.core.memory().control() {
-            if self.options.strategy.parks() {
-                bell::quiet(&control.data, || self.ring.anyone_may_park());
-            }
             // A producer may be waiting for this very row.
             bell::ring_now(&control.space);
         }

@@ -11,14 +11,14 @@ use super::options::ObserverOptions;
 use super::set::{Inside, Sealed, Source};
 use super::trouble::disturbance;
 use super::waiting::{self, End, Manner, Reader};
-use crate::attach::{shown, AttachError, Attachment};
+use crate::attach::{shown, AttachError, Attachment, Lease};
 use crate::layout::lines::{ProducerState, RowState};
 use crate::read::{Progress, ReadControl};
 use crate::ring::consumer::{epoch, Epoch};
 use crate::ring::losses;
 use crate::ring::observer::{Copied, Observed, Observer as Core};
 use crate::ring::Start;
-use crate::segment::{can_flush, Canary, Held, Memory};
+use crate::segment::{can_flush, Canary, Memory};
 use crate::sync::Ordering::Relaxed;
 use crate::wait::{bell, Deadline, Strategy, Waited};
 use core::marker::PhantomData;
@@ -77,8 +77,8 @@ pub struct Observer {
     skip: usize,
     /// The last epoch it told of.
     epoch: u64,
-    /// The row it sleeps under, if it may; freed last.
-    row: Option<(u32, Held)>,
+    /// The row it sleeps under, if it may; left last.
+    lease: Option<Lease>,
     one_thread: PhantomData<Cell<()>>,
 }
 
@@ -176,14 +176,10 @@ impl Observer {
         ring.undisturbed()?;
         let memory = ring.segment().reader().clone();
         // Without a row, or the right to one, sleeping becomes napping; see `until`.
-        let row = if options.strategy.parks() && ring.may_consume() {
-            ring.acquire_row_if_any()?
-        } else {
-            None
-        };
+        let lease = Lease::take_to_sleep(ring, options.strategy)?;
         let core = Core::attach(memory, start, options.resume)
             .map_err(|nowhere| AttachError::nowhere(nowhere, start))?;
-        let observer = Self {
+        let mut observer = Self {
             epoch: epoch(core.memory()).number,
             reading: ReadControl::new(
                 options.read_policy,
@@ -200,7 +196,7 @@ impl Observer {
             end: End::default(),
             lost: 0,
             skip: if ring.stamps() { STAMP } else { 0 },
-            row,
+            lease,
             one_thread: PhantomData,
         };
         observer.announce();
@@ -208,20 +204,22 @@ impl Observer {
     }
 
     /// Fills in the row and says that a reader may sleep.
-    fn announce(&self) {
-        let memory = self.core.memory();
-        let Some((at, _)) = self.row else { return };
-        if let (Some(row), Some(control)) = (memory.row(at), memory.control()) {
-            row.generation
-                .store(row.generation.load(Relaxed).wrapping_add(1), Relaxed);
-            losses::begin(row);
-            row.pid.store(std::process::id(), Relaxed);
+    fn announce(&mut self) {
+        self.say_sequence();
+        if let Some(lease) = &mut self.lease {
+            lease.begin(RowState::Observer, true);
+            if let Some(control) = self.core.memory().control() {
+                // For callers that wait for readers.
+                bell::ring_now(&control.space);
+            }
+        }
+    }
+
+    /// Writes into the row, if there is one, which message is next.
+    fn say_sequence(&self) {
+        let row = self.lease.as_ref().map(Lease::row);
+        if let Some(row) = row.and_then(|row| self.core.memory().row(row)) {
             row.sequence.store(self.core.sequence(), Relaxed);
-            row.may_park.store(1, Relaxed);
-            row.state.store(RowState::Observer as u32, Relaxed);
-            bell::allow(&control.data);
-            // For callers that wait for readers.
-            bell::ring_now(&control.space);
         }
     }
 
@@ -392,7 +390,7 @@ impl Observer {
     fn was_lapped(&mut self, lost: u64) {
         self.lost = self.lost.wrapping_add(lost);
         self.reading.moved(read(&self.core));
-        let row = self.row.as_ref().map(|(row, _)| *row);
+        let row = self.lease.as_ref().map(Lease::row);
         self.core.count_loss(row, lost);
     }
 
@@ -437,11 +435,7 @@ impl Observer {
         if self.reading.empty(read(&self.core)) {
             self.pause(deadline);
         }
-        if let Some((row, _)) = &self.row {
-            if let Some(row) = self.core.memory().row(*row) {
-                row.sequence.store(self.core.sequence(), Relaxed);
-            }
-        }
+        self.say_sequence();
         let next = waiting::wait_for_next(self, deadline, Manner::Alone)?;
         Ok(next.unwrap_or(Observed::Empty))
     }
@@ -491,7 +485,7 @@ impl Reader for Observer {
     }
 
     fn strategy(&self) -> (Strategy, bool) {
-        (self.options.strategy, self.row.is_some())
+        (self.options.strategy, self.lease.is_some())
     }
 
     fn end(&mut self) -> &mut End {
@@ -519,20 +513,6 @@ impl Source for Observer {
     }
 
     fn parks(&self) -> bool {
-        self.row.is_some()
-    }
-}
-
-impl Drop for Observer {
-    fn drop(&mut self) {
-        if self.canary.forked() {
-            return;
-        }
-        let Some((at, _)) = &self.row else { return };
-        let memory = self.core.memory();
-        if let (Some(row), Some(control)) = (memory.row(*at), memory.control()) {
-            row.state.store(RowState::Free as u32, Relaxed);
-            bell::quiet(&control.data, || self.ring.anyone_may_park());
-        }
+        self.lease.is_some()
     }
 }

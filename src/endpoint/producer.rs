@@ -123,12 +123,7 @@ impl Producer {
                 path: ring.path().to_owned(),
             });
         }
-        let Some(held) = ring.acquire(Role::Producer)? else {
-            return Err(AttachError::AlreadyOwned {
-                path: ring.path().to_owned(),
-                pid: ring.producer_pid(),
-            });
-        };
+        let held = ring.acquire_producer()?;
         let memory = ring.segment().writer()?;
         let waker = match memory.control() {
             Some(control) if options.membarrier => Waker::unfenced(&control.data)

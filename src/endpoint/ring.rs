@@ -6,16 +6,14 @@ use super::consumer::Consumer;
 use super::observer::Observer;
 use super::options::{ConsumerOptions, ObserverOptions, ProducerOptions};
 use super::producer::Producer;
-use crate::attach::{shown, AttachError, Attachment, Builder, Difference, RingFiles, Seat};
+use crate::attach::{shown, AttachError, Attachment, Builder, Difference, Lease, RingFiles};
 use crate::layout::form::Form;
-use crate::layout::lines::RowState;
 use crate::layout::origin::Origin;
 use crate::layout::schema::Schema;
 use crate::ring::Start;
 #[cfg(feature = "shared_memory")]
 use crate::segment;
 use crate::segment::{CursorName, MappingOptions, OpenError, Place, RemoveError};
-use crate::sync::Ordering::Relaxed;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::time::Duration;
@@ -205,13 +203,8 @@ impl Ring {
         self.object.undisturbed()?;
         self.object.expect_form(Form::Ring)?;
         let name = CursorName::new(name)?;
-        let Some(seat) = Seat::of_existing(&self.object, name)? else {
-            return Ok(false);
-        };
-        if let Some(row) = self.object.segment().reader().row(seat.row) {
-            row.state.store(RowState::Free as u32, Relaxed);
-        }
-        Ok(true)
+        let lease = Lease::take_existing_cursor(&self.object, name)?;
+        Ok(lease.map(Lease::forget).is_some())
     }
 
     /// Adds an observer: it never holds the producer back, and is told exactly how many messages it missed.

@@ -4,14 +4,13 @@
 
 use super::writer::look_into;
 use super::{Latest, LatestError, ReaderOptions};
-use crate::attach::{shown, Attachment};
+use crate::attach::{shown, Attachment, Lease};
 use crate::endpoint::{AttachError, Inside, Sealed, Source};
 use crate::layout::lines::{Bell, RowState};
 use crate::ring::cell::Cells;
-use crate::segment::{Canary, Held, Memory};
-use crate::sync::Ordering::Relaxed;
+use crate::segment::{Canary, Memory};
 use crate::typed::Plain;
-use crate::wait::{bell, until, Deadline, Outcome, Since, Waited};
+use crate::wait::{until, Deadline, Outcome, Since, Waited};
 use std::cell::Cell;
 use std::marker::PhantomData;
 
@@ -41,7 +40,7 @@ pub struct LatestReader<T> {
     /// A wait set reported that it is not.
     troubled: bool,
     /// The row it sleeps under, if it may; freed last.
-    row: Option<(u32, Held)>,
+    lease: Option<Lease>,
     value: PhantomData<fn() -> T>,
     one_thread: PhantomData<Cell<()>>,
 }
@@ -53,19 +52,9 @@ impl<T: Plain> LatestReader<T> {
         let ring = &latest.ring;
         ring.undisturbed()?;
         // Without a row, or permission for one, the reader polls with short sleeps instead.
-        let row = if options.strategy.parks() && ring.may_consume() {
-            ring.acquire_row_if_any()?
-        } else {
-            None
-        };
-        let memory = ring.segment().reader();
-        if let (Some((at, _)), Some(control)) = (&row, memory.control()) {
-            if let Some(row) = memory.row(*at) {
-                row.pid.store(std::process::id(), Relaxed);
-                row.may_park.store(1, Relaxed);
-                row.state.store(RowState::Observer as u32, Relaxed);
-            }
-            bell::allow(&control.data);
+        let mut lease = Lease::take_to_sleep(ring, options.strategy)?;
+        if let Some(lease) = &mut lease {
+            lease.begin(RowState::Observer, true);
         }
         Ok(Self {
             cells: latest.cells.clone(),
@@ -77,7 +66,7 @@ impl<T: Plain> LatestReader<T> {
             slept: false,
             asked: Since::default(),
             troubled: false,
-            row,
+            lease,
             value: PhantomData,
             one_thread: PhantomData,
         })
@@ -189,7 +178,7 @@ impl<T: Plain> LatestReader<T> {
             return Err(self.ring.trouble_found().into());
         }
         let memory = self.cells.memory().clone();
-        let control = memory.control().filter(|_| self.row.is_some());
+        let control = memory.control().filter(|_| self.lease.is_some());
         let bell: Option<&Bell> = control.map(|control| &control.data);
         let (strategy, mut slept) = (self.options.strategy, self.slept);
         let mut change = Change {
@@ -251,7 +240,7 @@ impl<T> Source for LatestReader<T> {
     }
 
     fn parks(&self) -> bool {
-        self.options.strategy.parks() && self.row.is_some()
+        self.options.strategy.parks() && self.lease.is_some()
     }
 
     fn reports(&mut self) -> bool {
@@ -262,19 +251,5 @@ impl<T> Source for LatestReader<T> {
     fn reports_death(&mut self) -> bool {
         self.troubled = self.ring.trouble().is_some();
         self.troubled
-    }
-}
-
-impl<T> Drop for LatestReader<T> {
-    fn drop(&mut self) {
-        if self.canary.forked() {
-            return;
-        }
-        let Some((at, _)) = &self.row else { return };
-        let memory = self.cells.memory();
-        if let (Some(row), Some(control)) = (memory.row(*at), memory.control()) {
-            row.state.store(RowState::Free as u32, Relaxed);
-            bell::quiet(&control.data, || self.ring.anyone_may_park());
-        }
     }
 }

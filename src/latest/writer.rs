@@ -7,7 +7,7 @@ use crate::attach::{shown, Attachment};
 use crate::endpoint::AttachError;
 use crate::layout::lines::ProducerState;
 use crate::ring::cell::Cells;
-use crate::segment::{Canary, Held, Role, Trouble};
+use crate::segment::{Canary, Held, Trouble};
 use crate::sync::Ordering::Relaxed;
 use crate::typed::Plain;
 use crate::wait::{bell, Waker};
@@ -44,11 +44,7 @@ impl<T: Plain> LatestWriter<T> {
     pub(super) fn attach(latest: &Latest<T>) -> Result<Self, AttachError> {
         let ring = &latest.ring;
         ring.undisturbed()?;
-        let held = ring.acquire(Role::Producer)?;
-        let held = held.ok_or_else(|| AttachError::AlreadyOwned {
-            path: ring.path().to_owned(),
-            pid: ring.producer_pid(),
-        })?;
+        let held = ring.acquire_producer()?;
         let memory = ring.segment().writer()?;
         let state = &memory.producer().state;
         let died = state.state.load(Relaxed) == ProducerState::Attached as u32;

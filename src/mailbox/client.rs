@@ -4,8 +4,7 @@
 
 use super::wire::{decode, Header, Kind, Return};
 use super::{awaited, count_late, ClientOptions, Mailbox, Parameters, RequestError};
-use crate::attach::member::Member;
-use crate::attach::shown;
+use crate::attach::{shown, Lease};
 use crate::endpoint::AttachError;
 use crate::queue::{
     Delivery, Receiver, ReceiverOptions, SendError, Sender, SenderOptions, TakeError,
@@ -37,7 +36,7 @@ pub struct MailboxClient {
     /// When it last looked.
     asked: Since,
     /// Freed last.
-    member: Member,
+    member: Lease,
 }
 
 shown!([] MailboxClient, "MailboxClient", |client| path = client.mailbox.path(), name = client.name);
@@ -58,12 +57,12 @@ impl MailboxClient {
         options: ClientOptions,
     ) -> Result<Self, AttachError> {
         let ring = &mailbox.ring;
-        let (member, ()) = Member::join(ring, name, |row, _| wait_for(mailbox, row, 0))?;
+        let (member, ()) = Lease::join(ring, name, |row, _| wait_for(mailbox, row, 0))?;
         let parameters = Parameters::of(ring);
         let replies = if parameters.one_way {
             None
         } else {
-            let replies = parameters.replies(&mailbox.location, member.row);
+            let replies = parameters.replies(&mailbox.location, member.row());
             let replies = replies.like(ring)?.open_or_create();
             let replies = replies.map_err(|error| ring.explain(error.into()))?;
             ring.in_place()
@@ -190,8 +189,8 @@ impl MailboxClient {
         let header = Header {
             kind: Kind::Letter,
             from: Return {
-                row: self.member.row,
-                generation: self.member.generation,
+                row: self.member.row(),
+                generation: self.member.generation(),
                 request,
             },
             name: &self.name,
@@ -201,7 +200,7 @@ impl MailboxClient {
     }
 
     fn await_reply_to(&self, request: u64) {
-        wait_for(&self.mailbox, self.member.row, request);
+        wait_for(&self.mailbox, self.member.row(), request);
     }
 
     /// Returns `true` if there was a receiver and none is left. Asks the kernel only at intervals.
@@ -215,7 +214,7 @@ impl MailboxClient {
     }
 
     fn wait_for_reply(&mut self, deadline: Deadline) -> Result<(Kind, Body), RequestError> {
-        let (generation, request) = (self.member.generation, self.request);
+        let (generation, request) = (self.member.generation(), self.request);
         let mut found = (Kind::Declined, 0);
         loop {
             let ring = &self.mailbox.ring;

@@ -10,7 +10,7 @@ use super::error::TakeError;
 use super::found::{First, Found};
 use super::ReceiverOptions;
 use super::{lane_bytes, Queue};
-use crate::attach::shown;
+use crate::attach::{shown, Lease};
 use crate::endpoint::AttachError;
 use crate::layout::frame::WORD;
 use crate::layout::lines::{Bell, RowState};
@@ -18,8 +18,7 @@ use crate::read::{Progress, ReadControl, ReadPolicy};
 use crate::ring::lanes;
 use crate::ring::take::Taker;
 use crate::ring::Corrupt;
-use crate::segment::{can_flush, Canary, Held, Trouble};
-use crate::sync::Ordering::Relaxed;
+use crate::segment::{can_flush, Canary, Trouble};
 use crate::wait::{bell, until, Deadline, Outcome, Since, Waited, Waker};
 use std::collections::BTreeSet;
 use std::marker::PhantomData;
@@ -36,6 +35,8 @@ use std::ops::Range;
 /// # What others may change meanwhile
 /// Other receivers may take a message that was there a moment ago.
 pub struct Receiver {
+    /// Its row, left before its lanes are unmapped.
+    pub(super) lease: Lease,
     /// By priority, highest first.
     groups: Vec<Group>,
     version: u64,
@@ -46,7 +47,6 @@ pub struct Receiver {
     report: Option<TakeError>,
     /// Which lane was looked after last.
     looked: usize,
-    pub(super) row: u32,
     pub(super) reading: ReadControl,
     /// What it finished, of all lanes.
     read: Progress,
@@ -63,12 +63,10 @@ pub struct Receiver {
     /// Whether messages are copied before they are lent: another user may write a lane.
     pub(super) copies: bool,
     private: Vec<u64>,
-    /// Freed last.
-    held: Option<Held>,
     one_thread: PhantomData<std::cell::Cell<()>>,
 }
 
-shown!([] Receiver, "Receiver", |receiver| path = receiver.queue.path(), row = receiver.row);
+shown!([] Receiver, "Receiver", |receiver| path = receiver.queue.path(), row = receiver.lease.row());
 
 /// The lanes of one priority.
 #[derive(Debug)]
@@ -115,25 +113,17 @@ fn lag_room(queue: &Queue, policy: ReadPolicy) -> u64 {
 impl Receiver {
     pub(super) fn attach(queue: &Queue, options: ReceiverOptions) -> Result<Self, AttachError> {
         queue.ring.undisturbed()?;
-        let (row, held) = queue.ring.acquire_row()?;
-        let memory = queue.ring.segment().reader();
-        let parks = options.strategy.parks();
-        if let Some(row) = memory.row(row) {
-            row.pid.store(std::process::id(), Relaxed);
-            row.may_park.store(u32::from(parks), Relaxed);
-            row.state.store(RowState::Consumer as u32, Relaxed);
-        }
-        if let (true, Some(control)) = (parks, memory.control()) {
-            bell::allow(&control.data);
-        }
+        let mut lease = Lease::take(&queue.ring)?;
+        let row = lease.row();
+        lease.begin(RowState::Consumer, options.strategy.parks());
         let mut receiver = Self {
+            lease,
             groups: Vec::new(),
             version: 0,
             damaged: BTreeSet::new(),
             unopened: BTreeSet::new(),
             report: None,
             looked: 0,
-            row,
             reading: ReadControl::new(
                 options.read_policy,
                 lag_room(queue, options.read_policy),
@@ -151,7 +141,6 @@ impl Receiver {
             asked: Since::default(),
             copies: false,
             private: Vec::new(),
-            held: Some(held),
             one_thread: PhantomData,
         };
         receiver.refresh();
@@ -205,7 +194,7 @@ impl Receiver {
 
     /// The row this receiver holds, as [`SendError::Full`](crate::queue::SendError::Full) names it.
     pub fn row(&self) -> u32 {
-        self.row
+        self.lease.row()
     }
 
     /// Copies the message that was taken, where another user may write it. What is looked at afterwards
@@ -453,13 +442,5 @@ impl Drop for Receiver {
         if self.first == First::GiveBack {
             self.give_back();
         }
-        let memory = self.queue.ring.segment().reader();
-        if let Some(row) = memory.row(self.row) {
-            row.state.store(RowState::Free as u32, Relaxed);
-        }
-        if let (true, Some(control)) = (self.options.strategy.parks(), memory.control()) {
-            bell::quiet(&control.data, || self.queue.ring.anyone_may_park());
-        }
-        self.held = None;
     }
 }

@@ -12,15 +12,12 @@ pub use error::AcquireError;
 pub use permit::Permit;
 
 use self::permit::Shared;
-use crate::attach::{shown, Attachment};
+use crate::attach::{shown, Attachment, Lease};
 use crate::endpoint::{look_until, options, AttachError, Builder, Difference, StatusError};
 use crate::layout::form::Form;
 use crate::layout::lines::{Bell, RowState};
 use crate::ring::permits::{IdleTurn, Permits};
-use crate::segment::{
-    Canary, Location, MappingOptions, OpenError, Place, RemoveError, Role, Trouble,
-};
-use crate::sync::Ordering::Relaxed;
+use crate::segment::{Canary, Location, MappingOptions, OpenError, Place, RemoveError, Trouble};
 use crate::wait::{bell, until, Deadline, Outcome, Since, Waited};
 use core::time::Duration;
 use std::cell::Cell;
@@ -186,7 +183,7 @@ impl Semaphore {
 
     /// A handle to the permits of a segment of any form that has them.
     pub(crate) fn attach(ring: Attachment, options: SemaphoreOptions) -> Result<Self, OpenError> {
-        let (row, held) = ring.acquire_row().map_err(|error| match error {
+        let mut lease = Lease::take(&ring).map_err(|error| match error {
             AttachError::NoRow { rows } => OpenError::Busy {
                 path: ring.path().to_owned(),
                 handles: rows,
@@ -206,30 +203,22 @@ impl Semaphore {
                 path: ring.path().join("control"),
             },
         })?;
-        let memory = ring.segment().reader().clone();
+        let (memory, row) = (ring.segment().reader().clone(), lease.row());
         let initial = ring.segment().description().parameters[0];
         let permits = Permits::new(memory, row, u32::try_from(initial).unwrap_or(u32::MAX));
         // The last owner of the row may have died holding permits.
         let returned = permits.return_all(row);
-        let memory = ring.segment().reader();
-        if let Some(row) = memory.row(row) {
-            row.pid.store(std::process::id(), Relaxed);
-            row.may_park.store(1, Relaxed);
-            row.state.store(RowState::Consumer as u32, Relaxed);
-        }
-        if let Some(control) = memory.control() {
-            bell::allow(&control.data);
-            if returned > 0 {
-                bell::ring_now(&control.data);
-            }
+        lease.begin(RowState::Consumer, true);
+        let control = ring.segment().reader().control();
+        if let (true, Some(control)) = (returned > 0, control) {
+            bell::ring_now(&control.data);
         }
         Ok(Self {
             shared: Arc::new(Shared {
                 permits,
                 waker: Mutex::default(),
                 ring,
-                row,
-                _held: held,
+                lease,
             }),
             options,
             slept: Cell::new(false),
@@ -555,22 +544,16 @@ impl Semaphore {
 
     /// Gives back the permits and tickets of the dead. Returns `true` if there were any.
     pub(crate) fn return_from_the_dead(&self) -> bool {
-        let mut any = false;
-        let ring = &self.shared.ring;
-        let dead =
-            |row: &u32| *row != self.shared.row && ring.is_held(Role::Row(*row)) == Some(false);
-        let rows: Vec<u32> = ring.taken_rows().filter(dead).collect();
-        for at in rows {
-            if let Ok(Some(_held)) = ring.acquire_briefly(Role::Row(at)) {
-                self.shared.permits.return_all(at);
-                any = true;
-                if let Some(row) = ring.segment().reader().row(at) {
-                    row.state.store(RowState::Free as u32, Relaxed);
-                }
-                self.shared.ring_waiters();
-            }
-        }
-        any
+        let Shared {
+            ring,
+            permits,
+            lease,
+            ..
+        } = &*self.shared;
+        ring.free_dead_rows(lease.row(), |row| {
+            permits.return_all(row);
+            self.shared.ring_waiters();
+        })
     }
 }
 

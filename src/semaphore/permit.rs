@@ -2,12 +2,9 @@
 //!
 //! Layer 7.
 
-use crate::attach::{shown, Attachment};
-use crate::layout::lines::RowState;
+use crate::attach::{shown, Attachment, Lease};
 use crate::ring::permits::Permits;
-use crate::segment::Held;
-use crate::sync::Ordering::Relaxed;
-use crate::wait::{bell, Waker};
+use crate::wait::Waker;
 use std::cell::Cell;
 use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,9 +15,8 @@ pub(super) struct Shared {
     pub(super) permits: Permits,
     pub(super) waker: Mutex<Waker>,
     pub(super) ring: Attachment,
-    pub(super) row: u32,
-    /// Freed last.
-    pub(super) _held: Held,
+    /// The row that says that the handle is alive; left last.
+    pub(super) lease: Lease,
 }
 
 impl Shared {
@@ -28,21 +24,6 @@ impl Shared {
         if let Some(control) = self.ring.segment().reader().control() {
             let mut waker = self.waker.lock().unwrap_or_else(PoisonError::into_inner);
             waker.ring(&control.data);
-        }
-    }
-}
-
-impl Drop for Shared {
-    fn drop(&mut self) {
-        if self.ring.canary().forked() {
-            return;
-        }
-        let memory = self.ring.segment().reader();
-        if let Some(row) = memory.row(self.row) {
-            row.state.store(RowState::Free as u32, Relaxed);
-        }
-        if let Some(control) = memory.control() {
-            bell::quiet(&control.data, || self.ring.anyone_may_park());
         }
     }
 }

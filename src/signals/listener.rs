@@ -3,8 +3,7 @@
 //! Layer 7.
 
 use super::{undisturbed, ListenerOptions, SignalError, SignalSet};
-use crate::attach::member::Member;
-use crate::attach::{shown, Attachment};
+use crate::attach::{shown, Attachment, Lease};
 use crate::endpoint::{AttachError, Inside, Sealed, Source};
 use crate::layout::lines::Bell;
 use crate::ring::pending::Counted;
@@ -36,11 +35,11 @@ pub struct Listener {
     /// A wait set reported that it is not.
     troubled: bool,
     /// Freed last.
-    member: Member,
+    member: Lease,
     one_thread: PhantomData<Cell<()>>,
 }
 
-shown!([] Listener, "Listener", |listener| path = listener.ring.path(), row = listener.member.row);
+shown!([] Listener, "Listener", |listener| path = listener.ring.path(), row = listener.member.row());
 
 /// A signal, and how often it was sent since it was last noticed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +66,7 @@ impl Listener {
         name: CursorName,
         options: ListenerOptions,
     ) -> Result<Self, AttachError> {
-        let (member, counted) = Member::join(ring, name, |row, generation| {
+        let (member, counted) = Lease::join(ring, name, |row, generation| {
             Counted::begin(ring.segment().reader(), row, generation)
         })?;
         Ok(Self {
@@ -269,7 +268,7 @@ impl Drop for Listener {
     fn drop(&mut self) {
         if !self.ring.canary().forked() {
             // A sender that has it as a target is told that it is gone.
-            let (row, next) = (self.member.row, self.member.next_generation());
+            let (row, next) = (self.member.row(), self.member.next_generation());
             Counted::begin(self.ring.segment().reader(), row, next);
         }
     }

@@ -4,13 +4,11 @@
 //! Layer 7.
 
 use super::{Group, Lane, Receiver, KEPT};
-use crate::layout::lines::RowState;
 use crate::queue::error::TakeError;
 use crate::queue::PRIORITIES;
 use crate::ring::lanes;
 use crate::ring::take::{return_all, Taker};
-use crate::segment::{OpenError, Role};
-use crate::sync::Ordering::Relaxed;
+use crate::segment::OpenError;
 use crate::wait::Waker;
 use std::collections::BTreeMap;
 
@@ -114,7 +112,7 @@ impl Receiver {
         if self.lanes().count() >= KEPT && self.queue.retire_lane(number, &ring) {
             return Ok(None);
         }
-        let taker = Taker::attach(ring.segment().reader(), self.row)?;
+        let taker = Taker::attach(ring.segment().reader(), self.lease.row())?;
         Ok(Some(Lane {
             number,
             taker,
@@ -168,18 +166,10 @@ impl Receiver {
             // A lane that cannot be opened is reported by the next receive.
             self.refresh();
         }
-        let dead =
-            |row: &u32| *row != self.row && self.queue.ring.is_held(Role::Row(*row)) == Some(false);
-        let rows: Vec<u32> = self.queue.ring.taken_rows().filter(dead).collect();
-        for row in rows {
-            // No process can take the row while its leftovers are being returned.
-            if let Ok(Some(_held)) = self.queue.ring.acquire_briefly(Role::Row(row)) {
-                self.return_what_is_held_by(row);
-                if let Some(row) = self.queue.ring.segment().reader().row(row) {
-                    row.state.store(RowState::Free as u32, Relaxed);
-                }
-            }
-        }
+        // No process can take a row while its leftovers are being returned.
+        self.queue
+            .ring
+            .free_dead_rows(self.lease.row(), |row| self.return_what_is_held_by(row));
     }
 
     pub(super) fn return_what_is_held_by(&self, row: u32) {
