@@ -216,3 +216,151 @@ fn take_name(
     }
     Err(in_use())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::attach::Builder;
+
+    fn object(rows: u32) -> Attachment {
+        let builder = Builder::on_heap().capacity_bytes(4096).max_readers(rows);
+        builder.make().unwrap()
+    }
+
+    fn state_and_generation(object: &Attachment, at: u32) -> (RowState, u64) {
+        let row = object.segment().reader().row(at).unwrap();
+        let state = RowState::from_raw(row.state.load(Relaxed));
+        (state, row.generation.load(Relaxed))
+    }
+
+    fn may_park(object: &Attachment) -> bool {
+        let control = object.segment().reader().control().unwrap();
+        control.data.may_park.load(Relaxed) != 0
+    }
+
+    #[test]
+    fn a_row_is_free_when_its_owner_has_left_and_the_next_owner_is_told_apart() {
+        for rows in [1, 2, 3, 32, 1024] {
+            let object = object(rows);
+            for round in 1..=3 {
+                let kind = |at: u32| match at % 2 {
+                    0 => RowState::Consumer,
+                    _ => RowState::Observer,
+                };
+                let leases: Vec<Lease> = (0..rows)
+                    .map(|at| {
+                        let mut lease = Lease::take(&object).unwrap();
+                        assert_eq!(lease.row(), at);
+                        lease.begin(kind(at), false);
+                        lease
+                    })
+                    .collect();
+                let refused = Lease::take(&object).map(drop);
+                assert!(matches!(refused, Err(AttachError::NoRow { rows: all }) if all == rows));
+                for at in 0..rows {
+                    assert_eq!(state_and_generation(&object, at), (kind(at), round));
+                    assert_eq!(object.pid_of_row(at), std::process::id());
+                }
+                assert_eq!(object.live_rows(), rows);
+                drop(leases);
+                for at in 0..rows {
+                    assert_eq!(state_and_generation(&object, at), (RowState::Free, round));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_bell_is_rung_until_the_last_owner_that_sleeps_has_left() {
+        let object = object(4);
+        let mut leases: Vec<Lease> = (0..4).map(|_| Lease::take(&object).unwrap()).collect();
+        for (lease, parks) in leases.iter_mut().zip([true, false, true, false]) {
+            lease.begin(RowState::Observer, parks);
+        }
+        for left in [true, true, false, false] {
+            assert_eq!(may_park(&object), left);
+            drop(leases.remove(leases.len() - 1));
+            assert_eq!(may_park(&object), !leases.is_empty() && left);
+        }
+        let spins = Lease::take_to_sleep(&object, Strategy::Spin).unwrap();
+        assert!(spins.is_none() && !may_park(&object));
+        let mut sleeps = Lease::take_to_sleep(&object, Strategy::default()).unwrap();
+        sleeps.as_mut().unwrap().begin(RowState::Observer, true);
+        assert!(may_park(&object));
+        drop(sleeps);
+        assert!(!may_park(&object));
+    }
+
+    #[test]
+    fn a_lease_that_did_not_begin_leaves_the_row_as_its_last_owner_did() {
+        let object = object(1);
+        let row = object.segment().reader().row(0).unwrap();
+        row.state.store(RowState::Observer as u32, Relaxed);
+        row.generation.store(7, Relaxed);
+        drop(Lease::take(&object).unwrap());
+        assert_eq!(state_and_generation(&object, 0), (RowState::Observer, 7));
+        Lease::take(&object).unwrap().forget();
+        assert_eq!(state_and_generation(&object, 0), (RowState::Free, 7));
+    }
+
+    #[test]
+    fn a_name_has_one_owner_at_a_time_and_each_has_a_tenure_of_its_own() {
+        let object = object(3);
+        let name = |text: &str| CursorName::new(text).unwrap();
+        let mut seen = 0;
+        for _ in 0..3 {
+            let (member, begun) = Lease::join(&object, name("a"), |row, generation| {
+                assert_eq!(member::find(&object, name("a")), None);
+                (row, generation)
+            })
+            .unwrap();
+            assert_eq!(begun, (member.row(), member.generation()));
+            assert!(member.generation() > seen);
+            assert_eq!(member::find(&object, name("a")), Some(begun));
+            let again = Lease::join(&object, name("a"), |_, _| ()).map(drop);
+            assert!(
+                matches!(again, Err(AttachError::CursorInUse { pid, .. }) if pid == std::process::id())
+            );
+            let (other, ()) = Lease::join(&object, name("b"), |_, _| ()).unwrap();
+            assert_eq!(member::names(&object), ["a", "b"]);
+            seen = member.next_generation();
+            drop(member);
+            assert_eq!(
+                state_and_generation(&object, begun.0),
+                (RowState::Free, seen)
+            );
+            assert_eq!(member::names(&object), ["b"]);
+            assert!(may_park(&object));
+            drop(other);
+            assert!(!may_park(&object));
+        }
+    }
+
+    #[test]
+    fn rows_of_dead_owners_are_freed_after_what_they_held_and_no_others() {
+        let object = object(4);
+        let mut own = Lease::take(&object).unwrap();
+        own.begin(RowState::Consumer, false);
+        let mut other = Lease::take(&object).unwrap();
+        other.begin(RowState::Observer, false);
+        let state = |at: u32| state_and_generation(&object, at).0;
+        assert!(!object.free_dead_rows(own.row(), |row| panic!("{row}")));
+        // A process that has lost its lock.
+        for at in [2, 3] {
+            let row = object.segment().reader().row(at).unwrap();
+            row.state.store(RowState::Consumer as u32, Relaxed);
+        }
+        let mut cleaned = Vec::new();
+        let any = object.free_dead_rows(own.row(), |row| {
+            assert_eq!(state(row), RowState::Consumer);
+            assert!(object.acquire_briefly(Role::Row(row)).unwrap().is_none());
+            cleaned.push(row);
+        });
+        assert!(any);
+        assert_eq!(cleaned, [2, 3]);
+        let left = [0, 1, 2, 3].map(state);
+        let (free, consumer) = (RowState::Free, RowState::Consumer);
+        assert_eq!(left, [consumer, RowState::Observer, free, free]);
+        assert!(!object.free_dead_rows(own.row(), |row| panic!("{row}")));
+    }
+}

@@ -6,7 +6,8 @@
 #![cfg(feature = "shared_memory")]
 #![allow(unsafe_code, reason = "adopts memory another library mapped")]
 
-use super::attach::{is_exposed, Segment};
+use super::attach::Segment;
+use super::checks::is_exposed;
 use super::error::{CreateError, OpenError};
 use super::guard;
 use super::lock::Locks;

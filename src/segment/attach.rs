@@ -1,8 +1,13 @@
-//! Attaching: from open files, or memory of our own, to a validated [`Segment`].
+//! Attaching: from open files, or memory of our own, to a validated [`Segment`]. Files that are sealed, and shared with
+//! one process at a time, are in `sealed`; what may have happened to the files since is in `trouble`.
 //!
 //! Layer 2. There is one path, for creators too: copy the description, decode it, compare sizes, map,
 //! compare identities.
 
+pub(super) mod sealed;
+pub(super) mod trouble;
+
+use super::checks::{is_exposed, regular_size};
 use super::error::OpenError;
 use super::guard;
 use super::lock::{reopen, Held, Locks, Role};
@@ -10,16 +15,14 @@ use super::memory::{Controls, Memory};
 use super::region::Region;
 use super::trust::is_foreign;
 use crate::layout::description::Description;
-use crate::layout::geometry::{Geometry, PAGE};
+use crate::layout::geometry::PAGE;
 use crate::layout::lines::ControlPage;
 use crate::sync::Ordering;
-use rustix::fs::{fcntl_get_seals, fstat, stat, Mode, OFlags, SealFlags, Stat};
-use rustix::process::geteuid;
+use rustix::fs::{fstat, OFlags};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
 
 /// How a process maps a ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,22 +54,6 @@ pub struct Files {
     /// Whether the files have names, and so can be removed.
     pub named: bool,
 }
-
-/// What can happen to a ring, or to a process, while the ring is open.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Trouble {
-    /// This process is a fork of the one that opened the ring.
-    Forked,
-    /// Pages went away: a file was cut short while it was mapped.
-    Poisoned,
-    /// The files were removed. Processes that have them mapped still reach each other; no other process can
-    /// join them, and the name may belong to another ring by now.
-    Removed,
-}
-
-/// How long an attacher waits for a process that is removing the ring. A remover that is stopped cannot be
-/// waited for; a process that attached meanwhile then learns of the removal like every attached process.
-const REMOVAL: Duration = Duration::from_secs(1);
 
 /// A ring this process is attached to, as a reader.
 #[derive(Debug)]
@@ -204,100 +191,6 @@ impl Segment {
         Self::assemble(description, stream, controls, Stream::Shared, locks, path)
     }
 
-    /// Attaches to a sealed stream and to one row in a file of its own.
-    pub fn attach_seat(
-        stream: &OwnedFd,
-        seat: OwnedFd,
-        row: u32,
-        path: &Path,
-        connection: OwnedFd,
-    ) -> Result<Self, OpenError> {
-        let sealed = SealFlags::SHRINK | SealFlags::GROW | SealFlags::FUTURE_WRITE;
-        check_seals(stream, sealed, path)?;
-        let region = map_checked(stream, false, None, path)?;
-        let description = read_description(&region, path)?;
-        let region = map_checked(
-            stream,
-            false,
-            Some(description.geometry.stream_bytes()),
-            path,
-        )?;
-        check_seals(&seat, SealFlags::SHRINK | SealFlags::GROW, path)?;
-        let control = map_checked(&seat, true, Some(Geometry::SEAT_BYTES), path)?;
-        let own = |file: &OwnedFd| file.try_clone().map_err(|e| OpenError::io("open", path, e));
-        let mut seats: Vec<Option<OwnedFd>> = Vec::new();
-        seats.resize_with(row as usize, || None);
-        seats.push(Some(seat));
-        let locks = Locks::Apart {
-            stream: Arc::new(own(stream)?),
-            seats: seats.into(),
-        };
-        let controls = Controls::Mine(row, Arc::new(control));
-        let kind = Stream::Foreign;
-        let segment = Self::assemble(
-            description,
-            Arc::new(region),
-            controls,
-            kind,
-            Some(locks),
-            path,
-        )?;
-        segment.prepare(MappingOptions::default())?;
-        Ok(Self {
-            connection: Some(connection),
-            ..segment
-        })
-    }
-
-    /// Attaches to a stream that is not sealed against writers yet, as the process that will write
-    /// it, and to every row.
-    pub fn attach_sole_writer(
-        stream: OwnedFd,
-        seats: Vec<OwnedFd>,
-        path: &Path,
-        connection: Option<OwnedFd>,
-    ) -> Result<Self, OpenError> {
-        check_seals(&stream, SealFlags::SHRINK | SealFlags::GROW, path)?;
-        let first = map_checked(&stream, false, None, path)?;
-        let description = read_description(&first, path)?;
-        let bytes = Some(description.geometry.stream_bytes());
-        let reader = map_checked(&stream, false, bytes, path)?;
-        let writer = map_checked(&stream, true, bytes, path)?;
-        let mut controls = Vec::new();
-        for seat in &seats {
-            check_seals(seat, SealFlags::SHRINK | SealFlags::GROW, path)?;
-            controls.push(map_checked(seat, true, Some(Geometry::SEAT_BYTES), path)?);
-        }
-        let controls = Controls::Apart(controls.into());
-        let writer = Memory::new(description.geometry, Arc::new(writer), controls.clone());
-        let writer = writer.ok_or_else(|| OpenError::Untrusted {
-            path: path.to_owned(),
-            why: "its files have other sizes than they say",
-        })?;
-        let locks = Locks::Apart {
-            stream: Arc::new(stream),
-            seats: seats.into_iter().map(Some).collect(),
-        };
-        let held = locks
-            .acquire(Role::Producer)
-            .map_err(|e| OpenError::io("lock", path, e))?;
-        let kind = Stream::Sealed(writer);
-        let segment = Self::assemble(
-            description,
-            Arc::new(reader),
-            controls,
-            kind,
-            Some(locks),
-            path,
-        )?;
-        segment.prepare(MappingOptions::default())?;
-        Ok(Self {
-            connection,
-            reserved: Mutex::new(held),
-            ..segment
-        })
-    }
-
     /// A new ring on the heap.
     pub fn heap(description: &Description) -> Result<Self, OpenError> {
         let path = Path::new("heap");
@@ -417,60 +310,6 @@ impl Segment {
         memory.ok_or(OpenError::Permission { path })
     }
 
-    /// What happened to the pages or the files, if anything. Costs two system calls, so it is called where
-    /// a caller waits or attaches, and otherwise rarely.
-    ///
-    /// A short tail of the last page reads as zeroes without any signal: only the size of the file
-    /// tells.
-    #[cold]
-    pub fn trouble(&self) -> Option<Trouble> {
-        if self.reader.poisoned() {
-            return Some(Trouble::Poisoned);
-        }
-        let files = self.files.as_ref()?;
-        let geometry = self.description.geometry;
-        let stream = (&files.stream, geometry.stream_bytes());
-        let control = files.control.as_ref();
-        let control = control.map(|file| (file, geometry.control_bytes()));
-        let mut removed = false;
-        for (file, bytes) in std::iter::once(stream).chain(control) {
-            let Ok(stat) = fstat(file) else { continue };
-            if u64::try_from(stat.st_size).unwrap_or(0) < bytes {
-                return Some(Trouble::Poisoned);
-            }
-            removed |= files.named && stat.st_nlink == 0;
-        }
-        removed.then_some(Trouble::Removed)
-    }
-
-    /// Like [`trouble`](Self::trouble), for a caller that has just taken a role.
-    ///
-    /// A process that removes the ring takes the cleaner's role and then asks for all others; this caller
-    /// took another one and then asks for the cleaner's. So one of them sees the other: the remover gives
-    /// up, or this caller waits until the removal is over and sees its result.
-    pub fn trouble_after_attaching(&self) -> Option<Trouble> {
-        let named = self.files.as_ref().is_some_and(|files| files.named);
-        if let (true, Some(locks)) = (named, &self.locks) {
-            let started = Instant::now();
-            while matches!(locks.is_held(Role::Cleaner), Ok(true)) && started.elapsed() < REMOVAL {
-                std::thread::sleep(Duration::from_millis(1));
-            }
-        }
-        self.trouble()
-    }
-
-    /// Returns `true` if the path still leads to this ring, so that other files in its directory belong to
-    /// it. Always `true` for a ring without a name.
-    pub fn is_in_place(&self) -> bool {
-        let Some(files) = self.files.as_ref().filter(|files| files.named) else {
-            return true;
-        };
-        match (fstat(&files.stream), stat(self.path.join("stream"))) {
-            (Ok(ours), Ok(there)) => (ours.st_dev, ours.st_ino) == (there.st_dev, there.st_ino),
-            _ => false,
-        }
-    }
-
     /// The lock bytes, where this user may use them.
     pub fn locks(&self) -> Option<&Locks> {
         self.locks.as_ref()
@@ -539,14 +378,6 @@ fn guard_where_exposed(files: &Files, path: &Path) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// Returns `true` if a user other than this one may change the size of a file, as its owner or by its mode.
-pub(super) fn is_exposed(file: &OwnedFd) -> bool {
-    let others = Mode::WGRP.union(Mode::WOTH).bits();
-    let owned = |stat: Stat| stat.st_uid == geteuid().as_raw() && stat.st_mode & others == 0;
-    let sealed = |seals: SealFlags| seals.contains(SealFlags::SHRINK);
-    !fstat(file).is_ok_and(owned) && !fcntl_get_seals(file).is_ok_and(sealed)
-}
-
 fn identity(control: &ControlPage) -> u128 {
     let low = control.identity.low.load(Ordering::Relaxed);
     let high = control.identity.high.load(Ordering::Relaxed);
@@ -559,47 +390,4 @@ fn read_description(region: &Region, path: &Path) -> Result<Description, OpenErr
         path: path.to_owned(),
         reason,
     })
-}
-
-pub(super) fn check_seals(
-    file: &OwnedFd,
-    expected: SealFlags,
-    path: &Path,
-) -> Result<(), OpenError> {
-    match fcntl_get_seals(file) {
-        Ok(seals) if seals.contains(expected) => Ok(()),
-        _ => Err(OpenError::Untrusted {
-            path: path.to_owned(),
-            why: "it is not sealed against those who hold it",
-        }),
-    }
-}
-
-/// Maps a file of this size, or its first page.
-fn map_checked(
-    file: &OwnedFd,
-    writable: bool,
-    bytes: Option<u64>,
-    path: &Path,
-) -> Result<Region, OpenError> {
-    let (expected, found) = (bytes.unwrap_or(PAGE), regular_size(file, path)?);
-    if found < expected {
-        return Err(OpenError::Truncated {
-            path: path.to_owned(),
-            expected,
-            found,
-        });
-    }
-    Region::map(file, expected, writable).map_err(|e| OpenError::io("map", path, e))
-}
-
-fn regular_size(file: &OwnedFd, path: &Path) -> Result<u64, OpenError> {
-    let stat = fstat(file).map_err(|e| OpenError::io("inspect", path, e.into()))?;
-    if rustix::fs::FileType::from_raw_mode(stat.st_mode) != rustix::fs::FileType::RegularFile {
-        return Err(OpenError::Untrusted {
-            path: path.to_owned(),
-            why: "it is not a regular file",
-        });
-    }
-    Ok(u64::try_from(stat.st_size).unwrap_or(0))
 }

@@ -2,7 +2,8 @@
 //!
 //! Layer 2. The files are sealed against shrinking and growing, so no peer can take pages away.
 
-use super::attach::{check_seals, Files, MappingOptions, Segment};
+use super::attach::{Files, MappingOptions, Segment};
+use super::checks::check_seals;
 use super::create::format;
 use super::error::{CreateError, OpenError};
 use super::reserve::reserve;

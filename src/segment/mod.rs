@@ -14,6 +14,8 @@ mod appear;
 #[cfg(not(slipring_loom))]
 mod attach;
 #[cfg(not(slipring_loom))]
+mod checks;
+#[cfg(not(slipring_loom))]
 pub mod copy;
 #[cfg(not(slipring_loom))]
 mod create;
@@ -55,7 +57,7 @@ pub use memfd::{anonymous, from_files};
 pub use {
     access::Access,
     appear::{Set, Watch},
-    attach::{Files, MappingOptions, Segment, Trouble},
+    attach::{trouble::Trouble, Files, MappingOptions, Segment},
     create::{create, Created, Plan},
     directory::{bytes_inside, children, list, open, random, Listing},
     error::{CreateError, OpenError, RemoveError},
