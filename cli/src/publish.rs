@@ -6,7 +6,7 @@ use crate::stop::{Stop, GRACE};
 use crate::text::{self, Target};
 use crate::Outcome;
 use slipring::{
-    endpoint::{AttachError, PublishError, ReadersError},
+    endpoint::{AttachError, PublishError, ReadersError, Why},
     schema::Schema,
     Deadline, Producer, Ring,
 };
@@ -24,7 +24,8 @@ EXAMPLES
   seq 1000 | slipring pub ticks
   tail -f app.log | slipring pub log --create
   slipring pub jobs --wait-readers 2 < jobs.txt
-  slipring pub samples --record-size 64 < samples.bin")]
+  slipring pub samples --record-size 64 < samples.bin
+  slipring pub mirror --skip-to 5000 < rest.log   # 5000 is the first; those before it are reported as lost")]
 pub struct Arguments {
     /// Name of the ring, or a path that begins with / or ./
     #[arg(required_unless_present = "via")]
@@ -47,12 +48,30 @@ pub struct Arguments {
     /// Create the ring if it does not exist
     #[arg(long)]
     create: bool,
+    /// Begin with this sequence: say to readers that those before it do not exist
+    #[arg(long, value_name = "N")]
+    skip_to: Option<u64>,
+    /// Why they do not exist, for --skip-to: 'lost' by the source, 'not-recorded', 'restored', or a number
+    #[arg(long, value_name = "REASON", default_value = "lost", value_parser = why)]
+    why: Why,
     /// Publish nothing until at least this many readers are there
     #[arg(long, value_name = "COUNT")]
     wait_readers: Option<u32>,
     /// Give up when a consumer holds a message back, or readers are waited for, for this long
     #[arg(long, value_name = "TIME", value_parser = text::duration)]
     timeout: Option<Duration>,
+}
+
+fn why(text: &str) -> Result<Why, String> {
+    match text {
+        "lost" => Ok(Why::Lost),
+        "not-recorded" => Ok(Why::NotRecorded),
+        "restored" => Ok(Why::Restored),
+        number => number
+            .parse()
+            .map(Why::from_code)
+            .map_err(|_| "expected lost, not-recorded, restored, or a number".into()),
+    }
 }
 
 /// How long a broker may take to answer.
@@ -134,6 +153,11 @@ impl Read for Input<'_> {
 
 fn feed(arguments: &Arguments, ring: &Ring, producer: &mut Producer, stop: &Stop) -> Outcome {
     let mut input = io::BufReader::with_capacity(64 << 10, Input { stop });
+    if let Some(sequence) = arguments.skip_to {
+        in_steps(arguments, stop, |deadline| {
+            producer.skip_to_until(sequence, arguments.why, deadline)
+        })?;
+    }
     let mut message = Vec::new();
     let mut number = 0u64;
     loop {
@@ -155,7 +179,10 @@ fn feed(arguments: &Arguments, ring: &Ring, producer: &mut Producer, stop: &Stop
             message = json(ring, &message)
                 .map_err(|error| Failure::new(FAILED, format!("message {number}: {error}")))?;
         }
-        publish(arguments, producer, &message, stop).map_err(|error| match error {
+        let published = in_steps(arguments, stop, |deadline| {
+            producer.publish_until(&message, deadline)
+        });
+        published.map_err(|error| match error {
             PublishError::TooLarge { .. } => {
                 Failure::new(FAILED, format!("message {number}: {error}"))
             }
@@ -178,11 +205,10 @@ fn json(ring: &Ring, line: &[u8]) -> Result<Vec<u8>, String> {
 
 /// Publishes in steps that are short enough for a signal to be noticed. Publishes nothing once a signal
 /// came.
-fn publish(
+fn in_steps(
     arguments: &Arguments,
-    producer: &mut Producer,
-    message: &[u8],
     stop: &Stop,
+    mut publish: impl FnMut(Deadline) -> Result<u64, PublishError>,
 ) -> Result<(), PublishError> {
     let give_up = arguments.timeout.map(|timeout| Instant::now() + timeout);
     loop {
@@ -190,7 +216,7 @@ fn publish(
         let left = give_up.map_or(step, |at| {
             at.saturating_duration_since(Instant::now()).min(step)
         });
-        match producer.publish_until(message, Deadline::after(left)) {
+        match publish(Deadline::after(left)) {
             Ok(_) => return Ok(()),
             // The caller asks before the next one.
             Err(PublishError::TimedOut { .. }) if stop.came() => return Ok(()),

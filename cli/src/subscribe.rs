@@ -1,12 +1,12 @@
 //! `slipring sub`.
 
-use crate::failure::{Failure, NOT_FOUND, PRODUCER_GONE, TIMED_OUT};
+use crate::failure::{Failure, FAILED, NOT_FOUND, PRODUCER_GONE, TIMED_OUT};
 use crate::render::{self, Format};
 use crate::stop::{Stop, GRACE};
 use crate::text::{self, count, Target};
 use crate::Outcome;
 use slipring::{
-    endpoint::{AttachError, Epoch, ReceiveError, TryReceiveError},
+    endpoint::{AttachError, Epoch, Gap, ReceiveError, TryReceiveError},
     place::OpenError,
     schema::Schema,
     Consumer, Deadline, Message, Received, Ring, Start,
@@ -20,7 +20,8 @@ use std::time::{Duration, Instant};
 By default 'sub' is a consumer: it misses nothing, and holds the producer back when it is a whole ring
 behind, for example because it is stopped or its output is in a pager. To look at a ring in production use
 --observe: an observer never holds the producer back. Missed messages are reported on standard error, and
-with --format json as an object with the key \"lapped\". Ends when the producer closes the ring, and with
+with --format json as an object with the key \"lapped\". Sequences that the producer skipped are reported
+likewise, with the key \"skipped\", before the message that follows them. Ends when the producer closes the ring, and with
 status 7 when it died; with --follow it waits for the next producer instead.
 
 With --cursor NAME the place in the ring is kept when this command ends. Run again with the same name, it
@@ -86,6 +87,9 @@ struct Printer {
     at_once: bool,
     received: u64,
     lost: u64,
+    skipped: u64,
+    /// What a consumer has counted as skipped when it was last asked.
+    counted: u64,
 }
 
 impl Printer {
@@ -132,6 +136,36 @@ impl Printer {
         Ok(())
     }
 
+    /// Reports sequences that do not exist: all of them, and the last gap.
+    fn skipped(&mut self, skipped: u64, gap: Gap) -> io::Result<()> {
+        self.skipped = self.skipped.wrapping_add(skipped);
+        eprintln!(
+            "slipring: {} sequences up to {} do not exist: {}",
+            count(skipped),
+            gap.end.wrapping_sub(1),
+            gap.why
+        );
+        if self.format == Format::Json {
+            let object = serde_json::json!({ "skipped": {
+                "skipped": skipped, "resumed_at": gap.end, "why": gap.why.code()
+            } });
+            writeln!(self.pending, "{object}")?;
+        }
+        Ok(())
+    }
+
+    /// Reports what a consumer has skipped since this was last asked.
+    fn passed(&mut self, skipped: u64, gap: Option<Gap>) -> io::Result<()> {
+        let more = skipped.wrapping_sub(self.counted);
+        match gap {
+            Some(gap) if more > 0 => {
+                self.counted = skipped;
+                self.skipped(more, gap)
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn flush(&mut self) -> io::Result<()> {
         let mut out = io::stdout().lock();
         out.write_all(&self.pending)?;
@@ -165,16 +199,29 @@ struct Told {
 }
 
 impl Told {
-    fn message(&mut self, message: &Message<'_>, printer: &mut Printer) -> io::Result<()> {
+    /// Prints a message of a consumer that was at `next`, behind what it lost and what was skipped since.
+    fn message(
+        &mut self,
+        next: u64,
+        message: &Message<'_>,
+        printer: &mut Printer,
+    ) -> io::Result<()> {
         self.passed += message.missed();
+        let lost = self.passed.saturating_sub(self.printed);
         self.print(self.passed, message.sequence(), printer)?;
+        let skipped = message.sequence().wrapping_sub(next).wrapping_sub(lost);
+        if let Some(gap) = message.gap().filter(|_| skipped > 0) {
+            printer.counted = printer.counted.wrapping_add(skipped);
+            printer.skipped(skipped, gap)?;
+        }
         printer.message(message.sequence(), message)
     }
 
     /// Returns `true` if there was something to print.
     fn no_message(&mut self, consumer: &Consumer, printer: &mut Printer) -> io::Result<bool> {
         let before = self.printed;
-        self.print(consumer.losses().total(), consumer.next_sequence(), printer)?;
+        self.print(consumer.losses().evicted, consumer.next_sequence(), printer)?;
+        printer.passed(consumer.losses().skipped, consumer.last_gap())?;
         Ok(self.printed > before)
     }
 
@@ -215,11 +262,12 @@ impl Reader {
     }
 
     fn poll(&mut self, printer: &mut Printer) -> Result<Got, Failure> {
+        let next = self.next_sequence();
         let error = match self {
             Self::Consumer(consumer, told) => {
                 let error = match consumer.try_receive() {
                     Ok(message) => {
-                        told.message(&message, printer)?;
+                        told.message(next, &message, printer)?;
                         return Ok(Got::Something);
                     }
                     Err(error) => error,
@@ -244,11 +292,12 @@ impl Reader {
 
     fn wait(&mut self, printer: &mut Printer, step: Duration) -> Result<Got, Failure> {
         let deadline = Deadline::after(step);
+        let next = self.next_sequence();
         let error = match self {
             Self::Consumer(consumer, told) => {
                 let error = match consumer.receive_until(deadline) {
                     Ok(Some(message)) => {
-                        told.message(&message, printer)?;
+                        told.message(next, &message, printer)?;
                         return Ok(Got::Something);
                     }
                     Ok(None) => None,
@@ -284,6 +333,16 @@ impl Reader {
         }
     }
 
+    /// Reports what a consumer has skipped that no message follows yet, or in the middle of which it began.
+    fn passed(&self, printer: &mut Printer) -> io::Result<()> {
+        match self {
+            Self::Consumer(consumer, _) => {
+                printer.passed(consumer.losses().skipped, consumer.last_gap())
+            }
+            Self::Observer(_) => Ok(()),
+        }
+    }
+
     fn new_epoch(&mut self) -> Option<Epoch> {
         match self {
             Self::Consumer(consumer, _) => consumer.new_epoch(),
@@ -296,7 +355,16 @@ fn print(received: Received<'_>, printer: &mut Printer) -> Result<Got, Failure> 
     match received {
         Received::Message(message) => printer.message(message.sequence(), &message)?,
         Received::Lapped { lost, resumed_at } => printer.lapped(lost, resumed_at)?,
+        Received::Skipped {
+            skipped,
+            resumed_at,
+            why,
+        } => {
+            let first = resumed_at.wrapping_sub(skipped);
+            printer.skipped(skipped, Gap::new(first, resumed_at, why))?;
+        }
         Received::Closed => return Ok(Got::End),
+        other => return Err(Failure::new(FAILED, format!("{other:?} is not known here"))),
     }
     Ok(Got::Something)
 }
@@ -370,6 +438,8 @@ pub fn run(arguments: &Arguments) -> Outcome {
         at_once: arguments.cursor.is_some(),
         received: 0,
         lost: 0,
+        skipped: 0,
+        counted: 0,
     };
     let mut result = follow(arguments, &mut reader, &mut printer, &stop);
     // When the producer of an isolated ring leaves it open, the next producer gets a stream of its own.
@@ -397,8 +467,12 @@ pub fn run(arguments: &Arguments) -> Outcome {
         nothing(&ring);
     }
     if arguments.observe || matches!(result, Err(ref f) if f.is_signal()) {
+        let skipped = match printer.skipped {
+            0 => String::new(),
+            skipped => format!(", skipped {}", count(skipped)),
+        };
         eprintln!(
-            "slipring: received {}, lost {}",
+            "slipring: received {}, lost {}{skipped}",
             count(printer.received),
             count(printer.lost)
         );
@@ -442,6 +516,8 @@ fn follow(
     printer: &mut Printer,
     stop: &Stop,
 ) -> Outcome {
+    printer.counted = 0;
+    reader.passed(printer)?;
     let mut last = Instant::now();
     let mut ends = Ends {
         pass_over: arguments.follow,

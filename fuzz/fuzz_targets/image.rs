@@ -4,6 +4,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use slipring::layout::frame::CommitWord;
 use slipring::layout::geometry::Geometry;
 use slipring::ring::consumer::{Consumer, Joining, Lost};
 use slipring::ring::observer::{Observed, Observer, Resume};
@@ -26,13 +27,14 @@ impl Numbers<'_> {
         }
     }
 
-    /// A commit word, a small number, or a large one.
+    /// A commit word, of a gap, too, a small number, or a large one.
     fn word(&mut self, sequence: u64) -> u64 {
         let n = self.next();
-        match n % 4 {
+        match n % 5 {
             0 => sequence << 32 | n >> 2,
             1 => sequence << 32 | 1 << 31 | n >> 2,
             2 => n << 48,
+            3 => CommitWord::gap(sequence).raw(),
             _ => n,
         }
     }

@@ -10,9 +10,10 @@ use libfuzzer_sys::fuzz_target;
 use oracle::{From, Operation, Subject};
 
 fn from(input: &mut Unstructured<'_>) -> arbitrary::Result<From> {
-    Ok(match u8::arbitrary(input)? % 3 {
+    Ok(match u8::arbitrary(input)? % 4 {
         0 => From::Latest,
         1 => From::Oldest,
+        2 => From::Within(u8::arbitrary(input)?, u64::arbitrary(input)?),
         _ => From::Back(i16::arbitrary(input)? % 64),
     })
 }
@@ -21,8 +22,21 @@ fn len(input: &mut Unstructured<'_>) -> arbitrary::Result<u32> {
     Ok(u32::from(u16::arbitrary(input)?) % 1028)
 }
 
+/// Few, about a multiple of what half a sequence can tell apart, or any number.
+fn skipped(input: &mut Unstructured<'_>) -> arbitrary::Result<u64> {
+    Ok(match u8::arbitrary(input)? % 4 {
+        0 => u64::from(u8::arbitrary(input)?),
+        1 | 2 => {
+            let times = u64::from(u8::arbitrary(input)?);
+            let off = i64::from(i8::arbitrary(input)?);
+            (times << 31).wrapping_add_signed(off)
+        }
+        _ => u64::arbitrary(input)?,
+    })
+}
+
 fn operation(input: &mut Unstructured<'_>) -> arbitrary::Result<Operation> {
-    Ok(match u8::arbitrary(input)? % 18 {
+    Ok(match u8::arbitrary(input)? % 19 {
         0..=3 => Operation::Publish(len(input)?),
         4 => {
             let count = u8::arbitrary(input)? % 8;
@@ -51,6 +65,7 @@ fn operation(input: &mut Unstructured<'_>) -> arbitrary::Result<Operation> {
             from: from(input)?,
         },
         17 => Operation::Forget(u8::arbitrary(input)?),
+        18 => Operation::Skip(skipped(input)?),
         14 => Operation::LookAway(u8::arbitrary(input)?),
         _ => Operation::Takeover {
             close: bool::arbitrary(input)?,

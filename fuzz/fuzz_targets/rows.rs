@@ -59,6 +59,7 @@ fuzz_target!(|data: &[u8]| {
             }
             Observed::Lapped { lost: more, .. } => lost += more,
             Observed::Empty => {}
+            skipped => panic!("{skipped:?}"),
         }
         // With any values in its row, a reader gets complete messages or an error.
         if let Some(consumer) = &mut honest {

@@ -6,6 +6,7 @@
 //! table. Without, the same model runs many times on real threads, and every outcome must be in the
 //! table.
 
+use slipring::layout::gap::Why;
 use slipring::layout::geometry::Geometry;
 use slipring::ring::consumer::{Arrived, Consumer, Joining};
 use slipring::ring::observer::{Observed, Observer, Resume};
@@ -77,6 +78,14 @@ pub fn try_publish(producer: &mut Producer) -> Result<u64, Refused> {
     producer.try_publish(&message(next))
 }
 
+/// The reason of every gap here.
+pub const WHY: Why = Why::Other(300);
+
+/// Skips to a sequence, for which there is room.
+pub fn skip_to(producer: &mut Producer, sequence: u64) {
+    producer.try_skip_to(sequence, WHY).expect("room");
+}
+
 /// Publishes the next message, waiting for room.
 pub fn publish(producer: &mut Producer) {
     while try_publish(producer).is_err() {
@@ -124,6 +133,14 @@ pub fn look(observer: &mut Observer) -> String {
             format!("read {sequence}")
         }
         Observed::Lapped { lost, resumed_at } => format!("lost {lost} at {resumed_at}"),
+        Observed::Skipped {
+            skipped,
+            resumed_at,
+            why,
+        } => {
+            assert_eq!(why, WHY, "torn");
+            format!("skipped {skipped} at {resumed_at}")
+        }
         Observed::Empty => "nothing".into(),
     }
 }

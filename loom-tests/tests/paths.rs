@@ -321,6 +321,7 @@ fn spelled() -> String {
         }
         Ok(Observed::Lapped { lost, .. }) => format!("lost {lost}"),
         Ok(Observed::Empty) => "nothing".into(),
+        Ok(skipped) => panic!("{skipped:?}"),
         Err(corrupt) => corrupt.to_string(),
     });
     writer.join().unwrap();

@@ -184,7 +184,7 @@ impl Stream {
     }
 }
 
-/// Copies the messages that are left of an old stream into a new one, with the same sequences.
+/// Copies the messages that are left of an old stream into a new one, with the same sequences and gaps.
 pub fn inherit(mut old: Observer, new: &Memory) {
     let Ok(mut producer) = Producer::attach(new.clone(), 0) else {
         return;
@@ -194,6 +194,13 @@ pub fn inherit(mut old: Observer, new: &Memory) {
         match old.try_next() {
             Ok(Observed::Message(copied)) if copied.sequence == producer.sequence() => {
                 if producer.try_publish(old.payload(copied, 0)).is_err() {
+                    break;
+                }
+            }
+            Ok(Observed::Skipped {
+                resumed_at, why, ..
+            }) if old.sequence() == resumed_at => {
+                if producer.try_skip_to(resumed_at, why).is_err() {
                     break;
                 }
             }

@@ -8,6 +8,7 @@ use super::error::{ReceiveError, TryReceiveError};
 use super::message::Message;
 use super::observer::{Observer, Payload, Received};
 use crate::attach::shown;
+use crate::layout::gap::Why;
 use crate::wait::Deadline;
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
@@ -19,12 +20,14 @@ use std::hash::Hash;
 /// # Guarantees
 /// - Each message that is returned is the newest of its key among all that were in the ring at the call. It
 ///   has the sequence it has in the ring, and messages come in the order of their sequences.
-/// - No loss is silent: `handed out + skipped + lost + waiting` is the number of messages since the start,
+/// - No loss is silent: `handed out + skipped + lost + missing + waiting` is the number of sequences since the start,
 ///   exactly. Those that were [`skipped`](ConflatedMessage::skipped) had a newer one of the same key; those
 ///   that are lost were overwritten before they could be read, and may have been the newest of their key. An
 ///   observer is told of them by [`Lapped`](Conflation::Lapped). A consumer loses messages only in a ring that
 ///   [evicts](crate::endpoint::Builder::evict_after), if it did not call for that long, and the next message says
-///   how many are [missing](ConflatedMessage::missed).
+///   how many are [missing](ConflatedMessage::missed). Those that do not [exist](Self::missing_count) were never
+///   there, since the producer [skipped](crate::Producer::skip_to) them; an observer is told of them by
+///   [`Gap`](Conflation::Gap).
 /// - A reader that keeps up gets every message.
 /// - Private memory holds one message for each key that waits, and no more. So keys have to be few: if each
 ///   message has its own key, nothing is ever skipped, a consumer does not hold the producer back, and
@@ -65,7 +68,7 @@ pub struct Conflated<R, K, F> {
     spare: Vec<Vec<u8>>,
     /// The message that is handed out.
     out: Kept,
-    lapped: Option<(u64, u64)>,
+    passed: Option<Passed>,
     /// Losses before pending messages, keyed as `order` is; the message there may have been replaced since.
     losses: BTreeMap<u64, u64>,
     /// Losses of the reader that were told before it was conflated.
@@ -89,6 +92,27 @@ struct Counts {
     handed_out: u64,
     skipped: u64,
     lost: u64,
+    missing: u64,
+}
+
+/// What the reader has passed and is to be told of.
+#[derive(Clone, Copy, Debug)]
+enum Passed {
+    Lost(u64, u64),
+    Gap(u64, u64, Why),
+}
+
+impl From<Passed> for Conflation<'_> {
+    fn from(passed: Passed) -> Self {
+        match passed {
+            Passed::Lost(lost, resumed_at) => Self::Lapped { lost, resumed_at },
+            Passed::Gap(missing, resumed_at, why) => Self::Gap {
+                missing,
+                resumed_at,
+                why,
+            },
+        }
+    }
 }
 
 /// What a [`Conflated`] reader returns.
@@ -103,6 +127,15 @@ pub enum Conflation<'c> {
         lost: u64,
         /// Sequence of the message that was read next.
         resumed_at: u64,
+    },
+    /// The producer skipped sequences, which do not exist.
+    Gap {
+        /// How many sequences do not exist.
+        missing: u64,
+        /// Sequence of the message that was read next.
+        resumed_at: u64,
+        /// Why they do not exist.
+        why: Why,
     },
     /// The producer closed the ring and everything has been read.
     Closed,
@@ -155,6 +188,10 @@ pub enum Next<'r> {
     },
     /// Some messages were missed.
     Lapped(u64, u64),
+    /// Some sequences do not exist.
+    Gap(u64, u64, Why),
+    /// Some sequences before the message did not exist.
+    Missing(u64),
     /// No message now, or none until the deadline.
     Nothing,
     /// The ring was closed.
@@ -239,6 +276,11 @@ impl Conflatable for Observer {
         let next = |received: Received<'_>, see: &mut dyn FnMut(Next<'_>)| match received {
             Received::Message(message) => see(of_payload(&message)),
             Received::Lapped { lost, resumed_at } => see(Next::Lapped(lost, resumed_at)),
+            Received::Skipped {
+                skipped,
+                resumed_at,
+                why,
+            } => see(Next::Gap(skipped, resumed_at, why)),
             Received::Closed => see(Next::Closed),
         };
         match wait {
@@ -286,24 +328,39 @@ fn of_message<'m>(message: &'m Message<'_>) -> Next<'m> {
     }
 }
 
+/// Takes the next message of a consumer.
+fn take_one(
+    consumer: &mut Consumer,
+    wait: Option<Deadline>,
+    see: &mut dyn FnMut(Next<'_>),
+) -> Result<(), ReceiveError> {
+    match wait {
+        None => match consumer.try_receive() {
+            Ok(message) => see(of_message(&message)),
+            Err(error) => see(not_waiting(error)?),
+        },
+        Some(deadline) => match consumer.receive_until(deadline) {
+            Ok(Some(message)) => see(of_message(&message)),
+            Ok(None) => see(Next::Closed),
+            Err(error) => see(waiting(error)?),
+        },
+    }
+    Ok(())
+}
+
 impl Conflatable for Consumer {
     fn take_next(
         &mut self,
         wait: Option<Deadline>,
         see: &mut dyn FnMut(Next<'_>),
     ) -> Result<(), ReceiveError> {
-        match wait {
-            None => match self.try_receive() {
-                Ok(message) => see(of_message(&message)),
-                Err(error) => see(not_waiting(error)?),
-            },
-            Some(deadline) => match self.receive_until(deadline) {
-                Ok(Some(message)) => see(of_message(&message)),
-                Ok(None) => see(Next::Closed),
-                Err(error) => see(waiting(error)?),
-            },
+        let before = self.losses().skipped;
+        let result = take_one(self, wait, see);
+        let missing = self.losses().skipped.wrapping_sub(before);
+        if missing > 0 {
+            see(Next::Missing(missing));
         }
-        Ok(())
+        result
     }
 
     fn ring_bytes(&self) -> u64 {
@@ -311,7 +368,7 @@ impl Conflatable for Consumer {
     }
 
     fn losses_and_told(&self) -> (u64, u64) {
-        (self.losses().total(), self.told())
+        (self.losses().evicted, self.told())
     }
 }
 
@@ -334,7 +391,7 @@ impl<R: Conflatable, K: Hash + Eq + Clone, F: FnMut(&[u8]) -> K> Conflated<R, K,
             first: None,
             spare: Vec::new(),
             out: Kept::default(),
-            lapped: None,
+            passed: None,
             losses: BTreeMap::new(),
             told_before,
             counts: Counts::default(),
@@ -367,8 +424,8 @@ impl<R: Conflatable, K: Hash + Eq + Clone, F: FnMut(&[u8]) -> K> Conflated<R, K,
                 return Ok(Conflation::Message(ConflatedMessage { kept: &self.out }));
             }
             // The place of the loss: behind the messages that were read before.
-            if let Some((lost, resumed_at)) = self.lapped.take() {
-                return Ok(Conflation::Lapped { lost, resumed_at });
+            if let Some(passed) = self.passed.take() {
+                return Ok(passed.into());
             }
             match over? {
                 Found::Closed => return Ok(Conflation::Closed),
@@ -387,8 +444,8 @@ impl<R: Conflatable, K: Hash + Eq + Clone, F: FnMut(&[u8]) -> K> Conflated<R, K,
         if self.pop() {
             return Ok(Conflation::Message(ConflatedMessage { kept: &self.out }));
         }
-        if let Some((lost, resumed_at)) = self.lapped.take() {
-            return Ok(Conflation::Lapped { lost, resumed_at });
+        if let Some(passed) = self.passed.take() {
+            return Ok(passed.into());
         }
         match over {
             Ok(Found::Closed) => Ok(Conflation::Closed),
@@ -428,6 +485,11 @@ impl<R: Conflatable, K: Hash + Eq + Clone, F: FnMut(&[u8]) -> K> Conflated<R, K,
         self.counts.lost.wrapping_add(told)
     }
 
+    /// Returns how many sequences did not exist: the producer skipped them.
+    pub fn missing_count(&self) -> u64 {
+        self.counts.missing
+    }
+
     /// Gives the reader back. Pending messages are dropped.
     pub fn into_inner(self) -> R {
         self.reader
@@ -448,7 +510,7 @@ impl<R: Conflatable, K: Hash + Eq + Clone, F: FnMut(&[u8]) -> K> Conflated<R, K,
     /// Takes one message, or the reason why there is none.
     fn take(&mut self, wait: Option<Deadline>) -> Result<Found, ReceiveError> {
         // Reported before messages behind it are mixed with those before it.
-        if self.lapped.is_some() {
+        if self.passed.is_some() {
             return Ok(Found::Nothing);
         }
         let mut found = Found::Nothing;
@@ -459,7 +521,7 @@ impl<R: Conflatable, K: Hash + Eq + Clone, F: FnMut(&[u8]) -> K> Conflated<R, K,
             order,
             first,
             spare,
-            lapped,
+            passed,
             losses,
             counts,
             ..
@@ -470,8 +532,14 @@ impl<R: Conflatable, K: Hash + Eq + Clone, F: FnMut(&[u8]) -> K> Conflated<R, K,
             Next::Lapped(lost, resumed_at) => {
                 found = Found::Something;
                 counts.lost = counts.lost.wrapping_add(lost);
-                *lapped = Some((lost, resumed_at));
+                *passed = Some(Passed::Lost(lost, resumed_at));
             }
+            Next::Gap(missing, resumed_at, why) => {
+                found = Found::Something;
+                counts.missing = counts.missing.wrapping_add(missing);
+                *passed = Some(Passed::Gap(missing, resumed_at, why));
+            }
+            Next::Missing(missing) => counts.missing = counts.missing.wrapping_add(missing),
             Next::Message {
                 sequence,
                 missed,

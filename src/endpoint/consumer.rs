@@ -15,9 +15,10 @@ use super::set::{Inside, Sealed, Source};
 use super::trouble::disturbance;
 use super::waiting::{self, End, Manner, Reader};
 use crate::attach::{shown, AttachError, Attachment, Lease};
+use crate::layout::gap::Gap;
 use crate::layout::lines::ProducerState;
 use crate::read::{Progress, ReadControl};
-use crate::ring::consumer::{Arrived, Consumer as Core, Epoch, Joining, Lost};
+use crate::ring::consumer::{Arrived, Consumer as Core, Epoch, Gaps, Joining, Lost};
 use crate::ring::Start;
 use crate::segment::{can_flush, Canary, CursorName, Memory, Role};
 use crate::wait::{bell, Deadline, Waker};
@@ -78,7 +79,8 @@ pub struct Consumer {
     /// Whether messages begin with a stamp; they are copied then.
     stamped: bool,
     loss: Loss,
-    losses: Losses,
+    /// How many messages it has lost.
+    evicted: u64,
     ring: Attachment,
     options: ConsumerOptions,
     slept: bool,
@@ -138,7 +140,8 @@ impl Consumer {
         };
         // Of a durable cursor: what was gone when this consumer attached.
         let (mut loss, missed, next) = (Loss::default(), core.missed(), core.sequence());
-        loss.extend(next.wrapping_sub(missed), next);
+        let from = next.wrapping_sub(missed);
+        loss.extend(from, from, next);
         if missed > 0 {
             core.count_loss(missed);
         }
@@ -156,7 +159,7 @@ impl Consumer {
             private: vec![0; words].into_boxed_slice(),
             stamped: geometry.stamped,
             loss,
-            losses: Losses { evicted: missed },
+            evicted: missed,
             ring: ring.clone(),
             options,
             slept: false,
@@ -231,19 +234,46 @@ impl Consumer {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn losses(&self) -> Losses {
-        self.losses
+        Losses {
+            evicted: self.evicted,
+            skipped: self.core.skipped(),
+        }
     }
 
     /// The losses that a message which was handed out has told.
     pub(super) fn told(&self) -> u64 {
-        let untold = self.loss.before(self.core.sequence());
-        self.losses.total().wrapping_sub(untold)
+        let untold = self.missed_before(self.core.sequence());
+        self.evicted.wrapping_sub(untold)
     }
 
     /// The loss that a message compares its sequence with.
     #[inline(always)]
     pub(super) fn loss(&self) -> &Loss {
         &self.loss
+    }
+
+    /// Returns the last gap that this consumer has passed: sequences that do not exist, since the producer
+    /// [skipped](crate::Producer::skip_to) them, and why. Of a gap in the middle of which it began, the part behind its
+    /// start. It may lie before a message, which then [has](crate::Message::gap) it, or at the end of what was published.
+    pub fn last_gap(&self) -> Option<Gap> {
+        self.core.last_gap()
+    }
+
+    /// The gaps that a message looks among.
+    #[inline(always)]
+    pub(super) fn gaps(&self) -> &Gaps {
+        self.core.gaps()
+    }
+
+    /// How many messages before this one are lost, with nothing but gaps between.
+    #[inline]
+    pub(super) fn missed_before(&self, sequence: u64) -> u64 {
+        self.loss.before(self.gaps().run_before(sequence))
+    }
+
+    /// From now on a gap is an error: the form of this ring has none.
+    pub(crate) fn refuse_gaps(&mut self) {
+        self.core.refuse_gaps();
     }
 
     /// The epoch of a new producer, once: since this consumer attached, since it last asked, or,
@@ -299,7 +329,22 @@ impl Consumer {
         if self.special {
             return self.poll_specially();
         }
-        Ok(self.core.try_next()?)
+        let arrived = self.core.try_next()?;
+        if arrived.is_none() {
+            self.release_gap();
+        }
+        Ok(arrived)
+    }
+
+    /// Gives back a gap that no message follows yet. Nothing is lent to the caller.
+    #[inline]
+    fn release_gap(&mut self) {
+        let untold = self.missed_before(self.core.sequence()) > 0;
+        if self.core.release_gap(untold) {
+            if let Some(control) = self.core.memory().control() {
+                self.waker.ring(&control.space);
+            }
+        }
     }
 
     /// As [`poll`](Self::poll), for a consumer that may be evicted: if it was, it takes part again and looks again. If
@@ -307,7 +352,11 @@ impl Consumer {
     #[inline(never)]
     fn poll_specially(&mut self) -> Result<Option<Arrived>, Interrupted> {
         if self.private.is_empty() {
-            return Ok(self.core.try_next()?);
+            let arrived = self.core.try_next()?;
+            if arrived.is_none() {
+                self.release_gap();
+            }
+            return Ok(arrived);
         }
         match self.core.try_copy(&mut self.private) {
             Ok(Some(arrived)) => {
@@ -316,7 +365,10 @@ impl Consumer {
                 self.time();
                 Ok(Some(arrived))
             }
-            Ok(None) => Ok(None),
+            Ok(None) => {
+                self.release_gap();
+                Ok(None)
+            }
             Err(Lost::Corrupt(corrupt)) => Err(corrupt.into()),
             Err(Lost::Evicted) => self.come_back(),
         }
@@ -353,8 +405,9 @@ impl Consumer {
         }
         match self.core.rejoin() {
             Ok(missed) => {
-                self.losses.evicted = self.losses.evicted.wrapping_add(missed);
-                self.loss.extend(next, self.core.sequence());
+                self.evicted = self.evicted.wrapping_add(missed);
+                let run = self.gaps().run_before(next);
+                self.loss.extend(run, next, self.core.sequence());
                 self.reading.moved(read(&self.core));
                 self.core.count_loss(missed);
                 Ok(())
@@ -422,7 +475,7 @@ impl Consumer {
         if self.private.is_empty() {
             let arrived = self.core.take();
             if arrived.is_none() && self.something_follows() {
-                return self.core.take();
+                return self.core.try_next().ok().flatten();
             }
             return arrived;
         }
@@ -432,7 +485,7 @@ impl Consumer {
         Some(arrived)
     }
 
-    /// Whether something is there after all, once per lap behind a pad. Out of line, and telling no more
+    /// Whether something is there after all: behind a pad, once per lap, or behind a gap. Out of line, and telling no more
     /// than that: the loop around it keeps its values in registers.
     #[inline(never)]
     fn something_follows(&self) -> bool {
@@ -475,7 +528,7 @@ impl Consumer {
 fn read(core: &Core) -> Progress {
     Progress {
         bytes: core.position(),
-        messages: core.sequence(),
+        messages: core.sequence().wrapping_sub(core.skipped()),
     }
 }
 

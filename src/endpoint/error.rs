@@ -33,6 +33,16 @@ pub enum TryPublishError {
     },
     /// The batch would outgrow half the ring: commit it, then go on.
     BatchFull,
+    /// The sequence to skip to lies before the next one: sequences only grow.
+    Behind {
+        /// The sequence of the next message.
+        next: u64,
+    },
+    /// The sequence to skip to is more than 2^62 ahead of the first sequence of the ring.
+    TooFar {
+        /// The last sequence that can be skipped to.
+        last: u64,
+    },
     /// A file of the ring was cut short while it was mapped.
     Poisoned,
     /// The ring was removed: no reader can join it any more, and its name may belong to another one.
@@ -66,6 +76,16 @@ pub enum PublishError {
     },
     /// The batch would outgrow half the ring: commit it, then go on.
     BatchFull,
+    /// The sequence to skip to lies before the next one: sequences only grow.
+    Behind {
+        /// The sequence of the next message.
+        next: u64,
+    },
+    /// The sequence to skip to is more than 2^62 ahead of the first sequence of the ring.
+    TooFar {
+        /// The last sequence that can be skipped to.
+        last: u64,
+    },
     /// A file of the ring was cut short while it was mapped.
     Poisoned,
     /// The ring was removed: no reader can join it any more, and its name may belong to another one.
@@ -159,6 +179,8 @@ impl TryPublishError {
             Refused::TooLarge { max } => Self::TooLarge { len, max },
             Refused::Full { row } => Self::Full { row },
             Refused::BatchFull => Self::BatchFull,
+            Refused::Behind { next } => Self::Behind { next },
+            Refused::TooFar { last } => Self::TooFar { last },
         }
     }
 
@@ -169,6 +191,8 @@ impl TryPublishError {
             Self::WrongSize { .. } => 504,
             Self::Full { .. } => 501,
             Self::BatchFull => 502,
+            Self::Behind { .. } => 505,
+            Self::TooFar { .. } => 506,
             Self::Poisoned => 411,
             Self::Removed => 413,
             Self::Forked => 408,
@@ -184,6 +208,8 @@ impl PublishError {
             Self::WrongSize { .. } => 504,
             Self::TimedOut { .. } => 503,
             Self::BatchFull => 502,
+            Self::Behind { .. } => 505,
+            Self::TooFar { .. } => 506,
             Self::Poisoned => 411,
             Self::Removed => 413,
             Self::Forked => 408,
@@ -240,6 +266,8 @@ impl fmt::Display for TryPublishError {
                 "the ring is full: the consumer in row {row} is a whole ring behind"
             ),
             Self::BatchFull => f.write_str(BATCH_FULL),
+            Self::Behind { next } => behind(f, *next),
+            Self::TooFar { last } => too_far(f, *last),
             Self::Poisoned => poisoned(f, &"the ring"),
             Self::Removed => removed(f, &"the ring"),
             Self::Forked => f.write_str(FORKED),
@@ -261,6 +289,8 @@ impl fmt::Display for PublishError {
                 "timed out: the consumer in row {row} stayed a whole ring behind"
             ),
             Self::BatchFull => f.write_str(BATCH_FULL),
+            Self::Behind { next } => behind(f, *next),
+            Self::TooFar { last } => too_far(f, *last),
             Self::Poisoned => poisoned(f, &"the ring"),
             Self::Removed => removed(f, &"the ring"),
             Self::Forked => f.write_str(FORKED),
@@ -303,6 +333,20 @@ fn too_large(f: &mut fmt::Formatter<'_>, len: usize, max: u32) -> fmt::Result {
     write!(
         f,
         "a message of {len} bytes is too large: this ring takes up to {max}, a quarter of its capacity; create it larger"
+    )
+}
+
+fn behind(f: &mut fmt::Formatter<'_>, next: u64) -> fmt::Result {
+    write!(
+        f,
+        "the next message is {next}: sequences only grow, so skip to a later one"
+    )
+}
+
+fn too_far(f: &mut fmt::Formatter<'_>, last: u64) -> fmt::Result {
+    write!(
+        f,
+        "a ring goes no further than to sequence {last} by skipping: create one with a later first sequence"
     )
 }
 

@@ -12,12 +12,15 @@ pub struct Losses {
     /// Messages that the ring went on without, since the consumer attached, or that were gone when it attached with a
     /// durable cursor.
     pub evicted: u64,
+    /// Sequences that do not exist, since the producer [skipped](crate::Producer::skip_to) them. Those that the ring went
+    /// on without this consumer in count as evicted.
+    pub skipped: u64,
 }
 
 impl Losses {
-    /// Returns how many messages these are in all.
+    /// Returns how many sequences these are in all.
     pub fn total(&self) -> u64 {
-        self.evicted
+        self.evicted.wrapping_add(self.skipped)
     }
 }
 
@@ -29,11 +32,11 @@ pub(super) struct Loss {
 }
 
 impl Loss {
-    /// So many messages from `from` on are lost, and `to` is the next one. A loss directly before them that no message
-    /// has followed is part of the same.
+    /// So many messages from `from` on are lost, and `to` is the next one. A loss directly before `run` that no message
+    /// has followed, but gaps up to `from`, is part of the same.
     #[cold]
-    pub(super) fn extend(&mut self, from: u64, to: u64) {
-        self.count = self.before(from).wrapping_add(to.wrapping_sub(from));
+    pub(super) fn extend(&mut self, run: u64, from: u64, to: u64) {
+        self.count = self.before(run).wrapping_add(to.wrapping_sub(from));
         self.before = to;
     }
 
@@ -55,14 +58,17 @@ mod tests {
     fn losses_before_one_message_are_one() {
         let mut loss = Loss::default();
         assert_eq!([loss.before(0), loss.before(1)], [0, 0]);
-        loss.extend(3, 10);
+        loss.extend(3, 3, 10);
         assert_eq!([loss.before(3), loss.before(9), loss.before(10)], [0, 0, 7]);
         // Nothing was received in between.
-        loss.extend(10, 12);
+        loss.extend(10, 10, 12);
         assert_eq!([loss.before(10), loss.before(12)], [0, 9]);
-        loss.extend(13, 14);
+        loss.extend(13, 13, 14);
         assert_eq!([loss.before(12), loss.before(14)], [0, 1]);
-        loss.extend(u64::MAX, 1);
+        loss.extend(u64::MAX, u64::MAX, 1);
         assert_eq!(loss.before(1), 2);
+        // With a gap from 1 to 20 behind it.
+        loss.extend(1, 20, 23);
+        assert_eq!(loss.before(23), 5);
     }
 }

@@ -5,6 +5,7 @@
 use super::consumer::Consumer;
 use super::observer::Payload;
 use crate::attach::shown;
+use crate::layout::gap::Gap;
 use crate::ring::consumer::Arrived;
 use core::ops::Deref;
 
@@ -34,7 +35,13 @@ impl<'c> Message<'c> {
     /// messages and these together are all that were published. See [`Consumer::losses`](crate::Consumer::losses).
     #[inline]
     pub fn missed(&self) -> u64 {
-        self.consumer.loss().before(self.arrived.sequence)
+        self.consumer.missed_before(self.arrived.sequence)
+    }
+
+    /// Returns the gap directly before this message: sequences that do not exist, and why. Of several gaps in a row
+    /// it is the last. [`Consumer::losses`](crate::Consumer::losses) counts all.
+    pub fn gap(&self) -> Option<Gap> {
+        self.consumer.gaps().before(self.arrived.sequence)
     }
 }
 
@@ -115,7 +122,7 @@ impl<'c> Batch<'c> {
         };
         self.left -= 1;
         Some(Payload::behind(
-            self.consumer.loss(),
+            (self.consumer.loss(), self.consumer.gaps()),
             self.consumer.bytes(arrived),
             arrived.sequence,
         ))

@@ -27,6 +27,7 @@ mod trouble;
 mod waiting;
 
 pub use crate::attach::{AttachError, Builder, Difference, RingFiles, StatusError};
+pub use crate::layout::gap::{Gap, Why};
 pub use crate::layout::origin::Origin;
 pub use crate::read::Pacing;
 pub use crate::ring::{consumer::Epoch, observer::Resume};

@@ -12,9 +12,10 @@ use super::set::{Inside, Sealed, Source};
 use super::trouble::disturbance;
 use super::waiting::{self, End, Manner, Reader};
 use crate::attach::{shown, AttachError, Attachment, Lease};
+use crate::layout::gap::{Gap, Why};
 use crate::layout::lines::{ProducerState, RowState};
 use crate::read::{Progress, ReadControl};
-use crate::ring::consumer::{epoch, Epoch};
+use crate::ring::consumer::{epoch, Epoch, Gaps};
 use crate::ring::losses;
 use crate::ring::observer::{Copied, Observed, Observer as Core};
 use crate::ring::Start;
@@ -29,7 +30,8 @@ use std::cell::Cell;
 ///
 /// # Guarantees
 /// - A message it receives is whole and was published as it is; order is kept; nothing comes twice.
-/// - Between any two messages the loss, if there is any, is reported, with the exact number.
+/// - Between any two messages the loss, if there is any, is reported, with the exact number. So is each gap
+///   that the producer left.
 /// - It never slows the producer down, except that sleeping costs the producer a check per publish.
 /// - It needs only permission to read. Without permission to write `control` it cannot be woken, and
 ///   strategies that sleep poll at least once a millisecond instead. Nor can it learn then that the
@@ -56,6 +58,7 @@ use std::cell::Cell;
 ///         Received::Message(_) => received += 1,
 ///         Received::Lapped { lost: n, .. } => lost += n,
 ///         Received::Closed => break,
+///         _ => unreachable!("this producer skips nothing"),
 ///     }
 /// }
 /// assert!(lost > 0);
@@ -73,6 +76,7 @@ pub struct Observer {
     /// Sequence of the first message there was for it.
     began: u64,
     lost: u64,
+    skipped: u64,
     /// Bytes of a message in front of what is handed out.
     skip: usize,
     /// The last epoch it told of.
@@ -86,6 +90,7 @@ shown!([] Observer, "Observer", |observer| path = observer.ring.path(), next_seq
 
 /// What an observer receives.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum Received<'o> {
     /// A message, in the observer's private memory.
     Message(Payload<'o>),
@@ -96,6 +101,16 @@ pub enum Received<'o> {
         /// Sequence of the message that comes next.
         resumed_at: u64,
     },
+    /// The producer skipped sequences, which do not exist. An observer that began in the middle of them is told
+    /// of those behind its start.
+    Skipped {
+        /// How many sequences do not exist.
+        skipped: u64,
+        /// Sequence of the message that comes next.
+        resumed_at: u64,
+        /// Why they do not exist.
+        why: Why,
+    },
     /// The producer closed the ring and everything has been read.
     Closed,
 }
@@ -105,8 +120,8 @@ pub enum Received<'o> {
 pub struct Payload<'a> {
     bytes: &'a [u8],
     sequence: u64,
-    /// The latest loss of the consumer that received it; none for an observer.
-    loss: Option<&'a Loss>,
+    /// The latest loss of the consumer that received it, and its gaps; none for an observer.
+    passed: Option<(&'a Loss, &'a Gaps)>,
 }
 
 shown!([] Payload<'_>, "Payload", |payload| sequence = payload.sequence, len = payload.bytes.len());
@@ -117,17 +132,17 @@ impl<'a> Payload<'a> {
         Self {
             bytes,
             sequence,
-            loss: None,
+            passed: None,
         }
     }
 
-    /// A message of a consumer whose latest loss is this.
+    /// A message of a consumer whose latest loss is this, with these gaps.
     #[inline(always)]
-    pub(super) fn behind(loss: &'a Loss, bytes: &'a [u8], sequence: u64) -> Self {
+    pub(super) fn behind(passed: (&'a Loss, &'a Gaps), bytes: &'a [u8], sequence: u64) -> Self {
         Self {
             bytes,
             sequence,
-            loss: Some(loss),
+            passed: Some(passed),
         }
     }
 
@@ -142,7 +157,14 @@ impl<'a> Payload<'a> {
     /// [`Received::Lapped`].
     #[inline]
     pub fn missed(&self) -> u64 {
-        self.loss.map_or(0, |loss| loss.before(self.sequence))
+        let before = |(loss, gaps): (&Loss, &Gaps)| loss.before(gaps.run_before(self.sequence));
+        self.passed.map_or(0, before)
+    }
+
+    /// Returns the gap directly before this message, as [`Message::gap`](crate::Message::gap). Always `None` for a message
+    /// of an observer, to which gaps come as [`Received::Skipped`].
+    pub fn gap(&self) -> Option<Gap> {
+        self.passed.and_then(|(_, gaps)| gaps.before(self.sequence))
     }
 
     /// The bytes, for as long as the handle is borrowed.
@@ -195,6 +217,7 @@ impl Observer {
             slept: false,
             end: End::default(),
             lost: 0,
+            skipped: 0,
             skip: if ring.stamps() { STAMP } else { 0 },
             lease,
             one_thread: PhantomData,
@@ -282,12 +305,19 @@ impl Observer {
     /// How many messages have been received.
     pub fn received_count(&self) -> u64 {
         let passed = self.core.sequence().wrapping_sub(self.began);
-        passed.wrapping_sub(self.lost)
+        passed.wrapping_sub(self.lost).wrapping_sub(self.skipped)
     }
 
-    /// How many messages have been lost.
+    /// How many messages have been lost: all sequences that it was overtaken in, those that did not exist
+    /// included.
     pub fn lost_count(&self) -> u64 {
         self.lost
+    }
+
+    /// How many sequences did not exist, as [`Received::Skipped`] reported them. What was received, lost and
+    /// skipped makes up all sequences from the start to the next one.
+    pub fn skipped_count(&self) -> u64 {
+        self.skipped
     }
 
     /// How many bytes the producer is ahead, rounded up to a block of at most 4 KiB.
@@ -380,6 +410,19 @@ impl Observer {
             Observed::Lapped { lost, resumed_at } => {
                 self.was_lapped(lost);
                 Received::Lapped { lost, resumed_at }
+            }
+            Observed::Skipped {
+                skipped,
+                resumed_at,
+                why,
+            } => {
+                self.skipped = self.skipped.wrapping_add(skipped);
+                self.reading.moved(read(&self.core));
+                Received::Skipped {
+                    skipped,
+                    resumed_at,
+                    why,
+                }
             }
             Observed::Empty => Received::Closed,
         }

@@ -201,7 +201,8 @@ impl Outgoing {
 }
 
 impl Incoming {
-    pub(crate) fn new(consumer: Consumer) -> Self {
+    pub(crate) fn new(mut consumer: Consumer) -> Self {
+        consumer.refuse_gaps();
         Self {
             consumer,
             held: None,

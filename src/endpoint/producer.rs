@@ -5,6 +5,7 @@
 mod claim;
 mod patience;
 mod room;
+mod skip;
 
 use super::error::{PublishError, TryPublishError, Unfit};
 use super::interrupted::Interrupted;

@@ -8,6 +8,9 @@ pub const WORD: u64 = 8;
 /// The largest payload a commit word can express, in bytes.
 pub const MAX_LEN: u32 = (1 << 31) - 2;
 
+/// Payload bytes of a gap.
+pub const GAP_BYTES: u32 = 16;
+
 const LEN_MASK: u64 = (1 << 31) - 1;
 const PAD: u64 = 1 << 31;
 
@@ -16,8 +19,11 @@ const PAD: u64 = 1 << 31;
 /// | bits   | field    | meaning                                                        |
 /// |--------|----------|----------------------------------------------------------------|
 /// | 0..31  | length   | payload bytes + 1; 0 means: not a frame                        |
-/// | 31     | pad      | the frame only fills the lap; it has no message                |
-/// | 32..64 | sequence | low half of the sequence of this (or, for a pad, the next) message |
+/// | 31     | pad      | the frame has no message: it fills the lap, or is a gap        |
+/// | 32..64 | sequence | low half of the sequence that is expected where the frame begins |
+///
+/// The sequence is that of the message, of the next message (pad), or the first that does not exist (gap). A
+/// frame without a message that ends its lap is a pad; another one, with 16 bytes of payload, is a gap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CommitWord(u64);
 
@@ -34,6 +40,13 @@ impl CommitWord {
     pub const fn pad(bytes: u64, next_sequence: u64) -> Self {
         debug_assert!(bytes >= WORD);
         Self((bytes - WORD + 1) | PAD | next_sequence << 32)
+    }
+
+    /// The commit word of a gap that begins with `sequence`: of a frame without a message, of as many payload
+    /// bytes as a gap has.
+    #[inline]
+    pub const fn gap(sequence: u64) -> Self {
+        Self::pad(WORD + GAP_BYTES as u64, sequence)
     }
 
     /// What a shared word says.
@@ -67,6 +80,12 @@ impl CommitWord {
         (self.0 >> 32) as u32 == sequence as u32
     }
 
+    /// The low half of a sequence that this word carries.
+    #[inline]
+    pub const fn sequence_half(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+
     /// The sequence nearest to `near` whose low half is the one in this word.
     #[inline]
     pub const fn sequence_near(self, near: u64) -> u64 {
@@ -74,7 +93,7 @@ impl CommitWord {
         near.wrapping_add(ahead as i64 as u64)
     }
 
-    /// Returns `true` if this is a pad frame. Meaningful only where [`commits`](Self::commits) holds.
+    /// Returns `true` if this is a frame without a message: a pad or a gap. Meaningful only where [`commits`](Self::commits) holds.
     #[inline]
     pub const fn is_pad(self) -> bool {
         self.0 & PAD != 0

@@ -8,6 +8,7 @@ pub mod description;
 pub mod field;
 pub mod form;
 pub mod frame;
+pub mod gap;
 pub mod geometry;
 pub mod hint;
 pub mod histogram;

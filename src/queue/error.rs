@@ -202,9 +202,11 @@ impl From<TryPublishError> for SendError {
             TryPublishError::Removed => Self::Removed,
             // A lane has no schema, and its sender no batch.
             TryPublishError::WrongSize { len, expected } => Self::TooLarge { len, max: expected },
-            TryPublishError::Full { .. } | TryPublishError::BatchFull => {
-                Self::Full { holder: None }
-            }
+            // Nor does it skip.
+            TryPublishError::Full { .. }
+            | TryPublishError::BatchFull
+            | TryPublishError::Behind { .. }
+            | TryPublishError::TooFar { .. } => Self::Full { holder: None },
         }
     }
 }

@@ -9,11 +9,13 @@ mod join;
 pub use join::renew;
 
 use super::cursor::Cursor;
+use super::gap::{checked, claimed};
 use super::gate::{is_evicted, EXPELLED};
 use super::index::overtaken;
 use super::losses;
-use super::{Boundary, Corrupt, Start};
+use super::{Boundary, Corrupt, Frame, Kind, Start};
 use crate::layout::frame::{CommitWord, WORD};
+use crate::layout::gap::Gap;
 use crate::layout::lines::{ProducerState, Row, RowState, NAME_WORDS};
 use crate::segment::Memory;
 use crate::sync::{edge_fence, ord, Ordering::Relaxed};
@@ -66,6 +68,54 @@ pub struct Consumer {
     named: bool,
     /// How many messages behind its durable cursor were gone when it joined.
     missed: u64,
+    gaps: Gaps,
+}
+
+/// The gaps that a consumer has passed.
+#[derive(Clone, Copy, Debug)]
+pub struct Gaps {
+    /// Whether a gap is an error.
+    refused: bool,
+    /// Whether the row may still stand before the last one.
+    held: bool,
+    /// How many sequences did not exist.
+    skipped: u64,
+    /// The last one, and where its frame ends; 0 for none, or if there was no frame to step over.
+    last: Option<Gap>,
+    end: u64,
+    /// The first sequence of those that end with it, one directly behind the other.
+    run: u64,
+}
+
+impl Gaps {
+    const NONE: Self = Self {
+        refused: false,
+        held: false,
+        skipped: 0,
+        last: None,
+        end: 0,
+        run: 0,
+    };
+
+    /// The last gap, if it lies directly before this sequence.
+    pub fn before(&self, sequence: u64) -> Option<Gap> {
+        self.last.filter(|gap| gap.end == sequence)
+    }
+
+    /// The sequence that directly follows what lies before this one and is no gap.
+    #[inline]
+    pub fn run_before(&self, sequence: u64) -> u64 {
+        match self.before(sequence) {
+            Some(_) => self.run,
+            None => sequence,
+        }
+    }
+
+    fn pass(&mut self, gap: Gap, end: u64) {
+        self.run = self.run_before(gap.first);
+        self.skipped = self.skipped.wrapping_add(gap.skipped());
+        (self.last, self.end) = (Some(gap), end);
+    }
 }
 
 impl Joining {
@@ -117,6 +167,28 @@ impl Consumer {
         self.missed
     }
 
+    /// How many sequences behind its start did not exist, as far as it has stepped over them. Those of a gap
+    /// that was overwritten before it came there are among the missed.
+    pub fn skipped(&self) -> u64 {
+        self.gaps.skipped
+    }
+
+    /// The last gap that it stepped over; of one in which it began, the part behind its start.
+    pub fn last_gap(&self) -> Option<Gap> {
+        self.gaps.last
+    }
+
+    /// The gaps that it has stepped over.
+    #[inline(always)]
+    pub fn gaps(&self) -> &Gaps {
+        &self.gaps
+    }
+
+    /// From now on a gap is an error: the form of this stream has none.
+    pub fn refuse_gaps(&mut self) {
+        self.gaps.refused = true;
+    }
+
     /// The row this consumer owns.
     pub fn row(&self) -> u32 {
         self.row
@@ -148,8 +220,8 @@ impl Consumer {
         CommitWord::from_raw(word.load(Relaxed))
     }
 
-    /// Steps over the frame whose commit word [`peek`](Self::peek) just saw; its message, unless it
-    /// only fills a lap. It stays intact until [`release`](Self::release).
+    /// Steps over the frame whose commit word [`peek`](Self::peek) just saw; its message, unless it has
+    /// none. It stays intact until [`release`](Self::release).
     #[inline(always)]
     pub fn accept(&mut self, word: CommitWord) -> Result<Option<Arrived>, Corrupt> {
         if self.cursor.expects(word) {
@@ -176,17 +248,48 @@ impl Consumer {
         edge_fence!(publish consume: Acquire);
         let geometry = self.memory.geometry();
         let frame = self.cursor.decode(geometry, word)?;
+        if frame.kind == Kind::Gap {
+            return self.accept_gap(word, frame).map(|()| None);
+        }
         let arrived = Arrived {
             payload: self.position() + WORD,
             len: frame.len,
             sequence: self.sequence(),
         };
         self.cursor.pass(geometry, frame);
-        Ok((!frame.pad).then_some(arrived))
+        Ok((frame.kind == Kind::Message).then_some(arrived))
+    }
+
+    /// Steps over a gap. What it says was intact when this returns `Ok`; of a consumer that lost its place, it
+    /// may not have been, and the error is to be ignored as whatever else it finds.
+    #[cold]
+    #[inline(never)]
+    fn accept_gap(&mut self, word: CommitWord, frame: Frame) -> Result<(), Corrupt> {
+        let at = self.cursor.boundary();
+        if self.gaps.refused {
+            return Err(Corrupt::NoGaps {
+                position: at.position,
+            });
+        }
+        let gap = checked(&self.memory, at, claimed(&self.memory, at.position, word))?;
+        if self.displaced() {
+            return Err(Corrupt::Gap {
+                position: at.position,
+                sequence: at.sequence,
+                next: gap.end,
+            });
+        }
+        self.gaps.pass(gap, frame.end);
+        self.gaps.held = true;
+        self.cursor.go_to(Boundary {
+            position: frame.end,
+            sequence: gap.end,
+        });
+        Ok(())
     }
 
     /// Takes the next message, if it is there and the slow path is not needed. It stays intact until
-    /// [`release`](Self::release). Steps over a frame that only fills the lap, and takes nothing then.
+    /// [`release`](Self::release). Steps over a frame without a message, and takes nothing then.
     #[inline(always)]
     pub fn take(&mut self) -> Option<Arrived> {
         let word = self.word();
@@ -202,12 +305,50 @@ impl Consumer {
     /// Takes the next message, if there is one. It stays intact until [`release`](Self::release).
     #[inline(never)]
     pub fn try_next(&mut self) -> Result<Option<Arrived>, Corrupt> {
-        while let Some(word) = self.peek() {
+        let Some(word) = self.peek() else {
+            return Ok(None);
+        };
+        match self.accept_other(word)? {
+            Some(arrived) => Ok(Some(arrived)),
+            None => self.next_behind(),
+        }
+    }
+
+    /// The next message, behind a frame without one. Everything that was committed before the call lies in one
+    /// lap, so the call ends although a producer may go on adding gaps.
+    #[cold]
+    #[inline(never)]
+    fn next_behind(&mut self) -> Result<Option<Arrived>, Corrupt> {
+        let farthest = self.position() + self.memory.geometry().capacity;
+        while let Some(word) = self.peek().filter(|_| self.position() <= farthest) {
             if let Some(arrived) = self.accept_other(word)? {
                 return Ok(Some(arrived));
             }
         }
         Ok(None)
+    }
+
+    /// Gives back the last gap, and what lies before it, if no message has followed it yet: a consumer which has
+    /// read everything holds nothing back. With something `untold`, which the row is to stay before, only once
+    /// half the ring is held. Returns `true` if it did. Call with nothing lent.
+    pub fn release_gap(&mut self, untold: bool) -> bool {
+        self.gaps.held && self.release_held(untold)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn release_held(&mut self, untold: bool) -> bool {
+        let stands = self.gaps.end == self.position();
+        let row = self.own_row().map_or(0, |row| row.position.load(Relaxed));
+        let held = self.position().wrapping_sub(row);
+        if untold && stands && held < self.memory.geometry().capacity / 2 {
+            return false;
+        }
+        self.gaps.held = false;
+        if stands {
+            self.release();
+        }
+        stands
     }
 
     /// Like [`try_next`](Self::try_next) for a ring that evicts: copies the payload to `out`, which holds
@@ -228,10 +369,22 @@ impl Consumer {
         };
         // Overtaken but not evicted: another process overwrote this consumer's row.
         if self.evicted() || overtaken(&self.memory, before.position()) {
-            self.cursor = before;
+            self.go_back(before);
             return Err(Lost::Evicted);
         }
         taken.map_err(Lost::Corrupt)
+    }
+
+    /// Goes back to where it was, or behind a gap that it has passed since: that is counted, and was intact.
+    #[cold]
+    fn go_back(&mut self, before: Cursor) {
+        self.cursor = match self.gaps.last {
+            Some(gap) if self.gaps.end > before.position() => Cursor::new(Boundary {
+                position: self.gaps.end,
+                sequence: gap.end,
+            }),
+            _ => before,
+        };
     }
 
     /// Moves the durable cursor here: all messages before were acknowledged, or reported as missed.

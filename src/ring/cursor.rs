@@ -6,7 +6,7 @@
 //! on a loaded value. This is value prediction (M. Lipasti, C. Wilkerson and J. Shen, "Value locality and
 //! load value prediction", 1996), done by the branch predictor.
 
-use super::{Boundary, Corrupt, Frame};
+use super::{Boundary, Corrupt, Frame, Kind};
 use crate::layout::frame::{CommitWord, WORD};
 use crate::layout::geometry::Geometry;
 use crate::sync::MODELLED;
@@ -102,10 +102,11 @@ impl Cursor {
         Frame::decode(geometry, self.position, word)
     }
 
-    /// Steps over a frame that [`decode`](Self::decode) found sound.
+    /// Steps over a frame that [`decode`](Self::decode) found sound, and that is no gap: what follows a gap is
+    /// somewhere to [`go_to`](Self::go_to).
     #[inline(always)]
     pub fn pass(&mut self, geometry: &Geometry, frame: Frame) {
-        if !frame.pad {
+        if frame.kind == Kind::Message {
             self.sequence = self.sequence.wrapping_add(1);
             self.learn(geometry, frame);
         }

@@ -5,8 +5,10 @@
 //! relaxed and followed by fences, because readers may map the stream read-only and only such loads are
 //! guaranteed there. Every answer here was intact when it was checked; it stays so only behind a gate.
 
-use super::{ahead, Boundary, Corrupt, Frame, Start};
+use super::gap::{checked, claimed};
+use super::{ahead, Boundary, Corrupt, Frame, Kind, Start};
 use crate::layout::frame::CommitWord;
+use crate::layout::gap::Gap;
 use crate::segment::Memory;
 use crate::sync::{edge_fence, ord, Ordering::Relaxed};
 
@@ -76,13 +78,25 @@ pub fn oldest(memory: &Memory, floor: u64) -> Option<Boundary> {
 pub enum Step {
     /// A committed frame; the next one begins here.
     Next(Boundary),
+    /// A gap; the next frame begins here.
+    Gap(Gap, Boundary),
     /// Nothing yet.
     End,
     /// The frame is gone.
     Overtaken,
 }
 
-/// Steps over the frame at `from` without reading its payload.
+impl Step {
+    /// Where the next frame begins, if a frame follows.
+    pub fn next(self) -> Option<Boundary> {
+        match self {
+            Self::Next(next) | Self::Gap(_, next) => Some(next),
+            Self::End | Self::Overtaken => None,
+        }
+    }
+}
+
+/// Steps over the frame at `from` without reading its payload, unless it is a gap.
 pub fn step(memory: &Memory, from: Boundary) -> Result<Step, Corrupt> {
     let word = CommitWord::from_raw(memory.words().at(from.position).load(Relaxed));
     edge_fence!(publish step: Acquire);
@@ -93,10 +107,23 @@ pub fn step(memory: &Memory, from: Boundary) -> Result<Step, Corrupt> {
         return Ok(Step::End);
     }
     let frame = Frame::decode(memory.geometry(), from.position, word)?;
-    Ok(Step::Next(Boundary {
+    let next = |sequence| Boundary {
         position: frame.end,
-        sequence: from.sequence.wrapping_add(u64::from(!frame.pad)),
-    }))
+        sequence,
+    };
+    match frame.kind {
+        Kind::Message => Ok(Step::Next(next(from.sequence.wrapping_add(1)))),
+        Kind::Pad => Ok(Step::Next(next(from.sequence))),
+        Kind::Gap => {
+            let gap = claimed(memory, from.position, word);
+            edge_fence!(overwrite step: Acquire);
+            if overtaken(memory, from.position) {
+                return Ok(Step::Overtaken);
+            }
+            let gap = checked(memory, from, gap)?;
+            Ok(Step::Gap(gap, next(gap.end)))
+        }
+    }
 }
 
 /// Why a start could not be found.
@@ -118,12 +145,43 @@ pub enum Nowhere {
     Corrupt(Corrupt),
 }
 
+/// The place where a reader begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The boundary. Behind a gap, if the reader asked for a sequence in the middle of one.
+    pub at: Boundary,
+    /// That gap.
+    pub within: Option<Within>,
+}
+
+/// The gap in which a reader begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Within {
+    /// Where its frame begins.
+    pub position: u64,
+    /// What is missing for the reader: from the sequence that it asked for on.
+    pub gap: Gap,
+}
+
+impl Found {
+    /// A boundary with nothing missing before it.
+    pub fn exactly(at: Boundary) -> Self {
+        Self { at, within: None }
+    }
+}
+
+/// The boundary of [`find`].
+pub fn place(memory: &Memory, start: Start, floor: u64) -> Result<Boundary, Nowhere> {
+    find(memory, start, floor).map(|found| found.at)
+}
+
 /// The boundary where a reader that wants `start` begins, at or behind `floor`.
 ///
 /// For [`Start::Latest`] it is the end of the stream at some instant during the call: the walk from the
 /// newest index entry ends where nothing is committed, or at the end of what the producer had announced
-/// when the walk began.
-pub fn place(memory: &Memory, start: Start, floor: u64) -> Result<Boundary, Nowhere> {
+/// when the walk began. For the first sequence of a gap it is the frame of the gap, and for another sequence of
+/// it the frame behind.
+pub fn find(memory: &Memory, start: Start, floor: u64) -> Result<Found, Nowhere> {
     for _ in 0..ATTEMPTS {
         let from = match start {
             Start::Latest => newest(memory),
@@ -146,7 +204,7 @@ fn walk(
     start: Start,
     floor: u64,
     until: u64,
-) -> Result<Option<Boundary>, Nowhere> {
+) -> Result<Option<Found>, Nowhere> {
     let mut at = from;
     // The announced end is never farther from an indexed frame.
     let farthest = from.position + memory.geometry().capacity;
@@ -158,17 +216,24 @@ fn walk(
             Start::Sequence(sequence) => at.sequence == sequence,
         };
         if arrived {
-            return Ok(Some(at));
+            return Ok(Some(Found::exactly(at)));
         }
-        match step(memory, at).map_err(Nowhere::Corrupt)? {
-            Step::Next(next) => at = next,
-            Step::Overtaken => return Ok(None),
-            Step::End => {
-                return match start {
-                    Start::Sequence(_) => Err(Nowhere::Ahead { next: at.sequence }),
-                    _ => Ok(Some(at)),
-                }
+        match (step(memory, at).map_err(Nowhere::Corrupt)?, start) {
+            (Step::Next(next), _) => at = next,
+            (Step::Gap(gap, next), Start::Sequence(wanted)) if ahead(gap.end, wanted) > 0 => {
+                let within = Within {
+                    position: at.position,
+                    gap: Gap::new(wanted, gap.end, gap.why),
+                };
+                return Ok(Some(Found {
+                    at: next,
+                    within: Some(within),
+                }));
             }
+            (Step::Gap(_, next), _) => at = next,
+            (Step::Overtaken, _) => return Ok(None),
+            (Step::End, Start::Sequence(_)) => return Err(Nowhere::Ahead { next: at.sequence }),
+            (Step::End, _) => return Ok(Some(Found::exactly(at))),
         }
     }
     Ok(None)
@@ -200,12 +265,42 @@ pub fn boundary_at(memory: &Memory, position: u64) -> Option<Boundary> {
     let to = blocks(memory)
         .skip_while(|at| *at < block)
         .find_map(|at| indexed(at).filter(|found| found.position > position))?;
-    let word = CommitWord::from_raw(memory.words().at(position).load(Relaxed));
     let from = Boundary {
         position,
-        sequence: word.sequence_near(to.sequence),
+        sequence: sequence_at(memory, position, to)?,
     };
     (advance(memory, from, to.position)? == to).then_some(from)
+}
+
+/// The sequence of the frame at `position`, if frames lead from there to `to`, or to a gap before it. To be
+/// checked by walking there.
+///
+/// A commit word carries half of its sequence. The other half follows from the next sequence that is known
+/// whole: that of `to`, less than half of all halves away, or, however far it leads, that of a gap.
+fn sequence_at(memory: &Memory, position: u64, to: Boundary) -> Option<u64> {
+    let word = |position| CommitWord::from_raw(memory.words().at(position).load(Relaxed));
+    let near = word(position).sequence_near(to.sequence);
+    let mut at = Boundary {
+        position,
+        sequence: near,
+    };
+    while at.position < to.position {
+        let word = word(at.position);
+        if !word.commits(at.sequence) {
+            return None;
+        }
+        let frame = Frame::decode(memory.geometry(), at.position, word).ok()?;
+        match frame.kind {
+            Kind::Message => at.sequence = at.sequence.wrapping_add(1),
+            Kind::Pad => {}
+            Kind::Gap => {
+                let whole = claimed(memory, at.position, word).first;
+                return Some(near.wrapping_add(whole.wrapping_sub(at.sequence)));
+            }
+        }
+        at.position = frame.end;
+    }
+    Some(near)
 }
 
 /// Walks from a boundary to the one at `position`, if there is one.
@@ -217,10 +312,7 @@ fn advance(memory: &Memory, from: Boundary, position: u64) -> Option<Boundary> {
 pub fn first_behind(memory: &Memory, from: Boundary, floor: u64) -> Option<Boundary> {
     let mut at = from;
     while at.position < floor {
-        match step(memory, at) {
-            Ok(Step::Next(next)) => at = next,
-            Ok(Step::End | Step::Overtaken) | Err(_) => return None,
-        }
+        at = step(memory, at).ok()?.next()?;
     }
     Some(at)
 }
@@ -229,9 +321,9 @@ pub fn first_behind(memory: &Memory, from: Boundary, floor: u64) -> Option<Bound
 pub fn message_behind(memory: &Memory, from: Boundary, sequence: u64) -> Option<Boundary> {
     let mut at = from;
     while at.sequence != sequence {
-        match step(memory, at) {
-            Ok(Step::Next(next)) if ahead(next.sequence, sequence) <= 0 => at = next,
-            _ => return None,
+        at = step(memory, at).ok()?.next()?;
+        if ahead(at.sequence, sequence) > 0 {
+            return None;
         }
     }
     Some(at)

@@ -14,6 +14,7 @@
 pub mod cell;
 pub mod consumer;
 pub mod cursor;
+pub mod gap;
 pub mod gate;
 pub mod index;
 pub mod lanes;
@@ -27,11 +28,12 @@ pub mod recover;
 pub mod take;
 pub mod tenure;
 
-use crate::layout::frame::{CommitWord, WORD};
+use crate::layout::frame::{CommitWord, GAP_BYTES, WORD};
 use crate::layout::geometry::Geometry;
 use core::fmt;
 
-/// Where a frame begins, and the sequence of the message in it (or, for a pad, behind it).
+/// Where a frame begins, and the sequence of the message in it (or, for a pad, behind it; for a gap, the first
+/// that does not exist).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Boundary {
     /// Byte offset in the endless stream.
@@ -69,6 +71,20 @@ pub enum Corrupt {
         /// The payload length it claims, in bytes.
         len: u32,
     },
+    /// A gap claims that a message follows which cannot.
+    Gap {
+        /// Where its frame begins.
+        position: u64,
+        /// The sequence that was expected there.
+        sequence: u64,
+        /// The sequence that the gap leads to.
+        next: u64,
+    },
+    /// A gap, in a stream whose form has none.
+    NoGaps {
+        /// Where its frame begins.
+        position: u64,
+    },
     /// No entry of the block index leads to an intact frame.
     Index,
     /// A message is intact, and is not what the form that sends it can have sent.
@@ -91,6 +107,18 @@ impl fmt::Display for Corrupt {
                 f,
                 "the frame at position {position} with {len} bytes would cross the end of the ring"
             ),
+            Self::Gap {
+                position,
+                sequence,
+                next,
+            } => write!(
+                f,
+                "the gap at position {position} leads from sequence {sequence} to {next}, where no gap may lead"
+            ),
+            Self::NoGaps { position } => write!(
+                f,
+                "there is a gap at position {position}, and the sender of this form leaves none"
+            ),
             Self::Index => f.write_str("no index entry leads to an intact frame"),
             Self::Message { sequence, len } => write!(
                 f,
@@ -108,13 +136,24 @@ pub const fn ahead(a: u64, b: u64) -> i64 {
     a.wrapping_sub(b) as i64
 }
 
+/// What a frame is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A message.
+    Message,
+    /// The rest of a lap.
+    Pad,
+    /// Sequences that do not exist. What its payload says is not checked yet.
+    Gap,
+}
+
 /// A committed frame, checked against the geometry.
 #[derive(Clone, Copy, Debug)]
 pub struct Frame {
     /// Payload bytes.
     pub len: u32,
-    /// Whether it only fills the lap.
-    pub pad: bool,
+    /// What it is.
+    pub kind: Kind,
     /// Where the next frame begins.
     pub end: u64,
 }
@@ -124,35 +163,44 @@ impl Frame {
     #[inline(always)]
     pub fn decode(geometry: &Geometry, position: u64, word: CommitWord) -> Result<Self, Corrupt> {
         let len = word.payload_bytes();
-        let lap_end = geometry.lap_end(position);
         if word.is_pad() {
-            let end = position + WORD + u64::from(len);
-            // A pad is shorter than the frame that did not fit. So no pad fills a lap, no pad follows a
-            // pad, and a reader that steps over pads cannot loop for ever.
-            let longest = geometry.frame(u64::from(geometry.max_message));
-            return if end == lap_end && u64::from(len) < longest {
-                Ok(Self {
-                    len,
-                    pad: true,
-                    end,
-                })
-            } else {
-                Err(Corrupt::Wrap { position, len })
-            };
+            return Self::without_message(geometry, position, len);
         }
         if len > geometry.max_message {
             return Err(Corrupt::Length { position, len });
         }
         let end = position + geometry.frame(u64::from(len));
         // A frame always leaves room for the next commit word in its own lap.
-        if end + WORD > lap_end {
+        if end + WORD > geometry.lap_end(position) {
             return Err(Corrupt::Wrap { position, len });
         }
         Ok(Self {
             len,
-            pad: false,
+            kind: Kind::Message,
             end,
         })
+    }
+
+    /// As [`decode`](Self::decode), of a frame that has no message. Where it ends says what it is: a gap leaves
+    /// room for the next commit word, like a message, and a pad does not.
+    #[cold]
+    #[inline(never)]
+    fn without_message(geometry: &Geometry, position: u64, len: u32) -> Result<Self, Corrupt> {
+        let lap_end = geometry.lap_end(position);
+        let end = position + WORD + u64::from(len);
+        // A pad is shorter than the frame that did not fit. So no pad fills a lap, no pad follows a
+        // pad, and a reader that steps over pads cannot loop for ever.
+        let longest = geometry.frame(u64::from(geometry.max_message));
+        if end == lap_end && u64::from(len) < longest {
+            let kind = Kind::Pad;
+            return Ok(Self { len, kind, end });
+        }
+        let end = position + geometry.frame(u64::from(GAP_BYTES));
+        if len == GAP_BYTES && end + WORD <= lap_end {
+            let kind = Kind::Gap;
+            return Ok(Self { len, kind, end });
+        }
+        Err(Corrupt::Wrap { position, len })
     }
 }
 
@@ -187,9 +235,20 @@ mod tests {
         );
         // A pad ends with its lap, and is shorter than what did not fit.
         let pad = |bytes| CommitWord::pad(bytes, 0);
-        assert!(decode(4096 - 1032, pad(1032)).unwrap().pad);
+        assert_eq!(decode(4096 - 1032, pad(1032)).unwrap().kind, Kind::Pad);
         assert!(decode(4096 - 1040, pad(1040)).is_err());
         assert!(decode(4000, pad(88)).is_err());
+        // A gap leaves room for a word behind it; a pad of as many bytes ends its lap; there is nothing between.
+        let kind = |position| decode(position, CommitWord::gap(0)).map(|frame| frame.kind);
+        assert_eq!(decode(0, CommitWord::gap(0)).unwrap().end, 24);
+        assert_eq!(kind(4096 - 24 - 8), Ok(Kind::Gap));
+        assert_eq!(kind(4096 - 24), Ok(Kind::Pad));
+        for refused in [4096 - 16, 4096 - 8] {
+            assert!(kind(refused).is_err());
+        }
+        for bytes in [8, 16, 32, 1032] {
+            assert!(decode(0, pad(bytes)).is_err(), "{bytes}");
+        }
         for (corrupt, says) in [
             (
                 Corrupt::Length {
@@ -205,6 +264,15 @@ mod tests {
                 },
                 "position 8 with 9 bytes would cross",
             ),
+            (
+                Corrupt::Gap {
+                    position: 8,
+                    sequence: 7,
+                    next: 6,
+                },
+                "at position 8 leads from sequence 7 to 6",
+            ),
+            (Corrupt::NoGaps { position: 8 }, "a gap at position 8"),
             (Corrupt::Index, "no index entry"),
             (
                 Corrupt::Message {

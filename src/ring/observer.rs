@@ -6,10 +6,12 @@
 
 use super::consumer::producer_state;
 use super::cursor::Cursor;
-use super::index::{newest, oldest, overtaken, place, Nowhere};
+use super::gap::{checked, claimed};
+use super::index::{find, newest, oldest, overtaken, Nowhere};
 use super::losses;
-use super::{ahead, Corrupt, Start};
+use super::{ahead, Boundary, Corrupt, Kind, Start};
 use crate::layout::frame::{CommitWord, WORD};
+use crate::layout::gap::{Gap, Why};
 use crate::layout::lines::ProducerState;
 use crate::segment::Memory;
 use crate::sync::{edge_fence, Ordering::Relaxed};
@@ -45,8 +47,27 @@ pub enum Observed {
         /// Sequence of the next message.
         resumed_at: u64,
     },
+    /// Sequences that do not exist.
+    Skipped {
+        /// How many.
+        skipped: u64,
+        /// Sequence of the next message.
+        resumed_at: u64,
+        /// Why they do not exist.
+        why: Why,
+    },
     /// Nothing new.
     Empty,
+}
+
+impl Observed {
+    fn gap(gap: Gap) -> Self {
+        Self::Skipped {
+            skipped: gap.skipped(),
+            resumed_at: gap.end,
+            why: gap.why,
+        }
+    }
 }
 
 /// The private state of one observer.
@@ -55,6 +76,9 @@ pub struct Observer {
     memory: Memory,
     resume: Resume,
     cursor: Cursor,
+    /// The gap in which it began, from there on, and where that ends. Until it is reported, the cursor stands
+    /// at the frame of the gap, with the sequence that was asked for.
+    owed: Option<(Gap, Boundary)>,
     /// Room for the largest message.
     buffer: Box<[u64]>,
 }
@@ -62,12 +86,17 @@ pub struct Observer {
 impl Observer {
     /// Finds `start`. Allocates once.
     pub fn attach(memory: Memory, start: Start, resume: Resume) -> Result<Self, Nowhere> {
-        let at = place(&memory, start, 0)?;
+        let found = find(&memory, start, 0)?;
+        let at = found.within.map_or(found.at, |within| Boundary {
+            position: within.position,
+            sequence: within.gap.first,
+        });
         let largest = (memory.geometry().max_message as usize).div_ceil(WORD as usize);
         Ok(Self {
             memory,
             resume,
             cursor: Cursor::new(at),
+            owed: found.within.map(|within| (within.gap, found.at)),
             buffer: vec![0; largest].into_boxed_slice(),
         })
     }
@@ -112,7 +141,7 @@ impl Observer {
     /// Returns `true` if something new may be there. May be true for a message that turns out to be gone.
     #[inline(always)]
     pub fn ready(&self) -> bool {
-        self.committed() || overtaken(&self.memory, self.position())
+        self.committed() || self.owed.is_some() || overtaken(&self.memory, self.position())
     }
 
     /// Takes the next message if it is there and as long as the last ones, and if `sound` returns `true`
@@ -140,7 +169,7 @@ impl Observer {
         }
         edge_fence!(publish observe_any: Acquire);
         let frame = self.cursor.decode(self.memory.geometry(), word).ok()?;
-        if frame.pad {
+        if frame.kind != Kind::Message {
             return None;
         }
         let copied = self.copy(frame.len)?;
@@ -170,7 +199,12 @@ impl Observer {
 
     /// The next message or a loss, if there is either.
     pub fn try_next(&mut self) -> Result<Observed, Corrupt> {
+        if let Some((gap, behind)) = self.owed.take() {
+            self.cursor.go_to(behind);
+            return Ok(Observed::gap(gap));
+        }
         loop {
+            let at = self.cursor.boundary();
             let word = self.word();
             let frame = if word.commits(self.sequence()) {
                 edge_fence!(publish observe: Acquire);
@@ -178,24 +212,37 @@ impl Observer {
             } else {
                 None
             };
-            if let Some(Ok(frame)) = frame {
-                if !frame.pad {
+            let mut gap = None;
+            match frame {
+                Some(Ok(frame)) if frame.kind == Kind::Message => {
                     if let Some(copied) = self.copy(frame.len) {
                         self.cursor.pass(self.memory.geometry(), frame);
                         return Ok(Observed::Message(copied));
                     }
                 }
+                Some(Ok(frame)) if frame.kind == Kind::Gap => {
+                    gap = Some(claimed(&self.memory, at.position, word));
+                }
+                _ => {}
             }
             // What was read is valid only if it had not been overwritten by now.
             edge_fence!(overwrite observe: Acquire);
             if overtaken(&self.memory, self.position()) {
                 return self.resynchronise();
             }
-            match frame {
-                None => return Ok(Observed::Empty),
-                Some(Err(corrupt)) => return Err(corrupt),
+            match (frame, gap) {
+                (None, _) => return Ok(Observed::Empty),
+                (Some(Err(corrupt)), _) => return Err(corrupt),
+                (Some(Ok(frame)), Some(gap)) => {
+                    let gap = checked(&self.memory, at, gap)?;
+                    self.cursor.go_to(Boundary {
+                        position: frame.end,
+                        sequence: gap.end,
+                    });
+                    return Ok(Observed::gap(gap));
+                }
                 // This frame is a pad, and no pad follows a pad.
-                Some(Ok(frame)) => self.cursor.pass(self.memory.geometry(), frame),
+                (Some(Ok(frame)), None) => self.cursor.pass(self.memory.geometry(), frame),
             }
         }
     }

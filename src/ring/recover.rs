@@ -24,7 +24,7 @@ pub fn left(memory: &Memory) -> Result<Left, Corrupt> {
     let mut head = indexed;
     while head.position - indexed.position <= memory.geometry().capacity {
         match step(memory, head)? {
-            Step::Next(next) => head = next,
+            Step::Next(next) | Step::Gap(_, next) => head = next,
             Step::End => return Ok(Left { indexed, head }),
             Step::Overtaken => return Err(Corrupt::Index),
         }
@@ -39,10 +39,7 @@ pub fn index_rest(memory: &Memory, indexed: Boundary, head: Boundary) -> Result<
     let mut at = indexed;
     let mut next = memory.geometry().block_of(at.position) + 1;
     while at.position < head.position {
-        let Step::Next(behind) = step(memory, at)? else {
-            return Err(Corrupt::Index);
-        };
-        at = behind;
+        at = step(memory, at)?.next().ok_or(Corrupt::Index)?;
         let block = memory.geometry().block_of(at.position);
         // That of the head is written by the producer, when it is announced.
         if block >= next && at.position < head.position {

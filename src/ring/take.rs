@@ -17,7 +17,7 @@ pub use census::{add_held, census, is_empty};
 
 use super::consumer::Consumer;
 use super::index::{boundary_at, overtaken, step, Step};
-use super::{ahead, Boundary, Corrupt, Frame};
+use super::{ahead, Boundary, Corrupt, Frame, Kind};
 use crate::layout::frame::{CommitWord, WORD};
 use crate::segment::{prefetch_for_write, Memory};
 use crate::sync::{edge_fence, ord, AtomicU64, Ordering::Relaxed, MODELLED};
@@ -262,14 +262,20 @@ impl Taker {
             if !word.commits(self.sequence) {
                 break;
             }
-            let frame = match Frame::decode(self.memory().geometry(), self.position, word) {
+            let position = self.position;
+            let frame = match Frame::decode(self.memory().geometry(), position, word) {
+                // The sender of a lane leaves none.
+                Ok(frame) if frame.kind == Kind::Gap => {
+                    damage = Some(Corrupt::NoGaps { position });
+                    break;
+                }
                 Ok(frame) => frame,
                 Err(corrupt) => {
                     damage = Some(corrupt);
                     break;
                 }
             };
-            if !frame.pad {
+            if frame.kind == Kind::Message {
                 self.ahead[self.seen & (AT_ONCE - 1)] = Seen {
                     payload: self.position + WORD,
                     sequence: self.sequence,
@@ -478,6 +484,11 @@ impl Keeper {
                         ends[board.at(at.sequence)] = next.position;
                     }
                     at = next;
+                }
+                Step::Gap(..) => {
+                    return Err(Corrupt::NoGaps {
+                        position: at.position,
+                    })
                 }
                 Step::End => break,
                 Step::Overtaken => return Err(Corrupt::Index),

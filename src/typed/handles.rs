@@ -5,8 +5,9 @@
 
 use super::declare::Plain;
 use crate::endpoint::{
-    AttachError, Consumer, ConsumerOptions, Losses, Message, Observer, ObserverOptions, Producer,
-    ProducerOptions, PublishError, ReceiveError, Received, Ring, TryPublishError, TryReceiveError,
+    AttachError, Consumer, ConsumerOptions, Gap, Losses, Message, Observer, ObserverOptions,
+    Producer, ProducerOptions, PublishError, ReceiveError, Received, Ring, TryPublishError,
+    TryReceiveError, Why,
 };
 use crate::layout::schema::Schema;
 use crate::ring::Start;
@@ -122,6 +123,11 @@ impl<T: Pod> TypedMessage<'_, T> {
         self.guard.sequence()
     }
 
+    /// Like [`Message::gap`].
+    pub fn gap(&self) -> Option<Gap> {
+        self.guard.gap()
+    }
+
     /// Like [`Message::missed`].
     #[inline]
     pub fn missed(&self) -> u64 {
@@ -156,6 +162,15 @@ pub enum TypedReceived<T> {
         lost: u64,
         /// Sequence of the message that comes next.
         resumed_at: u64,
+    },
+    /// The producer skipped sequences, which do not exist.
+    Skipped {
+        /// How many sequences do not exist.
+        skipped: u64,
+        /// Sequence of the message that comes next.
+        resumed_at: u64,
+        /// Why they do not exist.
+        why: Why,
     },
     /// The producer closed the ring and everything has been read.
     Closed,
@@ -400,6 +415,14 @@ impl<T: Pod> TypedProducer<T> {
         self.inner.try_publish_fitting(bytemuck::bytes_of(message))
     }
 
+    /// Like [`Producer::skip_to`].
+    ///
+    /// # Errors
+    /// As [`Producer::skip_to`].
+    pub fn skip_to(&mut self, sequence: u64, why: Why) -> Result<u64, PublishError> {
+        self.inner.skip_to(sequence, why)
+    }
+
     /// Like [`Producer::close`].
     pub fn close(self) {
         self.inner.close();
@@ -489,6 +512,15 @@ fn typed<T: Pod>(received: Received<'_>) -> Result<TypedReceived<T>, Unfit> {
             TypedReceived::Message(decode(&message, message.sequence())?, message.sequence())
         }
         Received::Lapped { lost, resumed_at } => TypedReceived::Lapped { lost, resumed_at },
+        Received::Skipped {
+            skipped,
+            resumed_at,
+            why,
+        } => TypedReceived::Skipped {
+            skipped,
+            resumed_at,
+            why,
+        },
         Received::Closed => TypedReceived::Closed,
     })
 }

@@ -249,7 +249,7 @@ fn observe(ring: &Ring, ledger: &Ledger, number: usize) {
                 assert_eq!(resumed_at, expected);
                 lost += n;
             }
-            Ok(Received::Closed) => panic!("nobody closed it"),
+            Ok(received) => panic!("no producer did that: {received:?}"),
             Err(ReceiveError::TimedOut | ReceiveError::ProducerGone { .. }) => {}
             Err(error) => panic!("{error}"),
         }

@@ -171,6 +171,7 @@ fn peer(role: &str) {
                         missed += lost;
                     }
                     Received::Closed => break,
+                    received => panic!("{received:?}"),
                 }
             }
             weight.check();

@@ -12,7 +12,7 @@
 
 use memmap2::Mmap;
 use slipring::{
-    endpoint::{AttachError, ReceiveError, TryReceiveError},
+    endpoint::{AttachError, ReceiveError, TryReceiveError, Why},
     Consumer, ConsumerOptions, ObserverOptions, Producer, Received, Ring, Start, Strategy,
 };
 use std::fs::File;
@@ -65,6 +65,15 @@ const SCENARIOS: &[Scenario] = &[
         ..scenario("batch", 60, true)
     },
     scenario("claim", 10, true),
+    Scenario {
+        unit: SKIPPED,
+        ..scenario("skip", 10, true)
+    },
+    // The gap does not fit any more, and follows a pad.
+    Scenario {
+        unit: SKIPPED,
+        ..scenario("skip around the lap", 73, true)
+    },
     scenario("take over", 30, true),
     scenario("close", 10, true),
     scenario("detach", 10, true),
@@ -90,6 +99,9 @@ const SCENARIOS: &[Scenario] = &[
     },
     scenario("observe", 90, false),
 ];
+
+/// How many sequences a gap skips: as many as half a sequence cannot tell from none.
+const SKIPPED: u64 = 1 << 32;
 
 /// Bytes of every message: about sixty fit in a ring.
 const LEN: usize = 48;
@@ -217,6 +229,17 @@ fn peer(role: &str) {
             claim.commit_first(LEN);
             ledger.acked().store(next + 1, Relaxed);
             drop(producer.claim(100).unwrap());
+            testing::tracee::end();
+        }
+        "skip" | "skip around the lap" => {
+            let mut producer = ring.producer().unwrap();
+            testing::tracee::begin();
+            for _ in 0..2 {
+                let next = producer.next_sequence() + SKIPPED;
+                let skipped = producer.skip_to_until(next, Why::Lost, PATIENCE);
+                assert_eq!(skipped, Ok(SKIPPED));
+                ledger.acked().store(next, Relaxed);
+            }
             testing::tracee::end();
         }
         "take over" => {
@@ -468,12 +491,10 @@ fn examine(scenario: Scenario, snapshot: &Snapshot, scratch: &Scratch) {
     let more = end - snapshot.acked;
     assert!(more == 0 || more == scenario.unit, "{more} more than acked");
     let mut consumer = ring.consumer(Start::Oldest).unwrap();
-    let mut next = consumer.next_sequence();
     while let Ok(message) = consumer.try_receive() {
         check(&message, message.sequence());
-        next = message.sequence() + 1;
     }
-    assert_eq!(next, end);
+    assert_eq!(consumer.next_sequence(), end);
     drop(consumer);
     // A cursor stands where its owner left it, or one unit on.
     let kept = ring
@@ -531,6 +552,14 @@ fn read_everything(ring: &Ring) -> u64 {
                 assert_eq!(message.sequence(), next);
                 check(&message, next);
                 next += 1;
+            }
+            Ok(Received::Skipped {
+                skipped,
+                resumed_at,
+                why,
+            }) => {
+                assert_eq!((resumed_at, why), (next + skipped, Why::Lost));
+                next = resumed_at;
             }
             Err(
                 TryReceiveError::Empty
@@ -602,7 +631,7 @@ fn kill_at(scenario: Scenario, point: u64) {
         }
     }
     // What no message has followed.
-    expected += neighbour.losses().evicted - missed;
+    expected += neighbour.losses().total() - missed;
     assert!(expected == acked || expected == acked + scenario.unit);
     if scenario.produces && scenario.name != "take over" {
         let patience = match scenario.name {
@@ -632,13 +661,13 @@ fn kill_at(scenario: Scenario, point: u64) {
     loop {
         match witness.try_receive() {
             Ok(Received::Message(message)) => check(&message, message.sequence()),
-            Ok(Received::Lapped { .. }) => {}
+            Ok(Received::Lapped { .. } | Received::Skipped { .. }) => {}
             Err(TryReceiveError::Empty) => break,
             result => panic!("{result:?}"),
         }
     }
     assert_eq!(
-        witness.received_count() + witness.lost_count(),
+        witness.received_count() + witness.lost_count() + witness.skipped_count(),
         expected + 150 - joined
     );
 }

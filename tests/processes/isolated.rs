@@ -465,6 +465,7 @@ fn messages_get_through() {
             Received::Message(message) => check(&message, message.sequence()),
             Received::Lapped { .. } => {}
             Received::Closed => return observer.received_count() + observer.lost_count(),
+            received => panic!("{received:?}"),
         }
     });
     let mut next = 0;

@@ -111,6 +111,7 @@ fn observe(mut observer: Observer) -> String {
                 lost += n;
             }
             Received::Closed => return format!("{received} {lost}"),
+            received => panic!("{received:?}"),
         }
     }
 }

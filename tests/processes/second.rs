@@ -242,6 +242,7 @@ fn observe(ring: &Ring, mut observer: Observer) {
             }
             Ok(Received::Lapped { lost, .. }) => missed += lost,
             Ok(Received::Closed) => break,
+            Ok(received) => panic!("{received:?}"),
             Err(ReceiveError::ProducerGone { .. }) => {}
             Err(error) => panic!("{error}"),
         }

@@ -14,6 +14,8 @@ fn from() -> impl Strategy<Value = From> {
         Just(From::Latest),
         Just(From::Oldest),
         (-3i16..40).prop_map(From::Back),
+        (any::<u8>(), prop_oneof![0..4u64, any::<u64>()])
+            .prop_map(|(which, behind)| From::Within(which, behind)),
     ]
 }
 
@@ -26,9 +28,24 @@ fn len(capacity: u32) -> impl Strategy<Value = u32> {
     ]
 }
 
+/// How many sequences are skipped: few, about as many as a half of a sequence can tell apart or a multiple of
+/// that, and any number that may be skipped, or may not.
+fn skipped() -> impl Strategy<Value = u64> {
+    let around = |near: u64| (near.saturating_sub(70)..=near + 70).boxed();
+    prop_oneof![
+        3 => 0..4u64,
+        1 => 0..2000u64,
+        2 => around(1 << 31),
+        3 => (1..64u64).prop_flat_map(move |times| around(times << 32)),
+        1 => 0..1u64 << 50,
+        1 => prop_oneof![around(1 << 62), any::<u64>().boxed()],
+    ]
+}
+
 fn operation(capacity: u32) -> impl Strategy<Value = Operation> {
     prop_oneof![
         8 => len(capacity).prop_map(Operation::Publish),
+        3 => skipped().prop_map(Operation::Skip),
         3 => (prop::collection::vec(len(capacity), 0..12), any::<bool>())
             .prop_map(|(lens, commit)| Operation::Batch { lens, commit }),
         2 => (len(capacity), prop::option::of(len(capacity)))
@@ -83,7 +100,7 @@ fn the_operations_reach_delivery_and_loss() {
     use proptest::strategy::ValueTree;
     use proptest::test_runner::TestRunner;
     let mut runner = TestRunner::deterministic();
-    let (mut delivered, mut lost, mut missed) = (0, 0, 0);
+    let (mut delivered, mut lost, mut missed, mut gaps) = (0, 0, 0, 0);
     for round in 0..200 {
         let operations = prop::collection::vec(operation(4096), 200);
         let operations = operations.new_tree(&mut runner).unwrap().current();
@@ -95,10 +112,11 @@ fn the_operations_reach_delivery_and_loss() {
         delivered += subject.delivered;
         lost += subject.lost;
         missed += subject.missed;
+        gaps += subject.gaps;
     }
     assert!(
-        delivered > 1000 && lost > 100 && missed > 100,
-        "{delivered} delivered, {lost} lost, {missed} missed"
+        delivered > 1000 && lost > 100 && missed > 100 && gaps > 1000,
+        "{delivered} delivered, {lost} lost, {missed} missed, {gaps} gaps"
     );
 }
 

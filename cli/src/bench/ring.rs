@@ -234,6 +234,8 @@ impl Channel for Observed {
                 Received::Message(message) => return Ok(show(&message)),
                 Received::Lapped { .. } => {}
                 Received::Closed => return Err(io::ErrorKind::UnexpectedEof.into()),
+                // The producer of a bench skips nothing.
+                _ => return Err(wrong_end()),
             }
         }
     }
@@ -256,6 +258,8 @@ impl Channel for Observed {
                 }
                 Received::Lapped { .. } => {}
                 Received::Closed => return Err(io::ErrorKind::UnexpectedEof.into()),
+                // The producer of a bench skips nothing.
+                _ => return Err(wrong_end()),
             }
         }
     }

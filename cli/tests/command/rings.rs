@@ -35,6 +35,83 @@ fn lines_go_in_and_come_out() {
 }
 
 #[test]
+fn skipped_sequences_are_reported_in_their_place() {
+    let shell = Shell::new();
+    let published = shell.with_input(&["pub", "mirror", "--create", "--keep-open"], b"a\n");
+    assert!(published.status.success());
+    let skip =
+        |to: &str, why: &str| ["pub", "mirror", "--skip-to", to, "--why", why].map(str::to_owned);
+    let publish = |arguments: [String; 6], input: &[u8]| {
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        shell.with_input(&arguments, input)
+    };
+    assert!(publish(skip("900", "not-recorded"), b"b\n")
+        .status
+        .success());
+    // The last is a gap that nothing follows, and to skip to the next one is to skip nothing.
+    assert!(publish(skip("1000", "77"), b"").status.success());
+    assert!(publish(skip("1000", "lost"), b"").status.success());
+    let before = publish(skip("999", "lost"), b"");
+    assert_eq!(before.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&before.stderr).contains("the next message is 1000"));
+
+    let gap = |n: u64, at: u64, why: u32| {
+        format!("{{\"skipped\":{{\"skipped\":{n},\"resumed_at\":{at},\"why\":{why}}}}}\n")
+    };
+    for from in [0u64, 1, 400, 899, 900, 901, 950, 1000] {
+        for observe in [false, true] {
+            let number = from.to_string();
+            let mut arguments = vec![
+                "sub",
+                "mirror",
+                "--timeout",
+                "1ms",
+                "-f",
+                "json",
+                "--from",
+                &number,
+            ];
+            arguments.extend(observe.then_some("--observe"));
+            let read = shell.run(&arguments);
+            let mut expected = String::new();
+            if from == 0 {
+                expected += "{\"sequence\":0,\"text\":\"a\"}\n";
+            }
+            if from < 900 {
+                let skipped = 900 - from.max(1);
+                expected += &gap(skipped, 900, 2);
+            }
+            if from <= 900 {
+                expected += "{\"sequence\":900,\"text\":\"b\"}\n";
+            }
+            if from < 1000 {
+                expected += &gap(1000 - from.max(901), 1000, 77);
+            }
+            let printed = String::from_utf8(read.stdout).unwrap();
+            assert_eq!(printed, expected, "from {from}, {observe}");
+            let said = String::from_utf8(read.stderr).unwrap();
+            let not_recorded = from < 900;
+            assert_eq!(
+                said.contains("up to 899 do not exist: not recorded"),
+                not_recorded
+            );
+            assert_eq!(
+                said.contains("up to 999 do not exist: reason 77"),
+                from < 1000
+            );
+            let total = if from < 900 { 900 - from.max(1) } else { 0 }
+                + 1000u64.saturating_sub(from.max(901));
+            if observe && total > 0 {
+                assert!(
+                    said.contains(&format!(", lost 0, skipped {total}")),
+                    "{said}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
 fn a_subscriber_prints_at_once_and_ends_with_the_producer() {
     let shell = Shell::new();
     shell.ok(&["create", "live"]);

@@ -4,10 +4,12 @@
 //! write without having seen it (edge `gate`). Messages that it gives up after that are gone, or may be
 //! overwritten at any moment.
 
-use super::{epoch, Consumer, Joining};
+use super::{epoch, Consumer, Gaps, Joining};
 use crate::layout::lines::{Row, RowState, NAME_WORDS};
 use crate::ring::cursor::Cursor;
-use crate::ring::index::{boundary_at, first_behind, message_behind, overtaken, place, Nowhere};
+use crate::ring::index::{
+    boundary_at, find, first_behind, message_behind, overtaken, place, Found, Nowhere,
+};
 use crate::ring::losses;
 use crate::ring::tenure::write_name;
 use crate::ring::{ahead, Boundary, Start};
@@ -34,21 +36,28 @@ impl Consumer {
         joining: Joining,
         abandoned: impl Fn() -> bool,
     ) -> Result<Self, Nowhere> {
-        let (start, candidate) = match memory.row(joining.row) {
+        let (mut start, candidate) = match memory.row(joining.row) {
             Some(row) if joining.resumes => {
                 let start = Start::Sequence(row.sequence.load(Relaxed));
                 (start, resume(&memory, row)?)
             }
-            _ => (joining.start, place(&memory, joining.start, 0)?),
+            _ => (joining.start, find(&memory, joining.start, 0)?),
         };
+        let mut gaps = Gaps::NONE;
+        if let Some(within) = candidate.within {
+            // What it asked for does not exist: it wants what follows.
+            gaps.pass(within.gap, 0);
+            start = Start::Sequence(within.gap.end);
+        }
         let mut consumer = Self {
             memory,
             row: joining.row,
             generation: 0,
-            cursor: Cursor::new(candidate),
+            cursor: Cursor::new(candidate.at),
             // So that a failure below leaves no new cursor behind.
             named: joining.resumes,
             missed: 0,
+            gaps,
         };
         consumer.introduce(&joining);
         match consumer.settle(start, joining.resumes, abandoned) {
@@ -82,6 +91,7 @@ impl Consumer {
             cursor: Cursor::new(at),
             named: false,
             missed: 0,
+            gaps: Gaps::NONE,
         };
         consumer.introduce(&Joining::at(row, Start::Oldest));
         consumer.begin_tenure();
@@ -215,9 +225,9 @@ pub fn renew(row: &Row, generation: u64, cursor: Option<([u64; NAME_WORDS], u64,
 /// oldest that is still there. The index leads only to the first frames of blocks. If it does not find the
 /// message, the position in the row is used, provided that a frame begins there. The two words of a row
 /// cannot change together: the position may be behind the sequence.
-fn resume(memory: &Memory, row: &Row) -> Result<Boundary, Nowhere> {
+fn resume(memory: &Memory, row: &Row) -> Result<Found, Nowhere> {
     let wanted = row.sequence.load(Relaxed);
-    let indexed = place(memory, Start::Sequence(wanted), 0);
+    let indexed = find(memory, Start::Sequence(wanted), 0);
     let Err(Nowhere::Gone { .. }) = indexed else {
         return indexed;
     };
@@ -226,11 +236,12 @@ fn resume(memory: &Memory, row: &Row) -> Result<Boundary, Nowhere> {
         ..=0 => message_behind(memory, at, wanted),
         _ => Some(at),
     });
-    match (exact, seek(memory, Start::Oldest, true, 0)) {
+    let found = match (exact, seek(memory, Start::Oldest, true, 0)) {
         (Some(exact), Ok(oldest)) if ahead(exact.sequence, oldest.sequence) <= 0 => Ok(exact),
         (Some(exact), Err(_)) => Ok(exact),
         (_, oldest) => oldest,
-    }
+    };
+    found.map(Found::exactly)
 }
 
 /// The place of `start`, or of the oldest message if `start` is gone and the caller allows that.
@@ -284,7 +295,9 @@ mod tests {
         let (hidden, oldest) = hidden(&memory, &begins);
         assert!(hidden.len() >= 3, "{hidden:?}");
         for (before, at) in hidden.iter().zip(&hidden[1..]) {
-            let resumed = |position| resume(&memory, row_at(&memory, position, at.sequence));
+            let resumed = |position| {
+                resume(&memory, row_at(&memory, position, at.sequence)).map(|found| found.at)
+            };
             assert_eq!(resumed(at.position), Ok(*at));
             // The owner died between the two stores: one message behind, and several.
             assert_eq!(resumed(before.position), Ok(*at));
@@ -295,7 +308,9 @@ mod tests {
         }
         // A position beyond its number is believed only up to what the index finds.
         let (first, second) = (hidden[0], hidden[1]);
-        let beyond = |at: Boundary| resume(&memory, row_at(&memory, at.position, first.sequence));
+        let beyond = |at: Boundary| {
+            resume(&memory, row_at(&memory, at.position, first.sequence)).map(|found| found.at)
+        };
         assert_eq!(beyond(second), Ok(second));
         for at in begins.iter().filter(|at| at.position > oldest.position) {
             assert_eq!(beyond(*at), Ok(oldest), "{at:?}");
@@ -303,7 +318,7 @@ mod tests {
         // Found by its number, wherever the position is.
         let last = *begins.last().unwrap();
         let row = row_at(&memory, first.position, last.sequence);
-        assert_eq!(resume(&memory, row), Ok(last));
+        assert_eq!(resume(&memory, row), Ok(Found::exactly(last)));
     }
 
     #[test]

@@ -1,14 +1,14 @@
 //! The oracle: what a ring must do, written as simply as possible, and the language of operations
 //! that property tests and fuzzing share.
 //!
-//! The oracle keeps every message ever published in a vector. Consumers must return exactly what it
-//! says. Observers may have been lapped, and then by exactly as many messages as they report; which
+//! The oracle keeps every message ever published in a vector, and every gap. Consumers must return exactly what
+//! it says. Observers may have been lapped, and then by exactly as many messages as they report; which
 //! message they resume at is the ring's choice, within bounds the oracle checks.
 
 pub mod queue;
 
 use slipring::{
-    endpoint::{AttachError, Resume, TryPublishError, TryReceiveError},
+    endpoint::{AttachError, Gap, Losses, Resume, TryPublishError, TryReceiveError, Why},
     Consumer, Observer, ObserverOptions, Producer, Received, Ring, Start, Strategy,
 };
 use std::collections::BTreeMap;
@@ -19,6 +19,8 @@ use std::time::Duration;
 pub enum Operation {
     /// Publish one message of this many bytes.
     Publish(u32),
+    /// Skip this many sequences.
+    Skip(u64),
     /// Publish several at once, or not at all.
     Batch { lens: Vec<u32>, commit: bool },
     /// Claim, then commit the first part of it, or abort.
@@ -52,6 +54,24 @@ pub enum From {
     Oldest,
     /// This far before (or, negative, behind) the next message.
     Back(i16),
+    /// In one of the gaps, so far behind its first sequence; the oldest message if there is none.
+    Within(u8, u64),
+}
+
+/// What was published: a message, or a gap.
+enum Entry {
+    Message(Vec<u8>),
+    Gap(Gap),
+}
+
+impl Entry {
+    /// Payload bytes of its frame.
+    fn len(&self) -> u64 {
+        match self {
+            Self::Message(bytes) => bytes.len() as u64,
+            Self::Gap(_) => 16,
+        }
+    }
 }
 
 /// The ring under test with all attached handles, and what the oracle knows.
@@ -62,21 +82,39 @@ pub struct Subject {
     consumers: Vec<Gating>,
     /// Durable cursors that no consumer uses.
     cursors: BTreeMap<u8, Away>,
-    observers: Vec<(Observer, u64)>,
-    published: Vec<Vec<u8>>,
+    observers: Vec<Looking>,
+    published: Vec<Entry>,
+    /// Of each entry, its first sequence.
+    sequences: Vec<u64>,
+    /// The sequence of the next message.
+    head: u64,
     places: Places,
     first: u64,
     closed: bool,
-    /// Everything delivered or reported lost, for statistics.
+    /// All messages delivered or reported lost, and gaps told of, for statistics.
     pub delivered: u64,
     pub lost: u64,
     pub missed: u64,
+    pub gaps: u64,
 }
 
-/// A consumer, and the index of the message it must return next.
+/// An observer, the index of the entry it must return next, and the sequence that it is at: in the middle of the
+/// gap before that entry, or where the entry begins.
+struct Looking {
+    observer: Observer,
+    at: u64,
+    next: u64,
+    began: u64,
+}
+
+/// A consumer, and the index of the entry it must return next.
 struct Gating {
     consumer: Consumer,
     at: u64,
+    /// The entry where it began.
+    began: u64,
+    /// What it counted as lost when it was there.
+    losses: Losses,
     cursor: Option<u8>,
     /// Whether it went on from its cursor and has not received anything yet; then, where the producer could
     /// write meanwhile.
@@ -98,7 +136,7 @@ struct Away {
 struct Places {
     capacity: u64,
     align: u64,
-    /// Of each message, its frame's position.
+    /// Of each entry, its frame's position.
     starts: Vec<u64>,
     /// Where the next frame begins, if it fits in the lap.
     head: u64,
@@ -169,6 +207,8 @@ impl Subject {
             cursors: BTreeMap::new(),
             observers: Vec::new(),
             published: Vec::new(),
+            sequences: Vec::new(),
+            head: first,
             places: Places {
                 capacity,
                 align,
@@ -182,19 +222,20 @@ impl Subject {
             delivered: 0,
             lost: 0,
             missed: 0,
+            gaps: 0,
         }
     }
 
-    /// The payload of message number `index`: every word depends on the message and its place, and
+    /// The payload of the message that follows `index` others: every word depends on the message and its place, and
     /// some of them spell commit words of messages to come.
     fn payload(&self, index: u64, len: u32) -> Vec<u8> {
         let mut bytes = vec![0; len as usize];
         for (at, chunk) in bytes.chunks_mut(8).enumerate() {
             let at = at as u64;
-            let coming = self.first.wrapping_add(index + at % 64);
+            let coming = self.head.wrapping_add(index + at % 64);
             let word = match at % 3 {
                 0 => coming << 32 | 9,
-                1 => index.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ at,
+                1 => (self.next() + index).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ at,
                 _ => coming << 32 | 1 << 31 | 17,
             };
             chunk.copy_from_slice(&word.to_le_bytes()[..chunk.len()]);
@@ -207,11 +248,41 @@ impl Subject {
     }
 
     fn sequence(&self, index: u64) -> u64 {
-        self.first.wrapping_add(index)
+        self.sequences
+            .get(index as usize)
+            .copied()
+            .unwrap_or(self.head)
     }
 
+    /// The entry with this sequence; behind a gap, if the sequence is in the middle of one.
     fn index(&self, sequence: u64) -> u64 {
-        sequence.wrapping_sub(self.first)
+        let place = |sequence: u64| sequence.wrapping_sub(self.first);
+        let before = |at: &u64| place(*at) < place(sequence);
+        self.sequences.partition_point(before) as u64
+    }
+
+    /// The gap that is this entry.
+    fn gap(&self, index: u64) -> Option<Gap> {
+        match self.published.get(index as usize) {
+            Some(Entry::Gap(gap)) => Some(*gap),
+            _ => None,
+        }
+    }
+
+    /// How many messages there are between two entries.
+    fn messages(&self, from: u64, to: u64) -> u64 {
+        (from..to).filter(|at| self.gap(*at).is_none()).count() as u64
+    }
+
+    fn push(&mut self, entry: Entry, start: u64) {
+        let next = match &entry {
+            Entry::Message(_) => self.head.wrapping_add(1),
+            Entry::Gap(gap) => gap.end,
+        };
+        self.places.starts.push(start);
+        self.sequences.push(self.head);
+        self.published.push(entry);
+        self.head = next;
     }
 
     /// Whether a refusal for lack of room is right: a gating consumer must be behind.
@@ -222,6 +293,7 @@ impl Subject {
     pub fn apply(&mut self, operation: &Operation) {
         match operation {
             Operation::Publish(len) => self.publish(*len),
+            Operation::Skip(skipped) => self.skip(*skipped),
             Operation::Batch { lens, commit } => self.batch(lens, *commit),
             Operation::Claim { len, commit } => self.claim(*len, *commit),
             Operation::Consume(from) => self.consume(*from),
@@ -276,18 +348,46 @@ impl Subject {
     }
 
     fn publish(&mut self, len: u32) {
-        let payload = self.payload(self.next(), len);
-        let expected = self.sequence(self.next());
+        let payload = self.payload(0, len);
         match self.producer.as_mut().unwrap().try_publish(&payload) {
             Ok(sequence) => {
-                assert_eq!(sequence, expected);
-                self.looked(self.places.head, u64::from(len));
-                let start = self.places.start(self.places.head, u64::from(len));
-                self.places.starts.push(start);
-                self.places.head = start + self.places.frame(u64::from(len));
-                self.published.push(payload);
+                assert_eq!(sequence, self.head);
+                self.committed(Entry::Message(payload));
             }
             Err(error) => self.check_refused(error, len),
+        }
+    }
+
+    /// A frame was committed for which the producer looked for room.
+    fn committed(&mut self, entry: Entry) {
+        let len = entry.len();
+        self.looked(self.places.head, len);
+        let start = self.places.start(self.places.head, len);
+        self.places.head = start + self.places.frame(len);
+        self.push(entry, start);
+    }
+
+    fn skip(&mut self, skipped: u64) {
+        let (first, end) = (self.head, self.head.wrapping_add(skipped));
+        let why = Why::from_code(self.next() as u32);
+        let most = (1u64 << 62).saturating_sub(first.wrapping_sub(self.first));
+        match self.producer.as_mut().unwrap().try_skip_to(end, why) {
+            Ok(done) => {
+                assert_eq!(done, skipped);
+                assert!(skipped <= most);
+                if skipped > 0 {
+                    self.committed(Entry::Gap(Gap::new(first, end, why)));
+                }
+            }
+            Err(TryPublishError::TooFar { last }) => {
+                assert_eq!(last, self.first.wrapping_add(1 << 62));
+                assert!(skipped > most && skipped < 1 << 63);
+            }
+            Err(TryPublishError::Behind { next }) => {
+                assert_eq!(next, first);
+                assert!(skipped >= 1 << 63);
+            }
+            Err(error) => self.check_refused(error, 16),
         }
     }
 
@@ -299,8 +399,7 @@ impl Subject {
     }
 
     fn batch(&mut self, lens: &[u32], commit: bool) {
-        let base = self.next();
-        let payloads: Vec<_> = (base..)
+        let payloads: Vec<_> = (0..)
             .zip(lens)
             .map(|(index, len)| self.payload(index, *len))
             .collect();
@@ -310,7 +409,7 @@ impl Subject {
         let mut refused = None;
         for payload in &payloads {
             match batch.try_push(payload) {
-                Ok(sequence) => assert_eq!(sequence, self.sequence(base + staged)),
+                Ok(sequence) => assert_eq!(sequence, self.head.wrapping_add(staged)),
                 Err(error) => {
                     refused = Some((error, payload.len()));
                     break;
@@ -332,7 +431,7 @@ impl Subject {
             None => {}
         }
         let mut end = self.places.head;
-        for (at, payload) in payloads.iter().enumerate() {
+        for (at, payload) in payloads.into_iter().enumerate() {
             let len = payload.len() as u64;
             let tried = (at as u64) < staged;
             if tried || at as u64 == staged && len <= self.ring.capacity_bytes() / 4 {
@@ -348,21 +447,17 @@ impl Subject {
             }
             end = start + self.places.frame(len);
             if commit {
-                self.places.starts.push(start);
+                self.push(Entry::Message(payload), start);
             }
         }
-        if commit {
-            if staged > 0 {
-                self.places.head = end;
-            }
-            self.published
-                .extend(payloads.into_iter().take(staged as usize));
+        if commit && staged > 0 {
+            self.places.head = end;
         }
     }
 
     fn claim(&mut self, len: u32, commit: Option<u32>) {
-        let payload = self.payload(self.next(), len);
-        let expected = self.sequence(self.next());
+        let payload = self.payload(0, len);
+        let expected = self.head;
         match self.producer.as_mut().unwrap().try_claim(len as usize) {
             Ok(mut claim) => {
                 claim.copy_from_slice(&payload);
@@ -373,9 +468,9 @@ impl Subject {
                 self.looked(self.places.head, u64::from(len));
                 self.places.head = self.places.start(self.places.head, u64::from(len));
                 if let Some(first) = first {
-                    self.places.starts.push(self.places.head);
+                    let start = self.places.head;
                     self.places.head += self.places.frame(first as u64);
-                    self.published.push(payload[..first].to_vec());
+                    self.push(Entry::Message(payload[..first].to_vec()), start);
                 }
             }
             Err(error) => self.check_refused(error, len),
@@ -386,18 +481,25 @@ impl Subject {
         match from {
             From::Latest => Start::Latest,
             From::Oldest => Start::Oldest,
-            From::Back(n) => {
-                Start::Sequence(self.sequence(self.next()).wrapping_sub(n as i64 as u64))
+            From::Back(n) => Start::Sequence(self.head.wrapping_sub(n as i64 as u64)),
+            From::Within(which, behind) => {
+                let gaps = (0..self.next()).filter_map(|at| self.gap(at));
+                let gaps: Vec<Gap> = gaps.collect();
+                match pick(which, gaps.len()).map(|at| gaps[at]) {
+                    Some(gap) => Start::Sequence(gap.first.wrapping_add(behind % gap.skipped())),
+                    None => Start::Oldest,
+                }
             }
         }
     }
 
-    /// Where an attach must have landed, given what it says its next message is.
-    fn check_start(&self, from: From, next: u64) -> u64 {
+    /// Where an attach must have landed, given what it says its next message is: the entry.
+    fn check_start(&self, start: Start, next: u64) -> u64 {
         let index = self.index(next);
-        match from {
-            From::Latest => assert_eq!(index, self.next()),
-            From::Oldest => {
+        assert_eq!(self.sequence(index), next);
+        match start {
+            Start::Latest => assert_eq!(index, self.next()),
+            Start::Oldest => {
                 assert!(index <= self.next());
                 assert!(
                     index == 0 || self.places.may_be_lost(index - 1),
@@ -405,19 +507,20 @@ impl Subject {
                     self.places
                 );
             }
-            From::Back(n) => assert_eq!(index as i64, self.next() as i64 - i64::from(n)),
+            Start::Sequence(wanted) => assert_eq!(index, self.index(wanted)),
         }
         index
     }
 
-    fn check_attach_error(&self, from: From, error: &AttachError) {
-        match (from, error) {
-            (From::Back(n), AttachError::Ahead { next, .. }) => {
-                assert!(n < 0 && *next == self.sequence(self.next()));
+    fn check_attach_error(&self, start: Start, error: &AttachError) {
+        let ahead = |a: u64, b: u64| a.wrapping_sub(b) as i64 > 0;
+        match (start, error) {
+            (Start::Sequence(wanted), AttachError::Ahead { next, .. }) => {
+                assert!(*next == self.head && ahead(wanted, self.head));
             }
-            (From::Back(n), AttachError::Gone { oldest, requested }) => {
-                assert!(n > 0);
-                assert!(oldest.wrapping_sub(*requested) as i64 > 0);
+            (Start::Sequence(wanted), AttachError::Gone { oldest, requested }) => {
+                assert_eq!(*requested, wanted);
+                assert!(ahead(self.head, wanted) && ahead(*oldest, wanted));
                 let found = self.index(*oldest);
                 assert!(
                     found == 0 || self.places.may_be_lost(found - 1),
@@ -428,22 +531,38 @@ impl Subject {
             (_, AttachError::NoRow { rows }) => {
                 assert_eq!((*rows, self.consumers.len() + self.cursors.len()), (4, 4));
             }
-            (_, error) => panic!("{from:?}: {error}"),
+            (_, error) => panic!("{start:?}: {error}"),
+        }
+    }
+
+    /// A consumer that has just attached. What it counts as lost is what lies between where it was to begin and where it
+    /// is, as far as that did not exist.
+    fn attached(&self, consumer: Consumer, start: Start, cursor: Option<u8>) -> Gating {
+        let at = self.check_start(start, consumer.next_sequence());
+        let skipped = match start {
+            Start::Sequence(wanted) => self.sequence(at).wrapping_sub(wanted),
+            Start::Latest | Start::Oldest => 0,
+        };
+        let losses = consumer.losses();
+        assert_eq!((losses.evicted, losses.skipped), (0, skipped));
+        Gating {
+            consumer,
+            at,
+            began: at,
+            losses,
+            cursor,
+            resumed: None,
         }
     }
 
     fn consume(&mut self, from: From) {
-        match self.ring.consumer(self.start(from)) {
+        let start = self.start(from);
+        match self.ring.consumer(start) {
             Ok(consumer) => {
-                let at = self.check_start(from, consumer.next_sequence());
-                self.consumers.push(Gating {
-                    consumer,
-                    at,
-                    cursor: None,
-                    resumed: None,
-                });
+                let gating = self.attached(consumer, start, None);
+                self.consumers.push(gating);
             }
-            Err(error) => self.check_attach_error(from, &error),
+            Err(error) => self.check_attach_error(start, &error),
         }
     }
 
@@ -454,31 +573,33 @@ impl Subject {
     }
 
     fn durable(&mut self, name: u8, from: From) {
-        let attached = self
-            .ring
-            .durable_consumer(&format!("cursor-{name}"), self.start(from));
+        let start = self.start(from);
+        let attached = self.ring.durable_consumer(&format!("cursor-{name}"), start);
         let saved = self.cursors.get(&name).copied();
         match (attached, saved) {
-            (Ok(consumer), saved) => {
+            (Ok(consumer), Some(away)) => {
                 assert!(!self.in_use(name));
                 self.cursors.remove(&name);
-                let at = match saved {
-                    // Goes on behind what was acknowledged, or says what is gone.
-                    Some(away) => {
-                        assert!(self.index(consumer.next_sequence()) >= away.at);
-                        away.at
-                    }
-                    None => self.check_start(from, consumer.next_sequence()),
-                };
+                // Goes on behind what was acknowledged, or says what is gone.
+                let next = consumer.next_sequence();
+                let at = self.index(next.wrapping_sub(consumer.losses().total()));
+                assert!(at >= away.at && at <= self.index(next));
                 self.consumers.push(Gating {
                     consumer,
                     at,
+                    began: at,
+                    losses: Losses::default(),
                     cursor: Some(name),
-                    resumed: saved.map(|away| away.allowed),
+                    resumed: Some(away.allowed),
                 });
             }
+            (Ok(consumer), None) => {
+                assert!(!self.in_use(name));
+                let gating = self.attached(consumer, start, Some(name));
+                self.consumers.push(gating);
+            }
             (Err(AttachError::CursorInUse { .. }), _) => assert!(self.in_use(name)),
-            (Err(error), None) => self.check_attach_error(from, &error),
+            (Err(error), None) => self.check_attach_error(start, &error),
             (Err(error), Some(away)) => panic!("cursor {name} at {}: {error}", away.at),
         }
     }
@@ -503,12 +624,26 @@ impl Subject {
         let options = ObserverOptions::new()
             .resume(resume)
             .strategy(Strategy::Spin);
-        match self.ring.observer_with(self.start(from), options) {
+        let start = self.start(from);
+        match self.ring.observer_with(start, options) {
             Ok(observer) => {
-                let index = self.check_start(from, observer.next_sequence());
-                self.observers.push((observer, index));
+                let next = observer.next_sequence();
+                // In the middle of a gap it is where it was told to begin.
+                let at = match start {
+                    Start::Sequence(wanted) => {
+                        assert_eq!(next, wanted);
+                        self.index(wanted)
+                    }
+                    _ => self.check_start(start, next),
+                };
+                self.observers.push(Looking {
+                    observer,
+                    at,
+                    next,
+                    began: next,
+                });
             }
-            Err(error) => self.check_attach_error(from, &error),
+            Err(error) => self.check_attach_error(start, &error),
         }
     }
 
@@ -522,53 +657,88 @@ impl Subject {
         assert_eq!(error, expected);
     }
 
-    /// Checks that a consumer that must return message `at` next may miss so many from there on.
-    fn check_missed(&self, missed: u64, at: u64, resumed: Option<u64>) {
+    /// Checks that a consumer that was at entry `at` may be at `next`, with so many sequences lost in between: what it
+    /// does not count as lost must be gaps, of which the last ones may have come behind the loss.
+    fn check_passed(&mut self, (at, next): (u64, u64), missed: u64, resumed: Option<u64>) {
+        assert!(at <= next && next <= self.next());
+        assert!(missed <= self.sequence(next).wrapping_sub(self.sequence(at)));
         if missed == 0 {
+            assert_eq!(self.messages(at, next), 0, "messages went missing");
+            self.gaps += next - at;
             return;
         }
         assert!(
             self.evicts || resumed.is_some(),
             "evicted from a patient ring"
         );
-        assert!(at + missed <= self.next());
+        let lost = (at..next).rev().find(|entry| self.gap(*entry).is_none());
         let start = self.places.starts[at as usize];
         let away = |allowed| start + self.places.capacity < allowed;
         let gone = self.evicts || resumed.is_some_and(away);
         assert!(
-            gone && self.places.may_be_lost(at + missed - 1),
-            "{missed} messages from {at} on are there, and not given: {:?}",
+            gone && lost.is_none_or(|lost| self.places.may_be_lost(lost)),
+            "{missed} sequences from {at} on are there, and not given: {:?}",
             self.places
         );
     }
 
-    /// Checks an error of a consumer that must return message `at` next, and is at `next` now: it may have lost what
-    /// lies between, which the message behind it will tell.
-    fn check_interruption(
-        &self,
-        error: TryReceiveError,
-        (at, next): (u64, u64),
-        resumed: Option<u64>,
-    ) -> Result<(), Expelled> {
-        let now = self.index(next);
-        self.check_missed(now - at, at, resumed);
-        match error {
-            TryReceiveError::Expelled { next: said } => {
-                assert!(self.evicts);
-                assert_eq!(said, next);
-                Err(Expelled)
-            }
-            error => {
-                self.check_end(error, now);
-                Ok(())
-            }
-        }
+    /// A consumer has returned a message, and says that it missed so many directly before it. Returns whether its entry
+    /// has these bytes.
+    fn delivered(&mut self, which: usize, sequence: u64, missed: u64, bytes: &[u8]) {
+        let Gating { at, resumed, .. } = self.consumers[which];
+        let entry = self.index(sequence);
+        assert_eq!(self.sequence(entry), sequence);
+        self.check_passed((at, entry), missed, resumed);
+        let sent = self.published.get(entry as usize);
+        assert!(matches!(sent, Some(Entry::Message(sent)) if sent == bytes));
+        self.missed += match missed {
+            0 => 0,
+            _ => self.messages(at, entry),
+        };
+        self.delivered += 1;
+        let passed = sequence.wrapping_sub(self.sequence(at));
+        let gating = &mut self.consumers[which];
+        gating.at = entry + 1;
+        gating.losses.evicted = gating.losses.evicted.wrapping_add(missed);
+        gating.losses.skipped = gating.losses.skipped.wrapping_add(passed - missed);
+        gating.resumed = None;
     }
 
-    fn settle(&mut self, which: usize, outcome: Result<(), Expelled>) {
-        if let Err(Expelled) = outcome {
-            let left = self.consumers.swap_remove(which);
-            self.went_away(&left);
+    /// Accounts for what a consumer has counted since its last message. Gaps that no loss precedes are given back.
+    fn passed(&mut self, which: usize) -> u64 {
+        let Gating {
+            at,
+            losses,
+            resumed,
+            ..
+        } = self.consumers[which];
+        let now = self.consumers[which].consumer.losses();
+        let next = self.consumers[which].consumer.next_sequence();
+        let entry = self.index(next);
+        assert_eq!(self.sequence(entry), next);
+        let missed = now.evicted.wrapping_sub(losses.evicted);
+        let skipped = now.skipped.wrapping_sub(losses.skipped);
+        let passed = next.wrapping_sub(self.sequence(at));
+        assert_eq!(passed, missed.wrapping_add(skipped));
+        self.check_passed((at, entry), missed, resumed);
+        if missed == 0 {
+            let gating = &mut self.consumers[which];
+            (gating.at, gating.losses) = (entry, now);
+        }
+        entry
+    }
+
+    /// Checks an error of a consumer; whether it is of no use any more.
+    fn check_interruption(&mut self, which: usize, error: TryReceiveError) {
+        let now = self.passed(which);
+        match error {
+            TryReceiveError::Expelled { next } => {
+                assert!(self.evicts);
+                assert_eq!(next, self.sequence(now));
+                let left = self.consumers.swap_remove(which);
+                self.went_away(&left);
+            }
+            error => self.check_end(error, now),
         }
     }
 
@@ -576,112 +746,144 @@ impl Subject {
         let Some(which) = pick(which, self.consumers.len()) else {
             return;
         };
-        let Gating { at, resumed, .. } = self.consumers[which];
         let consumer = &mut self.consumers[which].consumer;
         let received = match consumer.try_receive() {
-            Ok(message) => Ok((message.to_vec(), message.sequence(), message.missed())),
+            Ok(message) => Ok((
+                message.to_vec(),
+                message.sequence(),
+                message.missed(),
+                message.gap(),
+            )),
             Err(error) => Err(error),
         };
-        let next = consumer.next_sequence();
         match received {
-            Err(error) => {
-                let outcome = self.check_interruption(error, (at, next), resumed);
-                self.settle(which, outcome);
-            }
-            Ok((message, sequence, missed)) => {
-                self.check_missed(missed, at, resumed);
-                let expected = self.published.get((at + missed) as usize);
-                assert_eq!(Some(&message), expected);
-                assert_eq!(sequence, self.sequence(at + missed));
-                self.consumers[which].at += missed + 1;
-                self.consumers[which].resumed = None;
-                self.delivered += 1;
-                self.missed += missed;
+            Err(error) => self.check_interruption(which, error),
+            Ok((bytes, sequence, missed, gap)) => {
+                self.delivered(which, sequence, missed, &bytes);
+                let entry = self.index(sequence);
+                let before = entry.checked_sub(1).and_then(|entry| self.gap(entry));
+                assert!(gap.is_none() || gap.map(|gap| gap.end) == before.map(|gap| gap.end));
+                assert!(
+                    gap.is_some()
+                        || missed > 0
+                        || before.is_none()
+                        || entry == self.consumers[which].began
+                );
+                self.balanced(which);
             }
         }
+    }
+
+    /// Behind a message, everything is accounted for.
+    fn balanced(&self, which: usize) {
+        let gating = &self.consumers[which];
+        assert_eq!(gating.losses, gating.consumer.losses());
+        assert_eq!(gating.consumer.next_sequence(), self.sequence(gating.at));
     }
 
     fn receive_batch(&mut self, which: u8, max: u8) {
         let Some(which) = pick(which, self.consumers.len()) else {
             return;
         };
-        let mut gating = self.consumers.swap_remove(which);
-        let at = gating.at;
-        let mut got = 0;
-        let mut missed = 0;
-        let interrupted = match gating.consumer.try_receive_batch(usize::from(max)) {
-            // Never looked at: nothing is taken.
+        let mut got = Vec::new();
+        let interrupted = match self.consumers[which]
+            .consumer
+            .try_receive_batch(usize::from(max))
+        {
+            // Never looked at: nothing is taken. What is before it, is counted with what comes next.
             Ok(batch) if max % 5 == 4 => {
                 drop(batch);
-                None
+                return;
             }
             Ok(mut batch) => {
                 while let Some(message) = batch.next() {
-                    match got {
-                        0 => missed = message.missed(),
-                        _ => assert_eq!(message.missed(), 0),
-                    }
-                    self.check_missed(missed, at, gating.resumed);
-                    let index = at + missed + got;
-                    assert_eq!(message.bytes(), &self.published[index as usize][..]);
-                    assert_eq!(message.sequence(), self.sequence(index));
-                    got += 1;
+                    let bytes = message.bytes().to_vec();
+                    got.push((message.sequence(), message.missed(), bytes));
                 }
-                let left = self.next() - at - missed;
-                assert_eq!(got, left.min(u64::from(max).max(1)));
-                gating.resumed = None;
                 None
             }
             Err(error) => Some(error),
         };
-        let mut outcome = Ok(());
         if let Some(error) = interrupted {
-            let next = gating.consumer.next_sequence();
-            outcome = self.check_interruption(error, (at, next), gating.resumed);
+            self.check_interruption(which, error);
+            return;
         }
-        self.delivered += got;
-        self.missed += missed;
-        gating.at += missed + got;
-        self.consumers.push(gating);
-        self.settle(self.consumers.len() - 1, outcome);
+        let left = self.messages(self.index(got[0].0), self.next());
+        assert_eq!(got.len() as u64, left.min(u64::from(max).max(1)));
+        for (at, (sequence, missed, bytes)) in got.iter().enumerate() {
+            assert!(at == 0 || *missed == 0);
+            self.delivered(which, *sequence, *missed, bytes);
+        }
+        // And gaps behind the last message.
+        self.passed(which);
+        self.balanced(which);
     }
 
     fn look(&mut self, which: u8) {
         let Some(which) = pick(which, self.observers.len()) else {
             return;
         };
-        let (mut observer, at) = self.observers.swap_remove(which);
-        let mut next = at;
-        match observer.try_receive() {
+        let mut looking = self.observers.swap_remove(which);
+        let (at, next) = (looking.at, looking.next);
+        match looking.observer.try_receive() {
             Ok(Received::Message(message)) => {
-                assert_eq!(message.sequence(), self.sequence(at));
-                assert_eq!(message.bytes(), &self.published[at as usize][..]);
-                next += 1;
+                assert_eq!(
+                    (message.sequence(), next),
+                    (self.sequence(at), self.sequence(at))
+                );
+                assert!(matches!(
+                    &self.published[at as usize],
+                    Entry::Message(sent) if *sent == message.bytes()
+                ));
+                (looking.at, looking.next) = (at + 1, next.wrapping_add(1));
                 self.delivered += 1;
             }
+            Ok(Received::Skipped {
+                skipped,
+                resumed_at,
+                why,
+            }) => {
+                // The entry is the gap, or the one behind, if it began in the middle.
+                let entry = at - u64::from(next != self.sequence(at));
+                let gap = self.gap(entry).expect("it skipped a message");
+                assert_eq!((resumed_at, why), (gap.end, gap.why));
+                assert_eq!(skipped, gap.end.wrapping_sub(next));
+                (looking.at, looking.next) = (entry + 1, resumed_at);
+                self.gaps += 1;
+            }
             Ok(Received::Lapped { lost, resumed_at }) => {
-                next += lost;
-                assert!(lost > 0 && next <= self.next());
-                assert_eq!(resumed_at, self.sequence(next));
+                looking.at = self.index(resumed_at);
+                looking.next = resumed_at;
+                assert!(lost > 0 && looking.at >= at && looking.at <= self.next());
+                assert_eq!(resumed_at, next.wrapping_add(lost));
+                assert_eq!(resumed_at, self.sequence(looking.at));
                 // Only what may have been overwritten can be lost: the unread frames, what a batch
                 // may stage ahead of them, the pad of a lap and a block together exceed the ring.
                 let bytes: u64 = self.published[at as usize..]
                     .iter()
-                    .map(|message| {
-                        (message.len() as u64 + 8).next_multiple_of(self.ring.frame_align())
-                    })
+                    .map(|entry| self.places.frame(entry.len()))
                     .sum();
                 let capacity = self.ring.capacity_bytes();
                 assert!(
                     bytes + 7 * capacity / 8 + 256 > capacity,
                     "lapped after {bytes} bytes"
                 );
-                self.lost += lost;
+                self.lost += self.messages(at, looking.at);
             }
-            Ok(Received::Closed) => panic!("try_receive says so by an error"),
-            Err(error) => self.check_end(error, at),
+            Ok(received) => panic!("try_receive says {received:?} by an error"),
+            Err(error) => {
+                assert_eq!(next, self.sequence(at));
+                self.check_end(error, at);
+            }
         }
-        self.observers.push((observer, next));
+        let Looking {
+            observer, began, ..
+        } = &looking;
+        let told = observer.lost_count().wrapping_add(observer.skipped_count());
+        let passed = looking.next.wrapping_sub(*began);
+        assert_eq!(observer.received_count(), passed.wrapping_sub(told));
+        assert!(observer.received_count() <= self.next());
+        self.observers.push(looking);
     }
 
     fn takeover(&mut self, close: bool) {
@@ -714,39 +916,44 @@ impl Subject {
 
     /// Everything published is delivered to every consumer in the end.
     pub fn finish(&mut self) {
+        let position =
+            |subject: &Self, gating: &Gating| subject.index(gating.consumer.next_sequence());
         while let Some(which) = self
             .consumers
             .iter()
-            .position(|gating| gating.at < self.next())
+            .position(|gating| position(self, gating) < self.next())
         {
-            let (before, attached) = (self.consumers[which].at, self.consumers.len());
-            // Twice: the first may report an eviction that cost nothing.
-            self.receive(which as u8);
-            if self.consumers.len() == attached && self.consumers[which].at == before {
-                self.receive(which as u8);
+            let (before, attached) = (position(self, &self.consumers[which]), self.consumers.len());
+            // Twice: the first may find an eviction that cost nothing.
+            for _ in 0..2 {
+                if self.consumers.len() == attached
+                    && position(self, &self.consumers[which]) == before
+                {
+                    self.receive(which as u8);
+                }
             }
             assert!(
-                self.consumers.len() < attached || self.consumers[which].at > before,
+                self.consumers.len() < attached || position(self, &self.consumers[which]) > before,
                 "a message went missing"
             );
         }
         for _ in 0..self.observers.len() {
             // The one looked with goes to the end of the list.
-            while self.observers[0].1 < self.next() {
-                let before = self.observers[0].1;
+            while self.observers[0].at < self.next() {
+                let before = self.observers[0].at;
                 self.look(0);
                 let last = self.observers.len() - 1;
                 self.observers.swap(0, last);
-                assert!(self.observers[0].1 > before, "a message went missing");
+                assert!(
+                    self.observers[0].at > before || before > 0 && self.gap(before - 1).is_some(),
+                    "a message went missing"
+                );
             }
             self.observers.rotate_left(1);
         }
         assert_eq!(self.producer.as_ref().unwrap().violations(), 0);
     }
 }
-
-/// A consumer that was evicted too often.
-struct Expelled;
 
 fn pick(which: u8, len: usize) -> Option<usize> {
     (len > 0).then(|| usize::from(which) % len.max(1))
