@@ -16,7 +16,6 @@ use crate::layout::gap::{Gap, Why};
 use crate::layout::lines::{ProducerState, RowState};
 use crate::read::{Progress, ReadControl};
 use crate::ring::consumer::{epoch, Epoch, Gaps};
-use crate::ring::losses;
 use crate::ring::observer::{Copied, Observed, Observer as Core};
 use crate::ring::Start;
 use crate::segment::{can_flush, Canary, Memory};
