@@ -134,6 +134,7 @@ pub mod place {
 /// What the messages of a ring are made of.
 #[cfg(not(slipring_loom))]
 pub mod schema {
+    pub use crate::layout::opaque::{OpaqueSchema, OpaqueSchemaError};
     pub use crate::layout::schema::{
         Field, Hint, Kind, Schema, SchemaBuilder, SchemaError, SchemaMismatch,
     };

@@ -420,6 +420,7 @@ fn the_hex_dump_in_the_protocol_is_what_the_code_writes() {
         maker: String::new(),
         origin: None,
         schema: None,
+        opaque: None,
         writable: true,
     };
     let bytes = description.encode();

@@ -1,14 +1,20 @@
 //! `slipring create`.
 
+use crate::failure::{Failure, FAILED, USAGE};
 use crate::text::{self, Target};
 use crate::Outcome;
-use slipring::{schema::Schema, Ring};
+use slipring::schema::{OpaqueSchema, OpaqueSchemaError, Schema};
+use slipring::Ring;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 
 #[derive(clap::Args)]
 #[command(after_help = "\
 EXAMPLES
   slipring create ticks
   slipring create quotes --capacity 4MiB --schema 'Quote{time_ns:u64,bid:f64,ask:f64}'
+  slipring create orders --schema-file orders.xml --schema-kind sbe
   slipring create timed --stamps          # slipring stat timed shows latencies
   slipring create shared --mode 0660      # the group may consume, not only observe")]
 pub struct Arguments {
@@ -30,6 +36,15 @@ pub struct Arguments {
     /// Fields of a message: 'Type{name:type,...}', or 'name:type,...' for a type called Message
     #[arg(long, value_name = "FIELDS")]
     schema: Option<String>,
+    /// A schema in the language of another system, to lie beside the messages
+    #[arg(long, value_name = "PATH", requires = "schema_kind")]
+    schema_file: Option<PathBuf>,
+    /// Its language: sbe, flatbuffers, protobuf, capnp, or another word
+    #[arg(long, value_name = "KIND", requires = "schema_file")]
+    schema_kind: Option<String>,
+    /// Its name, instead of that of its file
+    #[arg(long, value_name = "NAME", requires = "schema_file")]
+    schema_name: Option<String>,
     /// Number of the first message
     #[arg(long, value_name = "N", default_value_t = 0)]
     first_sequence: u64,
@@ -61,10 +76,11 @@ pub fn run(arguments: &Arguments) -> Outcome {
         builder = builder.evict_after(patience);
     }
     if let Some(text) = &arguments.schema {
-        let schema: Schema = text
-            .parse()
-            .map_err(|error| crate::Failure::new(crate::failure::USAGE, error))?;
+        let schema: Schema = text.parse().map_err(|error| Failure::new(USAGE, error))?;
         builder = builder.schema(schema);
+    }
+    if let Some(path) = &arguments.schema_file {
+        builder = builder.opaque_schema(&schema_file(arguments, path)?);
     }
     let ring: Ring = if arguments.if_missing {
         builder.create_or_open()?
@@ -74,4 +90,34 @@ pub fn run(arguments: &Arguments) -> Outcome {
     text::say_differences(ring.path(), ring.differences());
     println!("{}", ring.path().display());
     Ok(())
+}
+
+/// Reads a schema file; no more of it than a ring may have.
+fn schema_file(arguments: &Arguments, path: &Path) -> Result<OpaqueSchema, Failure> {
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| {
+            let limit = OpaqueSchema::MAX_BYTES as u64 + 1;
+            file.take(limit).read_to_end(&mut bytes)
+        })
+        .map_err(|error| Failure::new(FAILED, format!("{}: {error}", path.display())))?;
+    let file_name = || {
+        path.file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned()
+    };
+    let name = arguments.schema_name.clone().unwrap_or_else(file_name);
+    let kind = arguments.schema_kind.clone().unwrap_or_default();
+    OpaqueSchema::new(kind, name, bytes).map_err(|error| match error {
+        // The file was not read to its end.
+        OpaqueSchemaError::TooLarge { max, .. } => Failure::new(
+            USAGE,
+            format!(
+                "{} has more than the {max} bytes that a schema may have",
+                path.display()
+            ),
+        ),
+        error => Failure::new(USAGE, error),
+    })
 }

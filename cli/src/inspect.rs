@@ -172,6 +172,15 @@ pub fn stat(arguments: &StatArguments) -> Outcome {
         ring.schema()
             .map_or("none (plain bytes)".into(), |schema| schema.to_string()),
     )?;
+    match ring.opaque_schema() {
+        Ok(None) => {}
+        Ok(Some(schema)) => {
+            let bytes = count(schema.bytes().len() as u64);
+            let (kind, name) = (schema.kind(), schema.name());
+            line("schema file", format!("{kind}, {name:?}, {bytes} bytes"))?;
+        }
+        Err(error) => line("schema file", format!("cannot be read: {error}"))?,
+    }
     if let Some(patience) = ring.evicts_after() {
         line(
             "evicts",
@@ -371,6 +380,18 @@ fn measured(latencies: &Latencies) -> Value {
     })
 }
 
+fn schema_file(ring: &Ring) -> Value {
+    match ring.opaque_schema() {
+        Ok(None) => Value::Null,
+        Ok(Some(schema)) => json!({
+            "kind": schema.kind(),
+            "name": schema.name(),
+            "bytes": schema.bytes().len(),
+        }),
+        Err(error) => json!({ "error": error.to_string() }),
+    }
+}
+
 fn describe(name: &str, ring: &Ring) -> Result<Value, StatusError> {
     let status = ring.status()?;
     let readers: Vec<Value> = status
@@ -413,6 +434,7 @@ fn describe(name: &str, ring: &Ring) -> Result<Value, StatusError> {
         "evict_after_ns": ring.evicts_after().map(|time| time.as_nanos() as u64),
         "schema": ring.schema().map(|schema| schema.to_string()),
         "fields": ring.schema().map(crate::fields::describe),
+        "schema_file": schema_file(ring),
         "next_sequence": status.next_sequence,
         "oldest_sequence": status.oldest_sequence,
         "position": status.position,

@@ -22,6 +22,7 @@ mod pipe;
 mod publish;
 mod queue;
 mod render;
+mod schema;
 mod semaphore;
 mod share;
 mod shared;
@@ -81,6 +82,8 @@ enum Verb {
     Ls(inspect::LsArguments),
     /// Show one ring: positions, producer, readers
     Stat(inspect::StatArguments),
+    /// Print the schema of a ring, or write the schema file beside it
+    Schema(schema::Arguments),
     /// Publish what comes in on standard input
     Pub(publish::Arguments),
     /// Print what is published
@@ -131,6 +134,7 @@ pub fn main() -> ExitCode {
         Verb::Create(arguments) => create::run(&arguments),
         Verb::Ls(arguments) => inspect::ls(&arguments),
         Verb::Stat(arguments) => inspect::stat(&arguments),
+        Verb::Schema(arguments) => schema::run(&arguments),
         Verb::Pub(arguments) => publish::run(&arguments),
         Verb::Sub(arguments) => subscribe::run(&arguments),
         Verb::Queue(arguments) => queue::run(&arguments),

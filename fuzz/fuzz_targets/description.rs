@@ -4,6 +4,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use slipring::layout::description::{Description, LAYOUT_VERSION};
+use slipring::layout::opaque;
 use slipring::layout::schema::fnv1a;
 use slipring::schema::Schema;
 
@@ -20,6 +21,9 @@ fuzz_target!(|data: &[u8]| {
     let sum = fnv1a(&page[..4088]);
     page[4088..].copy_from_slice(&sum.to_le_bytes());
     check(&page);
+    if let Some(schema) = opaque::decode(data) {
+        assert_eq!(opaque::encode(&schema), data);
+    }
     if let Ok(text) = std::str::from_utf8(data) {
         match text.parse::<Schema>() {
             Ok(schema) => {

@@ -132,7 +132,9 @@ impl Attachment {
     /// How many bytes of memory the object takes in all, with those that lie inside it.
     pub(crate) fn memory_bytes(&self) -> u64 {
         let geometry = self.description().geometry;
-        let own = geometry.stream_bytes() + geometry.control_bytes();
+        let opaque = self.description().opaque;
+        let opaque = opaque.map_or(0, |mark| u64::from(mark.bytes));
+        let own = geometry.stream_bytes() + geometry.control_bytes() + opaque;
         let named = self.segment.files().is_some_and(|files| files.named);
         match Location::at(self.path()) {
             Ok(location) if named && !self.is_removed() => own + bytes_inside(&location),

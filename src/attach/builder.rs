@@ -7,12 +7,14 @@ use super::difference::between;
 use crate::layout::description::{Description, MADE_BY};
 use crate::layout::form::Form;
 use crate::layout::geometry::Geometry;
+use crate::layout::opaque::{self, OpaqueMark, OpaqueSchema};
 use crate::layout::origin::Origin;
 use crate::layout::schema::Schema;
 use crate::segment::{
     self, Access, CreateError, Created, Location, MappingOptions, NameError, OpenError, Plan,
     Segment,
 };
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// How often opening and creating alternate, while other processes create and remove the object, before the
@@ -51,6 +53,8 @@ pub struct Builder {
     stamps: bool,
     schema: Option<Schema>,
     origin: Option<Origin>,
+    /// The bytes of its schema file.
+    opaque: Option<Arc<[u8]>>,
     form: Form,
     board: u32,
     parameters: [u64; 2],
@@ -74,6 +78,7 @@ impl Builder {
             stamps: false,
             schema: None,
             origin: None,
+            opaque: None,
             form: Form::Ring,
             board: 0,
             parameters: [0; 2],
@@ -161,6 +166,28 @@ impl Builder {
     /// else; none by default.
     pub fn origin(mut self, origin: Origin) -> Self {
         self.origin = Some(origin);
+        self
+    }
+
+    /// Sets a schema in the language of another system (SBE, FlatBuffers, Protocol Buffers, Cap'n Proto): a file that
+    /// lies beside the messages, and that every process which may read the ring can read
+    /// ([`Ring::opaque_schema`](crate::Ring::opaque_schema)). Nothing is checked by it, and it is independent of [`schema`](Self::schema).
+    ///
+    /// It lies in the ring's directory, so creating a ring without a name fails with
+    /// [`CreateError::OpaqueSchema`].
+    ///
+    /// ```
+    /// # let scratch = tempfile::tempdir()?;
+    /// # let path = scratch.path().join("quotes");
+    /// use slipring::{schema::OpaqueSchema, Ring};
+    ///
+    /// let schema = OpaqueSchema::new("protobuf", "quote.proto", *b"message Quote {}")?;
+    /// Ring::builder(&path).opaque_schema(&schema).create()?;
+    /// assert_eq!(Ring::open(&path)?.opaque_schema()?, Some(schema)); // in another process
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn opaque_schema(mut self, schema: &OpaqueSchema) -> Self {
+        self.opaque = Some(opaque::encode(schema).into());
         self
     }
 
@@ -260,8 +287,17 @@ impl Builder {
             maker: MADE_BY.to_owned(),
             origin: self.origin.clone(),
             schema: self.schema.clone(),
+            opaque: self.opaque.as_deref().map(OpaqueMark::of),
             writable: true,
         })
+    }
+
+    /// The description of an object that has no directory.
+    pub(crate) fn alone(&self) -> Result<Description, CreateError> {
+        match self.opaque {
+            Some(_) => Err(CreateError::OpaqueSchema),
+            None => self.description(),
+        }
     }
 
     /// Creates the object and opens it.
@@ -272,8 +308,8 @@ impl Builder {
     /// Creates the object and those it holds, and opens them.
     pub(crate) fn make_whole(self) -> Result<(Attachment, Vec<Attachment>), CreateError> {
         let segment = match &self.place {
-            Place::Heap => Segment::heap(&self.description()?)?,
-            Place::Anonymous => segment::anonymous(&self.description()?, self.mapping)?,
+            Place::Heap => Segment::heap(&self.alone()?)?,
+            Place::Anonymous => segment::anonymous(&self.alone()?, self.mapping)?,
             Place::Named(location) => {
                 let created = segment::create(&location.clone()?, &self.plan()?)?;
                 let open = |created: Created| Attachment::from_segment(created.segment);
@@ -306,6 +342,7 @@ impl Builder {
             mode: self.mode,
             access: self.access,
             mapping: self.mapping,
+            opaque: self.opaque.clone(),
             headroom: self.headroom,
             inside: inside.collect::<Result<_, CreateError>>()?,
         })
@@ -372,13 +409,14 @@ impl Builder {
         Ok(self.segment_bytes()?.saturating_add(self.headroom))
     }
 
-    /// Returns how many bytes the ring takes in all: data, index and administration.
+    /// Returns how many bytes the ring takes in all: data, index, administration, and an opaque schema.
     ///
     /// # Errors
     /// [`CreateError::Geometry`].
     pub fn segment_bytes(&self) -> Result<u64, CreateError> {
         let geometry = self.description()?.geometry;
-        Ok(geometry.stream_bytes() + geometry.control_bytes())
+        let opaque = self.opaque.as_ref().map_or(0, |file| file.len() as u64);
+        Ok(geometry.stream_bytes() + geometry.control_bytes() + opaque)
     }
 }
 

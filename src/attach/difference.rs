@@ -5,6 +5,7 @@
 
 use crate::layout::description::Description;
 use crate::layout::form::Form;
+use crate::layout::opaque::OpaqueMark;
 use crate::segment::Segment;
 use core::fmt;
 use std::time::Duration;
@@ -37,6 +38,14 @@ pub(super) fn between(wanted: &Description, mode: u32, found: &Segment) -> Vec<D
     }
     if let (Some(wanted), Some(found)) = (&wanted.schema, &found.description().schema) {
         settings.push(("schema", wanted.to_string(), found.to_string()));
+    }
+    if let Some(wanted) = wanted.opaque {
+        let shown = |mark: Option<OpaqueMark>| match mark {
+            Some(mark) => format!("{} bytes with the hash {:016x}", mark.bytes, mark.hash),
+            None => "none".to_owned(),
+        };
+        let present = shown(found.description().opaque);
+        settings.push(("opaque schema", shown(Some(wanted)), present));
     }
     if let Some((wanted, found)) = found.other_mode(mode) {
         settings.push(("mode", format!("{wanted:04o}"), format!("{found:04o}")));

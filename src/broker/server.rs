@@ -145,7 +145,7 @@ impl Broker {
         access: Access,
     ) -> Result<Self, BrokerError> {
         let path = socket.as_ref().to_owned();
-        let mut description = builder.description()?;
+        let mut description = builder.alone()?;
         let geometry = &mut description.geometry;
         if geometry.rows > MAX_SEATS {
             return Err(BrokerError::TooManyReaders {

@@ -41,7 +41,7 @@ impl Builder {
     /// [`segment_bytes`](Self::segment_bytes).
     #[cfg(feature = "shared_memory")]
     pub fn create_in(self, segment: shared_memory::Shmem) -> Result<Ring, CreateError> {
-        let description = self.description()?;
+        let description = self.alone()?;
         let segment = crate::segment::format(segment, &description)?;
         Ok(Ring::of(crate::attach::Attachment::from_segment(segment)))
     }

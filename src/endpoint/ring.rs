@@ -8,6 +8,7 @@ use super::options::{ConsumerOptions, ObserverOptions, ProducerOptions};
 use super::producer::Producer;
 use crate::attach::{shown, AttachError, Attachment, Builder, Difference, Lease, RingFiles};
 use crate::layout::form::Form;
+use crate::layout::opaque::OpaqueSchema;
 use crate::layout::origin::Origin;
 use crate::layout::schema::Schema;
 use crate::ring::Start;
@@ -258,7 +259,7 @@ impl Ring {
         self.object.capacity_bytes()
     }
 
-    /// Returns how many bytes of memory the ring takes in all: data, index and administration, and the same
+    /// Returns how many bytes of memory the ring takes in all: data, index, administration and opaque schema, and the same
     /// for each ring inside it, such as the lanes of a queue, the letters and replies of a mailbox, or the
     /// second direction of a link. Counts the rings that are in its directory during the call.
     pub fn memory_bytes(&self) -> u64 {
@@ -301,6 +302,19 @@ impl Ring {
     /// Up to 32 bytes, which may be empty.
     pub fn maker(&self) -> &str {
         &self.object.description().maker
+    }
+
+    /// Returns the schema in the language of another system, if the ring has one; reads its file.
+    ///
+    /// # What others may change meanwhile
+    /// The schema of a ring never changes. Once the ring was removed, its file is gone.
+    ///
+    /// # Errors
+    /// [`OpenError::NotFound`] once the ring was removed; [`OpenError::Truncated`], [`OpenError::Mismatched`] or
+    /// [`OpenError::Untrusted`] of a file that is missing or not the one that belongs to this ring. The ring itself can be
+    /// used all the same.
+    pub fn opaque_schema(&self) -> Result<Option<OpaqueSchema>, OpenError> {
+        self.object.segment().opaque_schema()
     }
 
     /// Returns the random identity of this ring.

@@ -5,10 +5,11 @@
 
 use super::form::Form;
 use super::geometry::{Geometry, PAGE};
+use super::opaque::OpaqueMark;
 use super::origin::Origin;
 use super::page::{
-    self, first_set, get, put, u128_at, u32_at, u64_at, Page, CHECKSUM, MAKER, ORIGIN_EPOCH,
-    ORIGIN_HOST, ORIGIN_ID, SCHEMA,
+    self, first_set, get, put, u128_at, u32_at, u64_at, Page, CHECKSUM, MAKER, OPAQUE_BYTES,
+    OPAQUE_HASH, ORIGIN_EPOCH, ORIGIN_HOST, ORIGIN_ID, SCHEMA,
 };
 use super::schema::{fnv1a, Schema};
 
@@ -59,6 +60,8 @@ pub struct Description {
     pub origin: Option<Origin>,
     /// The fields of the messages, if the ring is typed.
     pub schema: Option<Schema>,
+    /// The schema file that lies beside the stream, if there is one.
+    pub opaque: Option<OpaqueMark>,
     /// Whether a producer of this build may write the ring; readers always may read it.
     pub writable: bool,
 }
@@ -97,6 +100,10 @@ impl Description {
             put(p, ORIGIN_ID, origin.id.to_le_bytes());
             put(p, ORIGIN_EPOCH, origin.epoch.to_le_bytes());
             ORIGIN_HOST.put(p, &origin.host);
+        }
+        if let Some(OpaqueMark { hash, bytes }) = self.opaque {
+            put(p, OPAQUE_HASH, hash.to_le_bytes());
+            put(p, OPAQUE_BYTES, bytes.to_le_bytes());
         }
         if let Some(schema) = &self.schema {
             let text = schema.to_string();
@@ -163,6 +170,7 @@ impl Description {
             maker: text(page, MAKER, "name of its maker")?.to_owned(),
             origin: decode_origin(page)?,
             schema: decode_schema(page)?,
+            opaque: decode_opaque(page)?,
             writable: u64_at(page, 24) & !READ_ONLY_COMPATIBLE_KNOWN == 0,
         };
         description.check_what_follows(page)?;
@@ -317,6 +325,27 @@ fn decode_schema(page: &Page) -> Result<Option<Schema>, DescriptionError> {
     Ok(schema)
 }
 
+fn decode_opaque(page: &Page) -> Result<Option<OpaqueMark>, DescriptionError> {
+    let (hash, bytes) = (u64_at(page, OPAQUE_HASH), u32_at(page, OPAQUE_BYTES));
+    let (what, found, expected) = match bytes {
+        0 if hash == 0 => return Ok(None),
+        0 => ("hash of no schema file", hash, 0),
+        OpaqueMark::MIN_BYTES..=OpaqueMark::MAX_BYTES => {
+            return Ok(Some(OpaqueMark { hash, bytes }))
+        }
+        _ => (
+            "length of its schema file",
+            u64::from(bytes),
+            u64::from(OpaqueMark::MAX_BYTES),
+        ),
+    };
+    Err(DescriptionError::Inconsistent {
+        what,
+        found,
+        expected,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -340,7 +369,15 @@ mod tests {
                 epoch: 3,
                 host: "exchange-3".to_owned(),
             }),
-            schema: Some("Quote{time_ns:u64,bid:f64}".parse().unwrap()),
+            schema: Some(
+                "Quote{time_ns:u64(time),bid:f64(unit=USD)}"
+                    .parse()
+                    .unwrap(),
+            ),
+            opaque: Some(OpaqueMark {
+                hash: 1 << 60,
+                bytes: 1000,
+            }),
             writable: true,
         }
     }
@@ -362,6 +399,7 @@ mod tests {
             geometry: Geometry::new(1 << 16, 8, 32, 7, false).unwrap(),
             origin: None,
             schema: None,
+            opaque: None,
             ..stamped()
         }
     }
@@ -403,6 +441,10 @@ mod tests {
                     host: "h".repeat(64),
                 }),
                 schema: Some(longest.parse().unwrap()),
+                opaque: Some(OpaqueMark {
+                    hash: 0,
+                    bytes: OpaqueMark::MAX_BYTES,
+                }),
                 ..plain()
             },
         ] {
@@ -420,6 +462,25 @@ mod tests {
                 assert!(Description::decode(&bad).is_err(), "byte {at} bit {bit}");
             }
         }
+    }
+
+    #[test]
+    fn a_schema_file_has_a_length_that_one_can_have() {
+        let length =
+            |d: &Description, bytes: u32| refused(d, |p| put(p, OPAQUE_BYTES, bytes.to_le_bytes()));
+        let (with, max) = (description(), u64::from(OpaqueMark::MAX_BYTES));
+        for bytes in [
+            1,
+            OpaqueMark::MIN_BYTES - 1,
+            OpaqueMark::MAX_BYTES + 1,
+            u32::MAX,
+        ] {
+            let expected = inconsistent("length of its schema file", bytes.into(), max);
+            assert_eq!(length(&with, bytes), expected);
+            assert_eq!(length(&plain(), bytes), expected);
+        }
+        let expected = inconsistent("hash of no schema file", 1 << 60, 0);
+        assert_eq!(length(&with, 0), expected);
     }
 
     /// What a creator may not write although readers could do without the rule.

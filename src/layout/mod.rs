@@ -14,6 +14,7 @@ pub mod hint;
 pub mod histogram;
 pub mod kind;
 pub mod lines;
+pub mod opaque;
 pub mod origin;
 pub mod page;
 pub mod refusal;

@@ -16,9 +16,13 @@ pub const ORIGIN_ID: usize = 224;
 pub const ORIGIN_EPOCH: usize = 240;
 /// The name of the origin's host.
 pub const ORIGIN_HOST: Text = Text { at: 248, width: 64 };
-/// Kept for the hash, kind and size of a schema that lies in a file of its own. Zero in this version; a
-/// reader refuses a page with anything else there.
-pub const SCHEMA_RESERVED: core::ops::Range<usize> = 312..344;
+/// The hash of the schema file, or zero.
+pub const OPAQUE_HASH: usize = 312;
+/// The length of the schema file, or zero.
+pub const OPAQUE_BYTES: usize = 320;
+/// Kept for what else is to be said of schemas. Zero in this version; a reader refuses a page with anything else
+/// there.
+pub const SCHEMA_RESERVED: core::ops::Range<usize> = 324..344;
 /// Kept for what every reader has to know. Zero in this version; a reader refuses a page with anything else
 /// there.
 pub const RESERVED: core::ops::Range<usize> = 344..416;
@@ -107,7 +111,8 @@ mod tests {
         const {
             assert!(MAKER.at + MAKER.width == ORIGIN_ID && ORIGIN_ID + 16 == ORIGIN_EPOCH);
             assert!(ORIGIN_EPOCH + 8 == ORIGIN_HOST.at);
-            assert!(ORIGIN_HOST.at + ORIGIN_HOST.width == SCHEMA_RESERVED.start);
+            assert!(ORIGIN_HOST.at + ORIGIN_HOST.width == OPAQUE_HASH);
+            assert!(OPAQUE_HASH + 8 == OPAQUE_BYTES && OPAQUE_BYTES + 4 == SCHEMA_RESERVED.start);
             assert!(SCHEMA_RESERVED.end == RESERVED.start && RESERVED.end == IGNORED.start);
             assert!(IGNORED.end == SCHEMA && SCHEMA < CHECKSUM);
         };

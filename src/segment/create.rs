@@ -6,7 +6,7 @@
 
 use super::access::Access;
 use super::attach::{Files, MappingOptions, Segment};
-use super::directory::{open_directory, open_parent, random, CONTROL, LOCK, STREAM};
+use super::directory::{open_directory, open_parent, random, CONTROL, LOCK, SCHEMA, STREAM};
 use super::error::{CreateError, OpenError};
 use super::memory::{Controls, Memory};
 use super::name::Location;
@@ -16,8 +16,10 @@ use super::reserve::{free_bytes, reserve};
 use crate::layout::description::Description;
 use rustix::fs::{self, AtFlags, FlockOperation, Mode, OFlags, RenameFlags, CWD};
 use rustix::io::Errno;
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -36,6 +38,8 @@ pub struct Plan {
     pub access: Option<Access>,
     /// How the creator maps it.
     pub mapping: MappingOptions,
+    /// The bytes of its schema file, if it has one.
+    pub opaque: Option<Arc<[u8]>>,
     /// Bytes that have to be free when it is complete, for lanes that its users will add.
     pub headroom: u64,
     /// The rings inside it, which are there as soon as it is.
@@ -47,7 +51,8 @@ impl Plan {
     fn bytes(&self) -> u64 {
         let geometry = self.description.geometry;
         let inside: u64 = self.inside.iter().map(|(_, plan)| plan.bytes()).sum();
-        geometry.stream_bytes() + geometry.control_bytes() + inside
+        let opaque = self.opaque.as_ref().map_or(0, |file| file.len() as u64);
+        geometry.stream_bytes() + geometry.control_bytes() + opaque + inside
     }
 
     /// Bytes that its users will add.
@@ -178,6 +183,12 @@ fn build(directory: &OwnedFd, path: &Path, plan: &Plan) -> Result<Created, Creat
     let control = file(CONTROL, geometry.control_bytes()).map_err(|e| io("create", e))?;
     let lock = file(LOCK, 0).map_err(|e| io("create", e))?;
     format(&stream, &control, &plan.description).map_err(|e| io("map", e))?;
+    let schema = plan.opaque.as_ref().map(|bytes| -> io::Result<OwnedFd> {
+        let schema = File::from(file(SCHEMA, bytes.len() as u64)?);
+        schema.write_all_at(bytes, 0)?;
+        Ok(schema.into())
+    });
+    let schema = schema.transpose().map_err(|e| io("create", e))?;
     let mut inside = Vec::new();
     for (name, plan) in &plan.inside {
         make_directory(directory, Path::new(name)).map_err(|e| io("create", e.into()))?;
@@ -190,13 +201,14 @@ fn build(directory: &OwnedFd, path: &Path, plan: &Plan) -> Result<Created, Creat
         .map_err(|e| io("inspect", e.into()))?
         .st_mode
         & 0o2000;
-    let targets: [(&OwnedFd, u32); 4] = [
-        (&stream, modes.stream),
-        (&control, modes.control),
-        (&lock, modes.control),
-        (directory, modes.directory | inherits),
+    let targets = [
+        Some((&stream, modes.stream)),
+        Some((&control, modes.control)),
+        Some((&lock, modes.control)),
+        schema.as_ref().map(|schema| (schema, modes.stream)),
+        Some((directory, modes.directory | inherits)),
     ];
-    for (file, mode) in targets {
+    for (file, mode) in targets.into_iter().flatten() {
         if let Some(access) = plan.access {
             access.give(file).map_err(|e| io("set the owner of", e))?;
         }

@@ -1,4 +1,5 @@
-//! Rings with a name: a directory with the files `stream`, `control` and `lock`.
+//! Rings with a name: a directory with the files `stream`, `control` and `lock`, and `schema` where the ring has an
+//! opaque schema.
 //!
 //! Layer 2. Opening follows no link from the ring's name on, and trusts no file that another user could
 //! have put there. A ring that is removed meanwhile was not found, however far opening had got.
@@ -22,6 +23,7 @@ const ATTEMPTS: usize = 1000;
 pub(super) const STREAM: &str = "stream";
 pub(super) const CONTROL: &str = "control";
 pub(super) const LOCK: &str = "lock";
+pub(super) const SCHEMA: &str = "schema";
 pub(super) const MISSING: &str = "it is missing";
 
 /// Opens a ring by its place.
@@ -41,8 +43,8 @@ pub fn open(location: &Location, mapping: MappingOptions) -> Result<Segment, Ope
     Err(OpenError::not_found(path))
 }
 
-/// Returns `true` if a directory still has this name.
-fn is_at(parent: &OwnedFd, name: &str, directory: &OwnedFd) -> bool {
+/// Returns `true` if a directory or a file still has this name.
+pub(super) fn is_at(parent: &OwnedFd, name: &str, directory: &OwnedFd) -> bool {
     let there = fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW);
     match (there, fs::fstat(directory)) {
         (Ok(there), Ok(here)) => (there.st_dev, there.st_ino) == (here.st_dev, here.st_ino),
@@ -68,7 +70,7 @@ fn open_files(location: &Location, directory: &OwnedFd) -> Result<Files, OpenErr
 }
 
 /// The owner of a ring's directory, if what that user owns is used.
-fn trusted_owner(location: &Location, directory: &OwnedFd) -> Result<u32, OpenError> {
+pub(super) fn trusted_owner(location: &Location, directory: &OwnedFd) -> Result<u32, OpenError> {
     let path = location.path();
     let owner = fs::fstat(directory)
         .map_err(|e| OpenError::io("inspect", &path, e.into()))?
@@ -84,7 +86,7 @@ fn trusted_owner(location: &Location, directory: &OwnedFd) -> Result<u32, OpenEr
 }
 
 /// Opens and checks one file of a ring.
-fn open_file(
+pub(super) fn open_file(
     location: &Location,
     directory: &OwnedFd,
     owner: u32,
@@ -100,7 +102,7 @@ fn open_file(
         },
         e => OpenError::io("open", &path, e.into()),
     })?;
-    trusted(&file, owner, name == STREAM, &path)?;
+    trusted(&file, owner, name == STREAM || name == SCHEMA, &path)?;
     Ok(file)
 }
 
@@ -137,7 +139,7 @@ pub(super) fn open_lock(
     }
 }
 
-fn trusted(file: &OwnedFd, owner: u32, is_stream: bool, path: &Path) -> Result<(), OpenError> {
+fn trusted(file: &OwnedFd, owner: u32, of_owner: bool, path: &Path) -> Result<(), OpenError> {
     let stat = fs::fstat(file).map_err(|e| OpenError::io("inspect", path, e.into()))?;
     let why = if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
         "it is not a regular file"
@@ -145,7 +147,7 @@ fn trusted(file: &OwnedFd, owner: u32, is_stream: bool, path: &Path) -> Result<(
         "it has more than one name"
     } else if stat.st_uid != owner {
         "it belongs to another user than its directory"
-    } else if is_stream && stat.st_mode & 0o022 != 0 {
+    } else if of_owner && stat.st_mode & 0o022 != 0 {
         "others than its owner may write it"
     } else {
         return Ok(());
@@ -277,7 +279,7 @@ pub(super) fn descendants(location: &Location) -> Vec<Location> {
 /// The bytes of a ring's files, without those of the rings inside it.
 pub(super) fn bytes_of(directory: &OwnedFd) -> u64 {
     let size = |name: &str| fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW).ok();
-    let sizes = [STREAM, CONTROL].into_iter().filter_map(size);
+    let sizes = [STREAM, CONTROL, SCHEMA].into_iter().filter_map(size);
     sizes
         .map(|stat| u64::try_from(stat.st_size).unwrap_or(0))
         .sum()

@@ -69,6 +69,8 @@ pub enum CreateError {
         /// What is wrong with it.
         why: &'static str,
     },
+    /// An opaque schema lies in a file of its own, in the directory of a ring, and this ring has no directory.
+    OpaqueSchema,
     /// The new ring could not be attached to.
     Open(OpenError),
     /// The kernel refused a step for another reason.
@@ -216,6 +218,7 @@ impl CreateError {
             Self::Mode { .. } => 106,
             Self::FileTooLarge { .. } => 107,
             Self::Origin { .. } => 108,
+            Self::OpaqueSchema => 109,
             Self::Open(error) => error.code(),
             Self::Io { .. } => 199,
         }
@@ -346,6 +349,9 @@ impl fmt::Display for CreateError {
                 write!(f, "origin {id:032x} {host:?} is not allowed: {why}")
             }
             Self::Mode { mode, why } => write!(f, "mode {mode:04o} is not allowed: {why}"),
+            Self::OpaqueSchema => f.write_str(
+                "an opaque schema lies in a file in the ring's directory, and this ring has none: give it a name or a path, or hand the schema over by other means",
+            ),
             Self::NoDirectory { path } => write!(
                 f,
                 "there is no directory {}: make it, or check SLIPRING_DIR",

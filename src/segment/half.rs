@@ -84,7 +84,7 @@ pub fn halves(directory: &Path) -> Result<Vec<Half>, OpenError> {
             continue;
         };
         let size = |file: &str| fs::statat(&half, file, fs::AtFlags::SYMLINK_NOFOLLOW);
-        let bytes = ["stream", "control"]
+        let bytes = ["stream", "control", "schema"]
             .into_iter()
             .filter_map(|file| size(file).ok())
             .map(|stat| u64::try_from(stat.st_size).unwrap_or(0))

@@ -40,6 +40,8 @@ mod memory;
 #[cfg(not(slipring_loom))]
 mod name;
 #[cfg(not(slipring_loom))]
+mod opaque;
+#[cfg(not(slipring_loom))]
 mod place;
 #[cfg(not(slipring_loom))]
 mod region;

@@ -5,7 +5,7 @@
 
 use super::directory::{
     bytes_inside, bytes_of, descendants, describe, names_in, open, open_directory, open_lock,
-    open_parent, random, unmapped, CONTROL, LOCK, MISSING, STREAM,
+    open_parent, random, unmapped, CONTROL, LOCK, MISSING, SCHEMA, STREAM,
 };
 use super::error::{OpenError, RemoveError};
 use super::lock::{Held, Locks, Role};
@@ -109,6 +109,8 @@ fn contents(directory: &OwnedFd) -> Result<Contents, Errno> {
         match open_directory(directory, &name) {
             Ok(inner) => contents.others |= self::contents(&inner)?.others,
             Err(Errno::NOENT) => {}
+            // A part of a ring, but no sign of one.
+            Err(Errno::NOTDIR) if name == SCHEMA => {}
             Err(Errno::NOTDIR | Errno::LOOP) => contents.others = true,
             Err(error) => return Err(error),
         }
@@ -235,7 +237,7 @@ pub(super) fn delete(parent: &OwnedFd, hidden: &str) -> Result<(), Errno> {
             if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
                 // A ring inside it, whole or half made.
                 delete(&directory, &name)?;
-            } else if [STREAM, CONTROL, LOCK].contains(&name.as_str()) {
+            } else if [STREAM, CONTROL, LOCK, SCHEMA].contains(&name.as_str()) {
                 gone(fs::unlinkat(&directory, &name, AtFlags::empty()))?;
             }
         }

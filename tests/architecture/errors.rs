@@ -81,10 +81,11 @@ fn every_code_is_on_the_page_of_errors() {
 #[test]
 fn every_public_error_has_a_code() {
     // What others wrap, with a code of theirs, or print.
-    const PARTS: [&str; 6] = [
+    const PARTS: [&str; 7] = [
         "DescriptionError",
         "GeometryError",
         "NameError",
+        "OpaqueSchemaError",
         "SchemaError",
         "SchemaMismatch",
         "HandError",

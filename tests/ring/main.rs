@@ -7,6 +7,7 @@ mod counts;
 mod files;
 mod latency;
 mod losses;
+mod opaque;
 mod properties;
 mod removal;
 mod schema;

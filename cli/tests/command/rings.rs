@@ -327,6 +327,78 @@ fn values_are_shown_as_the_schema_says() {
     );
 }
 
+/// A schema file goes into the ring and comes out again, byte by byte.
+#[test]
+fn a_schema_file_is_kept_beside_the_messages() {
+    let shell = Shell::new();
+    let scratch = tempfile::tempdir().unwrap();
+    let path = scratch.path().join("orders.xml");
+    let bytes: Vec<u8> = (0..70_000u32).map(|n| (n * 7) as u8).collect();
+    std::fs::write(&path, &bytes).unwrap();
+    let file = path.to_str().unwrap();
+    let create = |name, flags: &[&'static str]| {
+        let arguments = ["create", name, "--schema-file", file];
+        [&arguments[..], flags]
+            .concat()
+            .iter()
+            .map(|word| (*word).to_owned())
+            .collect::<Vec<_>>()
+    };
+    let run = |arguments: Vec<String>| {
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        shell.run(&arguments)
+    };
+    assert_eq!(
+        run(create("orders", &[])).status.code(),
+        Some(2),
+        "without a kind"
+    );
+    assert_eq!(
+        run(create("orders", &["--schema-kind", "S B E"]))
+            .status
+            .code(),
+        Some(2)
+    );
+    assert!(run(create("orders", &["--schema-kind", "sbe"]))
+        .status
+        .success());
+    let dumped = shell.run(&["schema", "orders", "--file"]);
+    assert!(dumped.status.success() && dumped.stdout == bytes);
+    let stat = shell.ok(&["stat", "orders"]);
+    assert!(stat.contains("sbe, \"orders.xml\", 70,000 bytes"), "{stat}");
+    let stat: serde_json::Value =
+        serde_json::from_str(&shell.ok(&["stat", "orders", "--json"])).unwrap();
+    let expected = serde_json::json!({ "kind": "sbe", "name": "orders.xml", "bytes": 70_000 });
+    assert_eq!(stat["schema_file"], expected);
+    assert!(shell
+        .fails(3, &["schema", "orders"])
+        .contains("has no schema of its fields"));
+    // Another one that was asked for is reported.
+    let flags = [
+        "--schema-kind",
+        "sbe",
+        "--schema-name",
+        "other",
+        "--if-missing",
+    ];
+    let there = run(create("orders", &flags));
+    let errors = String::from_utf8(there.stderr).unwrap();
+    assert!(
+        there.status.success() && errors.contains("another opaque schema"),
+        "{errors}"
+    );
+    std::fs::write(&path, vec![0; (1 << 20) + 1]).unwrap();
+    let refused = run(create("large", &["--schema-kind", "sbe"]));
+    let errors = String::from_utf8(refused.stderr).unwrap();
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(errors.contains("more than the 1048576 bytes"), "{errors}");
+    shell.ok(&["create", "typed", "--schema", "a:u64(time)"]);
+    assert_eq!(shell.ok(&["schema", "typed"]), "Message{a:u64(time)}\n");
+    assert!(shell
+        .fails(3, &["schema", "typed", "--file"])
+        .contains("has no schema file"));
+}
+
 /// In a ring with a schema, each way to read the input refuses bytes of another size, says which message they
 /// were, and publishes those before.
 #[test]
