@@ -10,6 +10,7 @@ struct consumer {
     uint32_t row;
     uint64_t generation;
     struct place next;
+    uint64_t given_back;
     bool named, sleeps, slept;
     void *kept, *kept_name;
 };
@@ -53,6 +54,7 @@ static void settle(struct consumer *c, enum start start, uint64_t sequence, bool
     uint64_t floor = less(limit, r->is.capacity);
     if (c->next.at < floor) c->next = first_behind(r, c->next, floor, start, sequence);
     release(row_word(r, c->row, POSITION), c->next.at); /* consumed settle */
+    c->given_back = c->next.at;
 }
 
 /* Where the owner of a cursor goes on. */
@@ -62,7 +64,7 @@ static struct place resume(struct ring *r, uint32_t row, uint64_t wanted) {
     if (placed == FOUND) return at;
     if (placed != GONE) fail("the cursor is ahead of the stream");
     bool exact = confirmed(r, load(row_word(r, row, POSITION)), &at);
-    while (exact && ahead(at.sequence, wanted) < 0) exact = step(r, &at) == NEXT && ahead(at.sequence, wanted) <= 0;
+    while (exact && ahead(at.sequence, wanted) < 0) exact = step(r, &at) == NEXT;
     bool found = find(r, OLDEST, 0, 0, &oldest_there) == FOUND;
     if (exact && (!found || ahead(at.sequence, oldest_there.sequence) <= 0)) return at;
     if (!found) fail("there is no place to begin");
@@ -138,20 +140,30 @@ enum received receive(struct consumer *c, uint8_t *out, uint64_t *sequence, uint
         uint64_t word = load(data_at(r, at.at));
         if (!commits(word, at.sequence)) {
             if (evicts && is_void(c, at.at)) return come_back(c, sequence, bytes);
+            /* A gap that no message follows. */
+            if (c->given_back != at.at) give_back(c);
             return NOTHING;
         }
         acquire_fence(); /* publish consume */
         bool sound = decode_frame(r, at.at, word, &f);
         may_pause();
-        if (sound && !f.pad)
+        struct seen_gap gap = {0};
+        if (sound && f.gap) gap = read_gap(r, at.at, word);
+        if (sound && !f.pad && !f.gap)
             for (uint64_t part = 0; part < f.bytes; part += 8) {
                 uint64_t value = load(data_at(r, at.at + 8 + part));
                 memcpy(out + part, &value, f.bytes - part < 8 ? f.bytes - part : 8);
             }
         if (evicts && is_void(c, at.at)) return come_back(c, sequence, bytes);
-        if (!sound) fail("the frame at %llu is damaged", (unsigned long long)at.at);
+        if (!sound || (f.gap && !gap_follows(r, &gap, at.sequence)))
+            fail("the frame at %llu is damaged", (unsigned long long)at.at);
         c->next.at = f.end;
         if (f.pad) continue;
+        if (f.gap) {
+            *bytes = gap.next - at.sequence;
+            *sequence = c->next.sequence = gap.next;
+            return MISSED;
+        }
         *sequence = c->next.sequence++;
         *bytes = f.bytes;
         return MESSAGE;
@@ -161,6 +173,7 @@ enum received receive(struct consumer *c, uint8_t *out, uint64_t *sequence, uint
 void give_back(struct consumer *c) {
     store(row_word(c->r, c->row, SEQUENCE), c->next.sequence);
     release(row_word(c->r, c->row, POSITION), c->next.at); /* consumed release */
+    c->given_back = c->next.at;
     ring_if_armed(space_bell(c->r));
 }
 

@@ -43,6 +43,18 @@ static void fill(uint64_t sequence, uint8_t *out, uint64_t count) {
     }
 }
 
+/* How many sequences do not exist from this one on. */
+static uint64_t gap_at(uint64_t sequence) {
+    uint64_t state = (sequence + 1) * 0xd1342543de82ef95;
+    state ^= state >> 32;
+    if (state % 61 != 0) return 0;
+    switch ((state >> 8) % 8) {
+    case 0: return ((uint64_t)1 << 32) + (state >> 16) % 5 - 2;
+    case 1: return (uint64_t)1 << 31;
+    default: return 1 + (state >> 16) % 50;
+    }
+}
+
 static uint8_t *mine, *theirs;
 
 static void check(struct ring *r, uint64_t sequence, uint64_t bytes) {
@@ -74,15 +86,20 @@ static void create(char **arguments) {
     create_ring(arguments[0], &is);
 }
 
-/* produce PATH UNTIL MOST_IN_A_BATCH close|open: publishes up to message UNTIL. */
+/* produce PATH UNTIL MOST_IN_A_BATCH close|open gaps|whole: publishes up to message UNTIL. */
 static void produce_until(char **arguments) {
     struct ring r;
     open_ring(arguments[0], true, &r);
     uint64_t until = argument(arguments[1]), most = argument(arguments[2]), random = (uint64_t)getpid();
     mine = calloc(1, (size_t)r.is.largest + 8);
     struct producer *p = produce(&r, true);
+    bool gaps = strcmp(arguments[4], "gaps") == 0;
     say("ready");
     while (next_of(p) != until) {
+        if (gaps && gap_at(next_of(p)) != 0) {
+            skip_to(p, next_of(p) + gap_at(next_of(p)), 7);
+            continue;
+        }
         random = random * 6364136223846793005 + 1442695040888963407;
         uint64_t batch = most < 2 ? 1 : (random >> 33) % most;
         uint64_t sequence = next_of(p), left = until - sequence;
@@ -93,6 +110,7 @@ static void produce_until(char **arguments) {
             continue;
         }
         for (uint64_t more = 1; more < batch && more < left; more++) {
+            if (gaps && gap_at(sequence + more) != 0) break;
             bytes = size_of(sequence + more, r.is.largest);
             fill(sequence + more, mine, bytes);
             if (!add_to_batch(p, mine, bytes)) break;
@@ -152,7 +170,7 @@ static void consume_all(char **arguments, int count) {
     mine = calloc(1, (size_t)r.is.largest + 8);
     theirs = calloc(1, (size_t)r.is.largest + 8);
     struct consumer *c = consume(&r, start, sequence, cursor, limit != 0, &missed);
-    uint64_t received = 0, first = next_for(c), bytes, seen;
+    uint64_t received = 0, first = next_for(c) - missed, bytes, seen;
     if (cursor && pread(progress, &seen, 8, 0) == 8 && first != seen && first != seen + 1)
         fail("the cursor goes on at %llu behind %llu", (unsigned long long)first, (unsigned long long)seen);
     say("ready");
@@ -238,7 +256,7 @@ int main(int count, char **arguments) {
     const char *verb = count > 2 ? arguments[1] : "";
     if (strcmp(verb, "create") == 0 && count == 8)
         create(arguments + 2);
-    else if (strcmp(verb, "produce") == 0 && count == 6)
+    else if (strcmp(verb, "produce") == 0 && count == 7)
         produce_until(arguments + 2);
     else if (strcmp(verb, "produce-when-told") == 0)
         produce_when_told(arguments + 2);

@@ -50,6 +50,7 @@ enum received look(struct observer *o, uint8_t *out, uint64_t *sequence, uint64_
     struct ring *r = o->r;
     for (;;) {
         struct seen_frame f = {0};
+        struct seen_gap gap = {0};
         struct place at = o->next;
         uint64_t word = load(data_at(r, at.at));
         bool there = commits(word, at.sequence), sound = false;
@@ -57,7 +58,8 @@ enum received look(struct observer *o, uint8_t *out, uint64_t *sequence, uint64_
             acquire_fence(); /* publish observe */
             sound = decode_frame(r, at.at, word, &f);
             may_pause();
-            if (sound && !f.pad)
+            if (sound && f.gap) gap = read_gap(r, at.at, word);
+            if (sound && !f.pad && !f.gap)
                 for (uint64_t part = 0; part < f.bytes; part += 8) {
                     uint64_t value = load(data_at(r, at.at + 8 + part));
                     memcpy(out + part, &value, f.bytes - part < 8 ? f.bytes - part : 8);
@@ -66,9 +68,15 @@ enum received look(struct observer *o, uint8_t *out, uint64_t *sequence, uint64_
         acquire_fence(); /* overwrite copy, overwrite observe */
         if (overtaken(r, at.at)) return resynchronise(o, sequence, bytes);
         if (!there) return NOTHING;
-        if (!sound) fail("the frame at %llu is damaged", (unsigned long long)at.at);
+        if (!sound || (f.gap && !gap_follows(r, &gap, at.sequence)))
+            fail("the frame at %llu is damaged", (unsigned long long)at.at);
         o->next.at = f.end;
         if (f.pad) continue;
+        if (f.gap) {
+            *bytes = gap.next - at.sequence;
+            *sequence = o->next.sequence = gap.next;
+            return MISSED;
+        }
         *sequence = o->next.sequence++;
         *bytes = f.bytes;
         return MESSAGE;

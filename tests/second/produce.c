@@ -262,12 +262,22 @@ struct waiting {
     struct producer *p;
     const void *payload;
     uint32_t bytes, holder;
-    bool begun;
+    uint64_t skip_to; /* with a gap: its payload is not a message's */
+    bool gap, begun;
 };
+
+static bool try_begin_gap(struct producer *p, uint64_t *end, uint32_t *holder) {
+    p->end = p->next;
+    p->empty = true;
+    p->count_kept = 0;
+    return make_room(p, 16, end, holder) == ROOM;
+}
 
 static bool has_room(void *of) {
     struct waiting *w = of;
-    w->begun = w->begun || try_begin(w->p, w->payload, w->bytes, &w->holder);
+    uint64_t end;
+    if (!w->begun)
+        w->begun = w->gap ? try_begin_gap(w->p, &end, &w->holder) : try_begin(w->p, w->payload, w->bytes, &w->holder);
     return w->begun;
 }
 
@@ -281,8 +291,9 @@ static void evict(struct producer *p, uint32_t row) {
     store(eviction_of(p->r, row), shadow->strikes > 16 ? EXPELLED : shadow->generation);
 }
 
-void publish(struct producer *p, const void *payload, uint32_t bytes) {
-    struct waiting w = {.p = p, .payload = payload, .bytes = bytes};
+static void wait_for_room(struct waiting *of) {
+    struct waiting w = *of;
+    struct producer *p = w.p;
     uint64_t since = now();
     while (!has_room(&w)) {
         if (sweep(p->r, w.holder)) continue;
@@ -299,7 +310,29 @@ void publish(struct producer *p, const void *payload, uint32_t bytes) {
             p->slept = true;
         }
     }
+}
+
+void publish(struct producer *p, const void *payload, uint32_t bytes) {
+    struct waiting w = {.p = p, .payload = payload, .bytes = bytes};
+    wait_for_room(&w);
     commit_batch(p);
+}
+
+void skip_to(struct producer *p, uint64_t sequence, uint32_t why) {
+    struct ring *r = p->r;
+    struct waiting w = {.p = p, .gap = true};
+    uint64_t from = p->next.sequence, end;
+    if (from - r->is.first >= sequence - r->is.first || sequence - r->is.first > (uint64_t)1 << 62)
+        fail("a gap cannot lead there");
+    wait_for_room(&w);
+    end = p->end.at + frame(r, 16);
+    store(data_at(r, p->end.at + 8), sequence);
+    store(data_at(r, p->end.at + 16), from >> 32 << 32 | why);
+    disarm(r, end, sequence);
+    release(data_at(r, p->end.at), 17 | (uint64_t)1 << 31 | from << 32); /* publish commit */
+    p->next.at = p->end.at = end;
+    p->next.sequence = p->end.sequence = sequence;
+    p->woken += (uint64_t)ring_if_armed(data_bell(r));
 }
 
 uint64_t next_of(const struct producer *p) { return p->next.sequence; }

@@ -288,12 +288,28 @@ bool overtaken(struct ring *r, uint64_t at) { return load(reserve_of(r)) > at + 
 bool decode_frame(struct ring *r, uint64_t at, uint64_t word, struct seen_frame *f) {
     f->bytes = (word & 0x7fffffff) - 1;
     f->pad = word >> 31 & 1;
+    f->gap = f->pad && at + 8 + f->bytes != lap_end(r, at);
+    if (f->gap) {
+        f->pad = false;
+        f->end = at + frame(r, 16);
+        return f->bytes == 16 && f->end + 8 <= lap_end(r, at);
+    }
     if (f->pad) {
-        f->end = at + 8 + f->bytes;
-        return f->end == lap_end(r, at) && f->bytes < frame(r, r->is.largest);
+        f->end = lap_end(r, at);
+        return f->bytes < frame(r, r->is.largest);
     }
     f->end = at + frame(r, f->bytes);
     return f->bytes <= r->is.largest && f->end + 8 <= lap_end(r, at);
+}
+
+struct seen_gap read_gap(struct ring *r, uint64_t at, uint64_t word) {
+    uint64_t next = load(data_at(r, at + 8)), rest = load(data_at(r, at + 16));
+    return (struct seen_gap){.first = rest >> 32 << 32 | word >> 32, .next = next, .why = (uint32_t)rest};
+}
+
+bool gap_follows(const struct ring *r, const struct seen_gap *gap, uint64_t sequence) {
+    uint64_t from = sequence - r->is.first, to = gap->next - r->is.first;
+    return gap->first == sequence && from < to && to <= (uint64_t)1 << 62;
 }
 
 enum step step(struct ring *r, struct place *at) {
@@ -303,6 +319,13 @@ enum step step(struct ring *r, struct place *at) {
     if (overtaken(r, at->at)) return OVERTAKEN;
     if (!commits(word, at->sequence)) return END;
     if (!decode_frame(r, at->at, word, &f)) return DAMAGED;
+    if (f.gap) {
+        struct seen_gap gap = read_gap(r, at->at, word);
+        acquire_fence(); /* overwrite step */
+        if (overtaken(r, at->at)) return OVERTAKEN;
+        if (!gap_follows(r, &gap, at->sequence)) return DAMAGED;
+        at->sequence = gap.next - 1;
+    }
     at->at = f.end;
     at->sequence += !f.pad;
     return NEXT;
@@ -342,6 +365,25 @@ bool oldest(struct ring *r, uint64_t floor, struct place *found) {
     return newest(r, found);
 }
 
+/* The sequence of the message at `at`, from what lies between there and `to`, to be confirmed by a walk. */
+static bool sequence_at(struct ring *r, uint64_t at, const struct place *to, uint64_t *sequence) {
+    uint32_t low = (uint32_t)(load(data_at(r, at)) >> 32), messages = 0;
+    *sequence = to->sequence + (uint64_t)(int64_t)(int32_t)(low - (uint32_t)to->sequence);
+    while (at < to->at) {
+        struct seen_frame f;
+        uint64_t word = load(data_at(r, at));
+        acquire_fence(); /* publish step */
+        if (!commits(word, low + messages) || !decode_frame(r, at, word, &f)) return false;
+        if (f.gap) {
+            *sequence = read_gap(r, at, word).first - messages;
+            return true;
+        }
+        messages += !f.pad;
+        at = f.end;
+    }
+    return true;
+}
+
 bool confirmed(struct ring *r, uint64_t at, struct place *found) {
     uint64_t first, last;
     struct place from, to;
@@ -356,9 +398,8 @@ bool confirmed(struct ring *r, uint64_t at, struct place *found) {
     }
     for (uint64_t block = first; block <= last; block++) {
         if (!entry(r, block, &to) || to.at <= at) continue;
-        uint32_t low = (uint32_t)(load(data_at(r, at)) >> 32);
         from.at = at;
-        from.sequence = to.sequence + (uint64_t)(int64_t)(int32_t)(low - (uint32_t)to.sequence);
+        if (!sequence_at(r, at, &to, &from.sequence)) return false;
         *found = from;
         while (from.at < to.at)
             if (step(r, &from) != NEXT) return false;
@@ -391,7 +432,8 @@ enum placed find(struct ring *r, enum start start, uint64_t sequence, uint64_t f
             *found = at;
             if (start == OLDEST && at.at >= floor) return FOUND;
             if (start == LATEST && at.at >= until) return FOUND;
-            if (start == EXACTLY && at.sequence == sequence) return FOUND;
+            /* Ahead of it behind a gap: it does not exist. */
+            if (start == EXACTLY && ahead(at.sequence, sequence) >= 0) return FOUND;
             enum step stepped = step(r, &at);
             if (stepped == DAMAGED) fail("damaged at position %llu", (unsigned long long)at.at);
             if (stepped == END) return start == EXACTLY ? NOT_YET : FOUND;

@@ -130,10 +130,17 @@ void sleep_on(struct bell *bell, uint64_t limit_ns, bool (*ready)(void *), void 
 enum step { NEXT, END, OVERTAKEN, DAMAGED };
 struct seen_frame {
     uint64_t end, bytes;
-    bool pad;
+    bool pad, gap;
+};
+/* The payload of a gap, unchecked. */
+struct seen_gap {
+    uint64_t first, next;
+    uint32_t why;
 };
 bool overtaken(struct ring *r, uint64_t at);
 bool decode_frame(struct ring *r, uint64_t at, uint64_t word, struct seen_frame *f); /* false: damage */
+struct seen_gap read_gap(struct ring *r, uint64_t at, uint64_t word);
+bool gap_follows(const struct ring *r, const struct seen_gap *gap, uint64_t sequence); /* false: damage */
 enum step step(struct ring *r, struct place *at);
 bool entry(struct ring *r, uint64_t block, struct place *found);
 bool newest(struct ring *r, struct place *found);
@@ -163,6 +170,7 @@ bool begin_batch(struct producer *p, const void *payload, uint32_t bytes); /* fa
 bool add_to_batch(struct producer *p, const void *payload, uint32_t bytes);
 void commit_batch(struct producer *p);
 void give_batch_up(struct producer *p);
+void skip_to(struct producer *p, uint64_t sequence, uint32_t why);
 uint64_t next_of(const struct producer *p);
 uint64_t woken_by(const struct producer *p);
 void leave_producer(struct producer *p, bool closes);
@@ -171,7 +179,8 @@ void leave_producer(struct producer *p, bool closes);
 enum received { MESSAGE, NOTHING, MISSED, OUT };
 struct consumer;
 struct consumer *consume(struct ring *r, enum start start, uint64_t sequence, const char *cursor, bool sleeps, uint64_t *missed);
-/* MESSAGE: `*sequence`, `*bytes`, and the payload in `out`. MISSED: `*bytes` messages, goes on at `*sequence`. OUT: expelled. */
+/* MESSAGE: `*sequence`, `*bytes`, and the payload in `out`. MISSED: `*bytes` messages, or a gap of so many, goes on at
+ * `*sequence`. OUT: expelled. */
 enum received receive(struct consumer *c, uint8_t *out, uint64_t *sequence, uint64_t *bytes);
 void give_back(struct consumer *c);
 void wait_for_message(struct consumer *c, uint64_t limit_ns);
