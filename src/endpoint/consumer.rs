@@ -330,15 +330,21 @@ impl Consumer {
             return self.poll_specially();
         }
         let arrived = self.core.try_next()?;
-        if arrived.is_none() {
-            self.release_gap();
+        if self.core.holds_gap() {
+            self.behind_gap(arrived.is_some());
         }
         Ok(arrived)
     }
 
-    /// Gives back a gap that no message follows yet. Nothing is lent to the caller.
-    #[inline]
-    fn release_gap(&mut self) {
+    /// After a gap: what is measured goes on behind it, as it is no message. Gives the gap back if no message follows yet;
+    /// nothing is lent to the caller then.
+    #[cold]
+    #[inline(never)]
+    fn behind_gap(&mut self, followed: bool) {
+        self.reading.moved(read(&self.core));
+        if followed {
+            return self.core.found_behind_gap();
+        }
         let untold = self.missed_before(self.core.sequence()) > 0;
         if self.core.release_gap(untold) {
             if let Some(control) = self.core.memory().control() {
@@ -353,8 +359,8 @@ impl Consumer {
     fn poll_specially(&mut self) -> Result<Option<Arrived>, Interrupted> {
         if self.private.is_empty() {
             let arrived = self.core.try_next()?;
-            if arrived.is_none() {
-                self.release_gap();
+            if self.core.holds_gap() {
+                self.behind_gap(arrived.is_some());
             }
             return Ok(arrived);
         }
@@ -363,10 +369,15 @@ impl Consumer {
                 // Zeroes may have taken the place of what was being copied.
                 self.undisturbed()?;
                 self.time();
+                if self.core.holds_gap() {
+                    self.behind_gap(true);
+                }
                 Ok(Some(arrived))
             }
             Ok(None) => {
-                self.release_gap();
+                if self.core.holds_gap() {
+                    self.behind_gap(false);
+                }
                 Ok(None)
             }
             Err(Lost::Corrupt(corrupt)) => Err(corrupt.into()),
@@ -528,7 +539,7 @@ impl Consumer {
 fn read(core: &Core) -> Progress {
     Progress {
         bytes: core.position(),
-        messages: core.sequence().wrapping_sub(core.skipped()),
+        messages: core.sequence(),
     }
 }
 

@@ -179,8 +179,6 @@ impl TryPublishError {
             Refused::TooLarge { max } => Self::TooLarge { len, max },
             Refused::Full { row } => Self::Full { row },
             Refused::BatchFull => Self::BatchFull,
-            Refused::Behind { next } => Self::Behind { next },
-            Refused::TooFar { last } => Self::TooFar { last },
         }
     }
 

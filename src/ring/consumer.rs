@@ -275,8 +275,6 @@ impl Consumer {
         if self.displaced() {
             return Err(Corrupt::Gap {
                 position: at.position,
-                sequence: at.sequence,
-                next: gap.end,
             });
         }
         self.gaps.pass(gap, frame.end);
@@ -305,9 +303,15 @@ impl Consumer {
     /// Takes the next message, if there is one. It stays intact until [`release`](Self::release).
     #[inline(never)]
     pub fn try_next(&mut self) -> Result<Option<Arrived>, Corrupt> {
-        let Some(word) = self.peek() else {
-            return Ok(None);
-        };
+        // Out of line behind this, so that a caller who polls saves no registers.
+        match self.peek() {
+            Some(word) => self.next_there(word),
+            None => Ok(None),
+        }
+    }
+
+    #[inline(never)]
+    fn next_there(&mut self, word: CommitWord) -> Result<Option<Arrived>, Corrupt> {
         match self.accept_other(word)? {
             Some(arrived) => Ok(Some(arrived)),
             None => self.next_behind(),
@@ -326,6 +330,18 @@ impl Consumer {
             }
         }
         Ok(None)
+    }
+
+    /// Returns `true` if it stepped over a gap, and neither [`release_gap`](Self::release_gap) nor
+    /// [`found_behind_gap`](Self::found_behind_gap) was called since.
+    #[inline(always)]
+    pub fn holds_gap(&self) -> bool {
+        self.gaps.held
+    }
+
+    /// Notes that a message was found behind the last gap, with which its space is given back.
+    pub fn found_behind_gap(&mut self) {
+        self.gaps.held = false;
     }
 
     /// Gives back the last gap, and what lies before it, if no message has followed it yet: a consumer which has

@@ -26,8 +26,6 @@ pub fn checked(memory: &Memory, at: Boundary, gap: Gap) -> Result<Gap, Corrupt> 
     } else {
         Err(Corrupt::Gap {
             position: at.position,
-            sequence: at.sequence,
-            next: gap.end,
         })
     }
 }

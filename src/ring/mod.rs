@@ -75,10 +75,6 @@ pub enum Corrupt {
     Gap {
         /// Where its frame begins.
         position: u64,
-        /// The sequence that was expected there.
-        sequence: u64,
-        /// The sequence that the gap leads to.
-        next: u64,
     },
     /// A gap, in a stream whose form has none.
     NoGaps {
@@ -107,13 +103,9 @@ impl fmt::Display for Corrupt {
                 f,
                 "the frame at position {position} with {len} bytes would cross the end of the ring"
             ),
-            Self::Gap {
-                position,
-                sequence,
-                next,
-            } => write!(
+            Self::Gap { position } => write!(
                 f,
-                "the gap at position {position} leads from sequence {sequence} to {next}, where no gap may lead"
+                "the gap at position {position} begins elsewhere, or leads where no gap may lead"
             ),
             Self::NoGaps { position } => write!(
                 f,
@@ -265,12 +257,8 @@ mod tests {
                 "position 8 with 9 bytes would cross",
             ),
             (
-                Corrupt::Gap {
-                    position: 8,
-                    sequence: 7,
-                    next: 6,
-                },
-                "at position 8 leads from sequence 7 to 6",
+                Corrupt::Gap { position: 8 },
+                "the gap at position 8 begins elsewhere",
             ),
             (Corrupt::NoGaps { position: 8 }, "a gap at position 8"),
             (Corrupt::Index, "no index entry"),

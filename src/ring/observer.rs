@@ -9,7 +9,7 @@ use super::cursor::Cursor;
 use super::gap::{checked, claimed};
 use super::index::{find, newest, oldest, overtaken, Nowhere};
 use super::losses;
-use super::{ahead, Boundary, Corrupt, Kind, Start};
+use super::{ahead, Boundary, Corrupt, Frame, Kind, Start};
 use crate::layout::frame::{CommitWord, WORD};
 use crate::layout::gap::{Gap, Why};
 use crate::layout::lines::ProducerState;
@@ -197,14 +197,33 @@ impl Observer {
         })
     }
 
-    /// The next message or a loss, if there is either.
+    /// The next message, a loss or a gap, if there is one.
     pub fn try_next(&mut self) -> Result<Observed, Corrupt> {
-        if let Some((gap, behind)) = self.owed.take() {
-            self.cursor.go_to(behind);
-            return Ok(Observed::gap(gap));
+        // Out of line behind this, so that a caller who polls saves no registers.
+        if self.committed() {
+            return self.next_there();
         }
+        if self.is_void() {
+            return self.resynchronise();
+        }
+        if self.owed.is_some() {
+            // It stands in a gap, whose frame carries another sequence.
+            return self.pass_gap(None, None);
+        }
+        Ok(Observed::Empty)
+    }
+
+    /// Returns `true` if what was read before the call may have been overwritten.
+    #[inline(always)]
+    fn is_void(&self) -> bool {
+        edge_fence!(overwrite observe: Acquire);
+        overtaken(&self.memory, self.position())
+    }
+
+    /// As [`try_next`](Self::try_next), of a frame that is there.
+    #[inline(never)]
+    fn next_there(&mut self) -> Result<Observed, Corrupt> {
         loop {
-            let at = self.cursor.boundary();
             let word = self.word();
             let frame = if word.commits(self.sequence()) {
                 edge_fence!(publish observe: Acquire);
@@ -213,38 +232,50 @@ impl Observer {
                 None
             };
             let mut gap = None;
-            match frame {
-                Some(Ok(frame)) if frame.kind == Kind::Message => {
-                    if let Some(copied) = self.copy(frame.len) {
-                        self.cursor.pass(self.memory.geometry(), frame);
-                        return Ok(Observed::Message(copied));
+            if let Some(Ok(frame)) = frame {
+                match frame.kind {
+                    Kind::Message => {
+                        if let Some(copied) = self.copy(frame.len) {
+                            self.cursor.pass(self.memory.geometry(), frame);
+                            return Ok(Observed::Message(copied));
+                        }
                     }
+                    Kind::Gap => gap = Some(claimed(&self.memory, self.position(), word)),
+                    Kind::Pad => {}
                 }
-                Some(Ok(frame)) if frame.kind == Kind::Gap => {
-                    gap = Some(claimed(&self.memory, at.position, word));
-                }
-                _ => {}
             }
-            // What was read is valid only if it had not been overwritten by now.
-            edge_fence!(overwrite observe: Acquire);
-            if overtaken(&self.memory, self.position()) {
+            if self.is_void() {
                 return self.resynchronise();
             }
-            match (frame, gap) {
-                (None, _) => return Ok(Observed::Empty),
-                (Some(Err(corrupt)), _) => return Err(corrupt),
-                (Some(Ok(frame)), Some(gap)) => {
-                    let gap = checked(&self.memory, at, gap)?;
-                    self.cursor.go_to(Boundary {
-                        position: frame.end,
-                        sequence: gap.end,
-                    });
-                    return Ok(Observed::gap(gap));
+            match frame {
+                None => return Ok(Observed::Empty),
+                Some(Err(corrupt)) => return Err(corrupt),
+                // No pad follows a pad.
+                Some(Ok(frame)) if frame.kind == Kind::Pad => {
+                    self.cursor.pass(self.memory.geometry(), frame);
                 }
-                // This frame is a pad, and no pad follows a pad.
-                (Some(Ok(frame)), None) => self.cursor.pass(self.memory.geometry(), frame),
+                Some(Ok(frame)) => return self.pass_gap(Some(frame), gap),
             }
         }
+    }
+
+    /// Steps over the gap in which it began, or over one that it has found intact.
+    #[cold]
+    #[inline(never)]
+    fn pass_gap(&mut self, frame: Option<Frame>, gap: Option<Gap>) -> Result<Observed, Corrupt> {
+        if let Some((gap, behind)) = self.owed.take() {
+            self.cursor.go_to(behind);
+            return Ok(Observed::gap(gap));
+        }
+        let (Some(frame), Some(gap)) = (frame, gap) else {
+            return Ok(Observed::Empty);
+        };
+        let gap = checked(&self.memory, self.cursor.boundary(), gap)?;
+        self.cursor.go_to(Boundary {
+            position: frame.end,
+            sequence: gap.end,
+        });
+        Ok(Observed::gap(gap))
     }
 
     /// Goes on at an intact frame. While the producer overtakes every attempt, reports nothing;
@@ -272,6 +303,8 @@ impl Observer {
             };
         };
         self.cursor.go_to(at);
+        // What was owed is among what is lost.
+        self.owed = None;
         if lost == 0 {
             return Ok(Observed::Empty);
         }

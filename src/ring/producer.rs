@@ -7,6 +7,8 @@
 mod room;
 mod skip;
 
+pub use skip::NotSkipped;
+
 use super::gate::{retract, Gate};
 use super::recover::{index_rest, left};
 use super::{Boundary, Corrupt};
@@ -34,16 +36,6 @@ pub enum Refused {
     },
     /// The batch would outgrow half the ring; commit it first.
     BatchFull,
-    /// The sequence to go on at lies before the next one.
-    Behind {
-        /// The next one.
-        next: u64,
-    },
-    /// The sequence to go on at lies farther ahead than any gap may lead.
-    TooFar {
-        /// The last that a gap may lead to.
-        last: u64,
-    },
 }
 
 /// Messages written behind the end of the stream, invisible to readers until the commit word of the first

@@ -104,8 +104,6 @@ impl Producer {
                 })
             }
             Refused::BatchFull => return Err(PublishError::BatchFull),
-            Refused::Behind { next } => return Err(PublishError::Behind { next }),
-            Refused::TooFar { last } => return Err(PublishError::TooFar { last }),
             Refused::Full { row } => row,
         };
         if self.retire_if_dead(row) || self.evict_if_due(batch, row) {

@@ -6,6 +6,7 @@ use super::Producer;
 use crate::endpoint::error::{PublishError, TryPublishError};
 use crate::layout::frame::GAP_BYTES;
 use crate::layout::gap::Why;
+use crate::ring::producer::NotSkipped;
 use crate::wait::Deadline;
 
 impl Producer {
@@ -73,7 +74,9 @@ impl Producer {
         loop {
             match self.core.try_skip_to(sequence, why) {
                 Ok(skipped) => return Ok(self.skipped(skipped)),
-                Err(refused) => {
+                Err(NotSkipped::Behind { next }) => return Err(PublishError::Behind { next }),
+                Err(NotSkipped::TooFar { last }) => return Err(PublishError::TooFar { last }),
+                Err(NotSkipped::Refused(refused)) => {
                     let mut batch = self.core.batch();
                     self.wait_for_room(&mut batch, refused, GAP_BYTES as usize, deadline)?;
                 }
@@ -91,7 +94,11 @@ impl Producer {
         loop {
             match self.core.try_skip_to(sequence, why) {
                 Ok(skipped) => return Ok(self.skipped(skipped)),
-                Err(refused) => self.refuse(&self.core.batch(), refused, GAP_BYTES as usize)?,
+                Err(NotSkipped::Behind { next }) => return Err(TryPublishError::Behind { next }),
+                Err(NotSkipped::TooFar { last }) => return Err(TryPublishError::TooFar { last }),
+                Err(NotSkipped::Refused(refused)) => {
+                    self.refuse(&self.core.batch(), refused, GAP_BYTES as usize)?
+                }
             }
         }
     }

@@ -9,14 +9,37 @@ use crate::layout::gap::{Gap, Why, FARTHEST};
 use crate::ring::Boundary;
 use crate::sync::Ordering::Relaxed;
 
+/// Why no gap was written. Nothing has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotSkipped {
+    /// The sequence to go on at lies before the next one.
+    Behind {
+        /// The next one.
+        next: u64,
+    },
+    /// The sequence to go on at lies farther ahead than any gap may lead.
+    TooFar {
+        /// The last that a gap may lead to.
+        last: u64,
+    },
+    /// There is no room. Apart, so that the refusal of a message stays small.
+    Refused(Refused),
+}
+
+impl From<Refused> for NotSkipped {
+    fn from(refused: Refused) -> Self {
+        Self::Refused(refused)
+    }
+}
+
 impl Producer {
     /// Commits a gap from the next sequence up to `next`, which is then the next one. Returns how many sequences
     /// do not exist; none, and no frame, if `next` is the next one already.
     ///
     /// # Errors
-    /// [`Refused`]; nothing has changed.
+    /// [`NotSkipped`]; nothing has changed.
     #[inline(never)]
-    pub fn try_skip_to(&mut self, next: u64, why: Why) -> Result<u64, Refused> {
+    pub fn try_skip_to(&mut self, next: u64, why: Why) -> Result<u64, NotSkipped> {
         let gap = self.gap_to(next, why)?;
         if gap.skipped() == 0 {
             return Ok(0);
@@ -46,7 +69,7 @@ impl Producer {
     }
 
     /// The gap from the next sequence up to `next`, which may be empty.
-    fn gap_to(&self, next: u64, why: Why) -> Result<Gap, Refused> {
+    fn gap_to(&self, next: u64, why: Why) -> Result<Gap, NotSkipped> {
         let first = self.sequence;
         let gap = Gap::new(first, next, why);
         if next == first || gap.follows(self.memory.geometry(), first) {
@@ -56,8 +79,8 @@ impl Producer {
         let last = begun.wrapping_add(FARTHEST);
         let ahead = next.wrapping_sub(first) as i64 > 0;
         Err(match ahead {
-            true => Refused::TooFar { last },
-            false => Refused::Behind { next: first },
+            true => NotSkipped::TooFar { last },
+            false => NotSkipped::Behind { next: first },
         })
     }
 }
@@ -216,19 +239,19 @@ mod tests {
         assert_eq!(producer.try_skip_to(101, Why::Lost), Ok(0));
         for to in [100, 0, 101u64.wrapping_sub(1 << 62)] {
             let refused = producer.try_skip_to(to, Why::Lost);
-            assert_eq!(refused, Err(Refused::Behind { next: 101 }));
+            assert_eq!(refused, Err(NotSkipped::Behind { next: 101 }));
         }
         let last = 100 + FARTHEST;
         for to in [last + 1, 101 + (1 << 63) - 1] {
             let refused = producer.try_skip_to(to, Why::Lost);
-            assert_eq!(refused, Err(Refused::TooFar { last }));
+            assert_eq!(refused, Err(NotSkipped::TooFar { last }));
         }
         assert_eq!((producer.position(), producer.sequence()), (before, 101));
         assert_eq!(producer.try_skip_to(last, Why::Lost), Ok(FARTHEST - 1));
         assert_eq!(producer.try_publish(&[]), Ok(last));
         // Not even a whole ring of them leads to where sequences cannot be compared.
         let refused = producer.try_skip_to(last + 2, Why::Lost);
-        assert_eq!(refused, Err(Refused::TooFar { last }));
+        assert_eq!(refused, Err(NotSkipped::TooFar { last }));
         let mut observer = observer(&memory, Start::Oldest);
         let mut seen = 0;
         while observer.try_next().unwrap() != Observed::Empty {
@@ -251,7 +274,7 @@ mod tests {
                     Err(refused) => break refused,
                 }
             };
-            assert_eq!(refused, Refused::Full { row: 0 });
+            assert_eq!(refused, Refused::Full { row: 0 }.into());
             assert_eq!(gaps, (4096 - WORD) / memory.geometry().frame(16));
             assert_eq!(consumer.try_next(), Ok(None));
             assert_eq!(
@@ -324,13 +347,13 @@ mod tests {
     #[test]
     fn a_gap_that_cannot_be_is_damage_to_every_reader() {
         let gap = |first, end| Gap::new(first, end, Why::Lost).payload();
-        for (payload, next) in [
-            (gap(1, 1), 1),
-            (gap(1, 0), 0),
-            (gap(1, FARTHEST + 1), FARTHEST + 1),
-            (gap(1, u64::MAX), u64::MAX),
-            (gap(1 + (1 << 32), 2 + (1 << 32)), 2 + (1 << 32)),
-            ([9, u64::MAX], 9),
+        for payload in [
+            gap(1, 1),
+            gap(1, 0),
+            gap(1, FARTHEST + 1),
+            gap(1, u64::MAX),
+            gap(1 + (1 << 32), 2 + (1 << 32)),
+            [9, u64::MAX],
         ] {
             let memory = memory(8, 0);
             let mut producer = Producer::attach(memory.clone(), 1).unwrap();
@@ -340,11 +363,7 @@ mod tests {
             for (offset, word) in [56, 64].into_iter().zip(payload) {
                 words.at(offset).store(word, Relaxed);
             }
-            let damage = Corrupt::Gap {
-                position: 48,
-                sequence: 1,
-                next,
-            };
+            let damage = Corrupt::Gap { position: 48 };
             let mut consumer = consumer(&memory, Start::Oldest);
             consumer.try_next().unwrap().unwrap();
             for _ in 0..2 {
@@ -408,10 +427,7 @@ mod tests {
         words.at(at.position).store(pad.raw(), Relaxed);
         // The second lap leads back to what it has passed.
         let damage = consumer.try_next().unwrap_err();
-        assert!(
-            matches!(damage, Corrupt::Gap { position: 4096, .. }),
-            "{damage}"
-        );
+        assert_eq!(damage, Corrupt::Gap { position: 4096 });
         assert_eq!(consumer.skipped(), 170 << 32);
     }
 
@@ -427,9 +443,9 @@ mod tests {
             for n in 0..2000u64 {
                 let publish = |producer: &mut Producer| match random(n) % 4 {
                     0 => producer.try_skip_to(producer.sequence() + jump, Why::Lost),
-                    _ => producer.try_publish(&[7; 56]),
+                    _ => producer.try_publish(&[7; 56]).map_err(NotSkipped::from),
                 };
-                if let Err(Refused::Full { row }) = publish(&mut producer) {
+                if let Err(NotSkipped::Refused(Refused::Full { row })) = publish(&mut producer) {
                     producer.evict(row);
                     publish(&mut producer).unwrap();
                 }
