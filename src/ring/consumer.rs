@@ -6,6 +6,7 @@
 
 mod join;
 
+pub use super::gap::Gaps;
 pub use join::renew;
 
 use super::cursor::Cursor;
@@ -69,53 +70,6 @@ pub struct Consumer {
     /// How many messages behind its durable cursor were gone when it joined.
     missed: u64,
     gaps: Gaps,
-}
-
-/// The gaps that a consumer has passed.
-#[derive(Clone, Copy, Debug)]
-pub struct Gaps {
-    /// Whether a gap is an error.
-    refused: bool,
-    /// Whether the row may still stand before the last one.
-    held: bool,
-    /// How many sequences did not exist.
-    skipped: u64,
-    /// The last one, and where its frame ends; 0 for none, or if there was no frame to step over.
-    last: Option<Gap>,
-    end: u64,
-    /// The first sequence of those that end with it, one directly behind the other.
-    run: u64,
-}
-
-impl Gaps {
-    const NONE: Self = Self {
-        refused: false,
-        held: false,
-        skipped: 0,
-        last: None,
-        end: 0,
-        run: 0,
-    };
-
-    /// The last gap, if it lies directly before this sequence.
-    pub fn before(&self, sequence: u64) -> Option<Gap> {
-        self.last.filter(|gap| gap.end == sequence)
-    }
-
-    /// The sequence that directly follows what lies before this one and is no gap.
-    #[inline]
-    pub fn run_before(&self, sequence: u64) -> u64 {
-        match self.before(sequence) {
-            Some(_) => self.run,
-            None => sequence,
-        }
-    }
-
-    fn pass(&mut self, gap: Gap, end: u64) {
-        self.run = self.run_before(gap.first);
-        self.skipped = self.skipped.wrapping_add(gap.skipped());
-        (self.last, self.end) = (Some(gap), end);
-    }
 }
 
 impl Joining {

@@ -29,3 +29,50 @@ pub fn checked(memory: &Memory, at: Boundary, gap: Gap) -> Result<Gap, Corrupt> 
         })
     }
 }
+
+/// The gaps that a consumer has passed.
+#[derive(Clone, Copy, Debug)]
+pub struct Gaps {
+    /// Whether a gap is an error.
+    pub(super) refused: bool,
+    /// Whether the row may still stand before the last one.
+    pub(super) held: bool,
+    /// How many sequences did not exist.
+    pub(super) skipped: u64,
+    /// The last one, and where its frame ends; 0 for none, or if there was no frame to step over.
+    pub(super) last: Option<Gap>,
+    pub(super) end: u64,
+    /// The first sequence of those that end with it, one directly behind the other.
+    run: u64,
+}
+
+impl Gaps {
+    pub(super) const NONE: Self = Self {
+        refused: false,
+        held: false,
+        skipped: 0,
+        last: None,
+        end: 0,
+        run: 0,
+    };
+
+    /// The last gap, if it lies directly before this sequence.
+    pub fn before(&self, sequence: u64) -> Option<Gap> {
+        self.last.filter(|gap| gap.end == sequence)
+    }
+
+    /// The sequence that directly follows what lies before this one and is no gap.
+    #[inline]
+    pub fn run_before(&self, sequence: u64) -> u64 {
+        match self.before(sequence) {
+            Some(_) => self.run,
+            None => sequence,
+        }
+    }
+
+    pub(super) fn pass(&mut self, gap: Gap, end: u64) {
+        self.run = self.run_before(gap.first);
+        self.skipped = self.skipped.wrapping_add(gap.skipped());
+        (self.last, self.end) = (Some(gap), end);
+    }
+}
