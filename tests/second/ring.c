@@ -52,7 +52,7 @@ void layout(struct sizes *is) {
     is->control = up(4096 + 128 * (uint64_t)is->rows + 8 * (uint64_t)is->board, page);
 }
 
-enum { VERSION = 3, SCHEMA = 512, LONGEST_SCHEMA = 3576 };
+enum { VERSION = 3, SCHEMA = 512, LONGEST_SCHEMA = 3576, SHORTEST_FILE = 25, LONGEST_FILE = 1048887 };
 
 void encode(const struct sizes *is, uint8_t page[4096]) {
     memset(page, 0, 4096);
@@ -146,7 +146,9 @@ const char *decode(const uint8_t page[4096], struct sizes *is) {
     if (!text(page, 192, 32)) return "maker";
     if (!text(page, 248, 64)) return "host";
     if (zero(page, 224, 240) && !zero(page, 240, 312)) return "origin";
-    if (!zero(page, 312, 416)) return "reserved";
+    uint64_t file = number(page, 320, 4);
+    if (file == 0 ? number(page, 312, 8) != 0 : file < SHORTEST_FILE || file > LONGEST_FILE) return "schema file";
+    if (!zero(page, 324, 416)) return "reserved";
     return NULL;
 }
 
