@@ -87,8 +87,10 @@ impl Ring {
     /// ask about.
     ///
     /// # Guarantees
-    /// A consumer that is counted gets every message that is published after this returned, and from where it started
-    /// if the ring still holds it.
+    /// A consumer that has attached is counted, and gets every message that is published after this returned.
+    ///
+    /// One that is still attaching may be counted too. If it takes over the row of a consumer that died, it may be
+    /// counted before it has its start, and then starts behind what is published meanwhile, or fails to attach.
     ///
     /// # What others may change meanwhile
     /// Readers may be gone again by the time this returns.
@@ -136,7 +138,7 @@ impl Producer {
     ///     consumer.receive().unwrap().unwrap().to_vec()
     /// });
     /// producer.wait_for_readers(1, Deadline::NEVER)?;
-    /// producer.publish(b"for all")?; // which the consumer cannot miss
+    /// producer.publish(b"for all")?; // the row was free before, so the consumer gets it
     /// assert_eq!(reader.join().unwrap(), b"for all");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
