@@ -135,7 +135,8 @@ impl Producer {
     /// let elsewhere = ring.clone();
     /// let reader = std::thread::spawn(move || {
     ///     let mut consumer = elsewhere.consumer(Start::Latest).unwrap();
-    ///     consumer.receive().unwrap().unwrap().to_vec()
+    ///     let message = consumer.receive().unwrap().unwrap().to_vec();
+    ///     message
     /// });
     /// producer.wait_for_readers(1, Deadline::NEVER)?;
     /// producer.publish(b"for all")?; // the row was free before, so the consumer gets it
