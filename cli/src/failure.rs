@@ -7,6 +7,7 @@ use slipring::{
     },
     place::{CreateError, OpenError, RemoveError},
     queue::{SendError, TakeError},
+    registry::RecoverError,
     semaphore::AcquireError,
 };
 use std::fmt::Display;
@@ -180,6 +181,17 @@ impl From<CreateError> for Failure {
                 )
             }
             error => Self::new(code, error),
+        }
+    }
+}
+
+impl From<RecoverError> for Failure {
+    fn from(error: RecoverError) -> Self {
+        match error {
+            RecoverError::Open(error) => error.into(),
+            RecoverError::Remove(error) => error.into(),
+            RecoverError::Create(error) => error.into(),
+            error => Self::new(INCOMPATIBLE, error),
         }
     }
 }

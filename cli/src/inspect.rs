@@ -134,7 +134,7 @@ pub fn stat(arguments: &StatArguments) -> Outcome {
         Form::Semaphore => return crate::semaphore::show(&arguments.name, arguments.json),
         _ => {}
     }
-    let ring = target.open()?;
+    let ring = target.look()?;
     let mut out = std::io::stdout().lock();
     if arguments.json {
         writeln!(out, "{}", describe(&arguments.name, &ring)?)?;
@@ -145,6 +145,12 @@ pub fn stat(arguments: &StatArguments) -> Outcome {
         writeln!(out, "{} {value}", styled(BOLD, &format!("{label:<14}")))
     };
     line("ring", ring.path().display().to_string())?;
+    if status.other_boot {
+        line(
+            "another boot",
+            "made before this machine was started anew: see slipring recover".into(),
+        )?;
+    }
     line(
         "capacity",
         format!(
@@ -446,6 +452,7 @@ fn describe(name: &str, ring: &Ring) -> Result<Value, StatusError> {
         "expulsions": status.expulsions,
         "messages_lost": status.messages_lost,
         "times_lost": status.times_lost,
+        "other_boot": status.other_boot,
         "readers": readers,
     }))
 }

@@ -21,6 +21,7 @@ mod mailbox;
 mod pipe;
 mod publish;
 mod queue;
+mod recover;
 mod render;
 mod schema;
 mod semaphore;
@@ -110,6 +111,8 @@ enum Verb {
     Share(share::Arguments),
     /// Forget a durable cursor of a ring
     Forget(inspect::ForgetArguments),
+    /// Recover a ring that lies on a disk after the machine was started anew
+    Recover(recover::Arguments),
     /// Remove a ring
     Rm(inspect::RmArguments),
     /// Check this machine, and show what dead processes left over
@@ -148,6 +151,7 @@ pub fn main() -> ExitCode {
         Verb::Signal(arguments) => signal::run(&arguments),
         Verb::Share(arguments) => share::run(&arguments),
         Verb::Forget(arguments) => inspect::forget(&arguments),
+        Verb::Recover(arguments) => recover::run(&arguments),
         Verb::Rm(arguments) => inspect::rm(&arguments),
         Verb::Doctor(arguments) => doctor::run(&arguments),
         Verb::Clean(arguments) => clean::run(&arguments),

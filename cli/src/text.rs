@@ -26,10 +26,16 @@ impl Target {
     }
 
     pub fn open(&self) -> Result<Ring, Failure> {
-        Ring::open(self.place()).map_err(|error| match error {
-            OpenError::Name(_) => Failure::new(USAGE, format!("{error} ({PATHS})")),
-            error => error.into(),
-        })
+        Ring::open(self.place()).map_err(explained)
+    }
+
+    /// Like [`open`](Self::open), to look only: also what no process may use until it is recovered.
+    pub fn look(&self) -> Result<Ring, Failure> {
+        let opened = match Ring::open(self.place()) {
+            Err(OpenError::OtherBoot { .. }) => slipring::registry::look_at(self.place()),
+            opened => opened,
+        };
+        opened.map_err(explained)
     }
 
     /// What lies there.
@@ -59,6 +65,14 @@ impl Target {
             Self::Path(path) => path.clone(),
             Self::Name(name) => slipring::registry::default_directory().join(name),
         }
+    }
+}
+
+/// Says of a name what a path is.
+fn explained(error: OpenError) -> Failure {
+    match error {
+        OpenError::Name(_) => Failure::new(USAGE, format!("{error} ({PATHS})")),
+        error => error.into(),
     }
 }
 

@@ -11,8 +11,8 @@ use crate::layout::description::Description;
 use crate::layout::form::Form;
 use crate::layout::schema::{Schema, SchemaMismatch};
 use crate::segment::{
-    self, bytes_inside, Canary, Files, Location, MappingOptions, OpenError, Place, RemoveError,
-    Segment, Trouble,
+    self, bytes_inside, Canary, Files, Location, MappingOptions, OpenError, OtherBoot, Place,
+    RemoveError, Segment, Trouble,
 };
 use crate::sync::Ordering::Relaxed;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -87,8 +87,20 @@ impl Attachment {
     /// Checks that it is of this form.
     pub(crate) fn expect_form(&self, expected: Form) -> Result<(), OpenError> {
         match self.form() {
-            found if found == expected => Ok(()),
+            found if found == expected => self.expect_boot(),
             found => Err(OpenError::Form {
+                path: self.path().to_owned(),
+                found,
+                expected,
+            }),
+        }
+    }
+
+    /// Checks that what it holds cannot have been torn by a crash of the machine.
+    fn expect_boot(&self) -> Result<(), OpenError> {
+        match self.segment.other_boot() {
+            None => Ok(()),
+            Some(OtherBoot { found, expected }) => Err(OpenError::OtherBoot {
                 path: self.path().to_owned(),
                 found,
                 expected,

@@ -282,7 +282,7 @@ impl Builder {
             form: self.form,
             parameters: self.parameters,
             ring_id: segment::random(),
-            boot_id: boot_id(),
+            boot_id: segment::boot_id(),
             created_ns: since.map_or(0, |since| since.as_nanos() as u64),
             maker: MADE_BY.to_owned(),
             origin: self.origin.clone(),
@@ -418,10 +418,4 @@ impl Builder {
         let opaque = self.opaque.as_ref().map_or(0, |file| file.len() as u64);
         Ok(geometry.stream_bytes() + geometry.control_bytes() + opaque)
     }
-}
-
-/// The kernel's id of this boot; zero where it does not say.
-fn boot_id() -> u128 {
-    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    u128::from_str_radix(&text.trim().replace('-', ""), 16).unwrap_or(0)
 }

@@ -72,7 +72,8 @@ impl Ring {
     /// Opens the ring at a place.
     ///
     /// # Errors
-    /// [`OpenError`]: no such ring, no permission, not trusted, damaged, of another version.
+    /// [`OpenError`]: no such ring, no permission, not trusted, damaged, of another version, of
+    /// [another boot](OpenError::OtherBoot).
     pub fn open(place: impl Into<Place>) -> Result<Self, OpenError> {
         let location = place.into().location()?;
         Attachment::open_form(&location, MappingOptions::default(), Form::Ring).map(Self::of)

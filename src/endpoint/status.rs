@@ -47,6 +47,9 @@ pub struct RingStatus {
     pub messages_lost: Option<u64>,
     /// In how many losses; unknown as above.
     pub times_lost: Option<u64>,
+    /// Whether the ring lies on a disk and was made in another boot of the machine: it can be looked at only,
+    /// until it is [recovered](crate::registry::recover).
+    pub other_boot: bool,
     /// Consumers, and observers that may sleep.
     pub readers: Vec<ReaderStatus>,
 }
@@ -112,6 +115,7 @@ impl Ring {
         let state = &memory.producer().state;
         let missed = losses::of_all(memory);
         RingStatus {
+            other_boot: self.object().segment().other_boot().is_some(),
             evictions: state.evictions.load(Relaxed),
             expulsions: state.expulsions.load(Relaxed),
             messages_lost: missed.map(|missed| missed.messages),

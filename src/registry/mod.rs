@@ -4,6 +4,8 @@
 
 mod catalog;
 mod leftover;
+mod recover;
 
 pub use catalog::{default_directory, list, list_in, look_at, remove_at, Entry};
 pub use leftover::{leftovers, leftovers_in, Leftover, Why};
+pub use recover::{recover, RecoverError, Recovered};

@@ -25,6 +25,7 @@ pub mod pending;
 pub mod permits;
 pub mod producer;
 pub mod recover;
+pub mod salvage;
 pub mod take;
 pub mod tenure;
 

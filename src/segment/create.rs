@@ -48,7 +48,7 @@ pub struct Plan {
 
 impl Plan {
     /// Bytes of its files.
-    fn bytes(&self) -> u64 {
+    pub(super) fn bytes(&self) -> u64 {
         let geometry = self.description.geometry;
         let inside: u64 = self.inside.iter().map(|(_, plan)| plan.bytes()).sum();
         let opaque = self.opaque.as_ref().map_or(0, |file| file.len() as u64);
@@ -112,7 +112,7 @@ pub fn create(location: &Location, plan: &Plan) -> Result<Created, CreateError> 
 }
 
 /// The directory that a ring is to lie in. The slipring directory is made when only it is missing.
-fn parent_of(location: &Location) -> Result<OwnedFd, CreateError> {
+pub(super) fn parent_of(location: &Location) -> Result<OwnedFd, CreateError> {
     let path = location.directory();
     let no_directory = || CreateError::NoDirectory {
         path: path.to_owned(),
@@ -137,7 +137,7 @@ fn parent_of(location: &Location) -> Result<OwnedFd, CreateError> {
 }
 
 /// Makes a directory that only its owner may use, independent of the umask.
-fn make_directory(parent: impl AsFd, name: &Path) -> Result<(), Errno> {
+pub(super) fn make_directory(parent: impl AsFd, name: &Path) -> Result<(), Errno> {
     let mode = Mode::from_raw_mode(0o700);
     fs::mkdirat(&parent, name, mode)?;
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -156,7 +156,7 @@ fn make_directory(parent: impl AsFd, name: &Path) -> Result<(), Errno> {
 
 /// Locks the directory, so that a clean-up sees that this process is at work on it. `NOENT` and
 /// `WOULDBLOCK` mean that a clean-up was faster.
-fn claim(parent: &OwnedFd, hidden: &str) -> Result<OwnedFd, Errno> {
+pub(super) fn claim(parent: &OwnedFd, hidden: &str) -> Result<OwnedFd, Errno> {
     let directory = open_directory(parent, hidden)?;
     fs::flock(&directory, FlockOperation::NonBlockingLockExclusive)?;
     // It may have been removed before it was locked.
@@ -170,7 +170,7 @@ fn is_gone(directory: &OwnedFd) -> bool {
 }
 
 /// Makes the files of a ring in its directory, and the rings inside it. `path` is where it will lie.
-fn build(directory: &OwnedFd, path: &Path, plan: &Plan) -> Result<Created, CreateError> {
+pub(super) fn build(directory: &OwnedFd, path: &Path, plan: &Plan) -> Result<Created, CreateError> {
     let io = |what, e: io::Error| CreateError::io(what, path, plan.bytes(), e);
     let file = |name: &str, bytes: u64| -> io::Result<OwnedFd> {
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC;

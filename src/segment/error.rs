@@ -138,6 +138,16 @@ pub enum OpenError {
         /// The ring directory.
         path: PathBuf,
     },
+    /// It lies on a disk and was made in another boot of the machine. What it holds may be torn, because its
+    /// pages reach the disk in any order: see [`recover`](crate::registry::recover).
+    OtherBoot {
+        /// Where it lies.
+        path: PathBuf,
+        /// The boot in which it was made.
+        found: u128,
+        /// This boot.
+        expected: u128,
+    },
     /// It is another form of communication.
     Form {
         /// Where it lies.
@@ -256,6 +266,7 @@ impl OpenError {
             Self::Form { .. } => 207,
             Self::Busy { .. } => 208,
             Self::Stranger { .. } => 209,
+            Self::OtherBoot { .. } => 210,
             Self::Io { .. } => 299,
         }
     }
@@ -403,6 +414,15 @@ impl fmt::Display for OpenError {
             Self::Mismatched { path } => write!(
                 f,
                 "the files in {} belong to different rings; remove it and create it again",
+                path.display()
+            ),
+            Self::OtherBoot {
+                path,
+                found,
+                expected,
+            } => write!(
+                f,
+                "{} lies on a disk and was made in boot {found:032x}, this is boot {expected:032x}: what it holds may be torn; a ring can be recovered (slipring recover), or remove it and create it again",
                 path.display()
             ),
             Self::Form {

@@ -14,6 +14,8 @@ mod appear;
 #[cfg(not(slipring_loom))]
 mod attach;
 #[cfg(not(slipring_loom))]
+mod boot;
+#[cfg(not(slipring_loom))]
 mod checks;
 #[cfg(not(slipring_loom))]
 pub mod copy;
@@ -48,6 +50,8 @@ mod region;
 #[cfg(not(slipring_loom))]
 mod remove;
 #[cfg(not(slipring_loom))]
+mod replace;
+#[cfg(not(slipring_loom))]
 mod reserve;
 #[cfg(not(slipring_loom))]
 mod trust;
@@ -60,6 +64,7 @@ pub use {
     access::Access,
     appear::{Set, Watch},
     attach::{trouble::Trouble, Files, MappingOptions, Segment},
+    boot::{boot_id, OtherBoot},
     create::{create, Created, Plan},
     directory::{bytes_inside, children, list, open, random, Listing},
     error::{CreateError, OpenError, RemoveError},
@@ -70,7 +75,8 @@ pub use {
     memory::{can_flush, identify, prefetch_for_write, Memory, Words},
     name::{CursorName, Location, NameError},
     place::Place,
-    remove::{damaged, is_used, remove},
+    remove::{claim_segment, damaged, is_used, remove},
+    replace::replace,
     trust::trust_owner,
 };
 

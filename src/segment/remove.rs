@@ -3,6 +3,7 @@
 //! Layer 2. Unless it is forced, it asks the lock bytes whether a process is attached, and keeps the
 //! cleaner's lock meanwhile.
 
+use super::attach::Segment;
 use super::directory::{
     bytes_inside, bytes_of, descendants, describe, names_in, open, open_directory, open_lock,
     open_parent, random, unmapped, CONTROL, LOCK, MISSING, SCHEMA, STREAM,
@@ -121,13 +122,7 @@ fn contents(directory: &OwnedFd) -> Result<Contents, Errno> {
 /// Makes sure that no process is attached, and takes the cleaner's lock for as long as the result lives.
 fn claim(location: &Location) -> Result<Option<Held>, RemoveError> {
     match open(location, unmapped()) {
-        Ok(segment) => match segment.locks() {
-            Some(locks) => claim_unused(locks, segment.path()).map(Some),
-            None => Err(OpenError::Permission {
-                path: segment.path().join(LOCK),
-            }
-            .into()),
-        },
+        Ok(segment) => claim_segment(&segment).map(Some),
         Err(
             error @ (OpenError::Truncated { .. }
             | OpenError::Description { .. }
@@ -135,6 +130,17 @@ fn claim(location: &Location) -> Result<Option<Held>, RemoveError> {
             | OpenError::Untrusted { .. }),
         ) => claim_damaged(location, error),
         Err(error) => Err(error.into()),
+    }
+}
+
+/// Like [`claim`], of what is open.
+pub fn claim_segment(segment: &Segment) -> Result<Held, RemoveError> {
+    match segment.locks() {
+        Some(locks) => claim_unused(locks, segment.path()),
+        None => Err(OpenError::Permission {
+            path: segment.path().join(LOCK),
+        }
+        .into()),
     }
 }
 

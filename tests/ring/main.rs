@@ -2,6 +2,7 @@
 
 mod adopted;
 mod adversary;
+mod boots;
 mod conflated;
 mod counts;
 mod files;

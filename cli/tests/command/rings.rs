@@ -1124,3 +1124,56 @@ fn a_directory_that_is_not_there_is_said_by_those_who_look_into_it() {
         assert!(!String::from_utf8_lossy(&there.stderr).contains("there is no directory"));
     }
 }
+
+#[test]
+fn a_ring_of_another_boot_is_recovered_by_its_name() {
+    use std::os::unix::fs::FileExt;
+    let shell = Shell::new();
+    let scratch = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let path = scratch.path().join("ring");
+    let ring = path.to_str().unwrap();
+    shell.ok(&["create", ring, "--capacity", "64K"]);
+    let status = |arguments: &[&str]| shell.run(arguments).status.code();
+    let text = shell.ok(&["recover", ring]);
+    assert!(text.contains("nothing to recover"), "{text}");
+    assert_eq!(
+        serde_json::from_str::<serde_json::Value>(&shell.ok(&["recover", ring, "--json"])).unwrap()
+            ["recovered"],
+        serde_json::Value::Null
+    );
+    assert!(shell
+        .with_input(&["pub", ring], b"one\ntwo\nthree\n")
+        .status
+        .success());
+    let stream = std::fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(path.join("stream"))
+        .unwrap();
+    let mut page = [0; 4096];
+    stream.read_exact_at(&mut page, 0).unwrap();
+    page[128..144].fill(7);
+    let sum = page[..4088]
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| {
+            (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3)
+        });
+    page[4088..].copy_from_slice(&sum.to_le_bytes());
+    stream.write_all_at(&page, 0).unwrap();
+    if status(&["sub", ring, "--from", "oldest"]) == Some(0) {
+        eprintln!("skipped: the project lies in memory");
+        return;
+    }
+    assert_eq!(status(&["sub", ring, "--from", "oldest"]), Some(4));
+    let shown = shell.ok(&["stat", ring]);
+    assert!(shown.contains("another boot"), "{shown}");
+    let shown = shell.ok(&["stat", ring, "--json"]);
+    let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!(shown["other_boot"], true);
+    let told = shell.ok(&["recover", ring]);
+    assert!(told.contains("3 messages can be read, from 0 on"), "{told}");
+    assert_eq!(
+        shell.ok(&["sub", ring, "--from", "oldest"]),
+        "one\ntwo\nthree\n"
+    );
+}
