@@ -1,23 +1,24 @@
 //! The handle of the one writer.
 //!
-//! Layer 5. What it lends (claims, batches) is in `lend`; waiting for room is in `room`.
+//! Layer 5. What it lends (claims, batches) is in `lend`.
 
 mod claim;
 mod patience;
+mod publish;
 mod room;
 mod skip;
 
-use super::error::{PublishError, TryPublishError, Unfit};
+use super::error::Unfit;
 use super::interrupted::Interrupted;
 use super::latency::{now, STAMP};
 use super::options::ProducerOptions;
 use super::trouble::disturbance;
 use crate::attach::{shown, AttachError, Attachment};
 use crate::layout::schema::Schema;
-use crate::ring::producer::{Batch, Producer as Core};
+use crate::ring::producer::Producer as Core;
 use crate::segment::{Canary, Held, Role, Trouble};
 use crate::sync::Ordering::Relaxed;
-use crate::wait::{bell, Deadline, Since, Waker};
+use crate::wait::{bell, Since, Waker};
 use core::marker::PhantomData;
 use core::time::Duration;
 use patience::Stall;
@@ -183,91 +184,10 @@ impl Producer {
         })
     }
 
-    /// Publishes one message, waiting while the slowest consumer is a whole ring behind. Returns
-    /// its sequence.
-    ///
-    /// # Errors
-    /// [`PublishError::TooLarge`], [`PublishError::Forked`]; [`PublishError::WrongSize`] in a ring with a
-    /// schema, whose messages all have its size.
-    #[inline(always)]
-    pub fn publish(&mut self, payload: &[u8]) -> Result<u64, PublishError> {
-        self.publish_until(payload, Deadline::NEVER)
-    }
-
-    /// Like [`publish`](Self::publish), but waits at most until a deadline.
-    ///
-    /// # Errors
-    /// As [`publish`](Self::publish), and [`PublishError::TimedOut`] with the row of the consumer
-    /// that held it back; nothing was published then.
-    #[inline(always)]
-    pub fn publish_until(
-        &mut self,
-        payload: &[u8],
-        deadline: impl Into<Deadline>,
-    ) -> Result<u64, PublishError> {
-        match self.publish_at_once(payload) {
-            Some(sequence) => Ok(sequence),
-            None => self.publish_slowly(payload, deadline.into()),
-        }
-    }
-
-    /// Like [`publish_until`](Self::publish_until), of a message that is known to fit the schema.
-    #[inline(always)]
-    pub(crate) fn publish_fitting(
-        &mut self,
-        payload: &[u8],
-        deadline: Deadline,
-    ) -> Result<u64, PublishError> {
-        match self.publish_fitting_at_once(payload) {
-            Some(sequence) => Ok(sequence),
-            None => self.publish_slowly(payload, deadline),
-        }
-    }
-
-    /// Like [`try_publish`](Self::try_publish), of a message that is known to fit the schema.
-    #[inline(always)]
-    pub(crate) fn try_publish_fitting(&mut self, payload: &[u8]) -> Result<u64, TryPublishError> {
-        match self.publish_fitting_at_once(payload) {
-            Some(sequence) => Ok(sequence),
-            None => self.try_publish_slowly(payload),
-        }
-    }
-
-    /// The fast path, without rare cases, which would cost registers here.
-    #[inline(always)]
-    pub(crate) fn publish_at_once(&mut self, payload: &[u8]) -> Option<u64> {
-        if self.canary.disturbed() {
-            return None;
-        }
-        self.publish_undisturbed(payload)
-    }
-
     /// Returns `true` if something happened to the process that a call has to check.
     #[inline(always)]
     pub(super) fn disturbed(&self) -> bool {
         self.canary.disturbed()
-    }
-
-    /// Like [`publish_at_once`](Self::publish_at_once), for a caller that has asked whether the producer is
-    /// [`disturbed`](Self::disturbed).
-    #[inline(always)]
-    pub(super) fn publish_undisturbed(&mut self, payload: &[u8]) -> Option<u64> {
-        if self.special {
-            return None;
-        }
-        let sequence = self.core.publish_near(payload)?;
-        self.ring_data();
-        Some(sequence)
-    }
-
-    #[inline(always)]
-    fn publish_fitting_at_once(&mut self, payload: &[u8]) -> Option<u64> {
-        if self.canary.disturbed() || self.roundabout {
-            return None;
-        }
-        let sequence = self.core.publish_near(payload)?;
-        self.ring_data();
-        Some(sequence)
     }
 
     /// Checks that a message of this many bytes fits the schema, if the ring has one.
@@ -276,43 +196,6 @@ impl Producer {
             Some(expected) if len != expected as usize => Err(Unfit { len, expected }),
             _ => Ok(()),
         }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn publish_slowly(&mut self, payload: &[u8], deadline: Deadline) -> Result<u64, PublishError> {
-        self.begin()?;
-        self.fits(payload.len())?;
-        self.stamping(payload, |producer, payload| loop {
-            match producer.core.try_publish(payload) {
-                Ok(sequence) => {
-                    producer.ring_data();
-                    return Ok(sequence);
-                }
-                Err(refused) => {
-                    let mut batch = producer.core.batch();
-                    producer.wait_for_room(&mut batch, refused, payload.len(), deadline)?;
-                }
-            }
-        })
-    }
-
-    #[cold]
-    #[inline(never)]
-    pub(super) fn push_slowly(
-        &mut self,
-        batch: &mut Batch,
-        payload: &[u8],
-        deadline: Deadline,
-    ) -> Result<u64, PublishError> {
-        self.begin()?;
-        self.fits(payload.len())?;
-        self.stamping(payload, |producer, payload| loop {
-            match producer.core.try_stage(batch, payload) {
-                Ok(sequence) => return Ok(sequence),
-                Err(refused) => producer.wait_for_room(batch, refused, payload.len(), deadline)?,
-            }
-        })
     }
 
     /// Calls with the bytes that go into the ring: these, behind a stamp where messages have one.
@@ -342,53 +225,6 @@ impl Producer {
         } else {
             0
         }
-    }
-
-    /// Publishes one message if there is room now. Returns its sequence.
-    ///
-    /// # Errors
-    /// [`TryPublishError::Full`] with the row of the slowest consumer; a dead consumer never holds the
-    /// producer back. If the ring evicts, a live one holds it back for at most the allowed time, counted
-    /// from the first refusal. [`TryPublishError::TooLarge`], [`TryPublishError::Forked`].
-    #[inline(always)]
-    pub fn try_publish(&mut self, payload: &[u8]) -> Result<u64, TryPublishError> {
-        match self.publish_at_once(payload) {
-            Some(sequence) => Ok(sequence),
-            None => self.try_publish_slowly(payload),
-        }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn try_publish_slowly(&mut self, payload: &[u8]) -> Result<u64, TryPublishError> {
-        self.begin()?;
-        self.fits(payload.len())?;
-        self.stamping(payload, |producer, payload| loop {
-            match producer.core.try_publish(payload) {
-                Ok(sequence) => {
-                    producer.ring_data();
-                    return Ok(sequence);
-                }
-                Err(refused) => producer.refuse(&producer.core.batch(), refused, payload.len())?,
-            }
-        })
-    }
-
-    #[cold]
-    #[inline(never)]
-    pub(super) fn try_push_slowly(
-        &mut self,
-        batch: &mut Batch,
-        payload: &[u8],
-    ) -> Result<u64, TryPublishError> {
-        self.begin()?;
-        self.fits(payload.len())?;
-        self.stamping(payload, |producer, payload| loop {
-            match producer.core.try_stage(batch, payload) {
-                Ok(sequence) => return Ok(sequence),
-                Err(refused) => producer.refuse(batch, refused, payload.len())?,
-            }
-        })
     }
 
     /// Allocates the buffer for a claim that cannot be written in place. It keeps the bytes of an earlier

@@ -3,6 +3,7 @@
 //! Layer 7. A segment without messages: a handle holds a row, which says that it is alive, and the board
 //! holds the permits (`ring::permits`).
 
+mod acquire;
 mod builder;
 mod error;
 mod permit;
@@ -15,28 +16,15 @@ use self::permit::Shared;
 use crate::attach::{shown, Attachment, Lease};
 use crate::endpoint::{look_until, options, AttachError, Builder, Difference, StatusError};
 use crate::layout::form::Form;
-use crate::layout::lines::{Bell, RowState};
+use crate::layout::lines::RowState;
 use crate::ring::permits::{IdleTurn, Permits};
 use crate::segment::{Canary, Location, MappingOptions, OpenError, Place, RemoveError, Trouble};
-use crate::wait::{bell, until, Deadline, Outcome, Since, Waited};
-use core::time::Duration;
+use crate::wait::{bell, Deadline, Since};
 use std::cell::Cell;
-use std::marker::PhantomData;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-/// How long a waiter may be passed over before it gets the next permit ahead of all others.
-const PASSED_OVER: Duration = Duration::from_millis(1);
-/// How often a waiter asks whether the holders that it waits for are alive.
-const ASK_AFTER: Duration = Duration::from_millis(20);
-/// How long the turn may go unused while its owner could take all that it wants.
-const LAPSE_AFTER: Duration = Duration::from_millis(5);
-/// How long a waiter that has the turn, but too few free permits, may go without looking while some are
-/// free.
-const LOST_AFTER: Duration = Duration::from_millis(100);
-/// How often others check whether the turn is used.
-const LOOK_AFTER: Duration = Duration::from_millis(1);
 /// After this many acquisitions a handle asks whether its semaphore was removed.
 const ASK_EVERY_CALLS: u32 = 64;
 
@@ -412,187 +400,5 @@ impl Semaphore {
         }
         self.calls.set(calls);
         Ok(())
-    }
-
-    #[inline(always)]
-    fn take(&self, many: u32) -> Option<Permit> {
-        let permits = &self.shared.permits;
-        // Permits that are taken and given back are missing to others meanwhile.
-        if many > 1 && !permits.are_free(many) {
-            return None;
-        }
-        let take = || {
-            let taken = permits.try_take(self.hint.get());
-            self.hint.set(taken.unwrap_or_default());
-            taken
-        };
-        let first = match many {
-            0 => None,
-            _ => Some(take()?),
-        };
-        let mut others = Vec::new();
-        for _ in 1..many {
-            match take() {
-                Some(number) => others.push(number),
-                None => {
-                    let taken = first.into_iter().chain(others);
-                    taken.for_each(|number| permits.give(number));
-                    // A waiter that looked meanwhile may have gone to sleep.
-                    self.shared.ring_waiters();
-                    return None;
-                }
-            }
-        }
-        Some(Permit {
-            shared: self.shared.clone(),
-            first,
-            others,
-            one_thread: PhantomData,
-        })
-    }
-
-    #[inline(never)]
-    fn wait(&self, many: u32, deadline: Deadline) -> Result<Permit, AcquireError> {
-        let memory = self.shared.ring.segment().reader().clone();
-        let bell: Option<&Bell> = memory.control().map(|control| &control.data);
-        let mut slept = self.slept.get();
-        let mut waiting = Waiting {
-            semaphore: self,
-            many,
-            since: Instant::now(),
-            taken: None,
-        };
-        // At once if a waiter is there already, and if other callers would take single permits first.
-        if many > 1 || self.shared.permits.turn().is_some() {
-            self.shared.permits.queue_up(many);
-        }
-        let strategy = self.options.strategy;
-        let outcome = until(&mut waiting, strategy, bell, deadline, &mut slept);
-        let mut found = Ok(waiting.taken.take());
-        if matches!(found, Ok(None)) && outcome == Outcome::TimedOut {
-            // A caller whose waits are short never asks while it waits.
-            found = self.take_what_is_in_the_way(many);
-        }
-        self.slept.set(slept);
-        if self.shared.permits.leave_queue() {
-            self.shared.ring_waiters();
-        }
-        match (found?, outcome) {
-            (Some(permit), _) => Ok(permit),
-            (None, Outcome::Gone) => Err(self.shared.ring.trouble_found().into()),
-            (None, _) => Err(AcquireError::TimedOut),
-        }
-    }
-
-    /// For callers that do not wait, or for moments only: at intervals asks whether the semaphore was removed,
-    /// gives back the permits of the dead, ends an unused turn, and tries again if either was in the way.
-    #[cold]
-    fn take_what_is_in_the_way(&self, many: u32) -> Result<Option<Permit>, AcquireError> {
-        let now = Instant::now();
-        let mut asked = self.asked.get();
-        let due = asked.due_at(now);
-        self.asked.set(asked);
-        if due {
-            if let Some(trouble) = self.shared.ring.trouble() {
-                return Err(trouble.into());
-            }
-        }
-        let returned = due && self.return_from_the_dead();
-        if self.end_idle_turn(now) || returned {
-            Ok(self.take(many))
-        } else {
-            Ok(None)
-        }
-    }
-
-    /// Ends the turn of another waiter that has not used it for too long, for example because it is
-    /// stopped. Returns `true` if it did.
-    fn end_idle_turn(&self, now: Instant) -> bool {
-        let permits = &self.shared.permits;
-        let mut watch = self.watch.get();
-        let soon = |at: Instant| now.saturating_duration_since(at) < LOOK_AFTER;
-        if watch.looked.is_some_and(soon) {
-            return false;
-        }
-        let idle = permits.idle_turn();
-        if idle.is_none() || idle != watch.idle {
-            watch = Watch {
-                idle,
-                since: Some(now),
-                looked: Some(now),
-            };
-        }
-        watch.looked = Some(now);
-        let seen_for = watch
-            .since
-            .map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
-        let ended = watch.idle.is_some_and(|idle| {
-            let long = if idle.enough() {
-                LAPSE_AFTER
-            } else {
-                LOST_AFTER
-            };
-            seen_for >= long && permits.lapse(idle)
-        });
-        if ended {
-            watch.idle = None;
-            self.shared.ring_waiters();
-        }
-        self.watch.set(watch);
-        ended
-    }
-
-    /// Gives back the permits and tickets of the dead. Returns `true` if there were any.
-    pub(crate) fn return_from_the_dead(&self) -> bool {
-        let Shared {
-            ring,
-            permits,
-            lease,
-            ..
-        } = &*self.shared;
-        ring.free_dead_rows(lease.row(), |row| {
-            permits.return_all(row);
-            self.shared.ring_waiters();
-        })
-    }
-}
-
-/// Waiting for permits.
-struct Waiting<'s> {
-    semaphore: &'s Semaphore,
-    many: u32,
-    since: Instant,
-    taken: Option<Permit>,
-}
-
-impl Waited for Waiting<'_> {
-    fn ready(&mut self) -> bool {
-        self.semaphore.shared.permits.claim_turn();
-        if self.taken.is_none() {
-            self.taken = self.semaphore.take(self.many);
-        }
-        self.taken.is_some()
-    }
-
-    fn over(&mut self) -> bool {
-        let now = Instant::now();
-        if now - self.since > PASSED_OVER {
-            self.semaphore.shared.permits.queue_up(self.many);
-        }
-        self.semaphore.shared.permits.beat();
-        self.semaphore.end_idle_turn(now);
-        false
-    }
-
-    fn gone(&mut self) -> bool {
-        self.semaphore.return_from_the_dead();
-        self.semaphore.shared.ring.trouble().is_some()
-    }
-
-    fn longest_sleep(&self) -> Duration {
-        match self.semaphore.watch.get().idle {
-            Some(idle) if idle.enough() => LAPSE_AFTER,
-            _ => ASK_AFTER,
-        }
     }
 }
