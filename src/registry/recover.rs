@@ -3,6 +3,7 @@
 //! Layer 8. The ring stays as it is until another one, which holds what was found, takes its name.
 
 use crate::layout::form::Form;
+use crate::layout::opaque;
 use crate::layout::origin::Origin;
 use crate::ring::salvage::{restore, restore_cursors, salvage};
 use crate::segment::{
@@ -185,6 +186,9 @@ fn replace(location: &Location, old: &Segment, boot: u128) -> Result<Recovered, 
         access,
         mapping: MappingOptions::default(),
         headroom: 0,
+        opaque: old
+            .opaque_schema()?
+            .map(|schema| opaque::encode(&schema).into()),
         inside: Vec::new(),
     };
     let mut cursors = 0;

@@ -99,7 +99,7 @@ impl Consumer {
     /// Takes part again after an eviction, and looks once more.
     #[cold]
     #[inline(never)]
-    fn come_back(&mut self) -> Result<Option<Arrived>, Interrupted> {
+    pub(super) fn come_back(&mut self) -> Result<Option<Arrived>, Interrupted> {
         self.rejoin()?;
         match self.core.try_copy(&mut self.private) {
             Ok(Some(arrived)) => {
