@@ -35,6 +35,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
                 "messages": found.messages,
                 "given_up": found.given_up,
                 "cursors": found.cursors,
+                "schema_lost": found.schema_lost,
                 "boot": format!("{:032x}", found.boot),
             })
         });
@@ -66,5 +67,11 @@ pub fn run(arguments: &Arguments) -> Outcome {
         count(found.cursors.into()),
         count(found.next_sequence)
     )?;
+    if found.schema_lost {
+        writeln!(
+            out,
+            "its opaque schema was missing or torn: the ring has none now, and readers are to get it by other means"
+        )?;
+    }
     Ok(())
 }

@@ -41,7 +41,7 @@ const ASK_EVERY_PART: u64 = 16;
 ///
 /// # What others may change meanwhile
 /// Consumers give space back at any time: a full ring may stop being full, and only this producer
-/// fills it. The ring may be removed: publishing then fails with [`PublishError::Removed`], at once where
+/// fills it. The ring may be removed: publishing then fails with [`PublishError::Removed`](super::PublishError::Removed), at once where
 /// the producer waits for room, and otherwise when it has written a sixteenth of the capacity, or 4 KiB if
 /// that is more; until then, messages reach the readers that are still attached.
 ///

@@ -32,6 +32,8 @@ pub struct Recovered {
     pub given_up: u64,
     /// How many durable cursors the ring has.
     pub cursors: u32,
+    /// Whether the ring had an opaque schema whose file is missing or torn. The new ring has none.
+    pub schema_lost: bool,
     /// The boot in which the ring was made before.
     pub boot: u128,
 }
@@ -117,6 +119,8 @@ impl From<OpenError> for RecoverError {
 /// - They are whole if, when the machine stopped, the producer had written less than half a ring behind the last
 ///   message that was found. Whether it had cannot be seen in the ring: a program that must never read a torn message
 ///   after a crash of the machine carries a checksum in its messages.
+/// - An opaque schema is kept if its file is whole, as its hash says. Otherwise the new ring has none, and
+///   [`schema_lost`](Recovered::schema_lost) says so.
 /// - A call that fails, or a process that dies, leaves either the old ring, still refused, or the new one. What
 ///   is left besides is removed by `slipring clean`.
 ///
@@ -167,6 +171,12 @@ fn replace(location: &Location, old: &Segment, boot: u128) -> Result<Recovered, 
     };
     let memory = old.reader();
     let found = salvage(memory).ok_or_else(damaged)?;
+    let (schema, schema_lost) = match old.opaque_schema() {
+        Ok(schema) => (schema, false),
+        // Could not be read now, and can be the next time.
+        Err(error @ OpenError::Io { .. }) => return Err(error.into()),
+        Err(_) => (None, true),
+    };
     let first_sequence = found.first();
     let mut description = old.description().clone();
     description.origin = Some(Origin {
@@ -175,6 +185,7 @@ fn replace(location: &Location, old: &Segment, boot: u128) -> Result<Recovered, 
         host: String::new(),
     });
     description.geometry.first_sequence = first_sequence;
+    description.opaque = description.opaque.filter(|_| !schema_lost);
     description.ring_id = random();
     description.boot_id = boot_id();
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
@@ -186,9 +197,7 @@ fn replace(location: &Location, old: &Segment, boot: u128) -> Result<Recovered, 
         access,
         mapping: MappingOptions::default(),
         headroom: 0,
-        opaque: old
-            .opaque_schema()?
-            .map(|schema| opaque::encode(&schema).into()),
+        opaque: schema.map(|schema| opaque::encode(&schema).into()),
         inside: Vec::new(),
     };
     let mut cursors = 0;
@@ -203,6 +212,7 @@ fn replace(location: &Location, old: &Segment, boot: u128) -> Result<Recovered, 
             messages: found.messages().count() as u64,
             given_up: found.given_up,
             cursors,
+            schema_lost,
             boot,
         }),
         Ok(false) => Err(damaged()),

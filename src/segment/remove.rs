@@ -133,7 +133,7 @@ fn claim(location: &Location) -> Result<Option<Held>, RemoveError> {
     }
 }
 
-/// Like [`claim`], of what is open.
+/// Like `claim`, of what is open.
 pub fn claim_segment(segment: &Segment) -> Result<Held, RemoveError> {
     match segment.locks() {
         Some(locks) => claim_unused(locks, segment.path()),

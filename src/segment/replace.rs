@@ -6,12 +6,12 @@
 
 use super::attach::Segment;
 use super::create::{build, claim, make_directory, parent_of, Plan};
-use super::directory::random;
+use super::directory::{random, SCHEMA};
 use super::error::CreateError;
 use super::memory::Memory;
 use super::name::Location;
 use super::remove::delete;
-use rustix::fs::{self, RenameFlags};
+use rustix::fs::{self, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -55,6 +55,11 @@ fn write_out(new: &Segment, directory: &OwnedFd) -> Result<(), Errno> {
         for file in std::iter::once(&files.stream).chain(controls) {
             fs::fsync(file)?;
         }
+    }
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    match fs::openat(directory, SCHEMA, flags, Mode::empty()) {
+        Err(Errno::NOENT) => {}
+        schema => fs::fsync(schema?)?,
     }
     fs::fsync(directory)
 }

@@ -4,25 +4,15 @@ use slipring::{
     endpoint::AttachError,
     place::{OpenError, RemoveError},
     registry::{self, RecoverError},
-    ConsumerOptions, Form, ObserverOptions, ProducerOptions, Queue, Ring, Semaphore, Start,
+    schema::OpaqueSchema,
+    ConsumerOptions, Form, ObserverOptions, ProducerOptions, Queue, Received, Ring, Semaphore,
+    Start,
 };
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-
-const OTHER: u128 = 0x0102_0304_0506_0708_090a_0b0c_0d0e_0f10;
-
-/// A directory on a disk, if the project lies on one.
-fn on_disk() -> Option<(tempfile::TempDir, PathBuf)> {
-    let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    if rustix::fs::statfs(directory.path()).unwrap().f_type == libc::TMPFS_MAGIC {
-        eprintln!("skipped: the project lies in memory");
-        return None;
-    }
-    let path = directory.path().join("ring");
-    Some((directory, path))
-}
+use testing::boots::{age, boot_of, OTHER};
 
 fn in_memory() -> (tempfile::TempDir, PathBuf) {
     let directory = tempfile::tempdir_in("/dev/shm").unwrap();
@@ -30,31 +20,8 @@ fn in_memory() -> (tempfile::TempDir, PathBuf) {
     (directory, path)
 }
 
-fn boot_of(path: &Path) -> u128 {
-    let page = fs::read(path.join("stream")).unwrap();
-    u128::from_le_bytes(page[128..144].try_into().unwrap())
-}
-
-/// Makes a ring, and the rings inside it, be of another boot.
-fn age(path: &Path, boot: u128) {
-    use std::os::unix::fs::FileExt;
-    let stream = fs::OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open(path.join("stream"))
-        .unwrap();
-    let mut page = [0; 4096];
-    stream.read_exact_at(&mut page, 0).unwrap();
-    page[128..144].copy_from_slice(&boot.to_le_bytes());
-    let sum = slipring::layout::schema::fnv1a(&page[..4088]);
-    page[4088..].copy_from_slice(&sum.to_le_bytes());
-    stream.write_all_at(&page, 0).unwrap();
-    for entry in fs::read_dir(path).unwrap() {
-        let entry = entry.unwrap();
-        if entry.file_type().unwrap().is_dir() {
-            age(&entry.path(), boot);
-        }
-    }
+fn on_disk() -> Option<(tempfile::TempDir, PathBuf)> {
+    testing::boots::on_disk(env!("CARGO_TARGET_TMPDIR"))
 }
 
 fn is_other(error: &OpenError, at: &Path, this: u128) -> bool {
@@ -334,4 +301,48 @@ fn a_ring_whose_index_leads_nowhere_is_left_as_it_is() {
     assert_eq!(fs::read(path.join("stream")).unwrap(), stream);
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
     Ring::remove(&path).unwrap();
+}
+
+/// A schema that did not reach the disk whole does not keep the messages from their readers.
+#[test]
+fn a_schema_that_is_torn_or_missing_is_given_up_and_told() {
+    let schema = OpaqueSchema::new("protobuf", "quote.proto", vec![b'x'; 9000]).unwrap();
+    type Harm = (&'static str, fn(&Path));
+    let harms: [Harm; 4] = [
+        ("whole", |_| ()),
+        ("zeros", |file| {
+            let mut bytes = fs::read(file).unwrap();
+            bytes[4096..8192].fill(0);
+            fs::write(file, bytes).unwrap();
+        }),
+        ("short", |file| {
+            let bytes = fs::read(file).unwrap();
+            fs::write(file, &bytes[..4096]).unwrap();
+        }),
+        ("missing", |file| fs::remove_file(file).unwrap()),
+    ];
+    for (harm, apply) in harms {
+        let Some((_directory, path)) = on_disk() else {
+            return;
+        };
+        let ring = Ring::builder(&path)
+            .opaque_schema(&schema)
+            .create()
+            .unwrap();
+        let mut producer = ring.producer().unwrap();
+        for _ in 0..2 {
+            producer.publish(b"kept").unwrap();
+        }
+        drop((ring, producer));
+        apply(&path.join("schema"));
+        age(&path, OTHER);
+        let recovered = registry::recover(&path).unwrap().unwrap();
+        assert_eq!(recovered.schema_lost, harm != "whole", "{harm}");
+        assert!(recovered.messages >= 1, "{harm}");
+        let ring = Ring::open(&path).unwrap();
+        let kept = (harm == "whole").then(|| schema.clone());
+        assert_eq!(ring.opaque_schema().unwrap(), kept, "{harm}");
+        let mut observer = ring.observer(Start::Oldest).unwrap();
+        assert!(matches!(observer.try_receive().unwrap(), Received::Message(m) if *m == *b"kept"));
+    }
 }

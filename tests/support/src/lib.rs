@@ -7,6 +7,7 @@
 #![allow(missing_docs, reason = "read by the tests of this project only")]
 
 pub mod books;
+pub mod boots;
 pub mod oracle;
 mod parties;
 mod peer;
