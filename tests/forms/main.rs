@@ -21,6 +21,7 @@ mod shared;
 mod signals;
 mod strategies;
 mod typed;
+mod vectors;
 
 fn main() -> std::process::ExitCode {
     testing::main(&[
@@ -45,5 +46,6 @@ fn main() -> std::process::ExitCode {
         signals::SUITE,
         strategies::SUITE,
         typed::SUITE,
+        vectors::SUITE,
     ])
 }
