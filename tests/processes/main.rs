@@ -9,6 +9,7 @@ mod isolated;
 mod owners;
 mod peers;
 mod second;
+mod second_forms;
 mod truncation;
 
 fn main() -> std::process::ExitCode {
@@ -22,6 +23,7 @@ fn main() -> std::process::ExitCode {
         owners::SUITE,
         peers::SUITE,
         second::SUITE,
+        second_forms::SUITE,
         truncation::SUITE,
     ])
 }

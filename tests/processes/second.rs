@@ -343,10 +343,10 @@ fn observe(ring: &Ring, mut observer: Observer) {
     ));
 }
 
-struct Random(u64);
+pub struct Random(u64);
 
 impl Random {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let seed = std::env::var("SLIPRING_SECOND_SEED").map(|seed| seed.parse().unwrap());
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         let seed = seed.unwrap_or_else(|_| since.unwrap().as_nanos() as u64 | 1);
@@ -354,7 +354,7 @@ impl Random {
         Self(seed)
     }
 
-    fn below(&mut self, end: u64) -> u64 {
+    pub fn below(&mut self, end: u64) -> u64 {
         self.0 = self
             .0
             .wrapping_mul(6_364_136_223_846_793_005)
@@ -362,7 +362,7 @@ impl Random {
         (self.0 >> 33) % end
     }
 
-    fn of<T: Copy>(&mut self, choices: &[T]) -> T {
+    pub fn of<T: Copy>(&mut self, choices: &[T]) -> T {
         choices[self.below(choices.len() as u64) as usize]
     }
 }
@@ -376,7 +376,7 @@ enum Language {
 use Language::{Rust, C};
 
 /// The program of `tests/second`. It is compiled where its sources are new.
-fn second() -> PathBuf {
+pub fn second() -> PathBuf {
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/second");
     let listed = std::fs::read_dir(&sources).unwrap();
     let mut files: Vec<PathBuf> = listed.map(|entry| entry.unwrap().path()).collect();

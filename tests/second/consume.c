@@ -58,7 +58,7 @@ static void settle(struct consumer *c, enum start start, uint64_t sequence, bool
 }
 
 /* Where the owner of a cursor goes on. */
-static struct place resume(struct ring *r, uint32_t row, uint64_t wanted) {
+struct place resume(struct ring *r, uint32_t row, uint64_t wanted) {
     struct place at, oldest_there;
     enum placed placed = find(r, EXACTLY, wanted, 0, &at);
     if (placed == FOUND) return at;

@@ -251,6 +251,25 @@ static void refuse(char **arguments) {
     say(why ? why : "accepted");
 }
 
+/* vector FILE: what must be read of a vector. */
+static void vector(char **arguments) { read_vector(arguments[0]); }
+
+/* schemas FILE: of each line, the hash without hints and the bytes of a message, or that it is refused. */
+static void schemas(char **arguments) {
+    char line[8192];
+    FILE *file = fopen(arguments[0], "r");
+    if (!file) fail("open %s", arguments[0]);
+    while (fgets(line, sizeof line, file)) {
+        uint64_t without, bytes;
+        line[strcspn(line, "\n")] = 0;
+        if (read_schema(line, strlen(line), &without, &bytes))
+            printf("%016llx %llu\n", (unsigned long long)without, (unsigned long long)bytes);
+        else
+            printf("refused\n");
+    }
+    fclose(file);
+}
+
 int main(int count, char **arguments) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     const char *verb = count > 2 ? arguments[1] : "";
@@ -266,6 +285,10 @@ int main(int count, char **arguments) {
         observe_all(arguments + 2);
     else if (strcmp(verb, "refuse") == 0)
         refuse(arguments + 2);
+    else if (strcmp(verb, "vector") == 0)
+        vector(arguments + 2);
+    else if (strcmp(verb, "schemas") == 0)
+        schemas(arguments + 2);
     else
         fail("usage: second VERB PATH ...");
     return 0;

@@ -98,16 +98,47 @@ static bool text(const uint8_t *page, size_t at, size_t width) {
     return zero(page, at + bytes, at + width);
 }
 
+/* Neither what was found nor what was expected is a number. */
+static const char *broken(struct sizes *is, const char *rule) {
+    is->refused = (struct refusal){.rule = rule};
+    return rule;
+}
+
+/* A number was found where a range is allowed. */
+static const char *outside(struct sizes *is, const char *rule, uint64_t found) {
+    is->refused = (struct refusal){.rule = rule, .has_found = true, .found = found};
+    return rule;
+}
+
+/* Another number follows from the other fields. */
+static const char *differs(struct sizes *is, const char *rule, uint64_t found, uint64_t expected) {
+    is->refused = (struct refusal){rule, true, true, found, expected};
+    return rule;
+}
+
+static const char *decode_schema(const uint8_t page[4096], struct sizes *is) {
+    uint64_t without = 0, bytes;
+    is->schema_bytes = (uint32_t)number(page, 160, 4);
+    is->schema_hash = number(page, 152, 8);
+    if (is->schema_bytes > LONGEST_SCHEMA) return differs(is, "schema", is->schema_bytes, LONGEST_SCHEMA);
+    memcpy(is->schema, page + SCHEMA, is->schema_bytes);
+    if (!zero(page, SCHEMA + is->schema_bytes, 4088)) return broken(is, "schema");
+    if (is->schema_bytes && !read_schema(is->schema, is->schema_bytes, &without, &bytes)) return broken(is, "schema");
+    if (is->schema_hash != without) return differs(is, "schema", is->schema_hash, without);
+    return NULL;
+}
+
 const char *decode(const uint8_t page[4096], struct sizes *is) {
     memset(is, 0, sizeof *is);
-    if (memcmp(page, "SLIPRING", 8) != 0) return "magic";
-    if (number(page, 12, 4) == 0x04030201) return "byte order";
-    if (number(page, 8, 4) != VERSION) return "version";
-    if (number(page, 12, 4) != 0x01020304) return "byte order";
-    if (number(page, 4088, 8) != hash(page, 4088)) return "checksum";
+    if (memcmp(page, "SLIPRING", 8) != 0) return broken(is, "magic");
+    if (number(page, 12, 4) == 0x04030201) return broken(is, "byte order");
+    if (number(page, 8, 4) != VERSION) return differs(is, "version", number(page, 8, 4), VERSION);
+    if (number(page, 12, 4) != 0x01020304) return broken(is, "byte order");
+    if (number(page, 4088, 8) != hash(page, 4088)) return differs(is, "checksum", number(page, 4088, 8), hash(page, 4088));
     is->features = number(page, 16, 8);
     is->producer_features = number(page, 24, 8);
-    if (is->features & ~(uint64_t)(HUGE_PAGES | EVICTS | FORM | STAMPS)) return "features";
+    uint64_t unknown = is->features & ~(uint64_t)(HUGE_PAGES | EVICTS | FORM | STAMPS);
+    if (unknown) return differs(is, "features", unknown, 0);
     is->capacity = number(page, 40, 8);
     is->block = number(page, 48, 8);
     is->align = number(page, 56, 4);
@@ -119,36 +150,37 @@ const char *decode(const uint8_t page[4096], struct sizes *is) {
     is->parameters[0] = number(page, 176, 8);
     is->parameters[1] = number(page, 184, 8);
     memcpy(is->identity, page + 112, 16);
-    if (is->form > 9) return "form";
-    if (!power_of_two(is->capacity) || is->capacity > (uint64_t)1 << 40 || is->capacity < 4096) return "capacity";
-    if (is->align != 8 && is->align != 64) return "alignment";
-    if (is->block != (is->capacity / 8 < 4096 ? is->capacity / 8 : 4096)) return "block";
-    if (is->rows < 1 || is->rows > 1024) return "rows";
-    if (is->board > 1 << 20) return "board";
-    bool stamps = is->features & STAMPS;
-    if (!(is->features & FORM) != (is->form == 0)) return "form";
-    if (is->form == 0 && is->board != (stamps ? 608 * is->rows : 0)) return "board";
-    if (is->form != 0 && stamps) return "stamp";
-    if (is->form == 0 && (is->parameters[0] || is->parameters[1])) return "parameter";
-    if (!(is->features & EVICTS) != (is->evict_ns == 0)) return "eviction";
+    if (is->form > 9) return outside(is, "form", is->form);
+    if (!power_of_two(is->capacity) || is->capacity > (uint64_t)1 << 40 || is->capacity < 4096)
+        return outside(is, "capacity", is->capacity);
+    if (is->align != 8 && is->align != 64) return outside(is, "alignment", is->align);
+    uint64_t block = is->capacity / 8 < 4096 ? is->capacity / 8 : 4096;
+    if (is->block != block) return differs(is, "block", is->block, block);
+    if (is->rows < 1 || is->rows > 1024) return outside(is, "rows", is->rows);
+    if (is->board > 1 << 20) return outside(is, "board", is->board);
+    bool stamps = is->features & STAMPS, evicts = is->features & EVICTS, form = is->features & FORM;
+    if (form != (is->form != 0)) return differs(is, "form", form, is->form != 0);
+    uint32_t words = stamps ? 608 * is->rows : 0;
+    if (is->form == 0 && is->board != words) return differs(is, "board", is->board, words);
+    if (is->form != 0 && stamps) return differs(is, "stamp", stamps, 0);
+    for (int at = 0; at < 2; at++)
+        if (is->form == 0 && is->parameters[at]) return differs(is, "parameter", is->parameters[at], 0);
+    if (evicts != (is->evict_ns != 0)) return differs(is, "eviction", evicts, is->evict_ns != 0);
     layout(is);
-    if (number(page, 64, 4) != is->largest) return "largest message";
-    if (number(page, 80, 8) != 8192) return "index offset";
-    if (number(page, 88, 8) != is->data) return "data offset";
-    if (number(page, 96, 8) != is->stream) return "stream size";
-    if (number(page, 104, 8) != is->control) return "control size";
-    is->schema_bytes = (uint32_t)number(page, 160, 4);
-    is->schema_hash = number(page, 152, 8);
-    if (is->schema_bytes > LONGEST_SCHEMA) return "schema";
-    memcpy(is->schema, page + SCHEMA, is->schema_bytes);
-    if (is->schema_hash != (is->schema_bytes ? hash(is->schema, is->schema_bytes) : 0)) return "schema";
-    if (!zero(page, SCHEMA + is->schema_bytes, 4088)) return "schema";
-    if (!text(page, 192, 32)) return "maker";
-    if (!text(page, 248, 64)) return "host";
-    if (zero(page, 224, 240) && !zero(page, 240, 312)) return "origin";
-    uint64_t file = number(page, 320, 4);
-    if (file == 0 ? number(page, 312, 8) != 0 : file < SHORTEST_FILE || file > LONGEST_FILE) return "schema file";
-    if (!zero(page, 324, 416)) return "reserved";
+    if (number(page, 64, 4) != is->largest) return differs(is, "largest message", number(page, 64, 4), is->largest);
+    if (number(page, 80, 8) != 8192) return differs(is, "index offset", number(page, 80, 8), 8192);
+    if (number(page, 88, 8) != is->data) return differs(is, "data offset", number(page, 88, 8), is->data);
+    if (number(page, 96, 8) != is->stream) return differs(is, "stream size", number(page, 96, 8), is->stream);
+    if (number(page, 104, 8) != is->control) return differs(is, "control size", number(page, 104, 8), is->control);
+    const char *schema = decode_schema(page, is);
+    if (schema) return schema;
+    if (!text(page, 192, 32)) return broken(is, "maker");
+    if (!text(page, 248, 64)) return broken(is, "host");
+    if (zero(page, 224, 240) && !zero(page, 240, 312)) return broken(is, "origin");
+    uint64_t file = number(page, 320, 4), file_hash = number(page, 312, 8);
+    if (file == 0 && file_hash != 0) return differs(is, "schema file", file_hash, 0);
+    if (file != 0 && (file < SHORTEST_FILE || file > LONGEST_FILE)) return differs(is, "schema file", file, LONGEST_FILE);
+    if (!zero(page, 324, 416)) return broken(is, "reserved");
     return NULL;
 }
 

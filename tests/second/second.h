@@ -5,6 +5,9 @@
  * produce.c  producer, sweeper                  (operations: producing, evicting, sweeping)
  * consume.c  consumer, with or without a cursor (operations: consuming)
  * observe.c  observer                           (operations: observing)
+ * schema.c   schemas                            (protocol: schemas)
+ * forms.c    values, permits and signals        (forms)
+ * vector.c   the files of docs/vectors, of every public form
  * main.c     the command that the tests run
  */
 #ifndef SECOND_H
@@ -23,6 +26,13 @@ enum feature { HUGE_PAGES = 1, EVICTS = 2, FORM = 4, STAMPS = 8 };
 enum row_state { FREE = 0, CONSUMER = 1, OBSERVER = 2, AWAY = 3 };
 enum producer_state { ABSENT = 0, ATTACHED = 1, CLOSED = 2 };
 
+/* Which rule of a description is broken; what was found, and what was expected, where that is one number. */
+struct refusal {
+    const char *rule;
+    bool has_found, has_expected;
+    uint64_t found, expected;
+};
+
 /* What the description says. */
 struct sizes {
     uint64_t features, producer_features, capacity, block, align, first, data, stream, control, evict_ns;
@@ -30,6 +40,7 @@ struct sizes {
     uint64_t parameters[2], schema_hash;
     uint8_t identity[16];
     char schema[3577];
+    struct refusal refused; /* by `decode` */
 };
 
 struct ring {
@@ -103,6 +114,8 @@ static inline bool commits(uint64_t word, uint64_t sequence) {
 void layout(struct sizes *is);
 void encode(const struct sizes *is, uint8_t page[4096]);
 const char *decode(const uint8_t page[4096], struct sizes *is); /* NULL, or why it is refused */
+/* Whether a text is the canonical one of a schema; the hash of what it is without hints, and the bytes of a message. */
+bool read_schema(const char *text, size_t count, uint64_t *hash_without, uint64_t *bytes);
 void open_ring(const char *path, bool writes, struct ring *r);
 void create_ring(const char *path, const struct sizes *wanted);
 
@@ -186,6 +199,8 @@ void give_back(struct consumer *c);
 void wait_for_message(struct consumer *c, uint64_t limit_ns);
 uint64_t next_for(const struct consumer *c);
 void leave_consumer(struct consumer *c);
+/* Where the next owner of the cursor in a row goes on. */
+struct place resume(struct ring *r, uint32_t row, uint64_t wanted);
 
 struct observer;
 struct observer *observe(struct ring *r, enum start start, uint64_t sequence, bool from_newest, bool sleeps);
@@ -193,6 +208,12 @@ enum received look(struct observer *o, uint8_t *out, uint64_t *sequence, uint64_
 void wait_for_change(struct observer *o, uint64_t limit_ns);
 uint64_t next_seen(const struct observer *o);
 void leave_observer(struct observer *o);
+
+/* Values: the version of a cell, and the value in `out`, which has room for the next multiple of 8 bytes. */
+uint64_t read_cell(struct ring *r, uint64_t cell, uint64_t bytes, uint8_t *out);
+
+/* Prints what must be read of a vector. */
+void read_vector(const char *path);
 
 /* The end, of readers: whether the producer closed, and whether it died. */
 bool is_closed(struct ring *r);

@@ -102,12 +102,12 @@ fn queue(all: &mut Vectors) {
             ("times", times.into()),
         ])
     };
-    let lane = |number: u32, priority: u32, oldest: u64, messages: Vec<Json>| {
+    let lane = |number: u32, priority: u32, from: u64, messages: Vec<Json>| {
         Json::Object(vec![
             ("lane", number.into()),
             ("priority", priority.into()),
             ("listed", true.into()),
-            ("oldest", oldest.into()),
+            ("from", from.into()),
             ("messages", Json::List(messages)),
         ])
     };
@@ -115,7 +115,7 @@ fn queue(all: &mut Vectors) {
         lane(
             0,
             0,
-            1,
+            0,
             vec![
                 words(1, "taken", 0, 1),
                 words(2, "returned", 1, 1),
@@ -411,7 +411,7 @@ fn signals(all: &mut Vectors) {
         ])
     };
     let listeners = vec![
-        listener(0, "engine", 2, &[(0, 1), (3, 1), (5, 2)]),
+        listener(0, "engine", 3, &[(0, 1), (3, 1), (5, 2)]),
         listener(1, "log", 1, &[]),
     ];
     let expected = beginning(&mut files, "signals", None)

@@ -76,6 +76,9 @@ pub fn refused_here(error: &DescriptionError) -> Expected {
     }
 }
 
+/// What is changed: a name, the field and its bytes, the bits; then the rule that is broken, and what is expected.
+type Change = (&'static str, usize, usize, u64, &'static str, Option<u64>);
+
 /// Every vector of a refused description.
 pub fn refused(all: &mut Vectors) {
     let empty: Files = all.0["empty"].0.clone();
@@ -84,8 +87,7 @@ pub fn refused(all: &mut Vectors) {
         let expected = change(files.file("stream"));
         all.add(&format!("refused-{name}"), about, files, expected);
     };
-    // Each field with some of its bits changed, and the rule that is broken then.
-    let words: [(&str, usize, usize, u64, &str, Option<u64>); 27] = [
+    let words: [Change; 27] = [
         ("version", 8, 4, 1, "version", Some(3)),
         ("features", 16, 8, 1 << 40, "features", Some(0)),
         ("capacity", 40, 8, 1, "capacity", None),
