@@ -2,7 +2,15 @@
 //! role of every form that has such a call.
 
 use slipring::{
-    signals::SignalSet, Latest, Link, Mailbox, Queue, Ring, Semaphore, Shared, Signals, Start,
+    endpoint::{PublishError, ReceiveError, TryPublishError, TryReceiveError},
+    latest::LatestError,
+    link::LinkError,
+    mailbox::RequestError,
+    queue::{SendError, TakeError},
+    semaphore::AcquireError,
+    shared::SharedError,
+    signals::{SignalError, SignalSet},
+    Latest, Link, Mailbox, Queue, Ring, Semaphore, Shared, Signals, Start,
 };
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -22,35 +30,70 @@ pub const SUITE: testing::Suite = testing::suite!(testing::no_role; [
     sides_of_a_link_learn_of_a_removal,
 ]);
 
-/// A caller that tries once, and finds nothing. Returns why.
-type Try = Box<dyn FnMut() -> String>;
+/// A caller that tries once, and finds nothing. Returns the code of its error.
+type Try = Box<dyn FnMut() -> Option<u32>>;
 
-fn said<T, E: std::fmt::Display>(tried: Result<T, E>) -> String {
-    tried.err().map_or(String::new(), |error| error.to_string())
+/// An error with a code.
+trait Coded {
+    fn code(&self) -> u32;
+}
+
+macro_rules! coded {
+    ($($error:ty),* $(,)?) => {$(
+        impl Coded for $error {
+            fn code(&self) -> u32 {
+                self.code()
+            }
+        }
+    )*};
+}
+
+// The inherent methods, not these.
+coded!(
+    AcquireError,
+    LatestError,
+    LinkError,
+    PublishError,
+    ReceiveError,
+    RequestError,
+    SendError,
+    SharedError,
+    SignalError,
+    TakeError,
+    TryPublishError,
+    TryReceiveError,
+);
+
+fn said<T, E: Coded>(tried: Result<T, E>) -> Option<u32> {
+    tried.err().map(|error| error.code())
 }
 
 /// Makes an object at a path, and the caller.
 type Caller = fn(&Path) -> Try;
 
+/// A role, the code of the error that tells it of a removal, and the caller. A client may learn of it by what it sends or
+/// by what it waits for.
+type Role = (&'static str, &'static [u32], Caller);
+
 /// Every role that has a call which never waits, but a reader of newest values: reading one always finds what is
 /// there, and asks nothing.
-const TRIES: &[(&str, Caller)] = &[
-    ("consumer", |path| {
+const TRIES: &[Role] = &[
+    ("consumer", &[413], |path| {
         let ring = Ring::builder(path).create().unwrap();
         let mut consumer = ring.consumer(Start::Latest).unwrap();
         Box::new(move || said(consumer.try_receive()))
     }),
-    ("observer", |path| {
+    ("observer", &[413], |path| {
         let ring = Ring::builder(path).create().unwrap();
         let mut observer = ring.observer(Start::Latest).unwrap();
         Box::new(move || said(observer.try_receive()))
     }),
-    ("producer", |path| {
+    ("producer", &[413], |path| {
         let ring = Ring::builder(path).create().unwrap();
         let mut producer = ring.producer().unwrap();
         Box::new(move || said(producer.try_publish(b"one")))
     }),
-    ("producer of a full ring", |path| {
+    ("producer of a full ring", &[413], |path| {
         let ring = Ring::builder(path).capacity_bytes(4096).create().unwrap();
         let (mut producer, consumer) = (ring.producer().unwrap(), ring.consumer(Start::Latest));
         while producer.try_publish(b"one").is_ok() {}
@@ -59,7 +102,7 @@ const TRIES: &[(&str, Caller)] = &[
             said(producer.try_publish(b"one"))
         })
     }),
-    ("producer that waits for moments", |path| {
+    ("producer that waits for moments", &[413], |path| {
         let ring = Ring::builder(path).capacity_bytes(4096).create().unwrap();
         let (mut producer, consumer) = (ring.producer().unwrap(), ring.consumer(Start::Latest));
         while producer.try_publish(b"one").is_ok() {}
@@ -68,7 +111,7 @@ const TRIES: &[(&str, Caller)] = &[
             said(producer.publish_until(b"one", Duration::from_micros(100)))
         })
     }),
-    ("claim in a full ring", |path| {
+    ("claim in a full ring", &[413], |path| {
         let ring = Ring::builder(path).capacity_bytes(4096).create().unwrap();
         let (mut producer, consumer) = (ring.producer().unwrap(), ring.consumer(Start::Latest));
         while producer.try_publish(b"one").is_ok() {}
@@ -77,7 +120,7 @@ const TRIES: &[(&str, Caller)] = &[
             said(producer.try_claim(3))
         })
     }),
-    ("sender of a queue", |path| {
+    ("sender of a queue", &[707], |path| {
         let queue = Queue::builder(path).create().unwrap();
         let mut sender = queue.sender().unwrap();
         let mut receiver = queue.receiver().unwrap();
@@ -87,24 +130,24 @@ const TRIES: &[(&str, Caller)] = &[
             sent
         })
     }),
-    ("sender of a full queue", |path| {
+    ("sender of a full queue", &[707], |path| {
         let queue = Queue::builder(path).depth(2).create().unwrap();
         let mut sender = queue.sender().unwrap();
         while sender.try_send(b"one").is_ok() {}
         Box::new(move || said(sender.try_send(b"one")))
     }),
-    ("client of a full mailbox", |path| {
+    ("client of a full mailbox", &[707], |path| {
         let mailbox = Mailbox::builder(path).depth(2).create().unwrap();
         let mut client = mailbox.client("me").unwrap();
         while client.try_send(b"one").is_ok() {}
         Box::new(move || said(client.try_send(b"one")))
     }),
-    ("writer of a newest value", |path| {
+    ("writer of a newest value", &[735], |path| {
         let latest = Latest::<Value>::builder(path).create().unwrap();
         let mut writer = latest.writer().unwrap();
         Box::new(move || said(writer.set(&Value { number: 1 })))
     }),
-    ("sender to one listener", |path| {
+    ("sender to one listener", &[745], |path| {
         let signals = Signals::builder(path).create().unwrap();
         let listener = signals.listener("me").unwrap();
         let mut target = signals.target("me").unwrap();
@@ -113,26 +156,26 @@ const TRIES: &[(&str, Caller)] = &[
             said(target.send(1))
         })
     }),
-    ("sender to all listeners", |path| {
+    ("sender to all listeners", &[745], |path| {
         let signals = Signals::builder(path).create().unwrap();
         Box::new(move || said(signals.broadcast(1)))
     }),
-    ("receiver of a queue", |path| {
+    ("receiver of a queue", &[716], |path| {
         let queue = Queue::builder(path).create().unwrap();
         let mut receiver = queue.receiver().unwrap();
         Box::new(move || said(receiver.try_receive()))
     }),
-    ("receiver of a mailbox", |path| {
+    ("receiver of a mailbox", &[716], |path| {
         let mailbox = Mailbox::builder(path).create().unwrap();
         let mut receiver = mailbox.receiver().unwrap();
         Box::new(move || said(receiver.try_receive()))
     }),
-    ("listener", |path| {
+    ("listener", &[745], |path| {
         let signals = Signals::builder(path).create().unwrap();
         let mut listener = signals.listener("me").unwrap();
         Box::new(move || said(listener.try_wait(SignalSet::ALL)))
     }),
-    ("semaphore", |path| {
+    ("semaphore", &[725], |path| {
         let semaphore = Semaphore::builder(path).permits(1).create().unwrap();
         let held = semaphore.acquire().unwrap();
         Box::new(move || {
@@ -140,7 +183,7 @@ const TRIES: &[(&str, Caller)] = &[
             said(semaphore.try_acquire())
         })
     }),
-    ("lock of a shared value", |path| {
+    ("lock of a shared value", &[755], |path| {
         let mut value = Shared::<Value>::builder(path).create().unwrap();
         // The holder is another handle, which stays locked.
         let holder = Box::leak(Box::new(Shared::<Value>::open(path).unwrap()));
@@ -156,18 +199,18 @@ const TRIES: &[(&str, Caller)] = &[
 const MOMENT: Duration = Duration::from_micros(100);
 
 /// The same of callers that wait for moments.
-const MOMENTS: &[(&str, Caller)] = &[
-    ("consumer", |path| {
+const MOMENTS: &[Role] = &[
+    ("consumer", &[413], |path| {
         let ring = Ring::builder(path).create().unwrap();
         let mut consumer = ring.consumer(Start::Latest).unwrap();
         Box::new(move || said(consumer.receive_until(MOMENT)))
     }),
-    ("consumer of batches", |path| {
+    ("consumer of batches", &[413], |path| {
         let ring = Ring::builder(path).create().unwrap();
         let mut consumer = ring.consumer(Start::Latest).unwrap();
         Box::new(move || said(consumer.receive_batch_until(8, MOMENT)))
     }),
-    ("consumer beside a producer", |path| {
+    ("consumer beside a producer", &[413], |path| {
         let ring = Ring::builder(path).create().unwrap();
         let producer = ring.producer().unwrap();
         let mut consumer = ring.consumer(Start::Latest).unwrap();
@@ -176,38 +219,38 @@ const MOMENTS: &[(&str, Caller)] = &[
             said(consumer.receive_until(MOMENT))
         })
     }),
-    ("observer", |path| {
+    ("observer", &[413], |path| {
         let ring = Ring::builder(path).create().unwrap();
         let mut observer = ring.observer(Start::Latest).unwrap();
         Box::new(move || said(observer.receive_until(MOMENT)))
     }),
-    ("receiver of a queue", |path| {
+    ("receiver of a queue", &[716], |path| {
         let queue = Queue::builder(path).create().unwrap();
         let mut receiver = queue.receiver().unwrap();
         Box::new(move || said(receiver.receive_until(MOMENT)))
     }),
-    ("receiver that only waits", |path| {
+    ("receiver that only waits", &[716], |path| {
         let queue = Queue::builder(path).create().unwrap();
         let mut receiver = queue.receiver().unwrap();
         Box::new(move || said(receiver.wait_until(MOMENT)))
     }),
-    ("sender of a full queue", |path| {
+    ("sender of a full queue", &[707], |path| {
         let queue = Queue::builder(path).depth(2).create().unwrap();
         let mut sender = queue.sender().unwrap();
         while sender.try_send(b"one").is_ok() {}
         Box::new(move || said(sender.send_until(b"one", 0, MOMENT)))
     }),
-    ("receiver of a mailbox", |path| {
+    ("receiver of a mailbox", &[716], |path| {
         let mailbox = Mailbox::builder(path).create().unwrap();
         let mut receiver = mailbox.receiver().unwrap();
         Box::new(move || said(receiver.receive_until(MOMENT)))
     }),
-    ("receiver of a mailbox that only waits", |path| {
+    ("receiver of a mailbox that only waits", &[716], |path| {
         let mailbox = Mailbox::builder(path).create().unwrap();
         let mut receiver = mailbox.receiver().unwrap();
         Box::new(move || said(receiver.wait_until(MOMENT)))
     }),
-    ("client that asks", |path| {
+    ("client that asks", &[707, 716], |path| {
         let mailbox = Mailbox::builder(path).create().unwrap();
         let receiver = mailbox.receiver().unwrap();
         let mut client = mailbox.client("me").unwrap();
@@ -216,21 +259,21 @@ const MOMENTS: &[(&str, Caller)] = &[
             said(client.request_until(b"one", MOMENT))
         })
     }),
-    ("listener", |path| {
+    ("listener", &[745], |path| {
         let signals = Signals::builder(path).create().unwrap();
         let mut listener = signals.listener("me").unwrap();
         Box::new(move || said(listener.wait_until(SignalSet::ALL, MOMENT)))
     }),
-    ("reader of a newest value", |path| {
+    ("reader of a newest value", &[735], |path| {
         let latest = Latest::<Value>::builder(path).create().unwrap();
         let mut reader = latest.reader().unwrap();
         Box::new(move || said(reader.wait_until(MOMENT)))
     }),
-    ("reader of a shared value", |path| {
+    ("reader of a shared value", &[755], |path| {
         let mut value = Shared::<Value>::builder(path).create().unwrap();
         Box::new(move || said(value.wait_until(0, MOMENT)))
     }),
-    ("semaphore", |path| {
+    ("semaphore", &[725], |path| {
         let semaphore = Semaphore::builder(path).permits(1).create().unwrap();
         let held = semaphore.acquire().unwrap();
         Box::new(move || {
@@ -248,16 +291,17 @@ fn callers_that_only_try_learn_of_a_removal() {
     learn_of_a_removal(TRIES);
 }
 
-fn learn_of_a_removal(callers: &[(&str, Caller)]) {
+fn learn_of_a_removal(callers: &[Role]) {
     let scratch = Scratch::new();
     let path = scratch.0.join("it");
-    for (role, make) in callers {
+    for (role, removed, make) in callers {
         let mut attempt = make(&path);
         // Some never find what they look for, so that only a question can end this.
-        assert!(!attempt().contains("removed"), "{role}");
+        let is_removed = |code: Option<u32>| code.is_some_and(|code| removed.contains(&code));
+        assert!(!is_removed(attempt()), "{role}");
         slipring::registry::remove_at(&path, true).unwrap();
         let began = Instant::now();
-        while !attempt().contains("removed") {
+        while !is_removed(attempt()) {
             assert!(began.elapsed() < PATIENCE, "{role} never learned of it");
             std::thread::yield_now();
         }
@@ -279,7 +323,7 @@ fn sides(directory: &Path) -> [Link; 2] {
 
 fn sides_of_a_link_learn_of_a_removal() {
     let scratch = Scratch::new();
-    type Call = fn(&mut Link) -> String;
+    type Call = fn(&mut Link) -> Option<u32>;
     let calls: [(&str, Call); 4] = [
         ("tries to receive", |link| said(link.try_receive())),
         ("receives", |link| said(link.receive_until(MOMENT))),
@@ -293,7 +337,7 @@ fn sides_of_a_link_learn_of_a_removal() {
         while what.ends_with("send") && one.try_send(b"one").is_ok() {}
         slipring::registry::remove_at(&path, true).unwrap();
         let began = Instant::now();
-        while !call(&mut one).contains("removed") {
+        while call(&mut one) != Some(770) {
             assert!(
                 began.elapsed() < PATIENCE,
                 "a side that {what} never learned of it"

@@ -299,8 +299,21 @@ fn each_form_says_how_an_existing_one_differs() {
         assert_eq!(same.differences(), [], "{form}");
         let otherwise = pattern.create_or_open_otherwise.unwrap();
         let other = otherwise(&place).unwrap();
-        let said = other.differences();
-        assert!(!said.is_empty(), "{form}");
+        let said: Vec<String> = other
+            .differences()
+            .iter()
+            .map(Difference::to_string)
+            .collect();
+        let expected = match form {
+            Form::Ring | Form::Pipe => "capacity: 4096, not 8192",
+            Form::Queue | Form::Mailbox => "depth: 4, not 8",
+            Form::Latest => "cells: 3, not 4",
+            Form::Shared => "handles: 4, not 5",
+            Form::Semaphore => "most permits: 3, not 5",
+            Form::Signals => "listeners: 4, not 5",
+            _ => "",
+        };
+        assert_eq!(said, [expected], "{form}");
         // The existing one keeps its own.
         assert_eq!((pattern.create_or_open)(&place).unwrap().differences(), []);
         drop((created, same, other));
@@ -413,25 +426,54 @@ fn in_a_fork(saw: impl FnOnce() -> bool) {
     assert_eq!(status, 0, "the child was not told");
 }
 
+/// Every file and directory of an object, from itself on, with its permissions.
+fn modes(of: &Path, found: &mut Vec<(PathBuf, u32)>) {
+    let metadata = std::fs::symlink_metadata(of).unwrap();
+    found.push((of.to_owned(), metadata.permissions().mode() & 0o777));
+    if metadata.is_dir() {
+        for entry in std::fs::read_dir(of).unwrap() {
+            modes(&entry.unwrap().path(), found);
+        }
+    }
+}
+
 fn each_form_has_the_mode_that_was_asked_for() {
     let scratch = Scratch::new();
     let [place, _] = places(&scratch);
     let path = place.path().unwrap();
-    let bits = || {
-        let stream = std::fs::metadata(path.join("stream")).unwrap();
-        stream.permissions().mode() & 0o777
+    let look = || {
+        let mut found = Vec::new();
+        modes(&path, &mut found);
+        // The object, its stream, its control file and its lock file at least.
+        assert!(found.len() >= 4, "{found:?}");
+        found
     };
     for pattern in patterns() {
         let form = pattern.form;
         drop((pattern.create)(&place).unwrap());
-        assert_eq!(bits() & 0o077, 0, "{form}: private unless asked for");
+        for (file, mode) in look() {
+            assert_eq!(
+                mode & 0o077,
+                0,
+                "{form}, {file:?}: private unless asked for"
+            );
+        }
         (pattern.remove)(&place).unwrap();
         let Some(create) = pattern.create_for_others else {
             assert_eq!(form, Form::Shared);
             continue;
         };
         drop(create(&place).unwrap());
-        assert_eq!(bits() & 0o044, 0o044, "{form}: {:o}", bits());
+        let others_write = matches!(form, Form::Semaphore | Form::Signals);
+        for (file, mode) in look() {
+            let expected = match file.file_name().and_then(|name| name.to_str()) {
+                _ if file.is_dir() => 0o755,
+                Some("stream") => 0o644,
+                _ if others_write => 0o666,
+                _ => 0o600,
+            };
+            assert_eq!(mode, expected, "{form}, {file:?}: {mode:o}");
+        }
         (pattern.remove)(&place).unwrap();
     }
 }
