@@ -3,7 +3,7 @@
 //! Layer 5. Both give their space back to the producer when they are dropped.
 
 use super::consumer::Consumer;
-use super::observer::Payload;
+use super::received::Payload;
 use crate::attach::shown;
 use crate::layout::gap::Gap;
 use crate::ring::consumer::Arrived;

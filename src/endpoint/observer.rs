@@ -3,26 +3,25 @@
 //! Layer 5. Holds a row only where it may sleep and may write one; works with nothing but permission
 //! to read.
 
+mod take;
+
 use super::error::{ReceiveError, TryReceiveError};
 use super::interrupted::Interrupted;
 use super::latency::STAMP;
-use super::loss::Loss;
 use super::options::ObserverOptions;
+use super::received::Received;
 use super::set::{Inside, Sealed, Source};
-use super::trouble::disturbance;
-use super::waiting::{self, End, Manner, Reader};
+use super::waiting::{self, End, Reader};
 use crate::attach::{shown, AttachError, Attachment, Lease};
-use crate::layout::gap::{Gap, Why};
-use crate::layout::lines::{ProducerState, RowState};
+use crate::layout::lines::RowState;
 use crate::read::{Progress, ReadControl};
-use crate::ring::consumer::{epoch, Epoch, Gaps};
-use crate::ring::observer::{Copied, Observed, Observer as Core};
+use crate::ring::consumer::{epoch, Epoch};
+use crate::ring::observer::{Observed, Observer as Core};
 use crate::ring::Start;
 use crate::segment::{can_flush, Canary, Memory};
 use crate::sync::Ordering::Relaxed;
 use crate::wait::{bell, Deadline, Strategy, Waited};
 use core::marker::PhantomData;
-use core::ops::Deref;
 use std::cell::Cell;
 
 /// A reader that never holds the producer back and is told exactly what it missed.
@@ -86,107 +85,6 @@ pub struct Observer {
 }
 
 shown!([] Observer, "Observer", |observer| path = observer.ring.path(), next_sequence = observer.next_sequence());
-
-/// What an observer receives.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum Received<'o> {
-    /// A message, in the observer's private memory.
-    Message(Payload<'o>),
-    /// The producer overtook the observer.
-    Lapped {
-        /// How many messages are gone.
-        lost: u64,
-        /// Sequence of the message that comes next.
-        resumed_at: u64,
-    },
-    /// The producer skipped sequences, which do not exist. An observer that began in the middle of them is told
-    /// of those behind its start.
-    Skipped {
-        /// How many sequences do not exist.
-        skipped: u64,
-        /// Sequence of the message that comes next.
-        resumed_at: u64,
-        /// Why they do not exist.
-        why: Why,
-    },
-    /// The producer closed the ring and everything has been read.
-    Closed,
-}
-
-/// The bytes of a message, with its number.
-#[derive(Clone, Copy)]
-pub struct Payload<'a> {
-    bytes: &'a [u8],
-    sequence: u64,
-    /// The latest loss of the consumer that received it, and its gaps; none for an observer.
-    passed: Option<(&'a Loss, &'a Gaps)>,
-}
-
-shown!([] Payload<'_>, "Payload", |payload| sequence = payload.sequence, len = payload.bytes.len());
-
-impl<'a> Payload<'a> {
-    #[inline(always)]
-    pub(super) fn new(bytes: &'a [u8], sequence: u64) -> Self {
-        Self {
-            bytes,
-            sequence,
-            passed: None,
-        }
-    }
-
-    /// A message of a consumer whose latest loss is this, with these gaps.
-    #[inline(always)]
-    pub(super) fn behind(passed: (&'a Loss, &'a Gaps), bytes: &'a [u8], sequence: u64) -> Self {
-        Self {
-            bytes,
-            sequence,
-            passed: Some(passed),
-        }
-    }
-
-    /// Number of the message.
-    #[inline]
-    pub fn sequence(&self) -> u64 {
-        self.sequence
-    }
-
-    /// Returns how many messages directly before this one its consumer will never get, as
-    /// [`Message::missed`](crate::Message::missed). Always 0 for a message of an observer, to which losses come as
-    /// [`Received::Lapped`].
-    #[inline]
-    pub fn missed(&self) -> u64 {
-        let before = |(loss, gaps): (&Loss, &Gaps)| loss.before(gaps.run_before(self.sequence));
-        self.passed.map_or(0, before)
-    }
-
-    /// Returns the gap directly before this message, as [`Message::gap`](crate::Message::gap). Always `None` for a message
-    /// of an observer, to which gaps come as [`Received::Skipped`].
-    pub fn gap(&self) -> Option<Gap> {
-        self.passed.and_then(|(_, gaps)| gaps.before(self.sequence))
-    }
-
-    /// The bytes, for as long as the handle is borrowed.
-    #[inline]
-    pub fn bytes(&self) -> &'a [u8] {
-        self.bytes
-    }
-}
-
-impl Deref for Payload<'_> {
-    type Target = [u8];
-
-    #[inline(always)]
-    fn deref(&self) -> &[u8] {
-        self.bytes
-    }
-}
-
-impl AsRef<[u8]> for Payload<'_> {
-    fn as_ref(&self) -> &[u8] {
-        self.bytes
-    }
-}
 
 impl Observer {
     pub(crate) fn attach(
@@ -332,154 +230,6 @@ impl Observer {
         let now = epoch(self.core.memory());
         let before = core::mem::replace(&mut self.epoch, now.number);
         (before != now.number).then_some(now)
-    }
-
-    #[inline(always)]
-    fn undisturbed(&self) -> Result<(), Interrupted> {
-        if self.canary.disturbed() {
-            self.look_into_it()
-        } else {
-            Ok(())
-        }
-    }
-
-    #[cold]
-    fn look_into_it(&self) -> Result<(), Interrupted> {
-        disturbance(self.canary, self.core.memory())
-    }
-
-    /// The next message, if it is there and nothing needs a closer look.
-    #[inline(always)]
-    fn take(&mut self) -> Option<Copied> {
-        let canary = self.canary;
-        // In a fork the ring is not mapped.
-        if canary.disturbed() {
-            return None;
-        }
-        // Zeroes may have taken the place of what was being copied; then the long way says so.
-        match self.core.take(|| !canary.disturbed()) {
-            Some(copied) => Some(copied),
-            None if self.core.committed() => self.take_any(),
-            None => None,
-        }
-    }
-
-    /// Out of line: what is in line is for messages of one length.
-    #[inline(never)]
-    fn take_any(&mut self) -> Option<Copied> {
-        let canary = self.canary;
-        self.core.take_any(|| !canary.disturbed())
-    }
-
-    #[inline(always)]
-    fn message(&mut self, copied: Copied) -> Received<'_> {
-        let bytes = self.core.payload(copied, self.skip);
-        Received::Message(Payload::new(bytes, copied.sequence))
-    }
-
-    /// Returns `true` if a call that may wait pauses before it hands out what it has taken.
-    #[inline(always)]
-    fn looks_back(&mut self) -> bool {
-        self.reading.is_due(self.core.position()) && self.look_back()
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn look_back(&mut self) -> bool {
-        let core = &self.core;
-        self.reading
-            .look(read(core), |what| core.flush(what), || core.lag())
-    }
-
-    /// How many pauses it made.
-    #[cfg(test)]
-    pub(super) fn pauses(&self) -> u64 {
-        self.reading.pauses()
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn pause(&mut self, deadline: Deadline) {
-        self.reading.pause(read(&self.core), deadline);
-    }
-
-    fn received(&mut self, observed: Observed) -> Received<'_> {
-        match observed {
-            Observed::Message(copied) => self.message(copied),
-            Observed::Lapped { lost, resumed_at } => {
-                self.was_lapped(lost);
-                Received::Lapped { lost, resumed_at }
-            }
-            Observed::Skipped {
-                skipped,
-                resumed_at,
-                why,
-            } => {
-                self.skipped = self.skipped.wrapping_add(skipped);
-                self.reading.moved(read(&self.core));
-                Received::Skipped {
-                    skipped,
-                    resumed_at,
-                    why,
-                }
-            }
-            Observed::Empty => Received::Closed,
-        }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn was_lapped(&mut self, lost: u64) {
-        self.lost = self.lost.wrapping_add(lost);
-        self.reading.moved(read(&self.core));
-        let row = self.lease.as_ref().map(Lease::row);
-        self.core.count_loss(row, lost);
-    }
-
-    /// What comes next, waiting for it; nothing once the ring is closed.
-    #[inline(never)]
-    fn next_observed(&mut self, deadline: Deadline) -> Result<Observed, ReceiveError> {
-        self.undisturbed()?;
-        let observed = match self.core.try_next()? {
-            Observed::Empty => self.wait_for_next(deadline)?,
-            observed => observed,
-        };
-        self.undisturbed()?;
-        Ok(observed)
-    }
-
-    /// What comes next, if it is there.
-    #[inline(never)]
-    fn try_observed(&mut self) -> Result<Observed, TryReceiveError> {
-        self.undisturbed()?;
-        let mut observed = Observed::Empty;
-        if self.core.ready() {
-            observed = self.core.try_next()?;
-        }
-        if observed == Observed::Empty {
-            observed = self.try_again()?;
-        }
-        self.undisturbed()?;
-        Ok(observed)
-    }
-
-    fn try_again(&mut self) -> Result<Observed, TryReceiveError> {
-        self.reading.empty_without_pause(read(&self.core));
-        let closed = self.core.producer_state() == ProducerState::Closed;
-        match self.core.try_next()? {
-            Observed::Empty => waiting::nothing_there(self, closed),
-            observed => Ok(observed),
-        }
-    }
-
-    #[inline(never)]
-    fn wait_for_next(&mut self, deadline: Deadline) -> Result<Observed, ReceiveError> {
-        if self.reading.empty(read(&self.core)) {
-            self.pause(deadline);
-        }
-        self.say_sequence();
-        let next = waiting::wait_for_next(self, deadline, Manner::Alone)?;
-        Ok(next.unwrap_or(Observed::Empty))
     }
 }
 

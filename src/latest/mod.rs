@@ -58,7 +58,7 @@ use std::path::Path;
 /// ```
 #[derive(Clone)]
 pub struct Latest<T> {
-    ring: Attachment,
+    attachment: Attachment,
     cells: Cells,
     value: PhantomData<fn() -> T>,
 }
@@ -68,7 +68,7 @@ options! {
     ReaderOptions { strategy }
 }
 
-shown!([T] Latest<T>, "Latest", |latest| path = latest.ring.path());
+shown!([T] Latest<T>, "Latest", |latest| path = latest.attachment.path());
 
 /// The state of a table at some moment, without its values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -182,24 +182,27 @@ impl<T: Plain> Latest<T> {
         look_until(&place, deadline.into(), || Self::open(&place))
     }
 
-    fn of(ring: Attachment) -> Result<Self, OpenError> {
-        ring.expect_values::<T>(&T::schema())?;
-        let cells = Self::cells_in(&ring, ring.segment().reader())?;
+    fn of(attachment: Attachment) -> Result<Self, OpenError> {
+        attachment.expect_values::<T>(&T::schema())?;
+        let cells = Self::cells_in(&attachment, attachment.segment().reader())?;
         Ok(Self {
-            ring,
+            attachment,
             cells,
             value: PhantomData,
         })
     }
 
-    fn cells_in(ring: &Attachment, memory: &crate::segment::Memory) -> Result<Cells, OpenError> {
-        let [count, bytes] = ring.segment().description().parameters;
+    fn cells_in(
+        attachment: &Attachment,
+        memory: &crate::segment::Memory,
+    ) -> Result<Cells, OpenError> {
+        let [count, bytes] = attachment.segment().description().parameters;
         let count = u32::try_from(count).ok();
         count
             .filter(|_| bytes == size_of::<T>() as u64)
             .and_then(|count| Cells::new(memory, count, bytes))
             .ok_or_else(|| OpenError::Untrusted {
-                path: ring.path().to_owned(),
+                path: attachment.path().to_owned(),
                 why: "its cells are not where they say",
             })
     }
@@ -239,7 +242,7 @@ impl<T: Plain> Latest<T> {
 
     /// Returns `true` once the table was removed, as [`Ring::is_removed`](crate::Ring::is_removed).
     pub fn is_removed(&self) -> bool {
-        self.ring.is_removed()
+        self.attachment.is_removed()
     }
 
     /// Returns the state at some moment during the call.
@@ -247,15 +250,15 @@ impl<T: Plain> Latest<T> {
     /// # Errors
     /// [`StatusError::Forked`], [`StatusError::Poisoned`], [`StatusError::Removed`].
     pub fn status(&self) -> Result<LatestStatus, StatusError> {
-        let ring = &self.ring;
-        ring.looked_into(|| {
+        let attachment = &self.attachment;
+        attachment.looked_into(|| {
             Ok(LatestStatus {
                 cells: self.cells.count(),
                 changes: self.cells.changes(),
-                writer_alive: ring.is_held(Role::Producer),
-                writer_pid: ring.producer_pid(),
-                writers: epoch(ring.segment().reader()).number,
-                readers: ring.live_rows(),
+                writer_alive: attachment.is_held(Role::Producer),
+                writer_pid: attachment.producer_pid(),
+                writers: epoch(attachment.segment().reader()).number,
+                readers: attachment.live_rows(),
             })
         })
     }
@@ -268,11 +271,11 @@ impl<T: Plain> Latest<T> {
     /// Returns how an existing object differs from what `create_or_open` asked for: see
     /// [`Ring::differences`](crate::Ring::differences).
     pub fn differences(&self) -> &[Difference] {
-        self.ring.differences()
+        self.attachment.differences()
     }
 
     /// Returns the path of its directory, for logs and error texts.
     pub fn path(&self) -> &Path {
-        self.ring.path()
+        self.attachment.path()
     }
 }

@@ -32,7 +32,7 @@ pub struct LatestReader<T> {
     /// The count of changes that this reader has reported.
     seen: u64,
     canary: Canary,
-    ring: Attachment,
+    attachment: Attachment,
     options: ReaderOptions,
     slept: bool,
     /// When a wait that ended in vain last asked whether the object is still there.
@@ -45,14 +45,14 @@ pub struct LatestReader<T> {
     one_thread: PhantomData<Cell<()>>,
 }
 
-shown!([T] LatestReader<T>, "LatestReader", |reader| path = reader.ring.path());
+shown!([T] LatestReader<T>, "LatestReader", |reader| path = reader.attachment.path());
 
 impl<T: Plain> LatestReader<T> {
     pub(super) fn attach(latest: &Latest<T>, options: ReaderOptions) -> Result<Self, AttachError> {
-        let ring = &latest.ring;
-        ring.undisturbed()?;
+        let attachment = &latest.attachment;
+        attachment.undisturbed()?;
         // Without a row, or permission for one, the reader polls with short sleeps instead.
-        let mut lease = Lease::take_to_sleep(ring, options.strategy)?;
+        let mut lease = Lease::take_to_sleep(attachment, options.strategy)?;
         if let Some(lease) = &mut lease {
             lease.begin(RowState::Observer, true);
         }
@@ -60,8 +60,8 @@ impl<T: Plain> LatestReader<T> {
             cells: latest.cells.clone(),
             private: vec![0; size_of::<T>().div_ceil(8)].into_boxed_slice(),
             seen: latest.cells.changes(),
-            canary: ring.canary(),
-            ring: ring.clone(),
+            canary: attachment.canary(),
+            attachment: attachment.clone(),
             options,
             slept: false,
             asked: Since::default(),
@@ -156,7 +156,7 @@ impl<T: Plain> LatestReader<T> {
     #[inline(always)]
     fn look(&self, cell: u32) -> Result<(), LatestError> {
         if self.canary.disturbed() {
-            look_into(self.canary, &self.ring)?;
+            look_into(self.canary, &self.attachment)?;
         }
         let cells = self.cells.count();
         if cell < cells {
@@ -172,10 +172,10 @@ impl<T: Plain> LatestReader<T> {
         deadline: Deadline,
     ) -> Result<(), LatestError> {
         if self.canary.disturbed() {
-            look_into(self.canary, &self.ring)?;
+            look_into(self.canary, &self.attachment)?;
         }
         if self.troubled {
-            return Err(self.ring.trouble_found().into());
+            return Err(self.attachment.trouble_found().into());
         }
         let memory = self.cells.memory().clone();
         let control = memory.control().filter(|_| self.lease.is_some());
@@ -183,7 +183,7 @@ impl<T: Plain> LatestReader<T> {
         let (strategy, mut slept) = (self.options.strategy, self.slept);
         let mut change = Change {
             cells: &self.cells,
-            ring: &self.ring,
+            attachment: &self.attachment,
             cell,
             seen: self.seen,
         };
@@ -193,12 +193,12 @@ impl<T: Plain> LatestReader<T> {
         self.slept = slept;
         match outcome {
             // Many short waits learn of it as one long wait does.
-            Outcome::TimedOut if self.asked.due() => match self.ring.trouble() {
+            Outcome::TimedOut if self.asked.due() => match self.attachment.trouble() {
                 Some(trouble) => Err(trouble.into()),
                 None => Err(LatestError::TimedOut),
             },
             Outcome::TimedOut => Err(LatestError::TimedOut),
-            Outcome::Gone => Err(self.ring.trouble_found().into()),
+            Outcome::Gone => Err(self.attachment.trouble_found().into()),
             Outcome::Ready | Outcome::Over => Ok(()),
         }
     }
@@ -207,7 +207,7 @@ impl<T: Plain> LatestReader<T> {
 /// Waiting for a change, of one cell or of any.
 struct Change<'r> {
     cells: &'r Cells,
-    ring: &'r Attachment,
+    attachment: &'r Attachment,
     cell: Option<(u32, u64)>,
     seen: u64,
 }
@@ -228,7 +228,7 @@ impl Waited for Change<'_> {
     }
 
     fn gone(&mut self) -> bool {
-        self.ring.trouble().is_some()
+        self.attachment.trouble().is_some()
     }
 }
 
@@ -249,7 +249,7 @@ impl<T> Source for LatestReader<T> {
     }
 
     fn reports_death(&mut self) -> bool {
-        self.troubled = self.ring.trouble().is_some();
+        self.troubled = self.attachment.trouble().is_some();
         self.troubled
     }
 }

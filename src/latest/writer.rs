@@ -30,7 +30,7 @@ pub struct LatestWriter<T> {
     cells: Cells,
     waker: Waker,
     canary: Canary,
-    ring: Attachment,
+    attachment: Attachment,
     /// Whether the table was removed, as far as this writer has asked.
     removed: bool,
     _held: Held,
@@ -38,14 +38,14 @@ pub struct LatestWriter<T> {
     one_thread: PhantomData<Cell<()>>,
 }
 
-shown!([T] LatestWriter<T>, "LatestWriter", |writer| path = writer.ring.path());
+shown!([T] LatestWriter<T>, "LatestWriter", |writer| path = writer.attachment.path());
 
 impl<T: Plain> LatestWriter<T> {
     pub(super) fn attach(latest: &Latest<T>) -> Result<Self, AttachError> {
-        let ring = &latest.ring;
-        ring.undisturbed()?;
-        let held = ring.acquire_producer()?;
-        let memory = ring.segment().writer()?;
+        let attachment = &latest.attachment;
+        attachment.undisturbed()?;
+        let held = attachment.acquire_producer()?;
+        let memory = attachment.segment().writer()?;
         let state = &memory.producer().state;
         let died = state.state.load(Relaxed) == ProducerState::Attached as u32;
         state.pid.store(std::process::id(), Relaxed);
@@ -54,11 +54,11 @@ impl<T: Plain> LatestWriter<T> {
             .store(state.epoch.load(Relaxed).wrapping_add(1), Relaxed);
         let attached = ProducerState::Attached as u32;
         state.state.store(attached, Relaxed);
-        let cells = Latest::<T>::cells_in(ring, &memory)?;
+        let cells = Latest::<T>::cells_in(attachment, &memory)?;
         // The last writer may have died between setting a value and announcing it.
         let unannounced = died && cells.recount();
         if let Some(control) = memory.control() {
-            bell::quiet(&control.data, || ring.anyone_may_park());
+            bell::quiet(&control.data, || attachment.anyone_may_park());
             if unannounced {
                 bell::ring_now(&control.data);
             }
@@ -66,8 +66,8 @@ impl<T: Plain> LatestWriter<T> {
         Ok(Self {
             cells,
             waker: Waker::default(),
-            canary: ring.canary(),
-            ring: ring.clone(),
+            canary: attachment.canary(),
+            attachment: attachment.clone(),
             removed: false,
             _held: held,
             value: PhantomData,
@@ -108,7 +108,7 @@ impl<T: Plain> LatestWriter<T> {
 
     #[cold]
     fn look_into_it(&self) -> Result<(), LatestError> {
-        look_into(self.canary, &self.ring)?;
+        look_into(self.canary, &self.attachment)?;
         if self.removed {
             return Err(LatestError::Removed);
         }
@@ -117,15 +117,15 @@ impl<T: Plain> LatestWriter<T> {
 
     #[cold]
     fn look_at_files(&mut self) {
-        self.removed = self.ring.is_removed();
+        self.removed = self.attachment.is_removed();
     }
 }
 
 /// What happened to a process whose canary has changed.
-pub(super) fn look_into(canary: Canary, ring: &Attachment) -> Result<(), LatestError> {
+pub(super) fn look_into(canary: Canary, attachment: &Attachment) -> Result<(), LatestError> {
     if canary.forked() {
         Err(LatestError::Forked)
-    } else if ring.trouble() == Some(Trouble::Poisoned) {
+    } else if attachment.trouble() == Some(Trouble::Poisoned) {
         Err(LatestError::Poisoned)
     } else {
         Ok(())

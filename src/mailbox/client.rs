@@ -56,17 +56,18 @@ impl MailboxClient {
         name: CursorName,
         options: ClientOptions,
     ) -> Result<Self, AttachError> {
-        let ring = &mailbox.ring;
-        let (member, ()) = Lease::join(ring, name, |row, _| wait_for(mailbox, row, 0))?;
-        let parameters = Parameters::of(ring);
+        let attachment = &mailbox.attachment;
+        let (member, ()) = Lease::join(attachment, name, |row, _| wait_for(mailbox, row, 0))?;
+        let parameters = Parameters::of(attachment);
         let replies = if parameters.one_way {
             None
         } else {
             let replies = parameters.replies(&mailbox.location, member.row());
-            let replies = replies.like(ring)?.open_or_create();
-            let replies = replies.map_err(|error| ring.explain(error.into()))?;
-            ring.in_place()
-                .map_err(|error| ring.explain(error.into()))?;
+            let replies = replies.like(attachment)?.open_or_create();
+            let replies = replies.map_err(|error| attachment.explain(error.into()))?;
+            attachment
+                .in_place()
+                .map_err(|error| attachment.explain(error.into()))?;
             Some(replies.receiver_with(ReceiverOptions::new().strategy(options.strategy))?)
         };
         Ok(Self {
@@ -137,7 +138,7 @@ impl MailboxClient {
         if self.replies.is_none() {
             return Err(RequestError::OneWay);
         }
-        if self.mailbox.ring.canary().forked() {
+        if self.mailbox.attachment.canary().forked() {
             return Err(RequestError::Send(SendError::Forked));
         }
         let deadline = deadline.into();
@@ -217,7 +218,7 @@ impl MailboxClient {
         let (generation, request) = (self.member.generation(), self.request);
         let mut found = (Kind::Declined, 0);
         loop {
-            let ring = &self.mailbox.ring;
+            let attachment = &self.mailbox.attachment;
             let replies = self.replies.as_mut().ok_or(RequestError::OneWay)?;
             let slice = Deadline::after(LOOK_UP).earlier(deadline);
             let taking = replies.take_wanted(slice, |delivery| match decode(delivery) {
@@ -227,7 +228,7 @@ impl MailboxClient {
                     let wanted = ours == (generation, request);
                     // A reply that comes again was leaked by the caller.
                     if !wanted && header.kind == Kind::Reply && !delivery.redelivered() {
-                        count_late(ring);
+                        count_late(attachment);
                     }
                     wanted
                 }
@@ -260,7 +261,7 @@ struct Body {
 }
 
 fn wait_for(mailbox: &Mailbox, row: u32, request: u64) {
-    if let Some(word) = awaited(&mailbox.ring, row) {
+    if let Some(word) = awaited(&mailbox.attachment, row) {
         word.store(request, Relaxed);
     }
 }

@@ -87,7 +87,7 @@ const STRIDE: u32 = 8;
 /// ```
 #[derive(Clone)]
 pub struct Mailbox {
-    ring: Attachment,
+    attachment: Attachment,
     location: Location,
     letters: Queue,
 }
@@ -186,8 +186,8 @@ impl MailboxBuilder {
     /// [`CreateError`], as for a ring.
     pub fn create(self) -> Result<Mailbox, CreateError> {
         let location = self.location.clone()?;
-        let (ring, inside) = self.described()?.make_whole()?;
-        Mailbox::of(ring, inside, location)
+        let (attachment, inside) = self.described()?.make_whole()?;
+        Mailbox::of(attachment, inside, location)
     }
 
     /// Opens the mailbox if it exists, else creates it. An existing one keeps its own settings.
@@ -196,8 +196,8 @@ impl MailboxBuilder {
     /// As [`create`](Self::create), and those of opening.
     pub fn create_or_open(self) -> Result<Mailbox, CreateError> {
         let location = self.location.clone()?;
-        let (ring, inside) = self.described()?.make_or_open_whole()?;
-        Mailbox::of(ring, inside, location)
+        let (attachment, inside) = self.described()?.make_or_open_whole()?;
+        Mailbox::of(attachment, inside, location)
     }
 
     fn described(self) -> Result<Builder, CreateError> {
@@ -241,8 +241,8 @@ impl Parameters {
         [depth, bytes]
     }
 
-    fn of(ring: &Attachment) -> Self {
-        let [depth, bytes] = ring.segment().description().parameters;
+    fn of(attachment: &Attachment) -> Self {
+        let [depth, bytes] = attachment.segment().description().parameters;
         Self {
             depth: depth as u32,
             message_bytes: bytes as u32,
@@ -273,20 +273,20 @@ fn replies_of(row: u32) -> String {
 }
 
 /// How many replies came too late.
-fn late_count(ring: &Attachment) -> Option<&AtomicU64> {
-    ring.segment().reader().board(0)
+fn late_count(attachment: &Attachment) -> Option<&AtomicU64> {
+    attachment.segment().reader().board(0)
 }
 
-fn count_late(ring: &Attachment) {
-    if let Some(count) = late_count(ring) {
+fn count_late(attachment: &Attachment) {
+    if let Some(count) = late_count(attachment) {
         count.fetch_add(1, Relaxed);
     }
 }
 
 /// The number of the request that the client in a row waits for; 0 while it waits for none.
-fn awaited(ring: &Attachment, row: u32) -> Option<&AtomicU64> {
+fn awaited(attachment: &Attachment, row: u32) -> Option<&AtomicU64> {
     let at = row.checked_add(1)?.checked_mul(STRIDE)?;
-    ring.segment().reader().board(at)
+    attachment.segment().reader().board(at)
 }
 
 impl Mailbox {
@@ -317,20 +317,21 @@ impl Mailbox {
     }
 
     fn open_location(location: Location) -> Result<Self, OpenError> {
-        let ring = Attachment::open_form(&location, MappingOptions::default(), Form::Mailbox)?;
+        let attachment =
+            Attachment::open_form(&location, MappingOptions::default(), Form::Mailbox)?;
         let letters = Queue::open_location(location.child(LETTERS));
         // Asked after the queue was opened: it belongs to this mailbox then.
-        let in_place = ring.in_place();
+        let in_place = attachment.in_place();
         in_place.map_err(|error| error.looked_for(Form::Mailbox))?;
         let letters = letters.map_err(|error| match error {
             OpenError::NotFound { .. } => OpenError::Untrusted {
-                path: ring.path().to_owned(),
+                path: attachment.path().to_owned(),
                 why: "its queue of letters is missing: make it again with create_or_open, or remove the mailbox",
             },
             error => error,
         })?;
         Ok(Self {
-            ring,
+            attachment,
             location,
             letters,
         })
@@ -338,7 +339,7 @@ impl Mailbox {
 
     /// The mailbox that was created or opened together with the queue in it.
     fn of(
-        ring: Attachment,
+        attachment: Attachment,
         inside: Vec<Attachment>,
         location: Location,
     ) -> Result<Self, CreateError> {
@@ -346,7 +347,7 @@ impl Mailbox {
         let missing = || OpenError::not_found(location.child(LETTERS).path());
         let letters = Queue::opened(letters.ok_or_else(missing)?, &location, LETTERS);
         Ok(Self {
-            ring,
+            attachment,
             location,
             letters,
         })
@@ -400,28 +401,28 @@ impl Mailbox {
 
     /// Returns the size of the largest letter and of the largest reply, in bytes.
     pub fn max_message_bytes(&self) -> u32 {
-        Parameters::of(&self.ring).message_bytes
+        Parameters::of(&self.attachment).message_bytes
     }
 
     /// Returns `true` if there are no replies.
     pub fn is_one_way(&self) -> bool {
-        Parameters::of(&self.ring).one_way
+        Parameters::of(&self.attachment).one_way
     }
 
     /// Returns how an existing object differs from what `create_or_open` asked for: see
     /// [`Ring::differences`](crate::Ring::differences).
     pub fn differences(&self) -> &[Difference] {
-        self.ring.differences()
+        self.attachment.differences()
     }
 
     /// Returns `true` once the mailbox was removed, as [`Ring::is_removed`](crate::Ring::is_removed).
     pub fn is_removed(&self) -> bool {
-        self.ring.is_removed()
+        self.attachment.is_removed()
     }
 
     /// Returns the path of its directory, for logs and error texts.
     pub fn path(&self) -> &Path {
-        self.ring.path()
+        self.attachment.path()
     }
 
     /// Returns the settings, and the content at some moment during the call.
@@ -430,13 +431,13 @@ impl Mailbox {
     /// [`StatusError::Forked`], [`StatusError::Poisoned`], [`StatusError::Removed`]; [`StatusError::Open`] if a lane
     /// cannot be opened.
     pub fn status(&self) -> Result<MailboxStatus, StatusError> {
-        self.ring.looked_into(|| {
+        self.attachment.looked_into(|| {
             Ok(MailboxStatus {
                 letters: self.letters.status()?,
                 max_message_bytes: self.max_message_bytes(),
                 one_way: self.is_one_way(),
-                clients: member::names(&self.ring),
-                late: late_count(&self.ring).map_or(0, |count| count.load(Relaxed)),
+                clients: member::names(&self.attachment),
+                late: late_count(&self.attachment).map_or(0, |count| count.load(Relaxed)),
             })
         })
     }
@@ -463,7 +464,7 @@ mod tests {
             receivers: 3,
             one_way: true,
         };
-        assert_eq!(Parameters::of(&mailbox.ring), expected);
+        assert_eq!(Parameters::of(&mailbox.attachment), expected);
     }
 
     /// What is asked for is made or refused, and not made another.
@@ -494,7 +495,7 @@ mod tests {
             match made {
                 Some(made) => {
                     assert_eq!(queue.unwrap().depth(), made);
-                    assert_eq!(Parameters::of(&mailbox.unwrap().ring).depth, made);
+                    assert_eq!(Parameters::of(&mailbox.unwrap().attachment).depth, made);
                     remove_both(&scratch);
                 }
                 None => {

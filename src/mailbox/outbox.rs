@@ -54,7 +54,7 @@ impl Outbox {
         to: Return,
         body: &[u8],
     ) -> Result<Answer, ReplyError> {
-        if self.mailbox.ring.canary().forked() {
+        if self.mailbox.attachment.canary().forked() {
             return Err(SendError::Forked.into());
         }
         let max = self.mailbox.max_message_bytes();
@@ -63,7 +63,7 @@ impl Outbox {
             return Err(SendError::TooLarge { len, max }.into());
         }
         if !self.is_awaited(to) {
-            count_late(&self.mailbox.ring);
+            count_late(&self.mailbox.attachment);
             return Ok(Answer::Late);
         }
         let header = Header {
@@ -97,7 +97,7 @@ impl Outbox {
             Ok(_) => Ok(Answer::Sent),
             // A waiting client makes room, so this receiver does not wait for it.
             Err(SendError::Full { .. }) => {
-                count_late(&self.mailbox.ring);
+                count_late(&self.mailbox.attachment);
                 Ok(Answer::Late)
             }
             Err(error) => {
@@ -119,9 +119,9 @@ impl Outbox {
     }
 
     fn is_awaited(&self, to: Return) -> bool {
-        let ring = &self.mailbox.ring;
-        let row = ring.segment().reader().row(to.row);
+        let attachment = &self.mailbox.attachment;
+        let row = attachment.segment().reader().row(to.row);
         row.is_some_and(|row| row.generation.load(Relaxed) == to.generation)
-            && awaited(ring, to.row).is_some_and(|word| word.load(Relaxed) == to.request)
+            && awaited(attachment, to.row).is_some_and(|word| word.load(Relaxed) == to.request)
     }
 }

@@ -67,7 +67,7 @@ impl Semaphore {
 
     #[inline(never)]
     pub(super) fn wait(&self, many: u32, deadline: Deadline) -> Result<Permit, AcquireError> {
-        let memory = self.shared.ring.segment().reader().clone();
+        let memory = self.shared.attachment.segment().reader().clone();
         let bell: Option<&Bell> = memory.control().map(|control| &control.data);
         let mut slept = self.slept.get();
         let mut waiting = Waiting {
@@ -93,7 +93,7 @@ impl Semaphore {
         }
         match (found?, outcome) {
             (Some(permit), _) => Ok(permit),
-            (None, Outcome::Gone) => Err(self.shared.ring.trouble_found().into()),
+            (None, Outcome::Gone) => Err(self.shared.attachment.trouble_found().into()),
             (None, _) => Err(AcquireError::TimedOut),
         }
     }
@@ -110,7 +110,7 @@ impl Semaphore {
         let due = asked.due_at(now);
         self.asked.set(asked);
         if due {
-            if let Some(trouble) = self.shared.ring.trouble() {
+            if let Some(trouble) = self.shared.attachment.trouble() {
                 return Err(trouble.into());
             }
         }
@@ -162,12 +162,12 @@ impl Semaphore {
     /// Gives back the permits and tickets of the dead. Returns `true` if there were any.
     pub(crate) fn return_from_the_dead(&self) -> bool {
         let Shared {
-            ring,
+            attachment,
             permits,
             lease,
             ..
         } = &*self.shared;
-        ring.free_dead_rows(lease.row(), |row| {
+        attachment.free_dead_rows(lease.row(), |row| {
             permits.return_all(row);
             self.shared.ring_waiters();
         })
@@ -203,7 +203,7 @@ impl Waited for Waiting<'_> {
 
     fn gone(&mut self) -> bool {
         self.semaphore.return_from_the_dead();
-        self.semaphore.shared.ring.trouble().is_some()
+        self.semaphore.shared.attachment.trouble().is_some()
     }
 
     fn longest_sleep(&self) -> Duration {

@@ -70,8 +70,8 @@ impl SemaphoreBuilder {
     /// As [`create`](Self::create).
     pub fn create_with(self, options: SemaphoreOptions) -> Result<Semaphore, CreateError> {
         self.location.clone()?;
-        let ring = self.described()?.make()?;
-        Semaphore::attach(ring, options).map_err(CreateError::Open)
+        let attachment = self.described()?.make()?;
+        Semaphore::attach(attachment, options).map_err(CreateError::Open)
     }
 
     /// Opens the semaphore if it exists, else creates it. An existing one keeps its permits.
@@ -88,7 +88,7 @@ impl SemaphoreBuilder {
     /// As [`create_or_open`](Self::create_or_open).
     pub fn create_or_open_with(self, options: SemaphoreOptions) -> Result<Semaphore, CreateError> {
         self.location.clone()?;
-        let attach = |ring| Semaphore::attach(ring, options);
+        let attach = |attachment| Semaphore::attach(attachment, options);
         self.described()?.make_or_open_and(attach)
     }
 

@@ -165,15 +165,18 @@ impl Semaphore {
 
     fn open_location(location: &Location, options: SemaphoreOptions) -> Result<Self, OpenError> {
         let mapping = MappingOptions::default();
-        let ring = Attachment::open_form(location, mapping, Form::Semaphore)?;
-        Self::attach(ring, options)
+        let attachment = Attachment::open_form(location, mapping, Form::Semaphore)?;
+        Self::attach(attachment, options)
     }
 
     /// A handle to the permits of a segment of any form that has them.
-    pub(crate) fn attach(ring: Attachment, options: SemaphoreOptions) -> Result<Self, OpenError> {
-        let mut lease = Lease::take(&ring).map_err(|error| match error {
+    pub(crate) fn attach(
+        attachment: Attachment,
+        options: SemaphoreOptions,
+    ) -> Result<Self, OpenError> {
+        let mut lease = Lease::take(&attachment).map_err(|error| match error {
             AttachError::NoRow { rows } => OpenError::Busy {
-                path: ring.path().to_owned(),
+                path: attachment.path().to_owned(),
                 handles: rows,
             },
             AttachError::Io { path, source } => OpenError::Io {
@@ -181,23 +184,25 @@ impl Semaphore {
                 path,
                 source,
             },
-            AttachError::Removed { path } => OpenError::not_found(path).looked_for(ring.form()),
+            AttachError::Removed { path } => {
+                OpenError::not_found(path).looked_for(attachment.form())
+            }
             AttachError::Poisoned { path } => OpenError::Untrusted {
                 path,
                 why: "a file of it was cut short while it was opened",
             },
             AttachError::Open(error) => error,
             _ => OpenError::Permission {
-                path: ring.path().join("control"),
+                path: attachment.path().join("control"),
             },
         })?;
-        let (memory, row) = (ring.segment().reader().clone(), lease.row());
-        let initial = ring.segment().description().parameters[0];
+        let (memory, row) = (attachment.segment().reader().clone(), lease.row());
+        let initial = attachment.segment().description().parameters[0];
         let permits = Permits::new(memory, row, u32::try_from(initial).unwrap_or(u32::MAX));
         // The last owner of the row may have died holding permits.
         let returned = permits.return_all(row);
         lease.begin(RowState::Consumer, true);
-        let control = ring.segment().reader().control();
+        let control = attachment.segment().reader().control();
         if let (true, Some(control)) = (returned > 0, control) {
             bell::ring_now(&control.data);
         }
@@ -205,7 +210,7 @@ impl Semaphore {
             shared: Arc::new(Shared {
                 permits,
                 waker: Mutex::default(),
-                ring,
+                attachment,
                 lease,
             }),
             options,
@@ -326,8 +331,8 @@ impl Semaphore {
     /// # Errors
     /// [`StatusError::Forked`], [`StatusError::Poisoned`], [`StatusError::Removed`].
     pub fn status(&self) -> Result<SemaphoreStatus, StatusError> {
-        let (ring, permits) = (&self.shared.ring, &self.shared.permits);
-        ring.looked_into(|| {
+        let (attachment, permits) = (&self.shared.attachment, &self.shared.permits);
+        attachment.looked_into(|| {
             let count = permits.count();
             let rows = permits.holders().into_iter();
             Ok(SemaphoreStatus {
@@ -335,31 +340,31 @@ impl Semaphore {
                 held: count.held,
                 retired: count.retired,
                 max: self.max(),
-                handles: ring.live_rows(),
-                holders: rows.map(|row| ring.pid_of_row(row)).collect(),
+                handles: attachment.live_rows(),
+                holders: rows.map(|row| attachment.pid_of_row(row)).collect(),
             })
         })
     }
 
     /// Returns `true` once the semaphore was removed, as [`Ring::is_removed`](crate::Ring::is_removed).
     pub fn is_removed(&self) -> bool {
-        self.shared.ring.is_removed()
+        self.shared.attachment.is_removed()
     }
 
     /// Returns how many permits there can be.
     pub fn max(&self) -> u32 {
-        self.shared.ring.segment().description().parameters[1] as u32
+        self.shared.attachment.segment().description().parameters[1] as u32
     }
 
     /// Returns how an existing object differs from what `create_or_open` asked for: see
     /// [`Ring::differences`](crate::Ring::differences).
     pub fn differences(&self) -> &[Difference] {
-        self.shared.ring.differences()
+        self.shared.attachment.differences()
     }
 
     /// Returns the path of its directory, for logs and error texts.
     pub fn path(&self) -> &Path {
-        self.shared.ring.path()
+        self.shared.attachment.path()
     }
 
     fn possible(&self, many: u32) -> Result<(), AcquireError> {
@@ -370,17 +375,17 @@ impl Semaphore {
         Ok(())
     }
 
-    pub(crate) fn ring(&self) -> &Attachment {
-        &self.shared.ring
+    pub(crate) fn attachment(&self) -> &Attachment {
+        &self.shared.attachment
     }
 
     pub(crate) fn undisturbed(&self) -> Result<(), AcquireError> {
-        let canary: Canary = self.shared.ring.canary();
+        let canary: Canary = self.shared.attachment.canary();
         if !canary.disturbed() {
             Ok(())
         } else if canary.forked() {
             Err(AcquireError::Forked)
-        } else if self.shared.ring.trouble() == Some(Trouble::Poisoned) {
+        } else if self.shared.attachment.trouble() == Some(Trouble::Poisoned) {
             Err(AcquireError::Poisoned)
         } else {
             Ok(())
@@ -394,7 +399,7 @@ impl Semaphore {
         if calls.is_multiple_of(ASK_EVERY_CALLS) {
             // A call that fails is not counted, so the next one asks again.
             self.shared
-                .ring
+                .attachment
                 .trouble()
                 .map_or(Ok(()), |t| Err(AcquireError::from(t)))?;
         }

@@ -14,14 +14,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub(super) struct Shared {
     pub(super) permits: Permits,
     pub(super) waker: Mutex<Waker>,
-    pub(super) ring: Attachment,
+    pub(super) attachment: Attachment,
     /// The row that says that the handle is alive; left last.
     pub(super) lease: Lease,
 }
 
 impl Shared {
     pub(super) fn ring_waiters(&self) {
-        if let Some(control) = self.ring.segment().reader().control() {
+        if let Some(control) = self.attachment.segment().reader().control() {
             let mut waker = self.waker.lock().unwrap_or_else(PoisonError::into_inner);
             waker.ring(&control.data);
         }
@@ -38,7 +38,7 @@ pub struct Permit {
     pub(super) one_thread: PhantomData<Cell<()>>,
 }
 
-shown!([] Permit, "Permit", |permit| path = permit.shared.ring.path(), count = permit.count());
+shown!([] Permit, "Permit", |permit| path = permit.shared.attachment.path(), count = permit.count());
 
 impl Permit {
     /// Returns how many permits this holds.
@@ -48,7 +48,7 @@ impl Permit {
 
     /// Takes them out of use: they never come back, unless a process [adds](super::Semaphore::add) them.
     pub fn forget(mut self) {
-        if self.shared.ring.canary().forked() {
+        if self.shared.attachment.canary().forked() {
             return;
         }
         let others = std::mem::take(&mut self.others);
@@ -60,7 +60,7 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        if self.first.is_none() || self.shared.ring.canary().forked() {
+        if self.first.is_none() || self.shared.attachment.canary().forked() {
             return;
         }
         for number in self.first.iter().chain(&self.others) {

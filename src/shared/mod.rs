@@ -148,7 +148,7 @@ impl<T: Plain> SharedBuilder<T> {
     /// As [`create_or_open`](Self::create_or_open).
     pub fn create_or_open_with(self, options: SharedOptions) -> Result<Shared<T>, CreateError> {
         self.location.clone()?;
-        let attach = |ring| Shared::attach(ring, options);
+        let attach = |attachment| Shared::attach(attachment, options);
         self.described().make_or_open_and(attach)
     }
 
@@ -216,25 +216,25 @@ impl<T: Plain> Shared<T> {
     }
 
     fn open_location(location: &Location, options: SharedOptions) -> Result<Self, OpenError> {
-        let ring = Attachment::open_form(location, Default::default(), Form::Shared)?;
-        Self::attach(ring, options)
+        let attachment = Attachment::open_form(location, Default::default(), Form::Shared)?;
+        Self::attach(attachment, options)
     }
 
-    fn attach(ring: Attachment, options: SharedOptions) -> Result<Self, OpenError> {
-        ring.expect_values::<T>(&T::schema())?;
+    fn attach(attachment: Attachment, options: SharedOptions) -> Result<Self, OpenError> {
+        attachment.expect_values::<T>(&T::schema())?;
         let overlay = |memory: &Memory| {
             let cells = Cells::new(memory, 1, size_of::<T>() as u64);
             cells.ok_or_else(|| OpenError::Untrusted {
-                path: ring.path().to_owned(),
+                path: attachment.path().to_owned(),
                 why: "its value is not where it says",
             })
         };
-        let seen = overlay(ring.segment().reader())?;
-        let own = overlay(&ring.segment().writer()?)?;
+        let seen = overlay(attachment.segment().reader())?;
+        let own = overlay(&attachment.segment().writer()?)?;
         Ok(Self {
             semaphore: {
                 let options = SemaphoreOptions::new().strategy(options.strategy);
-                Semaphore::attach(ring, options)?
+                Semaphore::attach(attachment, options)?
             },
             seen,
             own,
@@ -325,7 +325,7 @@ impl<T: Plain> Shared<T> {
 
     /// Returns how many times it was changed, without its value; 0 in a forked child.
     pub fn version(&self) -> u64 {
-        if self.semaphore.ring().canary().forked() {
+        if self.semaphore.attachment().canary().forked() {
             return 0;
         }
         self.seen.version(0)
@@ -353,7 +353,7 @@ impl<T: Plain> Shared<T> {
         let bell: Option<&Bell> = memory.control().map(|control| &control.data);
         let mut change = Change {
             cells: &self.seen,
-            ring: self.semaphore.ring(),
+            attachment: self.semaphore.attachment(),
             version,
         };
         let deadline = deadline.into();
@@ -361,12 +361,12 @@ impl<T: Plain> Shared<T> {
         let outcome = until(&mut change, strategy, bell, deadline, &mut self.slept);
         match outcome {
             // Many short waits learn of it as one long wait does.
-            Outcome::TimedOut if self.asked.due() => match self.semaphore.ring().trouble() {
+            Outcome::TimedOut if self.asked.due() => match self.semaphore.attachment().trouble() {
                 Some(trouble) => Err(trouble.into()),
                 None => Err(SharedError::TimedOut),
             },
             Outcome::TimedOut => Err(SharedError::TimedOut),
-            Outcome::Gone => Err(self.semaphore.ring().trouble_found().into()),
+            Outcome::Gone => Err(self.semaphore.attachment().trouble_found().into()),
             Outcome::Ready | Outcome::Over => Ok(()),
         }
     }
@@ -377,7 +377,7 @@ impl<T: Plain> Shared<T> {
     /// [`StatusError::Forked`], [`StatusError::Poisoned`], [`StatusError::Removed`].
     pub fn status(&self) -> Result<SharedStatus, StatusError> {
         let semaphore = self.semaphore.status()?;
-        self.semaphore.ring().looked_into(|| {
+        self.semaphore.attachment().looked_into(|| {
             Ok(SharedStatus {
                 version: self.seen.version(0),
                 holder: semaphore.holders.first().copied(),
@@ -388,7 +388,7 @@ impl<T: Plain> Shared<T> {
 
     /// Returns `true` once the value was removed, as [`Ring::is_removed`](crate::Ring::is_removed).
     pub fn is_removed(&self) -> bool {
-        self.semaphore.ring().is_removed()
+        self.semaphore.attachment().is_removed()
     }
 
     /// Returns how an existing object differs from what `create_or_open` asked for: see
@@ -411,7 +411,7 @@ impl<T: Plain> Shared<T> {
 /// Waiting for a change.
 struct Change<'r> {
     cells: &'r Cells,
-    ring: &'r Attachment,
+    attachment: &'r Attachment,
     version: u64,
 }
 
@@ -425,6 +425,6 @@ impl Waited for Change<'_> {
     }
 
     fn gone(&mut self) -> bool {
-        self.ring.trouble().is_some()
+        self.attachment.trouble().is_some()
     }
 }

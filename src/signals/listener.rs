@@ -27,7 +27,7 @@ const LOOK_UP: Duration = Duration::from_millis(50);
 /// handled, and the wait goes on.
 pub struct Listener {
     counted: Counted,
-    ring: Attachment,
+    attachment: Attachment,
     options: ListenerOptions,
     slept: bool,
     /// When a wait that ended in vain last asked whether the object is still there.
@@ -39,7 +39,7 @@ pub struct Listener {
     one_thread: PhantomData<Cell<()>>,
 }
 
-shown!([] Listener, "Listener", |listener| path = listener.ring.path(), row = listener.member.row());
+shown!([] Listener, "Listener", |listener| path = listener.attachment.path(), row = listener.member.row());
 
 /// A signal, and how often it was sent since it was last noticed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,16 +62,16 @@ shown!([] Background, "Background", |background| runs = background.thread.as_ref
 
 impl Listener {
     pub(super) fn attach(
-        ring: &Attachment,
+        attachment: &Attachment,
         name: CursorName,
         options: ListenerOptions,
     ) -> Result<Self, AttachError> {
-        let (member, counted) = Lease::join(ring, name, |row, generation| {
-            Counted::begin(ring.segment().reader(), row, generation)
+        let (member, counted) = Lease::join(attachment, name, |row, generation| {
+            Counted::begin(attachment.segment().reader(), row, generation)
         })?;
         Ok(Self {
             counted,
-            ring: ring.clone(),
+            attachment: attachment.clone(),
             member,
             options,
             slept: false,
@@ -87,10 +87,10 @@ impl Listener {
     /// # Errors
     /// [`SignalError::Forked`], [`SignalError::Poisoned`], [`SignalError::Removed`].
     pub fn try_wait(&mut self, set: SignalSet) -> Result<Option<Noticed>, SignalError> {
-        undisturbed(&self.ring)?;
+        undisturbed(&self.attachment)?;
         let noticed = self.notice(set);
         if noticed.is_none() && self.asked.due() {
-            if let Some(trouble) = self.ring.trouble() {
+            if let Some(trouble) = self.attachment.trouble() {
                 return Err(trouble.into());
             }
         }
@@ -98,7 +98,7 @@ impl Listener {
     }
 
     fn notice(&mut self, set: SignalSet) -> Option<Noticed> {
-        let memory = self.ring.segment().reader();
+        let memory = self.attachment.segment().reader();
         let (signal, count) = self.counted.notice(memory, set.0)?;
         Some(Noticed { signal, count })
     }
@@ -121,17 +121,17 @@ impl Listener {
         deadline: impl Into<Deadline>,
     ) -> Result<Noticed, SignalError> {
         let deadline = deadline.into();
-        let memory = self.ring.segment().reader().clone();
+        let memory = self.attachment.segment().reader().clone();
         let bell: Option<&Bell> = memory.control().map(|control| &control.data);
         loop {
-            undisturbed(&self.ring)?;
+            undisturbed(&self.attachment)?;
             if let Some(noticed) = self.notice(set) {
                 return Ok(noticed);
             }
             let mut arrival = Arrival {
                 counted: &self.counted,
                 memory: &memory,
-                ring: &self.ring,
+                attachment: &self.attachment,
                 set: set.0,
             };
             let mut slept = self.slept;
@@ -140,14 +140,14 @@ impl Listener {
             self.slept = slept;
             match outcome {
                 Outcome::Ready | Outcome::Over => {}
-                Outcome::Gone => return Err(self.ring.trouble_found().into()),
+                Outcome::Gone => return Err(self.attachment.trouble_found().into()),
                 Outcome::TimedOut => {
                     if let Some(noticed) = self.notice(set) {
                         return Ok(noticed);
                     }
                     // Many short waits learn of it as one long wait does.
                     let ask = self.troubled || self.asked.due();
-                    let trouble = ask.then(|| self.ring.trouble()).flatten();
+                    let trouble = ask.then(|| self.attachment.trouble()).flatten();
                     return Err(trouble.map_or(SignalError::TimedOut, Into::into));
                 }
             }
@@ -164,7 +164,7 @@ impl Listener {
         set: SignalSet,
         mut handler: impl FnMut(Noticed) -> ControlFlow<()> + Send + 'static,
     ) -> io::Result<Background> {
-        let canary = self.ring.canary();
+        let canary = self.attachment.canary();
         let (stop, stopped) = mpsc::channel();
         let thread = std::thread::Builder::new().name("slipring-signals".into());
         let thread = thread.spawn(move || loop {
@@ -224,7 +224,7 @@ impl Drop for Background {
 struct Arrival<'l> {
     counted: &'l Counted,
     memory: &'l Memory,
-    ring: &'l Attachment,
+    attachment: &'l Attachment,
     set: u64,
 }
 
@@ -238,7 +238,7 @@ impl Waited for Arrival<'_> {
     }
 
     fn gone(&mut self) -> bool {
-        self.ring.trouble().is_some()
+        self.attachment.trouble().is_some()
     }
 }
 
@@ -246,7 +246,7 @@ impl Sealed for Listener {}
 
 impl Source for Listener {
     fn memory(&self, _: Inside) -> &Memory {
-        self.ring.segment().reader()
+        self.attachment.segment().reader()
     }
 
     fn parks(&self) -> bool {
@@ -254,22 +254,22 @@ impl Source for Listener {
     }
 
     fn reports(&mut self) -> bool {
-        let memory = self.ring.segment().reader();
+        let memory = self.attachment.segment().reader();
         self.counted.pending(memory, SignalSet::ALL.0)
     }
 
     fn reports_death(&mut self) -> bool {
-        self.troubled = self.ring.trouble().is_some();
+        self.troubled = self.attachment.trouble().is_some();
         self.troubled
     }
 }
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        if !self.ring.canary().forked() {
+        if !self.attachment.canary().forked() {
             // A sender that has it as a target is told that it is gone.
             let (row, next) = (self.member.row(), self.member.next_generation());
-            Counted::begin(self.ring.segment().reader(), row, next);
+            Counted::begin(self.attachment.segment().reader(), row, next);
         }
     }
 }

@@ -62,7 +62,7 @@ use std::sync::{Mutex, PoisonError};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Signals {
-    ring: Attachment,
+    attachment: Attachment,
     waker: Mutex<(Waker, Since)>,
 }
 
@@ -207,9 +207,9 @@ impl Signals {
         )?))
     }
 
-    fn of(ring: Attachment) -> Self {
+    fn of(attachment: Attachment) -> Self {
         Self {
-            ring,
+            attachment,
             waker: Mutex::default(),
         }
     }
@@ -241,7 +241,7 @@ impl Signals {
         name: &str,
         options: ListenerOptions,
     ) -> Result<Listener, AttachError> {
-        Listener::attach(&self.ring, CursorName::new(name)?, options)
+        Listener::attach(&self.attachment, CursorName::new(name)?, options)
     }
 
     /// Returns the listener that has a name now, to send it signals.
@@ -249,7 +249,7 @@ impl Signals {
     /// # Errors
     /// [`SignalError::NoListener`] if no live process listens under the name.
     pub fn target(&self, name: &str) -> Result<Target, SignalError> {
-        Target::find(&self.ring, name)
+        Target::find(&self.attachment, name)
     }
 
     /// Sends a signal to all present listeners.
@@ -258,17 +258,17 @@ impl Signals {
     /// [`SignalError::Number`], [`SignalError::Forked`], [`SignalError::Poisoned`];
     /// [`SignalError::Removed`] if the object was removed more than 10 milliseconds ago.
     pub fn broadcast(&self, signal: u32) -> Result<(), SignalError> {
-        undisturbed(&self.ring)?;
+        undisturbed(&self.attachment)?;
         checked(signal)?;
         let mut state = self.waker.lock().unwrap_or_else(PoisonError::into_inner);
         let (waker, asked) = &mut *state;
         if asked.due() {
-            if let Some(trouble) = self.ring.trouble() {
+            if let Some(trouble) = self.attachment.trouble() {
                 *asked = Since::default();
                 return Err(trouble.into());
             }
         }
-        let memory = self.ring.segment().reader();
+        let memory = self.attachment.segment().reader();
         broadcast(memory, signal);
         if let Some(control) = memory.control() {
             waker.ring(&control.data);
@@ -278,7 +278,7 @@ impl Signals {
 
     /// Returns `true` once the object was removed, as [`Ring::is_removed`](crate::Ring::is_removed).
     pub fn is_removed(&self) -> bool {
-        self.ring.is_removed()
+        self.attachment.is_removed()
     }
 
     /// Returns the state at some moment during the call.
@@ -286,10 +286,10 @@ impl Signals {
     /// # Errors
     /// [`StatusError::Forked`], [`StatusError::Poisoned`], [`StatusError::Removed`].
     pub fn status(&self) -> Result<SignalsStatus, StatusError> {
-        self.ring.looked_into(|| {
+        self.attachment.looked_into(|| {
             Ok(SignalsStatus {
-                listeners: member::names(&self.ring),
-                max_listeners: self.ring.max_readers(),
+                listeners: member::names(&self.attachment),
+                max_listeners: self.attachment.max_readers(),
             })
         })
     }
@@ -297,12 +297,12 @@ impl Signals {
     /// Returns how an existing object differs from what `create_or_open` asked for: see
     /// [`Ring::differences`](crate::Ring::differences).
     pub fn differences(&self) -> &[Difference] {
-        self.ring.differences()
+        self.attachment.differences()
     }
 
     /// Returns the path of its directory, for logs and error texts.
     pub fn path(&self) -> &Path {
-        self.ring.path()
+        self.attachment.path()
     }
 }
 
@@ -314,13 +314,13 @@ fn checked(signal: u32) -> Result<(), SignalError> {
     }
 }
 
-fn undisturbed(ring: &Attachment) -> Result<(), SignalError> {
-    let canary = ring.canary();
+fn undisturbed(attachment: &Attachment) -> Result<(), SignalError> {
+    let canary = attachment.canary();
     if !canary.disturbed() {
         Ok(())
     } else if canary.forked() {
         Err(SignalError::Forked)
-    } else if ring.trouble() == Some(Trouble::Poisoned) {
+    } else if attachment.trouble() == Some(Trouble::Poisoned) {
         Err(SignalError::Poisoned)
     } else {
         Ok(())

@@ -23,7 +23,7 @@ const BELIEVED: Duration = Duration::from_millis(10);
 /// listener is gone, sending is an error. Signals sent in the 10 milliseconds before that is noticed are
 /// lost with the listener.
 pub struct Target {
-    ring: Attachment,
+    attachment: Attachment,
     name: CursorName,
     row: u32,
     generation: u64,
@@ -32,20 +32,20 @@ pub struct Target {
     one_thread: PhantomData<Cell<()>>,
 }
 
-shown!([] Target, "Target", |target| path = target.ring.path(), name = target.name());
+shown!([] Target, "Target", |target| path = target.attachment.path(), name = target.name());
 
 impl Target {
-    pub(super) fn find(ring: &Attachment, name: &str) -> Result<Self, SignalError> {
-        undisturbed(ring)?;
-        if let Some(trouble) = ring.trouble() {
+    pub(super) fn find(attachment: &Attachment, name: &str) -> Result<Self, SignalError> {
+        undisturbed(attachment)?;
+        if let Some(trouble) = attachment.trouble() {
             return Err(trouble.into());
         }
         let name = CursorName::new(name)?;
-        let (row, generation) = find(ring, name).ok_or_else(|| SignalError::NoListener {
+        let (row, generation) = find(attachment, name).ok_or_else(|| SignalError::NoListener {
             name: name.to_string(),
         })?;
         Ok(Self {
-            ring: ring.clone(),
+            attachment: attachment.clone(),
             name,
             row,
             generation,
@@ -60,19 +60,19 @@ impl Target {
     /// # Errors
     /// [`SignalError::NoListener`] once the listener is gone; [`SignalError::Number`].
     pub fn send(&mut self, signal: u32) -> Result<(), SignalError> {
-        undisturbed(&self.ring)?;
+        undisturbed(&self.attachment)?;
         checked(signal)?;
         let now = Instant::now();
         if now - self.alive_at >= BELIEVED {
-            if let Some(trouble) = self.ring.trouble() {
+            if let Some(trouble) = self.attachment.trouble() {
                 return Err(trouble.into());
             }
-            if self.ring.is_held(Role::Row(self.row)) == Some(false) {
+            if self.attachment.is_held(Role::Row(self.row)) == Some(false) {
                 return Err(self.gone());
             }
             self.alive_at = now;
         }
-        let memory = self.ring.segment().reader();
+        let memory = self.attachment.segment().reader();
         if !send(memory, self.row, self.generation, signal) {
             return Err(self.gone());
         }
