@@ -6,8 +6,8 @@
 use super::declare::Plain;
 use crate::endpoint::{
     AttachError, Consumer, ConsumerOptions, Gap, Losses, Message, Observer, ObserverOptions,
-    Producer, ProducerOptions, PublishError, ReceiveError, Received, Ring, TryPublishError,
-    TryReceiveError, Why,
+    Producer, ProducerOptions, PublishError, ReadersError, ReceiveError, Received, Ring,
+    TryPublishError, TryReceiveError, Why,
 };
 use crate::layout::schema::Schema;
 use crate::ring::Start;
@@ -421,6 +421,18 @@ impl<T: Pod> TypedProducer<T> {
     /// As [`Producer::skip_to`].
     pub fn skip_to(&mut self, sequence: u64, why: Why) -> Result<u64, PublishError> {
         self.inner.skip_to(sequence, why)
+    }
+
+    /// Like [`Producer::wait_for_readers`].
+    ///
+    /// # Errors
+    /// As [`Producer::wait_for_readers`].
+    pub fn wait_for_readers(
+        &mut self,
+        readers: u32,
+        deadline: impl Into<Deadline>,
+    ) -> Result<u32, ReadersError> {
+        self.inner.wait_for_readers(readers, deadline)
     }
 
     /// Like [`Producer::close`].

@@ -36,25 +36,49 @@ fn spread(text: &str) -> Vec<String> {
         .collect()
 }
 
-/// What a file imports, and what it names by a path from its crate or its folder.
+/// The modules in the folder of a file, which it can name from itself on.
+fn inner(code: &str) -> Vec<String> {
+    let lines = code.lines().map(str::trim);
+    let names = lines.filter_map(|line| line.split_once("mod ")?.1.strip_suffix(';'));
+    names.map(str::to_owned).collect()
+}
+
+/// What a file imports, and what it names by a path from its crate, its folder or itself.
 fn imports(text: &str) -> BTreeSet<String> {
     let code = text.split("#[cfg(test)]\nmod tests").next().unwrap();
     let code: String = code
         .lines()
         .map(|line| line.split("//").next().unwrap().to_owned() + "\n")
         .collect();
+    let inner: Vec<String> = inner(&code);
     let mut found = BTreeSet::new();
-    for statement in code.split(';') {
+    // A front passes on what lies in its folder, which is no use of it.
+    let code: Vec<_> = code
+        .split(';')
+        .filter(|statement| !statement.trim_start().starts_with("pub use "))
+        .collect();
+    for statement in &code {
         if let Some(at) = statement.rfind("use ") {
             let path: Vec<_> = statement[at + 4..].split_whitespace().collect();
             found.extend(spread(&path.join(" ")));
         }
     }
-    for word in code.split(|c: char| !(c.is_alphanumeric() || c == '_' || c == ':')) {
+    for word in code
+        .join(";")
+        .split(|c: char| !(c.is_alphanumeric() || c == '_' || c == ':'))
+    {
         found.insert(word.trim_end_matches(':').to_owned());
     }
-    found.retain(|path| path.starts_with("crate::") || path.starts_with("super::"));
-    found
+    let from_here = |path: String| {
+        let (first, _) = path.split_once("::")?;
+        match path.strip_prefix("self::") {
+            Some(rest) => Some(format!("self::{rest}")),
+            None if inner.iter().any(|name| name == first) => Some(format!("self::{path}")),
+            None if ["crate", "super"].contains(&first) => Some(path),
+            None => None,
+        }
+    };
+    found.into_iter().filter_map(from_here).collect()
 }
 
 /// The module that a path leads into, seen from another one.
@@ -65,9 +89,15 @@ fn resolve(
 ) -> Option<Module> {
     let mut names: Vec<&str> = path.split("::").map(str::trim).collect();
     let mut at = from.clone();
-    if names[0] == "crate" {
-        at.clear();
-        names.remove(0);
+    match names[0] {
+        "crate" => {
+            at.clear();
+            names.remove(0);
+        }
+        "self" => {
+            names.remove(0);
+        }
+        _ => {}
     }
     while names.first() == Some(&"super") {
         at.pop();

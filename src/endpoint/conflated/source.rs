@@ -57,8 +57,8 @@ pub trait Conflatable: sealed::Sealed {
 
 mod sealed {
     pub trait Sealed {}
-    impl Sealed for super::Observer {}
-    impl Sealed for super::Consumer {}
+    impl Sealed for crate::endpoint::Observer {}
+    impl Sealed for crate::endpoint::Consumer {}
 }
 
 /// Converts an error of a call that does not wait; outcomes that are no errors become [`Next`] values.

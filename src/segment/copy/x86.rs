@@ -5,7 +5,8 @@
 //! on 2026-11-25; `cargo bench --bench copies` makes such tables. The choices for AVX-512 come from an
 //! earlier processor and were not measured again.
 
-use super::{Order, Wide};
+use super::wide::Wide;
+use crate::segment::order::Order;
 use core::arch::asm;
 
 /// Above this, the processor's own string move; with 32-byte moves it is level at twice that.
