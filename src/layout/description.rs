@@ -3,6 +3,8 @@
 //! Layer 1. Pure functions between a [`Description`] and the 4096 bytes of the page. A process that
 //! attaches copies the page into private memory once, decodes that copy, and never reads the page again.
 
+mod parts;
+
 use super::form::Form;
 use super::geometry::{Geometry, PAGE};
 use super::opaque::OpaqueMark;
@@ -13,6 +15,8 @@ use super::page::{
 };
 use super::schema::{fnv1a, Schema};
 
+use parts::{decode_opaque, decode_origin, decode_schema, text};
+
 pub use super::page::LAYOUT_VERSION;
 pub use super::refusal::DescriptionError;
 
@@ -21,19 +25,19 @@ pub const MAGIC: [u8; 8] = *b"SLIPRING";
 /// What this implementation says of itself.
 pub const MADE_BY: &str = concat!("slipring ", env!("CARGO_PKG_VERSION"));
 /// How a little-endian writer stores the byte-order mark.
-const BYTE_ORDER: u32 = 0x0102_0304;
+pub const BYTE_ORDER: u32 = 0x0102_0304;
 
 /// Features a reader must know to attach at all.
-const INCOMPATIBLE_KNOWN: u64 =
+pub const INCOMPATIBLE_KNOWN: u64 =
     INCOMPATIBLE_HUGE | INCOMPATIBLE_EVICTS | INCOMPATIBLE_FORM | INCOMPATIBLE_STAMPS;
 /// Data and files are aligned to 2 MiB.
-const INCOMPATIBLE_HUGE: u64 = 1;
+pub const INCOMPATIBLE_HUGE: u64 = 1;
 /// Consumers may be evicted, so a reader that does not know this feature must not read in place.
-const INCOMPATIBLE_EVICTS: u64 = 2;
+pub const INCOMPATIBLE_EVICTS: u64 = 2;
 /// Not a plain ring: set exactly where the form is not 0.
-const INCOMPATIBLE_FORM: u64 = 4;
+pub const INCOMPATIBLE_FORM: u64 = 4;
 /// Messages begin with a stamp. Of plain rings only.
-const INCOMPATIBLE_STAMPS: u64 = 8;
+pub const INCOMPATIBLE_STAMPS: u64 = 8;
 /// Features a producer must know; a reader may ignore them.
 const READ_ONLY_COMPATIBLE_KNOWN: u64 = 0;
 
@@ -72,29 +76,29 @@ impl Description {
         let mut page = Box::new([0u8; PAGE as usize]);
         let p = &mut *page;
         let g = &self.geometry;
-        put(p, 0, MAGIC);
-        put(p, 8, LAYOUT_VERSION.to_le_bytes());
-        put(p, 12, BYTE_ORDER.to_le_bytes());
-        put(p, 16, self.features().to_le_bytes());
-        // 24: features a producer must know; 32: features that a reader may ignore. None yet.
-        put(p, 40, g.capacity.to_le_bytes());
-        put(p, 48, g.block.to_le_bytes());
-        put(p, 56, (g.align as u32).to_le_bytes());
-        put(p, 60, g.rows.to_le_bytes());
-        put(p, 64, g.max_message.to_le_bytes());
-        put(p, 68, g.board.to_le_bytes());
-        put(p, 72, g.first_sequence.to_le_bytes());
-        put(p, 80, g.index_offset().to_le_bytes());
-        put(p, 88, g.data_offset().to_le_bytes());
-        put(p, 96, g.stream_bytes().to_le_bytes());
-        put(p, 104, g.control_bytes().to_le_bytes());
-        put(p, 112, self.ring_id.to_le_bytes());
-        put(p, 128, self.boot_id.to_le_bytes());
-        put(p, 144, self.created_ns.to_le_bytes());
-        put(p, 164, (self.form as u32).to_le_bytes());
-        put(p, 168, g.evict_after_ns.to_le_bytes());
-        put(p, 176, self.parameters[0].to_le_bytes());
-        put(p, 184, self.parameters[1].to_le_bytes());
+        put(p, page::MAGIC, MAGIC);
+        put(p, page::VERSION, LAYOUT_VERSION.to_le_bytes());
+        put(p, page::BYTE_ORDER, BYTE_ORDER.to_le_bytes());
+        put(p, page::INCOMPATIBLE, self.features().to_le_bytes());
+        // Of features that a producer must know, and that all may ignore, there are none yet.
+        put(p, page::CAPACITY, g.capacity.to_le_bytes());
+        put(p, page::BLOCK, g.block.to_le_bytes());
+        put(p, page::ALIGN, (g.align as u32).to_le_bytes());
+        put(p, page::ROWS, g.rows.to_le_bytes());
+        put(p, page::LARGEST, g.max_message.to_le_bytes());
+        put(p, page::BOARD, g.board.to_le_bytes());
+        put(p, page::FIRST_SEQUENCE, g.first_sequence.to_le_bytes());
+        put(p, page::INDEX_OFFSET, g.index_offset().to_le_bytes());
+        put(p, page::DATA_OFFSET, g.data_offset().to_le_bytes());
+        put(p, page::STREAM_BYTES, g.stream_bytes().to_le_bytes());
+        put(p, page::CONTROL_BYTES, g.control_bytes().to_le_bytes());
+        put(p, page::RING_ID, self.ring_id.to_le_bytes());
+        put(p, page::BOOT_ID, self.boot_id.to_le_bytes());
+        put(p, page::CREATED_NS, self.created_ns.to_le_bytes());
+        put(p, page::FORM, (self.form as u32).to_le_bytes());
+        put(p, page::EVICT_AFTER_NS, g.evict_after_ns.to_le_bytes());
+        put(p, page::FIRST_PARAMETER, self.parameters[0].to_le_bytes());
+        put(p, page::SECOND_PARAMETER, self.parameters[1].to_le_bytes());
         MAKER.put(p, &self.maker);
         if let Some(origin) = &self.origin {
             put(p, ORIGIN_ID, origin.id.to_le_bytes());
@@ -107,8 +111,8 @@ impl Description {
         }
         if let Some(schema) = &self.schema {
             let text = schema.to_string();
-            put(p, 152, schema.hash().to_le_bytes());
-            put(p, 160, (text.len() as u32).to_le_bytes());
+            put(p, page::SCHEMA_HASH, schema.hash().to_le_bytes());
+            put(p, page::SCHEMA_BYTES, (text.len() as u32).to_le_bytes());
             p[SCHEMA..SCHEMA + text.len()].copy_from_slice(text.as_bytes());
         }
         let sum = fnv1a(&p[..CHECKSUM]);
@@ -135,43 +139,46 @@ impl Description {
     /// [`DescriptionError`]; the most useful reason is reported first: foreign, version, byte order,
     /// damage, features, sizes.
     pub fn decode(page: &Page) -> Result<Self, DescriptionError> {
-        if get(page, 0) != MAGIC {
+        if get(page, page::MAGIC) != MAGIC {
             return Err(DescriptionError::Foreign);
         }
-        if u32_at(page, 12) == BYTE_ORDER.swap_bytes() {
+        if u32_at(page, page::BYTE_ORDER) == BYTE_ORDER.swap_bytes() {
             return Err(DescriptionError::ByteOrder);
         }
-        let found = u32_at(page, 8);
+        let found = u32_at(page, page::VERSION);
         if found != LAYOUT_VERSION {
             return Err(DescriptionError::Version { found });
         }
-        if u32_at(page, 12) != BYTE_ORDER {
+        if u32_at(page, page::BYTE_ORDER) != BYTE_ORDER {
             return Err(DescriptionError::ByteOrder);
         }
         let (found, expected) = (u64_at(page, CHECKSUM), fnv1a(&page[..CHECKSUM]));
         if found != expected {
             return Err(DescriptionError::Checksum { found, expected });
         }
-        let incompatible = u64_at(page, 16);
+        let incompatible = u64_at(page, page::INCOMPATIBLE);
         if incompatible & !INCOMPATIBLE_KNOWN != 0 {
             return Err(DescriptionError::Features {
                 unknown: incompatible & !INCOMPATIBLE_KNOWN,
             });
         }
-        let form = u32_at(page, 164);
+        let form = u32_at(page, page::FORM);
         let form = Form::from_raw(form).ok_or(DescriptionError::Form { found: form })?;
         let description = Self {
             geometry: decode_geometry(page, incompatible)?,
             form,
-            parameters: [u64_at(page, 176), u64_at(page, 184)],
-            ring_id: u128_at(page, 112),
-            boot_id: u128_at(page, 128),
-            created_ns: u64_at(page, 144),
+            parameters: [
+                u64_at(page, page::FIRST_PARAMETER),
+                u64_at(page, page::SECOND_PARAMETER),
+            ],
+            ring_id: u128_at(page, page::RING_ID),
+            boot_id: u128_at(page, page::BOOT_ID),
+            created_ns: u64_at(page, page::CREATED_NS),
             maker: text(page, MAKER, "name of its maker")?.to_owned(),
             origin: decode_origin(page)?,
             schema: decode_schema(page)?,
             opaque: decode_opaque(page)?,
-            writable: u64_at(page, 24) & !READ_ONLY_COMPATIBLE_KNOWN == 0,
+            writable: u64_at(page, page::FOR_PRODUCERS) & !READ_ONLY_COMPATIBLE_KNOWN == 0,
         };
         description.check_what_follows(page)?;
         for reserved in [page::SCHEMA_RESERVED, page::RESERVED] {
@@ -186,7 +193,7 @@ impl Description {
     /// Checks the numbers of the page that follow from others.
     fn check_what_follows(&self, page: &Page) -> Result<(), DescriptionError> {
         let (g, plain) = (&self.geometry, self.form == Form::Ring);
-        let incompatible = u64_at(page, 16);
+        let incompatible = u64_at(page, page::INCOMPATIBLE);
         let bit = |bit: u64| u64::from(incompatible & bit != 0);
         let mut follows = vec![
             ("form bit", bit(INCOMPATIBLE_FORM), u64::from(!plain)),
@@ -219,14 +226,30 @@ impl Description {
                 });
             }
         }
-        let max_message = u64::from(u32_at(page, 64));
+        let max_message = u64::from(u32_at(page, page::LARGEST));
         for (what, found, expected) in [
-            ("block size", u64_at(page, 48), g.block),
+            ("block size", u64_at(page, page::BLOCK), g.block),
             ("largest message", max_message, u64::from(g.max_message)),
-            ("index offset", u64_at(page, 80), g.index_offset()),
-            ("data offset", u64_at(page, 88), g.data_offset()),
-            ("stream size", u64_at(page, 96), g.stream_bytes()),
-            ("control size", u64_at(page, 104), g.control_bytes()),
+            (
+                "index offset",
+                u64_at(page, page::INDEX_OFFSET),
+                g.index_offset(),
+            ),
+            (
+                "data offset",
+                u64_at(page, page::DATA_OFFSET),
+                g.data_offset(),
+            ),
+            (
+                "stream size",
+                u64_at(page, page::STREAM_BYTES),
+                g.stream_bytes(),
+            ),
+            (
+                "control size",
+                u64_at(page, page::CONTROL_BYTES),
+                g.control_bytes(),
+            ),
         ] {
             if found != expected {
                 return Err(DescriptionError::Size {
@@ -243,106 +266,18 @@ impl Description {
 /// The sizes from which all others follow.
 fn decode_geometry(page: &Page, incompatible: u64) -> Result<Geometry, DescriptionError> {
     let geometry = Geometry::new(
-        u64_at(page, 40),
-        u64::from(u32_at(page, 56)),
-        u32_at(page, 60),
-        u64_at(page, 72),
+        u64_at(page, page::CAPACITY),
+        u64::from(u32_at(page, page::ALIGN)),
+        u32_at(page, page::ROWS),
+        u64_at(page, page::FIRST_SEQUENCE),
         incompatible & INCOMPATIBLE_HUGE != 0,
     )
-    .and_then(|geometry| geometry.with_board(u32_at(page, 68)))
+    .and_then(|geometry| geometry.with_board(u32_at(page, page::BOARD)))
     .map_err(DescriptionError::Geometry)?
-    .evicting_after(u64_at(page, 168));
+    .evicting_after(u64_at(page, page::EVICT_AFTER_NS));
     Ok(Geometry {
         stamped: incompatible & INCOMPATIBLE_STAMPS != 0,
         ..geometry
-    })
-}
-
-fn text<'p>(
-    page: &'p Page,
-    field: page::Text,
-    what: &'static str,
-) -> Result<&'p str, DescriptionError> {
-    let offset = field.at;
-    field
-        .get(page)
-        .ok_or(DescriptionError::Bytes { what, offset })
-}
-
-fn decode_origin(page: &Page) -> Result<Option<Origin>, DescriptionError> {
-    let origin = Origin {
-        id: u128_at(page, ORIGIN_ID),
-        epoch: u64_at(page, ORIGIN_EPOCH),
-        host: text(page, ORIGIN_HOST, "host of its origin")?.to_owned(),
-    };
-    if origin.id != 0 {
-        return Ok(Some(origin));
-    }
-    // Without an identity there is none.
-    match first_set(page, ORIGIN_EPOCH..ORIGIN_HOST.at + ORIGIN_HOST.width) {
-        None => Ok(None),
-        Some(offset) => Err(DescriptionError::Bytes {
-            what: "part of an origin without an identity",
-            offset,
-        }),
-    }
-}
-
-fn decode_schema(page: &Page) -> Result<Option<Schema>, DescriptionError> {
-    let len = u32_at(page, 160) as usize;
-    let bytes = |what, offset| Err(DescriptionError::Bytes { what, offset });
-    if len > Schema::MAX_TEXT {
-        return Err(DescriptionError::Inconsistent {
-            what: "schema length",
-            found: len as u64,
-            expected: Schema::MAX_TEXT as u64,
-        });
-    }
-    if let Some(offset) = first_set(page, SCHEMA + len..CHECKSUM) {
-        return bytes("byte behind its schema", offset);
-    }
-    let hash = u64_at(page, 152);
-    let (schema, expected) = if len == 0 {
-        (None, 0)
-    } else {
-        let text = core::str::from_utf8(&page[SCHEMA..SCHEMA + len]).ok();
-        let parsed = text.and_then(|text| text.parse().ok());
-        match parsed.filter(|schema: &Schema| Some(&*schema.to_string()) == text) {
-            Some(schema) => {
-                let hash = schema.hash();
-                (Some(schema), hash)
-            }
-            None => return bytes("schema", SCHEMA),
-        }
-    };
-    if hash != expected {
-        return Err(DescriptionError::Inconsistent {
-            what: "hash of its schema",
-            found: hash,
-            expected,
-        });
-    }
-    Ok(schema)
-}
-
-fn decode_opaque(page: &Page) -> Result<Option<OpaqueMark>, DescriptionError> {
-    let (hash, bytes) = (u64_at(page, OPAQUE_HASH), u32_at(page, OPAQUE_BYTES));
-    let (what, found, expected) = match bytes {
-        0 if hash == 0 => return Ok(None),
-        0 => ("hash of no schema file", hash, 0),
-        OpaqueMark::MIN_BYTES..=OpaqueMark::MAX_BYTES => {
-            return Ok(Some(OpaqueMark { hash, bytes }))
-        }
-        _ => (
-            "length of its schema file",
-            u64::from(bytes),
-            u64::from(OpaqueMark::MAX_BYTES),
-        ),
-    };
-    Err(DescriptionError::Inconsistent {
-        what,
-        found,
-        expected,
     })
 }
 

@@ -11,8 +11,10 @@ pub const MAX_LEN: u32 = (1 << 31) - 2;
 /// Payload bytes of a gap.
 pub const GAP_BYTES: u32 = 16;
 
-const LEN_MASK: u64 = (1 << 31) - 1;
-const PAD: u64 = 1 << 31;
+/// The bits of the length in a commit word.
+pub const LEN_MASK: u64 = (1 << 31) - 1;
+/// The bit of a frame without a message.
+pub const PAD: u64 = 1 << 31;
 
 /// The first word of a frame; storing it is what makes the frame exist.
 ///

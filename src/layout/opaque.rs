@@ -7,11 +7,13 @@ use super::schema::fnv1a;
 use core::fmt;
 
 /// The first bytes of every schema file.
-const MAGIC: [u8; 8] = *b"SLIPSCHM";
+pub const MAGIC: [u8; 8] = *b"SLIPSCHM";
 /// Bytes before the texts.
-const HEADER: usize = 24;
-const MAX_KIND: usize = 32;
-const MAX_NAME: usize = 255;
+pub const HEADER: usize = 24;
+/// The longest kind, in bytes.
+pub const MAX_KIND: usize = 32;
+/// The longest name, in bytes.
+pub const MAX_NAME: usize = 255;
 
 /// A schema in the language of another system: its bytes, which this library does not read, and what they are.
 ///

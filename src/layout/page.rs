@@ -8,18 +8,62 @@ use super::geometry::PAGE;
 /// The layout this build writes and reads.
 pub const LAYOUT_VERSION: u32 = 3;
 
+/// Declares the fields of the page: a constant for where each lies, and a list of all.
+macro_rules! fields {
+    ($($constant:ident $name:literal $at:literal $bytes:literal $says:literal;)*) => {
+        $(#[doc = $says] pub const $constant: usize = $at;)*
+        /// Every field, in order: its name, where it lies, and how many bytes it has.
+        pub const FIELDS: &[(&str, usize, usize)] = &[$(($name, $at, $bytes)),*];
+    };
+}
+
+fields! {
+    MAGIC "magic" 0 8 "The magic.";
+    VERSION "version" 8 4 "The version of the layout.";
+    BYTE_ORDER "byte_order" 12 4 "The byte order mark.";
+    INCOMPATIBLE "incompatible" 16 8 "Features a process must know to attach.";
+    FOR_PRODUCERS "for_producers" 24 8 "Features a producer must know. None yet.";
+    FOR_NONE "for_none" 32 8 "Features that all may ignore. None yet.";
+    CAPACITY "capacity" 40 8 "Bytes of data.";
+    BLOCK "block" 48 8 "Bytes per index entry.";
+    ALIGN "align" 56 4 "Frame alignment.";
+    ROWS "rows" 60 4 "Rows.";
+    LARGEST "largest" 64 4 "The largest payload.";
+    BOARD "board" 68 4 "Words of the board.";
+    FIRST_SEQUENCE "first_sequence" 72 8 "Sequence of the first message.";
+    INDEX_OFFSET "index_offset" 80 8 "Where the index lies.";
+    DATA_OFFSET "data_offset" 88 8 "Where the data lie.";
+    STREAM_BYTES "stream_bytes" 96 8 "Bytes of `stream`.";
+    CONTROL_BYTES "control_bytes" 104 8 "Bytes of `control`.";
+    RING_ID "ring_id" 112 16 "The identity of the ring.";
+    BOOT_ID "boot_id" 128 16 "The boot in which it was made, or zero.";
+    CREATED_NS "created_ns" 144 8 "When it was made.";
+    SCHEMA_HASH "schema_hash" 152 8 "The hash of the schema, or zero.";
+    SCHEMA_BYTES "schema_bytes" 160 4 "The length of the schema, or zero.";
+    FORM "form" 164 4 "The form.";
+    EVICT_AFTER_NS "evict_after_ns" 168 8 "How long a publish may be held back, or zero.";
+    FIRST_PARAMETER "first_parameter" 176 8 "What the form decides.";
+    SECOND_PARAMETER "second_parameter" 184 8 "What the form decides.";
+    MAKER_AT "maker" 192 32 "The implementation that made the ring.";
+    ORIGIN_ID "origin_id" 224 16 "The identity of the origin, or zero.";
+    ORIGIN_EPOCH "origin_epoch" 240 8 "The epoch of the origin's producer.";
+    ORIGIN_HOST_AT "origin_host" 248 64 "The name of the origin's host.";
+    OPAQUE_HASH "schema_file_hash" 312 8 "The hash of the schema file, or zero.";
+    OPAQUE_BYTES "schema_file_bytes" 320 4 "The length of the schema file, or zero.";
+    SCHEMA "schema" 512 3576 "The text of the schema. What it does not fill is zero.";
+    CHECKSUM "checksum" 4088 8 "The checksum; it covers everything before.";
+}
+
 /// Name and version of the implementation that made the ring, for display.
-pub const MAKER: Text = Text { at: 192, width: 32 };
-/// The identity of the origin, or zero.
-pub const ORIGIN_ID: usize = 224;
-/// The epoch of the origin's producer.
-pub const ORIGIN_EPOCH: usize = 240;
+pub const MAKER: Text = Text {
+    at: MAKER_AT,
+    width: 32,
+};
 /// The name of the origin's host.
-pub const ORIGIN_HOST: Text = Text { at: 248, width: 64 };
-/// The hash of the schema file, or zero.
-pub const OPAQUE_HASH: usize = 312;
-/// The length of the schema file, or zero.
-pub const OPAQUE_BYTES: usize = 320;
+pub const ORIGIN_HOST: Text = Text {
+    at: ORIGIN_HOST_AT,
+    width: 64,
+};
 /// Kept for what else is to be said of schemas. Zero in this version; a reader refuses a page with anything else
 /// there.
 pub const SCHEMA_RESERVED: core::ops::Range<usize> = 324..344;
@@ -28,10 +72,6 @@ pub const SCHEMA_RESERVED: core::ops::Range<usize> = 324..344;
 pub const RESERVED: core::ops::Range<usize> = 344..416;
 /// Kept for what a reader need not know. Zero in this version; a reader ignores what is there.
 pub const IGNORED: core::ops::Range<usize> = 416..512;
-/// Where the text of the schema begins. What it does not fill is zero.
-pub const SCHEMA: usize = 512;
-/// Where the checksum lies; it covers everything before.
-pub const CHECKSUM: usize = PAGE as usize - 8;
 
 /// The bytes of the page.
 pub type Page = [u8; PAGE as usize];
@@ -115,7 +155,15 @@ mod tests {
             assert!(OPAQUE_HASH + 8 == OPAQUE_BYTES && OPAQUE_BYTES + 4 == SCHEMA_RESERVED.start);
             assert!(SCHEMA_RESERVED.end == RESERVED.start && RESERVED.end == IGNORED.start);
             assert!(IGNORED.end == SCHEMA && SCHEMA < CHECKSUM);
+            assert!(CHECKSUM + 8 == PAGE as usize);
         };
+        let reserved = [SCHEMA_RESERVED, RESERVED, IGNORED].map(|range| (range.start, range.end));
+        let fields = FIELDS.iter().map(|(_, at, bytes)| (*at, at + bytes));
+        let mut ranges: Vec<(usize, usize)> = fields.chain(reserved).collect();
+        ranges.sort_unstable();
+        for pair in ranges.windows(2) {
+            assert_eq!(pair[0].1, pair[1].0);
+        }
     }
 
     #[test]

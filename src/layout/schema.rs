@@ -262,10 +262,15 @@ fn is_identifier(name: &str) -> bool {
 /// FNV-1a, 64 bits (Fowler, Noll, Vo; parameters from draft-eastlake-fnv). Detects accidents, not
 /// malice.
 pub fn fnv1a(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3)
+    bytes.iter().fold(FNV_OFFSET, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(FNV_PRIME)
     })
 }
+
+/// What a hash begins with.
+pub const FNV_OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
+/// What it is multiplied by for each byte.
+pub const FNV_PRIME: u64 = 0x100_0000_01b3;
 
 #[cfg(test)]
 mod tests {

@@ -32,7 +32,8 @@ pub enum Role {
 }
 
 impl Role {
-    fn byte(self) -> u64 {
+    /// The byte that is locked.
+    pub fn byte(self) -> u64 {
         match self {
             Self::Producer => 0,
             Self::Cleaner => 1,
@@ -134,6 +135,18 @@ impl Locks {
                 let free = |start, len| lock_bytes(file, libc::F_OFD_GETLK, start, len);
                 // A length of zero means all that follow.
                 Ok(!free(0, cleaner)? || !free(cleaner + 1, 0)?)
+            }
+        }
+    }
+
+    /// Returns `true` if any byte that stands for no role is locked, of those before the rows.
+    pub fn is_reserved_held(&self) -> io::Result<bool> {
+        let (first, rows) = (Role::End(1).byte() + 1, Role::Row(0).byte());
+        match self {
+            Self::Local(_) => Ok(false),
+            Self::File(_) | Self::Apart { .. } => {
+                let file = self.file(Role::Cleaner)?;
+                lock_bytes(file, libc::F_OFD_GETLK, first, rows - first).map(|free| !free)
             }
         }
     }
