@@ -163,7 +163,7 @@ impl ConflatedMessage<'_> {
     }
 
     /// Returns how many messages between the one that was handed out before and this one its consumer will never get, as
-    /// [`Message::missed`]. Always 0 for a message of an observer, to which losses come as [`Conflation::Lapped`].
+    /// [`Message::missed`](crate::Message::missed). Always 0 for a message of an observer, to which losses come as [`Conflation::Lapped`].
     pub fn missed(&self) -> u64 {
         self.kept.missed
     }
