@@ -29,7 +29,15 @@ pub fn run(arguments: &Arguments) -> Outcome {
         let schema = ring.opaque_schema()?.ok_or_else(|| none("schema file"))?;
         out.write_all(schema.bytes())?;
     } else {
-        let schema = ring.schema().ok_or_else(|| none("schema of its fields"))?;
+        let schema = ring.schema().ok_or_else(|| match ring.opaque_schema() {
+            Ok(Some(file)) => {
+                let (kind, name) = (file.kind(), &arguments.name);
+                none(&format!(
+                    "schema of its fields, but a schema file of kind {kind}: `slipring schema {name} --file` writes it"
+                ))
+            }
+            _ => none("schema of its fields"),
+        })?;
         writeln!(out, "{schema}")?;
     }
     Ok(out.flush()?)
