@@ -29,6 +29,7 @@ pages! {
     method: "How it is measured.", "../docs/measurements/method.md";
     performance: "How fast it is.", "../docs/measurements/performance.md";
     results: "Results by date and processor.", "../docs/measurements/results.md";
+    check: "Checking an object against the specification.", "../docs/reference/check.md";
     command: "The command-line tool.", "../docs/reference/command.md";
     errors: "Every error, with its number.", "../docs/reference/errors.md";
     fault_model: "What happens on each fault.", "../docs/reference/fault-model.md";

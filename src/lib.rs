@@ -52,6 +52,8 @@ mod attach;
 #[doc = include_str!("../docs/guide/isolated.md")]
 pub mod broker;
 #[cfg(not(slipring_loom))]
+mod check;
+#[cfg(not(slipring_loom))]
 /// The ends of a ring: how it is described and created, the options, guards, status and errors of producers, consumers and observers, and waiting for several of them.
 ///
 #[doc = include_str!("../docs/rustdoc-links.md")]
@@ -93,7 +95,7 @@ pub mod queue;
 #[cfg(not(slipring_loom))]
 mod read;
 #[cfg(not(slipring_loom))]
-/// The objects of a directory: listing, looking at, removing them, and what deaths have left.
+/// The objects of a directory: listing, looking at, checking, removing them, and what deaths have left.
 pub mod registry;
 #[cfg(not(slipring_loom))]
 /// Semaphores, whose permits come back from processes that die.

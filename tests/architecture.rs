@@ -1,12 +1,16 @@
 //! The rules of the source tree that the compiler does not know, and the documents that repeat what
 //! the code says.
 
+#[path = "architecture/check.rs"]
+mod check;
 #[path = "architecture/circles.rs"]
 mod circles;
 #[path = "architecture/errors.rs"]
 mod errors;
 #[path = "architecture/handles.rs"]
 mod handles;
+#[path = "architecture/header.rs"]
+mod header;
 #[path = "architecture/pages.rs"]
 mod pages;
 
@@ -41,10 +45,11 @@ fn sources(folder: &str) -> Vec<(PathBuf, String)> {
 }
 
 /// The layers from below: a folder may import from those before it.
-const LAYERS: [&str; 20] = [
+const LAYERS: [&str; 21] = [
     "sync",
     "layout",
     "segment",
+    "check",
     "ring",
     "wait",
     "read",

@@ -23,6 +23,8 @@ pub const PERMISSION: u8 = 5;
 pub const CHECK: u8 = 6;
 pub const PRODUCER_GONE: u8 = 7;
 pub const REMOVED: u8 = 8;
+/// An object breaks a rule of the specification.
+pub const WRONG: u8 = 9;
 pub const TIMED_OUT: u8 = 124;
 
 /// What tells a name from a path, for messages.

@@ -6,6 +6,7 @@
 
 #[doc(hidden)]
 pub mod bench;
+mod check;
 mod child;
 mod clean;
 mod create;
@@ -62,8 +63,9 @@ EXIT STATUS
   1  failed for another reason         6  a check failed (demo)
   2  wrong usage                       7  the producer is gone, or no receiver replies
   3  no such ring                      8  the object was removed while it was open
-  4  damaged, foreign, or another    124  timed out
-     version or schema               128  and the number of the signal that ended it:
+  4  damaged, foreign, or another      9  an object breaks a rule (check)
+     version or schema               124  timed out
+                                     128  and the number of the signal that ended it:
                                           130 INT (Ctrl-C), 143 TERM, 129 HUP
 
 EXAMPLES
@@ -115,6 +117,8 @@ enum Verb {
     Recover(recover::Arguments),
     /// Remove a ring
     Rm(inspect::RmArguments),
+    /// Check objects against the specification, rule by rule
+    Check(check::Arguments),
     /// Check this machine, and show what dead processes left over
     Doctor(doctor::Arguments),
     /// Remove what no live process holds, after showing it
@@ -153,6 +157,7 @@ pub fn main() -> ExitCode {
         Verb::Forget(arguments) => inspect::forget(&arguments),
         Verb::Recover(arguments) => recover::run(&arguments),
         Verb::Rm(arguments) => inspect::rm(&arguments),
+        Verb::Check(arguments) => check::run(&arguments),
         Verb::Doctor(arguments) => doctor::run(&arguments),
         Verb::Clean(arguments) => clean::run(&arguments),
         Verb::Demo(arguments) => demo::run(&arguments),
@@ -289,6 +294,8 @@ mod tests {
             "rm",
             "doctor",
             "clean",
+            "check",
+            "--brief",
             "demo",
             "bench",
             "help",

@@ -36,6 +36,8 @@ pub mod isolated;
 #[cfg(not(slipring_loom))]
 mod lock;
 #[cfg(not(slipring_loom))]
+mod look;
+#[cfg(not(slipring_loom))]
 mod memfd;
 #[cfg(not(slipring_loom))]
 mod memory;
@@ -72,6 +74,7 @@ pub use {
     guard::install as guard_against_truncation,
     half::{halves, Half},
     lock::{Held, Locks, Role},
+    look::{Facts, Folder, Look, Seen},
     memory::{can_flush, identify, prefetch_for_write, Memory, Words},
     name::{CursorName, Location, NameError},
     place::Place,

@@ -4,7 +4,7 @@ use super::{root, sources};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The variants of public error types, as `Type::Variant`, by the code that the source gives them.
-fn codes() -> BTreeMap<u32, BTreeSet<String>> {
+pub(super) fn codes() -> BTreeMap<u32, BTreeSet<String>> {
     let mut found: BTreeMap<u32, BTreeSet<String>> = BTreeMap::new();
     for (path, text) in sources("src") {
         for (at, _) in text.match_indices("pub fn code(&self) -> u32 {") {

@@ -476,6 +476,7 @@ fn restore(path: &Path, snapshot: &Snapshot) {
     }
     std::fs::write(path.join("lock"), []).unwrap();
     use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700)).unwrap();
     for name in ["stream", "control", "lock"] {
         let mode = std::fs::Permissions::from_mode(0o600);
         std::fs::set_permissions(path.join(name), mode).unwrap();
@@ -484,6 +485,7 @@ fn restore(path: &Path, snapshot: &Snapshot) {
 
 /// Everything that may be done to a ring whose processes all died, and what must come of it.
 fn examine(scenario: Scenario, snapshot: &Snapshot, scratch: &Scratch) {
+    testing::sound(&scratch.ring());
     let ring = Ring::open(scratch.ring()).unwrap();
     let _ = ring.status();
     // Readers find what was committed: all that was acknowledged, and at most one unit more, whole.
@@ -539,6 +541,7 @@ fn examine(scenario: Scenario, snapshot: &Snapshot, scratch: &Scratch) {
     assert!(ring.status().unwrap().readers.is_empty());
     producer.close();
     assert_eq!(read_everything(&ring), end + 150);
+    testing::sound(&scratch.ring());
 }
 
 /// Observes from the oldest message on; where the stream ends.
@@ -832,7 +835,10 @@ fn a_kill_at_any_system_call_leaves_a_ring_or_none() {
 fn after_file_death(scratch: &Scratch, context: &str) {
     let create = || Ring::builder(scratch.ring()).capacity_bytes(4096).create();
     let ring = match Ring::open(scratch.ring()) {
-        Ok(ring) => ring,
+        Ok(ring) => {
+            testing::sound(&scratch.ring());
+            ring
+        }
         Err(slipring::place::OpenError::NotFound { .. }) => {
             create().unwrap_or_else(|error| panic!("{context}: {error}"))
         }

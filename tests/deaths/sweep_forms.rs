@@ -389,7 +389,9 @@ fn kill_at((name, prepare): Scenario, point: u64) {
     let survivors = (neighbours.start)();
     let returned = !victim.steps(point, Tracee::step);
     victim.kill();
+    testing::all_sound(&scratch.0);
     survivors(returned);
+    testing::all_sound(&scratch.0);
 }
 
 fn kill_at_all(scenario: Scenario, points: impl Iterator<Item = u64>) -> u64 {

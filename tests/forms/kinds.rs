@@ -39,21 +39,21 @@ pub const SUITE: testing::Suite = testing::suite!(testing::no_role; [
     a_message_that_is_no_letter_is_said_by_its_number,
 ]);
 
-type Kept = Box<dyn Any>;
+pub(crate) type Kept = Box<dyn Any>;
 /// Takes a role of the object at a path, until what it returns is dropped.
-type Hold = fn(&Path) -> Kept;
+pub(crate) type Hold = fn(&Path) -> Kept;
 
 /// A form, how one is made, and every role that it has.
-struct Kind {
-    form: Form,
+pub(crate) struct Kind {
+    pub(crate) form: Form,
     /// What the name of one of it looks like.
-    name: &'static str,
-    make: fn(&Path),
-    roles: &'static [(&'static str, Hold)],
+    pub(crate) name: &'static str,
+    pub(crate) make: fn(&Path),
+    pub(crate) roles: &'static [(&'static str, Hold)],
 }
 
 /// Handles print themselves in a line, without what they hold inside.
-fn kept(role: impl Any + Debug) -> Kept {
+pub(crate) fn kept(role: impl Any + Debug) -> Kept {
     let shown = format!("{role:?}");
     assert!(shown.len() < 250, "{} bytes: {shown}", shown.len());
     Box::new(role)
@@ -117,7 +117,7 @@ fn signals(path: &Path) -> Signals {
     Signals::open(path).unwrap()
 }
 
-const KINDS: &[Kind] = &[
+pub(crate) const KINDS: &[Kind] = &[
     Kind {
         form: Form::Ring,
         name: "ring",

@@ -1,5 +1,6 @@
 //! Each form against its oracle, between processes, and under random deaths.
 
+mod check;
 mod every;
 mod kinds;
 mod latest;
@@ -25,6 +26,7 @@ mod vectors;
 
 fn main() -> std::process::ExitCode {
     testing::main(&[
+        check::SUITE,
         every::SUITE,
         kinds::SUITE,
         latest::SUITE,

@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 pub const SUITE: testing::Suite = testing::suite!(testing::no_role; [
     every_vector_is_made_anew_byte_for_byte,
     every_vector_says_what_is_read_of_it,
+    every_vector_is_sound_or_wrong_as_it_says,
 ]);
 
 fn folder() -> PathBuf {
@@ -79,4 +80,32 @@ fn every_vector_says_what_is_read_of_it() {
         read += 1;
     }
     assert!(read > 40, "{read}");
+}
+
+fn every_vector_is_sound_or_wrong_as_it_says() {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = |path: &Path, mode| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    for name in stored() {
+        let Some(name) = name.strip_suffix(".txt") else {
+            continue;
+        };
+        let text = fs::read_to_string(folder().join(format!("{name}.txt"))).unwrap();
+        let scratch = testing::Scratch::new();
+        let files = Files::from_text(&text);
+        files.write(&scratch.ring()).unwrap();
+        for (file, _) in &files.0 {
+            let path = scratch.ring().join(file);
+            mode(&path, 0o600);
+            mode(path.parent().unwrap(), 0o700);
+        }
+        if name.starts_with("refused-") {
+            let report = slipring::registry::check(scratch.ring()).unwrap();
+            assert!(!report.wrong().is_empty(), "{name}");
+        } else {
+            println!("  {name}");
+            testing::sound(&scratch.ring());
+        }
+    }
 }

@@ -370,9 +370,12 @@ fn a_schema_file_is_kept_beside_the_messages() {
         serde_json::from_str(&shell.ok(&["stat", "orders", "--json"])).unwrap();
     let expected = serde_json::json!({ "kind": "sbe", "name": "orders.xml", "bytes": 70_000 });
     assert_eq!(stat["schema_file"], expected);
-    assert!(shell
-        .fails(3, &["schema", "orders"])
-        .contains("has no schema of its fields"));
+    let none = shell.fails(3, &["schema", "orders"]);
+    assert!(none.contains("has no schema of its fields"), "{none}");
+    assert!(none.contains("`slipring schema orders --file`"), "{none}");
+    shell.ok(&["create", "bare"]);
+    let none = shell.fails(3, &["schema", "bare"]);
+    assert!(none.contains("has no schema of its fields") && !none.contains("--file"));
     // Another one that was asked for is reported.
     let flags = [
         "--schema-kind",
@@ -1175,5 +1178,98 @@ fn a_ring_of_another_boot_is_recovered_by_its_name() {
     assert_eq!(
         shell.ok(&["sub", ring, "--from", "oldest"]),
         "one\ntwo\nthree\n"
+    );
+}
+
+/// Objects are compared with the specification. What is broken is named, and has a status of its own.
+#[test]
+fn objects_are_checked_rule_by_rule() {
+    let shell = Shell::new();
+    assert_eq!(shell.ok(&["check"]), "");
+    shell.ok(&["create", "ticks"]);
+    shell.ok(&["queue", "create", "jobs"]);
+    assert!(shell
+        .with_input(&["queue", "send", "jobs"], b"one\n")
+        .status
+        .success());
+    let path = shell.path("ticks");
+    let whole = shell.ok(&["check", "ticks"]);
+    assert!(whole.starts_with(&format!("{path}: ring, ")), "{whole}");
+    assert!(
+        whole.contains("\n  description.magic: ok, SLIPRING\n"),
+        "{whole}"
+    );
+    let directory = shell.directory.path().to_str().unwrap();
+    for arguments in [&["check", "--brief"][..], &["check", "--brief", directory]] {
+        let brief = shell.ok(arguments);
+        let kinds: Vec<&str> = brief
+            .lines()
+            .map(|line| line.split(": ").nth(1).unwrap())
+            .collect();
+        let kinds: Vec<&str> = kinds
+            .iter()
+            .map(|kind| kind.split(',').next().unwrap())
+            .collect();
+        assert_eq!(kinds, ["queue", "lane", "ring"], "{brief}");
+    }
+    for (arguments, code) in [
+        (["check", "none"], 3),
+        (["check", "/nowhere/none"], 3),
+        (["check", "a/b"], 2),
+    ] {
+        shell.fails(code, &arguments);
+    }
+
+    let control = std::fs::OpenOptions::new()
+        .write(true)
+        .open(Path::new(&path).join("control"));
+    std::os::unix::fs::FileExt::write_all_at(&control.unwrap(), &[1, 0, 7], 14).unwrap();
+    let checked = shell.run(&["check", "ticks", "--brief"]);
+    assert_eq!(checked.status.code(), Some(9));
+    assert!(checked.stderr.is_empty());
+    let text = String::from_utf8(checked.stdout).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 3, "{text}");
+    assert!(lines[0].ends_with(", 0 cannot tell, 2 wrong"), "{text}");
+    assert!(
+        lines[1].starts_with("  control.identity: wrong: found "),
+        "{text}"
+    );
+    assert_eq!(
+        lines[2],
+        "  control.reserved: wrong: found 0x7 at 16, expected zero"
+    );
+
+    let checked = shell.run(&["check", "--json"]);
+    assert_eq!(checked.status.code(), Some(9));
+    let json: serde_json::Value = serde_json::from_slice(&checked.stdout).unwrap();
+    assert_eq!(
+        (&json[0]["kind"], &json[0]["inside"][0]["kind"]),
+        (&"queue".into(), &"lane".into())
+    );
+    let rules = json[1]["rules"].as_array().unwrap();
+    let rule = rules
+        .iter()
+        .find(|rule| rule["rule"] == "control.reserved")
+        .unwrap();
+    let expected = serde_json::json!({
+        "rule": "control.reserved",
+        "demands": "the bytes of `control` without a field are zero",
+        "section": "reference/protocol/rules#reserved-bytes-features-versions",
+        "verdict": "wrong",
+        "found": "0x7 at 16",
+        "expected": "zero",
+        "more": 0,
+    });
+    assert_eq!(rule, &expected);
+    // One that cannot be opened is said, and the others are checked.
+    shell.ok(&["rm", "ticks", "--force"]);
+    std::fs::write(&path, "").unwrap();
+    let checked = shell.run(&["check", "--brief"]);
+    assert_eq!(checked.status.code(), Some(4));
+    let text = String::from_utf8(checked.stdout).unwrap();
+    assert!(
+        text.contains("not checked: ") && text.contains("jobs: queue"),
+        "{text}"
     );
 }

@@ -47,6 +47,24 @@ pub fn check(bytes: &[u8], sequence: u64) {
     );
 }
 
+/// Fails if an object breaks a rule of the specification.
+pub fn sound(path: &Path) {
+    let report = slipring::registry::check(path).unwrap();
+    let wrong = report.wrong().into_iter();
+    let lines = wrong.map(|(path, finding)| format!("\n{}: {finding}", path.display()));
+    let lines: String = lines.collect();
+    assert!(lines.is_empty(), "{lines}");
+}
+
+/// Fails if an object of a directory breaks a rule of the specification.
+pub fn all_sound(directory: &Path) {
+    for entry in slipring::registry::list_in(directory).unwrap() {
+        if entry.ring.is_ok() {
+            sound(&directory.join(entry.name));
+        }
+    }
+}
+
 /// A directory of this test; removed when dropped.
 pub struct Scratch(pub PathBuf);
 
