@@ -35,7 +35,7 @@ fn queue(c: &mut Criterion) {
             sender.send(black_box(&message)).expect("room");
             let delivery = receiver.receive().expect("a message");
             black_box(delivery[0]);
-            delivery.ack();
+            delivery.ack().expect("it is held");
         });
     });
     let kernel = kernel::Queue::open();

@@ -650,7 +650,7 @@ fn forms(operation: &str) {
                 |(_, from)| {
                     let delivery = from.try_receive().expect("it is there");
                     black_box(delivery[0]);
-                    delivery.ack();
+                    delivery.ack().expect("it is held");
                 },
             );
         }

@@ -48,7 +48,7 @@ fn manage() -> Outcome {
         let result = receiver.receive()?;
         let word = |at: usize| u64::from_le_bytes(result[at..at + 8].try_into().unwrap_or([0; 8]));
         found.insert(word(0), word(8));
-        result.ack();
+        result.ack()?;
         if found.len() == 50 {
             workers[0].kill()?;
             workers[0].wait()?;
@@ -83,7 +83,7 @@ fn work(directory: &Path) -> Outcome {
         let range = number * NUMBERS..(number + 1) * NUMBERS;
         let primes = range.filter(|n| is_prime(*n)).count() as u64;
         results.send(&[number.to_le_bytes(), primes.to_le_bytes()].concat())?;
-        job.ack();
+        job.ack()?;
     }
 }
 

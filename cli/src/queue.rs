@@ -49,6 +49,9 @@ struct Create {
     /// How many receivers there can be at once
     #[arg(long, value_name = "N", default_value_t = 64)]
     receivers: u32,
+    /// Give a message that is not acknowledged for this long to another receiver [default: never]
+    #[arg(long, value_name = "TIME", value_parser = text::some_time)]
+    lease: Option<Duration>,
     /// Permission bits in octal: write permission lets a class of users receive
     #[arg(long, value_name = "BITS", default_value = "0600", value_parser = text::mode)]
     mode: u32,
@@ -126,6 +129,7 @@ fn create(arguments: &Create) -> Outcome {
         .depth(arguments.depth)
         .max_message_bytes(bytes)
         .max_receivers(arguments.receivers)
+        .lease(arguments.lease.unwrap_or_default())
         .mode(arguments.mode);
     let queue = if arguments.if_missing {
         builder.create_or_open()?
@@ -190,7 +194,10 @@ fn receive(arguments: &Receive) -> Outcome {
         // The message is finished once it is printed. If this process is killed before that, another
         // receiver gets it.
         out.flush()?;
-        delivery.ack();
+        // One that came too late goes to another receiver as well.
+        if let Err(error) = delivery.ack() {
+            eprintln!("slipring: {error}");
+        }
     }
     Ok(())
 }
@@ -214,6 +221,7 @@ pub fn show(name: &str, as_json: bool) -> Outcome {
             "lanes": status.lanes,
             "receivers": status.receivers,
             "lane_bytes": status.lane_bytes,
+            "lease_ms": status.lease.map(|lease| lease.as_millis() as u64),
             "held_by": receivers.iter().map(|r| json!({
                 "row": r.row, "pid": r.pid, "held": r.held, "alive": r.alive,
             })).collect::<Vec<_>>(),
@@ -249,6 +257,10 @@ pub fn show(name: &str, as_json: bool) -> Outcome {
             text::size(status.lane_bytes)
         ),
     )?;
+    if let Some(lease) = status.lease {
+        let shown = text::nanos(lease.as_nanos() as f64);
+        line("lease", format!("{shown} for each message that is taken"))?;
+    }
     line("receivers", status.receivers.to_string())?;
     for receiver in receivers {
         let dead = if receiver.alive { "" } else { ", dead" };

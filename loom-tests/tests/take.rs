@@ -1,8 +1,8 @@
-//! Competing takers: `returned` (returns), `taken` (done, whose orderings are beyond the model), and which
-//! taker gets which message.
+//! Competing takers: `returned` (returns), `taken` (done, whose orderings are beyond the model), `revoked` (holds that
+//! are taken away), and which taker gets which message.
 
 use slipring::layout::geometry::Geometry;
-use slipring::ring::take::{board_words, return_all, Keeper, Taken, Taker};
+use slipring::ring::take::{board_words, return_all, revoke, Hold, Keeper, Taken, Taker, Watch};
 use slipring::segment::Memory;
 use slipring::sync::spin_hint;
 use slipring_loom_tests::*;
@@ -249,6 +249,137 @@ fn the_oldest_message_is_found_behind_a_keeper_that_moves() {
 #[test]
 fn without_the_fence_behind_the_announcement_haste_is_taken_for_damage() {
     assert_notices("gate oldest:Acquire", Some(3), HURRIED, hurried);
+}
+
+/// What a taker sees held, in a lane of which it has come by every message.
+fn holds(taker: &Taker) -> Vec<Hold> {
+    let mut holds = Vec::new();
+    Watch::new(taker).look(taker, |hold| holds.push(hold));
+    holds
+}
+
+/// A taker finishes its message while another one takes the message away: one of them has it.
+fn revoked() -> String {
+    let memory = lane(2);
+    let mut to = producer(&memory);
+    let _keeper = Keeper::attach(memory.clone()).expect("a lane");
+    publish(&mut to);
+    let mut slow = Taker::attach(&memory, 1).expect("a lane");
+    let taken = grab(&mut slow).expect("the message");
+    let mut quick = Taker::attach(&memory, 2).expect("a lane");
+    assert_eq!(grab(&mut quick), None);
+    let [hold] = holds(&quick)[..] else {
+        panic!("it is held");
+    };
+    let finisher = thread::spawn(move || slow.finish_if_held(taken));
+    let taker = thread::spawn(move || {
+        let revoked = revoke(&quick, hold);
+        let found = grab(&mut quick);
+        if let Some(found) = found {
+            assert!(quick.finish_if_held(found));
+        }
+        format!("{revoked} {}", show(found))
+    });
+    let finished = finisher.join().unwrap();
+    format!("{finished}: {}", taker.join().unwrap())
+}
+
+const REVOKED: &[&str] = &["true: false -", "false: true 0*"];
+
+#[test]
+fn a_message_is_finished_or_taken_away() {
+    assert_outcomes(None, REVOKED, revoked);
+}
+
+/// Two takers take the same message away, and the first has it again meanwhile, or not: what was seen held is taken away
+/// once, and a later hold is not.
+fn revoked_twice() -> String {
+    let memory = lane(2);
+    let mut to = producer(&memory);
+    let _keeper = Keeper::attach(memory.clone()).expect("a lane");
+    publish(&mut to);
+    let mut slow = Taker::attach(&memory, 1).expect("a lane");
+    let taken = grab(&mut slow).expect("the message");
+    let mut one = Taker::attach(&memory, 2).expect("a lane");
+    let mut other = Taker::attach(&memory, 3).expect("a lane");
+    assert_eq!((grab(&mut one), grab(&mut other)), (None, None));
+    let [hold] = holds(&one)[..] else {
+        panic!("it is held");
+    };
+    let first = thread::spawn(move || {
+        let revoked = revoke(&one, hold);
+        (revoked, grab(&mut one))
+    });
+    let second = thread::spawn(move || {
+        let revoked = revoke(&other, hold);
+        (revoked, grab(&mut other))
+    });
+    let (first, second) = (first.join().unwrap(), second.join().unwrap());
+    // It goes back late, and changes nothing.
+    slow.give_back(taken);
+    assert!(first.0 != second.0, "taken away twice, or never");
+    format!("{} {}", show(first.1), show(second.1))
+}
+
+const REVOKED_TWICE: &[&str] = &["0* -", "- 0*"];
+
+#[test]
+fn a_hold_is_taken_away_once() {
+    assert_outcomes(Some(3), REVOKED_TWICE, revoked_twice);
+}
+
+/// A slow taker copies its message while another one takes it away and finishes it, and the producer overwrites it: a
+/// taker that still has it has copied it whole.
+fn overwritten() -> String {
+    let memory = lane(8);
+    let mut to = producer(&memory);
+    let mut keeper = Keeper::attach(memory.clone()).expect("a lane");
+    for _ in 0..5 {
+        publish(&mut to);
+        keeper.sent(to.sequence() - 1, to.position());
+    }
+    let mut slow = Taker::attach(&memory, 1).expect("a lane");
+    let taken = slow.try_take().expect("a sound ring").expect("the first");
+    let mut quick = Taker::attach(&memory, 2).expect("a lane");
+    for _ in 1..5 {
+        let taken = grab(&mut quick).expect("it was published");
+        quick.finish(taken);
+    }
+    let [hold] = holds(&quick)[..] else {
+        panic!("one is held");
+    };
+    let copier = thread::spawn(move || {
+        let mut words = [0; LEN / 8];
+        slow.memory().words().copy_out(taken.payload, &mut words);
+        let holds = slow.still_holds(taken);
+        assert!(!holds || words == [100, 200], "torn, and held");
+        if holds {
+            "held"
+        } else {
+            "lost"
+        }
+    });
+    let writer = thread::spawn(move || {
+        assert!(revoke(&quick, hold));
+        let taken = grab(&mut quick).expect("it was taken away");
+        assert!(quick.finish_if_held(taken));
+        keeper.reclaim(to.sequence());
+        publish(&mut to);
+    });
+    writer.join().unwrap();
+    copier.join().unwrap().to_owned()
+}
+
+const OVERWRITTEN: &[&str] = &["held", "lost"];
+
+#[test]
+fn what_is_held_was_copied_whole() {
+    assert_outcomes(Some(3), OVERWRITTEN, overwritten);
+}
+
+#[test]
+fn without_the_fence_behind_the_copy_it_may_be_torn() {
+    assert_notices("revoked copy:Acquire", Some(3), OVERWRITTEN, overwritten);
 }
 
 // The acquires of `returned` and of the keeper's row have no mutant: what follows them begins with the acquire fence of

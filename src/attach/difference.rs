@@ -6,6 +6,7 @@
 use crate::layout::description::Description;
 use crate::layout::form::Form;
 use crate::layout::opaque::OpaqueMark;
+use crate::layout::queue::QueueNumbers;
 use crate::segment::Segment;
 use core::fmt;
 use std::time::Duration;
@@ -83,10 +84,18 @@ fn settings_of(description: &Description) -> Vec<(&'static str, String)> {
                 ("huge pages", yes(geometry.huge)),
             ]
         }
-        Form::Queue => vec![
-            ("depth", first.to_string()),
-            ("message bytes", second.to_string()),
-        ],
+        Form::Queue => {
+            let numbers = QueueNumbers::of(description.parameters);
+            let lease = match numbers.lease() {
+                Some(lease) => format!("{lease:?}"),
+                None => "none".to_owned(),
+            };
+            vec![
+                ("depth", numbers.depth.to_string()),
+                ("message bytes", numbers.message_bytes.to_string()),
+                ("lease", lease),
+            ]
+        }
         Form::Mailbox => {
             let ((depth, one_way), (bytes, receivers)) = (halves(first), halves(second));
             vec![

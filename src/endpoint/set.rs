@@ -56,6 +56,11 @@ pub trait Source: Sealed {
     fn also(&self, _: Inside) -> Option<&Memory> {
         None
     }
+    /// The longest time between two calls of [`reports_death`](Self::reports_death) while the set waits.
+    #[doc(hidden)]
+    fn longest_sleep(&self, _: Inside) -> Duration {
+        LONGEST_SLEEP
+    }
     #[doc(hidden)]
     fn parks(&self) -> bool;
     /// Returns `true` if it has something to report. Loads only.
@@ -143,7 +148,7 @@ impl WaitSet {
         let mut now = started;
         loop {
             // Asked here, so that busy sources do not hide the death of another producer.
-            let due = |asked| now - asked >= ASK_EVERY;
+            let due = |asked| now - asked >= ASK_EVERY.min(longest_sleep(sources));
             if self.asked.is_none_or(due) {
                 self.asked = Some(now);
                 if let Some(at) = self.find(sources, |source| source.reports_death()) {
@@ -212,6 +217,7 @@ impl WaitSet {
             true => LONGEST_SLEEP,
             false => FIRST_SLEEP,
         };
+        let longest = longest.min(longest_sleep(sources));
         let mut found = None;
         let slept = sleep_any(&bells, left.min(longest), || {
             found = self.poll(sources);
@@ -220,4 +226,12 @@ impl WaitSet {
         self.slept |= slept;
         found
     }
+}
+
+/// The longest sleep of a set of these.
+fn longest_sleep(sources: &[&mut dyn Source]) -> Duration {
+    let each = sources
+        .iter()
+        .map(|source| source.longest_sleep(Inside(())));
+    each.fold(LONGEST_SLEEP, Duration::min)
 }

@@ -6,6 +6,7 @@
 use super::frame::{frame_bytes, MAX_LEN, WORD};
 use super::histogram;
 use core::fmt;
+use core::time::Duration;
 
 /// The page all offsets are multiples of.
 pub const PAGE: u64 = 4096;
@@ -90,6 +91,15 @@ pub enum GeometryError {
         /// How many there may be.
         max: u32,
     },
+    /// A lease that is shorter or longer than one may be.
+    Lease {
+        /// What was asked for.
+        lease: Duration,
+        /// The shortest.
+        min: Duration,
+        /// The longest.
+        max: Duration,
+    },
     /// More permits than a semaphore may have.
     Permits {
         /// What was asked for.
@@ -123,6 +133,10 @@ impl fmt::Display for GeometryError {
             Self::Depth { depth, max } => write!(
                 f,
                 "a depth of {depth} messages is not allowed: use 1 to {max}"
+            ),
+            Self::Lease { lease, min, max } => write!(
+                f,
+                "a lease of {lease:?} is not allowed: use {min:?} to {max:?}, or zero for none"
             ),
             Self::Permits { permits, max } => write!(
                 f,

@@ -17,5 +17,6 @@ pub mod lines;
 pub mod opaque;
 pub mod origin;
 pub mod page;
+pub mod queue;
 pub mod refusal;
 pub mod schema;

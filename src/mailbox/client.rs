@@ -161,7 +161,7 @@ impl MailboxClient {
         let replies = self.replies.as_mut().ok_or(RequestError::OneWay)?;
         let delivery = replies.taken(body.taking);
         if kind == Kind::Declined {
-            delivery.ack();
+            delivery.end();
             return Err(RequestError::PeerGone);
         }
         Ok(Reply {
@@ -284,7 +284,7 @@ impl AsRef<[u8]> for Reply<'_> {
 impl Drop for Reply<'_> {
     fn drop(&mut self) {
         if let Some(delivery) = self.delivery.take() {
-            delivery.ack();
+            delivery.end();
         }
     }
 }

@@ -37,7 +37,7 @@ impl<'r> Letter<'r> {
         let Some((header, body)) = parts else {
             let len = delivery.len() as u32;
             let sequence = delivery.sequence();
-            delivery.ack();
+            delivery.end();
             return Err(Corrupt::Message { sequence, len });
         };
         let (from, name_end) = (header.from, FIXED + header.name.len());
@@ -88,7 +88,7 @@ impl<'r> Letter<'r> {
         let answer = self.outbox.send(Kind::Reply, self.from, body);
         let in_vain = answer.as_ref().is_err_and(ReplyError::is_out_of_reach);
         if answer.is_ok() || in_vain && self.tries() > MOST_TRIES {
-            self.delivery.ack();
+            self.delivery.end();
         }
         answer
     }
@@ -99,7 +99,7 @@ impl<'r> Letter<'r> {
             // If that fails, the sender's request ends at its deadline.
             let _ = self.outbox.send(Kind::Declined, self.from, &[]);
         }
-        self.delivery.ack();
+        self.delivery.end();
     }
 }
 

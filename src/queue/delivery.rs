@@ -3,7 +3,7 @@
 //! Layer 7. Unsafe only to lend out bytes that no process overwrites.
 #![allow(unsafe_code, reason = "lends out bytes of a message that is not done")]
 
-use super::error::TakeError;
+use super::error::{AckError, TakeError};
 use super::receiver::Receiver;
 use crate::attach::shown;
 use crate::wait::Deadline;
@@ -74,7 +74,7 @@ impl Receiver {
             if wanted(&delivery) {
                 return Ok(delivery.keep());
             }
-            delivery.ack();
+            delivery.end();
             // A peer that sends without end keeps no caller beyond the deadline.
             if deadline.passed() {
                 return Err(TakeError::TimedOut);
@@ -115,11 +115,24 @@ impl<'r> Delivery<'r> {
         }
     }
 
-    /// The message will never come again, and its space may be used.
+    /// Acknowledges the message: it never comes again, and its space may be used.
+    ///
+    /// In a queue without a lease this fails in a forked child only.
+    ///
+    /// # Errors
+    /// [`AckError::Expired`] if the receiver held the message for longer than the queue's
+    /// [lease](crate::queue::QueueBuilder::lease), and another receiver returned it to the queue: the message is, was or
+    /// will be with another receiver, and this acknowledgement changes nothing. [`AckError::Forked`].
     #[inline(always)]
-    pub fn ack(mut self) {
+    pub fn ack(mut self) -> Result<(), AckError> {
         self.done = true;
-        self.receiver.finish();
+        self.receiver.finish()
+    }
+
+    /// Acknowledges a message of a queue without a lease. That fails in a forked child only, whose next call says so.
+    #[inline(always)]
+    pub(crate) fn end(self) {
+        let _ = self.ack();
     }
 
     /// Its number among all messages that were ever sent in its lane.
@@ -137,7 +150,7 @@ impl<'r> Delivery<'r> {
         self.receiver.priority()
     }
 
-    /// Whether another delivery of it came before: that receiver died, or gave it back.
+    /// Whether another delivery of it came before: that receiver died, gave it back, or held it for longer than the lease.
     pub fn redelivered(&self) -> bool {
         self.tries() > 1
     }
@@ -161,7 +174,8 @@ impl Deref for Delivery<'_> {
         // SAFETY: the message was taken and is not done: until its word says so, its sender, which
         // follows the protocol, does not write here (edge `taken`), and this receiver, which is alive and
         // borrowed, is the only one to say so. No other user may write the lane, who need not follow
-        // anything: then messages are copied.
+        // anything, and the lane has no lease, after which another receiver could say so: else messages are
+        // copied.
         unsafe { words.bytes(taken.payload, taken.len as usize) }
     }
 }
@@ -220,7 +234,7 @@ mod tests {
         for _ in 0..500 {
             let delivery = receiver.receive().unwrap();
             assert_eq!(*delivery, [7; 64]);
-            delivery.ack();
+            delivery.ack().unwrap();
         }
         assert!(receiver.reading.pauses() > 0, "never paused");
     }

@@ -6,6 +6,7 @@ use crate::endpoint::{AttachError, TryPublishError};
 use crate::ring::Corrupt;
 use crate::segment::{wrapping, CreateError, OpenError, Trouble};
 use core::fmt;
+use core::time::Duration;
 
 /// The receiver that is in the way of a sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +76,52 @@ pub enum TakeError {
     /// The queue was removed since it was opened; its name may lead to another one by now.
     Removed,
 }
+
+/// Why a message was not acknowledged. It is as if the receiver had not tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AckError {
+    /// The receiver held the message for longer than the lease, and the queue took it back. Another receiver is told
+    /// that it is [redelivered](crate::queue::Delivery::redelivered).
+    Expired {
+        /// The lane of the message.
+        lane: u32,
+        /// Its number in the lane.
+        sequence: u64,
+        /// The lease of the queue.
+        lease: Duration,
+    },
+    /// This process is a fork of the one that made the receiver, which still has the message.
+    Forked,
+}
+
+impl AckError {
+    /// A number for this kind of error that never changes, for other languages.
+    pub fn code(&self) -> u32 {
+        match self {
+            Self::Expired { .. } => 717,
+            Self::Forked => 718,
+        }
+    }
+}
+
+impl fmt::Display for AckError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Expired {
+                lane,
+                sequence,
+                lease,
+            } => write!(
+                f,
+                "message {sequence} of lane {lane} was not acknowledged within {lease:?} and goes to another receiver: acknowledge sooner, or create the queue with a longer lease"
+            ),
+            Self::Forked => f.write_str("this process is a fork: open the queue anew"),
+        }
+    }
+}
+
+impl std::error::Error for AckError {}
 
 impl SendError {
     /// A number for this kind of error that never changes, for other languages.

@@ -16,6 +16,8 @@ pub(super) struct Found {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum First {
     Nothing,
+    /// It looks now and then what other receivers hold for too long: a queue with a lease.
+    Look,
     /// A delivery is out: it gives that back, which can only have been leaked.
     GiveBack,
     /// Pauses, if it may wait.

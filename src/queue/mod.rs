@@ -14,7 +14,7 @@ mod sender;
 
 pub use delivery::Delivery;
 pub(crate) use delivery::Taking;
-pub use error::{Holder, SendError, TakeError};
+pub use error::{AckError, Holder, SendError, TakeError};
 pub use receiver::Receiver;
 pub use sender::Sender;
 
@@ -23,6 +23,7 @@ use crate::endpoint::{look_until, options, AttachError, Builder, Difference, Sta
 use crate::layout::form::Form;
 use crate::layout::frame::frame_bytes;
 use crate::layout::geometry::GeometryError;
+use crate::layout::queue::{QueueNumbers, MAX_LEASE, MIN_LEASE};
 use crate::ring::lanes::{self, board_words, MAX_LANES};
 use crate::ring::take;
 use crate::segment::{
@@ -30,6 +31,7 @@ use crate::segment::{
 };
 use crate::wait::Deadline;
 use std::path::Path;
+use std::time::Duration;
 
 pub use crate::ring::lanes::PRIORITIES;
 
@@ -37,8 +39,9 @@ pub use crate::ring::lanes::PRIORITIES;
 ///
 /// # Guarantees
 /// - A message whose send returned goes to exactly one receiver that acknowledges it. If a receiver dies
-///   before that, or gives the message back, another receiver gets it, marked as
-///   [`redelivered`](Delivery::redelivered). An acknowledged message is never delivered again.
+///   before that, gives the message back, or holds it for longer than the [lease](QueueBuilder::lease), if there is
+///   one, another receiver gets it, marked as [`redelivered`](Delivery::redelivered). An acknowledged message is
+///   never delivered again.
 /// - Higher priorities first; within one priority, the messages of one sender in order. Redelivered
 ///   messages may come out of order.
 /// - Bounded: each sender can be [`depth`](Self::depth) messages ahead, per priority. A send into a full
@@ -62,11 +65,11 @@ pub use crate::ring::lanes::PRIORITIES;
 ///
 /// let job = receiver.receive()?;
 /// assert_eq!(&*job, b"put out the fire");
-/// job.ack();
+/// job.ack()?;
 /// drop(receiver.receive()?); // not acknowledged: it goes back
 /// let job = receiver.receive()?;
 /// assert_eq!((&*job, job.redelivered()), (&b"sweep the yard"[..], true));
-/// job.ack();
+/// job.ack()?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone)]
@@ -95,6 +98,7 @@ pub struct QueueBuilder {
     depth: u32,
     message_bytes: u32,
     receivers: u32,
+    lease: Duration,
 }
 
 /// The settings of a queue, and its content at some moment.
@@ -116,6 +120,8 @@ pub struct QueueStatus {
     pub lanes: u32,
     /// Receivers that are alive.
     pub receivers: u32,
+    /// For how long a live receiver may hold a message; `None` for any time.
+    pub lease: Option<Duration>,
     /// The memory of each lane, in bytes. Each sender takes a lane for each priority it uses.
     pub lane_bytes: u64,
 }
@@ -142,6 +148,7 @@ impl QueueBuilder {
             depth: 1024,
             message_bytes: 1024,
             receivers: 64,
+            lease: Duration::ZERO,
         }
     }
 
@@ -162,6 +169,40 @@ impl QueueBuilder {
     /// Sets how many receivers can be attached at once; 64 by default, 1 to 1024.
     pub fn max_receivers(mut self, receivers: u32) -> Self {
         self.receivers = receivers;
+        self
+    }
+
+    /// Sets for how long a live receiver may hold a message; none by default, and zero means none. From 1 millisecond to
+    /// 30 days, in whole milliseconds, rounded up.
+    ///
+    /// A message that is not acknowledged within the lease goes back to the queue and to another receiver, marked as
+    /// redelivered. The late acknowledgement then fails with [`AckError::Expired`]. So a receiver that is stopped or
+    /// hangs holds no message up, and what it does with the message can happen twice.
+    ///
+    /// The lease ends when another receiver has seen the message held for that long, by its own clock. It looks every
+    /// quarter of the lease, at most every millisecond and at least every 100, while it waits, and about every 10
+    /// milliseconds while it polls or always finds messages. While no other receiver does any of these, the lease does not end.
+    /// Each message is copied to private memory when it is received, and its acknowledgement costs a full fence.
+    ///
+    /// ```
+    /// use slipring::{queue::AckError, Queue};
+    /// use std::time::Duration;
+    ///
+    /// # let scratch = tempfile::tempdir()?;
+    /// # let path = scratch.path().join("jobs");
+    /// let queue = Queue::builder(&path).lease(Duration::from_millis(5)).create()?;
+    /// queue.sender()?.send(b"sweep the yard")?;
+    /// let (mut slow, mut other) = (queue.receiver()?, queue.receiver()?);
+    ///
+    /// let late = slow.receive()?;
+    /// let job = other.receive()?; // after five milliseconds
+    /// assert_eq!((&*job, job.tries()), (&b"sweep the yard"[..], 2));
+    /// assert!(matches!(late.ack(), Err(AckError::Expired { .. })));
+    /// job.ack()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn lease(mut self, lease: Duration) -> Self {
+        self.lease = lease;
         self
     }
 
@@ -194,17 +235,26 @@ impl QueueBuilder {
     }
 
     fn described(self) -> Result<Builder, CreateError> {
-        let depth = depth_of_lane(self.depth)?;
-        let parameters = [u64::from(depth), u64::from(self.message_bytes)];
+        let lease_ms = QueueNumbers::milliseconds(self.lease);
+        let numbers = QueueNumbers {
+            depth: depth_of_lane(self.depth)?,
+            message_bytes: self.message_bytes,
+            lease_ms: lease_ms.ok_or(GeometryError::Lease {
+                lease: self.lease,
+                min: MIN_LEASE,
+                max: MAX_LEASE,
+            })?,
+            lane_bits: 0,
+        };
         // Checked here, so that the error does not come with the first send.
-        let lane = lane_builder(Builder::inside(&self.location.clone()?, "lane"), parameters);
+        let lane = lane_builder(Builder::inside(&self.location.clone()?, "lane"), numbers);
         let lane_bytes = lane.segment_bytes()?;
         Ok(self
             .inner
             .headroom(lane_bytes)
             .capacity_bytes(4096)
             .max_readers(self.receivers)
-            .form(Form::Queue, board_words(MAX_LANES), parameters))
+            .form(Form::Queue, board_words(MAX_LANES), numbers.packed()))
     }
 }
 
@@ -230,22 +280,23 @@ pub(crate) fn depth_of_lane(asked: u32) -> Result<u32, GeometryError> {
     }
 }
 
-/// Bytes of data of a lane for a queue with these parameters.
-fn lane_bytes([depth, message_bytes]: [u64; 2]) -> u64 {
-    let frame = frame_bytes(message_bytes, 8);
+/// Bytes of data of a lane for a queue with these numbers.
+fn lane_capacity(numbers: QueueNumbers) -> u64 {
+    let frame = frame_bytes(numbers.message_bytes.into(), 8);
+    let depth = u64::from(numbers.depth);
     let bytes = frame.saturating_mul(depth + 2).max(4 * frame).max(4096);
     bytes.checked_next_power_of_two().unwrap_or(u64::MAX)
 }
 
-/// A lane for a queue with these parameters: it holds `depth` messages of the largest size, and a
+/// A lane for a queue with these numbers: it holds `depth` messages of the largest size, and a
 /// pad.
-fn lane_builder(builder: Builder, [depth, message_bytes]: [u64; 2]) -> Builder {
-    let capacity = lane_bytes([depth, message_bytes]);
-    let board = take::board_words(u32::try_from(depth).unwrap_or(u32::MAX >> 1));
+fn lane_builder(builder: Builder, numbers: QueueNumbers) -> Builder {
+    // One that is no depth is refused as a board that is too large.
+    let board = take::board_words(numbers.depth.min(u32::MAX >> 1));
     builder
-        .capacity_bytes(capacity)
+        .capacity_bytes(lane_capacity(numbers))
         .max_readers(8)
-        .form(Form::Lane, board, [depth, message_bytes])
+        .form(Form::Lane, board, numbers.packed())
 }
 
 impl QueueBuilder {
@@ -362,12 +413,23 @@ impl Queue {
 
     /// Returns how many messages each sender can be ahead, per priority.
     pub fn depth(&self) -> u32 {
-        self.parameters()[0] as u32
+        self.numbers().depth
     }
 
     /// Returns the size of the largest message, in bytes.
     pub fn max_message_bytes(&self) -> u32 {
-        self.parameters()[1] as u32
+        self.numbers().message_bytes
+    }
+
+    /// Returns for how long a live receiver may hold a message, if there is a limit: see
+    /// [`QueueBuilder::lease`].
+    pub fn lease(&self) -> Option<Duration> {
+        self.numbers().lease()
+    }
+
+    /// Bytes of data of each lane.
+    fn lane_capacity(&self) -> u64 {
+        lane_capacity(self.numbers())
     }
 
     /// Returns how an existing object differs from what `create_or_open` asked for: see
@@ -380,7 +442,7 @@ impl Queue {
     pub fn lane_bytes(&self) -> u64 {
         let lane = Builder::inside(&self.location, "lane");
         // Was checked when the queue was made.
-        lane_builder(lane, self.parameters())
+        lane_builder(lane, self.numbers())
             .segment_bytes()
             .unwrap_or(0)
     }
@@ -414,6 +476,7 @@ impl Queue {
             senders: 0,
             lanes: 0,
             receivers: self.ring.live_rows(),
+            lease: self.lease(),
             lane_bytes: self.lane_bytes(),
         };
         for (number, _) in lanes::listed(self.ring.segment().reader()) {
@@ -465,8 +528,8 @@ impl Queue {
         }
     }
 
-    fn parameters(&self) -> [u64; 2] {
-        self.ring.segment().description().parameters
+    fn numbers(&self) -> QueueNumbers {
+        QueueNumbers::of(self.ring.segment().description().parameters)
     }
 
     /// Makes a new lane of this priority, or takes one whose maker died before it listed it. If another
@@ -476,7 +539,7 @@ impl Queue {
         for number in lanes::unused(memory) {
             let builder =
                 Builder::inside(&self.location, &name_of_lane(number)).like(&self.ring)?;
-            let lane = lane_builder(builder, self.parameters()).make_or_open()?;
+            let lane = lane_builder(builder, self.numbers()).make_or_open()?;
             self.ring.in_place()?;
             if lanes::list(memory, number, priority) {
                 return Ok(Some((number, lane)));

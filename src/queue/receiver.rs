@@ -3,23 +3,25 @@
 //! Layer 7. A receiver holds a row of the queue, whose number is its taker number in every lane. It
 //! goes through the lanes from the highest priority down, and within one priority in turn.
 
+mod expiry;
 mod opened;
 mod ready;
 
-use super::error::TakeError;
+use super::error::{AckError, TakeError};
 use super::found::{First, Found};
+use super::Queue;
 use super::ReceiverOptions;
-use super::{lane_bytes, Queue};
 use crate::attach::{shown, Lease};
 use crate::endpoint::AttachError;
 use crate::layout::frame::WORD;
 use crate::layout::lines::{Bell, RowState};
 use crate::read::{Progress, ReadControl, ReadPolicy};
 use crate::ring::lanes;
-use crate::ring::take::Taker;
+use crate::ring::take::{Taker, Watch};
 use crate::ring::Corrupt;
 use crate::segment::{can_flush, Canary, Trouble};
 use crate::wait::{bell, until, Deadline, Outcome, Since, Waited, Waker};
+use expiry::Expiry;
 use std::collections::BTreeSet;
 use std::marker::PhantomData;
 use std::ops::Range;
@@ -29,7 +31,10 @@ use std::ops::Range;
 /// # Guarantees
 /// - A message that it gets is with no other receiver until it is acknowledged or given back.
 /// - Messages are read in place; the bytes stay as they are for as long as it has them. Those of another
-///   user's queue ([`trust_owner`](crate::place::trust_owner)) are copied to private memory first.
+///   user's queue ([`trust_owner`](crate::place::trust_owner)), and of a queue with a
+///   [lease](crate::queue::QueueBuilder::lease), are copied to private memory first.
+/// - In a queue with a lease it returns what other receivers have held for longer, whether it waits, polls or
+///   always finds a message.
 /// - Receiving makes no system call unless it sleeps.
 ///
 /// # What others may change meanwhile
@@ -60,8 +65,12 @@ pub struct Receiver {
     first: First,
     /// When it last looked for what the dead hold.
     asked: Since,
-    /// Whether messages are copied before they are lent: another user may write a lane.
+    /// Whether messages are copied before they are lent: another user may write a lane, or the lease may end.
     pub(super) copies: bool,
+    /// What others hold, in a queue with a lease.
+    expiry: Option<Box<Expiry>>,
+    /// Bytes read from which on the end of a message takes the slow way: always in a queue with a lease.
+    slow_at: u64,
     private: Vec<u64>,
     one_thread: PhantomData<std::cell::Cell<()>>,
 }
@@ -81,6 +90,7 @@ struct Group {
 pub(super) struct Lane {
     pub(super) number: u32,
     pub(super) taker: Taker,
+    watch: Watch,
     space: Waker,
     /// Whether another user may write it.
     foreign: bool,
@@ -106,7 +116,7 @@ fn is_overtaken(lane: &Lane) -> bool {
 fn lag_room(queue: &Queue, policy: ReadPolicy) -> u64 {
     match policy {
         ReadPolicy::Auto => u64::from(queue.depth()) * 64,
-        _ => lane_bytes([queue.depth().into(), queue.max_message_bytes().into()]),
+        _ => queue.lane_capacity(),
     }
 }
 
@@ -139,10 +149,14 @@ impl Receiver {
             found: Found::default(),
             first: First::Nothing,
             asked: Since::default(),
-            copies: false,
+            copies: queue.lease().is_some(),
+            expiry: queue.lease().map(Expiry::new).map(Box::new),
+            slow_at: 0,
             private: Vec::new(),
             one_thread: PhantomData,
         };
+        receiver.first = receiver.nothing_first();
+        receiver.note_next_look();
         receiver.refresh();
         // The process that had the row before may have died holding something.
         receiver.return_what_is_held_by(row);
@@ -153,7 +167,7 @@ impl Receiver {
     #[inline(never)]
     pub(super) fn look_again(&mut self) -> Result<(), TakeError> {
         if self.first == First::Pause {
-            self.first = First::Nothing;
+            self.first = self.nothing_first();
         }
         if self.poll()? || self.look_after_the_dead()? {
             return Ok(());
@@ -202,6 +216,15 @@ impl Receiver {
     #[inline(always)]
     pub(super) fn settle(&mut self) {
         if self.copies {
+            self.copy_foreign();
+        }
+    }
+
+    /// Unless it was copied when it was taken.
+    #[cold]
+    #[inline(never)]
+    fn copy_foreign(&mut self) {
+        if self.expiry.is_none() {
             self.copy();
         }
     }
@@ -244,7 +267,15 @@ impl Receiver {
         if lanes::version(self.queue.ring.segment().reader()) != self.version {
             self.refresh();
         }
-        if self.report.is_none() && self.search() {
+        let found = match self.expiry.is_some() {
+            _ if self.report.is_some() => false,
+            true => {
+                self.expire_when_busy();
+                self.search_and_copy()
+            }
+            false => self.search(),
+        };
+        if found {
             return Ok(true);
         }
         self.report.take().map_or(Ok(false), Err)
@@ -322,7 +353,7 @@ impl Receiver {
     #[inline(never)]
     pub(super) fn wait_for_next(&mut self, deadline: Deadline) -> Result<(), TakeError> {
         if self.first == First::Pause {
-            self.first = First::Nothing;
+            self.first = self.nothing_first();
             self.reading.pause(self.read, deadline);
         }
         if self.poll()? {
@@ -386,7 +417,7 @@ impl Receiver {
     /// The message goes back to the queue.
     #[inline(always)]
     pub(super) fn give_back(&mut self) {
-        self.first = First::Nothing;
+        self.first = self.nothing_first();
         // What a fork inherits is its parent's, and the memory is not there.
         if self.canary.forked() {
             return;
@@ -397,22 +428,35 @@ impl Receiver {
 
     /// The message is done: its space may be used.
     #[inline(always)]
-    pub(super) fn finish(&mut self) {
+    pub(super) fn finish(&mut self) -> Result<(), AckError> {
         self.first = First::Nothing;
         if self.canary.forked() {
-            return;
+            return Err(AckError::Forked);
         }
-        let found = &self.found;
-        let lane = &mut self.groups[found.group].lanes[found.lane];
-        lane.taker.finish(found.taken);
+        self.read.messages += 1;
+        self.read.bytes += u64::from(self.found.taken.len) + WORD;
+        if self.read.bytes >= self.slow_at {
+            return self.finish_slowly();
+        }
+        self.lane().taker.finish(self.found.taken);
+        self.ring_for_space();
+        Ok(())
+    }
+
+    /// Wakes the sender of the lane in which there is room now.
+    #[inline(always)]
+    fn ring_for_space(&mut self) {
+        let lane = &mut self.groups[self.found.group].lanes[self.found.lane];
         if let Some(control) = lane.taker.memory().control() {
             lane.space.ring(&control.space);
         }
-        self.read.messages += 1;
-        self.read.bytes += u64::from(found.taken.len) + WORD;
-        if self.reading.is_due(self.read.bytes) {
-            self.look_back();
-        }
+    }
+
+    fn note_next_look(&mut self) {
+        self.slow_at = match self.expiry {
+            Some(_) => 0,
+            None => self.reading.look_at(),
+        };
     }
 
     #[cold]
@@ -431,6 +475,7 @@ impl Receiver {
         if self.reading.look(self.read, flush, || taker.lag()) {
             self.first = First::Pause;
         }
+        self.note_next_look();
     }
 }
 

@@ -80,6 +80,11 @@ impl ReadControl {
         bytes >= self.look_at
     }
 
+    /// Returns the bytes read from which on that is so, until the next look.
+    pub fn look_at(&self) -> u64 {
+        self.look_at
+    }
+
     /// Notes that the reader went elsewhere without reading what lies between.
     pub fn moved(&mut self, to: Progress) {
         match &mut self.rule {

@@ -12,12 +12,15 @@
 //! each block, and in a full ring that of the oldest block is gone.
 
 mod census;
+mod holds;
+mod keeper;
 
 pub use census::{add_held, census, is_empty};
+pub use holds::{revoke, Hold, Watch};
+pub use keeper::Keeper;
 
-use super::consumer::Consumer;
-use super::index::{boundary_at, overtaken, step, Step};
-use super::{ahead, Boundary, Corrupt, Frame, Kind};
+use super::index::{boundary_at, overtaken};
+use super::{Boundary, Corrupt, Frame, Kind};
 use crate::layout::frame::{CommitWord, WORD};
 use crate::segment::{prefetch_for_write, Memory};
 use crate::sync::{edge_fence, ord, AtomicU64, Ordering::Relaxed, MODELLED};
@@ -94,6 +97,12 @@ impl TakeWord {
             255
         };
         Self(self.lap() << 24 | tries << 16 | (taker as u64) << 2 | TAKEN)
+    }
+
+    /// As a taker leaves it that took the message of this lap, as the taking with this number.
+    const fn held(lap: u64, taker: u32, tries: u32) -> Self {
+        let tries = tries as u64 & 255;
+        Self((lap & LAP_BITS) << 24 | tries << 16 | (taker as u64) << 2 | TAKEN)
     }
 
     const fn returned(self) -> Self {
@@ -388,12 +397,35 @@ impl Taker {
         }
     }
 
-    /// Returns a message, so that another taker may take it.
+    /// As [`finish`](Self::finish), where other takers may [`revoke`] what this one holds: returns `false`, and
+    /// finishes nothing, if that has happened.
+    #[must_use]
+    pub fn finish_if_held(&self, taken: Taken) -> bool {
+        self.board.word(taken.sequence).is_some_and(|(word, lap)| {
+            let held = TakeWord::held(lap, self.number, taken.tries);
+            let done = TakeWord::open(lap.wrapping_add(1));
+            let finished =
+                word.compare_exchange(held.0, done.0, ord!(taken finish_if_held: Release), Relaxed);
+            finished.is_ok()
+        })
+    }
+
+    /// Returns `true` if no other taker has [revoked](revoke) what this one holds. What was copied of the message
+    /// before is its own then: nothing of it was overwritten.
+    #[must_use]
+    pub fn still_holds(&self, taken: Taken) -> bool {
+        edge_fence!(revoked copy: Acquire);
+        self.board.word(taken.sequence).is_some_and(|(word, lap)| {
+            word.load(Relaxed) == TakeWord::held(lap, self.number, taken.tries).0
+        })
+    }
+
+    /// Returns a message, so that another taker may take it, if this one still holds it.
     pub fn give_back(&self, taken: Taken) {
-        if let Some((word, _)) = self.board.word(taken.sequence) {
-            let mine = TakeWord(word.load(Relaxed));
-            if mine.taker() == Some(self.number) {
-                word.store(mine.returned().0, Relaxed);
+        if let Some((word, lap)) = self.board.word(taken.sequence) {
+            let held = TakeWord::held(lap, self.number, taken.tries);
+            let returned = word.compare_exchange(held.0, held.returned().0, Relaxed, Relaxed);
+            if returned.is_ok() {
                 announce(&self.board);
             }
         }
@@ -455,106 +487,4 @@ pub fn return_all(memory: &Memory, taker: u32) -> u32 {
     }
     announce(&board);
     count
-}
-
-/// The part of the producer's process that keeps unfinished messages from being overwritten: a consumer
-/// that stands for all takers, and the end of each message.
-#[derive(Debug)]
-pub struct Keeper {
-    board: Board,
-    consumer: Consumer,
-    ends: Box<[u64]>,
-}
-
-impl Keeper {
-    /// Takes over the keeper's row and stands before the oldest message that is not done. Call as the
-    /// producer, before anything is published, with the lock of [`KEEPER_ROW`] held. Allocates once.
-    ///
-    /// # Errors
-    /// [`Corrupt`], also for a ring without take words. The row is left as it was.
-    pub fn attach(memory: Memory) -> Result<Self, Corrupt> {
-        let board = Board::new(&memory).ok_or(Corrupt::Index)?;
-        let oldest = oldest(&memory)?.ok_or(Corrupt::Index)?;
-        let mut ends = vec![0; board.depth as usize].into_boxed_slice();
-        let mut at = oldest;
-        loop {
-            match step(&memory, at)? {
-                Step::Next(next) => {
-                    if next.sequence != at.sequence {
-                        ends[board.at(at.sequence)] = next.position;
-                    }
-                    at = next;
-                }
-                Step::Gap(..) => {
-                    return Err(Corrupt::NoGaps {
-                        position: at.position,
-                    })
-                }
-                Step::End => break,
-                Step::Overtaken => return Err(Corrupt::Index),
-            }
-            // No keeper lets its producer send more than there are words for.
-            if ahead(at.sequence, oldest.sequence) > i64::from(board.depth) {
-                return Err(Corrupt::Index);
-            }
-        }
-        let mut keeper = Self {
-            board,
-            consumer: Consumer::inherit(memory, KEEPER_ROW, oldest),
-            ends,
-        };
-        keeper.reclaim(at.sequence);
-        Ok(keeper)
-    }
-
-    /// Returns `true` if one more message, the one with this number, has a take word.
-    #[inline(always)]
-    pub fn has_word(&self, next: u64) -> bool {
-        next.wrapping_sub(self.consumer.sequence()) < u64::from(self.board.depth)
-    }
-
-    /// Notes where a message ends.
-    #[inline(always)]
-    pub fn sent(&mut self, sequence: u64, end: u64) {
-        let at = self.board.at(sequence);
-        if let Some(entry) = self.ends.get_mut(at) {
-            *entry = end;
-        }
-    }
-
-    /// Releases the space of finished messages, up to the oldest unfinished one or the end. Returns how
-    /// many messages that was.
-    pub fn reclaim(&mut self, next: u64) -> u64 {
-        let before = self.consumer.sequence();
-        let mut sequence = before;
-        while sequence != next && self.is_done(sequence) {
-            sequence = sequence.wrapping_add(1);
-        }
-        if sequence != before {
-            let position = self.ends[self.board.at(sequence.wrapping_sub(1))];
-            self.consumer.skip_to(Boundary { position, sequence });
-            self.consumer.release();
-        }
-        sequence.wrapping_sub(before)
-    }
-
-    #[inline(always)]
-    fn is_done(&self, sequence: u64) -> bool {
-        self.board.word(sequence).is_some_and(|(word, lap)| {
-            word.load(ord!(taken done: Acquire)) == TakeWord::open(lap.wrapping_add(1)).0
-        })
-    }
-
-    /// The number of the oldest message that is not done, and its taker, if it is held.
-    pub fn oldest(&self) -> (u64, Option<u32>) {
-        let sequence = self.consumer.sequence();
-        let word = self.board.word(sequence);
-        let holder = word.and_then(|(word, _)| TakeWord(word.load(Relaxed)).taker());
-        (sequence, holder)
-    }
-
-    /// Gives the row back.
-    pub fn leave(&mut self) {
-        self.consumer.leave();
-    }
 }

@@ -63,6 +63,7 @@ const SHORT: &[Scenario] = &[
     ("queue: receive", queue_receive),
     ("queue: acknowledge", queue_acknowledge),
     ("queue: give back", queue_give_back),
+    ("queue: return after the lease", queue_lease),
     ("mailbox: send", mailbox_send),
     ("mailbox: receive", mailbox_receive),
     ("mailbox: reply", mailbox_reply),
@@ -152,7 +153,7 @@ fn victim(role: &str, directory: &Path) {
         "queue: receive" => {
             let mut receiver = queue().receiver().unwrap();
             // Its first look at the lane is another scenario.
-            receiver.try_receive().unwrap().ack();
+            receiver.try_receive().unwrap().ack().unwrap();
             swept(|| std::mem::forget(receiver.try_receive().unwrap()));
         }
         "queue: acknowledge" | "queue: give back" => {
@@ -161,10 +162,21 @@ fn victim(role: &str, directory: &Path) {
             let acks = role == "queue: acknowledge";
             swept(move || {
                 if acks {
-                    delivery.ack();
+                    delivery.ack().unwrap();
                 } else {
                     drop(delivery);
                 }
+            });
+        }
+        "queue: return after the lease" => {
+            let queue = queue();
+            let mut receiver = queue.receiver().unwrap();
+            // Notes what is held; from now on the lease is over.
+            assert!(receiver.try_receive().is_err());
+            std::thread::sleep(20 * queue.lease().unwrap());
+            swept(|| {
+                let delivery = receiver.receive_until(PATIENCE);
+                delivery.map(drop).unwrap();
             });
         }
         "queue: receiver comes" => {
@@ -456,7 +468,7 @@ fn receive_all(receiver: &mut Receiver, queue: &Queue) -> BTreeMap<u8, u32> {
         match receiver.receive_until(Duration::from_millis(10)) {
             Ok(delivery) => {
                 *came.entry(delivery[0]).or_default() += 1;
-                delivery.ack();
+                delivery.ack().unwrap();
             }
             Err(TakeError::TimedOut) => {
                 let status = queue.status().unwrap();
@@ -568,12 +580,34 @@ fn queue_give_back(directory: &Path) -> Neighbours {
             let mut passed = Vec::new();
             while let Ok(delivery) = receiver.try_receive() {
                 passed.push(delivery[0]);
-                delivery.ack();
+                delivery.ack().unwrap();
             }
             assert_eq!(passed, [1, 2]);
             Box::new(move |_| check_queue(&queue, receiver, Some(sender), &[0], None))
         }),
     }
+}
+
+/// A receiver hangs with a message; the victim is about to return it.
+fn queue_lease(directory: &Path) -> Neighbours {
+    let builder = Queue::builder(directory.join("queue")).depth(4);
+    let queue = builder.lease(Duration::from_millis(1)).create().unwrap();
+    let (mut slow, mut receiver) = (queue.receiver().unwrap(), queue.receiver().unwrap());
+    let mut sender = queue.sender().unwrap();
+    for id in 0..3 {
+        sender.send(&[id]).unwrap();
+    }
+    std::mem::forget(slow.try_receive().unwrap());
+    for id in [1, 2] {
+        let delivery = receiver.try_receive().unwrap();
+        assert_eq!(*delivery, [id]);
+        delivery.ack().unwrap();
+    }
+    at_once(move |_| {
+        check_queue(&queue, receiver, Some(sender), &[0], None);
+        // Not before: it would give the message back.
+        drop(slow);
+    })
 }
 
 fn queue_receiver_comes(directory: &Path) -> Neighbours {
@@ -592,7 +626,7 @@ fn queue_sweep(directory: &Path) -> Neighbours {
     for id in [1, 2] {
         let delivery = receiver.try_receive().unwrap();
         assert_eq!(*delivery, [id]);
-        delivery.ack();
+        delivery.ack().unwrap();
     }
     Neighbours {
         start: Box::new(move || {

@@ -13,6 +13,7 @@ mod queue;
 mod queue_access;
 mod queue_deaths;
 mod queue_faults;
+mod queue_lease;
 mod queue_many;
 mod queue_stopped;
 mod semaphore;
@@ -39,6 +40,7 @@ fn main() -> std::process::ExitCode {
         queue_access::SUITE,
         queue_deaths::SUITE,
         queue_faults::SUITE,
+        queue_lease::SUITE,
         queue_many::SUITE,
         queue_stopped::SUITE,
         semaphore::SUITE,

@@ -149,7 +149,7 @@ fn follow(steps: &[Step]) {
                         assert_eq!(delivery.tries(), letter.tries);
                         assert_eq!(delivery.redelivered(), letter.tries > 1);
                         if ack {
-                            delivery.ack();
+                            delivery.ack().unwrap();
                             lanes[lane].pop_front();
                         }
                     }
@@ -207,12 +207,12 @@ fn what_is_refused_is_refused_with_its_numbers() {
             if (h.row, h.pid) == (row, std::process::id())),
         "{full:?}"
     );
-    delivery.ack();
+    delivery.ack().unwrap();
     sender.try_send(b"").unwrap();
     drop((sender, receiver));
     let mut receiver = queue.receiver().unwrap();
     for _ in 0..4 {
-        receiver.try_receive().unwrap().ack();
+        receiver.try_receive().unwrap().ack().unwrap();
     }
     assert!(matches!(receiver.try_receive(), Err(TakeError::Empty)));
     let late = receiver.receive_until(Duration::from_millis(5));
@@ -276,7 +276,7 @@ fn victim(role: &str) {
             for number in 0..3 {
                 let delivery = receiver.receive_until(PATIENCE).unwrap();
                 check(&delivery, number);
-                delivery.ack();
+                delivery.ack().unwrap();
                 say("got it");
             }
         }
@@ -324,7 +324,7 @@ fn a_full_lane_waits_for_its_receiver() {
     for number in 0..3 {
         let delivery = receiver.receive_until(PATIENCE).unwrap();
         check(&delivery, number);
-        delivery.ack();
+        delivery.ack().unwrap();
     }
     waiter.join().unwrap();
 }
@@ -379,14 +379,14 @@ fn a_lane_that_is_full_loses_nothing() {
             }
             let delivery = first.try_receive().unwrap();
             check(&delivery, oldest);
-            delivery.ack();
+            delivery.ack().unwrap();
             oldest += 1;
         }
         drop(first);
         let mut last = queue.receiver().unwrap();
         while let Ok(delivery) = last.try_receive() {
             check(&delivery, oldest);
-            delivery.ack();
+            delivery.ack().unwrap();
             oldest += 1;
         }
         assert_eq!(oldest, next, "depth {depth}, {bytes} bytes");
@@ -410,14 +410,14 @@ fn a_dead_receiver_returns_what_it_held() {
     let mut receiver = queue.receiver().unwrap();
     let delivery = receiver.receive().unwrap();
     check(&delivery, 1);
-    delivery.ack();
+    delivery.ack().unwrap();
     assert!(matches!(receiver.try_receive(), Err(TakeError::Empty)));
     holder.kill();
     // Found by a receiver that waits.
     let delivery = receiver.receive_until(PATIENCE).unwrap();
     check(&delivery, 0);
     assert!(delivery.redelivered());
-    delivery.ack();
+    delivery.ack().unwrap();
     assert!(matches!(receiver.try_receive(), Err(TakeError::Empty)));
     drop(receiver);
 
@@ -453,7 +453,7 @@ fn a_dead_sender_leaves_its_lane_to_the_next() {
     for number in 0..4 {
         let delivery = receiver.try_receive().unwrap();
         check(&delivery, number);
-        delivery.ack();
+        delivery.ack().unwrap();
     }
     assert_eq!(queue.status().unwrap().lanes, 1);
 }
@@ -583,7 +583,7 @@ fn receive_until_idle(
         }
         // Before, so that a kill in between leaves something that came back unacknowledged.
         books.word(50).fetch_add(1, SeqCst);
-        delivery.ack();
+        delivery.ack().unwrap();
         state.fetch_or(ACKED, SeqCst);
     }
 }

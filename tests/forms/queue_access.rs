@@ -44,7 +44,7 @@ fn victim(role: &str) {
             for number in 0..2 {
                 let delivery = receiver.receive_until(PATIENCE).unwrap();
                 check(&delivery, number);
-                delivery.ack();
+                delivery.ack().unwrap();
                 say("got it");
             }
             assert_eq!(queue.status().unwrap().lanes, 2);

@@ -94,7 +94,7 @@ fn prepare(scratch: &Scratch, takes_over: bool) -> Queue {
     let queue = queue.create().unwrap();
     if takes_over {
         queue.sender().unwrap().send(&payload(9, 40)).unwrap();
-        queue.receiver().unwrap().receive().unwrap().ack();
+        queue.receiver().unwrap().receive().unwrap().ack().unwrap();
     }
     queue
 }
@@ -118,7 +118,7 @@ fn a_sender_killed_on_its_way_to_a_lane_hides_it_from_nobody() {
             let mut came = Vec::new();
             while let Ok(delivery) = receiver.try_receive() {
                 came.push(delivery.to_vec());
-                delivery.ack();
+                delivery.ack().unwrap();
             }
             let last = came.pop();
             let last = last.unwrap_or_else(|| panic!("nothing is found after change {nth}"));

@@ -101,7 +101,7 @@ fn who_only_polls_gets_what_the_dead_held() {
                 Ok(delivery) => {
                     check(&delivery, 0);
                     assert!(delivery.redelivered());
-                    delivery.ack();
+                    delivery.ack().unwrap();
                     Some(())
                 }
                 Err(TakeError::Empty | TakeError::TimedOut) => None,
@@ -204,7 +204,7 @@ fn a_leaked_delivery_goes_back() {
             let delivery = receiver.try_receive().unwrap();
             check(&delivery, round);
             assert!(delivery.redelivered());
-            delivery.ack();
+            delivery.ack().unwrap();
         }
         assert_eq!(queue.status().unwrap().held, 0);
     }
@@ -246,7 +246,7 @@ fn a_damaged_lane_is_reported_once_and_stops_no_other() {
     good.send(&payload(1, 64)).unwrap();
     let mut receiver = queue.receiver().unwrap();
     for _ in 0..2 {
-        receiver.try_receive().unwrap().ack();
+        receiver.try_receive().unwrap().ack().unwrap();
     }
     let stream = queue.path().join("lane-0").join("stream");
     let file = OpenOptions::new()
@@ -277,5 +277,5 @@ fn a_damaged_lane_is_reported_once_and_stops_no_other() {
     good.send(&payload(2, 64)).unwrap();
     let delivery = receiver.receive_until(PATIENCE).unwrap();
     check(&delivery, 2);
-    delivery.ack();
+    delivery.ack().unwrap();
 }

@@ -57,7 +57,7 @@ fn victim(role: &str) {
             let delivery = receiver.receive_until(PATIENCE).unwrap();
             say("ready");
             tell();
-            delivery.ack();
+            delivery.ack().unwrap();
             say("done");
         }
         "wait for a message" => {
@@ -146,7 +146,7 @@ fn a_receiver_stopped_with_a_message_is_named() {
     let mut other = queue.receiver().unwrap();
     let delivery = other.receive_until(PATIENCE).unwrap();
     check(&delivery, 1);
-    delivery.ack();
+    delivery.ack().unwrap();
     assert!(matches!(
         other.receive_until(SHORT),
         Err(TakeError::TimedOut)
@@ -167,7 +167,7 @@ fn a_receiver_stopped_while_it_waits_holds_nobody_up() {
     let mut other = queue.receiver().unwrap();
     for _ in 0..10 {
         sender.send(&payload(0, 40)).unwrap();
-        other.receive_until(PATIENCE).unwrap().ack();
+        other.receive_until(PATIENCE).unwrap().ack().unwrap();
     }
     sender.send(&payload(1, 40)).unwrap();
     go_on(&waiter);
@@ -185,7 +185,7 @@ fn a_stopped_sender_holds_nobody_up() {
     for number in 0..2 {
         let delivery = receiver.receive_until(PATIENCE).unwrap();
         check(&delivery, number);
-        delivery.ack();
+        delivery.ack().unwrap();
     }
     let status = queue.status().unwrap();
     assert_eq!(
@@ -208,7 +208,7 @@ fn a_sender_stopped_while_it_waits_goes_on() {
     for number in 0..2 {
         let delivery = receiver.receive_until(PATIENCE).unwrap();
         check(&delivery, number);
-        delivery.ack();
+        delivery.ack().unwrap();
     }
     assert!(matches!(
         receiver.receive_until(SHORT),
@@ -301,7 +301,7 @@ fn forked_handles_are_refused_by_name() {
     let mut delivery = Some(delivery);
     let mut letter = Some(desk.try_receive().unwrap());
     assert!(in_a_fork(|| {
-        delivery.take().unwrap().ack();
+        delivery.take().unwrap().ack().unwrap();
         drop(letter.take());
         queue.status().is_err() && queue.receivers().is_err() && queue.receiver().is_err()
     }));
@@ -312,7 +312,7 @@ fn forked_handles_are_refused_by_name() {
     }));
     assert_eq!(queue.status().unwrap().held, 1);
     assert_eq!(mailbox.status().unwrap().letters.held, 1);
-    delivery.unwrap().ack();
+    delivery.unwrap().ack().unwrap();
     letter.unwrap().ack();
     let status = queue.status().unwrap();
     assert_eq!((status.waiting, status.held, status.receivers), (0, 0, 1));

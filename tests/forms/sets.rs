@@ -131,7 +131,7 @@ impl Sources {
             2 => {
                 let job = self.receiver.try_receive().unwrap();
                 assert_eq!(&*job, &bytes);
-                job.ack();
+                job.ack().unwrap();
             }
             3 => {
                 let letter = self.letters.try_receive().unwrap();
@@ -280,7 +280,7 @@ fn a_message_of_a_dead_receiver_is_reported() {
     assert_eq!(set.wait(&mut sources.all(), PATIENCE), Some(2));
     let job = sources.receiver.try_receive().unwrap();
     assert!(job.redelivered());
-    job.ack();
+    job.ack().unwrap();
 }
 
 /// Takes a job and keeps it.

@@ -97,7 +97,7 @@ fn use_everything(directory: &Path) {
     let queue = Queue::builder(at("queue")).create_or_open().unwrap();
     let (mut sender, mut receiver) = (queue.sender().unwrap(), queue.receiver().unwrap());
     sender.send(b"job").unwrap();
-    receiver.receive().unwrap().ack();
+    receiver.receive().unwrap().ack().unwrap();
 
     let mailbox = Mailbox::builder(at("mailbox")).create_or_open();
     let mailbox = mailbox.unwrap();
@@ -246,7 +246,7 @@ fn what_is_inherited_says_so_and_is_harmless() {
         assert!(message.iter().all(|byte| *byte == 0 || *byte == 7));
         assert!(delivery.len() < 1 << 20);
         drop(copy(&message));
-        copy(&delivery).ack();
+        copy(&delivery).ack().unwrap();
         copy(&letter).ack();
         let mut claim = copy(&claim);
         claim.fill(1);
@@ -260,7 +260,7 @@ fn what_is_inherited_says_so_and_is_harmless() {
     assert_eq!(claim.commit(), 1);
     assert_eq!(consumer.receive().unwrap().unwrap().len(), 100);
     assert_eq!(&*delivery, b"one");
-    delivery.ack();
+    delivery.ack().unwrap();
     assert_eq!(&*letter, b"letter");
     letter.ack();
     assert_eq!(semaphore.status().unwrap().held, 1);

@@ -273,7 +273,7 @@ fn copies(directory: &Path) {
     let delivery = receiver.try_receive().unwrap();
     forge(&lane);
     assert_eq!(&*delivery, honest);
-    delivery.ack();
+    delivery.ack().unwrap();
 
     let mailbox = Mailbox::open(at("mailbox")).unwrap();
     let mut receiver = mailbox.receiver().unwrap();

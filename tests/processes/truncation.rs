@@ -141,7 +141,7 @@ fn attached(form: &str, path: &Path) {
             let queue = Queue::open(path).unwrap();
             let (mut sender, mut receiver) = (queue.sender().unwrap(), queue.receiver().unwrap());
             sender.send(b"x").unwrap();
-            receiver.receive().unwrap().ack();
+            receiver.receive().unwrap().ack().unwrap();
             Box::new(move |wrong| {
                 note(wrong, sender.send_until(b"x", 0, MOMENT));
                 note(wrong, receiver.receive_until(MOMENT).map(|m| m.ack()));

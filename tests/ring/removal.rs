@@ -540,7 +540,7 @@ fn writers_that_never_wait_learn_of_it() {
     assert!(queue.is_removed());
     until_removed(|| {
         while let Ok(message) = receiver.try_receive() {
-            message.ack();
+            message.ack().unwrap();
         }
         sender.send(b"next")
     });

@@ -55,7 +55,7 @@ impl Channel for Queues {
     fn receive<R>(&mut self, show: impl FnOnce(&[u8]) -> R) -> io::Result<R> {
         let delivery = self.next()?;
         let shown = show(&delivery);
-        delivery.ack();
+        delivery.ack().map_err(io::Error::other)?;
         Ok(shown)
     }
 
@@ -66,7 +66,7 @@ impl Channel for Queues {
         if goes_on {
             self.sender.send(&delivery).map_err(io::Error::other)?;
         }
-        delivery.ack();
+        delivery.ack().map_err(io::Error::other)?;
         Ok(goes_on)
     }
 }

@@ -7,7 +7,7 @@ use super::{Group, Lane, Receiver, KEPT};
 use crate::queue::error::TakeError;
 use crate::queue::PRIORITIES;
 use crate::ring::lanes;
-use crate::ring::take::{return_all, Taker};
+use crate::ring::take::{return_all, Taker, Watch};
 use crate::segment::OpenError;
 use crate::wait::Waker;
 use std::collections::BTreeMap;
@@ -115,6 +115,7 @@ impl Receiver {
         let taker = Taker::attach(ring.segment().reader(), self.lease.row())?;
         Ok(Some(Lane {
             number,
+            watch: Watch::new(&taker),
             taker,
             space: Waker::default(),
             foreign: ring.segment().must_copy(),

@@ -7,6 +7,7 @@ use crate::endpoint::{Inside, Sealed, Source};
 use crate::ring::lanes;
 use crate::segment::Memory;
 use crate::wait::Waited;
+use core::time::Duration;
 
 impl Waited for Receiver {
     fn ready(&mut self) -> bool {
@@ -21,8 +22,13 @@ impl Waited for Receiver {
 
     fn gone(&mut self) -> bool {
         self.sweep();
+        self.expire();
         self.look_after_a_lane();
         self.queue.ring.trouble().is_some()
+    }
+
+    fn longest_sleep(&self) -> Duration {
+        self.until_expiry()
     }
 }
 
@@ -31,6 +37,10 @@ impl Sealed for Receiver {}
 impl Source for Receiver {
     fn memory(&self, _: Inside) -> &Memory {
         self.queue.ring.segment().reader()
+    }
+
+    fn longest_sleep(&self, _: Inside) -> Duration {
+        self.until_expiry()
     }
 
     fn parks(&self) -> bool {

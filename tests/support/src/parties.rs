@@ -81,6 +81,11 @@ impl Parties {
         self.finish(0..self.roles.len());
     }
 
+    /// A party, to be stopped and continued.
+    pub fn peer(&self, party: usize) -> &Peer {
+        self.peers[party].as_ref().unwrap()
+    }
+
     /// How many of a party were killed.
     pub fn kills(&self, party: usize) -> u64 {
         self.kills[party]

@@ -252,7 +252,7 @@ impl Subject {
     fn end(&mut self, receiver: usize, ack: bool) {
         let (delivery, id) = self.holders[receiver].delivery.take().expect("holds one");
         if ack {
-            delivery.ack();
+            delivery.ack().unwrap();
             self.messages[id].state = State::Done;
         } else {
             drop(delivery);
