@@ -120,6 +120,16 @@ fn lag_room(queue: &Queue, policy: ReadPolicy) -> u64 {
     }
 }
 
+impl Lane {
+    /// Wakes its sender: there is room now.
+    #[inline(always)]
+    fn ring_for_space(&mut self) {
+        if let Some(control) = self.taker.memory().control() {
+            self.space.ring(&control.space);
+        }
+    }
+}
+
 impl Receiver {
     pub(super) fn attach(queue: &Queue, options: ReceiverOptions) -> Result<Self, AttachError> {
         queue.ring.undisturbed()?;
@@ -438,18 +448,11 @@ impl Receiver {
         if self.read.bytes >= self.slow_at {
             return self.finish_slowly();
         }
-        self.lane().taker.finish(self.found.taken);
-        self.ring_for_space();
+        let found = &self.found;
+        let lane = &mut self.groups[found.group].lanes[found.lane];
+        lane.taker.finish(found.taken);
+        lane.ring_for_space();
         Ok(())
-    }
-
-    /// Wakes the sender of the lane in which there is room now.
-    #[inline(always)]
-    fn ring_for_space(&mut self) {
-        let lane = &mut self.groups[self.found.group].lanes[self.found.lane];
-        if let Some(control) = lane.taker.memory().control() {
-            lane.space.ring(&control.space);
-        }
     }
 
     fn note_next_look(&mut self) {

@@ -421,7 +421,11 @@ fn send_for_ever(queue: &Queue, books: &Books, party: usize) {
             continue;
         }
         let bytes = message(party, number, queue.max_message_bytes());
-        match sender.send_until(&bytes, (number % 7 == 0).into(), Duration::from_millis(20)) {
+        match sender.send_until(
+            &bytes,
+            number.is_multiple_of(7).into(),
+            Duration::from_millis(20),
+        ) {
             Ok(_) => {}
             Err(SendError::TimedOut { .. }) => continue,
             Err(error) => panic!("{error}"),

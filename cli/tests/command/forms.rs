@@ -625,6 +625,39 @@ fn every_form_that_exists_says_in_what_it_differs() {
 }
 
 #[test]
+fn a_queue_with_a_lease_from_a_shell() {
+    let shell = Shell::new();
+    let create = |lease: &str| ["queue", "create", "jobs", "--lease", lease].map(String::from);
+    let refused = |lease: &str| {
+        let arguments = create(lease);
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        shell.fails(2, &arguments)
+    };
+    assert!(refused("0").contains("greater than zero"));
+    assert!(refused("0ms").contains("greater than zero"));
+    assert!(refused("soon").contains("unknown unit"));
+    for lease in ["1us", "721h"] {
+        let told = refused(lease);
+        assert!(told.contains("a lease of"), "{told}");
+        assert!(told.contains("use 1ms to 2592000s"), "{told}");
+    }
+    let negative = shell.fails(2, &["queue", "create", "jobs", "--lease=-5s"]);
+    assert!(negative.contains("--lease"), "{negative}");
+    shell.ok(&["queue", "create", "jobs", "--lease", "1.5s"]);
+    let stat = shell.ok(&["queue", "stat", "jobs"]);
+    assert!(stat.contains("1.50 s for each message"), "{stat}");
+    let stat: serde_json::Value =
+        serde_json::from_str(&shell.ok(&["queue", "stat", "jobs", "--json"])).unwrap();
+    assert_eq!(stat["lease_ms"], 1500);
+    let other = shell.run(&["queue", "create", "jobs", "--if-missing"]);
+    let told = String::from_utf8(other.stderr).unwrap();
+    assert!(told.contains("lease: 1.5s, not none"), "{told}");
+    shell.ok(&["queue", "create", "none"]);
+    let stat = shell.ok(&["queue", "stat", "none"]);
+    assert!(!stat.contains("lease"), "{stat}");
+}
+
+#[test]
 fn the_memory_of_a_queue_is_that_of_its_lanes_too() {
     let shell = Shell::new();
     shell.ok(&["queue", "create", "jobs", "--depth", "64"]);

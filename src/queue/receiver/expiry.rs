@@ -131,7 +131,7 @@ impl Receiver {
         let found = self.found;
         let lease = self.expiry.as_ref().map(|expiry| expiry.lease);
         self.first = self.nothing_first();
-        let lane = self.lane();
+        let lane = &mut self.groups[found.group].lanes[found.lane];
         match lease {
             None => lane.taker.finish(found.taken),
             Some(lease) if !lane.taker.finish_if_held(found.taken) => {
@@ -143,7 +143,7 @@ impl Receiver {
             }
             Some(_) => {}
         }
-        self.ring_for_space();
+        lane.ring_for_space();
         if self.reading.is_due(self.read.bytes) {
             self.look_back();
         }
