@@ -86,7 +86,7 @@ fn queue(all: &mut Vectors) {
     for message in ["done", "taken", "returned", "open"] {
         sender.send(message.as_bytes()).unwrap();
     }
-    receiver.receive().unwrap().ack();
+    receiver.receive().unwrap().ack().unwrap();
     std::mem::forget(receiver.receive().unwrap());
     drop(second.receive().unwrap());
     for message in ["urgent", "soon"] {

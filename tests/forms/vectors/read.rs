@@ -219,7 +219,7 @@ impl Stored {
                 message.redelivered(),
                 &message,
             ));
-            message.ack();
+            message.ack().unwrap();
         }
         self.has(&Expected::default().with("received", Json::List(received)));
         // The next sender of the lane goes on where the last one ended.
