@@ -1031,8 +1031,9 @@ fn peer(role: &str) {
                 let _ = observer.receive().map(drop);
             }
         }
-        "send" => {
-            let queue = Queue::open(path.join("queue")).unwrap();
+        "send" | "lend" => {
+            let name = if role == "send" { "queue" } else { "leased" };
+            let queue = Queue::open(path.join(name)).unwrap();
             let mut sender = queue.sender().unwrap();
             say("ready");
             loop {
@@ -1040,14 +1041,18 @@ fn peer(role: &str) {
                 let _ = sender.send_with_priority(&vec![7; len], random.below(3) as u8);
             }
         }
-        "take" => {
-            let queue = Queue::open(path.join("queue")).unwrap();
+        "take" | "hold" => {
+            let name = if role == "take" { "queue" } else { "leased" };
+            let queue = Queue::open(path.join(name)).unwrap();
             let mut receiver = queue.receiver().unwrap();
             say("ready");
             loop {
                 if let Ok(delivery) = receiver.receive_until(Duration::from_millis(5)) {
+                    if role == "hold" && random.below(20) == 0 {
+                        std::thread::sleep(Duration::from_millis(random.below(8)));
+                    }
                     if random.below(3) > 0 {
-                        delivery.ack();
+                        let _ = delivery.ack();
                     }
                 }
             }
@@ -1191,6 +1196,15 @@ fn busy_forms_are_never_called_wrong() {
             .create()
             .unwrap(),
     );
+    // Receivers pause for longer than its lease.
+    drop(
+        Queue::builder(at("leased"))
+            .depth(4)
+            .max_message_bytes(64)
+            .lease(Duration::from_millis(2))
+            .create()
+            .unwrap(),
+    );
     drop(
         Semaphore::builder(at("semaphore"))
             .permits(3)
@@ -1202,8 +1216,8 @@ fn busy_forms_are_never_called_wrong() {
     drop(Signals::builder(at("signals")).create().unwrap());
     drop(Fifo::builder(at("fifo")).create().unwrap());
     let roles = [
-        "send", "send", "take", "take", "permits", "permits", "change", "set", "signal", "listen",
-        "write", "read",
+        "send", "send", "lend", "hold", "hold", "take", "take", "permits", "permits", "change",
+        "set", "signal", "listen", "write", "read",
     ];
     never_wrong(&scratch.0, &roles, 150);
 }
