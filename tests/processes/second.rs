@@ -25,7 +25,7 @@ pub const SUITE: testing::Suite = testing::suite!(peer; [
 ]);
 
 /// How long the messages are: often as little or as much as can be. The same function is in `main.c`.
-fn size_of(sequence: u64, most: u32) -> usize {
+pub fn size_of(sequence: u64, most: u32) -> usize {
     let most = u64::from(most);
     let mut state = sequence.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     state ^= state >> 32;
@@ -41,7 +41,7 @@ fn size_of(sequence: u64, most: u32) -> usize {
 
 /// Bytes of which every word depends on the sequence, the length and the place. Of every third message the words look
 /// like commit words of messages that may come a lap later. The same function is in `main.c`.
-fn contents(sequence: u64, len: usize) -> Vec<u8> {
+pub fn contents(sequence: u64, len: usize) -> Vec<u8> {
     let mut bytes = payload(sequence, len);
     if sequence.is_multiple_of(3) {
         for (at, chunk) in (0u64..).zip(bytes.chunks_mut(8)) {
@@ -138,7 +138,7 @@ fn strategy_of(limit: &str) -> Strategy {
 }
 
 /// The same verbs with the same arguments as those of `main.c`.
-fn peer(role: &str) {
+pub fn peer(role: &str) {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     // One that waits would outlive a test that is ended.
@@ -343,7 +343,7 @@ fn observe(ring: &Ring, mut observer: Observer) {
     ));
 }
 
-pub struct Random(u64);
+pub struct Random(pub u64);
 
 impl Random {
     pub fn new() -> Self {
@@ -368,7 +368,7 @@ impl Random {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Language {
+pub enum Language {
     C,
     Rust,
 }
@@ -407,7 +407,7 @@ pub fn second() -> PathBuf {
     program
 }
 
-fn start(language: Language, verb: &str, arguments: &[&str]) -> Peer {
+pub fn start(language: Language, verb: &str, arguments: &[&str]) -> Peer {
     if language == Rust {
         return Peer::start(verb, arguments);
     }
@@ -425,10 +425,10 @@ fn start(language: Language, verb: &str, arguments: &[&str]) -> Peer {
 }
 
 /// Ends the test where it hangs: processes that wait for each other would do so for ever.
-struct Watchdog(std::sync::mpsc::Sender<()>);
+pub struct Watchdog(std::sync::mpsc::Sender<()>);
 
 impl Watchdog {
-    fn new(what: String) -> Self {
+    pub fn new(what: String) -> Self {
         let (sender, receiver) = std::sync::mpsc::channel();
         std::thread::spawn(move || {
             let ended = receiver.recv_timeout(PATIENCE);
@@ -455,6 +455,7 @@ struct Made {
     align: u64,
     first: u64,
     evict_after: Duration,
+    stamps: bool,
 }
 
 impl Made {
@@ -466,6 +467,7 @@ impl Made {
             align: random.of(&[8, 64]),
             first: near + random.below(300),
             evict_after: Duration::ZERO,
+            stamps: random.of(&[false, true]),
         }
     }
 
@@ -476,7 +478,8 @@ impl Made {
                 .capacity_bytes(self.capacity)
                 .frame_align(self.align)
                 .max_readers(ROWS)
-                .first_sequence(self.first);
+                .first_sequence(self.first)
+                .stamps(self.stamps);
             let builder = match self.evict_after {
                 Duration::ZERO => builder,
                 time => builder.evict_after(time),
@@ -489,11 +492,13 @@ impl Made {
             .args(["create", text(path)])
             .args(numbers.map(|number| number.to_string()))
             .arg(evict_after.to_string())
+            .arg(if self.stamps { "stamps" } else { "plain" })
             .status();
         assert!(status.unwrap().success());
         let ring = Ring::open(path).unwrap();
         assert_eq!(ring.capacity_bytes(), self.capacity);
         assert_eq!(ring.frame_align(), self.align);
+        assert_eq!(ring.stamps(), self.stamps);
         assert_eq!(ring.status().unwrap().next_sequence, Some(self.first));
         ring
     }
@@ -549,7 +554,7 @@ fn publish_through_deaths(
 }
 
 /// Runs a round a number of times, or for `SLIPRING_SECOND_SECONDS`.
-fn rounds(count: u32, mut round: impl FnMut(&mut Random)) {
+pub fn rounds(count: u32, mut round: impl FnMut(&mut Random)) {
     let mut random = Random::new();
     let seconds = std::env::var("SLIPRING_SECOND_SECONDS").map(|n| n.parse().unwrap());
     let seconds = Duration::from_secs(seconds.unwrap_or(0));

@@ -1,15 +1,263 @@
 //! The implementation in C (`tests/second`) beside this one: the vectors, schemas, and the forms that are no plain rings.
 
-use crate::second::{second, Random};
+use crate::second::{contents, rounds, second, size_of, start, Language, Random, Watchdog};
+use slipring::link::LinkError;
 use slipring::schema::{Kind, Schema};
+use slipring::signals::SignalSet;
+use slipring::{ConsumerOptions, Fifo, Latest, Link, Ring, Semaphore, Shared, Signals, Start};
+use std::io::{Read, Write};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::Command;
-use testing::{text, Scratch};
+use std::time::Duration;
+use testing::books::Books;
+use testing::{say, text, Peer, Scratch, PATIENCE};
+use Language::{Rust, C};
 
-pub const SUITE: testing::Suite = testing::suite!(testing::no_role; [
+pub const SUITE: testing::Suite = testing::suite!(peer; [
     every_vector_is_read_alike,
     every_schema_has_the_same_hash_or_is_refused_by_both,
+    a_consumer_of_either_measures_the_stamps_of_the_other,
+    newest_values_go_to_and_fro_beside_kills,
+    a_shared_value_is_changed_by_one_at_a_time_beside_kills,
+    no_more_permits_are_held_than_there_are,
+    permits_come_back_from_the_dead_of_either,
+    every_signal_is_counted_once,
+    a_link_joins_both,
+    a_pipe_joins_both,
 ]);
+
+slipring::message! {
+    /// A value of which every word depends on its version and its cell.
+    pub struct Words {
+        /// The words.
+        pub words: [u64; 21],
+    }
+}
+
+/// The same function is in `commands.c`.
+fn value_of(version: u64, cell: u64) -> Words {
+    let mut words = [0; 21];
+    for (at, word) in (1u64..).zip(&mut words) {
+        let place = at.wrapping_mul(0xd134_2543_de82_ef95);
+        let of_version = version.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        *word = of_version.wrapping_add(place).wrapping_add(cell);
+    }
+    Words { words }
+}
+
+#[track_caller]
+fn check_value(value: &Words, version: u64, cell: u64) {
+    assert_eq!(value.words, value_of(version, cell).words, "{version}");
+}
+
+/// The same function is in `commands.c`.
+fn byte_of(at: u64) -> u8 {
+    (at.wrapping_mul(31))
+        .wrapping_add((at >> 8).wrapping_mul(17))
+        .wrapping_add(at >> 16) as u8
+}
+
+/// The same verbs with the same arguments as those of `commands.c`, and those of rings.
+fn peer(role: &str) {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    // One that waits would outlive a test that is ended.
+    let killed = rustix::process::Signal::KILL;
+    rustix::process::set_parent_process_death_signal(Some(killed)).unwrap();
+    let path = Path::new(arguments[0]);
+    let number = |at: usize| arguments[at].parse::<u64>().unwrap();
+    match role {
+        "set" => set(path, number(1) as u32, number(2)),
+        "get" => get(path, number(1) as u32, number(2)),
+        "book" => book(path, number(1), Path::new(arguments[2])),
+        "hold" => hold(path, number(1) as u32, number(2), Path::new(arguments[3])),
+        "listen" => listen(path, arguments[1]),
+        "signal" => signal(path, arguments[1], number(2) as u32, number(3)),
+        "link" => link(path, number(1), number(2)),
+        "pipe" => pipe(path, arguments[1] == "write", number(2)),
+        _ => crate::second::peer(role),
+    }
+}
+
+fn set(path: &Path, cell: u32, until: u64) {
+    let latest = Latest::<Words>::open(path).unwrap();
+    let mut writer = loop {
+        // The last one may be dying.
+        match latest.writer() {
+            Err(slipring::endpoint::AttachError::AlreadyOwned { .. }) => std::thread::yield_now(),
+            writer => break writer.unwrap(),
+        }
+    };
+    say("ready");
+    let mut version = latest.reader().unwrap().version_at(cell).unwrap();
+    while version < until {
+        version += 1;
+        let value = value_of(version, cell.into());
+        assert_eq!(writer.set_at(cell, &value).unwrap(), version);
+    }
+    drop(writer);
+    say("done");
+}
+
+fn get(path: &Path, cell: u32, until: u64) {
+    let latest = Latest::<Words>::open(path).unwrap();
+    let mut reader = latest.reader().unwrap();
+    say("ready");
+    let (mut version, mut values) = (0, 0);
+    while version < until {
+        reader.wait_at(cell, version).unwrap();
+        // The writer may be faster than any copy.
+        if let Some((value, now)) = reader.get_at(cell).unwrap() {
+            assert!(now > version);
+            check_value(&value, now, cell.into());
+            version = now;
+            values += 1;
+        }
+    }
+    say(&format!("values {values}"));
+}
+
+fn book(path: &Path, times: u64, file: &Path) {
+    let file = std::fs::File::options()
+        .read(true)
+        .write(true)
+        .open(file)
+        .unwrap();
+    let mut shared = Shared::<Words>::open(path).unwrap();
+    say("ready");
+    let mut abandoned = 0;
+    for _ in 0..times {
+        let mut guard = shared.lock().unwrap();
+        let version = guard.version();
+        if version > 0 {
+            check_value(&guard, version, 0);
+        }
+        let mut number = [0; 8];
+        file.read_exact_at(&mut number, 0).unwrap();
+        let number = u64::from_le_bytes(number);
+        let died = guard.abandoned();
+        assert!(
+            number == version || died && number == version + 1,
+            "{number} is in the file at version {version}"
+        );
+        abandoned += u64::from(died);
+        file.write_all_at(&(version + 1).to_le_bytes(), 0).unwrap();
+        *guard = value_of(version + 1, 0);
+        assert_eq!(guard.commit().unwrap(), version + 1);
+    }
+    say(&format!("abandoned {abandoned}"));
+}
+
+fn hold(path: &Path, many: u32, times: u64, directory: &Path) {
+    let books = Books::open(directory.parent().unwrap(), 512, 0);
+    let held = books.word(0);
+    let semaphore = Semaphore::open(path).unwrap();
+    say("ready");
+    let many64 = u64::from(many);
+    for left in (0..times).rev() {
+        let permit = semaphore.acquire_many(many).unwrap();
+        let now = held.fetch_add(many64, std::sync::atomic::Ordering::SeqCst) + many64;
+        assert!(now <= semaphore.max().into(), "{now} are held");
+        if left % 4 == 0 {
+            std::thread::sleep(Duration::from_micros(50));
+        }
+        held.fetch_sub(many64, std::sync::atomic::Ordering::SeqCst);
+        drop(permit);
+    }
+    say("done");
+}
+
+fn listen(path: &Path, name: &str) {
+    let signals = Signals::open(path).unwrap();
+    let mut listener = signals.listener(name).unwrap();
+    say("ready");
+    let mut counts = [0; 64];
+    while counts[63] == 0 {
+        let noticed = listener.wait(SignalSet::ALL).unwrap();
+        counts[noticed.signal as usize] += noticed.count;
+    }
+    while let Some(noticed) = listener.try_wait(SignalSet::ALL).unwrap() {
+        counts[noticed.signal as usize] += noticed.count;
+    }
+    let counts: Vec<String> = counts[..63].iter().map(u64::to_string).collect();
+    say(&counts.join(" "));
+}
+
+fn signal(path: &Path, name: &str, signal: u32, times: u64) {
+    let signals = Signals::open(path).unwrap();
+    let mut target = (name != "all").then(|| signals.target(name).unwrap());
+    say("ready");
+    for _ in 0..times {
+        match &mut target {
+            Some(target) => target.send(signal).unwrap(),
+            None => signals.broadcast(signal).unwrap(),
+        }
+    }
+    say("done");
+}
+
+fn link(path: &Path, side: u64, count: u64) {
+    let names = path.file_name().unwrap().to_str().unwrap();
+    let (low, high) = names.split_once("..").unwrap();
+    let (me, peer) = if side == 0 { (low, high) } else { (high, low) };
+    let link = Link::builder(me, peer).directory(path.parent().unwrap());
+    let mut link = link.connect_until(PATIENCE).unwrap();
+    say("ready");
+    let most = link.max_message_bytes();
+    let mut received = 0;
+    let (mut sender, mut receiver) = link.split();
+    let mut receive = |received: &mut u64| match receiver.receive() {
+        Ok(message) => {
+            assert_eq!(*message, contents(*received, size_of(*received, most)));
+            *received += 1;
+            true
+        }
+        Err(LinkError::PeerGone) => false,
+        Err(error) => panic!("{error}"),
+    };
+    while received < count {
+        let message = contents(received, size_of(received, most));
+        sender.send(&message).unwrap();
+        assert!(receive(&mut received), "the other side left");
+    }
+    if side == 0 {
+        while receive(&mut received) {}
+    }
+    drop(link);
+    say(&format!("received {received}"));
+}
+
+fn pipe(path: &Path, writes: bool, bytes: u64) {
+    let fifo = Fifo::open(path).unwrap();
+    let mut random = Random(u64::from(std::process::id()));
+    let mut at = 0;
+    if writes {
+        let mut writer = fifo.writer_until(PATIENCE).unwrap();
+        say("ready");
+        while at < bytes {
+            let piece = (1 + random.below(5000)).min(bytes - at);
+            let piece: Vec<u8> = (at..at + piece).map(byte_of).collect();
+            writer.write_all(&piece).unwrap();
+            at += piece.len() as u64;
+        }
+    } else {
+        let mut reader = fifo.reader_until(PATIENCE).unwrap();
+        say("ready");
+        let mut buffer = vec![0; 1 + random.below(5000) as usize];
+        loop {
+            let got = reader.read(&mut buffer).unwrap();
+            if got == 0 {
+                break;
+            }
+            for byte in &buffer[..got] {
+                assert_eq!(*byte, byte_of(at), "byte {at}");
+                at += 1;
+            }
+        }
+    }
+    say(&format!("bytes {at}"));
+}
 
 /// What the program says, of which it must not fail.
 #[track_caller]
@@ -161,4 +409,284 @@ fn kind_text(kind: Kind) -> String {
     let schema = Schema::builder("Q").field("a", kind).build().unwrap();
     let text = schema.to_string();
     text["Q{a:".len()..text.len() - 1].to_owned()
+}
+
+fn a_consumer_of_either_measures_the_stamps_of_the_other() {
+    let _watchdog = Watchdog::new("stamps".to_owned());
+    for (producer, consumer) in [(C, Rust), (Rust, C), (C, C)] {
+        let scratch = Scratch::new();
+        let path = scratch.ring();
+        let ring = Ring::builder(&path).stamps(true).create().unwrap();
+        // It waits for more than there will be.
+        let arguments = [text(&path), "oldest", "1000000", "0", "100000000"];
+        let reader = (consumer == C).then(|| start(C, "consume", &arguments));
+        let options = ConsumerOptions::new();
+        let mut own =
+            (consumer == Rust).then(|| ring.consumer_with(Start::Oldest, options).unwrap());
+        let arguments = [text(&path), "1000", "4", "open", "whole"];
+        let publishing = start(producer, "produce", &arguments);
+        if let Some(consumer) = &mut own {
+            let most = ring.max_message_bytes();
+            for sequence in 0..1000 {
+                let message = consumer.receive_until(PATIENCE).unwrap().unwrap();
+                assert_eq!(*message, contents(sequence, size_of(sequence, most)));
+            }
+        }
+        assert_eq!(publishing.finish(), "done");
+        let latencies = loop {
+            let status = ring.status().unwrap();
+            let [reader] = &status.readers[..] else {
+                panic!("{status:?}");
+            };
+            if reader.next_sequence == Some(1000) {
+                break reader.latencies.clone().unwrap();
+            }
+            std::thread::yield_now();
+        };
+        let seen = (latencies.count(), latencies.ahead());
+        assert_eq!(seen, (1000, 0), "{producer:?} {consumer:?}");
+        let longest = latencies.longest();
+        assert!(longest > Duration::ZERO && longest < PATIENCE);
+        assert!(latencies.percentile(100.0).unwrap() <= longest);
+        drop((reader, own));
+    }
+}
+
+fn newest_values_go_to_and_fro_beside_kills() {
+    let (mut kills, mut values) = (0, 0);
+    rounds(4, |random| {
+        let scratch = Scratch::new();
+        let path = scratch.ring();
+        let cells = 1 + random.below(4) as u32;
+        let latest = Latest::<Words>::builder(&path).cells(cells).max_readers(8);
+        let latest = latest.create().unwrap();
+        let cell = random.below(cells.into()).to_string();
+        let until = 20_000 + random.below(200_000);
+        let until_text = until.to_string();
+        let arguments = [text(&path), &cell, &until_text];
+        let readers = [C, Rust, C, Rust].map(|language| start(language, "get", &arguments));
+        let mut version = 0;
+        while version < until {
+            let mut writer = start(random.of(&[C, Rust]), "set", &arguments);
+            std::thread::sleep(Duration::from_micros(random.below(5000)));
+            if kills % 40 < 12 && writer.child.try_wait().unwrap().is_none() {
+                writer.kill();
+            } else {
+                assert_eq!(writer.finish(), "done");
+            }
+            kills += 1;
+            let cell = cell.parse().unwrap();
+            let now = latest.reader().unwrap().version_at(cell).unwrap();
+            assert!(now >= version);
+            version = now;
+        }
+        for reader in readers {
+            let line = reader.finish();
+            let read = line.strip_prefix("values ").unwrap();
+            values += read.parse::<u64>().unwrap();
+        }
+        // The last writer left in order, and every one counted what the one before had not said.
+        assert_eq!(latest.status().unwrap().changes, until);
+    });
+    println!("  {kills} writers, {values} values read");
+}
+
+fn a_shared_value_is_changed_by_one_at_a_time_beside_kills() {
+    let (mut kills, mut changes) = (0, 0);
+    rounds(4, |random| {
+        let scratch = Scratch::new();
+        let (path, file) = (scratch.ring(), scratch.0.join("file"));
+        let shared = Shared::<Words>::builder(&path).max_handles(8);
+        let mut shared = shared.create().unwrap();
+        std::fs::write(&file, [0; 8]).unwrap();
+        let arguments = [text(&path), "300", text(&file)];
+        let begin = |random: &mut Random| start(random.of(&[C, Rust]), "book", &arguments);
+        let mut peers: Vec<Peer> = [C, Rust, C, Rust]
+            .map(|language| start(language, "book", &arguments))
+            .into();
+        for _ in 0..8 {
+            std::thread::sleep(Duration::from_micros(random.below(3000)));
+            let at = random.below(peers.len() as u64) as usize;
+            peers.swap_remove(at).kill();
+            kills += 1;
+            peers.push(begin(random));
+        }
+        let finished = peers.len() as u64;
+        for peer in peers {
+            peer.finish();
+        }
+        let (value, version) = shared.get().unwrap();
+        check_value(&value, version, 0);
+        assert!(version >= 300 * finished);
+        changes += version;
+    });
+    println!("  {kills} killed, {changes} changes");
+}
+
+fn no_more_permits_are_held_than_there_are() {
+    rounds(4, |random| {
+        let scratch = Scratch::new();
+        let path = scratch.ring();
+        let permits = 1 + random.below(6) as u32;
+        let semaphore = Semaphore::builder(&path)
+            .permits(permits)
+            .max_permits(permits);
+        let semaphore = semaphore.max_handles(8).create().unwrap();
+        let books = Books::open(&scratch.0, 512, 0);
+        let file = scratch.0.join("books");
+        assert!(file.exists());
+        let peers = [C, Rust, C, Rust, C, Rust].map(|language| {
+            let many = (1 + random.below(permits.into())).to_string();
+            let arguments = [text(&path), &many, "200", text(&file)];
+            start(language, "hold", &arguments)
+        });
+        for peer in peers {
+            assert_eq!(peer.finish(), "done");
+        }
+        let status = semaphore.status().unwrap();
+        assert_eq!((status.free, status.held), (permits, 0));
+        assert_eq!(books.word(0).load(std::sync::atomic::Ordering::SeqCst), 0);
+    });
+}
+
+fn permits_come_back_from_the_dead_of_either() {
+    let mut kills = 0;
+    rounds(6, |random| {
+        let scratch = Scratch::new();
+        let path = scratch.ring();
+        let permits = 1 + random.below(6) as u32;
+        let semaphore = Semaphore::builder(&path)
+            .permits(permits)
+            .max_permits(permits);
+        let semaphore = semaphore.max_handles(8).create().unwrap();
+        let mut died = |random: &mut Random| {
+            // What is held by those that die is counted no more.
+            let books = Scratch::new();
+            let _words = Books::open(&books.0, 512, 0);
+            let file = books.0.join("books");
+            let peers = [C, Rust, C, Rust].map(|language| {
+                let many = (1 + random.below(permits.into())).to_string();
+                let arguments = [text(&path), &many, "100000000", text(&file)];
+                start(language, "hold", &arguments)
+            });
+            std::thread::sleep(Duration::from_micros(random.below(5000)));
+            for peer in peers {
+                peer.kill();
+                kills += 1;
+            }
+        };
+        died(random);
+        // One of C gets all of them, from the dead; then one of this implementation.
+        let books = Scratch::new();
+        let _words = Books::open(&books.0, 512, 0);
+        let file = books.0.join("books");
+        let many = permits.to_string();
+        let arguments = [text(&path), &many, "1", text(&file)];
+        assert_eq!(start(C, "hold", &arguments).finish(), "done");
+        died(random);
+        let permit = semaphore.acquire_many_until(permits, PATIENCE).unwrap();
+        assert_eq!(permit.count(), permits);
+    });
+    println!("  {kills} killed");
+}
+
+fn every_signal_is_counted_once() {
+    rounds(4, |random| {
+        let scratch = Scratch::new();
+        let path = scratch.ring();
+        let signals = Signals::builder(&path).max_listeners(4).create().unwrap();
+        let names = ["c", "rust", "late"];
+        // Rows are taken again by other owners.
+        drop(signals.listener("gone").unwrap());
+        let listeners = [C, Rust, random.of(&[C, Rust])];
+        let listeners: Vec<Peer> = (names.iter().zip(listeners))
+            .map(|(name, language)| start(language, "listen", &[text(&path), name]))
+            .collect();
+        let mut expected = [[0u64; 63]; 3];
+        let mut senders = Vec::new();
+        for _ in 0..8 {
+            let to = random.below(4) as usize;
+            let (signal, times) = (random.below(63), random.below(3000));
+            for (at, counts) in expected.iter_mut().enumerate() {
+                if to == at || to == 3 {
+                    counts[signal as usize] += times;
+                }
+            }
+            let name = names.get(to).unwrap_or(&"all");
+            let numbers = [signal, times].map(|number| number.to_string());
+            let arguments = [text(&path), name, &numbers[0], &numbers[1]];
+            senders.push(start(random.of(&[C, Rust]), "signal", &arguments));
+        }
+        for sender in senders {
+            assert_eq!(sender.finish(), "done");
+        }
+        signals.broadcast(63).unwrap();
+        for (listener, expected) in listeners.into_iter().zip(expected) {
+            let line = listener.finish();
+            let counts: Vec<u64> = line.split(' ').map(|n| n.parse().unwrap()).collect();
+            assert_eq!(counts, expected);
+        }
+        // They have left, in order.
+        assert_eq!(signals.status().unwrap().listeners, Vec::<String>::new());
+        assert!(signals.target("c").is_err());
+    });
+}
+
+fn a_link_joins_both() {
+    rounds(6, |random| {
+        let scratch = Scratch::new();
+        let path = scratch.0.join("a..b");
+        // C does not create links.
+        let connect = |me: &str, peer: &str| {
+            let link = Link::builder(me, peer).directory(&scratch.0);
+            link.capacity_bytes(4096 << 2)
+                .connect_until(PATIENCE)
+                .unwrap()
+        };
+        std::thread::scope(|scope| {
+            let other = scope.spawn(|| drop(connect("b", "a")));
+            drop(connect("a", "b"));
+            other.join().unwrap();
+        });
+        for _ in 0..3 {
+            let sides = random.of(&[[C, Rust], [Rust, C], [C, C]]);
+            let count = (1 + random.below(300)).to_string();
+            std::thread::scope(|scope| {
+                let run = |side: usize| {
+                    let arguments = [text(&path), ["0", "1"][side], count.as_str()];
+                    start(sides[side], "link", &arguments).finish()
+                };
+                let other = scope.spawn(move || run(1));
+                let expected = format!("received {count}");
+                assert_eq!(run(0), expected, "{sides:?}");
+                assert_eq!(other.join().unwrap(), expected, "{sides:?}");
+            });
+        }
+    });
+}
+
+fn a_pipe_joins_both() {
+    rounds(6, |random| {
+        let scratch = Scratch::new();
+        let path = scratch.ring();
+        let capacity = 4096 << random.below(4);
+        Fifo::builder(&path)
+            .capacity_bytes(capacity)
+            .create()
+            .unwrap();
+        for _ in 0..3 {
+            let ends = random.of(&[[C, Rust], [Rust, C], [C, C]]);
+            let bytes = random.below(300_000).to_string();
+            std::thread::scope(|scope| {
+                let run = |end: usize| {
+                    let arguments = [text(&path), ["write", "read"][end], bytes.as_str()];
+                    start(ends[end], "pipe", &arguments).finish()
+                };
+                let other = scope.spawn(move || run(1));
+                let expected = format!("bytes {bytes}");
+                assert_eq!(run(0), expected, "{ends:?}");
+                assert_eq!(other.join().unwrap(), expected, "{ends:?}");
+            });
+        }
+    });
 }

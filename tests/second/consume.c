@@ -15,7 +15,7 @@ struct consumer {
     void *kept, *kept_name;
 };
 
-static uint64_t name_byte(const char *name) {
+uint64_t name_byte(const char *name) {
     char filled[64] = {0};
     memcpy(filled, name, strlen(name));
     return ((uint64_t)1 << 61) + hash(filled, 64) / 8;
@@ -106,6 +106,7 @@ struct consumer *consume(struct ring *r, enum start start, uint64_t sequence, co
     }
     c->named = cursor != NULL;
     if (sleeps) allow(data_bell(r));
+    if (stamp_bytes(r)) clear_stamps(r, c->row);
     return c;
 }
 
@@ -189,6 +190,7 @@ void wait_for_message(struct consumer *c, uint64_t limit_ns) {
     c->slept = true;
 }
 
+uint32_t row_of(const struct consumer *c) { return c->row; }
 uint64_t next_for(const struct consumer *c) { return c->next.sequence; }
 
 void leave_consumer(struct consumer *c) {

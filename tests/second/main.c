@@ -12,10 +12,10 @@
 #include <time.h>
 #include <unistd.h>
 
-static uint64_t argument(const char *text) { return strtoull(text, NULL, 0); }
+uint64_t argument(const char *text) { return strtoull(text, NULL, 0); }
 
 /* How long message `sequence` is: often as little or as much as can be. */
-static uint32_t size_of(uint64_t sequence, uint64_t most) {
+uint32_t size_of(uint64_t sequence, uint64_t most) {
     uint64_t state = sequence * 0x9e3779b97f4a7c15;
     state ^= state >> 32;
     switch (state % 16) {
@@ -28,7 +28,7 @@ static uint32_t size_of(uint64_t sequence, uint64_t most) {
 }
 
 /* Of every third message the words look like commit words of messages that may come a lap later. */
-static void fill(uint64_t sequence, uint8_t *out, uint64_t count) {
+void fill(uint64_t sequence, uint8_t *out, uint64_t count) {
     uint64_t state = (sequence << 1 | 1) ^ count << 40;
     for (uint64_t at = 0; at < count; at += 8) {
         state ^= state << 13;
@@ -57,23 +57,29 @@ static uint64_t gap_at(uint64_t sequence) {
 
 static uint8_t *mine, *theirs;
 
-static void check(struct ring *r, uint64_t sequence, uint64_t bytes) {
-    if (bytes != size_of(sequence, r->is.largest)) fail("message %llu has %llu bytes", (unsigned long long)sequence, (unsigned long long)bytes);
+/* Checks a payload, and returns its stamp, which is of the last minute. */
+static uint64_t check(struct ring *r, uint64_t sequence, uint64_t bytes) {
+    uint64_t stamp = 0, now = now_ns();
+    bytes -= stamp_bytes(r);
+    memcpy(&stamp, theirs, stamp_bytes(r));
+    if (stamp_bytes(r) && (stamp > now || now - stamp > 60000000000)) fail("message %llu has the stamp %llu", (unsigned long long)sequence, (unsigned long long)stamp);
+    if (bytes != size_of(sequence, longest(r))) fail("message %llu has %llu bytes", (unsigned long long)sequence, (unsigned long long)bytes);
     fill(sequence, mine, bytes);
-    if (memcmp(mine, theirs, bytes) != 0) fail("message %llu is torn", (unsigned long long)sequence);
+    if (memcmp(mine, theirs + stamp_bytes(r), bytes) != 0) fail("message %llu is torn", (unsigned long long)sequence);
+    return stamp;
 }
 
-static void say(const char *line) {
+void say(const char *line) {
     printf("%s\n", line);
     fflush(stdout);
 }
 
-static void pause_for(uint64_t nanoseconds) {
+void pause_for(uint64_t nanoseconds) {
     struct timespec time = {.tv_sec = (time_t)(nanoseconds / 1000000000), .tv_nsec = (long)(nanoseconds % 1000000000)};
     nanosleep(&time, NULL);
 }
 
-/* create PATH CAPACITY ALIGN ROWS FIRST EVICT_NS */
+/* create PATH CAPACITY ALIGN ROWS FIRST EVICT_NS plain|stamps */
 static void create(char **arguments) {
     struct sizes is = {0};
     is.capacity = argument(arguments[1]);
@@ -83,7 +89,20 @@ static void create(char **arguments) {
     is.first = argument(arguments[4]);
     is.evict_ns = argument(arguments[5]);
     if (is.evict_ns) is.features |= EVICTS;
+    if (strcmp(arguments[6], "stamps") == 0) {
+        is.features |= STAMPS;
+        is.board = 608 * is.rows;
+    }
     create_ring(arguments[0], &is);
+}
+
+/* The payload of a message in `mine`, with its stamp. Returns how many bytes it has. */
+static uint32_t payload_of(struct ring *r, uint64_t sequence) {
+    uint64_t now = now_ns(), stamp = stamp_bytes(r);
+    uint32_t bytes = size_of(sequence, longest(r));
+    memcpy(mine, &now, stamp);
+    fill(sequence, mine + stamp, bytes);
+    return bytes + (uint32_t)stamp;
 }
 
 /* produce PATH UNTIL MOST_IN_A_BATCH close|open gaps|whole: publishes up to message UNTIL. */
@@ -103,16 +122,14 @@ static void produce_until(char **arguments) {
         random = random * 6364136223846793005 + 1442695040888963407;
         uint64_t batch = most < 2 ? 1 : (random >> 33) % most;
         uint64_t sequence = next_of(p), left = until - sequence;
-        uint32_t bytes = size_of(sequence, r.is.largest);
-        fill(sequence, mine, bytes);
+        uint32_t bytes = payload_of(&r, sequence);
         if (batch < 2 || left < 2 || !begin_batch(p, mine, bytes)) {
             publish(p, mine, bytes);
             continue;
         }
         for (uint64_t more = 1; more < batch && more < left; more++) {
             if (gaps && gap_at(sequence + more) != 0) break;
-            bytes = size_of(sequence + more, r.is.largest);
-            fill(sequence + more, mine, bytes);
+            bytes = payload_of(&r, sequence + more);
             if (!add_to_batch(p, mine, bytes)) break;
         }
         if ((random >> 20) % 8 == 0)
@@ -133,9 +150,7 @@ static void produce_when_told(char **arguments) {
     struct producer *p = produce(&r, true);
     say("ready");
     while (fgets(line, sizeof line, stdin)) {
-        uint32_t bytes = size_of(next_of(p), r.is.largest);
-        fill(next_of(p), mine, bytes);
-        publish(p, mine, bytes);
+        publish(p, mine, payload_of(&r, next_of(p)));
         printf("%llu\n", (unsigned long long)woken_by(p));
         fflush(stdout);
     }
@@ -177,7 +192,8 @@ static void consume_all(char **arguments, int count) {
     for (bool ended = false; received < wanted;) {
         switch (receive(c, theirs, &sequence, &bytes)) {
         case MESSAGE:
-            check(&r, sequence, bytes);
+            seen = check(&r, sequence, bytes);
+            if (stamp_bytes(&r)) count_stamp(&r, row_of(c), seen);
             if (first + received + missed != sequence) fail("message %llu is out of order", (unsigned long long)sequence);
             received++;
             if (progress >= 0 && pwrite(progress, &sequence, 8, 0) != 8) fail("progress: %s", strerror(errno));
@@ -273,7 +289,7 @@ static void schemas(char **arguments) {
 int main(int count, char **arguments) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     const char *verb = count > 2 ? arguments[1] : "";
-    if (strcmp(verb, "create") == 0 && count == 8)
+    if (strcmp(verb, "create") == 0 && count == 9)
         create(arguments + 2);
     else if (strcmp(verb, "produce") == 0 && count == 7)
         produce_until(arguments + 2);
@@ -289,7 +305,7 @@ int main(int count, char **arguments) {
         vector(arguments + 2);
     else if (strcmp(verb, "schemas") == 0)
         schemas(arguments + 2);
-    else
+    else if (!form_command(verb, count - 2, arguments + 2))
         fail("usage: second VERB PATH ...");
     return 0;
 }

@@ -252,7 +252,7 @@ void give_batch_up(struct producer *p) {
     p->count_kept = 0;
 }
 
-static uint64_t now(void) {
+uint64_t now_ns(void) {
     struct timespec time;
     clock_gettime(CLOCK_MONOTONIC, &time);
     return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
@@ -294,13 +294,13 @@ static void evict(struct producer *p, uint32_t row) {
 static void wait_for_room(struct waiting *of) {
     struct waiting w = *of;
     struct producer *p = w.p;
-    uint64_t since = now();
+    uint64_t since = now_ns();
     while (!has_room(&w)) {
         if (sweep(p->r, w.holder)) continue;
         if (p->r->is.evict_ns != 0) {
             struct shadow *shadow = &p->shadows[w.holder];
             uint32_t halved = p->next.at < shadow->forgiven_at ? shadow->strikes : 0;
-            if (now() - since >= p->r->is.evict_ns >> halved) {
+            if (now_ns() - since >= p->r->is.evict_ns >> halved) {
                 evict(p, w.holder);
                 continue;
             }

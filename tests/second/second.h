@@ -6,7 +6,8 @@
  * consume.c  consumer, with or without a cursor (operations: consuming)
  * observe.c  observer                           (operations: observing)
  * schema.c   schemas                            (protocol: schemas)
- * forms.c    values, permits and signals        (forms)
+ * forms.c    values, permits, signals and pacts (forms)
+ * commands.c the commands of the forms
  * vector.c   the files of docs/vectors, of every public form
  * main.c     the command that the tests run
  */
@@ -199,6 +200,8 @@ void give_back(struct consumer *c);
 void wait_for_message(struct consumer *c, uint64_t limit_ns);
 uint64_t next_for(const struct consumer *c);
 void leave_consumer(struct consumer *c);
+/* The lock byte of a name. */
+uint64_t name_byte(const char *name);
 /* Where the next owner of the cursor in a row goes on. */
 struct place resume(struct ring *r, uint32_t row, uint64_t wanted);
 
@@ -209,8 +212,76 @@ void wait_for_change(struct observer *o, uint64_t limit_ns);
 uint64_t next_seen(const struct observer *o);
 void leave_observer(struct observer *o);
 
-/* Values: the version of a cell, and the value in `out`, which has room for the next multiple of 8 bytes. */
+/* Stamps: the bytes before each message, and a stamp that a consumer has received. */
+static inline uint64_t stamp_bytes(const struct ring *r) { return r->is.features & STAMPS ? 8 : 0; }
+static inline uint64_t longest(const struct ring *r) { return r->is.largest - stamp_bytes(r); }
+uint64_t now_ns(void);
+void count_stamp(struct ring *r, uint32_t row, uint64_t stamp);
+void clear_stamps(struct ring *r, uint32_t row);
+uint32_t row_of(const struct consumer *c);
+
+/* Words of the board. */
+static inline word *board_word(struct ring *r, uint64_t at) {
+    if (at >= r->is.board) fail("the board has no word %llu", (unsigned long long)at);
+    return word_at(r->control, 4096 + 128 * (uint64_t)r->is.rows + 8 * at);
+}
+
+/* Values: the version of a cell, and the value in `out`, which has room for the next multiple of 8 bytes. A caller that sets
+ * one is the writer, or has the lock. */
 uint64_t read_cell(struct ring *r, uint64_t cell, uint64_t bytes, uint8_t *out);
+uint64_t set_cell(struct ring *r, uint64_t cell, uint64_t bytes, const uint8_t *value);
+void *attach_writer(struct ring *r);
+void leave_writer(struct ring *r, void *kept);
+
+/* A row for a reader that sleeps, and nothing else. */
+struct seat {
+    struct ring *r;
+    uint32_t row;
+    void *kept, *kept_name;
+    bool slept;
+};
+struct seat take_seat(struct ring *r);
+void sleep_in(struct seat *seat, uint64_t limit_ns, bool (*ready)(void *), void *of);
+void leave_seat(struct seat *seat);
+
+/* Permits. */
+struct seat join_permits(struct ring *r);
+void acquire(struct seat *seat, uint32_t many, uint32_t *permits);
+void give(struct seat *seat, uint32_t permit, bool retire);
+bool add_permit(struct seat *seat);
+void leave_permits(struct seat *seat);
+
+/* Signals. */
+struct listener {
+    struct seat seat;
+    uint64_t generation, mine[64], all[64];
+};
+void listen(struct ring *r, const char *name, struct listener *l);
+bool notice(struct listener *l, uint32_t *signal, uint64_t *count);
+void leave_listener(struct listener *l);
+void send_to_all(struct ring *r, uint32_t signal);
+bool find_listener(struct ring *r, const char *name, uint32_t *row, uint64_t *generation);
+bool send_to(struct ring *r, uint32_t row, uint64_t generation, uint32_t signal); /* false: it is gone */
+
+/* Pacts: the board and the bells are those of the outer ring. */
+struct pact {
+    struct ring *r;
+    uint32_t side, token, other;
+    void *kept;
+};
+void begin_pact(struct ring *outer, uint32_t side, struct pact *p);
+/* Until both have accepted; `incoming` is attached to at its end. NULL: this side receives nothing. */
+struct consumer *meet(struct pact *p, struct ring *incoming);
+bool is_broken(struct pact *p);
+void leave_pact(struct pact *p);
+
+/* The commands of the forms; false if the verb is none of them. Contents of messages are in main.c. */
+bool form_command(const char *verb, int count, char **arguments);
+uint64_t argument(const char *text);
+uint32_t size_of(uint64_t sequence, uint64_t most);
+void fill(uint64_t sequence, uint8_t *out, uint64_t count);
+void say(const char *line);
+void pause_for(uint64_t nanoseconds);
 
 /* Prints what must be read of a vector. */
 void read_vector(const char *path);
