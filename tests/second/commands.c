@@ -17,6 +17,19 @@ static void value_of(uint64_t version, uint64_t cell, uint64_t bytes, uint8_t *o
     }
 }
 
+/* Now and then, where others would notice most that it has stopped. */
+static void pause_at_times(void) {
+    static uint64_t random;
+    if (random == 0) random = (uint64_t)getpid();
+    random = random * 6364136223846793005 + 1442695040888963407;
+    if (random >> 58 == 0) pause_for(random >> 40 & 0x3ffff);
+}
+
+static void pause_often(void) {
+    static uint64_t calls;
+    if (calls++ % 4 == 0) pause_for(200000);
+}
+
 /* set PATH CELL UNTIL: sets a cell up to a version. */
 static void set(char **arguments) {
     struct ring r;
@@ -24,6 +37,7 @@ static void set(char **arguments) {
     uint64_t cell = argument(arguments[1]), until = argument(arguments[2]), bytes = r.is.parameters[1];
     uint8_t *value = calloc(1, bytes + 8), *before = calloc(1, bytes + 8);
     void *kept = attach_writer(&r);
+    pause_here = pause_at_times;
     say("ready");
     for (uint64_t version = read_cell(&r, cell, bytes, before); version < until;) {
         value_of(version + 1, cell, bytes, value);
@@ -53,6 +67,7 @@ static void get(char **arguments) {
     uint8_t *value = calloc(1, c.bytes + 8);
     c.out = calloc(1, c.bytes + 8);
     struct seat seat = take_seat(&r);
+    pause_here = pause_at_times;
     say("ready");
     while (c.version < until) {
         uint64_t version = read_cell(&r, c.cell, c.bytes, c.out);
@@ -85,6 +100,7 @@ static void book(char **arguments) {
     uint8_t *value = calloc(1, bytes + 8), *expected = calloc(1, bytes + 8);
     int file = open(arguments[2], O_RDWR | O_CLOEXEC);
     struct seat seat = join_permits(&r);
+    pause_here = pause_at_times;
     say("ready");
     while (times--) {
         uint32_t permit;
@@ -101,6 +117,7 @@ static void book(char **arguments) {
         abandoned += died;
         version++;
         if (pwrite(file, &version, 8, 0) != 8) fail("write the file: %s", strerror(errno));
+        may_pause();
         value_of(version, 0, bytes, value);
         if (set_cell(&r, 0, bytes, value) != version) fail("another holder has set the value");
         store(board_word(&r, 8), 0);
@@ -110,16 +127,24 @@ static void book(char **arguments) {
     printf("abandoned %llu\n", (unsigned long long)abandoned);
 }
 
+/* The words of a file that processes share. */
+static word *map_words(const char *path) {
+    int file = open(path, O_RDWR | O_CLOEXEC);
+    void *words = file < 0 ? MAP_FAILED : mmap(NULL, (size_t)lseek(file, 0, SEEK_END), PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+    if (words == MAP_FAILED) fail("map %s: %s", path, strerror(errno));
+    close(file);
+    return words;
+}
+
 /* hold PATH MANY TIMES FILE: holds permits now and then. The file has the number of those that are held, 8 bytes. */
 static void hold(char **arguments) {
     struct ring r;
     open_ring(arguments[0], false, &r);
     uint32_t many = (uint32_t)argument(arguments[1]), permits[64];
     uint64_t times = argument(arguments[2]);
-    int file = open(arguments[3], O_RDWR | O_CLOEXEC);
-    word *held = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
-    if (held == MAP_FAILED) fail("map: %s", strerror(errno));
+    word *held = map_words(arguments[3]);
     struct seat seat = join_permits(&r);
+    pause_here = pause_at_times;
     say("ready");
     while (times--) {
         acquire(&seat, many, permits);
@@ -192,6 +217,7 @@ static bool receive_one(struct pact *p, struct consumer *c, uint64_t *sequence, 
         case NOTHING: break;
         default: fail("a link has no gaps");
         }
+        may_pause();
         if (gone) return false;
         wait_for_message(c, 1000000);
     }
@@ -231,6 +257,55 @@ static void link_side(char **arguments) {
     printf("received %llu\n", (unsigned long long)received);
 }
 
+/* send PATH PRIORITY FROM UNTIL FILE WORD: sends the messages with these numbers. The word of the file, of 8 bytes each, says
+ * how far it is; another sender goes on there. */
+static void send_all(char **arguments) {
+    struct ring r;
+    open_ring(arguments[0], false, &r);
+    uint64_t from = argument(arguments[2]), until = argument(arguments[3]), bytes;
+    word *at = map_words(arguments[4]) + argument(arguments[5]);
+    struct sender *s = begin_sender(&r, arguments[0], argument(arguments[1]));
+    pause_here = pause_at_times;
+    say("ready");
+    for (uint64_t number = from + load(at); number < until; number++) {
+        bytes = 8 + size_of(number, (uint32_t)r.is.parameters[1] - 8);
+        memcpy(buffer, &number, 8);
+        fill(number, buffer + 8, bytes - 8);
+        send(s, buffer, (uint32_t)bytes);
+        store(at, number + 1 - from);
+    }
+    leave_sender(s);
+    say("done");
+}
+
+/* receive PATH FILE WORD: counts how often each message came, in the word of the file that is this many behind its number,
+ * until word 0 is not 0 and nothing is left. */
+static void receive_all(char **arguments) {
+    struct ring r;
+    open_ring(arguments[0], false, &r);
+    word *words = map_words(arguments[1]), *counts = words + argument(arguments[2]);
+    struct receiver *v = begin_receiver(&r, arguments[0]);
+    pause_here = pause_at_times;
+    say("ready");
+    for (;;) {
+        const uint8_t *message;
+        uint64_t bytes, number, ends = load(words);
+        if (!take_message(v, &message, &bytes)) {
+            if (ends) break;
+            continue;
+        }
+        memcpy(&number, message, 8);
+        fill(number, expected_bytes, bytes - 8);
+        if (bytes != 8 + size_of(number, (uint32_t)r.is.parameters[1] - 8) || memcmp(message + 8, expected_bytes, bytes - 8) != 0)
+            fail("message %llu is another one", (unsigned long long)number);
+        may_pause();
+        atomic_fetch_add(counts + number, 1);
+        finish_message(v);
+    }
+    leave_receiver(v);
+    say("done");
+}
+
 /* The bytes of a pipe depend on how many came before. */
 static uint8_t byte_of(uint64_t at) { return (uint8_t)(at * 31 + (at >> 8) * 17 + (at >> 16)); }
 
@@ -257,6 +332,7 @@ static void pipe_end(char **arguments) {
         leave_producer(producer, false);
         leave_pact(&p);
     } else {
+        pause_here = pause_often;
         struct consumer *c = meet(&p, &r);
         say("ready");
         while (receive_one(&p, c, &sequence, &bytes)) {
@@ -281,6 +357,7 @@ bool form_command(const char *verb, int count, char **arguments) {
         {"book", 3, book},     {"hold", 4, hold},
         {"listen", 2, listen_until_the_last}, {"signal", 4, signal_times},
         {"link", 3, link_side}, {"pipe", 3, pipe_end},
+        {"send", 6, send_all}, {"receive", 3, receive_all},
     };
     for (size_t at = 0; at < sizeof all / sizeof *all; at++)
         if (strcmp(verb, all[at].verb) == 0 && count == all[at].count) {

@@ -22,7 +22,7 @@ static void write_at(int file, const void *bytes, size_t count, uint64_t offset)
     if (pwrite(file, bytes, count, (off_t)offset) != (ssize_t)count) fail("write: %s", strerror(errno));
 }
 
-void create_ring(const char *path, const struct sizes *wanted) {
+bool create_ring(const char *path, const struct sizes *wanted) {
     struct sizes is = *wanted;
     uint64_t digits;
     char hidden[512];
@@ -45,16 +45,18 @@ void create_ring(const char *path, const struct sizes *wanted) {
     fchmod(control, 0600);
     fchmod(lock, 0600);
     fchmod(directory, 0700);
-    if (renameat2(AT_FDCWD, hidden, AT_FDCWD, path, RENAME_NOREPLACE) != 0) {
+    bool made = renameat2(AT_FDCWD, hidden, AT_FDCWD, path, RENAME_NOREPLACE) == 0;
+    if (!made) {
         int error = errno;
         unlinkat(directory, "stream", 0);
         unlinkat(directory, "control", 0);
         unlinkat(directory, "lock", 0);
         rmdir(hidden);
-        fail("name %s: %s", path, strerror(error));
+        if (error != EEXIST) fail("name %s: %s", path, strerror(error));
     }
     close(stream);
     close(control);
     close(lock);
     close(directory);
+    return made;
 }

@@ -49,6 +49,7 @@ uint64_t read_cell(struct ring *r, uint64_t cell, uint64_t bytes, uint8_t *out) 
     for (;;) {
         uint64_t version = acquire_load(data_at(r, cell_at(cell, bytes))); /* value version */
         for (uint64_t part = 0; part < bytes; part += 8) {
+            if (part == 8) may_pause();
             uint64_t value = load(data_at(r, value_at(cell, bytes, version) + part));
             memcpy(out + part, &value, 8);
         }
@@ -66,6 +67,7 @@ uint64_t set_cell(struct ring *r, uint64_t cell, uint64_t bytes, const uint8_t *
         store(data_at(r, value_at(cell, bytes, version) + part), of_it);
     }
     release(data_at(r, cell_at(cell, bytes)), version); /* value version */
+    may_pause();
     store(data_at(r, 0), load(data_at(r, 0)) + 1);
     ring_if_armed(data_bell(r));
     return version;
@@ -110,6 +112,13 @@ struct seat take_seat(struct ring *r) {
     seat.row = choose_row(r, &seat.kept);
     store(row_word(r, seat.row, NAME), 0);
     sit(&seat, OBSERVER);
+    return seat;
+}
+
+struct seat join_row(struct ring *r) {
+    struct seat seat = {.r = r};
+    seat.row = choose_row(r, &seat.kept);
+    sit(&seat, CONSUMER);
     return seat;
 }
 
@@ -197,6 +206,7 @@ static uint32_t take_permits(struct seat *seat, uint32_t many, uint32_t *permits
         word *at = board_word(r, FIRST_PERMIT + permit);
         uint64_t said = load(at), turn = load(board_word(r, TURN));
         if (turn != 0 && turn != (uint64_t)seat->row + 1) break;
+        may_pause();
         if (is_free(r, permit, said) && swap(at, said, HELD + (uint64_t)seat->row, memory_order_acquire)) /* permit take */
             permits[taken++] = (uint32_t)permit;
     }

@@ -93,7 +93,7 @@ static void create(char **arguments) {
         is.features |= STAMPS;
         is.board = 608 * is.rows;
     }
-    create_ring(arguments[0], &is);
+    if (!create_ring(arguments[0], &is)) fail("%s is there already", arguments[0]);
 }
 
 /* The payload of a message in `mine`, with its stamp. Returns how many bytes it has. */

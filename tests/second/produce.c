@@ -51,11 +51,17 @@ static bool sweep(struct ring *r, uint32_t row) {
 }
 
 struct producer *produce(struct ring *r, bool sleeps) {
+    void *kept;
+    while (!(kept = take(r, PRODUCER_BYTE))) usleep(1000); /* the last one may be dying */
+    return produce_with(r, kept, sleeps);
+}
+
+struct producer *produce_with(struct ring *r, void *kept, bool sleeps) {
     if (r->is.producer_features != 0) fail("a feature is unknown");
     struct producer *p = calloc(1, sizeof *p);
     p->r = r;
     p->sleeps = sleeps;
-    while (!(p->kept = take(r, PRODUCER_BYTE))) usleep(1000); /* the last one may be dying */
+    p->kept = kept;
     struct place from, at;
     if (!newest(r, &from)) fail("no entry of the index is intact");
     at = from;

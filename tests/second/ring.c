@@ -216,6 +216,13 @@ void open_ring(const char *path, bool writes, struct ring *r) {
     close(directory);
 }
 
+void close_ring(struct ring *r) {
+    munmap(r->stream, r->is.stream);
+    munmap(r->control, r->is.control);
+    close(r->stream_fd);
+    close(r->lock_fd);
+}
+
 /* Locks. */
 
 static bool ofd(int file, int command, uint64_t byte, short *found) {

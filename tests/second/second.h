@@ -7,6 +7,7 @@
  * observe.c  observer                           (operations: observing)
  * schema.c   schemas                            (protocol: schemas)
  * forms.c    values, permits, signals and pacts (forms)
+ * queue.c    senders and receivers of queues    (forms: queues)
  * commands.c the commands of the forms
  * vector.c   the files of docs/vectors, of every public form
  * main.c     the command that the tests run
@@ -118,7 +119,8 @@ const char *decode(const uint8_t page[4096], struct sizes *is); /* NULL, or why 
 /* Whether a text is the canonical one of a schema; the hash of what it is without hints, and the bytes of a message. */
 bool read_schema(const char *text, size_t count, uint64_t *hash_without, uint64_t *bytes);
 void open_ring(const char *path, bool writes, struct ring *r);
-void create_ring(const char *path, const struct sizes *wanted);
+void close_ring(struct ring *r);
+bool create_ring(const char *path, const struct sizes *wanted); /* false: the name is taken */
 
 /* Locks. A lock that was not taken is NULL. */
 enum { PRODUCER_BYTE = 0, REMOVER_BYTE = 1, ROW_BYTE = 16 };
@@ -179,6 +181,7 @@ static inline void may_pause(void) {
 /* Producer. */
 struct producer;
 struct producer *produce(struct ring *r, bool sleeps);
+struct producer *produce_with(struct ring *r, void *kept, bool sleeps); /* with the lock */
 void publish(struct producer *p, const void *payload, uint32_t bytes);
 bool begin_batch(struct producer *p, const void *payload, uint32_t bytes); /* false: no room at once */
 bool add_to_batch(struct producer *p, const void *payload, uint32_t bytes);
@@ -241,6 +244,7 @@ struct seat {
     bool slept;
 };
 struct seat take_seat(struct ring *r);
+struct seat join_row(struct ring *r); /* of a receiver: state 1 */
 void sleep_in(struct seat *seat, uint64_t limit_ns, bool (*ready)(void *), void *of);
 void leave_seat(struct seat *seat);
 
@@ -274,6 +278,17 @@ void begin_pact(struct ring *outer, uint32_t side, struct pact *p);
 struct consumer *meet(struct pact *p, struct ring *incoming);
 bool is_broken(struct pact *p);
 void leave_pact(struct pact *p);
+
+/* Queues. */
+struct sender;
+struct sender *begin_sender(struct ring *queue, const char *path, uint64_t priority);
+void send(struct sender *s, const void *message, uint32_t bytes);
+void leave_sender(struct sender *s);
+struct receiver;
+struct receiver *begin_receiver(struct ring *queue, const char *path);
+bool take_message(struct receiver *v, const uint8_t **message, uint64_t *bytes); /* false: none for some milliseconds */
+void finish_message(struct receiver *v);
+void leave_receiver(struct receiver *v);
 
 /* The commands of the forms; false if the verb is none of them. Contents of messages are in main.c. */
 bool form_command(const char *verb, int count, char **arguments);

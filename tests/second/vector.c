@@ -243,7 +243,7 @@ static struct {
 } lanes[16];
 
 static uint64_t take_word(struct ring *lane, uint64_t sequence) {
-    uint64_t depth = lane->is.parameters[0], number = sequence - lane->is.first;
+    uint64_t depth = (uint32_t)lane->is.parameters[0], number = sequence - lane->is.first;
     uint64_t word = board(lane, 16 + number % depth);
     return word >> 24 == number / depth ? word & 0xffffff : UINT64_MAX;
 }
