@@ -46,6 +46,9 @@ struct Create {
     /// The largest message
     #[arg(long, value_name = "BYTES", default_value = "1KiB", value_parser = text::bytes)]
     message_size: u64,
+    /// Bound the bytes of messages of each sender and priority, a power of two [default: all that the depth needs]
+    #[arg(long, value_name = "BYTES", value_parser = text::bytes)]
+    lane_bytes: Option<u64>,
     /// How many receivers there can be at once
     #[arg(long, value_name = "N", default_value_t = 64)]
     receivers: u32,
@@ -131,12 +134,18 @@ fn create(arguments: &Create) -> Outcome {
         .max_receivers(arguments.receivers)
         .lease(arguments.lease.unwrap_or_default())
         .mode(arguments.mode);
+    let builder = match arguments.lane_bytes {
+        Some(bytes) => builder.lane_bytes(bytes),
+        None => builder,
+    };
     let queue = if arguments.if_missing {
         builder.create_or_open()?
     } else {
         builder.create()?
     };
     text::say_differences(queue.path(), queue.differences());
+    let lane = text::size(queue.lane_bytes());
+    eprintln!("slipring: each sender takes {lane} for each priority it uses");
     println!("{}", queue.path().display());
     Ok(())
 }
@@ -221,9 +230,11 @@ pub fn show(name: &str, as_json: bool) -> Outcome {
             "lanes": status.lanes,
             "receivers": status.receivers,
             "lane_bytes": status.lane_bytes,
+            "lane_capacity": status.lane_capacity,
             "lease_ms": status.lease.map(|lease| lease.as_millis() as u64),
             "held_by": receivers.iter().map(|r| json!({
                 "row": r.row, "pid": r.pid, "held": r.held, "alive": r.alive,
+                "oldest": r.oldest.map(|of| json!({ "lane": of.lane, "number": of.sequence })),
             })).collect::<Vec<_>>(),
         });
         writeln!(out, "{object}")?;
@@ -251,10 +262,11 @@ pub fn show(name: &str, as_json: bool) -> Outcome {
     line(
         "senders",
         format!(
-            "{} in {} lanes of {} each",
+            "{} in {} lanes of {} each, {} of it for messages",
             status.senders,
             status.lanes,
-            text::size(status.lane_bytes)
+            text::size(status.lane_bytes),
+            text::size(status.lane_capacity)
         ),
     )?;
     if let Some(lease) = status.lease {
@@ -263,10 +275,17 @@ pub fn show(name: &str, as_json: bool) -> Outcome {
     }
     line("receivers", status.receivers.to_string())?;
     for receiver in receivers {
+        let oldest = match receiver.oldest {
+            Some(of) => format!(", the oldest is {} of lane {}", of.sequence, of.lane),
+            None => String::new(),
+        };
         let dead = if receiver.alive { "" } else { ", dead" };
         line(
             &format!("  row {}", receiver.row),
-            format!("process {} holds {}{dead}", receiver.pid, receiver.held),
+            format!(
+                "process {} holds {}{oldest}{dead}",
+                receiver.pid, receiver.held
+            ),
         )?;
     }
     Ok(())

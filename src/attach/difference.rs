@@ -86,6 +86,10 @@ fn settings_of(description: &Description) -> Vec<(&'static str, String)> {
         }
         Form::Queue => {
             let numbers = QueueNumbers::of(description.parameters);
+            let lane = match numbers.lane_bits {
+                0 => "none".to_owned(),
+                bits => format!("2^{bits} bytes"),
+            };
             let lease = match numbers.lease() {
                 Some(lease) => format!("{lease:?}"),
                 None => "none".to_owned(),
@@ -94,6 +98,7 @@ fn settings_of(description: &Description) -> Vec<(&'static str, String)> {
                 ("depth", numbers.depth.to_string()),
                 ("message bytes", numbers.message_bytes.to_string()),
                 ("lease", lease),
+                ("bound of a lane", lane),
             ]
         }
         Form::Mailbox => {

@@ -290,8 +290,10 @@ fn parameters_of(form: Form, [first, second]: [u64; 2]) -> (bool, &'static str) 
     match form {
         Form::Ring => ([first, second] == [0, 0], "0 and 0"),
         Form::Queue | Form::Lane => (
-            low(first).is_power_of_two() && (2..=1 << 16).contains(&low(first)),
-            "a depth that is a power of two from 2 to 65536",
+            low(first).is_power_of_two()
+                && (2..=1 << 16).contains(&low(first))
+                && (second >> 32 == 0 || (12..=40).contains(&(second >> 32))),
+            "a depth that is a power of two from 2 to 65536, and a bound of a lane from 2^12 to 2^40 bytes, or none",
         ),
         Form::Pipe => (first == 1 || first == 2, "1 or 2 directions"),
         Form::Latest => (first > 0, "cells, and bytes of a value"),

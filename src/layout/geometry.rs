@@ -91,6 +91,15 @@ pub enum GeometryError {
         /// How many there may be.
         max: u32,
     },
+    /// The bytes of a lane are no power of two, or too few for the largest message.
+    LaneBytes {
+        /// What was asked for.
+        bytes: u64,
+        /// The fewest, for this size of messages.
+        min: u64,
+        /// The most.
+        max: u64,
+    },
     /// A lease that is shorter or longer than one may be.
     Lease {
         /// What was asked for.
@@ -133,6 +142,10 @@ impl fmt::Display for GeometryError {
             Self::Depth { depth, max } => write!(
                 f,
                 "a depth of {depth} messages is not allowed: use 1 to {max}"
+            ),
+            Self::LaneBytes { bytes, min, max } => write!(
+                f,
+                "a lane of {bytes} bytes is not allowed: use a power of two from {min}, which four of the largest messages need, to {max}"
             ),
             Self::Lease { lease, min, max } => write!(
                 f,

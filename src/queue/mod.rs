@@ -22,7 +22,7 @@ use crate::attach::{shown, Attachment};
 use crate::endpoint::{look_until, options, AttachError, Builder, Difference, StatusError};
 use crate::layout::form::Form;
 use crate::layout::frame::frame_bytes;
-use crate::layout::geometry::GeometryError;
+use crate::layout::geometry::{GeometryError, MAX_CAPACITY};
 use crate::layout::queue::{QueueNumbers, MAX_LEASE, MIN_LEASE};
 use crate::ring::lanes::{self, board_words, MAX_LANES};
 use crate::ring::take;
@@ -44,8 +44,8 @@ pub use crate::ring::lanes::PRIORITIES;
 ///   never delivered again.
 /// - Higher priorities first; within one priority, the messages of one sender in order. Redelivered
 ///   messages may come out of order.
-/// - Bounded: each sender can be [`depth`](Self::depth) messages ahead, per priority. A send into a full
-///   lane waits or fails; no message is lost.
+/// - Bounded: each sender can be [`depth`](Self::depth) messages ahead, per priority, or as many as fit into a lane whose
+///   [bytes are bounded](QueueBuilder::lane_bytes). A send into a full lane waits or fails; no message is lost.
 /// - No death of a sender or a receiver blocks the others.
 ///
 /// # What others may change meanwhile
@@ -99,6 +99,7 @@ pub struct QueueBuilder {
     message_bytes: u32,
     receivers: u32,
     lease: Duration,
+    lane_bytes: Option<u64>,
 }
 
 /// The settings of a queue, and its content at some moment.
@@ -124,6 +125,8 @@ pub struct QueueStatus {
     pub lease: Option<Duration>,
     /// The memory of each lane, in bytes. Each sender takes a lane for each priority it uses.
     pub lane_bytes: u64,
+    /// How many of those are for messages, each with its frame of 8 bytes.
+    pub lane_capacity: u64,
 }
 
 /// A receiver of a queue at some moment.
@@ -136,8 +139,20 @@ pub struct ReceiverEntry {
     pub pid: u32,
     /// Messages that it has taken and neither acknowledged nor given back.
     pub held: u64,
+    /// The oldest of those, if it holds any; of the lane with the lowest number, as each lane counts for itself.
+    pub oldest: Option<HeldMessage>,
     /// Whether it is alive. The messages of a dead one return as soon as another process finds it dead.
     pub alive: bool,
+}
+
+/// A message that a receiver holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HeldMessage {
+    /// Its lane, as [`Delivery::lane`] says it.
+    pub lane: u32,
+    /// Its number in the lane, as [`Delivery::sequence`] says it.
+    pub sequence: u64,
 }
 
 impl QueueBuilder {
@@ -149,6 +164,7 @@ impl QueueBuilder {
             message_bytes: 1024,
             receivers: 64,
             lease: Duration::ZERO,
+            lane_bytes: None,
         }
     }
 
@@ -160,7 +176,8 @@ impl QueueBuilder {
     }
 
     /// Sets the size of the largest message, in bytes; 1024 by default. With the depth it decides how much
-    /// memory a lane takes.
+    /// memory a lane takes, which each sender takes for each priority, with its first message there: see
+    /// [`lane_bytes`](Queue::lane_bytes()) of the queue, and [`lane_bytes`](Self::lane_bytes) here for less.
     pub fn max_message_bytes(mut self, bytes: u32) -> Self {
         self.message_bytes = bytes;
         self
@@ -169,6 +186,35 @@ impl QueueBuilder {
     /// Sets how many receivers can be attached at once; 64 by default, 1 to 1024.
     pub fn max_receivers(mut self, receivers: u32) -> Self {
         self.receivers = receivers;
+        self
+    }
+
+    /// Bounds the bytes of messages that a lane holds; by default it has room for as many of the largest as it is deep.
+    /// A power of two, at least 4096 and four times the largest message with its frame of 8 bytes, of which the length
+    /// is rounded up to 8. A bound above what the depth needs changes nothing.
+    ///
+    /// A lane is then full when it has as many messages as it is deep, or as many bytes: it may hold fewer large messages
+    /// than the depth says, and a send fails with [`SendError::Full`], or waits, as it does at the depth. Part of
+    /// the end of a lane, less than a message, may stay unused.
+    ///
+    /// ```
+    /// use slipring::{queue::SendError, Queue};
+    ///
+    /// # let scratch = tempfile::tempdir()?;
+    /// # let path = scratch.path().join("jobs");
+    /// let queue = Queue::builder(&path).depth(1024).max_message_bytes(64 << 10);
+    /// let queue = queue.lane_bytes(1 << 20).create()?; // not 128 MiB
+    /// let mut sender = queue.sender()?;
+    /// for _ in 0..1024 {
+    ///     sender.try_send(b"many small ones")?;
+    /// }
+    /// let mut other = queue.sender()?;
+    /// let large = (0..1024).find(|_| other.try_send(&[0; 64 << 10]).is_err());
+    /// assert!(large < Some(16));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn lane_bytes(mut self, bytes: u64) -> Self {
+        self.lane_bytes = Some(bytes);
         self
     }
 
@@ -236,7 +282,7 @@ impl QueueBuilder {
 
     fn described(self) -> Result<Builder, CreateError> {
         let lease_ms = QueueNumbers::milliseconds(self.lease);
-        let numbers = QueueNumbers {
+        let mut numbers = QueueNumbers {
             depth: depth_of_lane(self.depth)?,
             message_bytes: self.message_bytes,
             lease_ms: lease_ms.ok_or(GeometryError::Lease {
@@ -246,6 +292,16 @@ impl QueueBuilder {
             })?,
             lane_bits: 0,
         };
+        if let Some(bytes) = self.lane_bytes {
+            let min = smallest_lane(numbers.message_bytes);
+            if !bytes.is_power_of_two() || !(min..=MAX_CAPACITY).contains(&bytes) {
+                let max = MAX_CAPACITY;
+                return Err(GeometryError::LaneBytes { bytes, min, max }.into());
+            }
+            if bytes < lane_capacity(numbers) {
+                numbers.lane_bits = bytes.trailing_zeros() as u8;
+            }
+        }
         // Checked here, so that the error does not come with the first send.
         let lane = lane_builder(Builder::inside(&self.location.clone()?, "lane"), numbers);
         let lane_bytes = lane.segment_bytes()?;
@@ -283,12 +339,24 @@ pub(crate) fn depth_of_lane(asked: u32) -> Result<u32, GeometryError> {
 /// Bytes of data of a lane for a queue with these numbers.
 fn lane_capacity(numbers: QueueNumbers) -> u64 {
     let frame = frame_bytes(numbers.message_bytes.into(), 8);
-    let depth = u64::from(numbers.depth);
-    let bytes = frame.saturating_mul(depth + 2).max(4 * frame).max(4096);
-    bytes.checked_next_power_of_two().unwrap_or(u64::MAX)
+    let bytes = frame.saturating_mul(u64::from(numbers.depth) + 2);
+    let bytes = bytes.checked_next_power_of_two().unwrap_or(u64::MAX);
+    let all = bytes.max(smallest_lane(numbers.message_bytes));
+    match numbers.lane_bits {
+        0 => all,
+        bits => 1u64
+            .checked_shl(bits.into())
+            .map_or(all, |bound| all.min(bound)),
+    }
 }
 
-/// A lane for a queue with these numbers: it holds `depth` messages of the largest size, and a
+/// Bytes of data of the smallest lane for messages up to a size: no message is larger than a quarter.
+fn smallest_lane(message_bytes: u32) -> u64 {
+    let frames = 4 * frame_bytes(message_bytes.into(), 8);
+    frames.next_power_of_two().max(4096)
+}
+
+/// A lane for a queue with these numbers: without a bound it holds `depth` messages of the largest size, and a
 /// pad.
 fn lane_builder(builder: Builder, numbers: QueueNumbers) -> Builder {
     // One that is no depth is refused as a board that is too large.
@@ -427,8 +495,9 @@ impl Queue {
         self.numbers().lease()
     }
 
-    /// Bytes of data of each lane.
-    fn lane_capacity(&self) -> u64 {
+    /// Returns how many bytes of messages, each with its frame of 8 bytes, a lane has room for: see
+    /// [`QueueBuilder::lane_bytes`].
+    pub fn lane_capacity(&self) -> u64 {
         lane_capacity(self.numbers())
     }
 
@@ -478,6 +547,7 @@ impl Queue {
             receivers: self.ring.live_rows(),
             lease: self.lease(),
             lane_bytes: self.lane_bytes(),
+            lane_capacity: self.lane_capacity(),
         };
         for (number, _) in lanes::listed(self.ring.segment().reader()) {
             let lane = self.look_at_lane(number)?;
@@ -500,18 +570,30 @@ impl Queue {
 
     fn entries(&self) -> Result<Vec<ReceiverEntry>, StatusError> {
         self.expect_rows()?;
-        let mut held = vec![0; self.ring.max_readers() as usize];
+        let mut held = vec![(0, None::<HeldMessage>); self.ring.max_readers() as usize];
         for (number, _) in lanes::listed(self.ring.segment().reader()) {
-            take::add_held(self.look_at_lane(number)?.segment().reader(), &mut held);
+            let lane = self.look_at_lane(number)?;
+            take::held(lane.segment().reader(), |row, sequence| {
+                let Some((count, oldest)) = held.get_mut(row as usize) else {
+                    return;
+                };
+                *count += 1;
+                // The oldest of a lane is the last that is shown.
+                if oldest.is_none_or(|oldest| oldest.lane == number) {
+                    let lane = number;
+                    *oldest = Some(HeldMessage { lane, sequence });
+                }
+            });
         }
         let taken: Vec<u32> = self.ring.taken_rows().collect();
         let rows = (0..).zip(held);
-        let entries = rows.filter_map(|(row, held)| {
+        let entries = rows.filter_map(|(row, (held, oldest))| {
             let alive = taken.contains(&row) && self.ring.is_held(Role::Row(row)) != Some(false);
             (alive || held > 0).then(|| ReceiverEntry {
                 row,
                 pid: self.ring.pid_of_row(row),
                 held,
+                oldest,
                 alive,
             })
         });

@@ -15,7 +15,7 @@ mod census;
 mod holds;
 mod keeper;
 
-pub use census::{add_held, census, is_empty};
+pub use census::{census, held, is_empty};
 pub use holds::{revoke, Hold, Watch};
 pub use keeper::Keeper;
 

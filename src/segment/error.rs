@@ -343,7 +343,7 @@ impl fmt::Display for CreateError {
                 headroom,
             } => write!(
                 f,
-                "no space for {}: it needs {bytes} bytes, and its first users {headroom} bytes more; choose a smaller depth or message size, or free some room there",
+                "no space for {}: it needs {bytes} bytes, and its first users {headroom} bytes more; choose a smaller depth or message size, bound the bytes of a lane of a queue, or free some room there",
                 path.display()
             ),
             Self::FileTooLarge { path, bytes, limit } => write!(

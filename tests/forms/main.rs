@@ -11,6 +11,7 @@ mod pattern;
 mod pipe;
 mod queue;
 mod queue_access;
+mod queue_bytes;
 mod queue_deaths;
 mod queue_faults;
 mod queue_lease;
@@ -38,6 +39,7 @@ fn main() -> std::process::ExitCode {
         pipe::SUITE,
         queue::SUITE,
         queue_access::SUITE,
+        queue_bytes::SUITE,
         queue_deaths::SUITE,
         queue_faults::SUITE,
         queue_lease::SUITE,

@@ -9,9 +9,9 @@ use crate::ring::{Corrupt, Start};
 use crate::segment::Memory;
 use crate::sync::Ordering::Relaxed;
 
-/// Shows every message that is not done: its taker, or `None` if it waits. Returns `false` if the lane
+/// Shows every message that is not done, the newest first: its number, and its taker, or `None` if it waits. Returns `false` if the lane
 /// changed too fast to be looked at.
-fn undone(memory: &Memory, mut show: impl FnMut(Option<u32>)) -> Result<bool, Corrupt> {
+fn undone(memory: &Memory, mut show: impl FnMut(u64, Option<u32>)) -> Result<bool, Corrupt> {
     let board = Board::new(memory).ok_or(Corrupt::Index)?;
     let Some(oldest) = oldest(memory)? else {
         return Ok(false);
@@ -28,7 +28,7 @@ fn undone(memory: &Memory, mut show: impl FnMut(Option<u32>)) -> Result<bool, Co
         if let Some((word, lap)) = board.word(sequence) {
             let word = TakeWord(word.load(Relaxed));
             if word.lap() == lap & LAP_BITS && (word.taker().is_some() || word.waits(lap)) {
-                show(word.taker());
+                show(sequence, word.taker());
             }
         }
     }
@@ -38,7 +38,7 @@ fn undone(memory: &Memory, mut show: impl FnMut(Option<u32>)) -> Result<bool, Co
 /// How many messages wait, and how many are held.
 pub fn census(memory: &Memory) -> (u64, u64) {
     let (mut waiting, mut held) = (0, 0);
-    let counted = undone(memory, |taker| match taker {
+    let counted = undone(memory, |_, taker| match taker {
         Some(_) => held += 1,
         None => waiting += 1,
     });
@@ -47,18 +47,18 @@ pub fn census(memory: &Memory) -> (u64, u64) {
     (waiting, held)
 }
 
-/// Adds how many messages each taker holds, by its number.
-pub fn add_held(memory: &Memory, held: &mut [u64]) {
-    let counted = undone(memory, |taker| {
-        if let Some(count) = taker.and_then(|taker| held.get_mut(taker as usize)) {
-            *count += 1;
+/// Shows every message that a taker holds, the newest first: the taker, and the number of the message.
+pub fn held(memory: &Memory, mut show: impl FnMut(u32, u64)) {
+    let shown = undone(memory, |sequence, taker| {
+        if let Some(taker) = taker {
+            show(taker, sequence);
         }
     });
-    let _ = counted;
+    let _ = shown;
 }
 
 /// Returns `true` if every message is done. A lane that is damaged is not empty.
 pub fn is_empty(memory: &Memory) -> bool {
     let mut empty = true;
-    undone(memory, |_| empty = false) == Ok(true) && empty
+    undone(memory, |_, _| empty = false) == Ok(true) && empty
 }
