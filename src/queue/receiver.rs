@@ -4,6 +4,7 @@
 //! goes through the lanes from the highest priority down, and within one priority in turn.
 
 mod expiry;
+mod noted;
 mod opened;
 mod ready;
 
@@ -21,7 +22,7 @@ use crate::ring::take::{Taker, Watch};
 use crate::ring::Corrupt;
 use crate::segment::{can_flush, Canary, Trouble};
 use crate::wait::{bell, until, Deadline, Outcome, Since, Waited, Waker};
-use expiry::Expiry;
+use noted::Expiry;
 use std::collections::BTreeSet;
 use std::marker::PhantomData;
 use std::ops::Range;

@@ -6,47 +6,13 @@
 
 use super::{First, Lane, Receiver};
 use crate::queue::error::AckError;
-use crate::ring::take::{revoke, Hold};
+use crate::ring::take::revoke;
 use crate::wait::bell::LONGEST_SLEEP;
-use crate::wait::Since;
 use core::time::Duration;
-use std::collections::BTreeMap;
 use std::time::Instant;
 
-/// Between two looks of a receiver that waits there is a quarter of the lease, but not less than this.
-const SHORTEST_SLEEP: Duration = Duration::from_millis(1);
 /// How often in a row a receiver may lose a message while it copies it, before it says that there is none.
 const ATTEMPTS: u32 = 8;
-
-/// What a receiver of a queue with a lease remembers.
-#[derive(Debug)]
-pub(super) struct Expiry {
-    lease: Duration,
-    /// What is held, by lane and message, and since when.
-    held: BTreeMap<(u32, u64), (Hold, Instant)>,
-    /// For a receiver that always finds a message.
-    busy: Since,
-}
-
-impl Expiry {
-    pub(super) fn new(lease: Duration) -> Self {
-        Self {
-            lease,
-            held: BTreeMap::new(),
-            busy: Since::default(),
-        }
-    }
-
-    /// The longest time until the next look.
-    fn longest_sleep(&self) -> Duration {
-        let look = (self.lease / 4).clamp(SHORTEST_SLEEP, LONGEST_SLEEP);
-        let first = self.held.values().map(|(_, since)| *since).min();
-        first.map_or(look, |since| {
-            let left = self.lease.saturating_sub(since.elapsed());
-            look.min(left.max(SHORTEST_SLEEP))
-        })
-    }
-}
 
 impl Receiver {
     /// What the first word of the next call is while no message is out.
