@@ -14,6 +14,7 @@ macro_rules! pages {
 }
 
 pages! {
+    bridge: "Rings on other hosts.", "../docs/guide/bridge.md";
     choosing: "Which form.", "../docs/guide/choosing.md";
     consumer: "Consumers of a ring.", "../docs/guide/consumer.md";
     observer: "Observers of a ring.", "../docs/guide/observer.md";

@@ -6,6 +6,7 @@
 
 #[doc(hidden)]
 pub mod bench;
+mod bridge;
 mod check;
 mod child;
 mod clean;
@@ -111,6 +112,8 @@ enum Verb {
     Signal(signal::Arguments),
     /// Hand an isolated ring to readers that are not trusted
     Share(share::Arguments),
+    /// Mirror rings on other hosts (needs slipring-bridge)
+    Bridge(bridge::Arguments),
     /// Forget a durable cursor of a ring
     Forget(inspect::ForgetArguments),
     /// Recover a ring that lies on a disk after the machine was started anew
@@ -154,6 +157,7 @@ pub fn main() -> ExitCode {
         Verb::Sem(arguments) => semaphore::run(&arguments),
         Verb::Signal(arguments) => signal::run(&arguments),
         Verb::Share(arguments) => share::run(&arguments),
+        Verb::Bridge(arguments) => bridge::run(&arguments),
         Verb::Forget(arguments) => inspect::forget(&arguments),
         Verb::Recover(arguments) => recover::run(&arguments),
         Verb::Rm(arguments) => inspect::rm(&arguments),

@@ -114,14 +114,8 @@ impl Hold {
     fn make_room(&mut self, place: u64, cost: u64) -> bool {
         while self.held + cost > self.limit {
             match self.items.last_entry() {
-                Some(last) if *last.key() > place => {
-                    let (at, item) = last.remove_entry();
-                    self.held -= item.cost();
-                    if at < self.contiguous {
-                        self.ready -= item.cost();
-                        self.contiguous = at;
-                    }
-                }
+                // Behind a place that is not held lies nothing that can be written already.
+                Some(last) if *last.key() > place => self.held -= last.remove().cost(),
                 // What is next can always be held, or nothing could go on.
                 _ => return place == self.next,
             }
@@ -212,5 +206,49 @@ impl Hold {
             self.limit = u64::MAX;
             self.gap(from, end, Why::Lost);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Added, Hold, Item, OVERHEAD};
+    use slipring::endpoint::Why;
+
+    #[test]
+    fn what_lies_nearest_is_held() {
+        let mut hold = Hold::new(u64::MAX - 2, 4 * (OVERHEAD + 10));
+        for place in [9, 3, 7, 5] {
+            assert_eq!(hold.message(place, &[1; 10]), Added::Kept);
+        }
+        assert_eq!(hold.message(11, &[1; 10]), Added::NoRoom);
+        assert_eq!((hold.known(), hold.hole()), (12, Some((0, 3))));
+        // Takes the room of 9, and then what comes next, of 7.
+        assert_eq!(hold.message(4, &[1; 10]), Added::Kept);
+        assert_eq!(hold.message(3, &[1; 10]), Added::Known);
+        assert_eq!(hold.gap(0, 6, Why::Lost), Added::Kept);
+        assert_eq!((hold.contiguous(), hold.hole()), (6, Some((6, 12))));
+        assert_eq!(hold.held(), hold.ready());
+        assert!(matches!(
+            hold.written(Some(2)),
+            Some(Item::Gap { end: 2, .. })
+        ));
+        assert!(matches!(
+            hold.written(Some(2)),
+            Some(Item::Gap { end: 3, .. })
+        ));
+        for next in [4, 5, 6] {
+            assert!(matches!(hold.written(None), Some(Item::Message(_))));
+            assert_eq!(hold.next(), next);
+        }
+        assert!(hold.first().is_none());
+        assert_eq!((hold.held(), hold.ready()), (0, 0));
+        assert_eq!(hold.message(5, &[]), Added::Known);
+        assert_eq!(hold.place(u64::MAX - 2), Some(0));
+        assert_eq!((hold.place(u64::MAX - 3), hold.sequence(6)), (None, 3));
+        // The next one is held though it is larger than all room.
+        assert_eq!(hold.message(6, &[0; 10_000]), Added::Kept);
+        assert_eq!(hold.message(7, &[0; 1]), Added::NoRoom);
+        hold.give_up();
+        assert_eq!((hold.contiguous(), hold.hole()), (12, None));
     }
 }

@@ -25,7 +25,7 @@ pub struct Opaque {
 /// What a source says of its ring, and to the mirror that asked.
 ///
 /// On the network: magic `SLMM`, version (2 bytes), flags (2: 1 required, 2 taken, 4 closed, 8 stamps), ring (16),
-/// epoch, epoch's first, oldest, next, capacity, window (8 each), alignment of frames, readers (4 each), then host, ring's name,
+/// epoch, epoch's first, oldest, next, capacity (8 each), alignment of frames, readers, longest message (4 each), then host, ring's name,
 /// schema, kind, name and bytes of the schema of another system (each a length in 4 bytes, and so many bytes; a schema
 /// that the ring does not have is empty), CRC-32 of all this (4).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,12 +42,12 @@ pub struct Meta {
     pub next: u64,
     /// Bytes of the ring's data.
     pub capacity: u64,
-    /// How many bytes the source sends ahead of the slowest mirror that it waits for; 0 if it waits for none.
-    pub window: u64,
     /// Alignment of its frames.
     pub frame_align: u32,
     /// How many readers it may have.
     pub max_readers: u32,
+    /// Bytes of the longest message that it takes.
+    pub longest: u32,
     /// Whether its messages have stamps.
     pub stamps: bool,
     /// Whether its producer closed it.
@@ -112,11 +112,11 @@ impl Meta {
             self.oldest,
             self.next,
             self.capacity,
-            self.window,
         ];
         out.extend(words.iter().flat_map(|word| word.to_le_bytes()));
         out.extend(self.frame_align.to_le_bytes());
         out.extend(self.max_readers.to_le_bytes());
+        out.extend(self.longest.to_le_bytes());
         put_block(&mut out, self.host.as_bytes());
         put_block(&mut out, self.name.as_str().as_bytes());
         put_block(&mut out, self.schema.as_bytes());
@@ -159,9 +159,9 @@ impl Meta {
             oldest: fields.u64()?,
             next: fields.u64()?,
             capacity: fields.u64()?,
-            window: fields.u64()?,
             frame_align: fields.u32()?,
             max_readers: fields.u32()?,
+            longest: fields.u32()?,
             required: is(REQUIRED),
             taken: is(TAKEN),
             closed: is(CLOSED),

@@ -211,6 +211,11 @@ impl Source {
         }
     }
 
+    /// The latest epoch that it was told of, and its first sequence.
+    pub fn latest_epoch(&self) -> (u64, u64) {
+        (self.epoch, self.epoch_first)
+    }
+
     /// The producer closed the ring, and everything was read.
     pub fn close(&mut self) {
         if !self.closed {
@@ -331,5 +336,57 @@ impl Source {
     /// The mirrors it knows.
     pub fn followers(&self) -> Vec<Follower> {
         self.credit.followers(self.now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Action, Settings, Source};
+    use crate::request::Request;
+    use core::time::Duration;
+
+    /// What was not sent may belong to an epoch that the source does not know yet.
+    #[test]
+    fn an_answer_goes_no_further_than_what_was_sent() {
+        for base in [0, u64::MAX - 2] {
+            let mut source = Source::new(Settings::new(1), 1, base, base);
+            for n in 0..5 {
+                source.message(base.wrapping_add(n), b"m");
+            }
+            let request = |from: u64, to: u64| Request {
+                from: base.wrapping_add(from),
+                to: base.wrapping_add(to),
+                bytes: 1000,
+            };
+            assert!(!source.answer(request(0, 9)).is_wanted());
+            source.flush();
+            let mut answer = source.answer(request(0, 9));
+            for n in 0..5 {
+                assert!(answer.is_wanted());
+                answer.message(base.wrapping_add(n), b"m");
+            }
+            assert!(!answer.is_wanted());
+            assert!(!source.answer(request(5, 9)).is_wanted());
+            assert!(!source.answer(request(6, 9)).is_wanted());
+            assert!(!source.answer(request(3, 2)).is_wanted());
+        }
+    }
+
+    #[test]
+    fn heartbeats_follow_messages_soon_and_then_seldom() {
+        let mut source = Source::new(Settings::new(1), 1, 0, 0);
+        source.message(0, b"m");
+        source.flush();
+        let mut beats = Vec::new();
+        for ms in 0..1000 {
+            source.at(Duration::from_millis(ms), 0);
+            source.tick();
+            while let Some(Action::Send(_)) = source.next_action() {
+                beats.push(ms);
+            }
+        }
+        // The first is the frame itself.
+        assert_eq!(beats[..7], [0, 5, 10, 20, 40, 80, 160]);
+        assert_eq!(beats[7..], [260, 360, 460, 560, 660, 760, 860, 960]);
     }
 }

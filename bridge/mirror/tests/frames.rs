@@ -168,8 +168,8 @@ proptest! {
     #[test]
     fn what_else_is_sent_comes_out_as_it_went_in(
         ring in any::<u128>(),
-        words in any::<[u64; 6]>(),
-        small in any::<[u32; 2]>(),
+        words in any::<[u64; 5]>(),
+        small in any::<[u32; 3]>(),
         is in any::<[bool; 4]>(),
         texts in any::<[String; 2]>(),
         opaque in prop::option::of(("[a-z]{1,9}", any::<String>(), prop::collection::vec(any::<u8>(), 0..3000))),
@@ -184,9 +184,9 @@ proptest! {
             oldest: words[2],
             next: words[3],
             capacity: words[4],
-            window: words[5],
             frame_align: small[0],
             max_readers: small[1],
+            longest: small[2],
             stamps: is[0],
             closed: is[1],
             required: is[2],
@@ -282,6 +282,17 @@ fn the_kinds_of_damage_are_told_apart() {
     assert_eq!(with(76, &[1]), FrameError::Length { said: 1, found: 0 });
     assert_eq!(with(80, &[1]), FrameError::Reserved);
     assert_eq!(with(6, &[3, 0]), FrameError::Gap { first: 5, end: 0 });
+    // A part that ends behind its message, so far that the sum of 32 bits wraps.
+    let mut packed = Vec::new();
+    Packer::default().message(&stamp, 5, &vec![0; LIMIT], &mut packed);
+    let mut part = packed[0].bytes.clone();
+    part[64..68].copy_from_slice(&(u32::MAX - 9).to_le_bytes());
+    refit(&mut part);
+    let (offset, total) = (u32::MAX - 9, LIMIT as u32);
+    assert_eq!(
+        Frame::decode(&part).unwrap_err(),
+        FrameError::Part { offset, total }
+    );
     assert_eq!(
         Frame::decode(&good[..5]).unwrap_err(),
         FrameError::Short { len: 5 }
@@ -312,4 +323,26 @@ fn the_kinds_of_damage_are_told_apart() {
     ] {
         assert!(error.parse::<Request>().is_err(), "{error}");
     }
+}
+
+/// Messages that do not follow each other never share a frame.
+#[test]
+fn a_frame_has_no_holes() {
+    let stamp = Stamp {
+        ring: 1,
+        epoch: 1,
+        epoch_first: 0,
+        oldest: 0,
+        wall_ns: 0,
+    };
+    let (mut packer, mut packed) = (Packer::default(), Vec::new());
+    for sequence in [u64::MAX, 0, 1, 3, 3, 2] {
+        packer.message(&stamp, sequence, &[sequence as u8], &mut packed);
+    }
+    packer.flush(&stamp, &mut packed);
+    let spans: Vec<_> = packed
+        .iter()
+        .map(|packed| (Frame::decode(&packed.bytes).unwrap().first, packed.end))
+        .collect();
+    assert_eq!(spans, [(u64::MAX, 2), (3, 4), (3, 4), (2, 3)]);
 }

@@ -193,7 +193,7 @@ fn a_mirror_that_stands_still_holds_no_other_back() {
 /// The producer waits, the window is kept, and the other mirrors wait with the named one.
 #[test]
 fn a_named_mirror_that_stands_still_holds_the_producer_back() {
-    let mut world = World::new(5, 9, 1000, 40);
+    let mut world = World::new(5, 9, 10_000, 40);
     world.source(0, true, vec![name("m0")], 5_000);
     world.mirror(0, name("m0"), 1 << 20, 10_000);
     world.run(100);
@@ -205,7 +205,7 @@ fn a_named_mirror_that_stands_still_holds_the_producer_back() {
         }
         world.run(5);
     }
-    assert_eq!(published, 1000, "one capacity");
+    assert_eq!(published, 10_000, "one capacity");
     let source = world.nodes[0].source.as_ref().unwrap();
     let in_flight = source.machine.as_ref().unwrap().in_flight();
     assert!(

@@ -1273,3 +1273,35 @@ fn objects_are_checked_rule_by_rule() {
         "{text}"
     );
 }
+
+/// The bridge is a program of its own, which gets the arguments as they are and decides the exit status.
+#[test]
+fn the_bridge_is_another_program() {
+    use std::os::unix::fs::PermissionsExt;
+    let shell = Shell::new();
+    let missing = shell
+        .command(&["bridge", "serve", "ticks", "--listen", "tcp/0.0.0.0:1"])
+        .env("PATH", shell.directory.path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8(missing.stderr).unwrap();
+    assert_eq!(missing.status.code(), Some(1));
+    assert!(
+        said.contains("not installed") && said.lines().count() == 1,
+        "{said}"
+    );
+
+    let program = shell.directory.path().join("slipring-bridge");
+    std::fs::write(&program, "#!/bin/sh\nprintf '%s\\n' \"$@\"\nexit 9\n").unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let path = std::env::var("PATH").unwrap();
+    let path = format!("{}:{path}", shell.directory.path().display());
+    let run = shell
+        .command(&["bridge", "mirror", "--help", "-x", "--", "a b", "--version"])
+        .env("PATH", path)
+        .output()
+        .unwrap();
+    let printed = String::from_utf8(run.stdout).unwrap();
+    assert_eq!(printed, "mirror\n--help\n-x\n--\na b\n--version\n");
+    assert_eq!(run.status.code(), Some(9));
+}

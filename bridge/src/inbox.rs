@@ -1,0 +1,139 @@
+//! What came from the network, until the thread of a bridge looks.
+//!
+//! Putting never waits: what there is no room for is lost, as if the network had lost it.
+
+use slipring::endpoint::{Interrupter, Interruption};
+use slipring::place::CreateError;
+use slipring::{Deadline, Observer, WaitSet};
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+struct Queue<T> {
+    /// What came, and its bytes.
+    items: VecDeque<(T, usize)>,
+    bytes: usize,
+    refused: u64,
+}
+
+/// The putting end. Cheap to clone.
+pub(crate) struct Sender<T> {
+    queue: Arc<Mutex<Queue<T>>>,
+    interrupter: Interrupter,
+    limit: usize,
+}
+
+impl<T> Clone for Sender<T> {
+    fn clone(&self) -> Self {
+        Self {
+            queue: self.queue.clone(),
+            interrupter: self.interrupter.clone(),
+            limit: self.limit,
+        }
+    }
+}
+
+/// The taking end.
+pub(crate) struct Inbox<T> {
+    sender: Sender<T>,
+    interruption: Interruption,
+    set: WaitSet,
+}
+
+/// What an item costs beside its bytes.
+const OVERHEAD: usize = 128;
+
+impl<T> Sender<T> {
+    fn queue(&self) -> MutexGuard<'_, Queue<T>> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn put(&self, item: T, bytes: usize) {
+        let cost = bytes + OVERHEAD;
+        let mut queue = self.queue();
+        if queue.bytes + cost > self.limit {
+            queue.refused += 1;
+            return;
+        }
+        queue.bytes += cost;
+        queue.items.push_back((item, cost));
+        let first = queue.items.len() == 1;
+        drop(queue);
+        if first {
+            self.interrupter.interrupt();
+        }
+    }
+}
+
+impl<T> Inbox<T> {
+    /// An inbox for so many bytes.
+    pub fn new(limit: usize) -> Result<Self, CreateError> {
+        let interruption = Interruption::new()?;
+        let queue = Queue {
+            items: VecDeque::new(),
+            bytes: 0,
+            refused: 0,
+        };
+        Ok(Self {
+            sender: Sender {
+                queue: Arc::new(Mutex::new(queue)),
+                interrupter: interruption.interrupter(),
+                limit,
+            },
+            interruption,
+            set: WaitSet::new(),
+        })
+    }
+
+    pub fn sender(&self) -> Sender<T> {
+        self.sender.clone()
+    }
+
+    pub fn take(&self) -> Option<T> {
+        let mut queue = self.sender.queue();
+        let (item, cost) = queue.items.pop_front()?;
+        queue.bytes -= cost;
+        Some(item)
+    }
+
+    /// How many found no room.
+    pub fn refused(&self) -> u64 {
+        self.sender.queue().refused
+    }
+
+    /// Waits until something is there, the observer has something to report, or the time is over.
+    pub fn wait(&mut self, observer: Option<&mut Observer>, time: Duration) {
+        if !self.sender.queue().items.is_empty() {
+            return;
+        }
+        let deadline = Deadline::after(time);
+        match observer {
+            Some(observer) => {
+                self.set
+                    .wait(&mut [&mut self.interruption, observer], deadline);
+            }
+            None => {
+                self.set.wait(&mut [&mut self.interruption], deadline);
+            }
+        }
+        self.interruption.take();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Inbox;
+
+    #[test]
+    fn what_has_no_room_is_counted() {
+        let inbox = Inbox::new(1000).unwrap();
+        let sender = inbox.sender();
+        for n in 0..10 {
+            sender.put(n, 100);
+        }
+        let taken: Vec<i32> = std::iter::from_fn(|| inbox.take()).collect();
+        assert_eq!((taken, inbox.refused()), (vec![0, 1, 2, 3], 6));
+        sender.put(7, 872);
+        assert_eq!((inbox.take(), inbox.refused()), (Some(7), 6));
+    }
+}
