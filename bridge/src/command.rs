@@ -5,6 +5,7 @@ use crate::engine::Engine;
 use crate::error::BridgeError;
 use crate::mirror::{self, OnRecreate};
 use crate::serve::{self, default_realm};
+use crate::{export, import};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use slipring::place::OpenError;
@@ -48,12 +49,16 @@ enum Verb {
     Serve(ServeArguments),
     /// Write a ring as a served ring of another host has it
     Mirror(MirrorArguments),
+    /// Publish each message of a ring under a key, for programs that know nothing of rings
+    Export(ExportArguments),
+    /// Put what any program publishes into a ring
+    Import(ImportArguments),
     /// Show the state of a served ring, and its mirrors
     Status(StatusArguments),
 }
 
 #[derive(Args)]
-struct Network {
+struct Addresses {
     /// Listen at this address; may be repeated
     #[arg(long, value_name = "ADDRESS")]
     listen: Vec<String>,
@@ -63,6 +68,12 @@ struct Network {
     /// A configuration file of Zenoh: certificates, access control, tuning
     #[arg(long, value_name = "FILE")]
     zenoh_config: Option<PathBuf>,
+}
+
+#[derive(Args)]
+struct Network {
+    #[command(flatten)]
+    addresses: Addresses,
     /// Separates deployments that share a network
     #[arg(long, default_value_t = default_realm())]
     realm: Name,
@@ -129,6 +140,43 @@ struct MirrorArguments {
 }
 
 #[derive(Args)]
+struct ExportArguments {
+    /// The ring
+    ring: String,
+    /// The key of every message
+    #[arg(long)]
+    key: String,
+    #[command(flatten)]
+    addresses: Addresses,
+    /// What the messages are: a media type, for example application/protobuf
+    #[arg(long, value_name = "TYPE")]
+    encoding: Option<String>,
+    /// Where to begin: latest, oldest, or a sequence
+    #[arg(long, value_name = "START", default_value = "latest", value_parser = start)]
+    from: Start,
+}
+
+#[derive(Args)]
+struct ImportArguments {
+    /// The ring: it is created if it does not exist
+    ring: String,
+    /// The keys that are received: * stands for one part, ** for any number of them
+    #[arg(long)]
+    key: String,
+    #[command(flatten)]
+    addresses: Addresses,
+    /// Bytes of a new ring
+    #[arg(long, value_name = "BYTES", default_value = "1M", value_parser = bytes)]
+    capacity: u64,
+    /// Permissions of a new ring, in octal
+    #[arg(long, default_value = "0600", value_parser = mode)]
+    mode: u32,
+    /// Bytes that wait while readers of the ring hold it back
+    #[arg(long, value_name = "BYTES", default_value = "4M", value_parser = bytes)]
+    window: u64,
+}
+
+#[derive(Args)]
 struct StatusArguments {
     /// The name of the served ring
     ring: Name,
@@ -192,7 +240,7 @@ fn network_name(ring: &str, network: &Network) -> Result<Name, NameError> {
     }
 }
 
-fn engine(network: &Network) -> Result<Arc<dyn Engine>, BridgeError> {
+fn engine(network: &Addresses) -> Result<Arc<dyn Engine>, BridgeError> {
     if network.listen.is_empty() && network.connect.is_empty() && network.zenoh_config.is_none() {
         return Err(BridgeError::Settings(
             "no address: use --listen, --connect or --zenoh-config",
@@ -241,7 +289,7 @@ fn run(verb: Verb) -> Result<(), BridgeError> {
                 ..serve::Options::new(place(&arguments.ring), name)
             };
             let stop = stop()?;
-            let engine = engine(network)?;
+            let engine = engine(&network.addresses)?;
             serve::serve(&engine, &options, &stop, |ring| {
                 let addresses = engine.addresses().join(" ");
                 eprintln!("serving {} at {addresses}", ring.path().display());
@@ -271,9 +319,36 @@ fn run(verb: Verb) -> Result<(), BridgeError> {
                 ..mirror::Options::new(place(&arguments.ring), name, mirror)
             };
             let stop = stop()?;
-            let engine = engine(network)?;
+            let engine = engine(&network.addresses)?;
             mirror::mirror(&engine, &options, &stop, |ring| {
                 eprintln!("mirroring {}", ring.path().display());
+            })
+        }
+        Verb::Export(arguments) => {
+            let options = export::Options {
+                place: place(&arguments.ring),
+                key: arguments.key,
+                encoding: arguments.encoding,
+                from: arguments.from,
+            };
+            let stop = stop()?;
+            let engine = engine(&arguments.addresses)?;
+            export::export(&engine, &options, &stop, |ring| {
+                eprintln!("exporting {}", ring.path().display());
+            })
+        }
+        Verb::Import(arguments) => {
+            let options = import::Options {
+                place: place(&arguments.ring),
+                key: arguments.key,
+                capacity: arguments.capacity,
+                mode: arguments.mode,
+                window: arguments.window,
+            };
+            let stop = stop()?;
+            let engine = engine(&arguments.addresses)?;
+            import::import(&engine, &options, &stop, |ring| {
+                eprintln!("importing into {}", ring.path().display());
             })
         }
         Verb::Status(arguments) => status(&arguments),
@@ -286,7 +361,7 @@ fn seconds(seconds: f64) -> Duration {
 
 fn status(arguments: &StatusArguments) -> Result<(), BridgeError> {
     let network = &arguments.network;
-    let engine = engine(network)?;
+    let engine = engine(&network.addresses)?;
     let name = network.name.clone().unwrap_or(arguments.ring.clone());
     let key = crate::keys::Keys::new(&network.realm, &name).status();
     let until = Instant::now() + seconds(arguments.timeout).min(Duration::from_secs(86_400));

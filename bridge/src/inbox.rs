@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 struct Queue<T> {
-    /// What came, and its bytes.
-    items: VecDeque<(T, usize)>,
+    /// What came, its bytes, and how many had found no room by then.
+    items: VecDeque<(T, usize, u64)>,
     bytes: usize,
     refused: u64,
 }
@@ -56,7 +56,8 @@ impl<T> Sender<T> {
             return;
         }
         queue.bytes += cost;
-        queue.items.push_back((item, cost));
+        let refused = queue.refused;
+        queue.items.push_back((item, cost, refused));
         let first = queue.items.len() == 1;
         drop(queue);
         if first {
@@ -90,15 +91,15 @@ impl<T> Inbox<T> {
     }
 
     pub fn take(&self) -> Option<T> {
-        let mut queue = self.sender.queue();
-        let (item, cost) = queue.items.pop_front()?;
-        queue.bytes -= cost;
-        Some(item)
+        self.take_behind().map(|(item, _)| item)
     }
 
-    /// How many found no room.
-    pub fn refused(&self) -> u64 {
-        self.sender.queue().refused
+    /// What came first, and how many before it found no room since the beginning.
+    pub fn take_behind(&self) -> Option<(T, u64)> {
+        let mut queue = self.sender.queue();
+        let (item, cost, refused) = queue.items.pop_front()?;
+        queue.bytes -= cost;
+        Some((item, refused))
     }
 
     /// Waits until something is there, the observer has something to report, or the time is over.
@@ -131,9 +132,13 @@ mod tests {
         for n in 0..10 {
             sender.put(n, 100);
         }
-        let taken: Vec<i32> = std::iter::from_fn(|| inbox.take()).collect();
-        assert_eq!((taken, inbox.refused()), (vec![0, 1, 2, 3], 6));
+        let taken: Vec<_> = std::iter::from_fn(|| inbox.take_behind()).collect();
+        assert_eq!(taken, [(0, 0), (1, 0), (2, 0), (3, 0)]);
         sender.put(7, 872);
-        assert_eq!((inbox.take(), inbox.refused()), (Some(7), 6));
+        sender.put(8, 0);
+        assert_eq!(inbox.take_behind(), Some((7, 6)));
+        sender.put(9, 0);
+        assert_eq!(inbox.take_behind(), Some((9, 7)));
+        assert_eq!(inbox.take(), None);
     }
 }

@@ -78,46 +78,79 @@ enum Event {
 }
 
 /// The row of a lossless source: it keeps the producer from overwriting what is still needed.
+///
+/// Messages are found from the first one of their block, so it keeps a block more than that.
 struct Gate {
     consumer: Consumer,
-    /// Gaps that the observer passed, and the consumer has not.
-    gaps: VecDeque<(u64, u64)>,
+    /// Some of the messages that were sent, each with the bytes up to it.
+    sent: VecDeque<(u64, u64)>,
+    bytes: u64,
+    block: u64,
 }
 
 impl Gate {
-    /// Gives back all messages before a sequence.
-    fn release(&mut self, mut through: u64) -> Result<(), BridgeError> {
-        let next = self.consumer.next_sequence();
-        let ahead = |sequence: u64| sequence.wrapping_sub(next) as i64;
-        let mut missing = 0;
-        while let Some((first, end)) = self.gaps.front().copied() {
-            if ahead(first) >= ahead(through) {
-                break;
-            }
-            if ahead(end) > ahead(through) {
-                // In the middle of a gap: what follows it is still needed.
-                through = first;
-                break;
-            }
-            missing += end.wrapping_sub(first);
-            self.gaps.pop_front();
+    fn new(ring: &Ring, options: &Options) -> Result<Self, BridgeError> {
+        Ok(Self {
+            consumer: ring.durable_consumer(&options.cursor, options.from)?,
+            sent: VecDeque::new(),
+            bytes: 0,
+            block: (ring.capacity_bytes() / 8).min(4096),
+        })
+    }
+
+    /// A message was read from the ring, to be sent.
+    fn pass(&mut self, sequence: u64, len: usize) {
+        self.bytes += len as u64 + 8;
+        let last = self.sent.back().map(|(_, bytes)| *bytes);
+        if last.is_none_or(|last| self.bytes - last >= self.block / 4) {
+            self.sent.push_back((sequence, self.bytes));
         }
-        let mut left = ahead(through).max(0) as u64;
-        left = left.saturating_sub(missing);
-        while left > 0 {
-            let max = usize::try_from(left).unwrap_or(usize::MAX).min(AT_ONCE);
-            match self.consumer.try_receive_batch(max) {
-                Ok(mut batch) => {
-                    while batch.next().is_some() {
-                        left -= 1;
-                    }
-                }
-                Err(TryReceiveError::Empty | TryReceiveError::Closed) => break,
-                Err(TryReceiveError::ProducerGone { .. }) => break,
+    }
+
+    /// Gives back messages before a sequence.
+    fn release(&mut self, through: u64) -> Result<(), BridgeError> {
+        let before = |sequence: u64, other: u64| (sequence.wrapping_sub(other) as i64) < 0;
+        let written = self
+            .sent
+            .partition_point(|(sequence, _)| before(*sequence, through));
+        let Some((_, reached)) = written.checked_sub(1).and_then(|at| self.sent.get(at)) else {
+            return Ok(());
+        };
+        let reached = *reached;
+        let mut last = None;
+        while let Some((sequence, bytes)) = self.sent.front().copied() {
+            if bytes + 2 * self.block > reached {
+                break;
+            }
+            last = Some(sequence);
+            self.sent.pop_front();
+        }
+        let Some(last) = last else {
+            return Ok(());
+        };
+        // That message exists, so what comes next is it, or lies before it.
+        while !before(last, self.consumer.next_sequence()) {
+            match self.consumer.try_receive() {
+                Ok(message) => drop(message),
+                Err(
+                    TryReceiveError::Empty
+                    | TryReceiveError::Closed
+                    | TryReceiveError::ProducerGone { .. },
+                ) => break,
                 Err(error) => return Err(error.into()),
             }
         }
         Ok(())
+    }
+}
+
+/// An observer at a sequence, or at the first one behind it that can be found.
+fn observer_at(ring: &Ring, mut sequence: u64) -> Result<Observer, BridgeError> {
+    loop {
+        match ring.observer(Start::Sequence(sequence)) {
+            Err(AttachError::Gone { oldest, .. }) if oldest != sequence => sequence = oldest,
+            attached => return Ok(attached?),
+        }
     }
 }
 
@@ -214,17 +247,13 @@ impl Served {
                 let path = ring.path().to_owned();
                 return Err(BridgeError::Evicts { path });
             }
-            true => Some(Gate {
-                consumer: ring.durable_consumer(&options.cursor, options.from)?,
-                gaps: VecDeque::new(),
-            }),
+            true => Some(Gate::new(&ring, options)?),
             false => None,
         };
-        let start = match &gate {
-            Some(gate) => Start::Sequence(gate.consumer.next_sequence()),
-            None => Start::Latest,
+        let observer = match &gate {
+            Some(gate) => observer_at(&ring, gate.consumer.next_sequence())?,
+            None => ring.observer(Start::Latest)?,
         };
-        let observer = ring.observer(start)?;
         let watch = ring.observer_with(Start::Latest, rowless())?;
         let epoch = ring.status()?.epoch;
         let mut settings = Settings::new(ring.id());
@@ -319,7 +348,6 @@ impl Served {
             if !self.source.may_send() {
                 return Ok(Some(false));
             }
-            let expected = self.observer.next_sequence();
             let received = self.observer.try_receive();
             // Asked after the message was read, so that its epoch is known before it is sent.
             let began = self.watch.new_epoch();
@@ -328,14 +356,14 @@ impl Served {
             }
             match received {
                 Ok(Received::Message(message)) => {
+                    if let Some(gate) = &mut self.gate {
+                        gate.pass(message.sequence(), message.len());
+                    }
                     self.source.message(message.sequence(), &message);
                 }
                 Ok(Received::Skipped {
                     resumed_at, why, ..
                 }) => {
-                    if let Some(gate) = &mut self.gate {
-                        gate.gaps.push_back((expected, resumed_at));
-                    }
                     self.source.gap(resumed_at, why);
                 }
                 Ok(Received::Lapped { resumed_at, .. }) => {
