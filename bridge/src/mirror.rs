@@ -54,7 +54,7 @@ pub struct Options {
     pub window: u64,
     /// The permissions of the ring, if it does not exist yet.
     pub mode: u32,
-    /// How long to wait for a source at first; for ever without.
+    /// How long to wait for a source at first; without limit if not given.
     pub patience: Option<Duration>,
 }
 

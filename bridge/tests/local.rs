@@ -292,7 +292,7 @@ fn a_mirror_that_was_away_too_long_is_told_exactly_what_is_gone() {
     source.end().unwrap();
 }
 
-/// With a mirror that is waited for, the producer waits; so nothing is lost, whichever side is away.
+/// With a mirror that is waited for, the producer waits; so nothing is lost, if either side is away.
 #[test]
 fn a_lossless_source_keeps_what_its_mirror_has_not_written() {
     let at = scratch();

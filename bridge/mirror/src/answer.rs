@@ -5,7 +5,7 @@ use crate::pack::{Packed, Packer};
 use crate::request::Request;
 use slipring::endpoint::Why;
 
-/// The most bytes of an answer, whatever a request says. An answer is not held back by acknowledgements, so its
+/// The most bytes of an answer, also to a request for more. An answer is not held back by acknowledgements, so its
 /// size is bounded here.
 pub const MOST_BYTES: u32 = 1 << 20;
 

@@ -1,4 +1,4 @@
-//! The receiving side: from frames, in whatever order they come, to what a ring is written.
+//! The receiving side: from frames, in any order, to what is written to a ring.
 
 use crate::ack::Ack;
 use crate::frame::{Content, Frame, FrameError, Stamp};

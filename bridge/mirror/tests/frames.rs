@@ -214,7 +214,7 @@ proptest! {
         prop_assert_eq!(request.to_string().parse(), Ok(request));
     }
 
-    /// An answer has at most what was asked for, whatever the ring has.
+    /// An answer has at most what was asked for.
     #[test]
     fn an_answer_ends_where_it_was_asked_to(
         from in any::<u64>(),
@@ -310,7 +310,7 @@ fn the_kinds_of_damage_are_told_apart() {
     let mut damaged = good.clone();
     damaged[20] ^= 1;
     assert_eq!(Frame::decode(&damaged).unwrap_err(), FrameError::Checksum);
-    // A source of another version is known by its description, whatever else it has.
+    // A source of another version is known by its description, though the rest of that is another.
     let mut meta = b"SLMM\x07\0".to_vec();
     meta.extend([0; 9]);
     assert_eq!(Meta::decode(&meta), Err(MetaError::Version { found: 7 }));

@@ -96,7 +96,7 @@ proptest! {
 
     /// Three mirrors that the source does not wait for.
     #[test]
-    fn whatever_happens_a_mirror_has_what_its_source_had_or_an_exact_gap(
+    fn a_mirror_has_what_its_source_had_or_an_exact_gap(
         seed in any::<u64>(),
         base in base(),
         capacity in 1..2000usize,
@@ -120,7 +120,7 @@ proptest! {
         world.settle();
     }
 
-    /// A named mirror that the source waits for loses nothing, whatever it or the source goes through, and does not
+    /// A named mirror that the source waits for loses nothing, killed or cut off, and does not
     /// depend on the others.
     #[test]
     fn a_mirror_that_is_waited_for_loses_nothing(

@@ -57,7 +57,7 @@ pub struct ModelRing {
     /// The sequence of place 0.
     pub base: u64,
     pub entries: BTreeMap<u64, Entry>,
-    /// What lay at each place for which the ring had no message, for ever.
+    /// What lay at each place for which the ring had no message.
     pub gaps: BTreeMap<u64, (u64, Why)>,
     pub oldest: u64,
     pub next: u64,
