@@ -8,7 +8,8 @@ use crate::serve::{self, default_realm};
 use crate::{export, import};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use slipring::place::OpenError;
+use slipring::endpoint::{AttachError, PublishError, StatusError, TryPublishError};
+use slipring::place::{CreateError, OpenError};
 use slipring::{Place, Start};
 use slipring_mirror::{Name, NameError};
 use std::path::PathBuf;
@@ -34,7 +35,8 @@ EXIT STATUS
   0  done, or ended by a signal        4  damaged, foreign, another version,
   1  failed for another reason            or the source ring was made anew
   2  wrong usage                       5  no permission
-  3  no such ring                    124  no source, or no answer, in time
+  3  no such ring                      8  the mirror was removed
+                                     124  no source answers in time
 
 EXAMPLES
   slipring-bridge serve quotes --listen tcp/0.0.0.0:7447
@@ -444,7 +446,13 @@ fn code(error: &BridgeError) -> u8 {
     match error {
         BridgeError::Name(_) | BridgeError::Settings(_) | BridgeError::Evicts { .. } => 2,
         BridgeError::Open(OpenError::NotFound { .. }) => 3,
-        BridgeError::Open(OpenError::Permission { .. }) => 5,
+        BridgeError::Open(OpenError::Permission { .. })
+        | BridgeError::Attach(AttachError::Permission { .. })
+        | BridgeError::Create(CreateError::Permission { .. }) => 5,
+        BridgeError::Publish(PublishError::Removed)
+        | BridgeError::TryPublish(TryPublishError::Removed)
+        | BridgeError::Status(StatusError::Removed { .. })
+        | BridgeError::Attach(AttachError::Removed { .. }) => 8,
         BridgeError::Open(OpenError::Io { .. } | OpenError::Busy { .. }) => 1,
         BridgeError::Open(_)
         | BridgeError::Meta(_)

@@ -205,7 +205,10 @@ pub fn serve(
         };
         first = false;
         let mut served = match Served::begin(engine, options, &keys, ring, &sender) {
-            Err(BridgeError::Attach(AttachError::Removed { .. })) => continue,
+            // It was removed again, or its producer overtook the search for a beginning.
+            Err(BridgeError::Attach(AttachError::Removed { .. } | AttachError::Overtaken)) => {
+                continue
+            }
             begun => begun?,
         };
         ready(&served.ring);

@@ -232,7 +232,7 @@ fn a_network_that_loses_one_thing_in_three_loses_nothing_for_good() {
     let mut consumer = opened(&at.copy).consumer(Start::Oldest).unwrap();
     for n in 500..3000 {
         producer.publish(&payload(n)).unwrap();
-        if n % 50 == 0 {
+        if n.is_multiple_of(50) {
             std::thread::yield_now();
         }
     }

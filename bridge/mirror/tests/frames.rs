@@ -44,7 +44,7 @@ fn frames(stamp: &Stamp, first: u64, lengths: &[usize]) -> Vec<Vec<u8>> {
     packer.flush(stamp, &mut packed);
     assert!(packer.is_empty());
     let mut frames: Vec<_> = packed.into_iter().map(|packed| packed.bytes).collect();
-    frames.push(heartbeat(stamp, next, lengths.len() % 2 == 0));
+    frames.push(heartbeat(stamp, next, lengths.len().is_multiple_of(2)));
     frames
 }
 
@@ -91,7 +91,7 @@ proptest! {
                     prop_assert_eq!(end, next.wrapping_add(lengths[at - 1] as u64 + 1));
                     next = end;
                 }
-                Content::Heartbeat { closed } => prop_assert_eq!(closed, lengths.len() % 2 == 0),
+                Content::Heartbeat { closed } => prop_assert_eq!(closed, lengths.len().is_multiple_of(2)),
             }
             if !matches!(frame.content, Content::Part { .. }) {
                 prop_assert_eq!(frame.end(), next);

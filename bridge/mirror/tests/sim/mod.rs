@@ -586,7 +586,7 @@ impl World {
         }
         let side = self.nodes[node].mirror.as_mut().unwrap();
         let Some(mut mirror) = side.machine.take() else {
-            if side.starting && now_ms % 20 == 0 {
+            if side.starting && now_ms.is_multiple_of(20) {
                 if side.instance == 0 {
                     self.instances += 1;
                     side.instance = self.instances;
