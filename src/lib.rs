@@ -59,6 +59,12 @@ mod check;
 #[doc = include_str!("../docs/rustdoc-links.md")]
 #[doc = include_str!("../docs/guide/ring.md")]
 pub mod endpoint;
+#[cfg(all(feature = "async", not(slipring_loom)))]
+/// Handles in event loops: futures, and descriptors to poll.
+///
+#[doc = include_str!("../docs/rustdoc-links.md")]
+#[doc = include_str!("../docs/guide/events.md")]
+pub mod events;
 #[cfg(not(slipring_loom))]
 /// Named pipes.
 pub mod fifo;
@@ -92,6 +98,8 @@ pub mod pipe;
 #[doc = include_str!("../docs/rustdoc-links.md")]
 #[doc = include_str!("../docs/guide/queue.md")]
 pub mod queue;
+#[cfg(all(feature = "async", not(slipring_loom)))]
+mod reactor;
 #[cfg(not(slipring_loom))]
 mod read;
 #[cfg(not(slipring_loom))]

@@ -215,7 +215,39 @@ impl PublishError {
     }
 }
 
+/// Why a call that does not wait received nothing, where that is no error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Nothing {
+    /// There is nothing now.
+    Yet,
+    /// The producer closed the ring, and everything has been read.
+    More,
+}
+
 impl TryReceiveError {
+    /// Tells apart what a call that waits has as a result, and what it has as an error.
+    pub(crate) fn settle(self) -> Result<Nothing, ReceiveError> {
+        Err(match self {
+            Self::Empty => return Ok(Nothing::Yet),
+            Self::Closed => return Ok(Nothing::More),
+            Self::ProducerGone { next } => ReceiveError::ProducerGone { next },
+            Self::Expelled { next } => ReceiveError::Expelled { next },
+            Self::WrongSize {
+                sequence,
+                len,
+                expected,
+            } => ReceiveError::WrongSize {
+                sequence,
+                len,
+                expected,
+            },
+            Self::Poisoned => ReceiveError::Poisoned,
+            Self::Removed => ReceiveError::Removed,
+            Self::Corrupt(corrupt) => ReceiveError::Corrupt(corrupt),
+            Self::Forked => ReceiveError::Forked,
+        })
+    }
+
     /// A number for this kind of error that never changes, for other languages.
     pub fn code(&self) -> u32 {
         match self {

@@ -35,6 +35,7 @@ pub use crate::ring::{consumer::Epoch, observer::Resume};
 pub(crate) use arrival::look_until;
 pub use conflated::{Conflatable, Conflated, ConflatedMessage, Conflation};
 pub use consumer::Consumer;
+pub(crate) use error::Nothing;
 pub use error::{PublishError, ReceiveError, TryPublishError, TryReceiveError};
 pub use interruption::{Interrupter, Interruption};
 pub use latency::Latencies;
@@ -50,6 +51,8 @@ pub use producer::Producer;
 pub use readers::ReadersError;
 pub use received::{Payload, Received};
 pub use ring::Ring;
+#[cfg(feature = "async")]
+pub(crate) use set::INSIDE;
 pub(crate) use set::{Inside, Sealed};
 pub use set::{Source, WaitSet};
 pub use status::{ReaderStatus, RingStatus};

@@ -13,9 +13,16 @@ use std::time::Instant;
 /// Seals [`Source`]: only handles of this crate implement it.
 pub trait Sealed {}
 
+/// It is an event, but no source.
+#[cfg(feature = "async")]
+impl Sealed for super::producer::Producer {}
+
 /// What only this crate can make.
 #[derive(Clone, Copy, Debug)]
 pub struct Inside(());
+
+/// For calls from within this crate.
+pub(crate) const INSIDE: Inside = Inside(());
 
 /// The project's own tests can.
 #[cfg(feature = "internals")]

@@ -49,13 +49,20 @@ pub fn sleep(bell: &Bell, limit: Duration, ready: impl FnOnce() -> bool) {
 /// As [`sleep`], until any of the bells rings, of which there are at most [`FutexWord::MANY`]. Returns `true` if it
 /// slept.
 pub fn sleep_any(bells: &[&Bell], limit: Duration, ready: impl FnOnce() -> bool) -> bool {
-    let seen: Vec<(&FutexWord, u32)> = bells.iter().map(|bell| (&bell.word, arm(bell))).collect();
-    let limit = fence_armed(bells.iter().copied(), limit);
+    let (seen, limit) = arm_any(bells, limit);
     let sleeps = !ready();
     if sleeps {
-        FutexWord::wait_many(&seen, limit);
+        let words = bells.iter().map(|bell| &bell.word).zip(seen);
+        FutexWord::wait_many(&words.collect::<Vec<_>>(), limit);
     }
     sleeps
+}
+
+/// The first half of [`sleep_any`]. Returns what the words said, and how long the sleep may be. The caller looks once
+/// more, and then has some thread sleep while the words say this.
+pub fn arm_any(bells: &[&Bell], limit: Duration) -> (Vec<u32>, Duration) {
+    let seen = bells.iter().map(|bell| arm(bell)).collect();
+    (seen, fence_armed(bells.iter().copied(), limit))
 }
 
 /// Records that a process is about to sleep. Returns the bell's word, which changes when it rings.

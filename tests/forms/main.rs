@@ -1,6 +1,7 @@
 //! Each form against its oracle, between processes, and under random deaths.
 
 mod check;
+mod events;
 mod every;
 mod kinds;
 mod latest;
@@ -29,6 +30,7 @@ mod vectors;
 fn main() -> std::process::ExitCode {
     testing::main(&[
         check::SUITE,
+        events::SUITE,
         every::SUITE,
         kinds::SUITE,
         latest::SUITE,
@@ -47,7 +49,9 @@ fn main() -> std::process::ExitCode {
         queue_stopped::SUITE,
         semaphore::SUITE,
         set_pairs::SUITE,
+        set_pairs::BY_DESCRIPTOR,
         sets::SUITE,
+        sets::BY_DESCRIPTOR,
         shared::SUITE,
         signals::SUITE,
         strategies::SUITE,

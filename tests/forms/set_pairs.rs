@@ -8,15 +8,16 @@ use slipring::{
     pipe::{Duplex, PipeOptions, PipeReader, PipeWriter},
     segment::Memory,
     sync::Ordering::Relaxed,
-    Fifo, Link, WaitSet,
+    Fifo, Link,
 };
 use std::io::{BufRead, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use testing::books::Random;
+use testing::waiter::Waiter;
 use testing::{say, text, Peer, Scratch, PATIENCE};
 
-pub const SUITE: testing::Suite = testing::suite!(peer; [
+testing::suites_of_sets!(peer; [
     a_message_on_any_pair_ends_the_wait,
     an_end_is_reported_once_and_after_all_messages,
     what_there_is_to_report_rings_a_bell_of_the_source,
@@ -206,18 +207,18 @@ fn made(directory: &Path, kind: &str) -> (End, End) {
     }
 }
 
-fn wait_for_all(set: &mut WaitSet, ends: &mut [End], patience: Duration) -> Option<usize> {
+fn wait_for_all(set: &mut Waiter, ends: &mut [End], patience: Duration) -> Option<usize> {
     let mut asked: Vec<Asked<'_>> = ends.iter_mut().map(End::asked).collect();
     let mut sources: Vec<&mut dyn Source> = asked.iter_mut().map(Asked::source).collect();
     set.wait(&mut sources, patience)
 }
 
-fn wait(set: &mut WaitSet, end: &mut End, patience: Duration) -> Option<usize> {
+fn wait(set: &mut Waiter, end: &mut End, patience: Duration) -> Option<usize> {
     wait_for_all(set, std::slice::from_mut(end), patience)
 }
 
 /// Waits for a moment in which nothing is reported.
-fn quiet(set: &mut WaitSet, end: &mut End, what: &str) {
+fn quiet(set: &mut Waiter, end: &mut End, what: &str) {
     let more = wait(set, end, Duration::from_millis(30));
     assert_eq!(more, None, "{what}");
 }
@@ -229,7 +230,7 @@ fn a_message_on_any_pair_ends_the_wait() {
     let mut random = Random::new();
     for number in 0..600u64 {
         let spin = Duration::from_micros([0, 20][random.below(2) as usize]);
-        let mut set = WaitSet::with_spin(spin);
+        let mut set = Waiter::with_spin(spin);
         let delay = Duration::from_micros(random.below(4).pow(2) * random.below(300));
         let kind = random.below(KINDS.len() as u64) as usize;
         let sender = &mut there[kind];
@@ -256,7 +257,7 @@ fn an_end_is_reported_once_and_after_all_messages() {
             for number in 0..messages {
                 there.send(&[number + 1]);
             }
-            let mut set = WaitSet::new();
+            let mut set = Waiter::new();
             std::thread::scope(|scope| {
                 scope.spawn(move || drop(there));
                 let mut got = Vec::new();
@@ -306,7 +307,7 @@ fn what_there_is_to_report_rings_a_bell_of_the_source() {
     for kind in KINDS {
         let scratch = Scratch::new();
         let (mut here, mut there) = made(&scratch.0, kind);
-        let mut set = WaitSet::new();
+        let mut set = Waiter::new();
         quiet(&mut set, &mut here, kind);
         let bells = arm(&mut here);
         assert!(!rung(&bells), "{kind}");
@@ -336,7 +337,7 @@ impl End {
     }
 }
 
-fn told(set: &mut WaitSet, end: &mut End, what: &str) {
+fn told(set: &mut Waiter, end: &mut End, what: &str) {
     assert_eq!(wait(set, end, PATIENCE), Some(0), "{what}");
     assert_eq!(end.take(), Said::Over, "{what}");
     quiet(set, end, what);
@@ -346,7 +347,7 @@ fn each_time_the_other_side_comes_or_goes_is_reported_once() {
     for (kind, me, peer) in LINKS {
         let scratch = Scratch::new();
         let (mut here, mut there) = made(&scratch.0, kind);
-        let mut set = WaitSet::new();
+        let mut set = Waiter::new();
         for turn in 0..3 {
             // It leaves the pact, and closes nothing.
             let bells = arm(&mut here);
@@ -416,7 +417,7 @@ fn a_killed_side_is_reported_and_so_is_the_next() {
             let mut other = Peer::start("link", &[text(&scratch.0), them, me]);
             let link = describe(&scratch.0, me, them).connect_until(PATIENCE);
             let mut here = End::Link(link.unwrap());
-            let mut set = WaitSet::new();
+            let mut set = Waiter::new();
             quiet(&mut set, &mut here, "nothing yet");
             for _ in 0..messages {
                 assert_eq!(other.tell("x"), "sent");
@@ -444,7 +445,7 @@ fn a_killed_side_is_reported_and_so_is_the_next() {
                 "fifo" => End::Reader(fifo.reader_until(PATIENCE).unwrap()),
                 _ => End::Duplex(fifo.connect_until(PATIENCE).unwrap()),
             };
-            let mut set = WaitSet::new();
+            let mut set = Waiter::new();
             quiet(&mut set, &mut here, "nothing yet");
             for _ in 0..messages {
                 assert_eq!(other.tell("x"), "sent");
@@ -467,7 +468,7 @@ fn a_pipe_is_waited_for_before_its_writer_writes() {
     for early in [false, true] {
         let (reader, mut writer) = slipring::pipe::pipe_with(4096, PipeOptions::default()).unwrap();
         let mut here = End::Reader(reader);
-        let mut set = WaitSet::new();
+        let mut set = Waiter::new();
         if early {
             quiet(&mut set, &mut here, "no writer yet");
         }
@@ -501,7 +502,7 @@ fn half_a_duplex_that_is_dropped_is_the_end() {
         let mut here = End::Duplex(here);
         let (mut reader, mut writer) = there.into_halves();
         writer.write_all(b"last").unwrap();
-        let mut set = WaitSet::new();
+        let mut set = Waiter::new();
         assert_eq!(wait(&mut set, &mut here, PATIENCE), Some(0));
         assert_eq!(here.take(), Said::Bytes(b"last".to_vec()));
         quiet(&mut set, &mut here, "the writer is there");
@@ -521,7 +522,7 @@ fn what_is_left_of_a_piece_is_reported() {
     let (mut reader, mut writer) = slipring::pipe().unwrap();
     writer.write_all(b"abc").unwrap();
     let mut one = [0];
-    let mut set = WaitSet::new();
+    let mut set = Waiter::new();
     for expected in b"abc" {
         assert_eq!(set.wait(&mut [&mut reader], PATIENCE), Some(0));
         reader.read_exact(&mut one).unwrap();
@@ -548,7 +549,7 @@ fn a_removed_pair_is_reported() {
 }
 
 fn removed(here: &mut End, path: &Path, kind: &str) {
-    let mut set = WaitSet::new();
+    let mut set = Waiter::new();
     quiet(&mut set, here, kind);
     std::thread::scope(|scope| {
         scope.spawn(|| slipring::registry::remove_at(path, true).unwrap());
@@ -570,7 +571,7 @@ fn more_pairs_than_the_kernel_takes() {
         here.push(End::Duplex(other));
     }
     let mut random = Random::new();
-    let mut set = WaitSet::with_spin(Duration::ZERO);
+    let mut set = Waiter::with_spin(Duration::ZERO);
     for _ in 0..20 {
         let which = random.below(70) as usize;
         let sender = &mut there[which];
@@ -588,7 +589,7 @@ fn a_fork_is_told_that_it_has_no_part_in_a_pair() {
         for used in [false, true] {
             let scratch = Scratch::new();
             let (mut here, mut there) = made(&scratch.0, kind);
-            let mut set = WaitSet::new();
+            let mut set = Waiter::new();
             if used {
                 there.send(b"x");
                 assert_eq!(wait(&mut set, &mut here, PATIENCE), Some(0));

@@ -8,15 +8,16 @@ use slipring::{
     queue::{Receiver, Sender, TakeError},
     signals::{Listener, SignalSet, Target},
     Consumer, Deadline, Latest, Mailbox, Observer, Producer, Queue, Ring, Semaphore, Shared,
-    Signals, Start, WaitSet,
+    Signals, Start,
 };
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
 use testing::books::Random;
+use testing::waiter::Waiter;
 use testing::{say, text, Peer, Scratch, PATIENCE};
 
-pub const SUITE: testing::Suite = testing::suite!(peer; [
+testing::suites_of_sets!(peer; [
     each_kind_ends_the_wait_of_a_set,
     each_kind_says_that_it_was_removed,
     short_waits_learn_of_a_removal,
@@ -174,7 +175,7 @@ fn each_kind_ends_the_wait_of_a_set() {
     let mut random = Random::new();
     for number in 0..600u64 {
         let spin = Duration::from_micros([0, 20][random.below(2) as usize]);
-        let mut set = WaitSet::with_spin(spin);
+        let mut set = Waiter::with_spin(spin);
         // As long as a set polls, falls asleep, or has slept; and before it begins.
         let delay = Duration::from_micros(random.below(4).pow(2) * random.below(300));
         let kind = random.below(KINDS as u64) as usize;
@@ -200,7 +201,7 @@ fn each_kind_says_that_it_was_removed() {
         let path = scratch.0.join(name);
         let ready = std::thread::scope(|scope| {
             scope.spawn(|| slipring::registry::remove_at(&path, true).unwrap());
-            WaitSet::new().wait(&mut sources.all(), PATIENCE)
+            Waiter::new().wait(&mut sources.all(), PATIENCE)
         });
         assert_eq!(ready, Some(kind), "{name}");
         sources.trouble(kind);
@@ -264,7 +265,7 @@ fn a_message_of_a_dead_receiver_is_reported() {
     let (mut causes, mut sources) = made(&scratch.0);
     causes.cause(2, 7);
     let holder = Peer::start("hold", &[text(&scratch.0)]);
-    let mut set = WaitSet::new();
+    let mut set = Waiter::new();
     // There may be a message, but another receiver has it; that is said once.
     let maybe = set.wait(&mut sources.all(), MOMENT);
     assert!(matches!(maybe, None | Some(2)), "{maybe:?}");
@@ -299,7 +300,7 @@ fn peer(role: &str) {
 fn a_request_is_kept_until_it_is_taken() {
     let mut interruption = Interruption::new().unwrap();
     let interrupter = interruption.interrupter();
-    let mut set = WaitSet::with_spin(Duration::ZERO);
+    let mut set = Waiter::with_spin(Duration::ZERO);
     assert!(!interruption.take());
     interrupter.interrupt();
     interrupter.clone().interrupt();
@@ -332,7 +333,7 @@ fn a_handler_of_a_signal_interrupts() {
         libc::sigaction(libc::SIGUSR1, &raw const action, core::ptr::null_mut());
     }
     let mut random = Random::new();
-    let mut set = WaitSet::with_spin(Duration::ZERO);
+    let mut set = Waiter::with_spin(Duration::ZERO);
     for _ in 0..200 {
         let delay = Duration::from_micros(random.below(2000));
         let ready = std::thread::scope(|scope| {

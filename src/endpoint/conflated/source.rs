@@ -3,7 +3,7 @@
 //! Layer 5.
 
 use crate::endpoint::consumer::Consumer;
-use crate::endpoint::error::{ReceiveError, TryReceiveError};
+use crate::endpoint::error::{Nothing, ReceiveError, TryReceiveError};
 use crate::endpoint::message::Message;
 use crate::endpoint::observer::Observer;
 use crate::endpoint::received::{Payload, Received};
@@ -63,24 +63,9 @@ mod sealed {
 
 /// Converts an error of a call that does not wait; outcomes that are no errors become [`Next`] values.
 fn not_waiting(error: TryReceiveError) -> Result<Next<'static>, ReceiveError> {
-    Err(match error {
-        TryReceiveError::Empty => return Ok(Next::Nothing),
-        TryReceiveError::Closed => return Ok(Next::Closed),
-        TryReceiveError::ProducerGone { next } => ReceiveError::ProducerGone { next },
-        TryReceiveError::Expelled { next } => ReceiveError::Expelled { next },
-        TryReceiveError::WrongSize {
-            sequence,
-            len,
-            expected,
-        } => ReceiveError::WrongSize {
-            sequence,
-            len,
-            expected,
-        },
-        TryReceiveError::Poisoned => ReceiveError::Poisoned,
-        TryReceiveError::Removed => ReceiveError::Removed,
-        TryReceiveError::Corrupt(corrupt) => ReceiveError::Corrupt(corrupt),
-        TryReceiveError::Forked => ReceiveError::Forked,
+    Ok(match error.settle()? {
+        Nothing::Yet => Next::Nothing,
+        Nothing::More => Next::Closed,
     })
 }
 

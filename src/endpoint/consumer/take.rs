@@ -138,6 +138,15 @@ impl Consumer {
         }
     }
 
+    /// The next message, if it is there, not yet lent.
+    #[cfg(feature = "async")]
+    pub(crate) fn try_arrived(&mut self) -> Result<Arrived, TryReceiveError> {
+        match self.take() {
+            Some(arrived) => Ok(arrived),
+            None => self.try_again(),
+        }
+    }
+
     /// What follows a take that found nothing: a closer look, then the last word on whether it is over.
     pub(super) fn try_again(&mut self) -> Result<Arrived, TryReceiveError> {
         self.undisturbed()?;

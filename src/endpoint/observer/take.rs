@@ -83,7 +83,7 @@ impl Observer {
         self.reading.pause(read(&self.core), deadline);
     }
 
-    pub(super) fn received(&mut self, observed: Observed) -> Received<'_> {
+    pub(crate) fn received(&mut self, observed: Observed) -> Received<'_> {
         match observed {
             Observed::Message(copied) => self.message(copied),
             Observed::Lapped { lost, resumed_at } => {
@@ -114,6 +114,15 @@ impl Observer {
         self.reading.moved(read(&self.core));
         let row = self.lease.as_ref().map(Lease::row);
         self.core.count_loss(row, lost);
+    }
+
+    /// What comes next, if it is there, not yet handed out.
+    #[cfg(feature = "async")]
+    pub(crate) fn try_any(&mut self) -> Result<Observed, TryReceiveError> {
+        match self.take() {
+            Some(copied) => Ok(Observed::Message(copied)),
+            None => self.try_observed(),
+        }
     }
 
     /// What comes next, waiting for it; nothing once the ring is closed.

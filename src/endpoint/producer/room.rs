@@ -21,6 +21,17 @@ impl Producer {
         (&self.ring, self.options.strategy)
     }
 
+    /// Where it sleeps for room, and whether it may.
+    #[cfg(feature = "async")]
+    pub(crate) fn room(&self) -> (&crate::segment::Memory, bool) {
+        (self.core.memory(), self.options.strategy.parks())
+    }
+
+    /// How long it sleeps at most while the ring is full: it asks then whether the consumer in its way is alive, and
+    /// whether its time is up.
+    #[cfg(feature = "async")]
+    pub(crate) const LONGEST_WAIT: Duration = ASK_AFTER;
+
     /// Turns a refusal into an error, unless the consumer that caused it is out of the way now.
     #[cold]
     pub(in crate::endpoint) fn refuse(

@@ -13,6 +13,7 @@ mod parties;
 mod peer;
 mod runner;
 pub mod tracee;
+pub mod waiter;
 
 pub use parties::Parties;
 pub use peer::{end_with_parent, say, Peer};

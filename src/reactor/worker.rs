@@ -1,0 +1,275 @@
+//! One thread that sleeps on up to 127 words, and the word that tells it of new ones.
+//!
+//! Layer 5.
+
+use super::lock;
+use super::notify::Notify;
+use super::thread;
+use crate::layout::lines::Bell;
+use crate::segment::Memory;
+use crate::sync::{FutexWord, Ordering::Relaxed};
+use core::fmt;
+use core::time::Duration;
+use std::collections::HashMap;
+use std::io;
+use std::sync::Mutex;
+use std::time::Instant;
+
+/// How many words a thread sleeps on beside its own.
+const WORDS: usize = FutexWord::MANY - 1;
+/// How long a thread sleeps that has nothing to do.
+const IDLE: Duration = Duration::from_secs(3600);
+
+/// Which bell of a ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// The one that is rung when there is something to read.
+    Data,
+    /// The one that is rung when there is room.
+    Space,
+}
+
+/// A bell that was armed.
+#[derive(Clone, Debug)]
+pub struct Watched {
+    /// Keeps it mapped.
+    pub memory: Memory,
+    /// Which one it is.
+    pub side: Side,
+    /// What its word said when it was armed.
+    pub seen: u32,
+}
+
+impl Watched {
+    /// The bell; `None` where the ring is mapped without it.
+    pub fn bell(&self) -> Option<&Bell> {
+        let control = self.memory.control()?;
+        Some(match self.side {
+            Side::Data => &control.data,
+            Side::Space => &control.space,
+        })
+    }
+
+    fn word(&self) -> Option<&FutexWord> {
+        self.bell().map(|bell| &bell.word)
+    }
+
+    /// Which word it is, among those of this process.
+    fn address(&self) -> usize {
+        self.word()
+            .map_or(0, |word| core::ptr::from_ref(word) as usize)
+    }
+
+    fn rang(&self) -> bool {
+        self.word()
+            .is_some_and(|word| word.load(Relaxed) != self.seen)
+    }
+}
+
+/// One caller that waits.
+struct Entry {
+    watched: Vec<Watched>,
+    due: Instant,
+    notify: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    next: u64,
+    entries: HashMap<u64, Entry>,
+    /// How many entries watch each word, by its address.
+    words: HashMap<usize, usize>,
+    /// Whether the thread was told that there is something new.
+    told: bool,
+}
+
+impl State {
+    fn add(&mut self, entry: Entry) -> u64 {
+        for watched in &entry.watched {
+            *self.words.entry(watched.address()).or_default() += 1;
+        }
+        self.next += 1;
+        self.entries.insert(self.next, entry);
+        self.next
+    }
+
+    fn remove(&mut self, id: u64) -> Option<Entry> {
+        let entry = self.entries.remove(&id)?;
+        for watched in &entry.watched {
+            let address = watched.address();
+            if let Some(count) = self.words.get_mut(&address) {
+                *count -= 1;
+                if *count == 0 {
+                    self.words.remove(&address);
+                }
+            }
+        }
+        Some(entry)
+    }
+
+    /// Returns `true` if there is room for these words.
+    fn takes(&self, watched: &[Watched]) -> bool {
+        let new = watched
+            .iter()
+            .filter(|watched| !self.words.contains_key(&watched.address()));
+        self.words.len() + new.count() <= WORDS
+    }
+}
+
+/// A thread, and what it sleeps on.
+pub struct Worker {
+    /// Changes when there is something new to sleep on.
+    control: FutexWord,
+    state: Mutex<State>,
+}
+
+/// What a look of the thread found.
+struct Look {
+    fired: Vec<Notify>,
+    /// One for each word that is slept on.
+    watched: Vec<Watched>,
+    /// When the next one is due.
+    due: Option<Instant>,
+}
+
+impl Worker {
+    /// Starts a thread that is never ended.
+    pub fn start() -> io::Result<&'static Self> {
+        let worker: &'static Self = Box::leak(Box::new(Self {
+            control: FutexWord::new(0),
+            state: Mutex::default(),
+        }));
+        thread::start(|| worker.run())?;
+        Ok(worker)
+    }
+
+    fn run(&'static self) {
+        loop {
+            // Before the look, so that what is added after it is noticed by the kernel.
+            let seen = self.control.load(Relaxed);
+            let look = self.look(Instant::now());
+            if !look.fired.is_empty() {
+                look.fired.into_iter().for_each(Notify::fire);
+                continue;
+            }
+            let mut words = vec![(&self.control, seen)];
+            for watched in &look.watched {
+                words.extend(watched.word().map(|word| (word, watched.seen)));
+            }
+            let limit = look
+                .due
+                .map_or(IDLE, |due| due.saturating_duration_since(Instant::now()));
+            FutexWord::wait_many(&words, limit);
+        }
+    }
+
+    /// Takes out what is to be notified, and lists what is to be slept on.
+    fn look(&self, now: Instant) -> Look {
+        let mut state = lock(&self.state);
+        state.told = false;
+        let is_over = |entry: &Entry| entry.due <= now || entry.watched.iter().any(Watched::rang);
+        let over: Vec<u64> = state
+            .entries
+            .iter()
+            .filter_map(|(id, entry)| is_over(entry).then_some(*id))
+            .collect();
+        let fired = over
+            .into_iter()
+            .filter_map(|id| state.remove(id).map(|entry| entry.notify))
+            .collect();
+        let mut slept_on: HashMap<usize, Watched> = HashMap::new();
+        for watched in state.entries.values().flat_map(|entry| &entry.watched) {
+            slept_on
+                .entry(watched.address())
+                .or_insert_with(|| watched.clone());
+        }
+        Look {
+            fired,
+            watched: slept_on.into_values().collect(),
+            due: state.entries.values().map(|entry| entry.due).min(),
+        }
+    }
+
+    /// How many callers wait here.
+    pub fn waiting(&self) -> usize {
+        lock(&self.state).entries.len()
+    }
+
+    /// Takes a caller's bells, or gives them back if there are too many.
+    #[allow(clippy::result_large_err, reason = "it is given back")]
+    pub fn accept(
+        &'static self,
+        (watched, notify): (Vec<Watched>, Notify),
+        limit: Duration,
+    ) -> Result<Ticket, (Vec<Watched>, Notify)> {
+        let mut state = lock(&self.state);
+        if !state.takes(&watched) {
+            return Err((watched, notify));
+        }
+        let due = Instant::now() + limit;
+        Ok(self.add(
+            &mut state,
+            Entry {
+                watched,
+                due,
+                notify,
+            },
+        ))
+    }
+
+    /// Notifies after this time.
+    pub fn remind(&'static self, notify: Notify, limit: Duration) -> Ticket {
+        let due = Instant::now() + limit;
+        let watched = Vec::new();
+        self.add(
+            &mut lock(&self.state),
+            Entry {
+                watched,
+                due,
+                notify,
+            },
+        )
+    }
+
+    fn add(&'static self, state: &mut State, entry: Entry) -> Ticket {
+        let id = state.add(entry);
+        // One that was told and has not looked yet will see this too.
+        if !std::mem::replace(&mut state.told, true) {
+            self.control.bump(Relaxed);
+            self.control.wake_all();
+        }
+        Ticket { worker: self, id }
+    }
+}
+
+/// A caller that waits. Dropping it ends that.
+pub struct Ticket {
+    worker: &'static Worker,
+    id: u64,
+}
+
+impl Ticket {
+    /// Returns `true` if it still waits, and will notify the same task or descriptor as this would.
+    pub fn waits_for(&self, notify: &Notify) -> bool {
+        let state = lock(&self.worker.state);
+        let entry = state.entries.get(&self.id);
+        entry.is_some_and(|entry| entry.notify.is_same(notify))
+    }
+
+    /// Forgets it in a fork, where the lock may be held by a thread that is not there.
+    pub fn forget(self) {
+        core::mem::forget(self);
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        drop(lock(&self.worker.state).remove(self.id));
+    }
+}
+
+impl fmt::Debug for Ticket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Ticket").field(&self.id).finish()
+    }
+}
