@@ -60,10 +60,8 @@ mod check;
 #[doc = include_str!("../docs/guide/ring.md")]
 pub mod endpoint;
 #[cfg(all(feature = "async", not(slipring_loom)))]
-/// Handles in event loops: futures, and descriptors to poll.
-///
-#[doc = include_str!("../docs/rustdoc-links.md")]
-#[doc = include_str!("../docs/guide/events.md")]
+/// Handles in event loops: futures, and descriptors to poll. The page about them is
+/// [event loops](crate::documentation::events).
 pub mod events;
 #[cfg(not(slipring_loom))]
 /// Named pipes.

@@ -45,7 +45,7 @@ fn sources(folder: &str) -> Vec<(PathBuf, String)> {
 }
 
 /// The layers from below: a folder may import from those before it.
-const LAYERS: [&str; 21] = [
+const LAYERS: [&str; 23] = [
     "sync",
     "layout",
     "segment",
@@ -53,8 +53,10 @@ const LAYERS: [&str; 21] = [
     "ring",
     "wait",
     "read",
+    "reactor",
     "attach",
     "endpoint",
+    "events",
     "typed",
     "broker",
     "latest",

@@ -18,9 +18,9 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 #[cfg(slipring_loom)]
-pub use loom::thread;
+pub use loom::{sync::Mutex as Lock, thread};
 #[cfg(not(slipring_loom))]
-pub use std::thread;
+pub use std::{sync::Mutex as Lock, thread};
 
 /// Payload bytes of every message here: two words, so that a frame can be torn.
 pub const LEN: usize = 16;
