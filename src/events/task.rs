@@ -111,14 +111,14 @@ impl<H: Event> Async<H> {
     ///
     /// ```no_run
     /// # use slipring::events::Async;
-    /// # use slipring::queue::{Receiver, TryReceiveError};
+    /// # use slipring::queue::{Receiver, TakeError};
     /// # use std::task::Poll;
     /// # async fn work(receiver: Receiver) -> Result<(), Box<dyn std::error::Error>> {
     /// let mut receiver = Async::new(receiver)?;
     /// let job = receiver
     ///     .ready(|receiver| match receiver.try_receive() {
     ///         Ok(job) => Poll::Ready(Ok(job.to_vec())),
-    ///         Err(TryReceiveError::Empty) => Poll::Pending,
+    ///         Err(TakeError::Empty) => Poll::Pending,
     ///         Err(error) => Poll::Ready(Err(error)),
     ///     })
     ///     .await?;

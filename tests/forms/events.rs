@@ -324,7 +324,7 @@ fn each_form_is_awaited() {
             let job = receiver.ready(|receiver| match receiver.try_receive() {
                 Ok(job) => {
                     let bytes = job.to_vec();
-                    job.ack();
+                    job.ack().unwrap();
                     Poll::Ready(bytes)
                 }
                 Err(slipring::queue::TakeError::Empty) => Poll::Pending,
