@@ -50,7 +50,7 @@ impl<S: Source + ?Sized> Event for S {
         Sleep {
             bells: bells.map(|memory| (memory.clone(), Side::Data)).collect(),
             parks: self.parks(),
-            longest: LONGEST_SLEEP,
+            longest: self.longest_sleep(asker),
         }
     }
 }
