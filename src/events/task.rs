@@ -61,9 +61,9 @@ use std::io;
 ///     producer.publish(b"bought").await?;
 ///     let message = consumer.receive().await?.unwrap();
 ///     assert_eq!(&*message, b"bought");
-///     Ok(())
-/// })
-/// # .map_err(|error: Box<dyn std::error::Error>| error)
+///     Ok::<(), Box<dyn std::error::Error>>(())
+/// })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
 pub struct Async<H> {
