@@ -35,6 +35,7 @@ pub use crate::ring::{consumer::Epoch, observer::Resume};
 pub(crate) use arrival::look_until;
 pub use conflated::{Conflatable, Conflated, ConflatedMessage, Conflation};
 pub use consumer::Consumer;
+#[cfg(feature = "async")]
 pub(crate) use error::Nothing;
 pub use error::{PublishError, ReceiveError, TryPublishError, TryReceiveError};
 pub use interruption::{Interrupter, Interruption};

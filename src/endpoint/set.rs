@@ -22,6 +22,7 @@ impl Sealed for super::producer::Producer {}
 pub struct Inside(());
 
 /// For calls from within this crate.
+#[cfg(feature = "async")]
 pub(crate) const INSIDE: Inside = Inside(());
 
 /// The project's own tests can.
