@@ -278,13 +278,13 @@ fn nothing_comes_back_before_its_time() {
     }
     // A receiver that gives it back and takes it again begins a lease anew.
     let scratch = Scratch::new();
-    let lease = Duration::from_millis(200);
+    let lease = Duration::from_secs(1);
     let queue = new_queue(&scratch, 4, lease);
     queue.sender().unwrap().send(&payload(0, 100)).unwrap();
     let (mut slow, mut other) = (queue.receiver().unwrap(), queue.receiver().unwrap());
     let first = slow.receive_until(PATIENCE).unwrap();
     // Notes the first taking.
-    assert!(other.receive_until(Duration::from_millis(50)).is_err());
+    assert!(other.receive_until(lease * 3 / 5).is_err());
     drop(first);
     let taken = Instant::now();
     let second = slow.receive_until(PATIENCE).unwrap();
