@@ -144,8 +144,11 @@ fn create(arguments: &Create) -> Outcome {
         builder.create()?
     };
     text::say_differences(queue.path(), queue.differences());
-    let lane = text::size(queue.lane_bytes());
-    eprintln!("slipring: each sender takes {lane} for each priority it uses");
+    // Of one that may have been there, the memory is no news; stat says it.
+    if !arguments.if_missing {
+        let lane = text::size(queue.lane_bytes());
+        eprintln!("slipring: each sender takes {lane} for each priority it uses");
+    }
     println!("{}", queue.path().display());
     Ok(())
 }

@@ -656,6 +656,53 @@ fn a_queue_with_a_lease_from_a_shell() {
 }
 
 #[test]
+fn the_memory_of_a_lane_is_bounded_and_said_from_a_shell() {
+    let shell = Shell::new();
+    let create = |setting: &str| {
+        let size = "--message-size=64KiB";
+        shell.run(&["queue", "create", "jobs", "--depth=1024", size, setting])
+    };
+    for setting in [
+        "--lane-bytes=256KiB",
+        "--lane-bytes=600000",
+        "--lane-bytes=0",
+    ] {
+        let refused = create(setting);
+        assert_eq!(refused.status.code(), Some(2), "{setting}");
+        let told = String::from_utf8(refused.stderr).unwrap();
+        assert!(told.contains("use a power of two from 524288"), "{told}");
+    }
+    let made = create("--lane-bytes=512KiB");
+    assert!(made.status.success(), "{made:?}");
+    let told = String::from_utf8(made.stderr).unwrap();
+    let json = || -> serde_json::Value {
+        serde_json::from_str(&shell.ok(&["queue", "stat", "jobs", "--json"])).unwrap()
+    };
+    assert_eq!(json()["lane_capacity"], 512 << 10);
+    let bytes = json()["lane_bytes"].as_u64().unwrap();
+    assert!(bytes < 600 << 10, "{bytes}");
+    assert!(told.starts_with("slipring: each sender takes 5"), "{told}");
+    assert!(told.ends_with(" for each priority it uses\n"), "{told}");
+    shell.ok(&["queue", "send", "jobs", "a", "b"]);
+    let stat = shell.ok(&["queue", "stat", "jobs"]);
+    assert!(stat.contains("512 KiB of it for messages"), "{stat}");
+    // A receiver that holds a message is said with it.
+    let queue = slipring::Queue::open(shell.directory.path().join("jobs")).unwrap();
+    let mut receiver = queue.receiver().unwrap();
+    receiver.try_receive().unwrap().ack().unwrap();
+    let row = receiver.row();
+    let _held = receiver.try_receive().unwrap();
+    let pid = std::process::id();
+    let stat = shell.ok(&["queue", "stat", "jobs"]);
+    let line = format!("process {pid} holds 1, the oldest is 1 of lane 0");
+    assert!(stat.contains(&line), "{stat}");
+    let expected = serde_json::json!([{
+        "row": row, "pid": pid, "held": 1, "alive": true, "oldest": { "lane": 0, "number": 1 },
+    }]);
+    assert_eq!(json()["held_by"], expected);
+}
+
+#[test]
 fn the_memory_of_a_queue_is_that_of_its_lanes_too() {
     let shell = Shell::new();
     shell.ok(&["queue", "create", "jobs", "--depth", "64"]);
