@@ -264,7 +264,9 @@ impl Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        drop(lock(&self.worker.state).remove(self.id));
+        // A waker may own a task that owns other tickets, so it is dropped without the lock.
+        let entry = lock(&self.worker.state).remove(self.id);
+        drop(entry);
     }
 }
 

@@ -7,7 +7,8 @@ use slipring::endpoint::{ReceiveError, TryReceiveError};
 use slipring::events::{Async, Pollable};
 use slipring::signals::SignalSet;
 use slipring::{
-    ConsumerOptions, Latest, ProducerOptions, Queue, Received, Ring, Signals, Start, Strategy,
+    Consumer, ConsumerOptions, Latest, ProducerOptions, Queue, Received, Ring, Signals, Start,
+    Strategy,
 };
 use std::future::Future;
 use std::path::PathBuf;
@@ -32,6 +33,7 @@ pub const SUITE: testing::Suite = testing::suite!(peer; [
     nothing_calls_the_system_while_messages_flow,
     a_fork_is_told_and_makes_its_own,
     a_waker_that_panics_harms_no_other,
+    a_waker_that_owns_a_waiting_handle_is_dropped,
     a_spinning_handle_is_awaited_too,
 ]);
 
@@ -646,6 +648,29 @@ fn a_waker_that_panics_harms_no_other() {
     assert_eq!(&*block_on(good.receive()).unwrap().unwrap(), b"for both");
     assert_eq!(&*block_on(bad.receive()).unwrap().unwrap(), b"for both");
     drop(publishing.join().unwrap());
+}
+
+/// Keeps a handle that waits.
+struct Owner(#[allow(dead_code, reason = "it is dropped")] Mutex<Option<Async<Consumer>>>);
+
+impl Wake for Owner {
+    fn wake(self: Arc<Self>) {}
+}
+
+/// As of a task that waits for one handle and owns another one, and is dropped with its executor.
+fn a_waker_that_owns_a_waiting_handle_is_dropped() {
+    let ring = Ring::heap().create().unwrap();
+    let waiting = || Async::new(ring.consumer(Start::Oldest).unwrap()).unwrap();
+    let (mut one, mut other) = (waiting(), waiting());
+    assert!(once(other.readable()).is_none());
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(other.poll_readable(&mut context).is_pending());
+    let waker = Waker::from(Arc::new(Owner(Mutex::new(Some(other)))));
+    assert!(one
+        .poll_readable(&mut Context::from_waker(&waker))
+        .is_pending());
+    drop(waker);
+    drop(one);
 }
 
 /// Handles that never sleep are looked at each millisecond.
