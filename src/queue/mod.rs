@@ -76,7 +76,7 @@ pub use crate::ring::lanes::PRIORITIES;
 /// ```
 #[derive(Clone)]
 pub struct Queue {
-    ring: Attachment,
+    attachment: Attachment,
     location: Location,
 }
 
@@ -215,8 +215,11 @@ impl QueueBuilder {
     /// [`CreateError`], as for a ring.
     pub fn create(self) -> Result<Queue, CreateError> {
         let location = self.location.clone()?;
-        let ring = self.described()?.make()?;
-        Ok(Queue { ring, location })
+        let attachment = self.described()?.make()?;
+        Ok(Queue {
+            attachment,
+            location,
+        })
     }
 
     /// Opens the queue if it exists, else creates it. An existing one keeps its own settings.
@@ -225,8 +228,11 @@ impl QueueBuilder {
     /// As [`create`](Self::create), and those of opening.
     pub fn create_or_open(self) -> Result<Queue, CreateError> {
         let location = self.location.clone()?;
-        let ring = self.described()?.make_or_open()?;
-        Ok(Queue { ring, location })
+        let attachment = self.described()?.make_or_open()?;
+        Ok(Queue {
+            attachment,
+            location,
+        })
     }
 
     fn described(self) -> Result<Builder, CreateError> {
@@ -344,16 +350,16 @@ impl QueueBuilder {
 
 impl Queue {
     /// The queue inside another form that is open already.
-    pub(crate) fn opened(ring: Attachment, parent: &Location, name: &str) -> Self {
+    pub(crate) fn opened(attachment: Attachment, parent: &Location, name: &str) -> Self {
         Self {
-            ring,
+            attachment,
             location: parent.child(name),
         }
     }
 
     /// How many receivers are alive.
     pub(crate) fn live_receivers(&self) -> u32 {
-        self.ring.live_rows()
+        self.attachment.live_rows()
     }
 
     /// Describes a new queue at a place: a name in the slipring directory, or a path.
@@ -383,8 +389,11 @@ impl Queue {
     }
 
     pub(crate) fn open_location(location: Location) -> Result<Self, OpenError> {
-        let ring = Attachment::open_form(&location, MappingOptions::default(), Form::Queue)?;
-        Ok(Self { ring, location })
+        let attachment = Attachment::open_form(&location, MappingOptions::default(), Form::Queue)?;
+        Ok(Self {
+            attachment,
+            location,
+        })
     }
 
     /// Removes the queue at a place, with everything in it.
@@ -453,7 +462,7 @@ impl Queue {
     /// Returns how an existing object differs from what `create_or_open` asked for: see
     /// [`Ring::differences`](crate::Ring::differences).
     pub fn differences(&self) -> &[Difference] {
-        self.ring.differences()
+        self.attachment.differences()
     }
 
     /// Returns the memory of each lane, in bytes. Each sender takes a lane for each priority it uses.
@@ -467,12 +476,12 @@ impl Queue {
 
     /// Returns `true` once the queue was removed, as [`Ring::is_removed`](crate::Ring::is_removed).
     pub fn is_removed(&self) -> bool {
-        self.ring.is_removed()
+        self.attachment.is_removed()
     }
 
     /// Returns the path of its directory, for logs and error texts.
     pub fn path(&self) -> &Path {
-        self.ring.path()
+        self.attachment.path()
     }
 
     /// Returns the settings, and the content at some moment during the call.
@@ -481,7 +490,7 @@ impl Queue {
     /// [`StatusError::Forked`], [`StatusError::Poisoned`], [`StatusError::Removed`]; [`StatusError::Open`] if a lane
     /// cannot be opened, with [`OpenError::Permission`] for users who may not receive.
     pub fn status(&self) -> Result<QueueStatus, StatusError> {
-        self.ring.looked_into(|| self.state())
+        self.attachment.looked_into(|| self.state())
     }
 
     fn state(&self) -> Result<QueueStatus, StatusError> {
@@ -493,12 +502,12 @@ impl Queue {
             held: 0,
             senders: 0,
             lanes: 0,
-            receivers: self.ring.live_rows(),
+            receivers: self.attachment.live_rows(),
             lease: self.lease(),
             lane_bytes: self.lane_bytes(),
             lane_capacity: self.lane_capacity(),
         };
-        for (number, _) in lanes::listed(self.ring.segment().reader()) {
+        for (number, _) in lanes::listed(self.attachment.segment().reader()) {
             let lane = self.look_at_lane(number)?;
             let (waiting, held) = take::census(lane.segment().reader());
             status.waiting += waiting;
@@ -514,13 +523,13 @@ impl Queue {
     /// # Errors
     /// As [`status`](Self::status).
     pub fn receivers(&self) -> Result<Vec<ReceiverEntry>, StatusError> {
-        self.ring.looked_into(|| self.entries())
+        self.attachment.looked_into(|| self.entries())
     }
 
     fn entries(&self) -> Result<Vec<ReceiverEntry>, StatusError> {
         self.expect_rows()?;
-        let mut held = vec![(0, None::<HeldMessage>); self.ring.max_readers() as usize];
-        for (number, _) in lanes::listed(self.ring.segment().reader()) {
+        let mut held = vec![(0, None::<HeldMessage>); self.attachment.max_readers() as usize];
+        for (number, _) in lanes::listed(self.attachment.segment().reader()) {
             let lane = self.look_at_lane(number)?;
             take::held(lane.segment().reader(), |row, sequence| {
                 let Some((count, oldest)) = held.get_mut(row as usize) else {
@@ -534,13 +543,14 @@ impl Queue {
                 }
             });
         }
-        let taken: Vec<u32> = self.ring.taken_rows().collect();
+        let taken: Vec<u32> = self.attachment.taken_rows().collect();
         let rows = (0..).zip(held);
         let entries = rows.filter_map(|(row, (held, oldest))| {
-            let alive = taken.contains(&row) && self.ring.is_held(Role::Row(row)) != Some(false);
+            let alive =
+                taken.contains(&row) && self.attachment.is_held(Role::Row(row)) != Some(false);
             (alive || held > 0).then(|| ReceiverEntry {
                 row,
-                pid: self.ring.pid_of_row(row),
+                pid: self.attachment.pid_of_row(row),
                 held,
                 oldest,
                 alive,
@@ -551,7 +561,7 @@ impl Queue {
 
     /// Checks that this user may use the words that receivers share.
     fn expect_rows(&self) -> Result<(), OpenError> {
-        match self.ring.may_consume() {
+        match self.attachment.may_consume() {
             true => Ok(()),
             false => Err(OpenError::Permission {
                 path: self.path().join("control"),
@@ -560,18 +570,18 @@ impl Queue {
     }
 
     fn numbers(&self) -> QueueNumbers {
-        QueueNumbers::of(self.ring.segment().description().parameters)
+        QueueNumbers::of(self.attachment.segment().description().parameters)
     }
 
     /// Makes a new lane of this priority, or takes one whose maker died before it listed it. If another
     /// sender becomes its producer first, the caller tries again.
     fn add_lane(&self, priority: u8) -> Result<Option<(u32, Attachment)>, CreateError> {
-        let memory = self.ring.segment().reader();
+        let memory = self.attachment.segment().reader();
         for number in lanes::unused(memory) {
             let builder =
-                Builder::inside(&self.location, &name_of_lane(number)).like(&self.ring)?;
+                Builder::inside(&self.location, &name_of_lane(number)).like(&self.attachment)?;
             let lane = lane_builder(builder, self.numbers()).make_or_open()?;
-            self.ring.in_place()?;
+            self.attachment.in_place()?;
             if lanes::list(memory, number, priority) {
                 return Ok(Some((number, lane)));
             }
@@ -599,7 +609,7 @@ impl Queue {
     ) -> Result<Attachment, OpenError> {
         let location = self.location.child(&name_of_lane(number));
         let lane = Attachment::open_form(&location, mapping, Form::Lane)?;
-        self.ring.in_place()?;
+        self.attachment.in_place()?;
         Ok(lane)
     }
 
@@ -615,7 +625,7 @@ impl Queue {
         };
         let empty = take::is_empty(memory);
         if empty {
-            lanes::unlist(self.ring.segment().reader(), number);
+            lanes::unlist(self.attachment.segment().reader(), number);
         }
         empty
     }

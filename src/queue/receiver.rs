@@ -133,8 +133,8 @@ impl Lane {
 
 impl Receiver {
     pub(super) fn attach(queue: &Queue, options: ReceiverOptions) -> Result<Self, AttachError> {
-        queue.ring.undisturbed()?;
-        let mut lease = Lease::take(&queue.ring)?;
+        queue.attachment.undisturbed()?;
+        let mut lease = Lease::take(&queue.attachment)?;
         let row = lease.row();
         lease.begin(RowState::Consumer, options.strategy.parks());
         let mut receiver = Self {
@@ -153,7 +153,7 @@ impl Receiver {
                 can_flush() && options.read_policy != ReadPolicy::Auto,
             ),
             read: Progress::default(),
-            canary: queue.ring.canary(),
+            canary: queue.attachment.canary(),
             queue: queue.clone(),
             options,
             slept: false,
@@ -207,12 +207,12 @@ impl Receiver {
         match self.wait_for_any(deadline.into()) {
             // Many short waits learn of it, and get back what the dead held, as one long wait does.
             Outcome::TimedOut if self.asked.due() => match self.gone() {
-                true => Err(self.queue.ring.trouble_found().into()),
+                true => Err(self.queue.attachment.trouble_found().into()),
                 false if self.ready() => Ok(()),
                 false => Err(TakeError::TimedOut),
             },
             Outcome::TimedOut => Err(TakeError::TimedOut),
-            Outcome::Gone => Err(self.queue.ring.trouble_found().into()),
+            Outcome::Gone => Err(self.queue.attachment.trouble_found().into()),
             Outcome::Ready | Outcome::Over => Ok(()),
         }
     }
@@ -263,7 +263,7 @@ impl Receiver {
     pub(super) fn take_at_once(&mut self) -> bool {
         !self.canary.disturbed()
             && self.first == First::Nothing
-            && lanes::version(self.queue.ring.segment().reader()) == self.version
+            && lanes::version(self.queue.attachment.segment().reader()) == self.version
             && self.search()
     }
 
@@ -275,7 +275,7 @@ impl Receiver {
         if self.first == First::GiveBack {
             self.give_back();
         }
-        if lanes::version(self.queue.ring.segment().reader()) != self.version {
+        if lanes::version(self.queue.attachment.segment().reader()) != self.version {
             self.refresh();
         }
         let found = match self.expiry.is_some() {
@@ -301,7 +301,7 @@ impl Receiver {
         }
         let gone = self.gone();
         match self.poll()? {
-            false if gone => Err(self.queue.ring.trouble_found().into()),
+            false if gone => Err(self.queue.attachment.trouble_found().into()),
             found => Ok(found),
         }
     }
@@ -344,7 +344,7 @@ impl Receiver {
     fn look_into_it(&mut self) -> Result<(), TakeError> {
         if self.canary.forked() {
             Err(TakeError::Forked)
-        } else if self.queue.ring.trouble() == Some(Trouble::Poisoned) {
+        } else if self.queue.attachment.trouble() == Some(Trouble::Poisoned) {
             Err(TakeError::Poisoned)
         } else {
             self.set_aside_if(
@@ -356,7 +356,7 @@ impl Receiver {
     }
 
     pub(super) fn wake_receivers(&self) {
-        if let Some(control) = self.queue.ring.segment().reader().control() {
+        if let Some(control) = self.queue.attachment.segment().reader().control() {
             bell::ring_now(&control.data);
         }
     }
@@ -383,7 +383,7 @@ impl Receiver {
                 return Ok(());
             }
             match outcome {
-                Outcome::Gone => return Err(self.queue.ring.trouble_found().into()),
+                Outcome::Gone => return Err(self.queue.attachment.trouble_found().into()),
                 Outcome::Ready | Outcome::Over if !deadline.passed() => {
                     // Others were faster, or a lane promises what it does not hold.
                     let stuck = self.lanes().any(is_overtaken);
@@ -403,7 +403,7 @@ impl Receiver {
     }
 
     fn wait_for_any(&mut self, deadline: Deadline) -> Outcome {
-        let memory = self.queue.ring.segment().reader().clone();
+        let memory = self.queue.attachment.segment().reader().clone();
         let bell: Option<&Bell> = memory.control().map(|control| &control.data);
         let (strategy, mut slept) = (self.options.strategy, self.slept);
         let outcome = until(self, strategy, bell, deadline, &mut slept);
@@ -421,7 +421,7 @@ impl Receiver {
     pub(super) fn priority(&self) -> u8 {
         let group = &self.groups[self.found.group];
         let number = group.lanes[self.found.lane].number;
-        let said = lanes::priority(self.queue.ring.segment().reader(), number);
+        let said = lanes::priority(self.queue.attachment.segment().reader(), number);
         said.unwrap_or(group.priority)
     }
 

@@ -62,7 +62,7 @@ const BREATHER: u32 = 64;
 struct Lane {
     producer: Producer,
     keeper: Keeper,
-    ring: Attachment,
+    attachment: Attachment,
     slept: bool,
     /// Freed last.
     _row: Held,
@@ -70,13 +70,13 @@ struct Lane {
 
 impl Sender {
     pub(super) fn attach(queue: &Queue, options: SenderOptions) -> Result<Self, AttachError> {
-        queue.ring.undisturbed()?;
-        queue.ring.locks()?;
+        queue.attachment.undisturbed()?;
+        queue.attachment.locks()?;
         Ok(Self {
             lanes: [const { None }; PRIORITIES as usize],
             waker: Waker::default(),
             max: queue.max_message_bytes(),
-            canary: queue.ring.canary(),
+            canary: queue.attachment.canary(),
             queue: queue.clone(),
             options,
             asked: Since::default(),
@@ -130,7 +130,7 @@ impl Sender {
         }
         let number = lane.producer.publish_at_once(message)?;
         lane.keeper.sent(number, lane.producer.position());
-        if let Some(control) = self.queue.ring.segment().reader().control() {
+        if let Some(control) = self.queue.attachment.segment().reader().control() {
             self.waker.ring(&control.data);
         }
         Some(number)
@@ -184,12 +184,12 @@ impl Sender {
         // Done at intervals by a wait; here for callers whose waits are too short for that.
         if matches!(sent, Err(SendError::Full { .. })) && self.asked.due() {
             if lane.look_after_the_dead(&self.queue) {
-                return Err(self.queue.ring.trouble_found().into());
+                return Err(self.queue.attachment.trouble_found().into());
             }
             sent = lane.try_send(message, &self.queue);
         }
         let sequence = sent?;
-        if let Some(control) = self.queue.ring.segment().reader().control() {
+        if let Some(control) = self.queue.attachment.segment().reader().control() {
             self.waker.ring(&control.data);
         }
         Ok(sequence)
@@ -222,7 +222,7 @@ impl Sender {
             Some(Some(lane)) => lane,
             _ => self.open(priority)?,
         };
-        let memory = lane.ring.segment().reader().clone();
+        let memory = lane.attachment.segment().reader().clone();
         let bell: Option<&Bell> = memory.control().map(|control| &control.space);
         // Each look takes a cache line away from the receivers and slows them down. So the sender pauses,
         // and then releases the space of many messages at once.
@@ -238,7 +238,7 @@ impl Sender {
         let outcome = until(&mut room, strategy, bell, deadline, &mut slept);
         room.lane.slept = slept;
         match outcome {
-            Outcome::Gone => Err(self.queue.ring.trouble_found().into()),
+            Outcome::Gone => Err(self.queue.attachment.trouble_found().into()),
             outcome => Ok(outcome),
         }
     }
@@ -249,8 +249,8 @@ impl Sender {
         let queue = self.queue.clone();
         self.open_any(priority).map_err(|error| match error {
             // A lane that is missing may be missing because the whole queue is.
-            SendError::Attach(error) => queue.ring.explain(error).into(),
-            SendError::Create(_) if queue.ring.is_unnamed() => SendError::Removed,
+            SendError::Attach(error) => queue.attachment.explain(error).into(),
+            SendError::Create(_) if queue.attachment.is_unnamed() => SendError::Removed,
             error => error,
         })
     }
@@ -263,7 +263,7 @@ impl Sender {
         if self.canary.forked() {
             return Err(SendError::Forked);
         }
-        let memory = self.queue.ring.segment().reader().clone();
+        let memory = self.queue.attachment.segment().reader().clone();
         let of_ours = lanes::listed(&memory).filter(|(_, of)| *of == priority);
         let known: Vec<u32> = of_ours.map(|(number, _)| number).collect();
         // A damaged or truncated lane is passed over as long as there is another.
@@ -275,16 +275,16 @@ impl Sender {
                 Err(error) => refused = refused.or(Some(error)),
             }
         }
-        while let Some((number, ring)) = self.queue.add_lane(priority)? {
+        while let Some((number, attachment)) = self.queue.add_lane(priority)? {
             // A sender that looked for a lane may have been faster.
-            if let Some(lane) = Lane::own(ring, self.options)? {
+            if let Some(lane) = Lane::own(attachment, self.options)? {
                 return Ok(self.begin(number, lane, priority));
             }
         }
         // The last resort: lanes of other priorities that no receiver has found empty yet.
         for (number, _) in lanes::listed(&memory) {
             if let Ok(Some(lane)) = self.take_over(number) {
-                if is_empty(lane.ring.segment().reader()) {
+                if is_empty(lane.attachment.segment().reader()) {
                     return Ok(self.begin(number, lane, priority));
                 }
             }
@@ -294,14 +294,14 @@ impl Sender {
 
     /// Becomes the owner of an existing lane; `None` if another process owns it.
     fn take_over(&self, number: u32) -> Result<Option<Box<Lane>>, SendError> {
-        let ring = self.queue.open_lane(number)?;
-        Ok(Lane::own(ring, self.options)?)
+        let attachment = self.queue.open_lane(number)?;
+        Ok(Lane::own(attachment, self.options)?)
     }
 
     /// Announces a lane to receivers before it is used. A lane that is listed already is announced too: its
     /// last owner may have died before it announced it, and a receiver may have found it empty meanwhile.
     fn begin(&mut self, number: u32, lane: Box<Lane>, priority: u8) -> &mut Lane {
-        let memory = self.queue.ring.segment().reader();
+        let memory = self.queue.attachment.segment().reader();
         lanes::own(memory, number, priority);
         if let Some(control) = memory.control() {
             crate::wait::bell::ring_now(&control.data);
@@ -312,24 +312,29 @@ impl Sender {
 
 impl Lane {
     /// Becomes the producer and the keeper of a lane; `None` if a live process is.
-    fn own(ring: Attachment, options: SenderOptions) -> Result<Option<Box<Self>>, AttachError> {
-        let producer =
-            match Producer::attach(&ring, ProducerOptions::new().strategy(options.strategy)) {
-                Ok(producer) => producer,
-                Err(AttachError::AlreadyOwned { .. }) => return Ok(None),
-                Err(error) => return Err(error),
-            };
+    fn own(
+        attachment: Attachment,
+        options: SenderOptions,
+    ) -> Result<Option<Box<Self>>, AttachError> {
+        let producer = match Producer::attach(
+            &attachment,
+            ProducerOptions::new().strategy(options.strategy),
+        ) {
+            Ok(producer) => producer,
+            Err(AttachError::AlreadyOwned { .. }) => return Ok(None),
+            Err(error) => return Err(error),
+        };
         // The process that had both roles may be dying: the kernel releases its locks one after the other.
-        let Some(held) = ring.acquire(Role::Row(KEEPER_ROW))? else {
+        let Some(held) = attachment.acquire(Role::Row(KEEPER_ROW))? else {
             producer.detach();
             return Ok(None);
         };
-        let keeper = Keeper::attach(ring.segment().reader().clone());
+        let keeper = Keeper::attach(attachment.segment().reader().clone());
         let keeper = keeper.map_err(AttachError::Corrupt)?;
         Ok(Some(Box::new(Self {
             producer,
             keeper,
-            ring,
+            attachment,
             slept: false,
             _row: held,
         })))
@@ -352,7 +357,7 @@ impl Lane {
                 let (_, row) = self.keeper.oldest();
                 let holder = row.map(|row| Holder {
                     row,
-                    pid: queue.ring.pid_of_row(row),
+                    pid: queue.attachment.pid_of_row(row),
                 });
                 return Err(SendError::Full { holder });
             }
@@ -364,15 +369,15 @@ impl Lane {
     fn look_after_the_dead(&mut self, queue: &Queue) -> bool {
         if let (_, Some(holder)) = self.keeper.oldest() {
             // While this is held, no receiver can take the row.
-            if let Ok(Some(_held)) = queue.ring.acquire_briefly(Role::Row(holder)) {
-                let returned = return_all(self.ring.segment().reader(), holder);
-                let control = queue.ring.segment().reader().control();
+            if let Ok(Some(_held)) = queue.attachment.acquire_briefly(Role::Row(holder)) {
+                let returned = return_all(self.attachment.segment().reader(), holder);
+                let control = queue.attachment.segment().reader().control();
                 if let (true, Some(control)) = (returned > 0, control) {
                     crate::wait::bell::ring_now(&control.data);
                 }
             }
         }
-        queue.ring.trouble().is_some() || self.ring.trouble().is_some()
+        queue.attachment.trouble().is_some() || self.attachment.trouble().is_some()
     }
 }
 
@@ -402,7 +407,7 @@ impl Waited for Room<'_> {
 
 impl Drop for Lane {
     fn drop(&mut self) {
-        if !self.ring.canary().forked() {
+        if !self.attachment.canary().forked() {
             // Unfinished messages stay; the next owner of the lane keeps them again.
             self.keeper.leave();
         }

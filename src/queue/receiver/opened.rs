@@ -31,7 +31,7 @@ impl Receiver {
 
     /// The short way is for receivers that know the list.
     fn leave_the_short_way(&mut self) {
-        let version = lanes::version(self.queue.ring.segment().reader());
+        let version = lanes::version(self.queue.attachment.segment().reader());
         self.version = version.wrapping_sub(1);
     }
 
@@ -63,7 +63,7 @@ impl Receiver {
     /// longer listed. One that cannot be opened is reported once and stops no other.
     #[cold]
     pub(crate) fn refresh(&mut self) {
-        let memory = self.queue.ring.segment().reader().clone();
+        let memory = self.queue.attachment.segment().reader().clone();
         self.version = lanes::version_before(&memory);
         let mut wanted: BTreeMap<u32, u8> = lanes::listed(&memory).collect();
         let mut moved = Vec::new();
@@ -94,7 +94,7 @@ impl Receiver {
                 Err(_) if self.queue.is_removed() => {}
                 Err(error) => {
                     if self.unopened.insert(number) {
-                        let unnamed = self.queue.ring.is_unnamed();
+                        let unnamed = self.queue.attachment.is_unnamed();
                         self.report(if unnamed { TakeError::Removed } else { error });
                     }
                 }
@@ -108,17 +108,17 @@ impl Receiver {
     /// Opens a lane, of which only the memory is kept: it costs no descriptor. `None` if there are many and
     /// no receiver needed it.
     fn open(&self, number: u32) -> Result<Option<Lane>, TakeError> {
-        let ring = self.queue.open_lane(number)?;
-        if self.lanes().count() >= KEPT && self.queue.retire_lane(number, &ring) {
+        let attachment = self.queue.open_lane(number)?;
+        if self.lanes().count() >= KEPT && self.queue.retire_lane(number, &attachment) {
             return Ok(None);
         }
-        let taker = Taker::attach(ring.segment().reader(), self.lease.row())?;
+        let taker = Taker::attach(attachment.segment().reader(), self.lease.row())?;
         Ok(Some(Lane {
             number,
             watch: Watch::new(&taker),
             taker,
             space: Waker::default(),
-            foreign: ring.segment().must_copy(),
+            foreign: attachment.segment().must_copy(),
             flushed: 0,
         }))
     }
@@ -136,8 +136,8 @@ impl Receiver {
             return;
         };
         match self.queue.look_at_lane(number) {
-            Ok(ring) if count > KEPT => {
-                self.queue.retire_lane(number, &ring);
+            Ok(attachment) if count > KEPT => {
+                self.queue.retire_lane(number, &attachment);
             }
             Err(OpenError::Truncated { .. }) => {
                 self.set_aside_if(|lane| lane.number == number, || TakeError::Poisoned);
@@ -162,14 +162,14 @@ impl Receiver {
 
     /// Returns what receivers hold that are no longer alive.
     pub(super) fn sweep(&mut self) {
-        let version = lanes::version(self.queue.ring.segment().reader());
+        let version = lanes::version(self.queue.attachment.segment().reader());
         if version != self.version || !self.unopened.is_empty() {
             // A lane that cannot be opened is reported by the next receive.
             self.refresh();
         }
         // No process can take a row while its leftovers are being returned.
         self.queue
-            .ring
+            .attachment
             .free_dead_rows(self.lease.row(), |row| self.return_what_is_held_by(row));
     }
 

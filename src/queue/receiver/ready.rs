@@ -13,7 +13,7 @@ impl Waited for Receiver {
     fn ready(&mut self) -> bool {
         self.lanes().any(|lane| lane.taker.ready())
             || self.report.is_some()
-            || lanes::version(self.queue.ring.segment().reader()) != self.version
+            || lanes::version(self.queue.attachment.segment().reader()) != self.version
     }
 
     fn over(&mut self) -> bool {
@@ -24,7 +24,7 @@ impl Waited for Receiver {
         self.sweep();
         self.expire();
         self.look_after_a_lane();
-        self.queue.ring.trouble().is_some()
+        self.queue.attachment.trouble().is_some()
     }
 
     fn longest_sleep(&self) -> Duration {
@@ -36,7 +36,7 @@ impl Sealed for Receiver {}
 
 impl Source for Receiver {
     fn memory(&self, _: Inside) -> &Memory {
-        self.queue.ring.segment().reader()
+        self.queue.attachment.segment().reader()
     }
 
     fn longest_sleep(&self, _: Inside) -> Duration {
@@ -48,7 +48,7 @@ impl Source for Receiver {
     }
 
     fn reports(&mut self) -> bool {
-        if lanes::version(self.queue.ring.segment().reader()) != self.version {
+        if lanes::version(self.queue.attachment.segment().reader()) != self.version {
             self.refresh();
         }
         self.report.is_some() || self.lanes().any(|lane| lane.taker.ready())
