@@ -2,6 +2,8 @@
 
 mod bench;
 mod forms;
-mod rings;
+mod keeping;
+mod looks;
+mod messages;
 mod shell;
 mod signals;
