@@ -9,6 +9,7 @@
 mod delivery;
 mod error;
 mod found;
+mod lane;
 mod receiver;
 mod sender;
 mod status;
@@ -16,6 +17,8 @@ mod status;
 pub use delivery::Delivery;
 pub(crate) use delivery::Taking;
 pub use error::{AckError, Holder, SendError, TakeError};
+pub(crate) use lane::depth_of_lane;
+use lane::{lane_builder, lane_capacity, name_of_lane, smallest_lane};
 pub use receiver::Receiver;
 pub use sender::Sender;
 pub use status::{HeldMessage, QueueStatus, ReceiverEntry};
@@ -23,7 +26,6 @@ pub use status::{HeldMessage, QueueStatus, ReceiverEntry};
 use crate::attach::{shown, Attachment};
 use crate::endpoint::{look_until, options, AttachError, Builder, Difference, StatusError};
 use crate::layout::form::Form;
-use crate::layout::frame::frame_bytes;
 use crate::layout::geometry::{GeometryError, MAX_CAPACITY};
 use crate::layout::queue::{QueueNumbers, MAX_LEASE, MIN_LEASE};
 use crate::ring::lanes::{self, board_words, MAX_LANES};
@@ -267,59 +269,6 @@ impl QueueBuilder {
             .max_readers(self.receivers)
             .form(Form::Queue, board_words(MAX_LANES), numbers.packed()))
     }
-}
-
-/// The name of a lane's directory.
-fn name_of_lane(number: u32) -> String {
-    format!("lane-{number}")
-}
-
-/// The deepest lane, in messages.
-const MAX_DEPTH: u32 = 1 << 16;
-
-/// How many messages a lane has for which so many were asked.
-///
-/// # Errors
-/// [`GeometryError::Depth`] of none, and of too many.
-pub(crate) fn depth_of_lane(asked: u32) -> Result<u32, GeometryError> {
-    match asked {
-        1..=MAX_DEPTH => Ok(asked.next_power_of_two().max(2)),
-        depth => Err(GeometryError::Depth {
-            depth,
-            max: MAX_DEPTH,
-        }),
-    }
-}
-
-/// Bytes of data of a lane for a queue with these numbers.
-fn lane_capacity(numbers: QueueNumbers) -> u64 {
-    let frame = frame_bytes(numbers.message_bytes.into(), 8);
-    let bytes = frame.saturating_mul(u64::from(numbers.depth) + 2);
-    let bytes = bytes.checked_next_power_of_two().unwrap_or(u64::MAX);
-    let all = bytes.max(smallest_lane(numbers.message_bytes));
-    match numbers.lane_bits {
-        0 => all,
-        bits => 1u64
-            .checked_shl(bits.into())
-            .map_or(all, |bound| all.min(bound)),
-    }
-}
-
-/// Bytes of data of the smallest lane for messages up to a size: no message is larger than a quarter.
-fn smallest_lane(message_bytes: u32) -> u64 {
-    let frames = 4 * frame_bytes(message_bytes.into(), 8);
-    frames.next_power_of_two().max(4096)
-}
-
-/// A lane for a queue with these numbers: without a bound it holds `depth` messages of the largest size, and a
-/// pad.
-fn lane_builder(builder: Builder, numbers: QueueNumbers) -> Builder {
-    // One that is no depth is refused as a board that is too large.
-    let board = take::board_words(numbers.depth.min(u32::MAX >> 1));
-    builder
-        .capacity_bytes(lane_capacity(numbers))
-        .max_readers(8)
-        .form(Form::Lane, board, numbers.packed())
 }
 
 impl QueueBuilder {
