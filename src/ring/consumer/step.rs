@@ -159,7 +159,8 @@ impl Consumer {
     #[cold]
     #[inline(never)]
     fn release_held(&mut self, untold: bool) -> bool {
-        let stands = self.gaps.end == self.position();
+        // By its sequence: a pad may have followed, as a producer that takes over leaves one.
+        let stands = self.gaps.last.is_some_and(|gap| gap.end == self.sequence());
         let row = self.own_row().map_or(0, |row| row.position.load(Relaxed));
         let held = self.position().wrapping_sub(row);
         if untold && stands && held < self.memory.geometry().capacity / 2 {
