@@ -159,7 +159,7 @@ impl Consumer {
     #[cold]
     #[inline(never)]
     fn release_held(&mut self, untold: bool) -> bool {
-        // By its sequence: a pad may have followed, as a producer that takes over leaves one.
+        // By its sequence: the pad of a lap may have followed, ahead of a message that is not committed yet.
         let stands = self.gaps.last.is_some_and(|gap| gap.end == self.sequence());
         let row = self.own_row().map_or(0, |row| row.position.load(Relaxed));
         let held = self.position().wrapping_sub(row);

@@ -287,6 +287,54 @@ mod tests {
         }
     }
 
+    /// A message that needs more room than a lap has left begins with a pad, which is seen before it.
+    #[test]
+    fn a_gap_is_given_back_although_a_pad_follows_it() {
+        for (align, first, jump) in [
+            (8, 0, 1),
+            (64, (1 << 32) - 40, 3 << 32),
+            (8, u64::MAX - 5, 9),
+        ] {
+            for (fill, staged) in [(28, 1000), (29, 900), (31, 700)] {
+                for (at_once, untold) in
+                    [(true, false), (false, false), (true, true), (false, true)]
+                {
+                    let memory = memory(align, first);
+                    let mut producer = Producer::attach(memory.clone(), 1).unwrap();
+                    let mut consumer = consumer(&memory, Start::Oldest);
+                    for _ in 0..fill {
+                        producer.try_publish(&[7; 100]).unwrap();
+                        consumer.try_next().unwrap().unwrap();
+                        consumer.release();
+                    }
+                    let to = producer.sequence().wrapping_add(jump);
+                    producer.try_skip_to(to, Why::Lost).unwrap();
+                    let behind = producer.position();
+                    if !at_once {
+                        assert_eq!(consumer.try_next(), Ok(None));
+                        assert_eq!(consumer.position(), behind);
+                    }
+                    let mut batch = producer.batch();
+                    producer.try_stage(&mut batch, &vec![1; staged]).unwrap();
+                    assert_eq!(consumer.try_next(), Ok(None));
+                    assert_eq!(consumer.sequence(), to);
+                    assert!(consumer.position() > behind, "no pad followed the gap");
+                    let at = consumer.position();
+                    let row = memory.row(0).unwrap().position.load(Relaxed);
+                    assert!(row < behind, "it was given back at once");
+                    // With a loss that it has not told, it stays before the gap: less than half the ring.
+                    let stays = untold && at - row < 2048;
+                    assert_eq!(consumer.release_gap(untold), !stays);
+                    let row = memory.row(0).unwrap();
+                    assert_eq!(row.position.load(Relaxed) == at, !stays);
+                    assert_eq!(row.sequence.load(Relaxed) == to, !stays);
+                    assert_eq!(consumer.release_gap(false), stays);
+                    assert_eq!(row.position.load(Relaxed), at);
+                }
+            }
+        }
+    }
+
     #[test]
     fn a_start_in_the_middle_of_a_gap_is_behind_it_and_the_rest_of_it_is_missing() {
         for first in [0, u64::MAX - 9] {
