@@ -21,6 +21,7 @@ pages! {
     operations: "Running it.", "../docs/guide/operations.md";
     producer: "The producer of a ring.", "../docs/guide/producer.md";
     settings: "Settings for latency, for throughput, and for readers that are not trusted.", "../docs/guide/settings.md";
+    c: "The library for C and C++.", "../docs/guide/c.md";
     events: "Handles in event loops.", "../docs/guide/events.md";
     waiting: "How handles wait.", "../docs/guide/waiting.md";
     adaptive_reading: "How readers choose where to read.", "../docs/internals/adaptive-reading.md";

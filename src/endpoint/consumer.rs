@@ -200,6 +200,12 @@ impl Consumer {
         self.core.lag()
     }
 
+    /// Returns `true` if messages are read where they lie in the ring. Then all messages of a batch can be read until the batch is
+    /// dropped. Otherwise, as in a ring that evicts, each is copied to memory of the consumer, over the one before it.
+    pub fn reads_in_place(&self) -> bool {
+        self.private.is_empty()
+    }
+
     /// The row this consumer holds, as in [`RingStatus`](crate::endpoint::RingStatus).
     pub fn row(&self) -> u32 {
         self.core.row()

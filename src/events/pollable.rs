@@ -220,6 +220,23 @@ impl PollableSet {
         }
         found
     }
+
+    /// Makes an attempt with a handle, as [`Pollable::attempt`]: if it finds nothing, or no room, this returns `None`, and the
+    /// descriptor becomes readable when it is worth trying again.
+    pub fn attempt<H: Event, T>(
+        &mut self,
+        handle: &mut H,
+        attempt: impl FnMut(&mut H) -> Poll<T>,
+    ) -> Option<T> {
+        // What was armed may be another handle.
+        self.watching.stop();
+        self.signal.clear();
+        let notify = Notify::Signal(self.signal.clone());
+        match self.watching.poll(handle, sleep_of, notify, attempt) {
+            Poll::Ready(found) => Some(found),
+            Poll::Pending => None,
+        }
+    }
 }
 
 impl AsFd for PollableSet {

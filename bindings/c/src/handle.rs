@@ -1,0 +1,222 @@
+//! Handles: what is behind the pointers that callers hold.
+//!
+//! Each begins with a number that says of which kind it is and a [`Head`]. A pointer is compared with NULL, with the alignment of a
+//! handle, and with that number, before anything else is believed.
+
+use crate::failure::Failure;
+use crate::given::{null, out, writable};
+use crate::status::SLIPRING_E_HANDLE;
+use crate::turn::{Head, Several};
+use slipring::endpoint::Source;
+use std::cell::UnsafeCell;
+use std::ptr;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// What a pointer of the header leads to.
+pub trait Handle {
+    /// What is there.
+    type Body: 'static;
+    /// A number of its own.
+    const KIND: u64;
+    /// What it is, for people.
+    const NAME: &'static str;
+}
+
+#[repr(C)]
+struct Laid<B> {
+    common: Common,
+    body: UnsafeCell<B>,
+}
+
+/// What each handle begins with, whatever its kind.
+#[repr(C)]
+pub struct Common {
+    kind: AtomicU64,
+    head: Head,
+    source: Option<AsSource>,
+}
+
+/// How the body is waited for: makes a source of the address of a handle.
+type AsSource = unsafe fn(*mut Common) -> Result<*mut dyn Source, Failure>;
+
+/// A body that can be waited for together with others.
+pub trait Waitable {
+    fn source(&mut self) -> Result<&mut dyn Source, Failure>;
+}
+
+const MAGIC: u64 = 0x736c_6970_7269_6e00;
+
+fn number<H: Handle>() -> u64 {
+    MAGIC | H::KIND
+}
+
+#[cold]
+fn no_handle(what: &'static str) -> Failure {
+    Failure::text(
+        SLIPRING_E_HANDLE,
+        format!("the pointer is no open {what}: it was closed, or is a handle of another kind"),
+    )
+}
+
+/// Puts a new handle where the caller wants it; if that is nowhere, `make` is not called.
+///
+/// # Safety
+/// As for [`out`].
+pub unsafe fn give<H: Handle>(
+    to: *mut *mut H,
+    make: impl FnOnce() -> Result<H::Body, Failure>,
+) -> Result<(), Failure> {
+    // SAFETY: as the caller says.
+    unsafe { give_with(to, None, make) }
+}
+
+/// As [`give`], for what can be waited for together with others.
+///
+/// # Safety
+/// As for [`out`].
+pub unsafe fn give_source<H: Handle<Body: Waitable>>(
+    to: *mut *mut H,
+    make: impl FnOnce() -> Result<H::Body, Failure>,
+) -> Result<(), Failure> {
+    // SAFETY: as the caller says.
+    unsafe { give_with(to, Some(source_of::<H>), make) }
+}
+
+unsafe fn give_with<H: Handle>(
+    to: *mut *mut H,
+    source: Option<AsSource>,
+    make: impl FnOnce() -> Result<H::Body, Failure>,
+) -> Result<(), Failure> {
+    // SAFETY: as the caller says.
+    let to = unsafe { out(to, "there is no room for the handle") }?;
+    let body = UnsafeCell::new(make()?);
+    let common = Common {
+        kind: AtomicU64::new(number::<H>()),
+        head: Head::new(),
+        source,
+    };
+    to.put(Box::into_raw(Box::new(Laid { common, body })).cast());
+    Ok(())
+}
+
+#[inline(always)]
+unsafe fn laid<'a, H: Handle>(handle: *const H) -> Result<&'a Laid<H::Body>, Failure> {
+    let laid: *const Laid<H::Body> = handle.cast();
+    if !writable(laid) {
+        return Err(null("the handle is NULL, or no pointer to one"));
+    }
+    // SAFETY: the caller says that it came from this library and was not closed. If it is of another kind,
+    // that begins with the same members.
+    let kind = unsafe { (*laid.cast::<Common>()).kind.load(Relaxed) };
+    if kind != number::<H>() {
+        return Err(no_handle(H::NAME));
+    }
+    // SAFETY: it is of this kind, and lives until it is closed.
+    Ok(unsafe { &*laid })
+}
+
+/// Runs a call with a handle that is for one thread at a time.
+///
+/// # Safety
+/// The pointer is NULL, or came from this library and was not closed.
+#[inline(always)]
+pub unsafe fn with<H: Handle, R>(
+    handle: *const H,
+    run: impl FnOnce(&mut H::Body) -> Result<R, Failure>,
+) -> Result<R, Failure> {
+    // SAFETY: as the caller says.
+    let laid = unsafe { laid(handle) }?;
+    let _turn = laid.common.head.enter()?;
+    // SAFETY: the turn is this thread's, and no call runs within it on the same handle.
+    run(unsafe { &mut *laid.body.get() })
+}
+
+/// Runs a call with an object that any number of threads use at once.
+///
+/// # Safety
+/// As for [`with`].
+pub unsafe fn shared<'a, H>(handle: *const H) -> Result<&'a H::Body, Failure>
+where
+    H: Handle<Body: Sync>,
+{
+    // SAFETY: as the caller says.
+    let laid = unsafe { laid(handle) }?;
+    // SAFETY: nobody has it exclusively, except to close it.
+    Ok(unsafe { &*laid.body.get() })
+}
+
+/// Closes a handle, and makes the caller's pointer NULL. Closing NULL does nothing.
+///
+/// # Safety
+/// As for [`with`], and no other thread uses it from now on.
+pub unsafe fn close<H: Handle>(handle: *mut *mut H) -> Result<(), Failure> {
+    // SAFETY: as the caller says.
+    unsafe { take(handle) }.map(drop)
+}
+
+/// As [`close`], and returns what was behind the handle; `None` if the pointer was NULL.
+///
+/// # Safety
+/// As for [`close`].
+pub unsafe fn take<H: Handle>(handle: *mut *mut H) -> Result<Option<H::Body>, Failure> {
+    if !writable(handle) {
+        return Ok(None);
+    }
+    // SAFETY: as the caller says.
+    let closed = unsafe { handle.read() };
+    if closed.is_null() {
+        return Ok(None);
+    }
+    // SAFETY: as the caller says.
+    let common = unsafe { &laid(closed.cast_const())?.common };
+    let turn = common.head.enter()?;
+    common.kind.store(0, Relaxed);
+    // The word of the turn is the thread's, and outlives the handle.
+    let laid: *mut Laid<H::Body> = closed.cast();
+    // SAFETY: it was made by `give`, and is nobody's any more.
+    let laid = unsafe { Box::from_raw(laid) };
+    // SAFETY: as the caller says.
+    unsafe { handle.write(ptr::null_mut()) };
+    let body = laid.body.into_inner();
+    drop(turn);
+    Ok(Some(body))
+}
+
+unsafe fn source_of<H: Handle<Body: Waitable>>(
+    handle: *mut Common,
+) -> Result<*mut dyn Source, Failure> {
+    let laid: *mut Laid<H::Body> = handle.cast();
+    // SAFETY: the handle is of this kind, and the caller has its turn.
+    let body = unsafe { &mut *(*laid).body.get() };
+    body.source().map(ptr::from_mut)
+}
+
+/// Runs a call with several handles that are waited for, whatever their kinds.
+///
+/// # Safety
+/// As for [`with`], for each of them.
+pub unsafe fn with_sources<R>(
+    handles: &[*mut Common],
+    run: impl FnOnce(&mut [&mut dyn Source]) -> R,
+) -> Result<R, Failure> {
+    let mut all = Vec::with_capacity(handles.len());
+    for &handle in handles {
+        if !writable(handle) {
+            return Err(null("a handle of the list is NULL, or no pointer to one"));
+        }
+        // SAFETY: as the caller says.
+        let common = unsafe { &*handle };
+        let kind = common.kind.load(Relaxed);
+        match common.source {
+            Some(source) if kind & !0xff == MAGIC => all.push((handle, common, source)),
+            _ => return Err(no_handle("handle that can be waited for")),
+        }
+    }
+    let _turn = Several::enter(all.iter().map(|(_, common, _)| &common.head))?;
+    let mut sources: Vec<&mut dyn Source> = Vec::with_capacity(all.len());
+    for (handle, _, source) in all {
+        // SAFETY: each is there once, or the turn would have been refused, and is this thread's until the end.
+        sources.push(unsafe { &mut *source(handle)? });
+    }
+    Ok(run(&mut sources))
+}

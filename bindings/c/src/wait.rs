@@ -1,0 +1,290 @@
+//! Waiting for several handles, ending a wait, and descriptors.
+
+use crate::call::call;
+use crate::failure::Failure;
+use crate::given::{argument, null, out, patience, writable, Patience};
+use crate::handle::{
+    close, give, give_source, shared, with, with_sources, Common, Handle, Waitable,
+};
+use crate::status::{slipring_status, SLIPRING_E_ARGUMENT};
+use crate::turn::busy;
+use slipring::endpoint::{Interrupter, Interruption, Source};
+use slipring::events::PollableSet;
+use slipring::{Deadline, WaitSet};
+use std::ffi::c_void;
+use std::os::fd::AsRawFd;
+use std::slice;
+use std::time::Duration;
+
+/// Waits for several handles. For one thread at a time.
+pub struct slipring_wait_set {
+    _opaque: [u8; 0],
+}
+
+pub struct Set {
+    /// Absent while a thread waits with it.
+    waits: Option<WaitSet>,
+    descriptor: Descriptor,
+}
+
+impl Handle for slipring_wait_set {
+    type Body = Set;
+    const KIND: u64 = 5;
+    const NAME: &'static str = "wait set";
+}
+
+/// The descriptor of a handle, from when it is first asked for.
+#[derive(Default)]
+pub struct Descriptor(Option<PollableSet>);
+
+impl Descriptor {
+    /// # Safety
+    /// As for [`out`].
+    pub unsafe fn give(&mut self, fd: *mut i32) -> Result<(), Failure> {
+        // SAFETY: as the caller says.
+        let fd = unsafe { out(fd, "there is no room for the descriptor") }?;
+        if self.0.is_none() {
+            self.0 = Some(PollableSet::new()?);
+        }
+        if let Some(set) = &self.0 {
+            fd.put(set.as_raw_fd());
+        }
+        Ok(())
+    }
+}
+
+#[cold]
+pub fn no_descriptor() -> Failure {
+    Failure::fixed(
+        SLIPRING_E_ARGUMENT,
+        "the handle has no descriptor yet: get it by the call whose name ends in _fd, then arm it",
+    )
+}
+
+/// # Safety
+/// As for [`out`].
+pub unsafe fn arm_source(
+    descriptor: &mut Descriptor,
+    source: &mut dyn Source,
+    ready: *mut bool,
+) -> Result<(), Failure> {
+    // SAFETY: as the caller says.
+    let ready = unsafe { out(ready, "there is no room for the answer") }?;
+    let set = descriptor.0.as_mut().ok_or_else(no_descriptor)?;
+    ready.put(set.arm(&mut [source]).is_some());
+    Ok(())
+}
+
+/// Makes a set that polls for `spin_ns` before it sleeps; for 20 microseconds if that is negative.
+#[no_mangle]
+pub unsafe extern "C" fn slipring_wait_set_create(
+    spin_ns: i64,
+    set: *mut *mut slipring_wait_set,
+) -> slipring_status {
+    // SAFETY: as the header asks of the caller.
+    call(|| unsafe {
+        give(set, || {
+            let waits = match spin_ns {
+                0.. => WaitSet::with_spin(Duration::from_nanos(spin_ns as u64)),
+                _ => WaitSet::new(),
+            };
+            Ok(Set {
+                waits: Some(waits),
+                descriptor: Descriptor::default(),
+            })
+        })
+    })
+}
+
+/// The handles of a list.
+///
+/// # Safety
+/// So many pointers can be read, and each is NULL or came from this library and was not closed.
+unsafe fn list<'a>(
+    handles: *const *mut c_void,
+    count: usize,
+) -> Result<&'a [*mut Common], Failure> {
+    if count == 0 {
+        return Ok(&[]);
+    }
+    if !writable(handles) {
+        return Err(null("the list of handles is NULL"));
+    }
+    if count > 65_536 {
+        return Err(argument(format!("{count} handles are too many for a wait")));
+    }
+    // SAFETY: as the caller says.
+    Ok(unsafe { slice::from_raw_parts(handles.cast(), count) })
+}
+
+/// Waits until a handle of the list has something to report, and says which: a message, a loss, or an end. The next call
+/// on that handle, with a timeout of 0, says what. `index` is `count` if the deadline passed; that is no error. The
+/// handles can be: consumers, observers, receivers of queues and mailboxes, readers of newest values, listeners, links, pipe
+/// readers, duplexes, interruptions; each once, and none that has lent something.
+#[no_mangle]
+pub unsafe extern "C" fn slipring_wait_set_wait(
+    set: *mut slipring_wait_set,
+    handles: *const *mut c_void,
+    count: usize,
+    timeout_ns: i64,
+    index: *mut usize,
+) -> slipring_status {
+    // SAFETY: as the header asks of the caller.
+    call(|| unsafe {
+        let to = out(index, "there is no room for the index")?;
+        let handles = list(handles, count)?;
+        let deadline = match patience(timeout_ns) {
+            Patience::Never => Deadline::NEVER,
+            Patience::Try => Deadline::after(Duration::ZERO),
+            Patience::Until(deadline) => deadline,
+        };
+        // The set itself is one of the handles of this call; its turn ends before theirs begin.
+        let mut waits = with(set, |set| set.waits.take().ok_or_else(busy))?;
+        let found = with_sources(handles, |sources| waits.wait(sources, deadline));
+        with(set, |set| {
+            set.waits = Some(waits);
+            Ok(())
+        })?;
+        to.put(found?.unwrap_or(count));
+        Ok(())
+    })
+}
+
+/// Gives the set a descriptor, which becomes readable when a handle of the list of slipring_wait_set_arm has something to
+/// report. It belongs to the set.
+#[no_mangle]
+pub unsafe extern "C" fn slipring_wait_set_fd(
+    set: *mut slipring_wait_set,
+    fd: *mut i32,
+) -> slipring_status {
+    // SAFETY: as the header asks of the caller.
+    call(|| unsafe { with(set, |set| set.descriptor.give(fd)) })
+}
+
+/// Says which handle of the list has something to report. If none has, `index` is `count`, and the descriptor becomes readable when
+/// one has.
+#[no_mangle]
+pub unsafe extern "C" fn slipring_wait_set_arm(
+    set: *mut slipring_wait_set,
+    handles: *const *mut c_void,
+    count: usize,
+    index: *mut usize,
+) -> slipring_status {
+    // SAFETY: as the header asks of the caller.
+    call(|| unsafe {
+        let to = out(index, "there is no room for the index")?;
+        let handles = list(handles, count)?;
+        let mut pollable = with(set, |set| set.descriptor.0.take().ok_or_else(no_descriptor))?;
+        let found = with_sources(handles, |sources| pollable.arm(sources));
+        with(set, |set| {
+            set.descriptor.0 = Some(pollable);
+            Ok(())
+        })?;
+        to.put(found?.unwrap_or(count));
+        Ok(())
+    })
+}
+
+/// Closes a set, and makes the pointer NULL. The handles that it waited for stay open.
+#[no_mangle]
+pub unsafe extern "C" fn slipring_wait_set_close(
+    set: *mut *mut slipring_wait_set,
+) -> slipring_status {
+    // SAFETY: as the header asks of the caller.
+    call(|| unsafe { close(set) })
+}
+
+/// What ends a wait of a set from outside. For one thread at a time, apart from its interrupters.
+pub struct slipring_interruption {
+    _opaque: [u8; 0],
+}
+
+/// What makes an interruption ready. Any number of threads and handlers of signals use it at once.
+pub struct slipring_interrupter {
+    _opaque: [u8; 0],
+}
+
+impl Handle for slipring_interruption {
+    type Body = Interruption;
+    const KIND: u64 = 6;
+    const NAME: &'static str = "interruption";
+}
+
+impl Handle for slipring_interrupter {
+    type Body = Interrupter;
+    const KIND: u64 = 7;
+    const NAME: &'static str = "interrupter";
+}
+
+impl Waitable for Interruption {
+    fn source(&mut self) -> Result<&mut dyn Source, Failure> {
+        Ok(self)
+    }
+}
+
+/// Makes an interruption.
+#[no_mangle]
+pub unsafe extern "C" fn slipring_interruption_create(
+    interruption: *mut *mut slipring_interruption,
+) -> slipring_status {
+    // SAFETY: as the header asks of the caller.
+    call(|| unsafe { give_source(interruption, || Ok(Interruption::new()?)) })
+}
+
+/// Makes an interrupter, which outlives its interruption if need be.
+#[no_mangle]
+pub unsafe extern "C" fn slipring_interruption_interrupter(
+    interruption: *mut slipring_interruption,
+    interrupter: *mut *mut slipring_interrupter,
+) -> slipring_status {
+    // SAFETY: as the header asks of the caller.
+    call(|| unsafe {
+        let made = with(interruption, |interruption| Ok(interruption.interrupter()))?;
+        give(interrupter, || Ok(made))
+    })
+}
+
+/// Says whether the interruption was asked for, and takes the request.
+#[no_mangle]
+pub unsafe extern "C" fn slipring_interruption_take(
+    interruption: *mut slipring_interruption,
+    taken: *mut bool,
+) -> slipring_status {
+    // SAFETY: as the header asks of the caller.
+    call(|| unsafe {
+        with(interruption, |interruption| {
+            out(taken, "there is no room for the answer")?.put(interruption.take());
+            Ok(())
+        })
+    })
+}
+
+/// Closes an interruption, and makes the pointer NULL.
+#[no_mangle]
+pub unsafe extern "C" fn slipring_interruption_close(
+    interruption: *mut *mut slipring_interruption,
+) -> slipring_status {
+    // SAFETY: as the header asks of the caller.
+    call(|| unsafe { close(interruption) })
+}
+
+/// Ends the wait of the set that waits for the interruption, or the next one. May be called in a handler of a signal.
+#[no_mangle]
+pub unsafe extern "C" fn slipring_interrupter_interrupt(
+    interrupter: *const slipring_interrupter,
+) -> slipring_status {
+    // SAFETY: as the header asks of the caller.
+    call(|| unsafe {
+        shared(interrupter)?.interrupt();
+        Ok(())
+    })
+}
+
+/// Closes an interrupter, and makes the pointer NULL.
+#[no_mangle]
+pub unsafe extern "C" fn slipring_interrupter_close(
+    interrupter: *mut *mut slipring_interrupter,
+) -> slipring_status {
+    // SAFETY: as the header asks of the caller.
+    call(|| unsafe { close(interrupter) })
+}

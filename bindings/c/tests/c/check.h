@@ -1,0 +1,67 @@
+/* What the tests of this folder share. */
+#ifndef CHECK_H
+#define CHECK_H
+
+#include <slipring.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SECOND INT64_C(1000000000)
+#define MINUTE (60 * SECOND)
+
+#define CHECK(holds)                                                                                                   \
+    do {                                                                                                               \
+        if (!(holds)) {                                                                                                \
+            fprintf(stderr, "%s:%d: %s does not hold (%s)\n", __FILE__, __LINE__, #holds, slipring_error_message());  \
+            exit(1);                                                                                                   \
+        }                                                                                                              \
+    } while (0)
+
+/* The call returns this status. */
+#define IS(status, call)                                                                                               \
+    do {                                                                                                               \
+        slipring_status is_found_ = (call);                                                                                \
+        if (is_found_ != (slipring_status)(status)) {                                                                      \
+            fprintf(stderr, "%s:%d: %s is %u (%s), not %s\n", __FILE__, __LINE__, #call, is_found_,                       \
+                    slipring_error_message(), #status);                                                                \
+            exit(1);                                                                                                   \
+        }                                                                                                              \
+    } while (0)
+
+#define OK(call) IS(0, call)
+
+static inline slipring_detail detail(void) {
+    slipring_detail found;
+    memset(&found, 0, sizeof found);
+    found.struct_size = sizeof found;
+    CHECK(slipring_error_detail(&found) == 0);
+    return found;
+}
+
+/* The length of message `sequence`: often an edge. */
+static inline size_t length_of(uint64_t sequence, size_t most) {
+    uint64_t state = (sequence + 1) * UINT64_C(0x9e3779b97f4a7c15);
+    state ^= state >> 32;
+    switch (state % 8) {
+    case 0: return 0;
+    case 1: return most;
+    case 2: return most - (size_t)(state >> 8) % 9 % (most + 1);
+    default: return (size_t)(state >> 8) % (most + 1);
+    }
+}
+
+static inline void fill(unsigned char *bytes, size_t len, uint64_t sequence) {
+    for (size_t at = 0; at < len; at++)
+        bytes[at] = (unsigned char)(sequence * 31 + at * 7 + 1);
+}
+
+static inline bool filled(const void *data, size_t len, uint64_t sequence) {
+    const unsigned char *bytes = (const unsigned char *)data;
+    for (size_t at = 0; at < len; at++)
+        if (bytes[at] != (unsigned char)(sequence * 31 + at * 7 + 1))
+            return false;
+    return true;
+}
+
+#endif

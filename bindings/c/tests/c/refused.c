@@ -1,0 +1,121 @@
+/* What is refused: arguments, structures, handles, names, schemas. */
+#include "check.h"
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+static slipring_ring *created(const char *name, uint64_t capacity) {
+    slipring_ring_options options = {.struct_size = sizeof options, .capacity_bytes = capacity};
+    slipring_ring *ring = NULL;
+    OK(slipring_ring_create(name, &options, &ring));
+    return ring;
+}
+
+static void schemas(void) {
+    slipring_ring_options options = {.struct_size = sizeof options, .schema = "Quote{time_ns:u64,bid:f64}"};
+    slipring_ring *ring = NULL;
+    OK(slipring_ring_create("schemas", &options, &ring));
+    char text[64];
+    size_t len = 0;
+    OK(slipring_ring_schema(ring, NULL, 0, &len));
+    CHECK(len == strlen(options.schema));
+    IS(SLIPRING_E_ROOM, slipring_ring_schema(ring, text, len, NULL));
+    OK(slipring_ring_schema(ring, text, len + 1, NULL));
+    CHECK(strcmp(text, options.schema) == 0);
+    OK(slipring_ring_expect_schema(ring, "Quote{time_ns:u64(time),bid:f64}"));
+    IS(SLIPRING_E_OPEN_SCHEMA, slipring_ring_expect_schema(ring, "Quote{time_ns:u64,ask:f64}"));
+    CHECK(strstr(slipring_error_message(), "ask") != NULL);
+    IS(SLIPRING_E_ARGUMENT, slipring_ring_expect_schema(ring, "Quote{"));
+    IS(SLIPRING_E_TEXT, slipring_ring_expect_schema(ring, "\xff\xfe"));
+    slipring_producer *producer = NULL;
+    OK(slipring_ring_producer(ring, NULL, &producer));
+    IS(SLIPRING_E_TRY_PUBLISH_WRONG_SIZE, slipring_producer_publish(producer, "short", 5, 0, NULL));
+    CHECK(detail().len == 5 && detail().max == 16);
+    OK(slipring_producer_close(&producer));
+    OK(slipring_ring_close(&ring));
+}
+
+static void nonsense_is_refused(void) {
+    slipring_ring *ring = NULL;
+    slipring_message message;
+    size_t count = 0;
+    IS(SLIPRING_E_NULL, slipring_ring_create(NULL, NULL, &ring));
+    IS(SLIPRING_E_NULL, slipring_ring_create("nothing", NULL, NULL));
+    IS(SLIPRING_E_OPEN_NOT_FOUND, slipring_ring_open("nothing", 0, &ring));
+    IS(SLIPRING_E_OPEN_NOT_FOUND, slipring_ring_open("nothing", 1000, &ring));
+    IS(SLIPRING_E_OPEN_NOT_FOUND, slipring_ring_remove("nothing"));
+    IS(SLIPRING_E_CREATE_NAME, slipring_ring_create("a/b", NULL, &ring));
+    IS(SLIPRING_E_TEXT, slipring_ring_create("\xc3", NULL, &ring));
+    slipring_ring_options options = {.struct_size = sizeof options - 1};
+    IS(SLIPRING_E_STRUCT_SIZE, slipring_ring_create("nothing", &options, &ring));
+    options.struct_size = sizeof options + 8;
+    IS(SLIPRING_E_STRUCT_SIZE, slipring_ring_create("nothing", &options, &ring));
+    options.struct_size = 0;
+    IS(SLIPRING_E_STRUCT_SIZE, slipring_ring_create("nothing", &options, &ring));
+    options.struct_size = sizeof options;
+    options.capacity_bytes = 5000;
+    IS(SLIPRING_E_CREATE_GEOMETRY, slipring_ring_create("nothing", &options, &ring));
+    options.capacity_bytes = 0;
+    options.stamps = 2;
+    IS(SLIPRING_E_ARGUMENT, slipring_ring_create("nothing", &options, &ring));
+    CHECK(ring == NULL);
+    IS(SLIPRING_E_NULL, slipring_consumer_receive(NULL, 0, &message));
+    IS(SLIPRING_E_NULL, slipring_producer_publish(NULL, "x", 1, 0, NULL));
+    IS(SLIPRING_E_NULL, slipring_wait_set_wait(NULL, NULL, 0, 0, &count));
+    slipring_ring_state state = {.struct_size = 1};
+    ring = created("nonsense", 4096);
+    IS(SLIPRING_E_CREATE_EXISTS, slipring_ring_create("nonsense", NULL, &ring));
+    IS(SLIPRING_E_STRUCT_SIZE, slipring_ring_status(ring, &state));
+    IS(SLIPRING_E_NULL, slipring_ring_status(ring, NULL));
+    slipring_detail bad = {.struct_size = 3};
+    IS(SLIPRING_E_STRUCT_SIZE, slipring_error_detail(&bad));
+    IS(SLIPRING_E_NULL, slipring_error_detail(NULL));
+    /* A handle of another kind. */
+    slipring_consumer *consumer = NULL;
+    OK(slipring_ring_consumer(ring, SLIPRING_OLDEST, 0, NULL, &consumer));
+    IS(SLIPRING_E_HANDLE, slipring_producer_publish((slipring_producer *)(void *)consumer, "x", 1, 0, NULL));
+    IS(SLIPRING_E_HANDLE, slipring_ring_wait_for_producer((slipring_ring *)(void *)consumer, 0));
+    IS(SLIPRING_E_NULL, slipring_consumer_receive(consumer, 0, NULL));
+    IS(SLIPRING_E_NULL, slipring_consumer_receive_batch(consumer, 0, NULL, 3, &count));
+    slipring_producer *producer = NULL;
+    OK(slipring_ring_producer(ring, NULL, &producer));
+    IS(SLIPRING_E_NULL, slipring_producer_publish(producer, NULL, 1, 0, NULL));
+    /* Options that are none, or of another role. */
+    slipring_options how = {.struct_size = sizeof how, .strategy = 9};
+    slipring_consumer *other = NULL;
+    IS(SLIPRING_E_ARGUMENT, slipring_ring_consumer(ring, SLIPRING_OLDEST, 0, &how, &other));
+    how.strategy = SLIPRING_STRATEGY_SPIN;
+    how.spin_ns = 5;
+    IS(SLIPRING_E_ARGUMENT, slipring_ring_consumer(ring, SLIPRING_OLDEST, 0, &how, &other));
+    how.spin_ns = 0;
+    how.resume_at_oldest = 1;
+    IS(SLIPRING_E_ARGUMENT, slipring_ring_consumer(ring, SLIPRING_OLDEST, 0, &how, &other));
+    how.resume_at_oldest = 0;
+    how.lag_bytes = 5;
+    IS(SLIPRING_E_ARGUMENT, slipring_ring_consumer(ring, SLIPRING_OLDEST, 0, &how, &other));
+    how.read_policy = SLIPRING_READ_BEHIND;
+    OK(slipring_ring_consumer(ring, SLIPRING_OLDEST, 0, &how, &other));
+    OK(slipring_consumer_close(&other));
+    how.struct_size = 1;
+    IS(SLIPRING_E_STRUCT_SIZE, slipring_ring_consumer(ring, SLIPRING_OLDEST, 0, &how, &other));
+    /* Closed twice, and used after. */
+    OK(slipring_consumer_close(&consumer));
+    CHECK(consumer == NULL);
+    OK(slipring_consumer_close(&consumer));
+    OK(slipring_consumer_close(NULL));
+    IS(SLIPRING_E_NULL, slipring_consumer_receive(consumer, 0, &message));
+    /* A fork owns nothing. */
+    pid_t child = fork();
+    if (child == 0)
+        _exit(slipring_producer_publish(producer, "x", 1, 0, NULL) == SLIPRING_E_TRY_PUBLISH_FORKED ? 0 : 1);
+    int ended = 1;
+    CHECK(waitpid(child, &ended, 0) == child && WIFEXITED(ended) && WEXITSTATUS(ended) == 0);
+    OK(slipring_producer_close(&producer));
+    OK(slipring_ring_close(&ring));
+}
+
+int main(void) {
+    schemas();
+    nonsense_is_refused();
+    return 0;
+}
