@@ -439,7 +439,7 @@ fn describe(name: &str, ring: &Ring) -> Result<Value, StatusError> {
         "stamps": ring.stamps(),
         "evict_after_ns": ring.evicts_after().map(|time| time.as_nanos() as u64),
         "schema": ring.schema().map(|schema| schema.to_string()),
-        "fields": ring.schema().map(crate::fields::describe),
+        "fields": ring.schema().map(slipring_fields::describe),
         "schema_file": schema_file(ring),
         "next_sequence": status.next_sequence,
         "oldest_sequence": status.oldest_sequence,

@@ -14,7 +14,6 @@ mod create;
 mod demo;
 mod doctor;
 mod failure;
-mod fields;
 mod fifo;
 mod inspect;
 mod latest;
@@ -33,7 +32,6 @@ mod signal;
 mod stop;
 mod subscribe;
 mod text;
-mod time;
 mod value;
 
 use clap::{Command, CommandFactory, FromArgMatches, Parser, Subcommand};

@@ -1,7 +1,6 @@
 //! `slipring pub`.
 
 use crate::failure::{Failure, FAILED};
-use crate::fields;
 use crate::stop::{Stop, GRACE};
 use crate::text::{self, Target};
 use crate::Outcome;
@@ -200,7 +199,7 @@ fn json(ring: &Ring, line: &[u8]) -> Result<Vec<u8>, String> {
         .schema()
         .ok_or("the ring has no schema: create it with --schema to publish JSON")?;
     let text = std::str::from_utf8(line).map_err(|error| error.to_string())?;
-    fields::encode(schema, text)
+    slipring_fields::encode(schema, text)
 }
 
 /// Publishes in steps that are short enough for a signal to be noticed. Publishes nothing once a signal

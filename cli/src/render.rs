@@ -1,8 +1,8 @@
 //! Messages as text, hex, raw bytes, JSON or a line of fields.
 
-use crate::fields;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use slipring::schema::Schema;
+use slipring_fields::{hex, json, line, unknown};
 
 /// How `sub` prints a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -38,21 +38,13 @@ pub fn message(
             out.push(b'\n');
         }
         Format::Json => {
-            let mut object = Map::new();
-            object.insert("sequence".into(), sequence.into());
-            match schema.filter(|schema| schema.bytes() as usize == bytes.len()) {
-                Some(schema) => fields::decode(schema, bytes, &mut object),
-                None => {
-                    let (name, text) = unknown(bytes);
-                    object.insert(name.into(), text.into());
-                }
-            }
-            out.extend_from_slice(Value::Object(object).to_string().as_bytes());
+            let object = json(schema, sequence, bytes);
+            out.extend_from_slice(object.to_string().as_bytes());
             out.push(b'\n');
         }
         Format::Fields => {
             let line = match schema.filter(|schema| schema.bytes() as usize == bytes.len()) {
-                Some(schema) => fields::line(schema, bytes),
+                Some(schema) => line(schema, bytes),
                 None => {
                     let (name, text) = unknown(bytes);
                     format!("{name} {}", Value::from(text))
@@ -61,25 +53,6 @@ pub fn message(
             out.extend_from_slice(format!("{sequence}: {line}\n").as_bytes());
         }
     }
-}
-
-/// Bytes without a schema, as `text` or `hex`.
-fn unknown(bytes: &[u8]) -> (&'static str, String) {
-    match std::str::from_utf8(bytes) {
-        Ok(text) => ("text", text.to_owned()),
-        Err(_) => {
-            let digits: Vec<u8> = bytes.iter().flat_map(|byte| hex(*byte)).collect();
-            ("hex", String::from_utf8_lossy(&digits).into_owned())
-        }
-    }
-}
-
-fn hex(byte: u8) -> [u8; 2] {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    [
-        DIGITS[usize::from(byte >> 4)],
-        DIGITS[usize::from(byte & 15)],
-    ]
 }
 
 #[cfg(test)]

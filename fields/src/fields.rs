@@ -183,7 +183,11 @@ fn scaled(number: &Number, exponent: i32) -> Option<i128> {
     }
 }
 
-/// The bytes of a JSON object by a schema; the error names the field.
+/// The bytes of a JSON object by a schema; a `sequence` is ignored. JSON has no infinite numbers and no NaN: [`decode`]
+/// makes `null` of them, which is refused here, as is a number that a field would make infinite.
+///
+/// # Errors
+/// What is wrong, with the name of the field.
 pub fn encode(schema: &Schema, text: &str) -> Result<Vec<u8>, String> {
     let value: Value = serde_json::from_str(text).map_err(|error| format!("not JSON: {error}"))?;
     let object = value.as_object().ok_or("not a JSON object")?;
@@ -222,9 +226,12 @@ pub fn encode(schema: &Schema, text: &str) -> Result<Vec<u8>, String> {
 
 fn element_bytes(field: &Field, value: &Value, out: &mut Vec<u8>) -> Option<()> {
     let Some((low, high)) = field.kind.range() else {
-        let number = value.as_f64()?;
+        let number = value.as_f64().filter(|number| number.is_finite())?;
         match field.kind {
-            Kind::F32 => out.extend((number as f32).to_le_bytes()),
+            Kind::F32 => {
+                let number = Some(number as f32).filter(|number| number.is_finite())?;
+                out.extend(number.to_le_bytes());
+            }
             _ => out.extend(number.to_le_bytes()),
         }
         return Some(());
@@ -322,6 +329,9 @@ mod tests {
             ("Q{a:i64(exponent=2)}", "150"),
             ("Q{a:i64(exponent=-2)}", "1e300"),
             ("Q{a:i64(exponent=-2)}", "1e999999999999"),
+            ("Q{a:f32}", "1e39"),
+            ("Q{a:f64}", "1e309"),
+            ("Q{a:f64}", "null"),
             ("Q{a:u64(time)}", "\"1969-12-31T23:59:59Z\""),
             ("Q{a:u64(time)}", "\"yesterday\""),
             ("Q{a:u8(0=buy)}", "\"sell\""),
