@@ -172,3 +172,61 @@ impl Credit {
         self.members.iter().map(follower).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Credit;
+    use crate::ack::Ack;
+    use core::time::Duration;
+
+    const NOW: Duration = Duration::from_secs(1);
+
+    fn ack(name: &str, next: u64) -> Ack {
+        Ack {
+            ring: 1,
+            name: name.parse().unwrap(),
+            instance: 7,
+            next,
+            lost: 0,
+        }
+    }
+
+    /// Mirrors may be ahead of a source that was started again. What it has not sent itself is not written by that.
+    #[test]
+    fn a_mirror_that_is_ahead_settles_what_is_sent_and_no_more() {
+        for base in [0u64, u64::MAX - 15] {
+            let at = |place: u64| base.wrapping_add(place);
+            let mut credit = Credit::new(base, &["m".parse().unwrap()], Duration::from_secs(2));
+            assert_eq!(credit.sent(at(10), 100), None);
+            assert_eq!(credit.in_flight(), 100);
+            let ahead = ack("m", at(50));
+            assert_eq!(credit.ack(&ahead, at(10), NOW), Some(at(10)));
+            assert_eq!(credit.in_flight(), 0);
+            assert_eq!(credit.ack(&ahead, at(10), NOW), None);
+            // No acknowledgement comes for what a mirror has already.
+            assert_eq!(credit.sent(at(20), 100), Some(at(20)));
+            assert_eq!(credit.in_flight(), 0);
+            assert_eq!(credit.sent(at(60), 100), Some(at(50)));
+            assert_eq!(credit.in_flight(), 100);
+            assert_eq!(credit.ack(&ack("m", at(59)), at(60), NOW), Some(at(59)));
+            assert_eq!(credit.in_flight(), 100);
+            assert_eq!(credit.ack(&ack("m", at(60)), at(60), NOW), Some(at(60)));
+            assert_eq!(credit.in_flight(), 0);
+        }
+    }
+
+    /// The slowest counts, and the ones that are not waited for do not.
+    #[test]
+    fn what_all_required_mirrors_have_is_settled() {
+        let names = ["a".parse().unwrap(), "b".parse().unwrap()];
+        let mut credit = Credit::new(0, &names, Duration::from_secs(2));
+        for end in [10, 20, 30] {
+            assert_eq!(credit.sent(end, 100), None);
+        }
+        assert_eq!(credit.ack(&ack("c", 30), 30, NOW), None);
+        assert_eq!(credit.ack(&ack("a", 30), 30, NOW), None);
+        assert_eq!(credit.in_flight(), 300);
+        assert_eq!(credit.ack(&ack("b", 20), 30, NOW), Some(20));
+        assert_eq!(credit.in_flight(), 100);
+    }
+}

@@ -12,9 +12,7 @@
 //!
 //! In a tree each source has only the mirrors directly below it.
 
-mod sim;
-
-use sim::{name, Faults, World};
+use crate::sim::{name, Faults, Traffic, World};
 use slipring_mirror::frame::{record_bytes, HEADER};
 
 /// Messages that are published in each millisecond, all of them of this many bytes.
@@ -156,7 +154,7 @@ fn a_tree_of_a_thousand_mirrors() {
     );
     for (relay, alone) in relays.iter().zip(alone) {
         let (_, bytes) = model(&world, *relay, messages);
-        let below = |(node, _): &(usize, &sim::Traffic)| {
+        let below = |(node, _): &(usize, &Traffic)| {
             let mirror = world.nodes[*node].mirror.as_ref();
             mirror.is_some_and(|mirror| mirror.parent == *relay)
         };

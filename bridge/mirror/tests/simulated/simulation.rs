@@ -1,9 +1,7 @@
 //! Any order of events: what a mirror writes is what its source published, or an exact gap of what is gone.
 
-mod sim;
-
+use crate::sim::{name, Faults, World};
 use proptest::prelude::*;
-use sim::{name, Faults, World};
 use slipring::endpoint::Why;
 
 #[derive(Clone, Debug)]
