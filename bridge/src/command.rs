@@ -1,16 +1,20 @@
 //! The command `slipring-bridge`, which `slipring bridge` runs too.
 
+use crate::encoding::{Encoding, EncodingError};
 use crate::engine::zenoh::{Zenoh, ZenohOptions};
-use crate::engine::Engine;
+use crate::engine::{said, Engine};
 use crate::error::BridgeError;
 use crate::mirror::{self, OnRecreate};
 use crate::serve::{self, default_realm};
+use crate::show::show;
+use crate::stat::place_beside;
 use crate::{export, import};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use slipring::endpoint::{AttachError, PublishError, StatusError, TryPublishError};
 use slipring::place::{CreateError, OpenError};
-use slipring::{Place, Start};
+use slipring::schema::Schema;
+use slipring::{Place, Ring, Start};
 use slipring_mirror::{Name, NameError};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -105,6 +109,9 @@ struct ServeArguments {
     /// The name of the durable cursor of a lossless source
     #[arg(long, default_value = "bridge", requires = "lossless")]
     cursor: String,
+    /// Count into a ring, once a second [default RING: bridge.NAME.stat beside the ring]
+    #[arg(long, value_name = "RING", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    stat: Option<String>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -139,6 +146,9 @@ struct MirrorArguments {
     /// End with status 124 if no source answers within this time at first
     #[arg(long, value_name = "SECONDS")]
     timeout: Option<f64>,
+    /// Count into a ring, once a second [default RING: bridge.NAME.MIRROR.stat beside the mirror]
+    #[arg(long, value_name = "RING", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    stat: Option<String>,
 }
 
 #[derive(Args)]
@@ -150,9 +160,12 @@ struct ExportArguments {
     key: String,
     #[command(flatten)]
     addresses: Addresses,
-    /// What the messages are: a media type, for example application/protobuf
+    /// What is published of each message
+    #[arg(long, value_enum, default_value = "raw")]
+    encoding: Encoding,
+    /// What receivers are told that it is, for example application/protobuf [default: by the encoding]
     #[arg(long, value_name = "TYPE")]
-    encoding: Option<String>,
+    media_type: Option<String>,
     /// Where to begin: latest, oldest, or a sequence
     #[arg(long, value_name = "START", default_value = "latest", value_parser = start)]
     from: Start,
@@ -167,6 +180,12 @@ struct ImportArguments {
     key: String,
     #[command(flatten)]
     addresses: Addresses,
+    /// How the messages are encoded that come; cdr and json need a ring with a schema
+    #[arg(long, value_enum, default_value = "raw")]
+    encoding: Encoding,
+    /// The schema of a new ring, for example Quote{time_ns:u64,bid:f64}
+    #[arg(long)]
+    schema: Option<Schema>,
     /// Bytes of a new ring
     #[arg(long, value_name = "BYTES", default_value = "1M", value_parser = bytes)]
     capacity: u64,
@@ -235,6 +254,14 @@ fn place(text: &str) -> Place {
     }
 }
 
+/// The ring that is counted into, if one is.
+fn counted(stat: Option<String>, ring: &str, name: &str) -> Option<Place> {
+    stat.map(|named| match named.as_str() {
+        "" => place_beside(&place(ring), name),
+        named => place(named),
+    })
+}
+
 fn network_name(ring: &str, network: &Network) -> Result<Name, NameError> {
     match &network.name {
         Some(name) => Ok(name.clone()),
@@ -288,6 +315,7 @@ fn run(verb: Verb) -> Result<(), BridgeError> {
                 window: arguments.window,
                 from: arguments.from,
                 cursor: arguments.cursor,
+                stat: counted(arguments.stat, &arguments.ring, name.as_str()),
                 ..serve::Options::new(place(&arguments.ring), name)
             };
             let stop = stop()?;
@@ -318,6 +346,7 @@ fn run(verb: Verb) -> Result<(), BridgeError> {
                 window: arguments.window,
                 mode: arguments.mode,
                 patience: arguments.timeout.map(seconds),
+                stat: counted(arguments.stat, &arguments.ring, &format!("{name}.{mirror}")),
                 ..mirror::Options::new(place(&arguments.ring), name, mirror)
             };
             let stop = stop()?;
@@ -331,6 +360,7 @@ fn run(verb: Verb) -> Result<(), BridgeError> {
                 place: place(&arguments.ring),
                 key: arguments.key,
                 encoding: arguments.encoding,
+                media_type: arguments.media_type,
                 from: arguments.from,
             };
             let stop = stop()?;
@@ -343,14 +373,21 @@ fn run(verb: Verb) -> Result<(), BridgeError> {
             let options = import::Options {
                 place: place(&arguments.ring),
                 key: arguments.key,
+                encoding: arguments.encoding,
+                schema: arguments.schema,
                 capacity: arguments.capacity,
                 mode: arguments.mode,
                 window: arguments.window,
             };
             let stop = stop()?;
             let engine = engine(&arguments.addresses)?;
-            import::import(&engine, &options, &stop, |ring| {
-                eprintln!("importing into {}", ring.path().display());
+            let ready = |ring: &Ring| eprintln!("importing into {}", ring.path().display());
+            // The first one tells what is wrong; readers of the ring are told how many there were.
+            let mut said = false;
+            import::import(&engine, &options, &stop, ready, |error| {
+                if !std::mem::replace(&mut said, true) {
+                    eprintln!("slipring-bridge: a message is left out, and so are others like it: {error}");
+                }
             })
         }
         Verb::Status(arguments) => status(&arguments),
@@ -383,68 +420,21 @@ fn status(arguments: &StatusArguments) -> Result<(), BridgeError> {
             return Ok(());
         }
         if Instant::now() >= until {
-            return Err(BridgeError::NoSource { key });
+            let trouble = engine.trouble();
+            return Err(BridgeError::NoSource { key, trouble });
         }
         std::thread::sleep(Duration::from_millis(50));
     }
 }
 
-fn show(bytes: &[u8], json: bool) {
-    let text = String::from_utf8_lossy(bytes);
-    let state: serde_json::Value = match serde_json::from_slice(bytes) {
-        Ok(state) if !json => state,
-        _ => {
-            println!("{text}");
-            return;
-        }
-    };
-    let text = |key: &str| match &state[key] {
-        serde_json::Value::String(text) => text.clone(),
-        other => other.to_string(),
-    };
-    println!("{} of {}, {}", text("ring"), text("host"), text("path"));
-    println!("  identity     {}", text("id"));
-    println!("  sent         up to {}", text("next_sequence"));
-    let closed = if state["closed"] == true {
-        ", closed"
-    } else {
-        ""
-    };
-    println!("  epoch        {}{closed}", text("epoch"));
-    println!(
-        "  messages     {} in {} frames, {} bytes",
-        text("messages"),
-        text("frames"),
-        text("bytes")
-    );
-    if state["lossless"] == true {
-        println!(
-            "  lossless     {} of {} bytes under way",
-            text("in_flight_bytes"),
-            text("window_bytes")
-        );
-    }
-    for mirror in state["mirrors"].as_array().into_iter().flatten() {
-        let alive = match mirror["alive"] == true {
-            true => "",
-            false => ", silent",
-        };
-        let required = match mirror["required"] == true {
-            true => ", waited for",
-            false => "",
-        };
-        println!(
-            "  mirror       {}: {} behind, {} lost{required}{alive}",
-            mirror["name"].as_str().unwrap_or_default(),
-            mirror["behind"],
-            mirror["lost"]
-        );
-    }
-}
-
 fn code(error: &BridgeError) -> u8 {
     match error {
-        BridgeError::Name(_) | BridgeError::Settings(_) | BridgeError::Evicts { .. } => 2,
+        BridgeError::Name(_)
+        | BridgeError::Settings(_)
+        | BridgeError::Evicts { .. }
+        | BridgeError::Form { .. }
+        | BridgeError::OtherSchema { .. }
+        | BridgeError::Encoding(EncodingError::NoSchema { .. }) => 2,
         BridgeError::Open(OpenError::NotFound { .. }) => 3,
         BridgeError::Open(OpenError::Permission { .. })
         | BridgeError::Attach(AttachError::Permission { .. })
@@ -467,6 +457,7 @@ fn code(error: &BridgeError) -> u8 {
 /// What the command does.
 pub fn main() -> ExitCode {
     let _ = slipring::place::guard_against_truncation();
+    said::listen(|report| eprintln!("slipring-bridge: {report}"));
     match run(Arguments::parse().verb) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

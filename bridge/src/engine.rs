@@ -4,6 +4,7 @@
 //! deliver keys as they are, and it never waits.
 
 pub mod local;
+pub mod said;
 pub mod zenoh;
 
 use std::any::Any;
@@ -49,6 +50,11 @@ pub trait Engine: Send + Sync {
 
     /// The addresses at which other programs reach this one, as they were given.
     fn addresses(&self) -> Vec<String>;
+
+    /// Why a program that should be linked with this one is not, as the engine last said it; `None` if it says nothing.
+    fn trouble(&self) -> Option<String> {
+        None
+    }
 }
 
 /// What is published.

@@ -1,15 +1,17 @@
 //! What ends a bridge.
 
+use crate::encoding::EncodingError;
 use crate::engine::EngineError;
 use slipring::endpoint::{
     AttachError, PublishError, StatusError, TryPublishError, TryReceiveError,
 };
 use slipring::place::{CreateError, OpenError, RemoveError};
+use slipring::{Form, Place, Ring};
 use slipring_mirror::meta::MetaError;
 use slipring_mirror::mirror::Stop;
 use slipring_mirror::NameError;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Why a bridge cannot begin, or go on.
 #[derive(Debug)]
@@ -43,6 +45,8 @@ pub enum BridgeError {
     NoSource {
         /// Under which key it was asked for.
         key: String,
+        /// Why there is no link to it, if the network said so.
+        trouble: Option<String>,
     },
     /// More than one ring of this name is served.
     Ambiguous {
@@ -66,6 +70,22 @@ pub enum BridgeError {
         /// Where.
         path: PathBuf,
     },
+    /// Only rings are seen on other hosts, and there is another form of communication.
+    Form {
+        /// Where.
+        path: PathBuf,
+        /// What it is.
+        found: Form,
+    },
+    /// The ring that is imported into has another schema than was given for it.
+    OtherSchema {
+        /// Where.
+        path: PathBuf,
+        /// Its schema, if it has one.
+        found: Option<String>,
+    },
+    /// The messages cannot be encoded as it was asked for.
+    Encoding(EncodingError),
     /// Two settings that contradict each other.
     Settings(&'static str),
     /// The system refused something.
@@ -87,10 +107,16 @@ impl fmt::Display for BridgeError {
             Self::Receive(error) => error.fmt(f),
             Self::Meta(error) => error.fmt(f),
             Self::Stop(stop) => stop.fmt(f),
-            Self::NoSource { key } => write!(
-                f,
-                "no source answers under {key}: start slipring-bridge serve there, and check the address and the realm"
-            ),
+            Self::NoSource { key, trouble } => {
+                write!(
+                    f,
+                    "no source answers under {key}: start slipring-bridge serve there, and check the address, the realm, and what the access rules of both sides allow"
+                )?;
+                match trouble {
+                    Some(why) => write!(f, " (the last trouble of a link: {why})"),
+                    None => Ok(()),
+                }
+            }
             Self::Ambiguous { rings } => write!(
                 f,
                 "{} rings of this name are served here: give one of them another name or realm (--name, --realm)",
@@ -110,6 +136,14 @@ impl fmt::Display for BridgeError {
                 "{} evicts slow consumers, so it cannot be served without loss: serve it without --lossless",
                 path.display()
             ),
+            Self::Form { path, found } => other_form(path, *found, f),
+            Self::OtherSchema { path, found } => write!(
+                f,
+                "{} has {}, another than was given: leave --schema out, or import into another ring",
+                path.display(),
+                found.as_ref().map_or("no schema".to_owned(), |text| format!("the schema {text}"))
+            ),
+            Self::Encoding(error) => error.fmt(f),
             Self::Settings(what) => f.write_str(what),
             Self::Io(error) => error.fmt(f),
         }
@@ -117,6 +151,37 @@ impl fmt::Display for BridgeError {
 }
 
 impl std::error::Error for BridgeError {}
+
+/// Why this form is not served, and what to do instead.
+fn other_form(path: &Path, form: Form, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let path = path.display();
+    match form {
+        Form::Queue | Form::Lane => write!(
+            f,
+            "{path} is a queue, and each of its messages goes to one receiver of this host, which acknowledges it here: run a receiver here that publishes in a ring (slipring queue receive | slipring pub), and serve that ring"
+        ),
+        Form::Mailbox => write!(
+            f,
+            "{path} is a mailbox, and its letters are taken and answered by processes of this host: publish requests in a ring that is served here, and replies in a ring that is served there"
+        ),
+        form => write!(
+            f,
+            "{path} is a {}, and only rings are seen on other hosts: publish in a ring what other hosts have to know, and serve that ring",
+            form.noun()
+        ),
+    }
+}
+
+/// Opens a ring that other hosts are to see.
+///
+/// # Errors
+/// [`BridgeError::Form`] of another form of communication, [`BridgeError::Open`] else.
+pub(crate) fn open_source(place: &Place) -> Result<Ring, BridgeError> {
+    Ring::open(place.clone()).map_err(|error| match error {
+        OpenError::Form { path, found, .. } => BridgeError::Form { path, found },
+        error => error.into(),
+    })
+}
 
 macro_rules! from {
     ($($variant:ident: $error:ty),*) => {$(
@@ -131,5 +196,5 @@ macro_rules! from {
 from! {
     Engine: EngineError, Name: NameError, Open: OpenError, Create: CreateError, Attach: AttachError,
     Status: StatusError, Remove: RemoveError, Publish: PublishError, TryPublish: TryPublishError,
-    Receive: TryReceiveError, Meta: MetaError, Stop: Stop, Io: std::io::Error
+    Receive: TryReceiveError, Encoding: EncodingError, Meta: MetaError, Stop: Stop, Io: std::io::Error
 }

@@ -6,7 +6,9 @@
 //! | `slipring/1/REALM/RING/status` | asked: the state of the source, as JSON |
 //! | `slipring/1/REALM/RING/ID/data` | published: frames |
 //! | `slipring/1/REALM/RING/ID/fetch` | asked, with `from` and `to`: frames of what is still there |
+//! | `slipring/1/REALM/RING/ID/clock` | asked: the time of the source's host, nanoseconds since 1970 in 8 bytes, little-endian |
 //! | `slipring/1/REALM/RING/ID/ack/MIRROR` | published: how far a mirror is |
+//! | `slipring/1/REALM/RING/ID/stat/MIRROR` | published: what a mirror has counted, as JSON |
 //!
 //! ID is the identity of the ring in 32 hexadecimal digits. So a ring that was made anew shares no key with its
 //! predecessor but those that are asked.
@@ -44,6 +46,18 @@ impl Keys {
 
     pub fn ack(&self, id: u128, mirror: &Name) -> String {
         format!("{}/{id:032x}/ack/{mirror}", self.prefix)
+    }
+
+    pub fn clock(&self, id: u128) -> String {
+        format!("{}/{id:032x}/clock", self.prefix)
+    }
+
+    pub fn stat(&self, id: u128, mirror: &Name) -> String {
+        format!("{}/{id:032x}/stat/{mirror}", self.prefix)
+    }
+
+    pub fn stats(&self, id: u128) -> String {
+        format!("{}/{id:032x}/stat/*", self.prefix)
     }
 
     pub fn acks(&self, id: u128) -> String {

@@ -1,10 +1,13 @@
 //! The receiving side: one thread that writes a ring as its source has it.
 
+use crate::clock::{wall_ns, Clock};
 use crate::engine::{Engine, Lane, Outgoing, Sample};
 use crate::error::BridgeError;
 use crate::inbox::{Inbox, Sender};
 use crate::keys::Keys;
+use crate::latency::Timing;
 use crate::serve::default_realm;
+use crate::stat::{Counter, MirrorStat, EVERY};
 use slipring::endpoint::{AttachError, Origin, PublishError, TryPublishError};
 use slipring::place::OpenError;
 use slipring::schema::{OpaqueSchema, Schema};
@@ -56,6 +59,8 @@ pub struct Options {
     pub mode: u32,
     /// How long to wait for a source at first; without limit if not given.
     pub patience: Option<Duration>,
+    /// The ring that it counts into, as [`MirrorStat`]s.
+    pub stat: Option<Place>,
 }
 
 impl Options {
@@ -71,6 +76,7 @@ impl Options {
             window: 4 << 20,
             mode: 0o600,
             patience: None,
+            stat: None,
         }
     }
 }
@@ -88,6 +94,8 @@ enum Event {
     Frame(Vec<u8>),
     Answer(Vec<u8>),
     Answered(u64),
+    /// The time of the source, and when it was asked and how long that took.
+    Clock(u64, u64, Duration),
     Meta(Vec<u8>),
     MetaOver,
 }
@@ -112,6 +120,10 @@ pub fn mirror(
     let ask = format!("as={};instance={instance:x}", options.mirror);
     let started = Instant::now();
     let mut from = options.from;
+    let mut counter = match &options.stat {
+        Some(place) => Some(Counter::open(place)?),
+        None => None,
+    };
     loop {
         let Some(meta) = find(engine, options, &keys, &ask, &mut inbox, stop)? else {
             return Ok(());
@@ -137,6 +149,8 @@ pub fn mirror(
             ack_key: keys.ack(meta.ring, &options.mirror),
             fetch_key: keys.fetch(meta.ring),
             meta_key: keys.meta(),
+            clock_key: keys.clock(meta.ring),
+            stat_key: keys.stat(meta.ring, &options.mirror),
             ask: &ask,
             engine,
             sender,
@@ -144,6 +158,10 @@ pub fn mirror(
             producer: Some(producer),
             ring,
             started,
+            clock: Clock::default(),
+            timing: Timing::new(next),
+            report_at: Duration::ZERO,
+            counter: &mut counter,
         };
         match mirrored.run(&mut inbox, stop) {
             Err(BridgeError::Stop(Stop::Recreated { .. }))
@@ -208,7 +226,10 @@ fn find(
             0 => {
                 let over = |patience| began.elapsed() >= patience;
                 if options.patience.is_some_and(over) {
-                    return Err(BridgeError::NoSource { key: keys.meta() });
+                    return Err(BridgeError::NoSource {
+                        key: keys.meta(),
+                        trouble: engine.trouble(),
+                    });
                 }
             }
             1 => {
@@ -335,8 +356,15 @@ struct Mirrored<'e> {
     ack_key: String,
     fetch_key: String,
     meta_key: String,
+    clock_key: String,
+    stat_key: String,
     ask: &'e str,
     started: Instant,
+    clock: Clock,
+    timing: Timing,
+    /// When the next report is due.
+    report_at: Duration,
+    counter: &'e mut Option<Counter<MirrorStat>>,
 }
 
 /// What became of writing.
@@ -358,7 +386,7 @@ impl Mirrored<'_> {
                     // Readers wait for the next run.
                     producer.detach();
                 }
-                return Ok(());
+                return self.count();
             }
             self.machine.at(self.started.elapsed());
             while let Some(event) = inbox.take() {
@@ -367,9 +395,13 @@ impl Mirrored<'_> {
                 }
             }
             let written = self.write()?;
+            self.timing.written(self.machine.next(), &self.clock);
             self.machine.at(self.started.elapsed());
             self.machine.tick();
             self.act()?;
+            if self.started.elapsed() >= self.report_at {
+                self.report()?;
+            }
             match written {
                 Written::More => {}
                 Written::Full => self.wait_for_room()?,
@@ -385,9 +417,14 @@ impl Mirrored<'_> {
     fn handle(&mut self, event: Event) -> Result<(), BridgeError> {
         match event {
             // Bytes that are no frame are counted, and what they should have brought is asked for.
-            Event::Frame(bytes) => drop(self.machine.frame(Path::Stream, &bytes)),
+            Event::Frame(bytes) => {
+                if let Ok(Some(sent)) = self.machine.frame(Path::Stream, &bytes) {
+                    self.timing.came(sent, self.machine.next());
+                }
+            }
             Event::Answer(bytes) => drop(self.machine.frame(Path::Answer, &bytes)),
             Event::Answered(id) => self.machine.answered(id),
+            Event::Clock(there, asked, took) => self.clock.answer(asked, took, there),
             Event::Meta(bytes) => match Meta::decode(&bytes) {
                 Ok(meta) => self.machine.meta(&meta)?,
                 Err(error @ slipring_mirror::meta::MetaError::Version { .. }) => {
@@ -414,6 +451,65 @@ impl Mirrored<'_> {
             }
         }
         Err(error)
+    }
+
+    /// What it has counted.
+    fn stat(&self) -> MirrorStat {
+        let counts = self.machine.counts();
+        let latencies = self.timing.latencies();
+        let offset = self.clock.offset();
+        MirrorStat {
+            time_ns: wall_ns(),
+            next_sequence: self.machine.next(),
+            source_sequence: self.machine.source_next(),
+            messages: counts.messages,
+            lost: counts.lost,
+            skipped: counts.skipped,
+            duplicates: counts.duplicates,
+            unheld: counts.unheld,
+            fetches: counts.fetches,
+            fetches_failed: counts.fetches_failed,
+            held: self.machine.held(),
+            measured: latencies.measured,
+            latency_p50: latencies.p50,
+            latency_p99: latencies.p99,
+            latency_p999: latencies.p999,
+            latency_longest: latencies.longest,
+            clock_ahead: offset.map_or(0, |offset| offset.ns),
+            clock_uncertainty: offset.map_or(u64::MAX, |offset| offset.uncertainty_ns),
+        }
+    }
+
+    fn count(&mut self) -> Result<(), BridgeError> {
+        let stat = self.stat();
+        match self.counter {
+            Some(counter) => counter.publish(self.started.elapsed(), &stat),
+            None => Ok(()),
+        }
+    }
+
+    /// Tells the source and the own ring what was counted, and asks for the source's time.
+    fn report(&mut self) -> Result<(), BridgeError> {
+        self.report_at = self.started.elapsed() + EVERY;
+        self.count()?;
+        self.engine.publish(Outgoing {
+            key: &self.stat_key,
+            lane: Lane::Control,
+            bytes: self.stat().json().to_string().as_bytes(),
+            encoding: Some("application/json"),
+            attachment: None,
+        })?;
+        let sender = self.sender.clone();
+        let (asked, began) = (wall_ns(), Instant::now());
+        let sink = move |reply: Option<Vec<u8>>| {
+            if let Some(Ok(there)) = reply.map(<[u8; 8]>::try_from) {
+                let there = u64::from_le_bytes(there);
+                sender.put(Event::Clock(there, asked, began.elapsed()), 0);
+            }
+        };
+        Ok(self
+            .engine
+            .ask(&self.clock_key, "", EVERY, Box::new(sink))?)
     }
 
     fn producer(&mut self) -> Result<&mut Producer, BridgeError> {

@@ -1,10 +1,14 @@
 //! The source side: one thread that reads a ring, sends it, and answers mirrors.
 
-use crate::engine::{Engine, Held, Lane, Outgoing, Question};
-use crate::error::BridgeError;
+use crate::clock::wall_ns;
+use crate::engine::{Engine, Held, Lane, Outgoing, Question, Sample};
+use crate::error::{open_source, BridgeError};
 use crate::inbox::{Inbox, Sender};
 use crate::keys::Keys;
+use crate::report::{self, Told};
+use crate::stat::{Counter, SourceStat};
 use slipring::endpoint::{AttachError, ObserverOptions, Resume, TryReceiveError};
+use slipring::place::OpenError;
 use slipring::{Consumer, Observer, Place, Received, Ring, Start, Strategy};
 use slipring_mirror::meta::Opaque;
 use slipring_mirror::request::parameter;
@@ -13,7 +17,7 @@ use slipring_mirror::{Ack, Meta, Name, Request};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 /// What is served, and how.
 #[derive(Clone, Debug)]
@@ -36,6 +40,8 @@ pub struct Options {
     pub from: Start,
     /// The name of that cursor.
     pub cursor: String,
+    /// The ring that it counts into, as [`SourceStat`]s.
+    pub stat: Option<Place>,
 }
 
 impl Options {
@@ -51,6 +57,7 @@ impl Options {
             window: 4 << 20,
             from: Start::Latest,
             cursor: "bridge".to_owned(),
+            stat: None,
         }
     }
 }
@@ -75,6 +82,7 @@ enum Event {
     Fetch(Question),
     Meta(Question),
     Status(Question),
+    Stat(Sample),
 }
 
 /// The row of a lossless source: it keeps the producer from overwriting what is still needed.
@@ -165,7 +173,8 @@ struct Served {
     keys: Keys,
     data_key: String,
     fetch_key: String,
-    _held: [Held; 2],
+    told: Told,
+    _held: [Held; 4],
 }
 
 /// Serves a ring until it is told to stop. A ring that is removed is waited for, and served anew.
@@ -190,18 +199,22 @@ pub fn serve(
     let sender = inbox.sender();
     let _meta = engine.answer(&keys.meta(), questions(&sender, Event::Meta))?;
     let _status = engine.answer(&keys.status(), questions(&sender, Event::Status))?;
+    let mut counter = match &options.stat {
+        Some(place) => Some(Counter::open(place)?),
+        None => None,
+    };
     let started = Instant::now();
     let mut first = true;
     while !stop.load(Ordering::Relaxed) {
-        let ring = match Ring::open(options.place.clone()) {
+        let ring = match open_source(&options.place) {
             Ok(ring) => ring,
             // Removed, to be made again.
-            Err(slipring::place::OpenError::NotFound { .. }) if !first => {
+            Err(BridgeError::Open(OpenError::NotFound { .. })) if !first => {
                 while inbox.take().is_some() {}
                 inbox.wait(None, AGAIN);
                 continue;
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(error),
         };
         first = false;
         let mut served = match Served::begin(engine, options, &keys, ring, &sender) {
@@ -212,7 +225,7 @@ pub fn serve(
             begun => begun?,
         };
         ready(&served.ring);
-        served.run(engine, options, &mut inbox, stop, started)?;
+        served.run(engine, options, &mut inbox, stop, started, &mut counter)?;
     }
     Ok(())
 }
@@ -230,11 +243,6 @@ fn rowless() -> ObserverOptions {
     ObserverOptions::new()
         .strategy(Strategy::Spin)
         .resume(Resume::Oldest)
-}
-
-fn wall_ns() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| since.as_nanos() as u64)
 }
 
 impl Served {
@@ -275,6 +283,19 @@ impl Served {
         )?;
         let fetch_key = keys.fetch(ring.id());
         let fetches = engine.answer(&fetch_key, questions(sender, Event::Fetch))?;
+        let stats = sender.clone();
+        let stats = engine.subscribe(
+            &keys.stats(ring.id()),
+            Box::new(move |sample| {
+                let bytes = sample.bytes.len() + sample.key.len();
+                stats.put(Event::Stat(sample), bytes);
+            }),
+        )?;
+        // At once: what waits makes the answer less exact.
+        let clock = engine.answer(
+            &keys.clock(ring.id()),
+            Box::new(|question| question.replies.reply(wall_ns().to_le_bytes().to_vec())),
+        )?;
         Ok(Self {
             data_key: keys.data(ring.id()),
             ring,
@@ -284,7 +305,8 @@ impl Served {
             gate,
             keys: keys.clone(),
             fetch_key,
-            _held: [acks, fetches],
+            told: Told::default(),
+            _held: [acks, fetches, stats, clock],
         })
     }
 
@@ -296,6 +318,7 @@ impl Served {
         inbox: &mut Inbox<Event>,
         stop: &AtomicBool,
         started: Instant,
+        counter: &mut Option<Counter<SourceStat>>,
     ) -> Result<(), BridgeError> {
         let mut looked = Duration::ZERO;
         while !stop.load(Ordering::Relaxed) {
@@ -325,6 +348,9 @@ impl Served {
                     }
                 }
             }
+            if let Some(counter) = counter.as_mut().filter(|counter| counter.is_due(now)) {
+                counter.publish(now, &report::counted(&self.source, wall_ns()))?;
+            }
             if more {
                 continue;
             }
@@ -342,6 +368,10 @@ impl Served {
             inbox.wait(observer, wait.min(Duration::from_millis(100)));
         }
         self.source.flush();
+        if let Some(counter) = counter {
+            let counted = report::counted(&self.source, wall_ns());
+            counter.publish(started.elapsed(), &counted)?;
+        }
         Ok(())
     }
 
@@ -405,6 +435,7 @@ impl Served {
                 let state = self.state(options);
                 question.replies.reply(state.to_string().into_bytes());
             }
+            Event::Stat(sample) => self.told.note(&sample.key, &sample.bytes),
         }
         Ok(())
     }
@@ -491,20 +522,7 @@ impl Served {
 
     /// The state of the source, for people and for programs that watch it.
     fn state(&self, options: &Options) -> serde_json::Value {
-        let counts = self.source.counts();
-        let (epoch, epoch_first) = self.source.latest_epoch();
-        let follower = |follower: &slipring_mirror::source::Follower| {
-            serde_json::json!({
-                "name": follower.name.as_str(),
-                "required": follower.required,
-                "alive": follower.alive,
-                "next_sequence": follower.next,
-                "behind": self.source.sent().wrapping_sub(follower.next),
-                "lost": follower.lost,
-            })
-        };
-        let followers = self.source.followers();
-        serde_json::json!({
+        let mut state = serde_json::json!({
             "ring": options.name.as_str(),
             "realm": options.realm.as_str(),
             "host": options.host,
@@ -512,17 +530,14 @@ impl Served {
             "id": format!("{:032x}", self.ring.id()),
             "keys": [self.keys.meta(), self.data_key, self.fetch_key],
             "lossless": options.lossless,
-            "epoch": epoch,
-            "epoch_first_sequence": epoch_first,
-            "closed": self.source.is_closed(),
-            "next_sequence": self.source.sent(),
-            "in_flight_bytes": self.source.in_flight(),
             "window_bytes": options.window,
-            "messages": counts.messages,
-            "frames": counts.frames,
-            "heartbeats": counts.heartbeats,
-            "bytes": counts.bytes,
-            "mirrors": followers.iter().map(follower).collect::<Vec<_>>(),
-        })
+        });
+        let changing = report::state(&self.source, &self.told);
+        if let (Some(state), serde_json::Value::Object(changing)) =
+            (state.as_object_mut(), changing)
+        {
+            state.extend(changing);
+        }
+        state
     }
 }

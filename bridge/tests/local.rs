@@ -3,6 +3,7 @@
 use slipring::endpoint::Why;
 use slipring::schema::OpaqueSchema;
 use slipring::{Received, Ring, Start};
+use slipring_bridge::encoding::Encoding;
 use slipring_bridge::engine::local::Network;
 use slipring_bridge::engine::{Engine, Lane, Outgoing, Sample};
 use slipring_bridge::mirror::{self, From, OnRecreate};
@@ -477,11 +478,19 @@ fn other_programs_publish_into_a_ring_and_receive_from_one() {
         place: at.source.clone().into(),
         key: "market/**".to_owned(),
         capacity: 4096,
+        encoding: Encoding::Raw,
+        schema: None,
         mode: 0o600,
         window: 20_000,
     };
     let mut importing = Side::start(move |stop, ready| {
-        import::import(&engine, &into, stop, |_| ready.send(()).unwrap_or(()))
+        import::import(
+            &engine,
+            &into,
+            stop,
+            |_| ready.send(()).unwrap_or(()),
+            |_| {},
+        )
     });
     importing.wait();
     let ring = opened(&at.source);
@@ -490,7 +499,8 @@ fn other_programs_publish_into_a_ring_and_receive_from_one() {
     let out = export::Options {
         place: at.source.clone().into(),
         key: "elsewhere/ticks".to_owned(),
-        encoding: None,
+        encoding: Encoding::Raw,
+        media_type: None,
         from: Start::Oldest,
     };
     let mut exporting = Side::start(move |stop, ready| {

@@ -110,6 +110,17 @@ pub enum Path {
     Answer,
 }
 
+/// Messages that came as the source sent them first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sent {
+    /// The first sequence.
+    pub first: u64,
+    /// The first behind them.
+    pub end: u64,
+    /// When they were sent, in nanoseconds since 1970, by the clock of the source's host.
+    pub wall_ns: u64,
+}
+
 /// Why a mirror cannot go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -258,36 +269,47 @@ impl Mirror {
         self.now = self.now.max(now);
     }
 
-    /// Takes a frame. What is not new is ignored, and so are frames of other rings.
+    /// Takes a frame. What is not new is ignored, and so are frames of other rings. Returns which messages are complete
+    /// with it, new or not, if it came as the source sent it first.
     ///
     /// # Errors
     /// [`FrameError`] of bytes that are no frame. Nothing has changed then, but the count.
-    pub fn frame(&mut self, path: Path, bytes: &[u8]) -> Result<(), FrameError> {
+    pub fn frame(&mut self, path: Path, bytes: &[u8]) -> Result<Option<Sent>, FrameError> {
         let frame = Frame::decode(bytes).inspect_err(|_| self.counts.damaged += 1)?;
         if frame.stamp.ring != self.ring {
             self.counts.foreign += 1;
-            return Ok(());
+            return Ok(None);
         }
         self.heard = self.now;
         self.epoch_is(&frame.stamp);
         self.source_oldest = frame.stamp.oldest;
-        match frame.content {
+        let sent = Sent {
+            first: frame.first,
+            end: frame.end(),
+            wall_ns: frame.stamp.wall_ns,
+        };
+        let complete = match frame.content {
             Content::Messages(messages) => {
                 for (sequence, payload) in messages {
                     self.message(sequence, payload);
                 }
+                true
             }
             Content::Part {
                 offset,
                 total,
                 bytes,
             } => self.part(path, frame.first, (offset, total), bytes),
-            Content::Gap { end, why } => self.gap(frame.first, end, why),
+            Content::Gap { end, why } => {
+                self.gap(frame.first, end, why);
+                false
+            }
             Content::Heartbeat { closed } => {
                 self.source_is_at(frame.stamp.epoch, frame.first, closed);
+                false
             }
-        }
-        Ok(())
+        };
+        Ok(Some(sent).filter(|_| complete && path == Path::Stream))
     }
 
     fn epoch_is(&mut self, stamp: &Stamp) {
@@ -333,10 +355,18 @@ impl Mirror {
         }
     }
 
-    fn part(&mut self, path: Path, sequence: u64, (offset, total): (u32, u32), bytes: &[u8]) {
+    /// Returns `true` if its message is complete with it.
+    fn part(
+        &mut self,
+        path: Path,
+        sequence: u64,
+        (offset, total): (u32, u32),
+        bytes: &[u8],
+    ) -> bool {
         if total > self.settings.longest {
             // Its bytes need not come.
-            return self.gap(sequence, sequence.wrapping_add(1), Why::Lost);
+            self.gap(sequence, sequence.wrapping_add(1), Why::Lost);
+            return false;
         }
         if let Some(place) = self.hold.place(sequence) {
             self.hold.know(place + 1);
@@ -345,9 +375,11 @@ impl Mirror {
             Path::Stream => &mut self.streamed,
             Path::Answer => &mut self.answered,
         };
-        if let Some(message) = parts.add(sequence, offset, total, bytes) {
-            self.message(sequence, &message);
+        let complete = parts.add(sequence, offset, total, bytes);
+        if let Some(message) = &complete {
+            self.message(sequence, message);
         }
+        complete.is_some()
     }
 
     fn gap(&mut self, first: u64, end: u64, why: Why) {

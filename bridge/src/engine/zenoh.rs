@@ -9,13 +9,14 @@
 //! | lease | 2 s | a link without a sign of life for so long is made anew |
 //! | scouting, gossip | off | only given addresses are connected |
 
+use super::said;
 use super::{
     Engine, EngineError, Held, Lane, Outgoing, Question, QuestionSink, Replies, ReplySink, Sample,
     SampleSink,
 };
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{mpsc, Mutex, PoisonError};
 use std::time::Duration;
 use zenoh::bytes::Encoding;
 use zenoh::pubsub::Publisher;
@@ -49,8 +50,11 @@ const SETTINGS: [(&str, &str); 6] = [
 const KEPT: usize = 1024;
 
 /// A Zenoh session.
+///
+/// Dropping it closes the session, and waits no longer than a second for that.
 pub struct Zenoh {
-    session: Session,
+    /// Taken when it is dropped.
+    session: Option<Session>,
     listen: Vec<String>,
     publishers: Mutex<HashMap<(String, Lane), Publisher<'static>>>,
 }
@@ -64,12 +68,22 @@ fn failed<E: std::fmt::Display>(what: impl Into<String>) -> impl FnOnce(E) -> En
 }
 
 impl Zenoh {
+    fn session(&self) -> Result<&Session, EngineError> {
+        self.session.as_ref().ok_or_else(|| EngineError {
+            what: "use the network".to_owned(),
+            why: "it is closed".to_owned(),
+        })
+    }
+
     /// Opens a session.
     ///
     /// # Errors
     /// [`EngineError`] if the configuration file cannot be used, or an address cannot be listened at. An address that
     /// cannot be connected to is no error.
     pub fn open(options: &ZenohOptions) -> Result<Self, EngineError> {
+        for address in options.listen.iter().chain(&options.connect) {
+            check(address).map_err(failed(format!("use the address {address:?}")))?;
+        }
         let mut config = match &options.config {
             Some(path) => Config::from_file(path)
                 .map_err(failed(format!("read the configuration {}", path.display())))?,
@@ -100,10 +114,59 @@ impl Zenoh {
             options.listen, options.connect
         )))?;
         Ok(Self {
-            session,
+            session: Some(session),
             listen: options.listen.clone(),
             publishers: Mutex::default(),
         })
+    }
+}
+
+/// Says what is wrong with an address. Zenoh itself would try some of them for ever.
+fn check(address: &str) -> Result<(), &'static str> {
+    let (protocol, rest) = address
+        .split_once('/')
+        .ok_or("an address is tcp/HOST:PORT or tls/HOST:PORT")?;
+    match protocol {
+        "tcp" => {}
+        "tls" if cfg!(feature = "tls") => {}
+        "tls" => return Err("this program was built without TLS: build it with the feature tls"),
+        _ => return Err("the protocols are tcp and tls"),
+    }
+    // What stands behind these are settings of the link.
+    let place = rest.split(['?', '#']).next().unwrap_or_default();
+    let (host, port) = place.rsplit_once(':').ok_or("the port is missing")?;
+    if host.is_empty() {
+        return Err("the host is missing");
+    }
+    match port.parse::<u16>() {
+        Ok(_) => Ok(()),
+        Err(_) => Err("the port is a number up to 65535"),
+    }
+}
+
+/// How long an end waits for what is on its way. Zenoh itself waits for ten seconds, where a host accepts connections and
+/// then says nothing.
+const CLOSING: Duration = Duration::from_secs(1);
+
+impl Drop for Zenoh {
+    fn drop(&mut self) {
+        let publishers = std::mem::take(
+            self.publishers
+                .get_mut()
+                .unwrap_or_else(PoisonError::into_inner),
+        );
+        let session = self.session.take();
+        let (closed, is_closed) = mpsc::channel();
+        let closing = std::thread::Builder::new().name("closing".to_owned());
+        let spawned = closing.spawn(move || {
+            drop(publishers);
+            drop(session);
+            let _ = closed.send(());
+        });
+        // Without a thread, it was closed just now.
+        if spawned.is_ok() {
+            let _ = is_closed.recv_timeout(CLOSING);
+        }
     }
 }
 
@@ -148,7 +211,7 @@ impl Engine for Zenoh {
             }
             let (priority, express) = quality(outgoing.lane);
             let publisher = self
-                .session
+                .session()?
                 .declare_publisher(outgoing.key.to_owned())
                 .congestion_control(CongestionControl::Drop)
                 .priority(priority)
@@ -172,7 +235,7 @@ impl Engine for Zenoh {
 
     fn subscribe(&self, key: &str, sink: SampleSink) -> Result<Held, EngineError> {
         let subscriber = self
-            .session
+            .session()?
             .declare_subscriber(key.to_owned())
             .callback(move |sample| {
                 sink(Sample {
@@ -187,7 +250,7 @@ impl Engine for Zenoh {
 
     fn answer(&self, key: &str, sink: QuestionSink) -> Result<Held, EngineError> {
         let queryable = self
-            .session
+            .session()?
             .declare_queryable(key.to_owned())
             .complete(true)
             .callback(move |query| {
@@ -210,7 +273,7 @@ impl Engine for Zenoh {
     ) -> Result<(), EngineError> {
         let end = End(sink);
         let selector = format!("{key}?{parameters}");
-        self.session
+        self.session()?
             .get(selector.as_str())
             .target(QueryTarget::All)
             .consolidation(ConsolidationMode::None)
@@ -228,5 +291,42 @@ impl Engine for Zenoh {
 
     fn addresses(&self) -> Vec<String> {
         self.listen.clone()
+    }
+
+    fn trouble(&self) -> Option<String> {
+        said::last()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::check;
+
+    #[test]
+    fn addresses_are_checked() {
+        for address in [
+            "tcp/127.0.0.1:7447",
+            "tcp/[::]:0",
+            "tcp/exchange-3:65535",
+            "tcp/[fe80::1%eth0]:7447#iface=eth0",
+            "tcp/a:1?rel=1",
+        ] {
+            assert_eq!(check(address), Ok(()), "{address}");
+        }
+        assert_eq!(check("tls/a:1").is_ok(), cfg!(feature = "tls"));
+        for address in [
+            "",
+            "a:1",
+            "tcp/",
+            "tcp/a",
+            "tcp/:1",
+            "tcp/a:",
+            "tcp/a:65536",
+            "tcp/a:-1",
+            "udp/a:1",
+            "TCP/a:1",
+        ] {
+            assert!(check(address).is_err(), "{address}");
+        }
     }
 }

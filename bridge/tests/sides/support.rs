@@ -1,0 +1,166 @@
+//! Processes of the command, and threads that run a side in this one.
+
+use rustix::process::{kill_process, Pid, Signal};
+use std::io::{BufRead, BufReader, Read};
+use std::net::TcpListener;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{mpsc, Arc};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+pub const LONG: Duration = Duration::from_secs(60);
+
+pub fn bridge(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_slipring-bridge"));
+    command.args(arguments);
+    command
+}
+
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+/// A process whose lines on standard error are read. It is killed when this is dropped.
+pub struct Running {
+    child: Child,
+    lines: mpsc::Receiver<String>,
+    pub said: String,
+}
+
+impl Running {
+    pub fn start(command: &mut Command) -> Self {
+        let command = command.stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let errors = BufReader::new(child.stderr.take().unwrap());
+        let (send, lines) = mpsc::channel();
+        std::thread::spawn(move || {
+            for line in errors.lines().map_while(Result::ok) {
+                let _ = send.send(line);
+            }
+        });
+        Self {
+            child,
+            lines,
+            said: String::new(),
+        }
+    }
+
+    /// Waits until it says this.
+    pub fn says(&mut self, text: &str) -> &mut Self {
+        let end = Instant::now() + LONG;
+        while !self.said.contains(text) {
+            let left = end.saturating_duration_since(Instant::now());
+            match self.lines.recv_timeout(left) {
+                Ok(line) => self.said += &(line + "\n"),
+                Err(why) => panic!("{why} before {text:?}: {}", self.said),
+            }
+        }
+        self
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Waits until it has ended by itself; all that it said is in `said` then.
+    pub fn ended(&mut self) -> ExitStatus {
+        let end = Instant::now() + LONG;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                for line in self.lines.iter() {
+                    self.said += &(line + "\n");
+                }
+                return status;
+            }
+            assert!(Instant::now() < end, "it does not end: {}", self.said);
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A thread that is told to stop when this is dropped.
+pub struct Side<T> {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<T>>,
+    ready: mpsc::Receiver<()>,
+}
+
+impl<T: Send + 'static> Side<T> {
+    pub fn start<F>(run: F) -> Self
+    where
+        F: FnOnce(&AtomicBool, &dyn Fn()) -> T + Send + 'static,
+    {
+        let stop = Arc::new(AtomicBool::new(false));
+        let (is, ready) = mpsc::channel();
+        let stops = stop.clone();
+        let thread = std::thread::spawn(move || run(&stops, &move || is.send(()).unwrap_or(())));
+        Self {
+            stop,
+            thread: Some(thread),
+            ready,
+        }
+    }
+
+    pub fn wait(&self) {
+        self.ready.recv_timeout(LONG).expect("it never began");
+    }
+
+    pub fn end(mut self) -> T {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.take().unwrap().join().unwrap()
+    }
+
+    /// Waits until it ends by itself.
+    pub fn ended(mut self) -> T {
+        self.thread.take().unwrap().join().unwrap()
+    }
+}
+
+impl<T> Drop for Side<T> {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// What a command prints on standard output, and its status.
+pub fn output(command: &mut Command) -> (ExitStatus, String, String) {
+    let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut out = child.stdout.take().unwrap();
+    let mut errors = child.stderr.take().unwrap();
+    let printed = std::thread::spawn(move || {
+        let mut text = String::new();
+        out.read_to_string(&mut text).unwrap();
+        text
+    });
+    let said = std::thread::spawn(move || {
+        let mut text = String::new();
+        errors.read_to_string(&mut text).unwrap();
+        text
+    });
+    let end = Instant::now() + LONG;
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        if Instant::now() >= end {
+            let _ = child.kill();
+            let _ = child.wait();
+            panic!("it does not end: {}", said.join().unwrap());
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    (status, printed.join().unwrap(), said.join().unwrap())
+}
