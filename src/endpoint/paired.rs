@@ -83,6 +83,12 @@ impl Outgoing {
         self.producer.position()
     }
 
+    /// Where it sleeps for room, and whether it may.
+    #[cfg(feature = "async")]
+    pub(crate) fn room(&self) -> (&Memory, bool) {
+        self.producer.room()
+    }
+
     /// Records that the other side is gone for good: a dead reader no longer holds the sender back.
     #[cold]
     fn gone(&mut self) -> PairedError {
@@ -226,12 +232,32 @@ impl Incoming {
     /// The next message, if it is there.
     #[inline(always)]
     pub(crate) fn try_receive(&mut self, meeting: &Meeting) -> Result<Message<'_>, PairedError> {
-        self.let_go();
-        let arrived = match self.consumer.take() {
-            Some(arrived) => arrived,
-            None => self.look_again(meeting)?,
-        };
+        let arrived = self.try_arrived(meeting)?;
         Ok(self.consumer.message(arrived))
+    }
+
+    /// The next message, if it is there, not yet lent.
+    #[inline(always)]
+    pub(crate) fn try_arrived(&mut self, meeting: &Meeting) -> Result<Arrived, PairedError> {
+        self.let_go();
+        match self.consumer.take() {
+            Some(arrived) => Ok(arrived),
+            None => self.look_again(meeting),
+        }
+    }
+
+    /// Lends what arrived.
+    #[cfg(feature = "async")]
+    pub(crate) fn message(&mut self, arrived: Arrived) -> Message<'_> {
+        self.consumer.message(arrived)
+    }
+
+    /// The next message, if it is there, and keeps it.
+    #[inline(always)]
+    pub(crate) fn try_hold_next(&mut self, meeting: &Meeting) -> Result<(), PairedError> {
+        let arrived = self.try_arrived(meeting)?;
+        self.held = Some(arrived);
+        Ok(())
     }
 
     /// Waits for a message until a deadline, and keeps it.

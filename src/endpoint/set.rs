@@ -64,6 +64,11 @@ pub trait Source: Sealed {
     fn also(&self, _: Inside) -> Option<&Memory> {
         None
     }
+    /// Memory whose bell says that it can send again, where it sends too. Sets do not wait for that.
+    #[doc(hidden)]
+    fn room(&self, _: Inside) -> Option<&Memory> {
+        None
+    }
     /// The longest time between two calls of [`reports_death`](Self::reports_death) while the set waits.
     #[doc(hidden)]
     fn longest_sleep(&self, _: Inside) -> Duration {

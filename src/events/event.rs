@@ -36,22 +36,33 @@ impl Sleep {
     }
 }
 
-/// A handle that an event loop can wait for: every [`Source`], which has something to read, and a [`Producer`],
-/// which waits for room.
+/// A handle that an event loop can wait for: every [`Source`], which has something to read, senders, which wait for
+/// room, and handles that wait for permits.
 pub trait Event: Sealed {
     #[doc(hidden)]
     fn sleep(&self, asker: Inside) -> Sleep;
 }
 
+/// It may be waited for by attempts to send too.
 impl<S: Source + ?Sized> Event for S {
     fn sleep(&self, asker: Inside) -> Sleep {
-        let memories = [Some(self.memory(asker)), self.also(asker)];
-        let bells = memories.into_iter().flatten();
-        Sleep {
-            bells: bells.map(|memory| (memory.clone(), Side::Data)).collect(),
-            parks: self.parks(),
-            longest: self.longest_sleep(asker),
-        }
+        let mut sleep = sleep_of_source(self);
+        let room = self.room(asker);
+        sleep
+            .bells
+            .extend(room.map(|memory| (memory.clone(), Side::Space)));
+        sleep
+    }
+}
+
+/// How a source is slept for that waits for something to report.
+pub(super) fn sleep_of_source<S: Source + ?Sized>(source: &S) -> Sleep {
+    let memories = [Some(source.memory(INSIDE)), source.also(INSIDE)];
+    let bells = memories.into_iter().flatten();
+    Sleep {
+        bells: bells.map(|memory| (memory.clone(), Side::Data)).collect(),
+        parks: source.parks(),
+        longest: source.longest_sleep(INSIDE),
     }
 }
 

@@ -11,5 +11,6 @@ mod watching;
 #[doc(hidden)]
 pub use crate::reactor::never_look_without_a_reason;
 pub use event::Event;
+pub(crate) use event::Sleep;
 pub use pollable::{Pollable, PollableSet};
 pub use task::{Async, Attempts, Ready};

@@ -2,7 +2,7 @@
 //!
 //! Layer 6.
 
-use super::event::{sleep_of, Event, Sleep};
+use super::event::{sleep_of, sleep_of_source, Event, Sleep};
 use super::watching::Watching;
 use crate::endpoint::Source;
 use crate::reactor::{Notify, Signal};
@@ -118,7 +118,8 @@ fn arm<T>(
     mut found: impl FnMut(usize) -> T,
 ) -> Option<T> {
     signal.clear();
-    let sleep = |all: &[&mut dyn Source]| Sleep::of_all(all.iter().map(|one| sleep_of(&**one)));
+    let sleep =
+        |all: &[&mut dyn Source]| Sleep::of_all(all.iter().map(|one| sleep_of_source(&**one)));
     let notify = Notify::Signal(signal.clone());
     let polled = watching.poll_sources(sources, sleep, notify, |all, dead| {
         let reports = |source: &mut &mut dyn Source| match dead {

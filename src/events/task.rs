@@ -2,7 +2,7 @@
 //!
 //! Layer 6.
 
-use super::event::{sleep_of, Event};
+use super::event::{sleep_of, sleep_of_source, Event};
 use super::watching::Watching;
 use crate::endpoint::{
     Consumer, Message, Nothing, Observer, Producer, PublishError, ReceiveError, Received, Source,
@@ -217,7 +217,7 @@ impl<S: Source> Async<S> {
     /// As [`readable`](Self::readable), for futures that are written by hand.
     pub fn poll_readable(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let notify = Notify::Task(context.waker().clone());
-        let sleep = |all: &[&mut dyn Source]| sleep_of(&*all[0]);
+        let sleep = |all: &[&mut dyn Source]| sleep_of_source(&*all[0]);
         self.watching
             .poll_sources(&mut [&mut self.handle], sleep, notify, |all, dead| {
                 let reports = match dead {

@@ -4,6 +4,8 @@
 //! producer's role; readers map the data read-only, and hold a row only where they may sleep.
 
 mod error;
+#[cfg(feature = "async")]
+mod event;
 mod reader;
 mod writer;
 

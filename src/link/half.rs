@@ -10,8 +10,8 @@ use crate::wait::Deadline;
 
 /// The sending direction of a link. Made by [`Link::split`](crate::Link::split).
 pub struct LinkSender<'l> {
-    outgoing: &'l mut Outgoing,
-    meeting: &'l Meeting,
+    pub(super) outgoing: &'l mut Outgoing,
+    pub(super) meeting: &'l Meeting,
 }
 
 shown!([] LinkSender<'_>, "LinkSender", |_sender| );

@@ -5,6 +5,8 @@
 //! each other, so what is sent on a link is received on that link or never.
 
 mod error;
+#[cfg(feature = "async")]
+mod event;
 mod half;
 
 pub use error::LinkError;
@@ -416,6 +418,11 @@ impl Source for Link {
 
     fn also(&self, _: Inside) -> Option<&Memory> {
         self.incoming.also(&self.meeting)
+    }
+
+    #[cfg(feature = "async")]
+    fn room(&self, _: Inside) -> Option<&Memory> {
+        Some(self.outgoing.room().0)
     }
 
     fn parks(&self) -> bool {

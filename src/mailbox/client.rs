@@ -135,19 +135,8 @@ impl MailboxClient {
         body: &[u8],
         deadline: impl Into<Deadline>,
     ) -> Result<Reply<'_>, RequestError> {
-        if self.replies.is_none() {
-            return Err(RequestError::OneWay);
-        }
-        if self.mailbox.attachment.canary().forked() {
-            return Err(RequestError::Send(SendError::Forked));
-        }
         let deadline = deadline.into();
-        self.request += 1;
-        self.await_reply_to(self.request);
-        // Before the letter is sent: its receiver may be gone a moment later.
-        if !self.answerable {
-            self.answerable = self.mailbox.letters.live_receivers() > 0;
-        }
+        let awaited = self.begin_request()?;
         let sent = self.post(body, self.request, deadline);
         let result = match sent {
             // Letters without a receiver fill the queue.
@@ -155,8 +144,32 @@ impl MailboxClient {
             sent => sent.map_err(RequestError::from),
         };
         let result = result.and_then(|()| self.wait_for_reply(deadline));
-        self.await_reply_to(0);
-        let (kind, body) = result?;
+        drop(awaited);
+        self.reply(result?)
+    }
+
+    /// Begins a request, which ends when the result is dropped.
+    pub(super) fn begin_request(&mut self) -> Result<Awaited, RequestError> {
+        if self.replies.is_none() {
+            return Err(RequestError::OneWay);
+        }
+        if self.mailbox.attachment.canary().forked() {
+            return Err(RequestError::Send(SendError::Forked));
+        }
+        self.request += 1;
+        wait_for(&self.mailbox, self.member.row(), self.request);
+        // Before the letter is sent: its receiver may be gone a moment later.
+        if !self.answerable {
+            self.answerable = self.mailbox.letters.live_receivers() > 0;
+        }
+        Ok(Awaited {
+            mailbox: self.mailbox.clone(),
+            row: self.member.row(),
+        })
+    }
+
+    /// Lends a reply that was taken.
+    pub(super) fn reply(&mut self, (kind, body): (Kind, Body)) -> Result<Reply<'_>, RequestError> {
         // Always there: a one-way mailbox was refused above.
         let replies = self.replies.as_mut().ok_or(RequestError::OneWay)?;
         let delivery = replies.taken(body.taking);
@@ -200,10 +213,6 @@ impl MailboxClient {
         Ok(())
     }
 
-    fn await_reply_to(&self, request: u64) {
-        wait_for(&self.mailbox, self.member.row(), request);
-    }
-
     /// Returns `true` if there was a receiver and none is left. Asks the kernel only at intervals.
     fn nobody_is_left(&mut self) -> bool {
         if !self.asked.due() {
@@ -214,7 +223,27 @@ impl MailboxClient {
         was_answerable && !self.answerable
     }
 
-    fn wait_for_reply(&mut self, deadline: Deadline) -> Result<(Kind, Body), RequestError> {
+    /// Sends the letter of a request if there is room.
+    #[cfg(feature = "async")]
+    pub(super) fn try_post(&mut self, body: &[u8]) -> Result<(), RequestError> {
+        self.compose(body, self.request)?;
+        match self.letters.try_send(&self.message) {
+            // Letters without a receiver fill the queue.
+            Err(SendError::Full { .. }) if self.nobody_is_left() => Err(RequestError::PeerGone),
+            sent => sent.map(|_| ()).map_err(RequestError::from),
+        }
+    }
+
+    /// Where it waits for room, and for replies.
+    #[cfg(feature = "async")]
+    pub(super) fn sides(&self) -> (&Sender, Option<&Receiver>) {
+        (&self.letters, self.replies.as_ref())
+    }
+
+    pub(super) fn wait_for_reply(
+        &mut self,
+        deadline: Deadline,
+    ) -> Result<(Kind, Body), RequestError> {
         let (generation, request) = (self.member.generation(), self.request);
         let mut found = (Kind::Declined, 0);
         loop {
@@ -254,8 +283,23 @@ impl MailboxClient {
     }
 }
 
+/// A request whose reply is awaited, until this is dropped.
+pub(super) struct Awaited {
+    mailbox: Mailbox,
+    row: u32,
+}
+
+impl Drop for Awaited {
+    fn drop(&mut self) {
+        // A fork has no part in it, and does not have the memory.
+        if !self.mailbox.attachment.canary().forked() {
+            wait_for(&self.mailbox, self.row, 0);
+        }
+    }
+}
+
 /// Where in its message a body begins; says that the message is taken.
-struct Body {
+pub(super) struct Body {
     taking: crate::queue::Taking,
     at: usize,
 }

@@ -8,6 +8,8 @@
 
 mod client;
 mod error;
+#[cfg(feature = "async")]
+mod event;
 mod letter;
 mod outbox;
 mod receiver;

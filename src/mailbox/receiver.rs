@@ -61,14 +61,26 @@ impl MailboxReceiver {
     /// Takes a letter. If a client's lane cannot be opened, closes other lanes and tries again.
     fn take(
         &mut self,
-        mut take: impl FnMut(&mut Receiver) -> Result<Taking, TakeError>,
+        take: impl FnMut(&mut Receiver) -> Result<Taking, TakeError>,
     ) -> Result<Letter<'_>, TakeError> {
-        let taking = loop {
+        let taking = self.taking(take)?;
+        self.letter(taking)
+    }
+
+    pub(super) fn taking(
+        &mut self,
+        mut take: impl FnMut(&mut Receiver) -> Result<Taking, TakeError>,
+    ) -> Result<Taking, TakeError> {
+        loop {
             match take(&mut self.letters) {
                 Err(TakeError::Open(_)) if self.outbox.let_go() => self.letters.refresh(),
-                taking => break taking?,
+                taking => break taking,
             }
-        };
+        }
+    }
+
+    /// Lends a letter that was taken.
+    pub(super) fn letter(&mut self, taking: Taking) -> Result<Letter<'_>, TakeError> {
         Ok(Letter::new(self.letters.taken(taking), &mut self.outbox)?)
     }
 

@@ -85,6 +85,16 @@ impl Source for Duplex {
         self.reader.also(asker)
     }
 
+    #[cfg(feature = "async")]
+    fn room(&self, _: Inside) -> Option<&Memory> {
+        let room = self
+            .writer
+            .outgoing
+            .as_ref()
+            .map(|outgoing| outgoing.room().0);
+        Some(room.unwrap_or_else(|| self.writer.ring.segment().reader()))
+    }
+
     fn parks(&self) -> bool {
         self.reader.parks()
     }

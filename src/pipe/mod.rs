@@ -7,6 +7,8 @@
 
 mod duplex;
 mod error;
+#[cfg(feature = "async")]
+mod event;
 mod hand;
 mod reader;
 mod writer;

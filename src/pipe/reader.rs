@@ -94,9 +94,41 @@ impl PipeReader {
         Ok(())
     }
 
+    /// Reads bytes that are there, without waiting, whatever the timeout is.
+    ///
+    /// Returns how many; 0 at the end of the stream, or if `out` is empty.
+    ///
+    /// # Errors
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) if there is nothing to read now, and those of reading.
+    pub fn try_read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        if out.is_empty() {
+            return Ok(0);
+        }
+        let there = self.filled(false)?;
+        let len = there.len().min(out.len());
+        out[..len].copy_from_slice(&there[..len]);
+        self.consume(len);
+        Ok(len)
+    }
+
+    /// What is there; the end of the stream if it is empty.
+    #[inline(always)]
+    fn filled(&mut self, waits: bool) -> io::Result<&[u8]> {
+        if self.meeting.forked() {
+            // A fork does not have the bytes that are held either.
+            return Err(io_error(PairedError::Receive(ReceiveError::Forked)));
+        }
+        let held = self.incoming.as_ref().map_or(0, |at| at.held().len());
+        if self.read == held && !self.over {
+            self.next_piece(waits)?;
+        }
+        let held = self.incoming.as_ref().map_or(&[][..], Incoming::held);
+        Ok(held.get(self.read..).unwrap_or_default())
+    }
+
     #[cold]
     #[inline(never)]
-    fn next_piece(&mut self) -> io::Result<()> {
+    fn next_piece(&mut self, waits: bool) -> io::Result<()> {
         if self.incoming.is_none() {
             self.attach()?;
         }
@@ -104,7 +136,11 @@ impl PipeReader {
             return Err(io::ErrorKind::NotConnected.into());
         };
         self.read = 0;
-        match incoming.hold_next(&self.meeting, deadline(self.timeout)) {
+        let next = match waits {
+            true => incoming.hold_next(&self.meeting, deadline(self.timeout)),
+            false => incoming.try_hold_next(&self.meeting),
+        };
+        match next {
             Ok(()) => Ok(()),
             Err(PairedError::Gone) => {
                 self.over = true;
@@ -118,16 +154,7 @@ impl PipeReader {
 impl BufRead for PipeReader {
     #[inline]
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        if self.meeting.forked() {
-            // A fork does not have the bytes that are held either.
-            return Err(io_error(PairedError::Receive(ReceiveError::Forked)));
-        }
-        let held = self.incoming.as_ref().map_or(0, |at| at.held().len());
-        if self.read == held && !self.over {
-            self.next_piece()?;
-        }
-        let held = self.incoming.as_ref().map_or(&[][..], Incoming::held);
-        Ok(held.get(self.read..).unwrap_or_default())
+        self.filled(true)
     }
 
     #[inline]

@@ -21,10 +21,10 @@ use std::time::Duration;
 /// A write takes at most an eighth of the capacity, waits until there is room for it, and returns how many
 /// bytes it took. Nothing is buffered on this side. Dropping the writer ends the stream.
 pub struct PipeWriter {
-    outgoing: Option<Outgoing>,
+    pub(super) outgoing: Option<Outgoing>,
     pub(super) meeting: Arc<Meeting>,
     pub(super) ring: Attachment,
-    options: PipeOptions,
+    pub(super) options: PipeOptions,
     /// Whether the reader is known to be ready.
     ready: bool,
     timeout: Option<Duration>,
@@ -54,6 +54,45 @@ impl PipeWriter {
     /// nothing written; `None`, the default, means without limit.
     pub fn set_timeout(&mut self, timeout: Option<Duration>) {
         self.timeout = timeout;
+    }
+
+    /// Writes bytes for which there is room, without waiting, whatever the timeout is. Returns how many.
+    ///
+    /// # Errors
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) if there is no room now, and those of writing.
+    pub fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write_some(bytes, None)
+    }
+
+    /// Writes some bytes, waiting for room until a deadline if there is one.
+    #[inline(always)]
+    fn write_some(&mut self, bytes: &[u8], deadline: Option<Deadline>) -> io::Result<usize> {
+        if bytes.is_empty() {
+            return Ok(0);
+        }
+        if self.outgoing.is_none() {
+            self.attach()?;
+        }
+        let most = (self.ring.capacity_bytes() / 8) as usize - 16;
+        let piece = &bytes[..bytes.len().min(most)];
+        if !self.ready {
+            let until = deadline.unwrap_or(Deadline::after(Duration::ZERO));
+            match self.wait_for_reader(piece.len(), until) {
+                Err(PairedError::TimedOut) if deadline.is_none() => {
+                    return Err(io_error(PairedError::Full))
+                }
+                waited => waited.map_err(io_error)?,
+            }
+        }
+        let Some(outgoing) = &mut self.outgoing else {
+            return Err(io::ErrorKind::NotConnected.into());
+        };
+        let sent = match deadline {
+            Some(deadline) => outgoing.send(&self.meeting, piece, deadline),
+            None => outgoing.try_send(&self.meeting, piece),
+        };
+        sent.map_err(io_error)?;
+        Ok(piece.len())
     }
 
     /// Returns how many bytes can be written and not yet read.
@@ -152,26 +191,7 @@ impl<R: Fn() -> bool> Waited for Reader<'_, R> {
 impl Write for PipeWriter {
     #[inline]
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if bytes.is_empty() {
-            return Ok(0);
-        }
-        if self.outgoing.is_none() {
-            self.attach()?;
-        }
-        let most = (self.ring.capacity_bytes() / 8) as usize - 16;
-        let piece = &bytes[..bytes.len().min(most)];
-        let deadline = deadline(self.timeout);
-        if !self.ready {
-            self.wait_for_reader(piece.len(), deadline)
-                .map_err(io_error)?;
-        }
-        let Some(outgoing) = &mut self.outgoing else {
-            return Err(io::ErrorKind::NotConnected.into());
-        };
-        match outgoing.send(&self.meeting, piece, deadline) {
-            Ok(_) => Ok(piece.len()),
-            Err(error) => Err(io_error(error)),
-        }
+        self.write_some(bytes, Some(deadline(self.timeout)))
     }
 
     /// Does nothing: all written bytes can be read already.

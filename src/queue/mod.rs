@@ -8,6 +8,8 @@
 
 mod delivery;
 mod error;
+#[cfg(feature = "async")]
+mod event;
 mod found;
 mod lane;
 mod receiver;

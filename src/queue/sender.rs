@@ -215,6 +215,19 @@ impl Sender {
         }
     }
 
+    /// The lanes that it has.
+    #[cfg(feature = "async")]
+    pub(super) fn lanes(&self) -> impl Iterator<Item = &crate::segment::Memory> {
+        let lanes = self.lanes.iter().flatten();
+        lanes.map(|lane| lane.attachment.segment().reader())
+    }
+
+    /// Returns `true` if it ever sleeps.
+    #[cfg(feature = "async")]
+    pub(super) fn parks(&self) -> bool {
+        self.options.strategy.parks()
+    }
+
     fn wait_for_room(&mut self, priority: u8, deadline: Deadline) -> Result<Outcome, SendError> {
         let strategy = self.options.strategy;
         let queue = self.queue.clone();

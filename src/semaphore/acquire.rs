@@ -174,6 +174,66 @@ impl Semaphore {
     }
 }
 
+/// A place in the order of waiting, for a caller that makes attempts until one succeeds. It is given up when this is
+/// dropped.
+#[cfg(feature = "async")]
+#[derive(Debug)]
+pub(crate) struct Place {
+    shared: std::sync::Arc<Shared>,
+    many: u32,
+    since: Instant,
+}
+
+#[cfg(feature = "async")]
+impl Semaphore {
+    /// Begins to wait for permits. A handle has one place at a time.
+    pub(crate) fn begin_to_wait(&self, many: u32) -> Result<Place, AcquireError> {
+        self.usable()?;
+        self.possible(many)?;
+        // As a call that waits: at once if a waiter is there, and for several.
+        if many > 1 || self.shared.permits.turn().is_some() {
+            self.shared.permits.queue_up(many);
+        }
+        Ok(Place {
+            shared: self.shared.clone(),
+            many,
+            since: Instant::now(),
+        })
+    }
+
+    /// Takes the permits, if it is the caller's turn and they are free; `None` if it is to wait.
+    pub(crate) fn attempt(&self, place: &Place) -> Result<Option<Permit>, AcquireError> {
+        self.undisturbed()?;
+        self.shared.permits.claim_turn();
+        if let Some(permit) = self.take(place.many) {
+            return Ok(Some(permit));
+        }
+        if place.since.elapsed() > PASSED_OVER {
+            self.shared.permits.queue_up(place.many);
+        }
+        self.shared.permits.beat();
+        self.take_what_is_in_the_way(place.many)
+    }
+
+    /// How long a waiter may sleep between two attempts.
+    pub(crate) fn longest_sleep(&self) -> Duration {
+        match self.watch.get().idle {
+            Some(idle) if idle.enough() => LAPSE_AFTER,
+            _ => ASK_AFTER,
+        }
+    }
+}
+
+#[cfg(feature = "async")]
+impl Drop for Place {
+    fn drop(&mut self) {
+        // The parent of a fork still waits.
+        if !self.shared.attachment.canary().forked() && self.shared.permits.leave_queue() {
+            self.shared.ring_waiters();
+        }
+    }
+}
+
 /// Waiting for permits.
 struct Waiting<'s> {
     semaphore: &'s Semaphore,

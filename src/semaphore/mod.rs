@@ -6,6 +6,8 @@
 mod acquire;
 mod builder;
 mod error;
+#[cfg(feature = "async")]
+mod event;
 mod permit;
 
 pub use builder::SemaphoreBuilder;

@@ -6,6 +6,8 @@
 //! the last holder died while it held the permit.
 
 mod error;
+#[cfg(feature = "async")]
+mod event;
 mod guard;
 
 pub use error::SharedError;

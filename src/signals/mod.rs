@@ -4,6 +4,8 @@
 //! (`ring::pending`).
 
 mod error;
+#[cfg(feature = "async")]
+mod event;
 mod listener;
 mod target;
 

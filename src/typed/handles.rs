@@ -39,7 +39,7 @@ pub struct Typed<T> {
 /// ```
 #[derive(Debug)]
 pub struct TypedProducer<T> {
-    inner: Producer,
+    pub(super) inner: Producer,
     message: PhantomData<fn(T)>,
 }
 
@@ -47,14 +47,14 @@ pub struct TypedProducer<T> {
 /// back, when its [`TypedMessage`] is dropped.
 #[derive(Debug)]
 pub struct TypedConsumer<T> {
-    inner: Consumer,
+    pub(super) inner: Consumer,
     message: PhantomData<fn() -> T>,
 }
 
 /// A lossy reader of a typed ring; see [`Observer`].
 #[derive(Debug)]
 pub struct TypedObserver<T> {
-    inner: Observer,
+    pub(super) inner: Observer,
     message: PhantomData<fn() -> T>,
 }
 
@@ -95,7 +95,7 @@ impl<T> TypedMessage<'_, T> {
 
 impl<'c, T: Pod> TypedMessage<'c, T> {
     #[inline(always)]
-    fn new(guard: Message<'c>) -> Result<Self, Unfit> {
+    pub(super) fn new(guard: Message<'c>) -> Result<Self, Unfit> {
         let () = Self::ALIGNED;
         if guard.len() != size_of::<T>() {
             return Err(Unfit::new::<T>(guard.len(), guard.sequence()));
@@ -344,7 +344,7 @@ wraps!(TypedConsumer, Consumer);
 wraps!(TypedObserver, Observer);
 
 /// A message of another size than `T`, in a ring whose schema says `T`: its producer is at fault.
-struct Unfit {
+pub(super) struct Unfit {
     sequence: u64,
     len: u32,
     expected: u32,

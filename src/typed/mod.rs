@@ -5,6 +5,8 @@
 //! schema.
 
 mod declare;
+#[cfg(feature = "async")]
+mod event;
 mod handles;
 
 pub use declare::{field_text, hint_text, message_text, schema_field, schema_name, Element, Plain};

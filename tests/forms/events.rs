@@ -59,7 +59,7 @@ impl Wake for Flag {
     }
 }
 
-fn block_on<F: Future>(future: F) -> F::Output {
+pub fn block_on<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
     let flag = Flag::new();
     let waker = Waker::from(flag.clone());
@@ -75,7 +75,7 @@ fn block_on<F: Future>(future: F) -> F::Output {
 }
 
 /// Runs tasks in one thread, and polls only those that were woken.
-fn run_all(tasks: Vec<Pin<Box<dyn Future<Output = ()>>>>) {
+pub fn run_all(tasks: Vec<Pin<Box<dyn Future<Output = ()>>>>) {
     let mut tasks: Vec<_> = tasks
         .into_iter()
         .map(|task| (Some(task), Flag::new()))

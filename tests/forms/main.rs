@@ -24,6 +24,7 @@ mod sets;
 mod shared;
 mod signals;
 mod strategies;
+mod tasks;
 mod typed;
 mod vectors;
 
@@ -55,6 +56,7 @@ fn main() -> std::process::ExitCode {
         shared::SUITE,
         signals::SUITE,
         strategies::SUITE,
+        tasks::SUITE,
         typed::SUITE,
         vectors::SUITE,
     ])
