@@ -17,6 +17,7 @@ pub use worker::{Side, Ticket, Watched};
 
 use crate::segment::Canary;
 use crate::sync::{ord, AtomicPtr, AtomicU32, Ordering::Relaxed};
+use crate::wait::bell::FIRST_SLEEP;
 use core::ptr::null_mut;
 use core::time::Duration;
 use std::io;
@@ -102,7 +103,7 @@ pub fn register(
     let waiting: usize = workers.iter().map(|worker| worker.waiting()).sum();
     let waiting = u32::try_from(waiting).unwrap_or(u32::MAX);
     let limit = match scales {
-        true if LOOKS.load(Relaxed) == 0 => Duration::from_secs(1 << 20),
+        _ if LOOKS.load(Relaxed) == 0 && limit > FIRST_SLEEP => Duration::from_secs(1 << 20),
         true => limit.max(LOOK_EVERY.saturating_mul(waiting)),
         false => limit,
     };

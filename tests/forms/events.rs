@@ -75,7 +75,7 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
 }
 
 /// Runs tasks in one thread, and polls only those that were woken.
-pub fn run_all(tasks: Vec<Pin<Box<dyn Future<Output = ()>>>>) {
+pub fn run_all(tasks: Vec<Pin<Box<dyn Future<Output = ()> + '_>>>) {
     let mut tasks: Vec<_> = tasks
         .into_iter()
         .map(|task| (Some(task), Flag::new()))
@@ -103,7 +103,7 @@ pub fn run_all(tasks: Vec<Pin<Box<dyn Future<Output = ()>>>>) {
 }
 
 /// Polls a future once.
-fn once<F: Future>(future: F) -> Option<F::Output> {
+pub fn once<F: Future>(future: F) -> Option<F::Output> {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(output) => Some(output),
         Poll::Pending => None,

@@ -1,11 +1,11 @@
 //! Every form by tasks of one thread, both sides: what waits is woken by bells alone, futures are dropped at any
 //! time, and nothing is lost, doubled or taken out of turn.
 
-use crate::events::{block_on, run_all};
+use crate::events::{block_on, once, run_all};
 use rustix::event::{poll, PollFd, PollFlags};
 use slipring::events::{Async, Pollable};
 use slipring::link::{LinkError, LinkOptions};
-use slipring::mailbox::RequestError;
+use slipring::mailbox::{Answer, RequestError};
 use slipring::pipe::{duplex_with, pipe_with, PipeOptions};
 use slipring::queue::SendError;
 use slipring::semaphore::AcquireError;
@@ -28,6 +28,7 @@ use testing::{payload, say, text, Peer, Scratch};
 pub const SUITE: testing::Suite = testing::suite!(peer; [
     queues_carry_every_message_once,
     requests_get_their_own_replies,
+    a_request_that_was_dropped_is_late,
     links_carry_everything_both_ways,
     pipes_carry_every_byte,
     values_and_signals_are_noticed,
@@ -145,13 +146,14 @@ fn requests_get_their_own_replies() {
         .create()
         .unwrap();
     let clients = 1 + chance.below(4);
-    let left = Rc::new(Cell::new(clients));
     let mut tasks: Tasks = Vec::new();
     let mut receiver = Async::new(mailbox.receiver().unwrap()).unwrap();
     let (letters, counted) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
-    let (luck, told, end) = (chance.clone(), letters.clone(), left.clone());
+    let (luck, told) = (chance.clone(), letters.clone());
     tasks.push(Box::pin(async move {
-        while end.get() > 0 {
+        // The last letter of each client says so.
+        let mut left = clients;
+        while left > 0 {
             let Some(letter) = luck.perhaps(receiver.receive()).await else {
                 continue;
             };
@@ -162,6 +164,7 @@ fn requests_get_their_own_replies() {
                 letter.reply(&body).unwrap();
             } else {
                 told.set(told.get() + u64::from(letter[0]));
+                left -= u64::from(letter[0] == 0);
                 letter.ack();
             }
         }
@@ -169,7 +172,7 @@ fn requests_get_their_own_replies() {
     for number in 0..clients {
         let client = mailbox.client(&format!("client-{number}")).unwrap();
         let mut client = Async::new(client).unwrap();
-        let (chance, left, counted) = (chance.clone(), left.clone(), counted.clone());
+        let (chance, counted) = (chance.clone(), counted.clone());
         tasks.push(Box::pin(async move {
             for at in 0..EACH {
                 if chance.below(3) == 0 {
@@ -190,8 +193,6 @@ fn requests_get_their_own_replies() {
                 });
                 assert_eq!(reply.await.unwrap(), expected);
             }
-            left.set(left.get() - 1);
-            // Wakes the receiver, which may wait for ever else.
             chance
                 .at_last(async || client.send(&[0]).await)
                 .await
@@ -200,6 +201,27 @@ fn requests_get_their_own_replies() {
     }
     run_all(tasks);
     assert_eq!(letters.get(), counted.get());
+}
+
+/// A receiver learns that nobody waits for its reply any more.
+fn a_request_that_was_dropped_is_late() {
+    let scratch = Scratch::new();
+    let mailbox = Mailbox::builder(scratch.0.join("mailbox"))
+        .create()
+        .unwrap();
+    let mut receiver = Async::new(mailbox.receiver().unwrap()).unwrap();
+    let mut client = Async::new(mailbox.client("me").unwrap()).unwrap();
+    assert!(once(client.request(b"first")).is_none());
+    let letter = block_on(receiver.receive()).unwrap();
+    assert_eq!(&*letter, b"first");
+    assert_eq!(letter.reply(b"too late").unwrap(), Answer::Late);
+    let asking = std::thread::spawn(move || {
+        let reply = block_on(client.request(b"second")).unwrap();
+        assert_eq!(&*reply, b"in time");
+    });
+    let letter = block_on(receiver.receive()).unwrap();
+    assert_eq!(letter.reply(b"in time").unwrap(), Answer::Sent);
+    asking.join().unwrap();
 }
 
 /// Both ends of a link, in this process.
@@ -259,7 +281,7 @@ fn links_carry_everything_both_ways() {
         }
         drop(other);
     };
-    join(vec![
+    run_all(vec![
         Box::pin(sending),
         Box::pin(receiving),
         Box::pin(echoing),
@@ -271,17 +293,6 @@ fn links_carry_everything_both_ways() {
         block_on(sender.send(b"x")),
         Err(LinkError::PeerGone)
     ));
-}
-
-/// As [`run_all`], of tasks that borrow: they are polled as one.
-fn join(mut tasks: Vec<Pin<Box<dyn Future<Output = ()> + '_>>>) {
-    block_on(std::future::poll_fn(move |context| {
-        tasks.retain_mut(|task| task.as_mut().poll(context).is_pending());
-        match tasks.is_empty() {
-            true => Poll::Ready(()),
-            false => Poll::Pending,
-        }
-    }));
 }
 
 fn pipes_carry_every_byte() {
@@ -324,41 +335,44 @@ fn pipes_carry_every_byte() {
     let mut here = Async::new(here).unwrap();
     let (all, luck) = (bytes.clone(), chance.clone());
     tasks.push(Box::pin(async move {
-        // No more on its way than both directions hold, so that this end may write first.
         let mut at = 0;
         while at < all.len() {
-            let most = all.len().min(at + 1 + luck.below(capacity / 16) as usize);
-            let sent = luck
+            let most = all.len().min(at + 1 + luck.below(3000) as usize);
+            at += luck
                 .at_last(async || here.write(&all[at..most]).await)
                 .await
                 .unwrap();
-            let mut back = 0;
-            while back < sent {
-                let mut out = [0; 1000];
-                let len = here.read(&mut out).await.unwrap();
-                assert_eq!(out[..len], all[at + back..at + back + len]);
-                back += len;
-            }
-            at += sent;
         }
-    }));
-    let mut there = Async::new(there).unwrap();
-    let luck = chance.clone();
-    tasks.push(Box::pin(async move {
-        let mut out = [0; 777];
-        loop {
+        let mut back = Vec::new();
+        while back.len() < all.len() {
+            let mut out = vec![0; 1 + luck.below(2000) as usize];
             let len = luck
-                .at_last(async || there.read(&mut out).await)
+                .at_last(async || here.read(&mut out).await)
                 .await
                 .unwrap();
-            if len == 0 {
-                break;
-            }
-            let mut at = 0;
-            while at < len {
-                at += there.write(&out[at..len]).await.unwrap();
-            }
+            assert!(len > 0);
+            back.extend_from_slice(&out[..len]);
         }
+        assert!(back == *all);
+    }));
+    let mut there = Async::new(there).unwrap();
+    let (many, luck) = (bytes.len(), chance.clone());
+    tasks.push(Box::pin(async move {
+        let mut all = vec![0; many];
+        let mut read = 0;
+        while read < many {
+            let len = luck
+                .at_last(async || there.read(&mut all[read..]).await)
+                .await
+                .unwrap();
+            assert!(len > 0);
+            read += len;
+        }
+        let mut sent = 0;
+        while sent < many {
+            sent += there.write(&all[sent..]).await.unwrap();
+        }
+        assert_eq!(there.read(&mut [0]).await.unwrap(), 0);
     }));
     run_all(tasks);
 }
@@ -417,7 +431,7 @@ fn values_and_signals_are_noticed() {
             answer.send(9).unwrap();
         }
     };
-    join(vec![Box::pin(writing), Box::pin(reading)]);
+    run_all(vec![Box::pin(writing), Box::pin(reading)]);
 }
 
 fn permits_are_never_too_many_and_every_task_gets_them() {
@@ -501,6 +515,9 @@ fn a_task_that_wants_several_permits_gets_its_turn() {
         })
         .collect();
     let mut semaphore = Async::new(semaphore).unwrap();
+    // One that no longer waits has no place in the order.
+    let mut gave_up = Async::new(Semaphore::open(&path).unwrap()).unwrap();
+    while once(gave_up.acquire_many(2)).is_some() {}
     for _ in 0..20 {
         let both = block_on(semaphore.acquire_many(2)).unwrap();
         assert_eq!(both.count(), 2);
@@ -509,6 +526,7 @@ fn a_task_that_wants_several_permits_gets_its_turn() {
     for thread in greedy {
         thread.join().unwrap();
     }
+    drop(gave_up);
 }
 
 fn changes_of_a_shared_value_are_one_at_a_time() {
@@ -630,7 +648,7 @@ fn typed_messages_are_values() {
         }
         assert_eq!(next, MESSAGES);
     };
-    join(vec![
+    run_all(vec![
         Box::pin(publishing),
         Box::pin(receiving),
         Box::pin(streaming),
@@ -779,7 +797,7 @@ fn what_the_dead_held_comes_back_to_tasks() {
         }),
     ];
     let killing = std::thread::spawn(move || peer.kill());
-    join(tasks);
+    run_all(tasks);
     killing.join().unwrap();
 }
 
