@@ -17,7 +17,10 @@ type Outcome<T> = Result<T, Box<dyn Error>>;
 /// Messages of one contender in a round.
 const MESSAGES: usize = 200;
 
-const CONTENDERS: [(&str, fn() -> Outcome<Vec<u64>>); 5] = [
+/// Nanoseconds from the sending to the noticing of each message.
+type Times = Outcome<Vec<u64>>;
+
+const CONTENDERS: [(&str, fn() -> Times); 5] = [
     ("Consumer::receive, Strategy::Park", parked),
     ("Async in tokio, one thread", task),
     ("Pollable in poll", polled),
@@ -87,7 +90,7 @@ fn sender(mut producer: Producer) -> mpsc::Sender<()> {
     tell
 }
 
-fn parked() -> Outcome<Vec<u64>> {
+fn parked() -> Times {
     let (producer, mut consumer) = ring()?;
     let noticed = sender(producer);
     let mut times = Vec::new();
@@ -99,7 +102,7 @@ fn parked() -> Outcome<Vec<u64>> {
     Ok(times)
 }
 
-fn task() -> Outcome<Vec<u64>> {
+fn task() -> Times {
     let (producer, consumer) = ring()?;
     let noticed = sender(producer);
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -117,11 +120,11 @@ fn task() -> Outcome<Vec<u64>> {
     })
 }
 
-fn polled() -> Outcome<Vec<u64>> {
+fn polled() -> Times {
     by_descriptor(|consumer| poll(&mut [PollFd::new(consumer, PollFlags::IN)], None).map(drop))
 }
 
-fn edges() -> Outcome<Vec<u64>> {
+fn edges() -> Times {
     let mut loops = None;
     by_descriptor(move |consumer| {
         if loops.is_none() {
@@ -139,9 +142,7 @@ fn edges() -> Outcome<Vec<u64>> {
     })
 }
 
-fn by_descriptor(
-    mut wait: impl FnMut(&Pollable<Consumer>) -> rustix::io::Result<()>,
-) -> Outcome<Vec<u64>> {
+fn by_descriptor(mut wait: impl FnMut(&Pollable<Consumer>) -> rustix::io::Result<()>) -> Times {
     let (producer, consumer) = ring()?;
     let noticed = sender(producer);
     let mut consumer = Pollable::new(consumer)?;
@@ -158,7 +159,7 @@ fn by_descriptor(
     Ok(times)
 }
 
-fn socket() -> Outcome<Vec<u64>> {
+fn socket() -> Times {
     let (mut here, there) = std::os::unix::net::UnixStream::pair()?;
     there.set_nonblocking(true)?;
     let (tell, noticed) = mpsc::channel();
