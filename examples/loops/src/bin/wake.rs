@@ -20,7 +20,9 @@ const MESSAGES: usize = 200;
 /// Nanoseconds from the sending to the noticing of each message.
 type Times = Outcome<Vec<u64>>;
 
-const CONTENDERS: [(&str, fn() -> Times); 5] = [
+type Contender = fn() -> Times;
+
+const CONTENDERS: [(&str, Contender); 5] = [
     ("Consumer::receive, Strategy::Park", parked),
     ("Async in tokio, one thread", task),
     ("Pollable in poll", polled),
