@@ -1,4 +1,4 @@
-//! Looking at the files of an object, whatever is in them: opened and mapped for reading only, checked by the caller.
+//! Looking at the files of an object, which may hold any bytes: opened and mapped for reading only, checked by the caller.
 //!
 //! Layer 2, unsafe by need. Nothing here refuses a file for what it says or whose it is: a caller that reports what is
 //! wrong wants to see it. A mapping that is cut short meanwhile reads as zero from then on and says so.

@@ -57,6 +57,8 @@ mod replace;
 mod reserve;
 #[cfg(not(slipring_loom))]
 mod trust;
+#[cfg(not(slipring_loom))]
+mod words;
 #[cfg(all(not(slipring_loom), feature = "shared_memory"))]
 pub use adopted::{adopt, format};
 #[cfg(not(slipring_loom))]
@@ -75,12 +77,13 @@ pub use {
     half::{halves, Half},
     lock::{Held, Locks, Role},
     look::{Facts, Folder, Look, Seen},
-    memory::{can_flush, identify, prefetch_for_write, Memory, Words},
+    memory::{identify, Memory},
     name::{CursorName, Location, NameError},
     place::Place,
     remove::{claim_segment, damaged, is_used, remove},
     replace::replace,
     trust::trust_owner,
+    words::{can_flush, prefetch_for_write, Words},
 };
 
 #[cfg(not(slipring_loom))]
