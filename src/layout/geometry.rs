@@ -91,6 +91,15 @@ pub enum GeometryError {
         /// How many there may be.
         max: u32,
     },
+    /// A lane that is as deep as was asked, for messages as large, would be larger than one may be.
+    Lane {
+        /// The depth that was asked for.
+        depth: u32,
+        /// The size of the largest message that was asked for, in bytes.
+        message_bytes: u32,
+        /// How many bytes a lane may have.
+        max: u64,
+    },
     /// The bytes of a lane are no power of two, or too few for the largest message.
     LaneBytes {
         /// What was asked for.
@@ -142,6 +151,10 @@ impl fmt::Display for GeometryError {
             Self::Depth { depth, max } => write!(
                 f,
                 "a depth of {depth} messages is not allowed: use 1 to {max}"
+            ),
+            Self::Lane { depth, message_bytes, max } => write!(
+                f,
+                "a lane of {depth} messages of up to {message_bytes} bytes takes more than the {max} bytes that one may have: use a smaller depth, smaller messages, or a bound of the bytes of a lane"
             ),
             Self::LaneBytes { bytes, min, max } => write!(
                 f,

@@ -16,7 +16,7 @@ pub(super) struct Found {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum First {
     Nothing,
-    /// It looks now and then what other receivers hold for too long: a queue with a lease.
+    /// It looks now and then what the dead hold, and in a queue with a lease what others have held for too long.
     Look,
     /// A delivery is out: it gives that back, which can only have been leaked.
     GiveBack,

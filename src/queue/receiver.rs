@@ -7,6 +7,7 @@ mod expiry;
 mod noted;
 mod opened;
 mod ready;
+mod rounds;
 
 use super::error::{AckError, TakeError};
 use super::found::{First, Found};
@@ -23,9 +24,11 @@ use crate::ring::Corrupt;
 use crate::segment::{can_flush, Canary, Trouble};
 use crate::wait::{bell, until, Deadline, Outcome, Since, Waited, Waker};
 use noted::Expiry;
+use rounds::Rounds;
 use std::collections::BTreeSet;
 use std::marker::PhantomData;
 use std::ops::Range;
+use std::time::Instant;
 
 /// Takes messages out of a queue.
 ///
@@ -36,7 +39,10 @@ use std::ops::Range;
 ///   [lease](crate::queue::QueueBuilder::lease), are copied to private memory first.
 /// - In a queue with a lease it returns what other receivers have held for longer, whether it waits, polls or
 ///   always finds a message.
-/// - Receiving makes no system call unless it sleeps.
+/// - What a receiver that died held goes back to the queue within 100 ms if another one waits, and within 750 ms, or
+///   messages of 4 KiB, if that always finds a message.
+/// - Receiving makes no system call unless it sleeps, or looks after the dead: every 10 ms if it polls, and every 500 if it
+///   always finds a message.
 ///
 /// # What others may change meanwhile
 /// Other receivers may take a message that was there a moment ago.
@@ -66,11 +72,16 @@ pub struct Receiver {
     first: First,
     /// When it last looked for what the dead hold.
     asked: Since,
+    /// For one that always finds a message, and gives each back or has a lease.
+    busy: Since,
+    /// For one that always finds a message.
+    rounds: Rounds,
     /// Whether messages are copied before they are lent: another user may write a lane, or the lease may end.
     pub(super) copies: bool,
     /// What others hold, in a queue with a lease.
     expiry: Option<Box<Expiry>>,
-    /// Bytes read from which on the end of a message takes the slow way: always in a queue with a lease.
+    /// Bytes read from which on the end of a message takes the slow way: as [`ReadControl`] or [`Rounds`] say, and always
+    /// in a queue with a lease.
     slow_at: u64,
     private: Vec<u64>,
     one_thread: PhantomData<std::cell::Cell<()>>,
@@ -160,6 +171,8 @@ impl Receiver {
             found: Found::default(),
             first: First::Nothing,
             asked: Since::default(),
+            busy: Since::default(),
+            rounds: Rounds::new(Instant::now()),
             copies: queue.lease().is_some(),
             expiry: queue.lease().map(Expiry::new).map(Box::new),
             slow_at: 0,
@@ -278,12 +291,12 @@ impl Receiver {
         if lanes::version(self.queue.attachment.segment().reader()) != self.version {
             self.refresh();
         }
+        if self.first == First::Look {
+            self.look_when_busy();
+        }
         let found = match self.expiry.is_some() {
             _ if self.report.is_some() => false,
-            true => {
-                self.expire_when_busy();
-                self.search_and_copy()
-            }
+            true => self.search_and_copy(),
             false => self.search(),
         };
         if found {
@@ -425,10 +438,10 @@ impl Receiver {
         said.unwrap_or(group.priority)
     }
 
-    /// The message goes back to the queue.
+    /// The message goes back to the queue. A receiver that does nothing else looks after the dead too.
     #[inline(always)]
     pub(super) fn give_back(&mut self) {
-        self.first = self.nothing_first();
+        self.first = First::Look;
         // What a fork inherits is its parent's, and the memory is not there.
         if self.canary.forked() {
             return;
@@ -459,7 +472,7 @@ impl Receiver {
     fn note_next_look(&mut self) {
         self.slow_at = match self.expiry {
             Some(_) => 0,
-            None => self.reading.look_at(),
+            None => self.reading.look_at().min(self.rounds.at()),
         };
     }
 

@@ -672,6 +672,13 @@ fn the_memory_of_a_lane_is_bounded_and_said_from_a_shell() {
         let told = String::from_utf8(refused.stderr).unwrap();
         assert!(told.contains("use a power of two from 524288"), "{told}");
     }
+    // What was asked for is named, and not the capacity that follows.
+    let numbers = ["--depth=60000", "--message-size=16MiB"];
+    let told = shell.fails(2, &["queue", "create", "jobs", numbers[0], numbers[1]]);
+    let asked = "a lane of 60000 messages of up to 16777216 bytes takes more than the";
+    assert!(told.contains(asked) && !told.contains("capacity"), "{told}");
+    let bounded = ["queue", "create", "bounded", numbers[0], numbers[1]];
+    shell.ok(&[&bounded[..], &["--lane-bytes=128MiB"]].concat());
     let made = create("--lane-bytes=512KiB");
     assert!(made.status.success(), "{made:?}");
     let told = String::from_utf8(made.stderr).unwrap();

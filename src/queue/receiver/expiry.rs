@@ -66,9 +66,10 @@ impl Receiver {
         }
     }
 
-    /// As [`expire`](Self::expire), of a receiver that finds messages and so never waits: once in a while.
-    pub(super) fn expire_when_busy(&mut self) {
-        if self.expiry.as_mut().is_some_and(|expiry| expiry.busy.due()) {
+    /// What a wait does, of a receiver that finds messages and so never waits: once in a while.
+    pub(super) fn look_when_busy(&mut self) {
+        if self.busy.due() {
+            self.sweep();
             self.expire();
         }
     }
@@ -112,6 +113,12 @@ impl Receiver {
         lane.ring_for_space();
         if self.reading.is_due(self.read.bytes) {
             self.look_back();
+        }
+        if lease.is_none() && self.read.bytes >= self.rounds.at() {
+            if self.rounds.due(self.read.bytes, Instant::now()) {
+                self.sweep();
+            }
+            self.note_next_look();
         }
         Ok(())
     }

@@ -4,7 +4,6 @@
 
 use crate::ring::take::Hold;
 use crate::wait::bell::LONGEST_SLEEP;
-use crate::wait::Since;
 use core::time::Duration;
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -17,8 +16,6 @@ pub(super) struct Expiry {
     pub(super) lease: Duration,
     /// What is held, by lane and message, and since when.
     pub(super) held: BTreeMap<(u32, u64), (Hold, Instant)>,
-    /// For a receiver that always finds a message.
-    pub(super) busy: Since,
 }
 
 impl Expiry {
@@ -26,7 +23,6 @@ impl Expiry {
         Self {
             lease,
             held: BTreeMap::new(),
-            busy: Since::default(),
         }
     }
 
