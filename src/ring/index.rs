@@ -9,6 +9,7 @@ use super::gap::{checked, claimed};
 use super::{ahead, Boundary, Corrupt, Frame, Kind, Start};
 use crate::layout::frame::CommitWord;
 use crate::layout::gap::Gap;
+use crate::layout::lines::RowState;
 use crate::segment::Memory;
 use crate::sync::{edge_fence, ord, Ordering::Relaxed};
 
@@ -329,21 +330,37 @@ pub fn message_behind(memory: &Memory, from: Boundary, sequence: u64) -> Option<
     Some(at)
 }
 
-/// The indexed frame nearest before `sequence`; `None` if the index moved under the search.
+/// The frame nearest before `sequence` that is indexed, or else where a consumer stands; `None` if the index moved under the
+/// search.
 fn before(memory: &Memory, sequence: u64, floor: u64) -> Result<Option<Boundary>, Nowhere> {
     let Some(first) = oldest(memory, floor) else {
         return Ok(None);
     };
     if ahead(first.sequence, sequence) > 0 {
-        return Err(Nowhere::Gone {
+        let gone = Nowhere::Gone {
             oldest: first.sequence,
-        });
+        };
+        return held_before(memory, sequence, floor).ok_or(gone).map(Some);
     }
     let found = blocks(memory)
         .rev()
         .filter_map(|block| entry(memory, block))
         .find(|at| ahead(at.sequence, sequence) <= 0 && at.position >= floor);
     Ok(Some(found.unwrap_or(first)))
+}
+
+/// The nearest frame before `sequence` at which a consumer or a cursor stands, if the stream confirms it. The index does not
+/// lead to the frames of a block whose first frame was overwritten, and a consumer may still hold those.
+fn held_before(memory: &Memory, sequence: u64, floor: u64) -> Option<Boundary> {
+    let rows = (0..memory.geometry().rows).filter_map(|at| memory.row(at));
+    let held = rows.filter_map(|row| match RowState::from_raw(row.state.load(Relaxed)) {
+        RowState::Consumer | RowState::Away => Some(row.position.load(Relaxed)),
+        RowState::Free | RowState::Observer => None,
+    });
+    let found = held.filter(|position| *position >= floor);
+    let found = found.filter_map(|position| boundary_at(memory, position));
+    let found = found.filter(|at| ahead(at.sequence, sequence) <= 0);
+    found.max_by_key(|at| at.position)
 }
 
 #[cfg(test)]

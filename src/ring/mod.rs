@@ -46,11 +46,13 @@ pub struct Boundary {
 /// Where a reader begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
-    /// The oldest message still in the ring.
+    /// The oldest message still in the ring that the index leads to: the first one that begins in its block of 4 KiB, an eighth of
+    /// a ring below 32 KiB.
     Oldest,
     /// Behind the newest message: only what is published from now on.
     Latest,
-    /// The message with this sequence.
+    /// The message with this sequence. One before [`Oldest`](Self::Oldest) is found if a consumer or a cursor stands at it or
+    /// before it, and so holds it.
     Sequence(u64),
 }
 

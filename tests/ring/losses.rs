@@ -322,3 +322,86 @@ fn durable_cursors_add_up() {
         assert_eq!(account.next() + untold, published);
     }
 }
+
+/// The index leads to no message of a block whose first one is overwritten; a consumer that holds others of it does.
+#[test]
+fn a_consumer_may_begin_at_any_message_that_another_holds() {
+    let mut before_the_oldest = 0;
+    for seed in 0..30 {
+        let mut random = drawn(seed);
+        let capacity = CAPACITIES[seed as usize % 2];
+        let first = if seed % 3 == 0 { u64::MAX - 300 } else { 0 };
+        let ring = Ring::heap().capacity_bytes(capacity).first_sequence(first);
+        let ring = ring.create().unwrap();
+        let mut producer = ring.producer().unwrap();
+        let mut holder = ring.consumer(Start::Oldest).unwrap();
+        let mut cursor = ring.durable_consumer("kept", Start::Oldest).unwrap();
+        let sizes = 8 + random.below(capacity / 8);
+        for _ in 0..6 {
+            // Until the producer is held back, so that it has looked at the rows.
+            let size = |random: &mut Random| random.below(sizes) as usize;
+            loop {
+                let next = producer.next_sequence();
+                if random.below(50) == 0 {
+                    producer
+                        .skip_to(
+                            next.wrapping_add(1 + random.below(9)),
+                            slipring::endpoint::Why::from_code(7),
+                        )
+                        .ok();
+                    continue;
+                }
+                if producer
+                    .try_publish(&payload(next, size(&mut random)))
+                    .is_err()
+                {
+                    break;
+                }
+            }
+            let held = holder.next_sequence();
+            let end = producer.next_sequence();
+            let oldest = ring.status().unwrap().oldest_sequence.unwrap();
+            let mut wanted = held;
+            while wanted != end {
+                before_the_oldest += u64::from((oldest.wrapping_sub(wanted) as i64) > 0);
+                let mut begun = ring.consumer(Start::Sequence(wanted)).unwrap();
+                let Ok(message) = begun.try_receive() else {
+                    // In a gap that no message follows yet.
+                    assert_eq!(begun.losses().skipped, end.wrapping_sub(wanted));
+                    break;
+                };
+                let behind = message.sequence().wrapping_sub(wanted);
+                assert_eq!(message.missed(), 0);
+                assert!(
+                    message
+                        .gap()
+                        .is_some_and(|gap| gap.end == message.sequence())
+                        == (behind > 0),
+                    "{seed}: {wanted}"
+                );
+                check(&message, message.sequence());
+                drop(message);
+                drop(begun);
+                let observer = ring.observer(Start::Sequence(wanted)).unwrap();
+                drop(observer);
+                // Mostly those before the oldest that the index leads to.
+                let left = end.wrapping_sub(wanted);
+                let step = match (oldest.wrapping_sub(wanted) as i64) > 0 {
+                    true => 1,
+                    false => 1 + random.below(40),
+                };
+                wanted = wanted.wrapping_add(step.min(left));
+            }
+            let read = 1 + random.below(40);
+            for _ in 0..read {
+                let Ok(message) = holder.try_receive() else {
+                    break;
+                };
+                check(&message, message.sequence());
+                drop(message);
+                drop(cursor.try_receive());
+            }
+        }
+    }
+    assert!(before_the_oldest > 100, "{before_the_oldest}");
+}

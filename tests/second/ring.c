@@ -449,6 +449,21 @@ bool confirmed(struct ring *r, uint64_t at, struct place *found) {
     return false;
 }
 
+/* The farthest place at or behind `floor`, and not ahead of a sequence, where a consumer or a cursor stands. */
+static bool held(struct ring *r, uint64_t sequence, uint64_t floor, struct place *found) {
+    bool any = false;
+    for (uint32_t row = 0; row < r->is.rows; row++) {
+        struct place at;
+        uint32_t state = load_half(row_half(r, row, 0));
+        uint64_t position = load(row_word(r, row, POSITION));
+        if ((state != CONSUMER && state != AWAY) || position < floor || (any && position <= found->at)) continue;
+        if (!confirmed(r, position, &at) || ahead(at.sequence, sequence) > 0) continue;
+        *found = at;
+        any = true;
+    }
+    return any;
+}
+
 enum placed find(struct ring *r, enum start start, uint64_t sequence, uint64_t floor, struct place *found) {
     for (int attempt = 0; attempt < 8; attempt++) {
         struct place at;
@@ -456,12 +471,13 @@ enum placed find(struct ring *r, enum start start, uint64_t sequence, uint64_t f
         if (start == EXACTLY) {
             struct place nearer;
             uint64_t first, last;
-            if (ahead(at.sequence, sequence) > 0) {
+            bool indexed = ahead(at.sequence, sequence) <= 0;
+            if (!indexed && !held(r, sequence, floor, &at)) {
                 *found = at;
                 return GONE;
             }
             blocks(r, &first, &last);
-            for (uint64_t block = last + 1; block-- > first;)
+            for (uint64_t block = last + 1; indexed && block-- > first;)
                 if (entry(r, block, &nearer) && nearer.at >= floor && ahead(nearer.sequence, sequence) <= 0) {
                     at = nearer;
                     break;
