@@ -2,7 +2,7 @@
 
 use crate::second::{contents, rounds, second, size_of, start, Language, Random, Watchdog};
 use slipring::link::LinkError;
-use slipring::queue::TakeError;
+use slipring::queue::{AckError, TakeError};
 use slipring::schema::{Kind, Schema};
 use slipring::signals::{SignalError, SignalSet};
 use slipring::{
@@ -32,11 +32,16 @@ pub const SUITE: testing::Suite = testing::suite!(peer; [
     a_pipe_joins_both,
     every_message_of_a_queue_comes_once,
     every_message_of_a_queue_comes_beside_kills,
+    a_lease_is_kept_by_both,
+    a_queue_with_a_lease_loses_nothing_beside_kills,
+    what_c_creates_is_what_this_one_creates,
 ]);
 
 /// Word 0 says that no message will follow; the words of senders; then one for each message.
-const QUEUE_WORDS: usize = 20_000;
+const QUEUE_WORDS: usize = 32_000;
 const COUNTS: usize = 16;
+/// Behind the counts of at most 12,000 messages: how often each was acknowledged.
+const DONE: usize = 16_000;
 
 slipring::message! {
     /// A value of which every word depends on its version and its cell.
@@ -87,7 +92,8 @@ fn peer(role: &str) {
         "signal" => signal(path, arguments[1], number(2) as u32, number(3)),
         "link" => link(path, number(1), number(2)),
         "send" => send(path, &arguments[1..]),
-        "receive" => receive(path, Path::new(arguments[1]), number(2) as usize),
+        "receive" => receive(path, &arguments[1..]),
+        "hold-message" => hold_message(path),
         "pipe" => pipe(path, arguments[1] == "write", number(2)),
         _ => crate::second::peer(role),
     }
@@ -303,8 +309,11 @@ fn send(path: &Path, arguments: &[&str]) {
     say("done");
 }
 
-fn receive(path: &Path, file: &Path, counts: usize) {
-    let words = words(text(file));
+fn receive(path: &Path, arguments: &[&str]) {
+    let words = words(arguments[0]);
+    let numbers = [1, 2, 3].map(|at| arguments[at].parse::<u64>().unwrap());
+    let [counts, done, most_ns] = numbers;
+    let mut random = Random(u64::from(std::process::id()));
     let queue = Queue::open(path).unwrap();
     let mut receiver = queue.receiver().unwrap();
     say("ready");
@@ -314,8 +323,18 @@ fn receive(path: &Path, file: &Path, counts: usize) {
             Ok(message) => {
                 let number = u64::from_le_bytes(message[..8].try_into().unwrap());
                 assert_eq!(*message, job(number, queue.max_message_bytes()));
-                words.word(counts + number as usize).fetch_add(1, SeqCst);
-                message.ack().unwrap();
+                if most_ns > 0 && random.below(32) == 0 {
+                    std::thread::sleep(Duration::from_nanos(random.below(most_ns)));
+                }
+                words.word((counts + number) as usize).fetch_add(1, SeqCst);
+                match message.ack() {
+                    Ok(()) if done > 0 => {
+                        words.word((done + number) as usize).fetch_add(1, SeqCst);
+                    }
+                    Ok(()) => {}
+                    Err(AckError::Expired { .. }) if most_ns > 0 => {}
+                    Err(error) => panic!("{error}"),
+                }
             }
             Err(TakeError::TimedOut) if ends => break,
             Err(TakeError::TimedOut) => {}
@@ -324,6 +343,27 @@ fn receive(path: &Path, file: &Path, counts: usize) {
     }
     drop(receiver);
     say("done");
+}
+
+fn hold_message(path: &Path) {
+    let queue = Queue::open(path).unwrap();
+    let mut receiver = queue.receiver().unwrap();
+    say("ready");
+    let mut lines = std::io::stdin().lines().map(Result::unwrap);
+    while let Some(line) = lines.next() {
+        assert_eq!(line, "take");
+        let message = receiver.receive().unwrap();
+        let number = u64::from_le_bytes(message[..8].try_into().unwrap());
+        say(&format!("{number} taken {}", message.tries()));
+        if lines.next().is_none() {
+            break;
+        }
+        match message.ack() {
+            Ok(()) => say("done"),
+            Err(AckError::Expired { .. }) => say("expired"),
+            Err(error) => panic!("{error}"),
+        }
+    }
 }
 
 /// What the program says, of which it must not fail.
@@ -744,18 +784,22 @@ fn a_link_joins_both() {
     rounds(6, |random| {
         let scratch = Scratch::new();
         let path = scratch.0.join("a..b");
-        // C does not create links.
+        let capacity = 4096 << random.below(4);
         let connect = |me: &str, peer: &str| {
             let link = Link::builder(me, peer).directory(&scratch.0);
-            link.capacity_bytes(4096 << 2)
+            link.capacity_bytes(capacity)
                 .connect_until(PATIENCE)
                 .unwrap()
         };
-        std::thread::scope(|scope| {
-            let other = scope.spawn(|| drop(connect("b", "a")));
-            drop(connect("a", "b"));
-            other.join().unwrap();
-        });
+        if random.below(2) == 0 {
+            create_in_c(&path, "link", [capacity, 1, 0, 0], None);
+        } else {
+            std::thread::scope(|scope| {
+                let other = scope.spawn(|| drop(connect("b", "a")));
+                drop(connect("a", "b"));
+                other.join().unwrap();
+            });
+        }
         for _ in 0..3 {
             let sides = random.of(&[[C, Rust], [Rust, C], [C, C]]);
             let count = (1 + random.below(300)).to_string();
@@ -778,10 +822,12 @@ fn a_pipe_joins_both() {
         let scratch = Scratch::new();
         let path = scratch.ring();
         let capacity = 4096 << random.below(4);
-        Fifo::builder(&path)
-            .capacity_bytes(capacity)
-            .create()
-            .unwrap();
+        if random.below(2) == 0 {
+            create_in_c(&path, "pipe", [capacity, 1, 1, 0], None);
+        } else {
+            let fifo = Fifo::builder(&path).capacity_bytes(capacity);
+            fifo.create().unwrap();
+        }
         for _ in 0..3 {
             let ends = random.of(&[[C, Rust], [Rust, C], [C, C]]);
             // With few bytes the writer has left before the reader has seen that both have agreed.
@@ -801,22 +847,49 @@ fn a_pipe_joins_both() {
     });
 }
 
-/// Senders and receivers of both, some of which are killed. How often each message came.
-fn through_a_queue(random: &mut Random, kills: u32) -> Vec<u64> {
+/// What C is to create: a form, its capacity or 0 for the smallest, its rows, and its parameters.
+fn create_in_c(path: &Path, form: &str, numbers: [u64; 4], schema: Option<&Schema>) {
+    let numbers = numbers.map(|number| number.to_string());
+    let schema = schema.map_or("-".to_owned(), Schema::to_string);
+    let [capacity, rows, first, second] = &numbers;
+    let arguments = [
+        "create-form",
+        text(path),
+        form,
+        capacity,
+        rows,
+        first,
+        second,
+        &schema,
+    ];
+    assert_eq!(said(&arguments), "done\n");
+}
+
+/// Senders and receivers of both, some of which are killed. How often each message came, and how often it was acknowledged.
+fn through_a_queue(random: &mut Random, kills: u32, lease: Duration) -> (Vec<u64>, Vec<u64>) {
     let scratch = Scratch::new();
     let path = scratch.ring();
-    let queue = Queue::builder(&path).depth(2 << random.below(7));
+    let depth = 2 << random.below(7);
     let most = 8 + random.below(500) as u32;
-    let queue = queue.max_message_bytes(most).max_receivers(12);
-    queue.create().unwrap();
+    if random.below(2) == 0 {
+        let queue = Queue::builder(&path).depth(depth).lease(lease);
+        let queue = queue.max_message_bytes(most).max_receivers(12);
+        queue.create().unwrap();
+    } else {
+        let first = u64::from(depth) | (lease.as_millis() as u64) << 32;
+        create_in_c(&path, "queue", [0, 12, first, most.into()], None);
+    }
     let books = Books::open(&scratch.0, QUEUE_WORDS, 0);
     let file = scratch.0.join("books");
     let each = 500 + random.below(2500);
     // Of one alone, too: others give back what the dead have left.
     let languages = random.of(&[[C; 4], [Rust; 4], [C, Rust, C, Rust]]);
+    // Some are held for longer than the lease.
+    let most_held = (3 * lease.as_nanos()).to_string();
     let receive = |language| {
-        let counts = COUNTS.to_string();
-        start(language, "receive", &[text(&path), text(&file), &counts])
+        let [counts, done] = [COUNTS, DONE].map(|word| word.to_string());
+        let arguments = [text(&path), text(&file), &counts, &done, &most_held];
+        start(language, "receive", &arguments)
     };
     let send = |random: &mut Random, sender: u64| {
         let numbers = [random.below(8), sender * each, (sender + 1) * each];
@@ -843,22 +916,34 @@ fn through_a_queue(random: &mut Random, kills: u32) -> Vec<u64> {
     for sender in senders {
         assert_eq!(sender.finish(), "done");
     }
+    let queue = Queue::open(&path).unwrap();
+    loop {
+        // What the dead hold comes back while there are receivers.
+        let status = queue.status().unwrap();
+        if (status.waiting, status.held) == (0, 0) {
+            break;
+        }
+        std::thread::yield_now();
+    }
     books.word(0).store(1, SeqCst);
     for receiver in receivers {
         assert_eq!(receiver.finish(), "done");
     }
-    let queue = Queue::open(&path).unwrap();
     let status = queue.status().unwrap();
     assert_eq!((status.waiting, status.held), (0, 0));
-    let counts = (0..4 * each as usize).map(|at| books.word(COUNTS + at).load(SeqCst));
-    counts.collect()
+    let count = |base: usize| {
+        let words = (0..4 * each as usize).map(|at| books.word(base + at).load(SeqCst));
+        words.collect()
+    };
+    (count(COUNTS), count(DONE))
 }
 
 fn every_message_of_a_queue_comes_once() {
     let mut messages = 0;
     rounds(4, |random| {
-        let counts = through_a_queue(random, 0);
+        let (counts, done) = through_a_queue(random, 0, Duration::ZERO);
         assert_eq!(counts.iter().position(|count| *count != 1), None);
+        assert_eq!(counts, done);
         messages += counts.len();
     });
     println!("  {messages} messages");
@@ -867,7 +952,7 @@ fn every_message_of_a_queue_comes_once() {
 fn every_message_of_a_queue_comes_beside_kills() {
     let (mut messages, mut again) = (0, 0);
     rounds(4, |random| {
-        let counts = through_a_queue(random, 12);
+        let (counts, _) = through_a_queue(random, 12, Duration::ZERO);
         assert_eq!(counts.iter().position(|count| *count == 0), None);
         // Each kill doubles one message at most: it was sent and not written down, or counted and not acknowledged.
         let twice = counts.iter().sum::<u64>() - counts.len() as u64;
@@ -876,4 +961,223 @@ fn every_message_of_a_queue_comes_beside_kills() {
         again += twice;
     });
     println!("  {messages} messages, {again} of them twice");
+}
+
+/// One step after the other: held past the lease, taken by another, refused, and done by the other; one that dies holding it.
+fn a_lease_is_kept_by_both() {
+    for (sender, [late, other]) in [
+        (C, [C, Rust]),
+        (C, [Rust, C]),
+        (Rust, [C, Rust]),
+        (Rust, [Rust, C]),
+        (Rust, [C, C]),
+        (C, [Rust, Rust]),
+    ] {
+        let context = format!("{sender:?} sends, {late:?} is late, {other:?}");
+        let _watchdog = Watchdog::new(context.clone());
+        let scratch = Scratch::new();
+        let path = scratch.ring();
+        let queue = Queue::builder(&path).depth(4).max_message_bytes(100);
+        let lease = Duration::from_millis(20);
+        let queue = queue.max_receivers(3).lease(lease).create().unwrap();
+        let _books = Books::open(&scratch.0, QUEUE_WORDS, 0);
+        let file = scratch.0.join("books");
+        let mut late = start(late, "hold-message", &[text(&path)]);
+        let mut other = start(other, "hold-message", &[text(&path)]);
+        let send = |number: u64| {
+            let numbers = [number, number + 1].map(|number| number.to_string());
+            let [from, until] = &numbers;
+            let arguments = [text(&path), "3", from, until, text(&file), until];
+            assert_eq!(start(sender, "send", &arguments).finish(), "done");
+        };
+        send(0);
+        let told = |peer: &mut Peer, line: &str| peer.tell(line);
+        assert_eq!(told(&mut late, "take"), "0 taken 1", "{context}");
+        // It comes to the other one after the lease, and not before.
+        let taken = std::time::Instant::now();
+        assert_eq!(told(&mut other, "take"), "0 taken 2", "{context}");
+        assert!(taken.elapsed() >= lease, "{context}");
+        assert_eq!(told(&mut late, "finish"), "expired", "{context}");
+        assert_eq!(queue.status().unwrap().held, 1, "{context}");
+        assert_eq!(told(&mut other, "finish"), "done", "{context}");
+        // The one that was late goes on.
+        send(1);
+        assert_eq!(told(&mut late, "take"), "1 taken 1", "{context}");
+        assert_eq!(told(&mut late, "finish"), "done", "{context}");
+        // What one that dies held comes to the other.
+        send(2);
+        assert_eq!(told(&mut other, "take"), "2 taken 1", "{context}");
+        other.kill();
+        assert_eq!(told(&mut late, "take"), "2 taken 2", "{context}");
+        assert_eq!(told(&mut late, "finish"), "done", "{context}");
+        late.kill();
+        let status = queue.status().unwrap();
+        assert_eq!((status.waiting, status.held), (0, 0), "{context}");
+    }
+}
+
+fn a_queue_with_a_lease_loses_nothing_beside_kills() {
+    let (mut messages, mut again, mut refused) = (0, 0, 0);
+    rounds(4, |random| {
+        let kills = 12;
+        let lease = Duration::from_millis(1 + random.below(20));
+        let (counts, done) = through_a_queue(random, kills, lease);
+        assert_eq!(counts.iter().position(|count| *count == 0), None);
+        let [counts, done] = [counts, done].map(|all| (all.iter().sum::<u64>(), all));
+        let all = counts.1.len() as u64;
+        // Each kill of a sender doubles a message at most, and each of a receiver leaves an acknowledgement unwritten at most.
+        let twice = done
+            .1
+            .iter()
+            .map(|done| done.saturating_sub(1))
+            .sum::<u64>();
+        assert!(twice <= kills.into(), "{twice} acknowledged twice");
+        assert!(done.0 + u64::from(kills) >= all, "{} of {all}", done.0);
+        messages += all;
+        again += counts.0 - all;
+        refused += counts.0 - done.0;
+    });
+    println!("  {messages} messages, {again} more takings, {refused} not acknowledged");
+    // Each kill leaves one at most.
+    assert!(refused > 48, "no lease ended");
+}
+
+/// What differs from object to object: identity, boot, time, maker, checksum.
+fn without_names(mut stream: Vec<u8>) -> Vec<u8> {
+    stream[112..152].fill(0);
+    stream[192..224].fill(0);
+    stream[4088..4096].fill(0);
+    stream
+}
+
+fn what_c_creates_is_what_this_one_creates() {
+    let mut random = Random::new();
+    let _watchdog = Watchdog::new(format!("creation from state {}", random.0));
+    let schema = <Words as slipring::Plain>::schema();
+    for form in [
+        "queue",
+        "link",
+        "pipe",
+        "latest",
+        "shared",
+        "semaphore",
+        "signals",
+    ] {
+        for round in 0..12 {
+            let (scratch, other) = (Scratch::new(), Scratch::new());
+            let name = if form == "link" { "a..b" } else { "object" };
+            let (path, own) = (scratch.0.join(name), other.0.join(name));
+            let rows = 1 + random.below(40);
+            let capacity = 4096 << random.below(8);
+            let few = random.below(100);
+            let made = |numbers: [u64; 4], schema| create_in_c(&path, form, numbers, schema);
+            match form {
+                "queue" => {
+                    let (depth, bytes) = (2 << random.below(16), random.below(1000) as u32);
+                    let lease = Duration::from_millis(random.of(&[0, 1, 20, 2_592_000_000]));
+                    let builder = Queue::builder(&own).depth(depth).max_message_bytes(bytes);
+                    let builder = builder.max_receivers(rows as u32).lease(lease);
+                    drop(builder.create().unwrap());
+                    let first = u64::from(depth) | (lease.as_millis() as u64) << 32;
+                    made([0, rows, first, bytes.into()], None);
+                    let queue = Queue::open(&path).unwrap();
+                    assert_eq!(queue.lease().unwrap_or_default(), lease);
+                    assert_eq!((queue.depth(), queue.max_message_bytes()), (depth, bytes));
+                    if depth < 1000 {
+                        let mut receiver = queue.receiver().unwrap();
+                        queue.sender().unwrap().send(b"").unwrap();
+                        receiver.receive().unwrap().ack().unwrap();
+                    }
+                }
+                "link" => {
+                    let connected = |directory: &Path| {
+                        let connect = |me: &str, peer: &str| {
+                            let link = Link::builder(me, peer).directory(directory);
+                            let link = link.capacity_bytes(capacity);
+                            link.connect_until(PATIENCE).unwrap()
+                        };
+                        std::thread::scope(|scope| {
+                            let other = scope.spawn(|| connect("b", "a"));
+                            let mut first = connect("a", "b");
+                            first.send(b"hello").unwrap();
+                            assert_eq!(&*other.join().unwrap().receive().unwrap(), b"hello");
+                        });
+                    };
+                    made([capacity, 1, 0, 0], None);
+                    let before = std::fs::read(path.join("back/control")).unwrap();
+                    assert!(before[16..].iter().all(|byte| *byte == 0));
+                    connected(&scratch.0);
+                    connected(&other.0);
+                }
+                "pipe" => {
+                    let ways = 1 + random.below(2);
+                    let builder = Fifo::builder(&own).capacity_bytes(capacity);
+                    drop(builder.both_ways(ways == 2).create().unwrap());
+                    made([capacity, 1, ways, 0], None);
+                    let fifo = Fifo::open(&path).unwrap();
+                    assert_eq!(fifo.both_ways(), ways == 2);
+                    assert_eq!(fifo.capacity_bytes(), capacity);
+                }
+                "latest" => {
+                    let cells = 1 + few as u32;
+                    let builder = Latest::<Words>::builder(&own).cells(cells);
+                    drop(builder.max_readers(rows as u32).create().unwrap());
+                    made([0, rows, cells.into(), 0], Some(&schema));
+                    let latest = Latest::<Words>::open(&path).unwrap();
+                    let mut writer = latest.writer().unwrap();
+                    let value = value_of(1, u64::from(cells) - 1);
+                    assert_eq!(writer.set_at(cells - 1, &value).unwrap(), 1);
+                }
+                "shared" => {
+                    let builder = Shared::<Words>::builder(&own).max_handles(rows as u32);
+                    drop(builder.create().unwrap());
+                    made([0, rows, 0, 0], Some(&schema));
+                    let mut shared = Shared::<Words>::open(&path).unwrap();
+                    assert!(!shared.lock().unwrap().abandoned());
+                }
+                "semaphore" => {
+                    let max = few + random.below(1000);
+                    let builder = Semaphore::builder(&own).permits(few as u32);
+                    let builder = builder.max_permits(max as u32);
+                    drop(builder.max_handles(rows as u32).create().unwrap());
+                    made([0, rows, few, max], None);
+                    let status = Semaphore::open(&path).unwrap().status().unwrap();
+                    assert_eq!((u64::from(status.free), status.held), (few, 0));
+                }
+                "signals" => {
+                    let builder = Signals::builder(&own).max_listeners(rows as u32);
+                    drop(builder.create().unwrap());
+                    made([0, rows, 0, 0], None);
+                    let signals = Signals::open(&path).unwrap();
+                    let mut listener = signals.listener("one").unwrap();
+                    signals.broadcast(5).unwrap();
+                    let noticed = listener.wait(SignalSet::ALL).unwrap();
+                    assert_eq!((noticed.signal, noticed.count), (5, 1));
+                }
+                _ => unreachable!("{form}"),
+            }
+            testing::sound(&path);
+            let mut compared = 0;
+            for ring in ["", "back/"] {
+                let [a, b] =
+                    [&path, &own].map(|at| std::fs::read(at.join(format!("{ring}stream"))));
+                let (Ok(a), Ok(b)) = (a, b) else { continue };
+                // What was used has more in it than the description, which never changes.
+                let pages =
+                    |stream: Vec<u8>| (stream.len(), without_names(stream)[..4096].to_vec());
+                assert_eq!(pages(a), pages(b), "{form} {round} {ring}");
+                let sizes = [&path, &own].map(|at| {
+                    let control = at.join(format!("{ring}control"));
+                    std::fs::metadata(control).unwrap().len()
+                });
+                assert_eq!(sizes[0], sizes[1], "{form} {round} {ring}");
+                compared += 1;
+            }
+            let both = path.join("back").exists();
+            assert_eq!(
+                (both, compared),
+                (own.join("back").exists(), 1 + usize::from(both))
+            );
+        }
+    }
 }

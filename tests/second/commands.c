@@ -278,12 +278,14 @@ static void send_all(char **arguments) {
     say("done");
 }
 
-/* receive PATH FILE WORD: counts how often each message came, in the word of the file that is this many behind its number,
- * until word 0 is not 0 and nothing is left. */
+/* receive PATH FILE CAME DONE MOST_NS: counts how often each message came, in the word of the file that is CAME behind its
+ * number, until word 0 is not 0 and nothing is left. Where DONE is not 0, it counts there how often an acknowledgement
+ * succeeded. It holds some messages for up to MOST_NS. */
 static void receive_all(char **arguments) {
     struct ring r;
     open_ring(arguments[0], false, &r);
-    word *words = map_words(arguments[1]), *counts = words + argument(arguments[2]);
+    word *words = map_words(arguments[1]), *counts = words + argument(arguments[2]), *done = words + argument(arguments[3]);
+    uint64_t most_ns = argument(arguments[4]), random = (uint64_t)getpid();
     struct receiver *v = begin_receiver(&r, arguments[0]);
     pause_here = pause_at_times;
     say("ready");
@@ -299,10 +301,50 @@ static void receive_all(char **arguments) {
         if (bytes != 8 + size_of(number, (uint32_t)r.is.parameters[1] - 8) || memcmp(message + 8, expected_bytes, bytes - 8) != 0)
             fail("message %llu is another one", (unsigned long long)number);
         may_pause();
+        random = random * 6364136223846793005 + 1442695040888963407;
+        if (most_ns && random >> 59 == 0) pause_for((random >> 20) % most_ns);
         atomic_fetch_add(counts + number, 1);
-        finish_message(v);
+        bool finished = finish_message(v);
+        if (!finished && !most_ns) fail("message %llu was taken away", (unsigned long long)number);
+        if (finished && done != words) atomic_fetch_add(done + number, 1);
     }
     leave_receiver(v);
+    say("done");
+}
+
+/* hold-message PATH: does what each line says. `take` waits for a message, and says its number and how often it was taken;
+ * `finish` says whether it is done. */
+static void hold_message(char **arguments) {
+    struct ring r;
+    char line[16];
+    open_ring(arguments[0], false, &r);
+    struct receiver *v = begin_receiver(&r, arguments[0]);
+    say("ready");
+    while (fgets(line, sizeof line, stdin)) {
+        if (strcmp(line, "take\n") == 0) {
+            const uint8_t *message;
+            uint64_t bytes, number;
+            while (!take_message(v, &message, &bytes)) continue;
+            memcpy(&number, message, 8);
+            printf("%llu taken %llu\n", (unsigned long long)number, (unsigned long long)times_taken(v));
+        } else {
+            printf(finish_message(v) ? "done\n" : "expired\n");
+        }
+        fflush(stdout);
+    }
+    leave_receiver(v);
+}
+
+/* create-form PATH FORM CAPACITY ROWS FIRST SECOND SCHEMA|- */
+static void make_form(char **arguments) {
+    static const char *names[] = {"", "queue", "", "", "link", "pipe", "latest", "shared", "semaphore", "signals"};
+    struct form_wanted wanted = {.capacity = argument(arguments[2]), .rows = (uint32_t)argument(arguments[3])};
+    for (uint32_t form = 1; form < 10; form++)
+        if (strcmp(arguments[1], names[form]) == 0) wanted.form = form;
+    wanted.parameters[0] = argument(arguments[4]);
+    wanted.parameters[1] = argument(arguments[5]);
+    if (strcmp(arguments[6], "-") != 0) wanted.schema = arguments[6];
+    if (!create_form(arguments[0], &wanted)) fail("%s is there already", arguments[0]);
     say("done");
 }
 
@@ -357,7 +399,8 @@ bool form_command(const char *verb, int count, char **arguments) {
         {"book", 3, book},     {"hold", 4, hold},
         {"listen", 2, listen_until_the_last}, {"signal", 4, signal_times},
         {"link", 3, link_side}, {"pipe", 3, pipe_end},
-        {"send", 6, send_all}, {"receive", 3, receive_all},
+        {"send", 6, send_all}, {"receive", 5, receive_all},
+        {"hold-message", 1, hold_message}, {"create-form", 7, make_form},
     };
     for (size_t at = 0; at < sizeof all / sizeof *all; at++)
         if (strcmp(verb, all[at].verb) == 0 && count == all[at].count) {

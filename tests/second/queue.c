@@ -18,6 +18,8 @@ static void path_of_lane(const char *queue, uint64_t number, char path[512]) {
 
 static uint64_t depth_of(const struct ring *r) { return (uint32_t)r->is.parameters[0]; }
 
+static uint64_t lease_ns(const struct ring *queue) { return (queue->is.parameters[0] >> 32) * 1000000; }
+
 /* The take word of a message, and the lap in which that message uses it. */
 static word *take_word(struct ring *lane, uint64_t sequence, uint64_t *lap) {
     uint64_t number = sequence - lane->is.first;
@@ -142,11 +144,18 @@ void leave_sender(struct sender *s) {
 
 /* Receivers. */
 
+/* A take word that is taken or returned, and since when this receiver has seen it so. */
+struct seen_word {
+    uint64_t said, since_ns;
+};
+
 struct receiver {
     struct seat seat;
     const char *path;
     uint64_t version;
     struct ring *lanes[LANES];
+    struct seen_word *seen[LANES]; /* with a lease: of each take word */
+    uint64_t watched_ns;
     bool taken;
     struct ring *lane;
     word *at;
@@ -163,7 +172,40 @@ static void refresh(struct receiver *v) {
         path_of_lane(v->path, number, of_lane);
         v->lanes[number] = calloc(1, sizeof **v->lanes);
         open_ring(of_lane, false, v->lanes[number]);
+        if (lease_ns(queue)) v->seen[number] = calloc(depth_of(v->lanes[number]), sizeof **v->seen);
     }
+}
+
+/* Returns what has been held for the lease, by this clock. */
+static void watch(struct receiver *v) {
+    uint64_t now = now_ns();
+    bool any = false;
+    if (lease_ns(v->seat.r) == 0) return;
+    v->watched_ns = now;
+    for (uint64_t number = 0; number < LANES; number++) {
+        struct ring *lane = v->lanes[number];
+        if (!lane) continue;
+        for (uint64_t at = 0; at < depth_of(lane); at++) {
+            struct seen_word *seen = &v->seen[number][at];
+            word *of = board_word(lane, FIRST_WORD + at);
+            uint64_t said = load(of);
+            if (said != seen->said || (said & 3) == 0) {
+                *seen = (struct seen_word){said, now};
+                continue;
+            }
+            if (now - seen->since_ns < lease_ns(v->seat.r)) continue;
+            seen->said = 0;
+            if ((said & 3) == TAKEN && !swap(of, said, (said & ~(uint64_t)3) | RETURNED, relaxed)) continue;
+            atomic_fetch_add_explicit(board_word(lane, 0), 1, memory_order_release); /* returned announce */
+            any = true;
+        }
+    }
+    if (any) ring_now(data_bell(v->seat.r));
+}
+
+static uint64_t longest_sleep(const struct receiver *v) {
+    uint64_t quarter = lease_ns(v->seat.r) / 4;
+    return quarter == 0 || quarter > 5000000 ? 5000000 : quarter;
 }
 
 static void return_held_by(struct receiver *v, uint32_t row) {
@@ -250,9 +292,11 @@ static bool has_message(void *of) {
 }
 
 bool take_message(struct receiver *v, const uint8_t **message, uint64_t *bytes) {
+    if (now_ns() - v->watched_ns > longest_sleep(v)) watch(v);
     if (!has_message(v)) {
         return_for_the_dead(v);
-        sleep_in(&v->seat, 5000000, has_message, v);
+        sleep_in(&v->seat, longest_sleep(v), has_message, v);
+        watch(v);
         if (!has_message(v)) return false;
     }
     *message = v->out;
@@ -260,10 +304,13 @@ bool take_message(struct receiver *v, const uint8_t **message, uint64_t *bytes) 
     return true;
 }
 
-void finish_message(struct receiver *v) {
+bool finish_message(struct receiver *v) {
     v->taken = false;
-    if (swap(v->at, v->mine, ((v->mine >> 24) + 1) << 24, memory_order_release)) /* taken finish */
-        ring_if_armed(space_bell(v->lane));
+    if (!swap(v->at, v->mine, ((v->mine >> 24) + 1) << 24, memory_order_release)) return false; /* taken finish */
+    ring_if_armed(space_bell(v->lane));
+    return true;
 }
+
+uint64_t times_taken(const struct receiver *v) { return v->mine >> 16 & 255; }
 
 void leave_receiver(struct receiver *v) { leave_seat(&v->seat); }

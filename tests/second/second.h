@@ -1,7 +1,7 @@
 /* A second implementation of rings, written from docs/reference/protocol.md and the pages below it alone.
  *
  * ring.c     files, locks, bells, searching     (protocol: files, locks; operations: opening, searching, bells)
- * create.c   creator                            (operations: creating)
+ * create.c   creator, of every public form      (operations: creating; forms: creating)
  * produce.c  producer, sweeper                  (operations: producing, evicting, sweeping)
  * consume.c  consumer, with or without a cursor (operations: consuming)
  * observe.c  observer                           (operations: observing)
@@ -121,6 +121,14 @@ bool read_schema(const char *text, size_t count, uint64_t *hash_without, uint64_
 void open_ring(const char *path, bool writes, struct ring *r);
 void close_ring(struct ring *r);
 bool create_ring(const char *path, const struct sizes *wanted); /* false: the name is taken */
+bool create_pair(const char *path, const struct sizes *wanted, const struct sizes *inside); /* with the ring `back`, or NULL */
+/* What a form leaves to its creator. A capacity of 0 is the smallest. */
+struct form_wanted {
+    uint32_t form, rows;
+    uint64_t capacity, parameters[2];
+    const char *schema; /* of a value, or NULL */
+};
+bool create_form(const char *path, const struct form_wanted *wanted);
 
 /* Locks. A lock that was not taken is NULL. */
 enum { PRODUCER_BYTE = 0, REMOVER_BYTE = 1, ROW_BYTE = 16 };
@@ -287,7 +295,8 @@ void leave_sender(struct sender *s);
 struct receiver;
 struct receiver *begin_receiver(struct ring *queue, const char *path);
 bool take_message(struct receiver *v, const uint8_t **message, uint64_t *bytes); /* false: none for some milliseconds */
-void finish_message(struct receiver *v);
+bool finish_message(struct receiver *v); /* false: the lease was over, and the message is not done */
+uint64_t times_taken(const struct receiver *v); /* of the message that was taken last, this time included */
 void leave_receiver(struct receiver *v);
 
 /* The commands of the forms; false if the verb is none of them. Contents of messages are in main.c. */
