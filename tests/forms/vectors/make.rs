@@ -142,6 +142,38 @@ pub fn with_schema(expected: Expected, text: &str, hash: u64) -> Expected {
     expected.with("schema", schema)
 }
 
+/// The members that every vector of a ring begins with: its description, schemas and origin.
+pub fn described_ring(ring: &Ring, first: u64) -> Expected {
+    let numbers = [
+        ring.capacity_bytes(),
+        ring.frame_align(),
+        ring.max_readers().into(),
+        first,
+    ];
+    let board = if ring.stamps() { 608 * numbers[2] } else { 0 };
+    let mut expected = described("ring", numbers, board, [0; 2]);
+    if let Some(schema) = ring.schema() {
+        expected = with_schema(expected, &schema.to_string(), schema.hash());
+    }
+    if let Some(file) = ring.opaque_schema().unwrap() {
+        let file = Json::Object(vec![
+            ("kind", file.kind().into()),
+            ("name", file.name().into()),
+            ("bytes", Json::bytes(file.bytes())),
+        ]);
+        expected = expected.with("schema_file", file);
+    }
+    if let Some(origin) = ring.origin() {
+        let origin = Json::Object(vec![
+            ("identity", Json::Text(format!("{:032x}", origin.id))),
+            ("epoch", origin.epoch.into()),
+            ("host", origin.host.as_str().into()),
+        ]);
+        expected = expected.with("origin", origin);
+    }
+    expected
+}
+
 impl Made {
     fn new(build: impl FnOnce(Builder) -> Builder) -> Self {
         let scratch = Scratch::new();
@@ -206,36 +238,8 @@ impl Made {
         let there = first_there.map_or(&[][..], |at| &self.items[at..]);
         assert_eq!(there.is_empty(), oldest == self.next);
         let read = there.iter().map(|(_, item)| item.clone()).collect();
-        let ring = &self.ring;
         let first = self.items.first().map_or(self.next, |(first, _)| *first);
-        let numbers = [
-            ring.capacity_bytes(),
-            ring.frame_align(),
-            ring.max_readers().into(),
-            first,
-        ];
-        let board = if ring.stamps() { 608 * numbers[2] } else { 0 };
-        let mut expected = described("ring", numbers, board, [0; 2]);
-        if let Some(schema) = ring.schema() {
-            expected = with_schema(expected, &schema.to_string(), schema.hash());
-        }
-        if let Some(file) = ring.opaque_schema().unwrap() {
-            let file = Json::Object(vec![
-                ("kind", file.kind().into()),
-                ("name", file.name().into()),
-                ("bytes", Json::bytes(file.bytes())),
-            ]);
-            expected = expected.with("schema_file", file);
-        }
-        if let Some(origin) = ring.origin() {
-            let origin = Json::Object(vec![
-                ("identity", Json::Text(format!("{:032x}", origin.id))),
-                ("epoch", origin.epoch.into()),
-                ("host", origin.host.as_str().into()),
-            ]);
-            expected = expected.with("origin", origin);
-        }
-        expected
+        described_ring(&self.ring, first)
             .with("producer", self.producer.clone())
             .with("next", place(self.next, status.position.unwrap()))
             .with("oldest", oldest)

@@ -3,10 +3,12 @@
 use super::file::{Expected, Files, Json};
 use super::make::{described, fixed, message, with_schema, Vectors};
 use slipring::layout::schema::fnv1a;
+use slipring::queue::AckError;
 use slipring::signals::SignalSet;
 use slipring::{Fifo, Latest, Link, Queue, Semaphore, Shared, Signals};
 use std::io::{Read, Write};
 use std::path::PathBuf;
+use std::time::Duration;
 use testing::{Scratch, PATIENCE};
 
 slipring::message! {
@@ -19,6 +21,9 @@ slipring::message! {
     }
 }
 
+/// Of the queue that has one.
+pub const LEASE: Duration = Duration::from_millis(20);
+
 pub fn level(n: u64) -> Level {
     Level {
         price: -(n as i64) * 1001,
@@ -29,6 +34,7 @@ pub fn level(n: u64) -> Level {
 /// Every vector of another form.
 pub fn forms(all: &mut Vectors) {
     queue(all);
+    queue_with_a_lease(all);
     link(all);
     fifo(all, false);
     fifo(all, true);
@@ -76,6 +82,27 @@ pub fn delivery(priority: u8, sequence: u64, redelivered: bool, bytes: &[u8]) ->
     ])
 }
 
+/// A message of a lane that is not done.
+fn take_word(sequence: u64, state: &str, row: u32, times: u32) -> Json {
+    Json::Object(vec![
+        ("sequence", sequence.into()),
+        ("state", state.into()),
+        ("row", row.into()),
+        ("times", times.into()),
+    ])
+}
+
+/// A lane that is listed, whose row 0 stands at message `from`.
+fn lane(number: u32, priority: u32, from: u64, messages: Vec<Json>) -> Json {
+    Json::Object(vec![
+        ("lane", number.into()),
+        ("priority", priority.into()),
+        ("listed", true.into()),
+        ("from", from.into()),
+        ("messages", Json::List(messages)),
+    ])
+}
+
 fn queue(all: &mut Vectors) {
     let (_scratch, path) = place();
     let builder = Queue::builder(&path).depth(4).max_message_bytes(100);
@@ -94,39 +121,22 @@ fn queue(all: &mut Vectors) {
     }
     std::mem::forget(second.receive().unwrap());
     let mut files = fixed("queue", &path);
-    let words = |sequence: u64, state: &str, row: u32, times: u32| {
-        Json::Object(vec![
-            ("sequence", sequence.into()),
-            ("state", state.into()),
-            ("row", row.into()),
-            ("times", times.into()),
-        ])
-    };
-    let lane = |number: u32, priority: u32, from: u64, messages: Vec<Json>| {
-        Json::Object(vec![
-            ("lane", number.into()),
-            ("priority", priority.into()),
-            ("listed", true.into()),
-            ("from", from.into()),
-            ("messages", Json::List(messages)),
-        ])
-    };
     let lanes = vec![
         lane(
             0,
             0,
             0,
             vec![
-                words(1, "taken", 0, 1),
-                words(2, "returned", 1, 1),
-                words(3, "open", 0, 0),
+                take_word(1, "taken", 0, 1),
+                take_word(2, "returned", 1, 1),
+                take_word(3, "open", 0, 0),
             ],
         ),
         lane(
             1,
             7,
             0,
-            vec![words(0, "taken", 1, 1), words(1, "open", 0, 0)],
+            vec![take_word(0, "taken", 1, 1), take_word(1, "open", 0, 0)],
         ),
     ];
     let received = vec![
@@ -143,6 +153,73 @@ fn queue(all: &mut Vectors) {
         "two lanes; the sender and two receivers died, each receiver with a message in its hands";
     all.add("queue", about, files, expected);
     std::mem::forget((sender, receiver, second));
+}
+
+/// The clocks by which a lease ends are those of receivers, so nothing in the files says when that is.
+fn queue_with_a_lease(all: &mut Vectors) {
+    let (_scratch, path) = place();
+    let builder = Queue::builder(&path).depth(4).max_message_bytes(60);
+    let builder = builder.max_receivers(3).lease(LEASE);
+    let queue = builder.create().unwrap();
+    let mut sender = queue.sender().unwrap();
+    let mut receivers = [(); 3].map(|()| queue.receiver().unwrap());
+    let [first, second, third] = &mut receivers;
+    // So that words are used for the second time.
+    for _ in 0..5 {
+        sender.send(b"done").unwrap();
+        first.receive().unwrap().ack().unwrap();
+    }
+    for message in ["expired", "returned"] {
+        sender.send(message.as_bytes()).unwrap();
+    }
+    let late = [first.receive().unwrap(), second.receive().unwrap()];
+    // It looks at the messages that it has come by.
+    assert!(third.try_receive().is_err());
+    third.wait_until(PATIENCE).unwrap();
+    for late in late {
+        assert!(matches!(late.ack(), Err(AckError::Expired { .. })));
+    }
+    let again = second.receive().unwrap();
+    assert_eq!((&*again, again.tries()), (&b"expired"[..], 2));
+    std::mem::forget(again);
+    sender.send(b"open").unwrap();
+    for message in ["held", "soon"] {
+        sender.send_with_priority(message.as_bytes(), 7).unwrap();
+    }
+    std::mem::forget(third.receive().unwrap());
+    let mut files = fixed("queue-lease", &path);
+    let lanes = vec![
+        lane(
+            0,
+            0,
+            4,
+            vec![
+                take_word(5, "taken", 1, 2),
+                take_word(6, "returned", 1, 1),
+                take_word(7, "open", 0, 0),
+            ],
+        ),
+        lane(
+            1,
+            7,
+            0,
+            vec![take_word(0, "taken", 2, 1), take_word(1, "open", 0, 0)],
+        ),
+    ];
+    let received = vec![
+        delivery(7, 0, true, b"held"),
+        delivery(7, 1, false, b"soon"),
+        delivery(0, 5, true, b"expired"),
+        delivery(0, 6, true, b"returned"),
+        delivery(0, 7, false, b"open"),
+    ];
+    let expected = beginning(&mut files, "queue", None)
+        .with("lanes", Json::List(lanes))
+        .with("received", Json::List(received));
+    let about = "a queue with a lease: one message was held for longer and is with another receiver now, one was and \
+                 waits, one is held; the sender and all receivers died";
+    all.add("queue-lease", about, files, expected);
+    std::mem::forget((sender, receivers));
 }
 
 /// What a side of a pact says.

@@ -1,8 +1,8 @@
 //! Reads a stored vector with this implementation, and compares what it says with what is stored beside it.
 
 use super::file::{Expected, Files, Json};
-use super::make::{described, gap, message, place, producer, with_schema};
-use super::make_forms::{delivery, level, Level};
+use super::make::{described_ring, gap, message, place, producer};
+use super::make_forms::{delivery, level, Level, LEASE};
 use super::refuse::refused_here;
 use slipring::endpoint::ReaderStatus;
 use slipring::place::OpenError;
@@ -114,33 +114,7 @@ impl Stored {
             Some(rest) => rest.split(',').next().unwrap().parse::<u64>().unwrap(),
             None => panic!("{}", self.text),
         };
-        let numbers = [
-            ring.capacity_bytes(),
-            ring.frame_align(),
-            ring.max_readers().into(),
-            first,
-        ];
-        let board = if ring.stamps() { 608 * numbers[2] } else { 0 };
-        let mut expected = described("ring", numbers, board, [0; 2]);
-        if let Some(schema) = ring.schema() {
-            expected = with_schema(expected, &schema.to_string(), schema.hash());
-        }
-        if let Some(file) = ring.opaque_schema().unwrap() {
-            let file = Json::Object(vec![
-                ("kind", file.kind().into()),
-                ("name", file.name().into()),
-                ("bytes", Json::bytes(file.bytes())),
-            ]);
-            expected = expected.with("schema_file", file);
-        }
-        if let Some(origin) = ring.origin() {
-            let origin = Json::Object(vec![
-                ("identity", Json::Text(format!("{:032x}", origin.id))),
-                ("epoch", origin.epoch.into()),
-                ("host", origin.host.as_str().into()),
-            ]);
-            expected = expected.with("origin", origin);
-        }
+        let expected = described_ring(&ring, first);
         assert_eq!(status.producer_alive, Some(false));
         let state = match (status.closed, status.abandoned, status.epoch.number) {
             (true, ..) => "closed",
@@ -209,7 +183,11 @@ impl Stored {
         let queue = Queue::open(path).unwrap();
         let status = queue.status().unwrap();
         assert_eq!((status.waiting, status.held, status.receivers), (3, 2, 0));
-        assert_eq!((status.depth, status.max_message_bytes), (4, 100));
+        let leased = self.name == "queue-lease";
+        let lease = leased.then_some(LEASE);
+        let settings = (status.depth, status.max_message_bytes, status.lease);
+        let made = if leased { (4, 60) } else { (4, 100) };
+        assert_eq!(settings, (made.0, made.1, lease));
         let mut receiver = queue.receiver().unwrap();
         let mut received = Vec::new();
         while let Ok(message) = receiver.try_receive() {
@@ -224,7 +202,8 @@ impl Stored {
         self.has(&Expected::default().with("received", Json::List(received)));
         // The next sender of the lane goes on where the last one ended.
         let mut sender = queue.sender().unwrap();
-        assert_eq!(sender.send(b"more").unwrap(), 4);
+        let next = if leased { 8 } else { 4 };
+        assert_eq!(sender.send(b"more").unwrap(), next);
         assert_eq!(&*receiver.receive().unwrap(), b"more");
     }
 
