@@ -1,6 +1,6 @@
 //! Rows that this process holds: taking one, saying whose it is, and leaving it.
 //!
-//! Layer 5. A lease is the lock of a row, and of the name in it if it has one. Whoever holds the lock of a name is its
+//! Layer 5. A lease is the lock of a row, and of the name in it if it has one. The owner of the lock of a name is its
 //! only user in every row. The generation of a row tells its *tenures* apart: a row and a generation together
 //! name one owner, and no later one.
 
@@ -149,7 +149,7 @@ impl Lease {
         }
     }
 
-    /// Leaves the row free, whatever it held.
+    /// Leaves the row free. A cursor that it held is lost.
     pub(crate) fn forget(mut self) {
         self.leaving = Leaving::Free;
     }

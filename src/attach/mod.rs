@@ -1,4 +1,4 @@
-//! What every attached object is, whatever its form: [`Attachment`].
+//! What attached objects of all forms have in common: [`Attachment`].
 //!
 //! Layer 5, below `endpoint`. The memory of an object, the roles and rows in it, whether it is still there, how
 //! it is described and created. Knows no messages: forms that carry none stand on this alone.

@@ -49,7 +49,7 @@ struct Around<'d> {
 ///
 /// # Guarantees
 /// It disturbs nothing: it opens the files for reading, takes no lock and no row, and writes nothing. It ends after a
-/// time that the sizes of the object bound, however busy its producer is and whatever its bytes say. A file that is cut
+/// time that the sizes of the object bound, for any bytes and beside any producer. A file that is cut
 /// while it is read is no fault of this process: the call [installs a handler](crate::place::guard_against_truncation)
 /// of SIGBUS. A user whose objects are not [trusted](crate::place::trust_owner) may be looked at: nothing is believed.
 ///

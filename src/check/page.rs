@@ -113,7 +113,7 @@ pub fn unread(sheet: &mut Sheet, why: &str) {
     }
 }
 
-/// What the library reads in the page, whatever its checksum.
+/// What the library reads in the page, even if its checksum is wrong.
 fn decoded(page: &Page) -> Option<Description> {
     match Description::decode(page) {
         Err(DescriptionError::Checksum { expected, .. }) => {

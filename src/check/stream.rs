@@ -215,7 +215,7 @@ fn evictions(view: &View, sheet: &mut Sheet) {
     }
 }
 
-/// What every index entry has to be, whatever its lap.
+/// What every index entry has to be, in any lap.
 fn places(view: &View, sheet: &mut Sheet) {
     let geometry = view.geometry();
     let (blocks, first) = (geometry.blocks(), geometry.first_sequence);

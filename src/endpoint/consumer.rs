@@ -28,8 +28,8 @@ use std::cell::Cell;
 /// A reader that misses nothing and holds the producer back.
 ///
 /// # Guarantees
-/// - Every message published after its start arrives, whole, once, in order, whatever happens to
-///   the producer. Only a ring made with
+/// - Every message published after its start arrives, whole, once, in order, even if the
+///   producer dies. Only a ring made with
 ///   [`evict_after`](crate::endpoint::Builder::evict_after) goes on without a consumer that is too slow, and
 ///   then says exactly what it missed.
 /// - Messages are read in place; the bytes stay as they are until the guard is dropped. In a ring

@@ -35,7 +35,7 @@ impl Watching {
         })
     }
 
-    /// Looks, and has `notify` used once it is worth looking again. Whatever happens behind the last look is
+    /// Looks, and has `notify` used once it is worth looking again. A change behind the last look is
     /// noticed: by a bell that was armed before it, or at the latest after the longest sleep.
     pub fn poll<H: ?Sized, T>(
         &mut self,

@@ -39,7 +39,7 @@ impl QueueNumbers {
         ]
     }
 
-    /// The numbers of two words, whatever they are.
+    /// The numbers of two words of any value.
     pub fn of([first, second]: [u64; 2]) -> Self {
         Self {
             depth: first as u32,

@@ -11,7 +11,7 @@
 /// | [`Auto`](Self::Auto), the default | streams that are not known: reads behind, or flushes, while it has measured that the stream is faster for it |
 ///
 /// # Guarantees
-/// Whatever the policy, a reader pauses only in calls that may wait, and never beyond their deadline: no call
+/// Under every policy a reader pauses only in calls that may wait, and never beyond their deadline: no call
 /// whose name begins with `try_` and no drop pauses. Messages that come one at a time, as in round trips, are
 /// never paused for.
 ///

@@ -1,5 +1,5 @@
 //! Checking objects: each rule is seen broken by a change that breaks it alone, damage of any byte is survived and told
-//! where the page says so, and no object that follows the protocol is called wrong, whatever is done to it meanwhile.
+//! where the page says so, and no object that follows the protocol is called wrong, even while others use it.
 
 use crate::kinds::{kept, Kept, KINDS};
 use slipring::endpoint::Why;

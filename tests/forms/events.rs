@@ -446,7 +446,7 @@ fn no_edge_is_lost() {
         )
         .unwrap();
     }
-    // The first sleep of each handle is short, whatever happens; all others are not.
+    // The first sleep of each handle is short in any case; all others are not.
     for consumer in &mut consumers {
         for _ in 0..2 {
             while !consumer.arm() {

@@ -393,7 +393,7 @@ fn switches_in(wait: &mut Wait) -> i64 {
 }
 
 fn waits_as_said(what: &str, how: Strategy, wait: &mut Wait) {
-    // Whatever is made at the first time is made.
+    // What is made at the first time only is there now.
     wait(Duration::ZERO);
     if how.parks() {
         assert!(switches_in(wait) > 0, "{what} with {how:?} never slept");

@@ -99,7 +99,7 @@ fn no_space_is_an_error_at_creation() {
 }
 
 #[test]
-fn modes_are_exact_whatever_the_umask() {
+fn modes_do_not_depend_on_the_umask() {
     let mode = |path: PathBuf| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     let before = rustix::process::umask(Mode::from_raw_mode(0o077));
     let (_directory, path) = scratch();

@@ -20,8 +20,8 @@ use std::time::Duration;
 
 #[derive(clap::Args)]
 #[command(after_help = "\
-Open loop: each message is due at a time fixed beforehand, and its response time counts from then, whatever
-held it up; its service time counts from when it was sent. A percentile with fewer than ten messages above
+Open loop: each message is due at a time fixed beforehand, and its response time counts from then, with
+every delay; its service time counts from when it was sent. A percentile with fewer than ten messages above
 it is not shown. What the cores do by themselves is measured first: how long a message waits that is due at a
 random moment, if nothing but the machine is in its way. No slice is discarded: changed are those that begin
 and end in different states of the cores.
@@ -64,8 +64,8 @@ pub struct Arguments {
 
 /// How long the cores are watched by themselves.
 const ALONE: Duration = Duration::from_millis(500);
-/// How long a slice is: long enough for a stall to hold up many messages. None is discarded, whatever
-/// happened in it, as what befalls messages is what is measured.
+/// How long a slice is: long enough for a stall to hold up many messages. None is discarded, as delays are
+/// what is measured.
 const SLICE: Duration = Duration::from_millis(100);
 
 pub fn run(arguments: &Arguments, suite: &Suite) -> Outcome {

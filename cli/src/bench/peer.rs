@@ -262,7 +262,7 @@ impl Peer {
         })
     }
 
-    /// Ends the second process, in the middle of whatever it does if something `failed`, and removes
+    /// Ends the second process, in the middle of its work if something `failed`, and removes
     /// what the two shared.
     pub fn stop(mut self, failed: bool) -> Outcome {
         let told = match failed {
