@@ -59,20 +59,24 @@ static void produce(const char *place, const char *progress) {
     }
 }
 
-/* Receives until the end of the ring, and says how many there were and how many it missed. */
+/* Receives until the end of the ring, or until it is expelled, and says how many there were, how many it missed, and how many
+ * these have to be together, if it knows. */
 static void consume(const char *place, bool in_batches) {
     slipring_ring *ring = opened(place);
     slipring_consumer *consumer = NULL;
     OK(slipring_ring_consumer(ring, SLIPRING_OLDEST, 0, NULL, &consumer));
     say("consuming");
-    uint64_t got = 0, missed = 0;
+    uint64_t got = 0, missed = 0, next = 0;
     slipring_message many[16];
     for (;;) {
         size_t count = 1;
         slipring_status status = in_batches ? slipring_consumer_receive_batch(consumer, -1, many, 16, &count)
                                             : slipring_consumer_receive(consumer, -1, many);
-        if (status == SLIPRING_E_TRY_RECEIVE_CLOSED)
+        if (status == SLIPRING_E_TRY_RECEIVE_CLOSED || status == SLIPRING_E_RECEIVE_EXPELLED) {
+            if (status == SLIPRING_E_RECEIVE_EXPELLED)
+                CHECK(detail().has & SLIPRING_HAS_NEXT);
             break;
+        }
         OK(status);
         for (size_t at = 0; at < count; at++) {
             CHECK(filled(many[at].data, many[at].len, many[at].sequence));
@@ -82,7 +86,13 @@ static void consume(const char *place, bool in_batches) {
         }
         OK(slipring_consumer_release(consumer));
     }
-    printf("%llu received, %llu missed\n", (unsigned long long)got, (unsigned long long)missed);
+    /* A loss that no message followed is not in any message. */
+    slipring_losses losses;
+    OK(slipring_consumer_losses(consumer, &losses));
+    CHECK(losses.missed >= missed && losses.skipped == 0);
+    OK(slipring_consumer_place(consumer, &next, NULL, NULL));
+    printf("%llu received, %llu missed, %llu in all\n", (unsigned long long)got, (unsigned long long)losses.missed,
+           (unsigned long long)next);
     OK(slipring_consumer_close(&consumer));
     OK(slipring_ring_close(&ring));
 }
