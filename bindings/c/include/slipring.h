@@ -127,6 +127,9 @@ typedef enum {
 // A consumer of a ring. For one thread at a time.
 typedef struct slipring_consumer slipring_consumer;
 
+// An open named pipe. Any number of threads use it at once.
+typedef struct slipring_fifo slipring_fifo;
+
 // What makes an interruption ready. Any number of threads and handlers of signals use it at once.
 typedef struct slipring_interrupter slipring_interrupter;
 
@@ -153,6 +156,12 @@ typedef struct slipring_observer slipring_observer;
 
 // Permits that were taken. For one thread at a time; it outlives its semaphore's handle.
 typedef struct slipring_permit slipring_permit;
+
+// The reading end of a pipe. For one thread at a time.
+typedef struct slipring_pipe_reader slipring_pipe_reader;
+
+// The writing end of a pipe. For one thread at a time.
+typedef struct slipring_pipe_writer slipring_pipe_writer;
 
 // The producer of a ring. For one thread at a time.
 typedef struct slipring_producer slipring_producer;
@@ -241,6 +250,20 @@ typedef struct {
   uint64_t oldest;
 } slipring_detail;
 
+// The settings of a new named pipe. NULL in its place means all defaults, and so does zero in any member but the first.
+typedef struct {
+  // The size of this structure: set by the caller, with `sizeof`.
+  size_t struct_size;
+  // The room for bytes, of each direction; 1 MiB by default.
+  uint64_t capacity_bytes;
+  // The permission bits of a file; 0600 by default.
+  uint32_t mode;
+  // 1 for both directions.
+  uint8_t both_ways;
+  // Zero.
+  uint8_t reserved[3];
+} slipring_fifo_options;
+
 // How a handle behaves. NULL in its place means all defaults, and so does zero in any member but the first. What does not apply
 // to a handle is refused, unless it is zero.
 typedef struct {
@@ -265,6 +288,20 @@ typedef struct {
   // Zero.
   uint8_t reserved[5];
 } slipring_options;
+
+// The state of a named pipe at some moment.
+typedef struct {
+  // The size of this structure: set by the caller, with `sizeof`.
+  size_t struct_size;
+  // The room for bytes, of each direction.
+  uint64_t capacity_bytes;
+  // The processes that have an end open; 0 for none.
+  uint32_t ends[2];
+  // 1 for both directions.
+  uint8_t both_ways;
+  // Zero.
+  uint8_t reserved[7];
+} slipring_fifo_state;
 
 // The settings of a new mailbox. NULL in its place means all defaults, and so does zero in any member but the first.
 typedef struct {
@@ -627,6 +664,47 @@ const char *slipring_error_message(void);
 // set by the caller.
 slipring_status slipring_error_detail(slipring_detail *detail);
 
+// Creates a named pipe and opens it.
+slipring_status slipring_fifo_create(const char *place,
+                                     const slipring_fifo_options *options,
+                                     slipring_fifo **fifo);
+
+// Opens a named pipe, or creates it if there is none. One that exists keeps its settings.
+slipring_status slipring_fifo_create_or_open(const char *place,
+                                             const slipring_fifo_options *options,
+                                             slipring_fifo **fifo);
+
+// Opens a named pipe, waiting until there is one. With a timeout of 0 it does not wait.
+slipring_status slipring_fifo_open(const char *place, int64_t timeout_ns, slipring_fifo **fifo);
+
+// Closes a named pipe, and makes the pointer NULL. Its ends stay open.
+slipring_status slipring_fifo_close(slipring_fifo **fifo);
+
+// Removes a named pipe. It is refused while an end is open.
+slipring_status slipring_fifo_remove(const char *place);
+
+// Opens the reading end, and waits for a writer.
+slipring_status slipring_fifo_reader(const slipring_fifo *fifo,
+                                     const slipring_options *options,
+                                     int64_t timeout_ns,
+                                     slipring_pipe_reader **reader);
+
+// Opens the writing end, and waits for a reader.
+slipring_status slipring_fifo_writer(const slipring_fifo *fifo,
+                                     const slipring_options *options,
+                                     int64_t timeout_ns,
+                                     slipring_pipe_writer **writer);
+
+// Opens a side of a named pipe that goes both ways, and waits for the other side.
+slipring_status slipring_fifo_connect(const slipring_fifo *fifo,
+                                      const slipring_options *options,
+                                      int64_t timeout_ns,
+                                      slipring_pipe_reader **reader,
+                                      slipring_pipe_writer **writer);
+
+// Writes the state of a named pipe.
+slipring_status slipring_fifo_status(const slipring_fifo *fifo, slipring_fifo_state *state);
+
 // Connects to a process by its name, and waits until it connects too. The side that comes first makes the link, with
 // `capacity_bytes` for each direction; 0 for the default. `directory` is where the link lies: NULL for the slipring
 // directory.
@@ -795,6 +873,65 @@ slipring_status slipring_observer_arm(slipring_observer *observer, bool *ready);
 
 // Closes an observer, and makes the pointer NULL.
 slipring_status slipring_observer_close(slipring_observer **observer);
+
+// Makes a pipe within this process, with `capacity_bytes`; 0 for 1 MiB.
+slipring_status slipring_pipe_create(uint64_t capacity_bytes,
+                                     const slipring_options *options,
+                                     slipring_pipe_reader **reader,
+                                     slipring_pipe_writer **writer);
+
+// Starts a program with pipes in both directions, of which this process has the ends `reader` and `writer`, and the program
+// those that slipring_pipe_inherited gives it, or `Duplex::inherited` in Rust. `arguments` ends with NULL, and begins with the program,
+// which is looked for in `PATH`. `pid` is its process: the caller waits for its end, as by waitpid.
+slipring_status slipring_pipe_spawn(const char *const *arguments,
+                                    const char *name,
+                                    uint64_t capacity_bytes,
+                                    const slipring_options *options,
+                                    slipring_pipe_reader **reader,
+                                    slipring_pipe_writer **writer,
+                                    int32_t *pid);
+
+// Takes the pipes in both directions that the parent handed on under a name.
+slipring_status slipring_pipe_inherited(const char *name,
+                                        const slipring_options *options,
+                                        slipring_pipe_reader **reader,
+                                        slipring_pipe_writer **writer);
+
+// Reads up to `size` bytes, and says how many came: 0 is the end of the stream.
+slipring_status slipring_pipe_reader_read(slipring_pipe_reader *reader,
+                                          void *buffer,
+                                          size_t size,
+                                          int64_t timeout_ns,
+                                          size_t *came);
+
+// Lends the bytes that are there, until the next call on the reader: none are the end of the stream.
+slipring_status slipring_pipe_reader_peek(slipring_pipe_reader *reader,
+                                          int64_t timeout_ns,
+                                          const void **data,
+                                          size_t *len);
+
+// Has done with the first `len` of the bytes that slipring_pipe_reader_peek lent.
+slipring_status slipring_pipe_reader_consume(slipring_pipe_reader *reader, size_t len);
+
+// Gives the reader a descriptor, as slipring_consumer_fd.
+slipring_status slipring_pipe_reader_fd(slipring_pipe_reader *reader, int32_t *fd);
+
+// Says whether there are bytes, or an end, as slipring_consumer_arm.
+slipring_status slipring_pipe_reader_arm(slipring_pipe_reader *reader, bool *ready);
+
+// Closes the reading end, and makes the pointer NULL. The writer is told at its next write.
+slipring_status slipring_pipe_reader_close(slipring_pipe_reader **reader);
+
+// Writes `len` bytes, and says how many were written, which are fewer if the status is not 0; `written` may be NULL. The timeout is for
+// all of them.
+slipring_status slipring_pipe_writer_write(slipring_pipe_writer *writer,
+                                           const void *data,
+                                           size_t len,
+                                           int64_t timeout_ns,
+                                           size_t *written);
+
+// Closes the writing end, and makes the pointer NULL. The reader gets what was written, and then the end of the stream.
+slipring_status slipring_pipe_writer_close(slipring_pipe_writer **writer);
 
 // Publishes a copy of `len` bytes. Waits while the slowest consumer is a whole ring behind. `sequence` is that of the
 // message, and may be NULL.

@@ -35,3 +35,8 @@ fn forms() {
 fn cpp() {
     passes("cpp.cc");
 }
+
+#[test]
+fn pipes() {
+    passes("pipes.c");
+}
