@@ -414,13 +414,17 @@ fn an_end_is_an_end_of_the_wait() {
 }
 
 /// Many rings in one loop that goes by edges, with a look only when a descriptor says so, and none after a time:
-/// one edge that is lost ends the loop for ever.
+/// one edge that is lost ends the loop for ever. `SLIPRING_EDGE_RINGS` and `SLIPRING_EDGE_MESSAGES` make it larger and
+/// longer.
 fn no_edge_is_lost() {
-    const RINGS: usize = 150;
-    const MESSAGES: u64 = 20_000;
+    let set = |name: &str, usual: u64| {
+        std::env::var(name).map_or(usual, |value| value.parse().expect("a number"))
+    };
+    let rings_wanted = set("SLIPRING_EDGE_RINGS", 150);
+    let messages = set("SLIPRING_EDGE_MESSAGES", 20_000);
     slipring::events::never_look_without_a_reason();
     let mut random = Random::new();
-    let rings: Vec<Ring> = (0..RINGS)
+    let rings: Vec<Ring> = (0..rings_wanted)
         .map(|_| {
             Ring::heap()
                 .capacity_bytes(4096)
@@ -470,8 +474,8 @@ fn no_edge_is_lost() {
     let publishing = std::thread::spawn(move || {
         let mut random = Random::seeded(seed);
         let mut producers = producers;
-        for number in 0..MESSAGES {
-            let which = random.below(RINGS as u64) as usize;
+        for number in 0..messages {
+            let which = random.below(rings_wanted) as usize;
             producers[which].publish(&number.to_le_bytes()).unwrap();
             // Long enough for the loop to fall asleep now and then.
             match random.below(200) {
@@ -482,10 +486,10 @@ fn no_edge_is_lost() {
         }
         producers
     });
-    let mut last = vec![None; RINGS];
+    let mut last = vec![None; rings_wanted as usize];
     let mut received = 0;
     let mut found = Vec::with_capacity(64);
-    while received < MESSAGES {
+    while received < messages {
         found.clear();
         epoll::wait(&events, rustix::buffer::spare_capacity(&mut found), None).unwrap();
         for event in &found {
