@@ -76,7 +76,7 @@ impl PipeWriter {
         let most = (self.ring.capacity_bytes() / 8) as usize - 16;
         let piece = &bytes[..bytes.len().min(most)];
         if !self.ready {
-            let until = deadline.unwrap_or(Deadline::after(Duration::ZERO));
+            let until = deadline.unwrap_or_else(|| Deadline::after(Duration::ZERO));
             match self.wait_for_reader(piece.len(), until) {
                 Err(PairedError::TimedOut) if deadline.is_none() => {
                     return Err(io_error(PairedError::Full))
