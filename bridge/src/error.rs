@@ -92,6 +92,18 @@ pub enum BridgeError {
     Io(std::io::Error),
 }
 
+impl BridgeError {
+    /// Returns `true` if a ring cannot be read any more because it was removed. Another one may come under its name.
+    pub(crate) fn is_removal(&self) -> bool {
+        matches!(
+            self,
+            Self::Attach(AttachError::Removed { .. })
+                | Self::Status(StatusError::Removed { .. })
+                | Self::Receive(TryReceiveError::Removed)
+        )
+    }
+}
+
 impl fmt::Display for BridgeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

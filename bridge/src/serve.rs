@@ -219,13 +219,16 @@ pub fn serve(
         first = false;
         let mut served = match Served::begin(engine, options, &keys, ring, &sender) {
             // It was removed again, or its producer overtook the search for a beginning.
-            Err(BridgeError::Attach(AttachError::Removed { .. } | AttachError::Overtaken)) => {
-                continue
-            }
+            Err(BridgeError::Attach(AttachError::Overtaken)) => continue,
+            Err(error) if error.is_removal() => continue,
             begun => begun?,
         };
         ready(&served.ring);
-        served.run(engine, options, &mut inbox, stop, started, &mut counter)?;
+        match served.run(engine, options, &mut inbox, stop, started, &mut counter) {
+            // Whichever call noticed it first.
+            Err(error) if error.is_removal() => {}
+            ended => ended?,
+        }
     }
     Ok(())
 }

@@ -381,6 +381,11 @@ fn a_source_that_was_made_anew_is_followed_or_ends_the_mirror() {
         assert_eq!(&consumer.receive_until(LONG).unwrap().unwrap()[..], b"old");
         drop(producer);
         slipring::registry::remove_at(at.source.clone(), true).unwrap();
+        // A source that is asked before it has noticed goes on, too.
+        for key in ["meta", "status"] {
+            let key = format!("slipring/1/default/quotes/{key}");
+            network.ask(&key, "", LONG, Box::new(|_| ())).unwrap();
+        }
         let ring = Ring::builder(at.source.clone()).create().unwrap();
         let mut producer = ring.producer().unwrap();
         producer.publish(b"new").unwrap();

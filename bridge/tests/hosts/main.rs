@@ -1,0 +1,11 @@
+//! Several hosts, as far as one machine can be several: processes of the command, over TCP, killed, stopped, and cut off
+//! from each other.
+
+mod chaos;
+mod faults;
+mod ledger;
+mod link;
+mod loopback;
+mod namespaces;
+mod outside;
+mod process;

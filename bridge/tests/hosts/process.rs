@@ -1,0 +1,153 @@
+//! Processes of the command, and of this program itself, that end with the test.
+
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Duration;
+
+/// Only ends a hang.
+pub const LONG: Duration = Duration::from_secs(60);
+
+/// A process that is killed when it is dropped.
+pub struct Running {
+    child: Child,
+}
+
+impl Running {
+    /// Starts it, and waits until it says that it has begun.
+    pub fn start(command: &mut Command) -> Self {
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap());
+        let mut line = String::new();
+        lines.read_line(&mut line).unwrap();
+        assert!(line.contains("ing "), "{line}");
+        // What else it says is shown, and never fills the pipe.
+        std::thread::spawn(move || {
+            for line in lines.lines().map_while(Result::ok) {
+                eprintln!("{line}");
+            }
+        });
+        Self { child }
+    }
+
+    /// Starts it, and does not wait for anything.
+    pub fn spawn(command: &mut Command) -> Self {
+        let child = command.spawn().unwrap();
+        Self { child }
+    }
+
+    /// Starts it. Returns also what it prints.
+    pub fn piped(command: &mut Command) -> (Self, ChildStdout) {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let output = child.stdout.take().unwrap();
+        (Self { child }, output)
+    }
+
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+
+    /// Panics if it has ended.
+    pub fn still_runs(&mut self, what: &str) {
+        let ended = self.child.try_wait().unwrap();
+        assert!(ended.is_none(), "{what} has ended: {ended:?}");
+    }
+
+    /// Waits until it ends. Returns its exit code.
+    pub fn ended(&mut self) -> Option<i32> {
+        let end = std::time::Instant::now() + LONG;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code();
+            }
+            assert!(std::time::Instant::now() < end, "it goes on");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A command of the bridge.
+pub fn bridge(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_slipring-bridge"));
+    command.args(arguments);
+    command
+}
+
+/// Runs one test of this program as a process of its own.
+pub fn itself(test: &str) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", test, "--nocapture"]);
+    command.stdout(Stdio::null());
+    command
+}
+
+/// A port that is free, and that the system gives to no connection meanwhile: a process that is killed needs it again.
+pub fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let begin = std::process::id() as u16 % 1000 * 16;
+    loop {
+        let n = NEXT.fetch_add(1, Ordering::Relaxed);
+        let port = 10_000 + begin.wrapping_add(n) % 20_000;
+        if TcpListener::bind(("0.0.0.0", port)).is_ok() {
+            return port;
+        }
+    }
+}
+
+/// A source ring, two mirrors of it, and the port at which it is served.
+pub struct Hosts {
+    pub directory: tempfile::TempDir,
+    pub source: PathBuf,
+    pub copies: [PathBuf; 2],
+    pub port: u16,
+}
+
+pub fn hosts() -> Hosts {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    Hosts {
+        source: at("quotes"),
+        copies: [at("copy-0"), at("copy-1")],
+        port: free_port(),
+        directory,
+    }
+}
+
+pub fn serving(ring: &Path, port: u16, more: &[&str]) -> Command {
+    let address = format!("tcp/127.0.0.1:{port}");
+    let mut command = bridge(&["serve", ring.to_str().unwrap()]);
+    command.args(["--listen", &address]).args(more);
+    command
+}
+
+pub fn mirroring(ring: &Path, port: u16, more: &[&str]) -> Command {
+    let address = format!("tcp/127.0.0.1:{port}");
+    let mut command = bridge(&["mirror", ring.to_str().unwrap()]);
+    command.args(["--name", "quotes", "--connect", &address]);
+    command.args(more);
+    command
+}
+
+impl Hosts {
+    pub fn serve(&self, more: &[&str]) -> Running {
+        Running::start(&mut serving(&self.source, self.port, more))
+    }
+
+    pub fn mirror_by(&self, n: usize, port: u16, more: &[&str]) -> Running {
+        Running::start(&mut mirroring(&self.copies[n], port, more))
+    }
+
+    pub fn mirror(&self, n: usize, more: &[&str]) -> Running {
+        self.mirror_by(n, self.port, more)
+    }
+}
