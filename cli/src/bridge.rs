@@ -19,21 +19,30 @@ pub struct Arguments {
     arguments: Vec<OsString>,
 }
 
-/// Becomes that program: the one beside this one, or else on the PATH.
+/// Becomes that program.
 pub fn run(arguments: &Arguments) -> Outcome {
+    let error = command().args(&arguments.arguments).exec();
+    Err(failure(&error))
+}
+
+/// The program: the one beside this one, or else on the PATH.
+pub fn command() -> Command {
     let here = std::env::current_exe().ok();
     let beside = here.as_deref().and_then(Path::parent);
     let beside = beside.map(|folder| folder.join(PROGRAM));
-    let program = match beside.filter(|path| path.exists()) {
-        Some(path) => path.into_os_string(),
-        None => PROGRAM.into(),
-    };
-    let error = Command::new(&program).args(&arguments.arguments).exec();
-    Err(match error.kind() {
+    match beside.filter(|path| path.exists()) {
+        Some(path) => Command::new(path),
+        None => Command::new(PROGRAM),
+    }
+}
+
+/// Why it cannot be run, and what to do.
+pub fn failure(error: &io::Error) -> Failure {
+    match error.kind() {
         io::ErrorKind::NotFound => Failure::new(
             FAILED,
             "slipring-bridge is not installed: build it in the folder bridge of the repository (cargo install --path bridge), and put it beside slipring or on the PATH",
         ),
-        _ => Failure::new(FAILED, format!("{}: {error}", program.to_string_lossy())),
-    })
+        _ => Failure::new(FAILED, format!("{PROGRAM}: {error}")),
+    }
 }
