@@ -20,6 +20,7 @@ pages! {
     observer: "Observers of a ring.", "../docs/guide/observer.md";
     operations: "Running it.", "../docs/guide/operations.md";
     producer: "The producer of a ring.", "../docs/guide/producer.md";
+    python: "From Python.", "../docs/guide/python.md";
     settings: "Settings for latency, for throughput, and for readers that are not trusted.", "../docs/guide/settings.md";
     c: "The library for C and C++.", "../docs/guide/c.md";
     events: "Handles in event loops.", "../docs/guide/events.md";

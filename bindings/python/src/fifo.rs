@@ -1,0 +1,148 @@
+//! Named pipes.
+
+use crate::apply;
+use crate::argument::Timeout;
+use crate::failure::Failure;
+use crate::pipe::{not_yet, PipeReader, PipeWriter};
+use crate::place::Place;
+use crate::ring::open_until;
+use crate::settings::Settings;
+use crate::slot::{Slot, Step};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use slipring::fifo::FifoBuilder;
+use slipring::{Deadline, Fifo as Inner};
+
+fn described<'py>(
+    py: Python<'py>,
+    place: Place,
+    settings: Option<&Bound<'py, PyDict>>,
+) -> PyResult<FifoBuilder> {
+    let mut builder = Inner::builder(place.0);
+    let mut settings = Settings::new(py, settings)?;
+    apply!(settings, builder: capacity_bytes, both_ways, mode);
+    settings.end()?;
+    Ok(builder)
+}
+
+/// A named pipe: one writer and one reader at a time, or two sides for both directions.
+#[pyclass(frozen, module = "slipring")]
+pub struct Fifo {
+    slot: Slot<Inner>,
+}
+
+impl Fifo {
+    fn new(fifo: Inner) -> Self {
+        Self {
+            slot: Slot::new("named pipe", fifo),
+        }
+    }
+
+    fn end<E: Send>(
+        &self,
+        py: Python<'_>,
+        timeout: Timeout,
+        open: impl Fn(&Inner, Deadline) -> std::io::Result<E> + Send + Sync,
+    ) -> PyResult<E> {
+        self.slot.wait(py, timeout, |fifo, mode| {
+            let deadline = mode
+                .deadline()
+                .unwrap_or(Deadline::after(Default::default()));
+            open(fifo, deadline).map_or_else(not_yet, |end| Ok(Step::Done(end)))
+        })
+    }
+}
+
+#[pymethods]
+impl Fifo {
+    /// Creates a named pipe. The settings: `capacity_bytes`, `both_ways`, `mode`.
+    #[staticmethod]
+    #[pyo3(signature = (place, **settings))]
+    fn create<'py>(
+        py: Python<'py>,
+        place: Place,
+        settings: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Self> {
+        let made = described(py, place, settings)?.create();
+        Ok(Self::new(made.map_err(Failure::from)?))
+    }
+
+    /// Opens a named pipe, or creates it with the settings of `create`.
+    #[staticmethod]
+    #[pyo3(signature = (place, **settings))]
+    fn create_or_open<'py>(
+        py: Python<'py>,
+        place: Place,
+        settings: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Self> {
+        let made = described(py, place, settings)?.create_or_open();
+        Ok(Self::new(made.map_err(Failure::from)?))
+    }
+
+    /// Opens a named pipe; waits until it exists for at most `timeout` seconds (0).
+    #[staticmethod]
+    #[pyo3(signature = (place, *, timeout = Some(0.0)))]
+    fn open(py: Python<'_>, place: Place, timeout: Option<f64>) -> PyResult<Self> {
+        let timeout = Timeout::seconds(timeout)?;
+        open_until(py, &place, timeout, Inner::open_until).map(Self::new)
+    }
+
+    /// Removes a named pipe, if no process is attached.
+    #[staticmethod]
+    fn remove(place: Place) -> PyResult<()> {
+        Inner::remove(place.0).map_err(|error| Failure::from(error).into())
+    }
+
+    /// Opens the writing end, and waits for a reader.
+    #[pyo3(signature = (*, timeout = Timeout::NEVER))]
+    fn writer(&self, py: Python<'_>, timeout: Timeout) -> PyResult<PipeWriter> {
+        let writer = self.end(py, timeout, |fifo, deadline| fifo.writer_until(deadline));
+        writer.map(PipeWriter::new)
+    }
+
+    /// Opens the reading end, and waits for a writer.
+    #[pyo3(signature = (*, timeout = Timeout::NEVER))]
+    fn reader(&self, py: Python<'_>, timeout: Timeout) -> PyResult<PipeReader> {
+        let reader = self.end(py, timeout, |fifo, deadline| fifo.reader_until(deadline));
+        reader.map(PipeReader::new)
+    }
+
+    /// Becomes one side of a pipe for both directions, waits for the other, and returns the reading and the writing end.
+    #[pyo3(signature = (*, timeout = Timeout::NEVER))]
+    fn connect(&self, py: Python<'_>, timeout: Timeout) -> PyResult<(PipeReader, PipeWriter)> {
+        let side = self.end(py, timeout, |fifo, deadline| fifo.connect_until(deadline))?;
+        let (reader, writer) = side.into_halves();
+        Ok((PipeReader::new(reader), PipeWriter::new(writer)))
+    }
+
+    /// Whether it goes both ways.
+    #[getter]
+    fn both_ways(&self, py: Python<'_>) -> PyResult<bool> {
+        self.slot.with(py, |fifo| Ok(fifo.both_ways()))
+    }
+
+    /// Whether it was removed.
+    #[getter]
+    fn is_removed(&self, py: Python<'_>) -> PyResult<bool> {
+        self.slot.with(py, |fifo| Ok(fifo.is_removed()))
+    }
+
+    /// Closes it. Its ends stay open.
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        self.slot.close(py, |_| Ok(()), drop).map(drop)
+    }
+
+    fn __enter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
+        slf
+    }
+
+    fn __exit__(
+        &self,
+        py: Python<'_>,
+        _kind: &Bound<'_, PyAny>,
+        _error: &Bound<'_, PyAny>,
+        _trace: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        self.close(py)
+    }
+}
