@@ -103,14 +103,17 @@ impl Process {
             return Err(Failure::new(FAILED, "the bridge has no output"));
         };
         let mut lines = BufReader::new(errors);
-        let mut line = String::new();
-        lines.read_line(&mut line)?;
-        if !line.starts_with("serving") && !line.starts_with("mirroring") {
-            let message = match line.trim_end() {
-                "" => "slipring-bridge ended without a word",
-                line => line,
-            };
-            return Err(Failure::new(FAILED, message));
+        let (mut line, mut said) = (String::new(), String::new());
+        while !line.starts_with("serving") && !line.starts_with("mirroring") {
+            // Before, it may say that it has no link yet.
+            said.push_str(&std::mem::take(&mut line));
+            if lines.read_line(&mut line)? == 0 {
+                let message = match said.trim_end() {
+                    "" => "slipring-bridge ended without a word",
+                    said => said,
+                };
+                return Err(Failure::new(FAILED, message));
+            }
         }
         // What else it says is shown.
         std::thread::spawn(move || io::copy(&mut lines, &mut io::stderr()));
