@@ -21,8 +21,12 @@ impl Running {
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap());
         let mut line = String::new();
-        lines.read_line(&mut line).unwrap();
-        assert!(line.contains("ing "), "{line}");
+        let mut said = String::new();
+        while !line.starts_with("serving ") && !line.starts_with("mirroring ") {
+            // Before, it may say that it has no link yet.
+            said.push_str(&std::mem::take(&mut line));
+            assert!(lines.read_line(&mut line).unwrap() > 0, "it ended: {said}");
+        }
         // What else it says is shown, and never fills the pipe.
         std::thread::spawn(move || {
             for line in lines.lines().map_while(Result::ok) {
