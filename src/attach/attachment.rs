@@ -223,6 +223,14 @@ impl Attachment {
         }
     }
 
+    /// The schema of the object, which has to have one.
+    pub(crate) fn any_schema(&self) -> Result<Schema, OpenError> {
+        self.schema().cloned().ok_or_else(|| OpenError::Schema {
+            path: self.path().to_owned(),
+            mismatch: SchemaMismatch::Missing,
+        })
+    }
+
     /// Checks that the object has this schema, and that a `T` has the size that it says.
     pub(crate) fn expect_values<T>(&self, schema: &Schema) -> Result<(), OpenError> {
         self.expect_schema(schema)?;

@@ -16,6 +16,13 @@ pub enum LatestError {
         /// How many there are.
         cells: u32,
     },
+    /// The bytes are not of the size of a value.
+    WrongSize {
+        /// How many bytes were given.
+        len: usize,
+        /// The size of a value.
+        expected: usize,
+    },
     /// Nothing changed until the deadline.
     TimedOut,
     /// The writer set the value faster than it could be copied, a thousand times in a row.
@@ -38,6 +45,7 @@ impl LatestError {
             Self::Forked => 733,
             Self::Poisoned => 734,
             Self::Removed => 735,
+            Self::WrongSize { .. } => 736,
         }
     }
 }
@@ -45,6 +53,10 @@ impl LatestError {
 impl fmt::Display for LatestError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::WrongSize { len, expected } => write!(
+                f,
+                "{len} bytes are no value of the table, whose values have {expected}"
+            ),
             Self::NoCell { cell, cells } => write!(
                 f,
                 "there is no cell {cell}: the table has {cells}, counted from 0"

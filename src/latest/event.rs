@@ -4,12 +4,12 @@
 
 use super::{LatestError, LatestReader};
 use crate::events::Async;
-use crate::typed::Plain;
+use crate::typed::Value;
 use crate::wait::Deadline;
 use core::task::Poll;
 use core::time::Duration;
 
-impl<T: Plain> Async<LatestReader<T>> {
+impl<T: Value + ?Sized> Async<LatestReader<T>> {
     /// Waits until a value was set since this was last reported.
     ///
     /// # Errors

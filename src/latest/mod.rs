@@ -16,10 +16,11 @@ pub use writer::LatestWriter;
 use crate::attach::{shown, Attachment};
 use crate::endpoint::{look_until, options, AttachError, Builder, Difference, StatusError};
 use crate::layout::form::Form;
+use crate::layout::schema::Schema;
 use crate::ring::cell::{table_bytes, Cells};
 use crate::ring::consumer::epoch;
 use crate::segment::{CreateError, MappingOptions, OpenError, Place, RemoveError, Role};
-use crate::typed::Plain;
+use crate::typed::{Plain, Value};
 use crate::wait::Deadline;
 use std::marker::PhantomData;
 use std::path::Path;
@@ -58,8 +59,7 @@ use std::path::Path;
 /// assert_eq!((quote.bid, version), (99.0, 2));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone)]
-pub struct Latest<T> {
+pub struct Latest<T: ?Sized> {
     attachment: Attachment,
     cells: Cells,
     value: PhantomData<fn() -> T>,
@@ -70,7 +70,17 @@ options! {
     ReaderOptions { strategy }
 }
 
-shown!([T] Latest<T>, "Latest", |latest| path = latest.attachment.path());
+impl<T: ?Sized> Clone for Latest<T> {
+    fn clone(&self) -> Self {
+        Self {
+            attachment: self.attachment.clone(),
+            cells: self.cells.clone(),
+            value: PhantomData,
+        }
+    }
+}
+
+shown!([T: ?Sized] Latest<T>, "Latest", |latest| path = latest.attachment.path());
 
 /// The state of a table at some moment, without its values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,16 +103,18 @@ pub struct LatestStatus {
 /// The settings of a new table of values. Made by [`Latest::builder`].
 #[derive(Clone, Debug)]
 #[must_use = "a builder creates nothing until `create`"]
-pub struct LatestBuilder<T> {
+pub struct LatestBuilder<T: ?Sized> {
     inner: Builder,
+    schema: Schema,
     cells: u32,
     value: PhantomData<fn() -> T>,
 }
 
-impl<T: Plain> LatestBuilder<T> {
-    fn new(inner: Builder) -> Self {
+impl<T: Value + ?Sized> LatestBuilder<T> {
+    fn new(inner: Builder, schema: Schema) -> Self {
         Self {
             inner,
+            schema,
             cells: 1,
             value: PhantomData,
         }
@@ -132,7 +144,8 @@ impl<T: Plain> LatestBuilder<T> {
     /// # Errors
     /// [`CreateError`], as for a ring.
     pub fn create(self) -> Result<Latest<T>, CreateError> {
-        Latest::of(self.described().make()?).map_err(CreateError::Open)
+        let (described, schema) = self.described();
+        Latest::of(described.make()?, &schema).map_err(CreateError::Open)
     }
 
     /// Opens the table if it exists, else creates it. An existing one keeps its size; its type must
@@ -141,25 +154,28 @@ impl<T: Plain> LatestBuilder<T> {
     /// # Errors
     /// As [`create`](Self::create), and those of opening.
     pub fn create_or_open(self) -> Result<Latest<T>, CreateError> {
-        Latest::of(self.described().make_or_open()?).map_err(CreateError::Open)
+        let (described, schema) = self.described();
+        Latest::of(described.make_or_open()?, &schema).map_err(CreateError::Open)
     }
 
-    fn described(self) -> Builder {
-        let value_bytes = size_of::<T>() as u64;
+    fn described(self) -> (Builder, Schema) {
+        let value_bytes = u64::from(self.schema.bytes());
         let bytes = table_bytes(self.cells, value_bytes);
         let capacity = bytes.checked_next_power_of_two().unwrap_or(u64::MAX);
         let parameters = [u64::from(self.cells), value_bytes];
-        self.inner
+        let described = self
+            .inner
             .capacity_bytes(capacity.max(4096))
-            .schema(T::schema())
-            .form(Form::Latest, 0, parameters)
+            .schema(self.schema.clone())
+            .form(Form::Latest, 0, parameters);
+        (described, self.schema)
     }
 }
 
 impl<T: Plain> Latest<T> {
     /// Describes a new table at a place: a name in the slipring directory, or a path.
     pub fn builder(place: impl Into<Place>) -> LatestBuilder<T> {
-        LatestBuilder::new(Builder::of(place))
+        LatestBuilder::new(Builder::of(place), T::schema())
     }
 
     /// Opens the table at a place.
@@ -169,7 +185,9 @@ impl<T: Plain> Latest<T> {
     pub fn open(place: impl Into<Place>) -> Result<Self, OpenError> {
         let location = place.into().location()?;
         let mapping = MappingOptions::default();
-        Self::of(Attachment::open_form(&location, mapping, Form::Latest)?)
+        let attachment = Attachment::open_form(&location, mapping, Form::Latest)?;
+        attachment.expect_values::<T>(&T::schema())?;
+        Self::of(attachment, &T::schema())
     }
 
     /// Like [`open`](Self::open), waiting until there is a table at the place, at most until a deadline.
@@ -184,8 +202,64 @@ impl<T: Plain> Latest<T> {
         look_until(&place, deadline.into(), || Self::open(&place))
     }
 
-    fn of(attachment: Attachment) -> Result<Self, OpenError> {
-        attachment.expect_values::<T>(&T::schema())?;
+    /// Removes the table at a place.
+    ///
+    /// # Errors
+    /// [`RemoveError::InUse`] while a writer is attached, or a reader that may sleep.
+    /// [`OpenError::Form`] if it is not a latest value.
+    pub fn remove(place: impl Into<Place>) -> Result<(), RemoveError> {
+        Attachment::remove_form(place.into(), Form::Latest)
+    }
+}
+
+impl Latest<[u8]> {
+    /// Describes a new table of values that the program has no type for, at a place.
+    ///
+    /// ```
+    /// # let scratch = tempfile::tempdir()?;
+    /// # let path = scratch.path().join("quotes");
+    /// use slipring::Latest;
+    ///
+    /// let table = Latest::builder_of(&path, "Quote{bid:f64,size:u32[2]}".parse()?).create()?;
+    /// table.writer()?.set(&[7; 16])?;
+    ///
+    /// let mut reader = Latest::open_any(&path)?.reader()?; // in another process
+    /// assert_eq!(reader.get()?, Some(([7; 16].into(), 1)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn builder_of(place: impl Into<Place>, schema: Schema) -> LatestBuilder<[u8]> {
+        LatestBuilder::new(Builder::of(place), schema)
+    }
+
+    /// Opens the table at a place, whatever its values are: [`schema`](Self::schema) says that.
+    ///
+    /// # Errors
+    /// [`OpenError`], as for a ring.
+    pub fn open_any(place: impl Into<Place>) -> Result<Self, OpenError> {
+        let location = place.into().location()?;
+        let mapping = MappingOptions::default();
+        let attachment = Attachment::open_form(&location, mapping, Form::Latest)?;
+        let schema = attachment.any_schema()?;
+        Self::of(attachment, &schema)
+    }
+
+    /// Like [`open_any`](Self::open_any), waiting until there is a table at the place, at most until a deadline.
+    ///
+    /// # Errors
+    /// As [`open_any`](Self::open_any). [`OpenError::NotFound`] comes only at the deadline, every other error at once.
+    pub fn open_any_until(
+        place: impl Into<Place>,
+        deadline: impl Into<Deadline>,
+    ) -> Result<Self, OpenError> {
+        let place = place.into();
+        look_until(&place, deadline.into(), || Self::open_any(&place))
+    }
+}
+
+impl<T: Value + ?Sized> Latest<T> {
+    /// What it is made of and what the caller expects agree.
+    fn of(attachment: Attachment, schema: &Schema) -> Result<Self, OpenError> {
+        attachment.expect_schema(schema)?;
         let cells = Self::cells_in(&attachment, attachment.segment().reader())?;
         Ok(Self {
             attachment,
@@ -201,21 +275,12 @@ impl<T: Plain> Latest<T> {
         let [count, bytes] = attachment.segment().description().parameters;
         let count = u32::try_from(count).ok();
         count
-            .filter(|_| bytes == size_of::<T>() as u64)
+            .filter(|_| attachment.schema().map(|schema| u64::from(schema.bytes())) == Some(bytes))
             .and_then(|count| Cells::new(memory, count, bytes))
             .ok_or_else(|| OpenError::Untrusted {
                 path: attachment.path().to_owned(),
                 why: "its cells are not where they say",
             })
-    }
-
-    /// Removes the table at a place.
-    ///
-    /// # Errors
-    /// [`RemoveError::InUse`] while a writer is attached, or a reader that may sleep.
-    /// [`OpenError::Form`] if it is not a latest value.
-    pub fn remove(place: impl Into<Place>) -> Result<(), RemoveError> {
-        Attachment::remove_form(place.into(), Form::Latest)
     }
 
     /// Becomes the one writer.
@@ -263,6 +328,15 @@ impl<T: Plain> Latest<T> {
                 readers: attachment.live_rows(),
             })
         })
+    }
+
+    fn value_bytes(&self) -> usize {
+        self.schema().map_or(0, |schema| schema.bytes() as usize)
+    }
+
+    /// Returns what the values are made of.
+    pub fn schema(&self) -> Option<&Schema> {
+        self.attachment.schema()
     }
 
     /// Returns how many values there are.

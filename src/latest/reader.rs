@@ -9,7 +9,7 @@ use crate::endpoint::{AttachError, Inside, Sealed, Source};
 use crate::layout::lines::{Bell, RowState};
 use crate::ring::cell::Cells;
 use crate::segment::{Canary, Memory};
-use crate::typed::Plain;
+use crate::typed::Value;
 use crate::wait::{until, Deadline, Outcome, Since, Waited};
 use std::cell::Cell;
 use std::marker::PhantomData;
@@ -25,10 +25,12 @@ const ATTEMPTS: u32 = 1000;
 ///
 /// # What others may change meanwhile
 /// The writer sets values at any time.
-pub struct LatestReader<T> {
+pub struct LatestReader<T: ?Sized> {
     cells: Cells,
     /// The buffer that values are copied to.
     private: Box<[u64]>,
+    /// The size of a value.
+    bytes: usize,
     /// The count of changes that this reader has reported.
     seen: u64,
     canary: Canary,
@@ -45,9 +47,9 @@ pub struct LatestReader<T> {
     one_thread: PhantomData<Cell<()>>,
 }
 
-shown!([T] LatestReader<T>, "LatestReader", |reader| path = reader.attachment.path());
+shown!([T: ?Sized] LatestReader<T>, "LatestReader", |reader| path = reader.attachment.path());
 
-impl<T: Plain> LatestReader<T> {
+impl<T: Value + ?Sized> LatestReader<T> {
     pub(super) fn attach(latest: &Latest<T>, options: ReaderOptions) -> Result<Self, AttachError> {
         let attachment = &latest.attachment;
         attachment.undisturbed()?;
@@ -56,9 +58,11 @@ impl<T: Plain> LatestReader<T> {
         if let Some(lease) = &mut lease {
             lease.begin(RowState::Observer, true);
         }
+        let bytes = latest.value_bytes();
         Ok(Self {
             cells: latest.cells.clone(),
-            private: vec![0; size_of::<T>().div_ceil(8)].into_boxed_slice(),
+            private: vec![0; bytes.div_ceil(8)].into_boxed_slice(),
+            bytes,
             seen: latest.cells.changes(),
             canary: attachment.canary(),
             attachment: attachment.clone(),
@@ -79,7 +83,7 @@ impl<T: Plain> LatestReader<T> {
     /// # Errors
     /// [`LatestError`], but neither `NoCell` nor `TimedOut`.
     #[inline]
-    pub fn get(&mut self) -> Result<Option<(T, u64)>, LatestError> {
+    pub fn get(&mut self) -> Result<Option<(T::Owned, u64)>, LatestError> {
         self.get_at(0)
     }
 
@@ -88,15 +92,13 @@ impl<T: Plain> LatestReader<T> {
     /// # Errors
     /// As [`get`](Self::get), and [`LatestError::NoCell`].
     #[inline]
-    pub fn get_at(&mut self, cell: u32) -> Result<Option<(T, u64)>, LatestError> {
+    pub fn get_at(&mut self, cell: u32) -> Result<Option<(T::Owned, u64)>, LatestError> {
         self.look(cell)?;
         for _ in 0..ATTEMPTS {
             if let Some(version) = self.cells.try_get(cell, &mut self.private) {
                 // The guard may have put zeroes in place of the value that was being copied.
                 self.look(cell)?;
-                let bytes: &[u8] = bytemuck::cast_slice(&self.private);
-                let value = bytemuck::pod_read_unaligned(&bytes[..size_of::<T>()]);
-                return Ok((version != 0).then_some((value, version)));
+                return Ok((version != 0).then(|| (T::read(&self.private, self.bytes), version)));
             }
             crate::sync::spin_hint();
         }
@@ -232,9 +234,9 @@ impl Waited for Change<'_> {
     }
 }
 
-impl<T> Sealed for LatestReader<T> {}
+impl<T: ?Sized> Sealed for LatestReader<T> {}
 
-impl<T> Source for LatestReader<T> {
+impl<T: ?Sized> Source for LatestReader<T> {
     fn memory(&self, _: Inside) -> &Memory {
         self.cells.memory()
     }

@@ -9,7 +9,7 @@ use crate::layout::lines::ProducerState;
 use crate::ring::cell::Cells;
 use crate::segment::{Canary, Held, Trouble};
 use crate::sync::Ordering::Relaxed;
-use crate::typed::Plain;
+use crate::typed::Value;
 use crate::wait::{bell, Waker};
 use std::cell::Cell;
 use std::marker::PhantomData;
@@ -26,8 +26,10 @@ const ASK_EVERY_VERSIONS: u64 = 256;
 /// # What others may change meanwhile
 /// Readers map the values read-only. The table may be removed: once in 256 versions of a cell the writer
 /// asks, and fails with [`LatestError::Removed`] from then on.
-pub struct LatestWriter<T> {
+pub struct LatestWriter<T: ?Sized> {
     cells: Cells,
+    /// The size of a value.
+    bytes: usize,
     waker: Waker,
     canary: Canary,
     attachment: Attachment,
@@ -38,9 +40,9 @@ pub struct LatestWriter<T> {
     one_thread: PhantomData<Cell<()>>,
 }
 
-shown!([T] LatestWriter<T>, "LatestWriter", |writer| path = writer.attachment.path());
+shown!([T: ?Sized] LatestWriter<T>, "LatestWriter", |writer| path = writer.attachment.path());
 
-impl<T: Plain> LatestWriter<T> {
+impl<T: Value + ?Sized> LatestWriter<T> {
     pub(super) fn attach(latest: &Latest<T>) -> Result<Self, AttachError> {
         let attachment = &latest.attachment;
         attachment.undisturbed()?;
@@ -65,6 +67,7 @@ impl<T: Plain> LatestWriter<T> {
         }
         Ok(Self {
             cells,
+            bytes: latest.value_bytes(),
             waker: Waker::default(),
             canary: attachment.canary(),
             attachment: attachment.clone(),
@@ -93,7 +96,13 @@ impl<T: Plain> LatestWriter<T> {
         if self.canary.disturbed() || self.removed {
             self.look_into_it()?;
         }
-        let Some(version) = self.cells.set(cell, bytemuck::bytes_of(value)) else {
+        let value = value.bytes();
+        // Known while compiling where the value has a type.
+        if size_of_val(value) != self.bytes {
+            let (len, expected) = (value.len(), self.bytes);
+            return Err(LatestError::WrongSize { len, expected });
+        }
+        let Some(version) = self.cells.set(cell, value) else {
             let cells = self.cells.count();
             return Err(LatestError::NoCell { cell, cells });
         };
@@ -132,7 +141,7 @@ pub(super) fn look_into(canary: Canary, attachment: &Attachment) -> Result<(), L
     }
 }
 
-impl<T> Drop for LatestWriter<T> {
+impl<T: ?Sized> Drop for LatestWriter<T> {
     fn drop(&mut self) {
         if !self.canary.forked() {
             let state = &self.cells.memory().producer().state;

@@ -5,22 +5,22 @@
 use super::{Shared, SharedError, SharedGuard};
 use crate::endpoint::{Inside, Sealed};
 use crate::events::{Async, Event, Sleep};
-use crate::typed::Plain;
+use crate::typed::Value;
 use crate::wait::Deadline;
 use core::ops::DerefMut;
 use core::task::Poll;
 use core::time::Duration;
 
-impl<T> Sealed for Shared<T> {}
+impl<T: ?Sized> Sealed for Shared<T> {}
 
 /// It waits for the lock, or for a change. Both ring the same bell.
-impl<T> Event for Shared<T> {
+impl<T: ?Sized> Event for Shared<T> {
     fn sleep(&self, asker: Inside) -> Sleep {
         self.semaphore.sleep(asker)
     }
 }
 
-impl<T: Plain> Async<Shared<T>> {
+impl<T: Value + ?Sized> Async<Shared<T>> {
     /// Waits for the lock, in turn with all other waiters, and lends the value to be changed. A future that is dropped
     /// gives up its place.
     ///

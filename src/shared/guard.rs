@@ -6,16 +6,16 @@ use super::{Shared, SharedError};
 use crate::attach::shown;
 use crate::semaphore::Permit;
 use crate::sync::Ordering::Relaxed;
-use crate::typed::Plain;
+use crate::typed::Value;
 use core::ops::{Deref, DerefMut};
 
 /// The lock, and the value to be changed. Dropping it stores the changed value atomically and releases the
 /// lock. A panic or a death leaves the value as it was, except that a guard taken while its thread was
 /// already panicking, in a destructor, behaves as any other.
 #[must_use = "a guard that is dropped gives the lock back at once"]
-pub struct SharedGuard<'s, T: Plain> {
+pub struct SharedGuard<'s, T: Value + ?Sized> {
     shared: &'s mut Shared<T>,
-    value: T,
+    value: T::Owned,
     version: u64,
     changed: bool,
     abandoned: bool,
@@ -27,13 +27,13 @@ pub struct SharedGuard<'s, T: Plain> {
     _permit: Permit,
 }
 
-shown!([T: Plain] SharedGuard<'_, T>, "SharedGuard", |guard| version = guard.version, abandoned = guard.abandoned);
+shown!([T: Value + ?Sized] SharedGuard<'_, T>, "SharedGuard", |guard| version = guard.version, abandoned = guard.abandoned);
 
-impl<'s, T: Plain> SharedGuard<'s, T> {
+impl<'s, T: Value + ?Sized> SharedGuard<'s, T> {
     pub(super) fn new(
         shared: &'s mut Shared<T>,
         permit: Permit,
-        value: T,
+        value: T::Owned,
         version: u64,
         abandoned: bool,
     ) -> Self {
@@ -82,7 +82,7 @@ impl<'s, T: Plain> SharedGuard<'s, T> {
         if !std::mem::take(&mut self.changed) {
             return;
         }
-        let bytes = bytemuck::bytes_of(&self.value);
+        let bytes = T::of(&self.value).bytes();
         if let Some(version) = self.shared.own.set(0, bytes) {
             self.version = version;
         }
@@ -92,22 +92,22 @@ impl<'s, T: Plain> SharedGuard<'s, T> {
     }
 }
 
-impl<T: Plain> Deref for SharedGuard<'_, T> {
+impl<T: Value + ?Sized> Deref for SharedGuard<'_, T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        &self.value
+        T::of(&self.value)
     }
 }
 
-impl<T: Plain> DerefMut for SharedGuard<'_, T> {
+impl<T: Value + ?Sized> DerefMut for SharedGuard<'_, T> {
     fn deref_mut(&mut self) -> &mut T {
         self.changed = true;
-        &mut self.value
+        T::of_mut(&mut self.value)
     }
 }
 
-impl<T: Plain> Drop for SharedGuard<'_, T> {
+impl<T: Value + ?Sized> Drop for SharedGuard<'_, T> {
     fn drop(&mut self) {
         // A panic that began while the lock was held counts as a death: the word stays set. In a fork,
         // which holds nothing, it stays too.

@@ -17,12 +17,13 @@ use crate::attach::{shown, Attachment};
 use crate::endpoint::{look_until, options, Builder, Difference, StatusError};
 use crate::layout::form::Form;
 use crate::layout::lines::Bell;
+use crate::layout::schema::Schema;
 use crate::ring::cell::{table_bytes, Cells};
 use crate::ring::permits::{board_words, HOLDER_WORD};
 use crate::segment::{CreateError, Location, Memory, NameError, OpenError, Place, RemoveError};
 use crate::semaphore::{AcquireError, Permit, Semaphore, SemaphoreOptions};
 use crate::sync::{AtomicU64, Ordering::Relaxed};
-use crate::typed::Plain;
+use crate::typed::{Plain, Value};
 use crate::wait::{until, Deadline, Outcome, Since, Waited, Waker};
 use std::marker::PhantomData;
 use std::path::Path;
@@ -69,13 +70,15 @@ const ATTEMPTS: u32 = 1000;
 /// assert_eq!(elsewhere.get()?, (Account { balance: 100, bookings: 1 }, version));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub struct Shared<T> {
+pub struct Shared<T: ?Sized> {
     semaphore: Semaphore,
     /// The value as readers see it, and as the holder of the lock does.
     seen: Cells,
     own: Cells,
     /// The buffer that values are copied to.
     private: Box<[u64]>,
+    /// The size of the value.
+    bytes: usize,
     waker: Waker,
     slept: bool,
     /// When a wait that ended in vain last asked whether the value was removed.
@@ -89,7 +92,7 @@ options! {
     SharedOptions { strategy }
 }
 
-shown!([T] Shared<T>, "Shared", |shared| path = shared.semaphore.path());
+shown!([T: ?Sized] Shared<T>, "Shared", |shared| path = shared.semaphore.path());
 
 /// The state of a shared value at some moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,13 +109,23 @@ pub struct SharedStatus {
 /// The settings of a new shared value. Made by [`Shared::builder`].
 #[derive(Clone, Debug)]
 #[must_use = "a builder creates nothing until `create`"]
-pub struct SharedBuilder<T> {
+pub struct SharedBuilder<T: ?Sized> {
     inner: Builder,
+    schema: Schema,
     location: Result<Location, NameError>,
     value: PhantomData<fn() -> T>,
 }
 
-impl<T: Plain> SharedBuilder<T> {
+impl<T: Value + ?Sized> SharedBuilder<T> {
+    fn new(place: Place, schema: Schema) -> Self {
+        Self {
+            inner: Builder::of(&place),
+            schema,
+            location: place.location(),
+            value: PhantomData,
+        }
+    }
+
     /// Sets how many handles can be open at once; 32 by default, 1 to 1024.
     pub fn max_handles(mut self, handles: u32) -> Self {
         self.inner = self.inner.max_readers(handles);
@@ -133,7 +146,8 @@ impl<T: Plain> SharedBuilder<T> {
     /// As [`create`](Self::create).
     pub fn create_with(self, options: SharedOptions) -> Result<Shared<T>, CreateError> {
         self.location.clone()?;
-        Shared::attach(self.described().make()?, options).map_err(CreateError::Open)
+        let (described, schema) = self.described();
+        Shared::attach(described.make()?, &schema, options).map_err(CreateError::Open)
     }
 
     /// Opens the value if it exists, else creates it. Its type must agree.
@@ -150,30 +164,28 @@ impl<T: Plain> SharedBuilder<T> {
     /// As [`create_or_open`](Self::create_or_open).
     pub fn create_or_open_with(self, options: SharedOptions) -> Result<Shared<T>, CreateError> {
         self.location.clone()?;
-        let attach = |attachment| Shared::attach(attachment, options);
-        self.described().make_or_open_and(attach)
+        let (described, schema) = self.described();
+        let attach = |attachment| Shared::attach(attachment, &schema, options);
+        described.make_or_open_and(attach)
     }
 
-    fn described(self) -> Builder {
-        let bytes = table_bytes(1, size_of::<T>() as u64);
+    fn described(self) -> (Builder, Schema) {
+        let bytes = table_bytes(1, self.schema.bytes().into());
         let capacity = bytes.checked_next_power_of_two().unwrap_or(u64::MAX);
-        self.inner
+        let described = self
+            .inner
             .capacity_bytes(capacity.max(4096))
-            .schema(T::schema())
+            .schema(self.schema.clone())
             // One permit, and never more.
-            .form(Form::Shared, board_words(1), [1, 1])
+            .form(Form::Shared, board_words(1), [1, 1]);
+        (described, self.schema)
     }
 }
 
 impl<T: Plain> Shared<T> {
     /// Describes a new value at a place: a name in the slipring directory, or a path.
     pub fn builder(place: impl Into<Place>) -> SharedBuilder<T> {
-        let place = place.into();
-        SharedBuilder {
-            inner: Builder::of(&place),
-            location: place.location(),
-            value: PhantomData,
-        }
+        SharedBuilder::new(place.into(), T::schema())
     }
 
     /// Opens the value at a place.
@@ -219,13 +231,76 @@ impl<T: Plain> Shared<T> {
 
     fn open_location(location: &Location, options: SharedOptions) -> Result<Self, OpenError> {
         let attachment = Attachment::open_form(location, Default::default(), Form::Shared)?;
-        Self::attach(attachment, options)
+        attachment.expect_values::<T>(&T::schema())?;
+        Self::attach(attachment, &T::schema(), options)
     }
 
-    fn attach(attachment: Attachment, options: SharedOptions) -> Result<Self, OpenError> {
-        attachment.expect_values::<T>(&T::schema())?;
+    /// Removes the value at a place.
+    ///
+    /// # Errors
+    /// [`RemoveError::InUse`] while a process has it open.
+    /// [`OpenError::Form`] if it is not a shared value.
+    pub fn remove(place: impl Into<Place>) -> Result<(), RemoveError> {
+        Attachment::remove_form(place.into(), Form::Shared)
+    }
+}
+
+impl Shared<[u8]> {
+    /// Describes a new value that the program has no type for, at a place.
+    ///
+    /// ```
+    /// # let scratch = tempfile::tempdir()?;
+    /// # let path = scratch.path().join("account");
+    /// use slipring::Shared;
+    ///
+    /// let schema = "Account{balance:i64}".parse()?;
+    /// let mut account = Shared::builder_of(&path, schema).create()?;
+    /// let mut guard = account.lock()?;
+    /// guard.copy_from_slice(&5_i64.to_le_bytes());
+    /// guard.commit()?;
+    ///
+    /// let (now, version) = Shared::open_any(&path)?.get()?; // in another process
+    /// assert_eq!((&*now, version), (&5_i64.to_le_bytes()[..], 1));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn builder_of(place: impl Into<Place>, schema: Schema) -> SharedBuilder<[u8]> {
+        SharedBuilder::new(place.into(), schema)
+    }
+
+    /// Opens the value at a place, whatever it is: [`schema`](Self::schema) says that.
+    ///
+    /// # Errors
+    /// As [`Shared::open`].
+    pub fn open_any(place: impl Into<Place>) -> Result<Self, OpenError> {
+        Self::open_any_with(place, SharedOptions::default())
+    }
+
+    /// Like [`open_any`](Self::open_any), with options.
+    ///
+    /// # Errors
+    /// As [`Shared::open`].
+    pub fn open_any_with(
+        place: impl Into<Place>,
+        options: SharedOptions,
+    ) -> Result<Self, OpenError> {
+        let location = place.into().location()?;
+        let attachment = Attachment::open_form(&location, Default::default(), Form::Shared)?;
+        let schema = attachment.any_schema()?;
+        Self::attach(attachment, &schema, options)
+    }
+}
+
+impl<T: Value + ?Sized> Shared<T> {
+    /// What it is made of and what the caller expects agree.
+    fn attach(
+        attachment: Attachment,
+        schema: &Schema,
+        options: SharedOptions,
+    ) -> Result<Self, OpenError> {
+        attachment.expect_schema(schema)?;
+        let bytes = schema.bytes() as usize;
         let overlay = |memory: &Memory| {
-            let cells = Cells::new(memory, 1, size_of::<T>() as u64);
+            let cells = Cells::new(memory, 1, bytes as u64);
             cells.ok_or_else(|| OpenError::Untrusted {
                 path: attachment.path().to_owned(),
                 why: "its value is not where it says",
@@ -240,22 +315,14 @@ impl<T: Plain> Shared<T> {
             },
             seen,
             own,
-            private: vec![0; size_of::<T>().div_ceil(8)].into_boxed_slice(),
+            private: vec![0; bytes.div_ceil(8)].into_boxed_slice(),
+            bytes,
             waker: Waker::default(),
             slept: false,
             asked: Since::default(),
             options,
             value: PhantomData,
         })
-    }
-
-    /// Removes the value at a place.
-    ///
-    /// # Errors
-    /// [`RemoveError::InUse`] while a process has it open.
-    /// [`OpenError::Form`] if it is not a shared value.
-    pub fn remove(place: impl Into<Place>) -> Result<(), RemoveError> {
-        Attachment::remove_form(place.into(), Form::Shared)
     }
 
     /// Waits for the lock and lends the value to be changed.
@@ -307,18 +374,16 @@ impl<T: Plain> Shared<T> {
     ///
     /// # Errors
     /// [`SharedError`], but neither `Locked` nor `TimedOut`.
-    pub fn get(&mut self) -> Result<(T, u64), SharedError> {
+    pub fn get(&mut self) -> Result<(T::Owned, u64), SharedError> {
         self.semaphore.undisturbed()?;
         for _ in 0..ATTEMPTS {
             if let Some(version) = self.seen.try_get(0, &mut self.private) {
                 // The guard may have put zeroes in place of the value that was being copied.
                 self.semaphore.undisturbed()?;
                 if version == 0 {
-                    return Ok((bytemuck::Zeroable::zeroed(), 0));
+                    return Ok((T::zeroed(self.bytes), 0));
                 }
-                let bytes: &[u8] = bytemuck::cast_slice(&self.private);
-                let value = bytemuck::pod_read_unaligned(&bytes[..size_of::<T>()]);
-                return Ok((value, version));
+                return Ok((T::read(&self.private, self.bytes), version));
             }
             crate::sync::spin_hint();
         }
@@ -397,6 +462,11 @@ impl<T: Plain> Shared<T> {
     /// [`Ring::differences`](crate::Ring::differences).
     pub fn differences(&self) -> &[Difference] {
         self.semaphore.differences()
+    }
+
+    /// Returns what the value is made of.
+    pub fn schema(&self) -> Option<&Schema> {
+        self.semaphore.attachment().schema()
     }
 
     /// Returns the path of its directory, for logs and error texts.

@@ -8,8 +8,10 @@ mod declare;
 #[cfg(feature = "async")]
 mod event;
 mod handles;
+mod value;
 
 pub use declare::{field_text, hint_text, message_text, schema_field, schema_name, Element, Plain};
 pub use handles::{
     Typed, TypedConsumer, TypedMessage, TypedObserver, TypedProducer, TypedReceived,
 };
+pub use value::Value;

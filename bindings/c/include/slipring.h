@@ -136,6 +136,15 @@ typedef struct slipring_interrupter slipring_interrupter;
 // What ends a wait of a set from outside. For one thread at a time, apart from its interrupters.
 typedef struct slipring_interruption slipring_interruption;
 
+// An open table of newest values. Any number of threads use it at once.
+typedef struct slipring_latest slipring_latest;
+
+// A reader of a table. For one thread at a time.
+typedef struct slipring_latest_reader slipring_latest_reader;
+
+// The one writer of a table. For one thread at a time.
+typedef struct slipring_latest_writer slipring_latest_writer;
+
 // One side of a link. For one thread at a time.
 typedef struct slipring_link slipring_link;
 
@@ -180,6 +189,9 @@ typedef struct slipring_semaphore slipring_semaphore;
 
 // A sender of a queue. For one thread at a time.
 typedef struct slipring_sender slipring_sender;
+
+// A shared value. For one thread at a time: open another one for another thread.
+typedef struct slipring_shared slipring_shared;
 
 // An open signals object. Any number of threads use it at once.
 typedef struct slipring_signals slipring_signals;
@@ -302,6 +314,44 @@ typedef struct {
   // Zero.
   uint8_t reserved[7];
 } slipring_fifo_state;
+
+// The settings of a new table of newest values. Zero means the default in any member but the first and the schema.
+typedef struct {
+  // The size of this structure: set by the caller, with `sizeof`.
+  size_t struct_size;
+  // What a value is made of, as text: `Quote{bid:f64,ask:f64}`. It says how large a value is.
+  const char *schema;
+  // How many values there are; 1 by default.
+  uint32_t cells;
+  // How many readers that may sleep there can be at once; 32 by default.
+  uint32_t max_readers;
+  // The permission bits of a file; 0600 by default.
+  uint32_t mode;
+  // Zero.
+  uint32_t reserved;
+} slipring_latest_options;
+
+// The state of a table at some moment.
+typedef struct {
+  // The size of this structure: set by the caller, with `sizeof`.
+  size_t struct_size;
+  // How often any of the values was set.
+  uint64_t changes;
+  // How many bytes a value has.
+  uint32_t value_bytes;
+  // How many values there are.
+  uint32_t cells;
+  // The process of the last writer; 0 if there was none.
+  uint32_t writer_pid;
+  // Readers that are alive and may sleep.
+  uint32_t readers;
+  // 1 if it is known whether a writer is alive.
+  uint8_t has_writer_alive;
+  // 1 if a writer is alive.
+  uint8_t writer_alive;
+  // Zero.
+  uint8_t reserved[6];
+} slipring_latest_state;
 
 // The settings of a new mailbox. NULL in its place means all defaults, and so does zero in any member but the first.
 typedef struct {
@@ -579,6 +629,30 @@ typedef struct {
   uint32_t reserved;
 } slipring_semaphore_state;
 
+// The settings of a new shared value. Zero means the default in any member but the first and the schema.
+typedef struct {
+  // The size of this structure: set by the caller, with `sizeof`.
+  size_t struct_size;
+  // What the value is made of, as text: `Account{balance:i64}`. It says how large it is.
+  const char *schema;
+  // How many handles can be open at once.
+  uint32_t max_handles;
+  // Zero.
+  uint32_t reserved;
+} slipring_shared_options;
+
+// The state of a shared value at some moment.
+typedef struct {
+  // The size of this structure: set by the caller, with `sizeof`.
+  size_t struct_size;
+  // How often it was changed.
+  uint64_t version;
+  // The process that holds the lock; 0 for none.
+  uint32_t holder;
+  // Handles that are open.
+  uint32_t handles;
+} slipring_shared_state;
+
 // The settings of a new signals object. NULL in its place means all defaults, and so does zero in any member but the first.
 typedef struct {
   // The size of this structure: set by the caller, with `sizeof`.
@@ -704,6 +778,77 @@ slipring_status slipring_fifo_connect(const slipring_fifo *fifo,
 
 // Writes the state of a named pipe.
 slipring_status slipring_fifo_status(const slipring_fifo *fifo, slipring_fifo_state *state);
+
+// Creates a table of newest values and opens it.
+slipring_status slipring_latest_create(const char *place,
+                                       const slipring_latest_options *options,
+                                       slipring_latest **latest);
+
+// Opens a table, or creates it if there is none. The schema of one that exists has to agree.
+slipring_status slipring_latest_create_or_open(const char *place,
+                                               const slipring_latest_options *options,
+                                               slipring_latest **latest);
+
+// Opens a table, waiting until there is one. With a timeout of 0 it does not wait. Whatever its values are it is opened:
+// slipring_latest_schema says that, and slipring_latest_status how large they are.
+slipring_status slipring_latest_open(const char *place,
+                                     int64_t timeout_ns,
+                                     slipring_latest **latest);
+
+// Closes a table, and makes the pointer NULL. Its writer and readers stay open.
+slipring_status slipring_latest_close(slipring_latest **latest);
+
+// Removes a table. It is refused while a writer is attached, or a reader that may sleep.
+slipring_status slipring_latest_remove(const char *place);
+
+// Copies what the values are made of as text, as slipring_ring_schema.
+slipring_status slipring_latest_schema(const slipring_latest *latest, char *text, size_t size, size_t *len);
+
+// Writes the state of a table.
+slipring_status slipring_latest_status(const slipring_latest *latest, slipring_latest_state *state);
+
+// Becomes the one writer of a table.
+slipring_status slipring_latest_new_writer(const slipring_latest *latest, slipring_latest_writer **writer);
+
+// Becomes a reader of a table.
+slipring_status slipring_latest_new_reader(const slipring_latest *latest,
+                                           const slipring_options *options,
+                                           slipring_latest_reader **reader);
+
+// Sets a value, of which `len` is the size. `version` is how often it was set, and may be NULL.
+slipring_status slipring_latest_writer_set(slipring_latest_writer *writer,
+                                           uint32_t cell,
+                                           const void *value,
+                                           size_t len,
+                                           uint64_t *version);
+
+// Closes a writer, and makes the pointer NULL. The values stay.
+slipring_status slipring_latest_writer_close(slipring_latest_writer **writer);
+
+// Copies a value, and says how often it was set. A value that was never set has the version 0, and nothing is copied.
+slipring_status slipring_latest_reader_get(slipring_latest_reader *reader,
+                                           uint32_t cell,
+                                           void *value,
+                                           size_t size,
+                                           uint64_t *version);
+
+// Waits until a value has another version than this one.
+slipring_status slipring_latest_reader_wait_at(slipring_latest_reader *reader,
+                                               uint32_t cell,
+                                               uint64_t version,
+                                               int64_t timeout_ns);
+
+// Waits until any value was set since the last such wait, or since the reader was made.
+slipring_status slipring_latest_reader_wait(slipring_latest_reader *reader, int64_t timeout_ns);
+
+// Gives the reader a descriptor, as slipring_consumer_fd.
+slipring_status slipring_latest_reader_fd(slipring_latest_reader *reader, int32_t *fd);
+
+// Says whether a value was set since this was last said, as slipring_consumer_arm.
+slipring_status slipring_latest_reader_arm(slipring_latest_reader *reader, bool *ready);
+
+// Closes a reader, and makes the pointer NULL.
+slipring_status slipring_latest_reader_close(slipring_latest_reader **reader);
 
 // Connects to a process by its name, and waits until it connects too. The side that comes first makes the link, with
 // `capacity_bytes` for each direction; 0 for the default. `directory` is where the link lies: NULL for the slipring
@@ -1218,6 +1363,60 @@ slipring_status slipring_permit_close(slipring_permit **permit);
 
 // Takes permits out of use, and makes the pointer NULL.
 slipring_status slipring_permit_forget(slipring_permit **permit);
+
+// Creates a shared value, of zeroes, and opens it. `handle` is how this handle waits, and may be NULL.
+slipring_status slipring_shared_create(const char *place,
+                                       const slipring_shared_options *options,
+                                       const slipring_options *handle,
+                                       slipring_shared **shared);
+
+// Opens a shared value, or creates it if there is none. The schema of one that exists has to agree.
+slipring_status slipring_shared_create_or_open(const char *place,
+                                               const slipring_shared_options *options,
+                                               const slipring_options *handle,
+                                               slipring_shared **shared);
+
+// Opens a shared value, whatever it is made of: slipring_shared_schema says that.
+slipring_status slipring_shared_open(const char *place,
+                                     const slipring_options *handle,
+                                     slipring_shared **shared);
+
+// Closes a shared value, and makes the pointer NULL. If it is locked, that ends, and what was changed is not kept.
+slipring_status slipring_shared_close(slipring_shared **shared);
+
+// Removes a shared value. It is refused while a handle is open.
+slipring_status slipring_shared_remove(const char *place);
+
+// Copies what the value is made of as text, as slipring_ring_schema. `value_bytes` is how large it is, and may be NULL.
+slipring_status slipring_shared_schema(slipring_shared *shared,
+                                       char *text,
+                                       size_t size,
+                                       size_t *len,
+                                       uint32_t *value_bytes);
+
+// Copies the value without the lock, and says how often it was changed. `version` may be NULL.
+slipring_status slipring_shared_get(slipring_shared *shared, void *value, size_t size, uint64_t *version);
+
+// Locks the value and lends a private copy of it, which the caller changes. slipring_shared_commit puts the copy in the value's place;
+// slipring_shared_discard does not. Until then every other call but slipring_shared_close returns `SLIPRING_E_LENT`. A holder that dies
+// leaves the value as it was; `abandoned` then says so to the next one, and may be NULL.
+slipring_status slipring_shared_lock(slipring_shared *shared,
+                                     int64_t timeout_ns,
+                                     void **value,
+                                     bool *abandoned);
+
+// Makes the copy the value, and gives the lock back. `version` is how often the value was changed, and may be NULL.
+slipring_status slipring_shared_commit(slipring_shared *shared,
+                                       uint64_t *version);
+
+// Gives the lock back, and leaves the value as it was.
+slipring_status slipring_shared_discard(slipring_shared *shared);
+
+// Waits until the value has another version than this one.
+slipring_status slipring_shared_wait(slipring_shared *shared, uint64_t version, int64_t timeout_ns);
+
+// Writes the state of a shared value.
+slipring_status slipring_shared_status(slipring_shared *shared, slipring_shared_state *state);
 
 // Creates a signals object and opens it.
 slipring_status slipring_signals_create(const char *place,

@@ -40,3 +40,8 @@ fn cpp() {
 fn pipes() {
     passes("pipes.c");
 }
+
+#[test]
+fn values() {
+    passes("values.c");
+}
