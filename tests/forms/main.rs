@@ -26,6 +26,7 @@ mod signals;
 mod strategies;
 mod tasks;
 mod typed;
+mod values;
 mod vectors;
 
 fn main() -> std::process::ExitCode {
@@ -58,6 +59,7 @@ fn main() -> std::process::ExitCode {
         strategies::SUITE,
         tasks::SUITE,
         typed::SUITE,
+        values::SUITE,
         vectors::SUITE,
     ])
 }
