@@ -2,6 +2,7 @@
 
 use crate::apply;
 use crate::argument::Timeout;
+use crate::aside::aside;
 use crate::failure::Failure;
 use crate::pipe::{not_yet, PipeReader, PipeWriter};
 use crate::place::Place;
@@ -38,18 +39,20 @@ impl Fifo {
         }
     }
 
-    fn end<E: Send>(
+    /// Meets the other end.
+    fn end<E: Send + 'static>(
         &self,
         py: Python<'_>,
         timeout: Timeout,
-        open: impl Fn(&Inner, Deadline) -> std::io::Result<E> + Send + Sync,
+        open: impl FnOnce(&Inner, Deadline) -> std::io::Result<E> + Send + 'static,
     ) -> PyResult<E> {
-        self.slot.wait(py, timeout, |fifo, mode| {
-            let deadline = mode
-                .deadline()
-                .unwrap_or(Deadline::after(Default::default()));
-            open(fifo, deadline).map_or_else(not_yet, |end| Ok(Step::Done(end)))
-        })
+        let fifo = self.slot.with(py, |fifo| Ok(fifo.clone()))?;
+        let deadline = timeout.deadline().map_or(Deadline::NEVER, Deadline::at);
+        let end = aside(py, move || open(&fifo, deadline))?;
+        match end.map_or_else(not_yet, |end| Ok(Step::Done(end)))? {
+            Step::Done(end) => Ok(end),
+            Step::Again(last) => Ok(last?),
+        }
     }
 }
 

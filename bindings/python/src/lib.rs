@@ -6,6 +6,7 @@
 #![deny(unsafe_code)]
 
 mod argument;
+mod aside;
 mod batch;
 mod consumer;
 mod failure;

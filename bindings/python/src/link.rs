@@ -1,6 +1,7 @@
 //! Links between two processes.
 
 use crate::argument::{Payload, Timeout};
+use crate::aside::aside;
 use crate::consumer::Taken;
 use crate::failure::Failure;
 use crate::failures;
@@ -11,6 +12,7 @@ use pyo3::types::{PyBytes, PyDict};
 use slipring::link::{LinkBuilder, LinkError, LinkOptions};
 use slipring::{Deadline, Link as Inner};
 use std::path::PathBuf;
+use std::time::Duration;
 
 failures! {
     LinkError {
@@ -26,6 +28,10 @@ fn not_yet<R>(error: LinkError) -> Result<Step<R>, Failure> {
         error => Err(error.into()),
     }
 }
+
+/// A wait for the other side is cut into long slices only: one that ends while the other side meets this one leaves that
+/// side alone.
+const MEETING: Duration = Duration::from_secs(1);
 
 fn now() -> Deadline {
     Deadline::after(Default::default())
@@ -59,24 +65,16 @@ impl Link {
         strategy: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
         let options = LinkOptions::new().strategy(crate::argument::strategy(strategy)?);
-        let builder = || -> LinkBuilder {
-            let mut builder = Inner::builder(me, peer);
-            if let Some(directory) = &directory {
-                builder = builder.directory(directory);
-            }
-            if let Some(bytes) = capacity_bytes {
-                builder = builder.capacity_bytes(bytes);
-            }
-            builder
-        };
-        let turns = Slot::new("link", ());
-        let link = turns.wait(py, timeout, |(), mode| {
-            let deadline = mode.deadline().unwrap_or_else(now);
-            match builder().connect_until_with(deadline, options) {
-                Ok(link) => Ok(Step::Done(link)),
-                Err(error) => not_yet(error),
-            }
-        })?;
+        let mut builder: LinkBuilder = Inner::builder(me, peer);
+        if let Some(directory) = &directory {
+            builder = builder.directory(directory);
+        }
+        if let Some(bytes) = capacity_bytes {
+            builder = builder.capacity_bytes(bytes);
+        }
+        let deadline = timeout.deadline().map_or(Deadline::NEVER, Deadline::at);
+        let link = aside(py, move || builder.connect_until_with(deadline, options))?;
+        let link = link.map_err(Failure::from)?;
         Ok(Self {
             slot: Slot::new("link", Watched::new(link)),
         })
@@ -143,8 +141,12 @@ impl Link {
     /// Waits for the next process of the other name.
     #[pyo3(signature = (*, timeout = Timeout::NEVER))]
     fn reconnect(&self, py: Python<'_>, timeout: Timeout) -> PyResult<()> {
-        self.slot.wait(py, timeout, |watched, mode| {
-            let deadline = mode.deadline().unwrap_or_else(now);
+        self.slot.wait_in(py, timeout, MEETING, |watched, mode| {
+            let deadline = match mode.deadline() {
+                Some(deadline) => deadline,
+                None if timeout.is_zero() => now(),
+                None => return Step::or(LinkError::TimedOut),
+            };
             let connected = watched.get()?.reconnect_until(deadline);
             connected.map_or_else(not_yet, |()| Ok(Step::Done(())))
         })

@@ -122,6 +122,17 @@ impl<H: Send> Slot<H> {
         &self,
         py: Python<'_>,
         timeout: Timeout,
+        attempt: impl FnMut(&mut H, Mode<'_>) -> Result<Step<R>, Failure> + Send,
+    ) -> PyResult<R> {
+        self.wait_in(py, timeout, SLICE, attempt)
+    }
+
+    /// As [`wait`](Self::wait), in slices of another length.
+    pub fn wait_in<R: Send>(
+        &self,
+        py: Python<'_>,
+        timeout: Timeout,
+        slice: Duration,
         mut attempt: impl FnMut(&mut H, Mode<'_>) -> Result<Step<R>, Failure> + Send,
     ) -> PyResult<R> {
         self.born.check()?;
@@ -135,14 +146,14 @@ impl<H: Send> Slot<H> {
         }
         let deadline = timeout.deadline();
         loop {
-            let now = Instant::now();
-            let slice = deadline.map_or(now + SLICE, |at| at.min(now + SLICE));
+            let end = Instant::now() + slice;
+            let end = deadline.map_or(end, |at| at.min(end));
             let step = py.detach(|| {
-                let Some(mut guard) = self.handle.try_lock_until(slice) else {
+                let Some(mut guard) = self.handle.try_lock_until(end) else {
                     return Ok(Step::Again(Err(self.busy())));
                 };
                 let step = match guard.as_mut() {
-                    Some(handle) => attempt(handle, Mode::Until(slice)),
+                    Some(handle) => attempt(handle, Mode::Until(end)),
                     None => Err(self.closed()),
                 };
                 MutexGuard::unlock_fair(guard);
