@@ -90,7 +90,7 @@ impl Semaphore {
         self.slot.with(py, |made| Ok(made.is_removed()))
     }
 
-    /// Takes permits, all or none, and waits until they are free. In the main thread the caller looks for signals every 50
+    /// Takes permits, all or none, and waits until they are free. The caller looks for signals every 50
     /// ms, and loses its place among those that wait; in other threads it keeps it.
     #[pyo3(signature = (many = 1, *, timeout = Timeout::NEVER))]
     fn acquire(&self, py: Python<'_>, many: u32, timeout: Timeout) -> PyResult<Permit> {

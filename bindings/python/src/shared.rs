@@ -179,7 +179,7 @@ impl Shared {
         self.slot.with(py, |made| Ok(made.free()?.is_removed()))
     }
 
-    /// Takes the lock, and returns its guard. In the main thread the caller looks for signals every 50 ms, and loses its
+    /// Takes the lock, and returns its guard. The caller looks for signals every 50 ms, and loses its
     /// place among those that wait; in other threads it keeps it.
     #[pyo3(signature = (*, timeout = Timeout::NEVER))]
     fn lock(slf: Bound<'_, Self>, timeout: Timeout) -> PyResult<SharedGuard> {

@@ -8,6 +8,7 @@ import os
 import random
 import subprocess
 import sys
+import time
 from typing import Any, Callable
 
 import pytest
@@ -241,6 +242,26 @@ def test_a_child_inherits_ends_of_pipes(home: Any) -> None:
         slipring.spawn(["true"], jobs=7)  # type: ignore[arg-type]
     with pytest.raises(FileNotFoundError):
         slipring.PipeReader.inherited("nothing")
+
+
+def test_sides_that_meet_at_the_same_moment_have_both_met(home: Any, in_thread: Any) -> None:
+    """Neither gives up an attempt of its own while the other one meets it."""
+    fifo = slipring.Fifo.create("chat", both_ways=True)
+    ways = [
+        (lambda: fifo.connect(timeout=PATIENCE), lambda: slipring.Fifo.open("chat").connect(timeout=PATIENCE)),
+        (
+            lambda: slipring.Link.connect("ann", "bob", timeout=PATIENCE),
+            lambda: slipring.Link.connect("bob", "ann", timeout=PATIENCE),
+        ),
+    ]
+    for here, there in ways:
+        for _ in range(60):
+            other = in_thread(there)
+            time.sleep(random.random() / 2000)
+            mine = here()
+            theirs = other.result()
+            for end in [*mine, *theirs] if isinstance(mine, tuple) else [mine, theirs]:
+                end.close()
 
 
 def test_a_named_pipe_joins_strangers(home: Any, in_thread: Any) -> None:
