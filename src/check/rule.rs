@@ -140,7 +140,7 @@ rules! {
     EVICTIONS_ENTRY "evictions.entry" "reference/protocol#stream-index-and-data"
         "an entry of the eviction table is 0, a generation that the row has had, or all ones; in a ring that does not evict it is 0"
     INDEX_PLACE "index.place" "reference/protocol#stream-index-and-data"
-        "the position of an index entry is a multiple of the alignment and lies in the block of the entry"
+        "the position of an index entry is a multiple of the alignment, lies in the block of the entry, and is not ahead of `reserve`"
     INDEX_ENTRY "index.entry" "reference/protocol/rules#invariants"
         "an index entry that is of its lap names a committed frame or the end, with its sequence"
     INDEX_INTACT "index.intact" "reference/protocol/rules#invariants"

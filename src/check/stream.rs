@@ -232,6 +232,16 @@ fn places(view: &View, sheet: &mut Sheet) {
             let seen = format!("position {position} in entry {slot} of {blocks}");
             sheet.wrong(&INDEX_PLACE, seen, "a position in the block of the entry");
         }
+        // Read behind the entry: what it names was announced before it was written.
+        let reserve = view.reserve();
+        if placed && position > reserve {
+            let seen = format!("position {position} in entry {slot}");
+            sheet.wrong(
+                &INDEX_PLACE,
+                seen,
+                format!("up to {reserve}, which is announced"),
+            );
+        }
         if ahead(sequence, first) < 0 && !(unused && sequence == 0) {
             let seen = format!("sequence {sequence} in entry {slot}");
             sheet.wrong(&INDEX_ENTRY, seen, format!("{first} or ahead of it"));
