@@ -19,9 +19,9 @@ pub enum LatestError {
     /// The bytes are not of the size of a value.
     WrongSize {
         /// How many bytes were given.
-        len: usize,
+        len: u32,
         /// The size of a value.
-        expected: usize,
+        expected: u32,
     },
     /// Nothing changed until the deadline.
     TimedOut,

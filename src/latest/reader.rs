@@ -98,7 +98,8 @@ impl<T: Value + ?Sized> LatestReader<T> {
             if let Some(version) = self.cells.try_get(cell, &mut self.private) {
                 // The guard may have put zeroes in place of the value that was being copied.
                 self.look(cell)?;
-                return Ok((version != 0).then(|| (T::read(&self.private, self.bytes), version)));
+                let value = T::read(&self.private, self.bytes);
+                return Ok((version != 0).then_some((value, version)));
             }
             crate::sync::spin_hint();
         }

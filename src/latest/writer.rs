@@ -96,10 +96,12 @@ impl<T: Value + ?Sized> LatestWriter<T> {
         if self.canary.disturbed() || self.removed {
             self.look_into_it()?;
         }
+        let fits = value.fits(self.bytes);
         let value = value.bytes();
-        // Known while compiling where the value has a type.
-        if size_of_val(value) != self.bytes {
-            let (len, expected) = (value.len(), self.bytes);
+        if !fits {
+            // No larger than that: an error that is small keeps reading fast.
+            let small = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX);
+            let (len, expected) = (small(value.len()), small(self.bytes));
             return Err(LatestError::WrongSize { len, expected });
         }
         let Some(version) = self.cells.set(cell, value) else {

@@ -35,6 +35,9 @@ pub trait Value: sealed::Sealed {
     fn of_mut(owned: &mut Self::Owned) -> &mut Self;
     #[doc(hidden)]
     fn bytes(&self) -> &[u8];
+    /// Returns `true` if it has as many bytes as the place. One with a type has: that was compared when the place was opened.
+    #[doc(hidden)]
+    fn fits(&self, bytes: usize) -> bool;
 }
 
 impl<T: Plain> Value for T {
@@ -64,6 +67,11 @@ impl<T: Plain> Value for T {
     fn bytes(&self) -> &[u8] {
         bytemuck::bytes_of(self)
     }
+
+    #[inline(always)]
+    fn fits(&self, _: usize) -> bool {
+        true
+    }
 }
 
 impl Value for [u8] {
@@ -88,5 +96,9 @@ impl Value for [u8] {
 
     fn bytes(&self) -> &[u8] {
         self
+    }
+
+    fn fits(&self, bytes: usize) -> bool {
+        self.len() == bytes
     }
 }

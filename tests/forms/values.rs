@@ -61,7 +61,7 @@ fn bytes_of_any_size_are_values() {
             // Anything else is no value, and changes nothing.
             for wrong in [0, bytes - 1, bytes + 1, bytes + random.below(9000) + 1] {
                 let refused = writer.set_at(cell, &payload(round, wrong as usize));
-                let (len, expected) = (wrong as usize, bytes as usize);
+                let (len, expected) = (wrong as u32, bytes as u32);
                 if wrong != bytes {
                     assert!(
                         matches!(refused, Err(LatestError::WrongSize { len: l, expected: e }) if (l, e) == (len, expected)),
