@@ -61,7 +61,7 @@ fn both() -> String {
 const BOTH: &[&str] = &["false false", "true false", "false true", "true true"];
 
 #[test]
-fn whoever_speaks_is_heard() {
+fn what_speaks_is_heard() {
     assert_outcomes(Some(3), BOTH, both);
 }
 
@@ -113,7 +113,7 @@ fn parting() -> String {
 }
 
 #[test]
-fn whoever_speaks_and_leaves_is_heard() {
+fn what_speaks_and_leaves_is_heard() {
     assert_outcomes(Some(3), BOTH, parting);
 }
 

@@ -383,15 +383,13 @@ impl Builder {
                     }
                     let inside = self.inside.iter().cloned();
                     let inside = inside.map(|inside| inside.like(&object)?.make_or_open());
-                    match inside.collect() {
-                        // The ring was removed before the rings inside it could be opened.
-                        Err(CreateError::NoDirectory { .. }) => continue,
-                        inside => {
-                            let differences =
-                                between(&self.description()?, self.mode, object.segment());
-                            return Ok((object.with_differences(differences), inside?));
-                        }
+                    let inside = inside.collect::<Result<Vec<_>, _>>();
+                    // It was removed before the rings inside it were opened: they may be another one's.
+                    if !self.inside.is_empty() && object.in_place().is_err() {
+                        continue;
                     }
+                    let differences = between(&self.description()?, self.mode, object.segment());
+                    return Ok((object.with_differences(differences), inside?));
                 }
                 Err(OpenError::NotFound { .. }) => {}
                 Err(error) => return Err(error.into()),

@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_goes_elsewhere_expects_nothing_there() {
+    fn a_reader_that_goes_elsewhere_expects_nothing_there() {
         let (geometry, mut cursor) = cursor();
         for _ in 0..20 {
             message(&geometry, &mut cursor, 8);

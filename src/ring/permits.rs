@@ -468,7 +468,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_takes_a_turn_away_may_be_stopped_in_the_middle() {
+    fn what_takes_a_turn_away_may_be_stopped_in_the_middle() {
         let (memory, [first, second, third]) = three(1);
         second.queue_up(1);
         second.claim_turn();

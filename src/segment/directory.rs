@@ -30,13 +30,14 @@ pub(super) const MISSING: &str = "it is missing";
 pub fn open(location: &Location, mapping: MappingOptions) -> Result<Segment, OpenError> {
     let path = location.path();
     let io = |e: Errno| OpenError::io("open", &path, e.into());
-    let parent = open_parent(location)?;
     for _ in 0..ATTEMPTS {
+        let parent = open_parent(location)?;
         let directory = open_directory(&parent, location.name()).map_err(io)?;
         match open_files(location, &directory) {
             Ok(files) => return Segment::attach(files, &path, mapping),
-            // Its files went while it was opened. Another one may have the name by now.
-            Err(_) if !is_at(&parent, location.name(), &directory) => {}
+            // It was removed while it was opened, alone or with the object around it, which keeps the names inside it
+            // until each is deleted. Another one may have the name by now.
+            Err(_) if !is_at(CWD, &path, &directory) => {}
             Err(error) => return Err(error),
         }
     }
@@ -44,9 +45,9 @@ pub fn open(location: &Location, mapping: MappingOptions) -> Result<Segment, Ope
 }
 
 /// Returns `true` if a directory or a file still has this name.
-pub(super) fn is_at(parent: &OwnedFd, name: &str, directory: &OwnedFd) -> bool {
+pub(super) fn is_at(parent: impl AsFd, name: impl rustix::path::Arg, file: &OwnedFd) -> bool {
     let there = fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW);
-    match (there, fs::fstat(directory)) {
+    match (there, fs::fstat(file)) {
         (Ok(there), Ok(here)) => (there.st_dev, there.st_ino) == (here.st_dev, here.st_ino),
         _ => false,
     }

@@ -2,6 +2,7 @@
 
 mod chaos;
 mod recovery;
+mod removal;
 mod soak;
 mod sweep;
 mod sweep_forms;
@@ -10,6 +11,7 @@ fn main() -> std::process::ExitCode {
     testing::main(&[
         chaos::SUITE,
         recovery::SUITE,
+        removal::SUITE,
         soak::SUITE,
         sweep::SUITE,
         sweep_forms::SUITE,

@@ -22,8 +22,8 @@ pub const SUITE: testing::Suite = testing::suite!(peer; [
     a_large_ring_is_not_built_twice,
     what_was_created_can_be_used,
     a_read_only_file_system_can_be_looked_at,
-    whoever_removes_is_never_in_the_way,
-    whoever_clears_up_is_never_in_the_way,
+    a_removal_is_never_in_the_way,
+    a_clean_up_is_never_in_the_way,
     memory_that_is_refused_leaves_nothing,
     descriptors_that_run_out_leave_nothing,
     a_limit_of_file_sizes_is_an_error,
@@ -368,7 +368,7 @@ fn on_a_read_only_file_system(directory: &Path) {
 // --- Others at work.
 
 /// Each form is created or opened while others remove it all the time.
-fn whoever_removes_is_never_in_the_way() {
+fn a_removal_is_never_in_the_way() {
     for (form, make) in FORMS {
         let scratch = Scratch::new();
         let path = scratch.ring();
@@ -413,7 +413,7 @@ fn whoever_removes_is_never_in_the_way() {
 }
 
 /// Rings are created while other processes clean up everything that seems abandoned.
-fn whoever_clears_up_is_never_in_the_way() {
+fn a_clean_up_is_never_in_the_way() {
     let scratch = Scratch::new();
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {

@@ -74,7 +74,7 @@ fn every_strategy_is_woken_by_messages_by_space_and_by_the_end() {
 }
 
 #[test]
-fn nobody_needs_a_fence_of_whoever_leaves_it_to_sleepers() {
+fn what_leaves_the_fence_to_sleepers_makes_none() {
     if has_membarrier() {
         for strategy in STRATEGIES {
             woken_by_everything(strategy, true);
@@ -326,7 +326,7 @@ fn numbers() -> Ring {
 /// A caller that never waits is told of a dead producer too, behind the messages that are there; and of the
 /// next producer.
 #[test]
-fn whoever_only_polls_learns_of_a_death() {
+fn a_reader_that_only_polls_learns_of_a_death() {
     let ring = numbers();
     let mut all = Any::all(&ring);
     for n in 0..3u64 {
@@ -372,7 +372,7 @@ fn a_wait_of_no_time_learns_of_a_death_at_once() {
 
 /// The end is told at once; then a wait takes its time, until the next producer publishes.
 #[test]
-fn whoever_waits_behind_the_end_sleeps_until_the_next_producer() {
+fn a_reader_behind_the_end_sleeps_until_the_next_producer() {
     let ring = numbers();
     let mut all = Any::all(&ring);
     for _ in 0..2 {

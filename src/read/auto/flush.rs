@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_is_led_astray_flushes_no_more_than_a_lap() {
+    fn a_reader_that_is_led_astray_flushes_no_more_than_a_lap() {
         let mut reader = Reader::new();
         reader.laps(8, SLOW, FAST);
         assert!(reader.flush.on);

@@ -66,7 +66,7 @@ impl Consumer {
     }
 
     /// Steps over a gap. What it says was intact when this returns `Ok`; of a consumer that lost its place, it
-    /// may not have been, and the error is to be ignored as whatever else it finds.
+    /// may not have been, and the error is to be ignored, as are the others it finds.
     #[cold]
     #[inline(never)]
     fn accept_gap(&mut self, word: CommitWord, frame: Frame) -> Result<(), Corrupt> {

@@ -3,6 +3,7 @@
 use proptest::test_runner::{Config, TestRunner};
 use rustix::event::{poll, PollFd, PollFlags, Timespec};
 use rustix::process::{pidfd_open, Pid, PidfdFlags};
+use std::io::Write;
 use std::process::{Child, Command, ExitCode};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -11,6 +12,8 @@ use std::time::{Duration, Instant};
 const ROLE: &str = "SLIPRING_TEST_ROLE";
 /// In the environment of the process of one test: `suite::test`.
 const TEST: &str = "SLIPRING_TEST";
+/// In the environment of the process of one test: the file that says why it failed.
+const WHY: &str = "SLIPRING_TEST_WHY";
 /// How many seconds a test may take; as long as it takes, if this is not set.
 const LIMIT: &str = "SLIPRING_TEST_LIMIT";
 
@@ -83,6 +86,7 @@ pub fn main(suites: &[Suite]) -> ExitCode {
         std::env::remove_var(TEST);
         let (suite, test) = test.split_once("::").expect("a suite and a test");
         CURRENT.get_or_init(|| suite.to_owned());
+        write_down_panics();
         let suite = find(suite).expect("a suite of this program");
         let test = suite.tests.iter().find(|(name, _)| *name == test);
         test.expect("a test of this suite").1();
@@ -104,7 +108,12 @@ pub fn main(suites: &[Suite]) -> ExitCode {
 fn alone(name: &str) -> Result<(), String> {
     let started = Instant::now();
     let mut command = Command::new(std::env::current_exe().unwrap());
-    let mut child = command.env(TEST, name).spawn().unwrap();
+    let why = tempfile::NamedTempFile::new().unwrap();
+    let mut child = command
+        .env(TEST, name)
+        .env(WHY, why.path())
+        .spawn()
+        .unwrap();
     let limit = std::env::var(LIMIT).ok();
     let limit = limit.map(|seconds| seconds.parse().expect("a number of seconds"));
     if !ends_within(&child, limit.map(Duration::from_secs)) {
@@ -114,7 +123,24 @@ fn alone(name: &str) -> Result<(), String> {
     }
     let status = child.wait().unwrap();
     println!("  {name}: {:.1} s", started.elapsed().as_secs_f64());
-    status.success().then_some(()).ok_or(status.to_string())
+    let why = std::fs::read_to_string(why.path()).unwrap_or_default();
+    let failed = || format!("{status}\n{}", why.trim_end());
+    status.success().then_some(()).ok_or_else(failed)
+}
+
+/// Has every panic of this process written down for the process that started it, which repeats it at the end, where
+/// it is found. Peers print theirs only.
+fn write_down_panics() {
+    let Some(path) = std::env::var_os(WHY) else {
+        return;
+    };
+    std::env::remove_var(WHY);
+    let print = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let file = std::fs::OpenOptions::new().append(true).open(&path);
+        let _ = file.and_then(|mut file| writeln!(file, "{panic}"));
+        print(panic);
+    }));
 }
 
 fn ends_within(child: &Child, limit: Option<Duration>) -> bool {

@@ -1,0 +1,198 @@
+//! An object is removed while another process opens or creates it: at every system call of the one, after every step
+//! of the other.
+
+use rustix::fs::{renameat_with, RenameFlags, CWD};
+use slipring::place::OpenError;
+use slipring::{Fifo, Latest, Mailbox, Queue, Ring, Semaphore, Shared, Signals};
+use std::fs;
+use std::path::{Path, PathBuf};
+use testing::books::Random;
+use testing::tracee::{Step, Tracee};
+use testing::{say, text, Scratch};
+
+pub const SUITE: testing::Suite = testing::suite!(peer; [
+    what_is_removed_while_it_is_opened_was_not_found,
+    what_is_removed_while_it_is_opened_or_created_is_created,
+]);
+
+slipring::message! { struct Value { number: u64 } }
+
+/// How an object of a form is opened, and how it is opened or created.
+type Form = (
+    &'static str,
+    fn(&Path) -> Result<(), OpenError>,
+    fn(&Path) -> Result<(), slipring::place::CreateError>,
+);
+
+const FORMS: [Form; 9] = [
+    (
+        "ring",
+        |path| Ring::open(path).map(drop),
+        |path| {
+            Ring::builder(path)
+                .capacity_bytes(4096)
+                .create_or_open()
+                .map(drop)
+        },
+    ),
+    (
+        "queue",
+        |path| Queue::open(path).map(drop),
+        |path| Queue::builder(path).depth(4).create_or_open().map(drop),
+    ),
+    (
+        "mailbox",
+        |path| Mailbox::open(path).map(drop),
+        |path| Mailbox::builder(path).depth(4).create_or_open().map(drop),
+    ),
+    (
+        "pipe",
+        |path| Fifo::open(path).map(drop),
+        |path| Fifo::builder(path).create_or_open().map(drop),
+    ),
+    (
+        "pipe-both-ways",
+        |path| Fifo::open(path).map(drop),
+        |path| {
+            Fifo::builder(path)
+                .both_ways(true)
+                .create_or_open()
+                .map(drop)
+        },
+    ),
+    (
+        "latest",
+        |path| Latest::<Value>::open(path).map(drop),
+        |path| Latest::<Value>::builder(path).create_or_open().map(drop),
+    ),
+    (
+        "shared",
+        |path| Shared::<Value>::open(path).map(drop),
+        |path| Shared::<Value>::builder(path).create_or_open().map(drop),
+    ),
+    (
+        "semaphore",
+        |path| Semaphore::open(path).map(drop),
+        |path| {
+            Semaphore::builder(path)
+                .permits(2)
+                .create_or_open()
+                .map(drop)
+        },
+    ),
+    (
+        "signals",
+        |path| Signals::open(path).map(drop),
+        |path| Signals::builder(path).create_or_open().map(drop),
+    ),
+];
+
+fn peer(role: &str) {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let (path, form) = (PathBuf::from(&arguments[0]), &arguments[1]);
+    let (_, open, create) = FORMS.into_iter().find(|(name, ..)| name == form).unwrap();
+    testing::tracee::begin();
+    let said = match role {
+        "open" => match open(&path) {
+            Ok(()) => "opened".to_owned(),
+            Err(OpenError::NotFound { .. }) => "not found".to_owned(),
+            Err(error) => format!("{error:?}"),
+        },
+        "create" => create(&path).map_or_else(|error| format!("{error:?}"), |()| "opened".into()),
+        role => panic!("{role}?"),
+    };
+    testing::tracee::end();
+    say(&said);
+}
+
+/// Takes this many steps of a removal: first the name goes, then the files in order, those of a directory before
+/// it.
+fn remove(path: &Path, steps: usize) {
+    let hidden = path.with_file_name(".removed");
+    let files = removed_in_order(path);
+    renameat_with(CWD, path, CWD, &hidden, RenameFlags::NOREPLACE).unwrap();
+    for file in &files[..steps - 1] {
+        let file = hidden.join(file);
+        // What the other process makes in there meanwhile may keep a directory.
+        let _ = fs::remove_file(&file).or_else(|_| fs::remove_dir(&file));
+    }
+}
+
+fn removed_in_order(path: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    listed(path, Path::new(""), &mut files);
+    files.push(PathBuf::new());
+    files
+}
+
+fn listed(path: &Path, prefix: &Path, files: &mut Vec<PathBuf>) {
+    let mut names: Vec<_> = fs::read_dir(path)
+        .unwrap()
+        .map(|entry| entry.unwrap())
+        .collect();
+    names.sort_by_key(fs::DirEntry::file_name);
+    for entry in names {
+        let name = prefix.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            listed(&entry.path(), &name, files);
+        }
+        files.push(name);
+    }
+}
+
+/// Stops of a process in a role at its system calls, with every number of steps of a removal there; calls with what
+/// the process said. One moment in six is tried, or each, by `SLIPRING_EVERY_MOMENT`.
+fn moments(role: &str, mut said: impl FnMut(&str, &str)) {
+    let mut random = Random::new();
+    let every = std::env::var_os("SLIPRING_EVERY_MOMENT").is_some();
+    for (form, _, create) in FORMS {
+        let prepared = || {
+            let scratch = Scratch::new();
+            let path = scratch.0.join("object");
+            create(&path).unwrap();
+            (scratch, path)
+        };
+        let (_scratch, path) = prepared();
+        let mut all = Tracee::start(role, &[text(&path), form]);
+        let stops = (0..).take_while(|_| all.syscall() == Step::Done).count() as u64;
+        let steps = 1 + removed_in_order(&path).len();
+        drop(all);
+        let mut tried = 0;
+        for (steps, point) in (1..=steps).flat_map(|steps| (0..=stops).map(move |p| (steps, p))) {
+            if !every && random.below(6) != 0 {
+                continue;
+            }
+            let (_scratch, path) = prepared();
+            let mut tracee = Tracee::start(role, &[text(&path), form]);
+            tracee.steps(point, Tracee::syscall);
+            remove(&path, steps);
+            let answer = tracee.release();
+            said(
+                &answer,
+                &format!("{form}: {steps} steps at stop {point} of {stops}"),
+            );
+            tried += 1;
+        }
+        println!(
+            "  {form}: {tried} moments of {}",
+            steps as u64 * (stops + 1)
+        );
+        assert!(tried > 30);
+    }
+}
+
+fn what_is_removed_while_it_is_opened_was_not_found() {
+    let (mut opened, mut not_found) = (0, 0);
+    moments("open", |said, context| match said {
+        "opened" => opened += 1,
+        "not found" => not_found += 1,
+        said => panic!("{context}: {said}"),
+    });
+    assert!(opened > 30 && not_found > 30, "{opened}, {not_found}");
+}
+
+fn what_is_removed_while_it_is_opened_or_created_is_created() {
+    moments("create", |said, context| {
+        assert_eq!(said, "opened", "{context}")
+    });
+}
