@@ -1,18 +1,19 @@
 //! The state of a consumer: free, or lending what it received last; and what it has still to hand out.
 
 mod lend;
+mod pending;
 mod several;
 
 use super::Taken;
 use crate::failure::Failure;
 use crate::lend::Lending;
-use crate::message::Loss;
 use crate::slot::{Mode, Step};
 use crate::watched::Watched;
+use pending::{losses_before, pend, Pending};
 use pyo3::exceptions::{PyBufferError, PyValueError};
 use pyo3::types::PyBytes;
 use self_cell::{self_cell, MutBorrow};
-use slipring::endpoint::{Batch, Payload, ReceiveError, TryReceiveError};
+use slipring::endpoint::{Batch, ReceiveError, TryReceiveError};
 use slipring::{Consumer as Inner, Deadline, Message, Ring};
 use std::collections::VecDeque;
 
@@ -38,13 +39,6 @@ enum Place {
     Lent(Lent),
     /// While it changes.
     Nowhere,
-}
-
-/// Handed out by the next calls.
-enum Pending {
-    Loss(Loss),
-    Message(Vec<u8>, u64),
-    WrongSize(u64, u32, u32),
 }
 
 /// A consumer and what it has still to hand out.
@@ -343,32 +337,6 @@ impl Drop for Reading {
             });
         }
     }
-}
-
-/// The losses right before a message.
-fn losses_before(
-    sequence: u64,
-    missed: u64,
-    gap: Option<slipring::endpoint::Gap>,
-    pending: &mut VecDeque<Pending>,
-) {
-    if missed > 0 {
-        let next = gap.map_or(sequence, |gap| gap.first);
-        pending.push_back(Pending::Loss(Loss::Missed(missed, next)));
-    }
-    if let Some(gap) = gap {
-        let loss = Loss::Skipped(gap.skipped(), gap.end, gap.why);
-        pending.push_back(Pending::Loss(loss));
-    }
-}
-
-fn pend(payload: &Payload<'_>, fixed: Option<u32>, pending: &mut VecDeque<Pending>) {
-    losses_before(payload.sequence(), payload.missed(), payload.gap(), pending);
-    let len = payload.len() as u32;
-    pending.push_back(match fixed {
-        Some(expected) if expected != len => Pending::WrongSize(payload.sequence(), len, expected),
-        _ => Pending::Message(payload.to_vec(), payload.sequence()),
-    });
 }
 
 /// A call that waited as one that did not: nothing, and the end, as errors.

@@ -1,6 +1,7 @@
 //! A message in place.
 
-use super::{losses_before, lost, settle, Lent, Loan, Pending, Place, Reading};
+use super::pending::{losses_before, Pending};
+use super::{lost, settle, Lent, Loan, Place, Reading};
 use crate::consumer::Taken;
 use crate::failure::Failure;
 use crate::lend::Lending;

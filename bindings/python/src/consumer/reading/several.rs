@@ -1,6 +1,7 @@
 //! Several messages at once.
 
-use super::{lost, pend, settle, Pending, Place, Reading};
+use super::pending::{pend, Pending};
+use super::{lost, settle, Place, Reading};
 use crate::batch::Gathered;
 use crate::consumer::{Several, Taken};
 use crate::failure::Failure;
