@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import faulthandler
 import os
 import pathlib
@@ -58,13 +59,27 @@ def slipring_command(home: pathlib.Path) -> Callable[..., str]:
     return run
 
 
+_LIBC = ctypes.CDLL(None, use_errno=True)
+_PR_SET_PDEATHSIG = 1
+
+
+def with_parent() -> None:
+    """Has the kernel end a child with its parent, however that ends. For `preexec_fn`, of children of the main thread."""
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def start_program(code: str, *args: str, **options: Any) -> "subprocess.Popen[bytes]":
+    """Starts a program in Python that ends with this process."""
+    return subprocess.Popen([sys.executable, "-c", code, *args], stdout=subprocess.PIPE, preexec_fn=with_parent, **options)
+
+
 @pytest.fixture()
 def children() -> Iterator[Callable[..., "subprocess.Popen[bytes]"]]:
     """Starts programs in Python, and ends those that are left."""
     started: list[subprocess.Popen[bytes]] = []
 
     def start(code: str, *args: str, **options: Any) -> "subprocess.Popen[bytes]":
-        child = subprocess.Popen([sys.executable, "-c", code, *args], stdout=subprocess.PIPE, **options)
+        child = start_program(code, *args, **options)
         started.append(child)
         return child
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from conftest import PATIENCE, ROOT
+from conftest import PATIENCE, ROOT, with_parent
 
 PAGE = (ROOT / "docs/guide/python.md").read_text()
 BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE, re.S | re.M)
@@ -17,7 +17,7 @@ BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE, re.S | re.M)
 
 def run(code: str) -> "subprocess.Popen[bytes]":
     # From a file, as multiprocessing starts it again by its path.
-    return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+    return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, preexec_fn=with_parent)
 
 
 def test_the_first_two_are_two_processes(home: Any) -> None:
@@ -32,7 +32,7 @@ def test_the_first_two_are_two_processes(home: Any) -> None:
 def test_each_of_the_others_runs(home: Any, tmp_path: Any, number: int) -> None:
     script = tmp_path / "example.py"
     script.write_text(BLOCKS[number])
-    done = subprocess.run([sys.executable, str(script)], capture_output=True, timeout=PATIENCE)
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, timeout=PATIENCE, preexec_fn=with_parent)
     assert done.returncode == 0, done.stderr.decode()
 
 

@@ -12,7 +12,7 @@ import time
 from typing import Any
 
 import slipring
-from conftest import PATIENCE, command, kill
+from conftest import PATIENCE, command, kill, with_parent
 
 OBSERVER = """
 import slipring, sys
@@ -83,7 +83,7 @@ def test_four_processes_are_killed_and_every_account_is_exact(home: Any, tmp_pat
         }[role]
         stdin = subprocess.PIPE if role == "producer" else subprocess.DEVNULL
         with out.open("wb") as file:
-            return subprocess.Popen(program, stdin=stdin, stdout=file)
+            return subprocess.Popen(program, stdin=stdin, stdout=file, preexec_fn=with_parent)
 
     def attached(many: int) -> None:
         ring.wait_for_readers(many, timeout=PATIENCE)
