@@ -6,6 +6,7 @@
 
 use crate::consumer::Consumer;
 use crate::failure::Failure;
+use crate::fork::Born;
 use crate::producer::Producer;
 use parking_lot::Mutex;
 use pyo3::exceptions::{PyBufferError, PyValueError};
@@ -25,22 +26,38 @@ pub struct Lent {
 
 /// Shared by the handle that lends and the object that shows.
 #[derive(Clone)]
-pub struct Lending(Arc<Mutex<Lent>>);
+pub struct Lending {
+    lent: Arc<Mutex<Lent>>,
+    born: Born,
+}
 
 impl Lending {
-    /// Bytes that stay where they are until [`end`](Self::end) has succeeded.
+    /// Bytes to be read, which stay where they are until [`end`](Self::end) has succeeded.
     pub fn of(bytes: &[u8]) -> Self {
-        Self(Arc::new(Mutex::new(Lent {
-            at: bytes.as_ptr() as usize,
-            len: bytes.len(),
+        Self::at(bytes.as_ptr() as usize, bytes.len())
+    }
+
+    /// Bytes to be written, as [`of`](Self::of).
+    pub fn of_space(bytes: &mut [u8]) -> Self {
+        Self::at(bytes.as_mut_ptr() as usize, bytes.len())
+    }
+
+    fn at(at: usize, len: usize) -> Self {
+        let lent = Lent {
+            at,
+            len,
             exports: 0,
             open: true,
-        })))
+        };
+        Self {
+            lent: Arc::new(Mutex::new(lent)),
+            born: Born::here(),
+        }
     }
 
     /// Ends it, unless buffers are exported.
     pub fn end(&self) -> Result<(), Failure> {
-        let mut lent = self.0.lock();
+        let mut lent = self.lent.lock();
         if lent.exports > 0 {
             return Err(still_exported(lent.exports));
         }
@@ -50,20 +67,21 @@ impl Lending {
 
     /// Returns `true` if it has not ended.
     fn is_open(&self) -> bool {
-        self.0.lock().open
+        self.lent.lock().open
     }
 
     fn len(&self) -> usize {
-        self.0.lock().len
+        self.lent.lock().len
     }
 
     /// Whether this is the same loan.
     pub fn is(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+        Arc::ptr_eq(&self.lent, &other.lent)
     }
 
     /// # Safety
-    /// `view` has to be valid, as in the buffer protocol. If `writable`, the bytes have to be lent exclusively.
+    /// `view` has to be valid, as in the buffer protocol. If `writable`, the bytes have to be those of
+    /// [`of_space`](Self::of_space).
     unsafe fn export(
         &self,
         owner: &Bound<'_, PyAny>,
@@ -71,7 +89,9 @@ impl Lending {
         flags: c_int,
         writable: bool,
     ) -> PyResult<()> {
-        let mut lent = self.0.lock();
+        // The parent gives it back, or publishes it, while the child would still see it.
+        self.born.check()?;
+        let mut lent = self.lent.lock();
         if !lent.open {
             return Err(PyValueError::new_err("what was lent was given back"));
         }
@@ -90,7 +110,7 @@ impl Lending {
     }
 
     fn unexport(&self) {
-        let mut lent = self.0.lock();
+        let mut lent = self.lent.lock();
         lent.exports = lent.exports.saturating_sub(1);
     }
 }

@@ -21,6 +21,7 @@ macro_rules! lending {
             free: Option<$crate::watched::Watched<$receiver>>,
             out: Option<($cell, u64)>,
             numbers: u64,
+            descriptor: Option<i32>,
         }
 
         impl $state {
@@ -29,7 +30,18 @@ macro_rules! lending {
                     free: Some($crate::watched::Watched::new(receiver)),
                     out: None,
                     numbers: 0,
+                    descriptor: None,
                 }
+            }
+
+            /// The descriptor. Only making it gives back what is out.
+            fn fileno(&mut self) -> Result<i32, $crate::failure::Failure> {
+                if let Some(descriptor) = self.descriptor {
+                    return Ok(descriptor);
+                }
+                let descriptor = self.free()?.fileno()?;
+                self.descriptor = Some(descriptor);
+                Ok(descriptor)
             }
 
             /// The receiver; what was out goes back.

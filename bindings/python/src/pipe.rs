@@ -260,7 +260,7 @@ pub fn duplex(
 }
 
 /// Starts a program with ends of pipes, which it takes by their names (`PipeReader.inherited("jobs")`), and returns its
-/// process id, to be waited for with `os.waitpid`. The ends belong to it from then on.
+/// process id, to be waited for with `os.waitpid`. The ends belong to it from then on, and are closed if it cannot be started.
 #[pyfunction]
 #[pyo3(signature = (args, **ends))]
 pub fn spawn(py: Python<'_>, args: Vec<String>, ends: Option<&Bound<'_, PyDict>>) -> PyResult<u32> {
@@ -269,6 +269,19 @@ pub fn spawn(py: Python<'_>, args: Vec<String>, ends: Option<&Bound<'_, PyDict>>
         .ok_or_else(|| PyValueError::new_err("args is empty: a program, and its arguments"))?;
     let mut command = Command::new(program);
     command.args(args);
+    // Before any is taken out.
+    for (name, end) in ends.into_iter().flatten() {
+        let closed = if let Ok(reader) = end.cast::<PipeReader>() {
+            reader.get().slot.is_closed(py)?
+        } else if let Ok(writer) = end.cast::<PipeWriter>() {
+            writer.get().slot.is_closed(py)?
+        } else {
+            return Err(PyTypeError::new_err(format!("{name} is no end of a pipe")));
+        };
+        if closed {
+            return Err(PyValueError::new_err(format!("the end {name} is closed")));
+        }
+    }
     for (name, end) in ends.into_iter().flatten() {
         let name: String = name.extract()?;
         let missing = || PyValueError::new_err(format!("the end {name} is closed"));

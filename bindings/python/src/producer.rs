@@ -3,6 +3,7 @@
 mod writing;
 
 use crate::argument::{why, Payload, Timeout};
+use crate::failure::Failure;
 use crate::lend::{Claim, Lending};
 use crate::slot::{Slot, Step};
 use pyo3::exceptions::PyValueError;
@@ -94,7 +95,12 @@ impl Producer {
                 match stopped {
                     None => return Ok(Step::Done(())),
                     Some(TryPublishError::BatchFull | TryPublishError::Full { .. })
-                        if pushed > 0 => {}
+                        if pushed > 0 =>
+                    {
+                        if mode.is_over(timeout) {
+                            return Step::or(late());
+                        }
+                    }
                     Some(error) => return full_is_not_yet(error),
                 }
             }
@@ -286,6 +292,10 @@ impl Producer {
     ) -> PyResult<()> {
         self.close(py)
     }
+}
+
+fn late() -> Failure {
+    Failure::new(503, "timed out: the rest of the messages was not published")
 }
 
 impl Producer {

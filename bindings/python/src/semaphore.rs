@@ -90,8 +90,8 @@ impl Semaphore {
         self.slot.with(py, |made| Ok(made.is_removed()))
     }
 
-    /// Takes permits, all or none, and waits until they are free. The caller looks for signals every 50
-    /// ms, and loses its place among those that wait; in other threads it keeps it.
+    /// Takes permits, all or none, and waits until they are free. The call lets signals and other threads have their
+    /// turn every 50 milliseconds, and loses its place among those that wait.
     #[pyo3(signature = (many = 1, *, timeout = Timeout::NEVER))]
     fn acquire(&self, py: Python<'_>, many: u32, timeout: Timeout) -> PyResult<Permit> {
         let held = self.slot.wait(py, timeout, |semaphore, mode| {

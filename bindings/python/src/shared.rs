@@ -179,8 +179,8 @@ impl Shared {
         self.slot.with(py, |made| Ok(made.free()?.is_removed()))
     }
 
-    /// Takes the lock, and returns its guard. The caller looks for signals every 50 ms, and loses its
-    /// place among those that wait; in other threads it keeps it.
+    /// Takes the lock, and returns its guard. The call lets signals and other threads have their turn every 50
+    /// milliseconds, and loses its place among those that wait.
     #[pyo3(signature = (*, timeout = Timeout::NEVER))]
     fn lock(slf: Bound<'_, Self>, timeout: Timeout) -> PyResult<SharedGuard> {
         let number = slf.get().slot.wait(slf.py(), timeout, |holding, mode| {

@@ -1,7 +1,8 @@
 //! A handle behind a lock: one thread uses it at a time, others wait their turn, and `close` ends it.
 //!
 //! The interpreter's lock is never held while this one is waited for. A wait goes in slices, between which other
-//! threads get their turn and signals are handled.
+//! threads get their turn and signals are handled. And this lock is never held while an exception is made: Python code
+//! does that, which may collect garbage whose finalizers use the same handle.
 
 use crate::argument::Timeout;
 use crate::failure::Failure;
@@ -33,6 +34,15 @@ impl Mode<'_> {
         match self {
             Self::Now(_) => None,
             Self::Until(at) => Some(Deadline::at(*at)),
+        }
+    }
+
+    /// Returns `true` if a call that gets on, but has not ended, leaves the rest to the next attempt. Otherwise signals and other
+    /// threads would wait for as long as there is room.
+    pub fn is_over(&self, timeout: Timeout) -> bool {
+        match self {
+            Self::Now(_) => !timeout.is_zero(),
+            Self::Until(at) => *at <= Instant::now(),
         }
     }
 }
@@ -80,7 +90,9 @@ impl<H: Send> Slot<H> {
         call: impl FnOnce(&mut H) -> Result<R, Failure> + Send,
     ) -> PyResult<R> {
         let mut guard = self.lock(py)?;
-        Ok(call(&mut guard)?)
+        let result = call(&mut guard);
+        drop(guard);
+        Ok(result?)
     }
 
     /// The handle, once it is this thread's turn.
@@ -136,13 +148,17 @@ impl<H: Send> Slot<H> {
         mut attempt: impl FnMut(&mut H, Mode<'_>) -> Result<Step<R>, Failure> + Send,
     ) -> PyResult<R> {
         self.born.check()?;
-        if let Some(mut guard) = self.handle.try_lock() {
-            let handle = guard.as_mut().ok_or_else(|| self.closed())?;
-            match attempt(handle, Mode::Now(py))? {
-                Step::Done(result) => return Ok(result),
-                Step::Again(last) if timeout.is_zero() => return Ok(last?),
-                Step::Again(_) => {}
-            }
+        let at_once = self
+            .handle
+            .try_lock()
+            .map(|mut guard| match guard.as_mut() {
+                Some(handle) => attempt(handle, Mode::Now(py)),
+                None => Err(self.closed()),
+            });
+        match at_once.transpose()? {
+            Some(Step::Done(result)) => return Ok(result),
+            Some(Step::Again(last)) if timeout.is_zero() => return Ok(last?),
+            Some(Step::Again(_)) | None => {}
         }
         let deadline = timeout.deadline();
         loop {
@@ -197,17 +213,27 @@ impl<H: Send> Slot<H> {
             return Ok(None);
         }
         let mut guard = self.lock_open_or_closed(py, Timeout::NEVER)?;
-        if let Some(handle) = guard.as_mut() {
-            ready(handle)?;
-        }
-        let handle = guard.take();
+        let ready = guard.as_mut().map_or(Ok(()), ready);
+        let handle = match ready {
+            Ok(()) => guard.take(),
+            Err(_) => None,
+        };
         drop(guard);
+        ready?;
         Ok(py.detach(|| handle.map(end)))
     }
 
     /// Returns `true` if the handle was closed.
     pub fn is_closed(&self, py: Python<'_>) -> PyResult<bool> {
         Ok(self.lock_open_or_closed(py, Timeout::NEVER)?.is_none())
+    }
+
+    /// Fails if the handle was closed, as far as can be said without waiting for a turn.
+    pub fn still_open(&self) -> Result<(), Failure> {
+        match self.handle.try_lock() {
+            Some(handle) if handle.is_none() => Err(self.closed()),
+            _ => Ok(()),
+        }
     }
 
     /// The handle without the interpreter, for destructors: `None` while another thread uses it, and in a fork.

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import os
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -32,9 +33,14 @@ def test_a_queue_gives_each_message_to_one_receiver(home: Any) -> None:
     job.release()
     with pytest.raises(ValueError):
         job.ack()
+    # Asking for the descriptor again gives nothing back.
+    descriptor = receiver.fileno()
+    job = receiver.receive(timeout=PATIENCE)
+    assert receiver.fileno() == descriptor and queue.status()["held"] == 1
+    job.release()
     with pytest.raises(RuntimeError):
         with other.receive(timeout=PATIENCE) as job:
-            assert job.redelivered and job.tries == 2
+            assert job.redelivered and job.tries == 3
             raise RuntimeError
     # One that is dropped goes back, and one that is left out when the next is asked for.
     job = other.receive(timeout=PATIENCE)
@@ -158,6 +164,14 @@ def test_a_mailbox_answers(home: Any, in_thread: Any, children: Callable[..., An
             break
     assert answers and not any(answers)
     assert office.status()["clients"] == ["alice"] and office.status()["late"] >= 1
+    # Closing ends a request that another thread waits for; the client leaves when the time of the request is over.
+    bob = office.client("bob")
+    asked = in_thread(lambda: bob.request(b"?", timeout=None))
+    letter = desk.receive(timeout=PATIENCE)
+    bob.close()
+    with pytest.raises(ValueError):
+        asked.result()
+    letter.reply(b"to nobody")
     one_way = slipring.Mailbox.create("box", one_way=True)
     with pytest.raises(slipring.MailboxError) as no:
         one_way.client("a").request(b"?", timeout=0.01)
@@ -190,6 +204,27 @@ def test_a_link_tells_when_the_other_side_is_gone(home: Any, in_thread: Any, chi
         link.reconnect(timeout=0.02)
     link.close()
     slipring.Link.remove("a", "b")
+
+
+def test_a_file_that_an_error_stops_goes_on_where_it_was(in_thread: Any) -> None:
+    reader, writer = slipring.pipe(4096)
+    file = writer.file()
+    data = bytes(range(250)) * 32
+    file.write(data)  # as much as its buffer takes
+    with pytest.raises(KeyboardInterrupt):
+        before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+        try:
+            signal.setitimer(signal.ITIMER_REAL, 0.05)
+            file.flush()
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+    rest = in_thread(file.close)
+    got = b""
+    while piece := reader.read(timeout=PATIENCE):
+        got += piece
+    rest.result()
+    assert got == data
 
 
 CHILD = """
@@ -238,8 +273,13 @@ def test_a_child_inherits_ends_of_pipes(home: Any) -> None:
     assert os.waitpid(pid, 0)[1] == 0
     with pytest.raises(ValueError):
         jobs.read()
-    with pytest.raises(TypeError):
-        slipring.spawn(["true"], jobs=7)  # type: ignore[arg-type]
+    # What is given beside a wrong argument is not lost.
+    reader, writer = slipring.pipe()
+    for others, error in (({"other": 7}, TypeError), ({"other": jobs}, ValueError)):
+        with pytest.raises(error):
+            slipring.spawn(["true"], reader=reader, **others)  # type: ignore[arg-type]
+    writer.write(b"still here")
+    assert reader.read() == b"still here"
     with pytest.raises(FileNotFoundError):
         slipring.PipeReader.inherited("nothing")
 

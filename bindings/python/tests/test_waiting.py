@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import multiprocessing
 import os
+import pathlib
 import random
+import select
 import signal
 import subprocess
 import sys
@@ -96,6 +99,124 @@ def test_a_deadline_holds_while_another_thread_waits(in_thread: Any) -> None:
     assert waiter.result() == b"one"
 
 
+def test_a_finalizer_that_runs_as_an_error_is_made_may_use_the_handle(monkeypatch: Any, in_thread: Any) -> None:
+    """Python code makes exceptions, so garbage may be collected there, of which finalizers are a part."""
+    ring = Ring.heap(capacity_bytes=4096, first_sequence=5)
+    producer, consumer = ring.producer(), ring.consumer()
+    finalized: list[Any] = []
+
+    class Ends:
+        def __init__(self) -> None:
+            self.itself = self  # waits for the collector
+
+        def __del__(self) -> None:
+            finalized.append((producer.next_sequence, consumer.lag_bytes))
+
+    class_of = slipring._errors.class_of
+
+    def collects(code: int) -> Any:
+        gc.collect()
+        return class_of(code)
+
+    monkeypatch.setattr(slipring._errors, "class_of", collects)
+    gc.disable()
+    try:
+        for call, code in (
+            (lambda: producer.publish(bytes(10**6)), 500),
+            (lambda: producer.try_publish(bytes(10**6)), 500),
+            (lambda: producer.publish_batch([bytes(10**6)]), 500),
+            (lambda: producer.skip_to(3, "lost"), 505),
+            (lambda: consumer.try_receive(), 600),
+            (lambda: consumer.receive(timeout=0), 603),
+            (lambda: consumer.receive(timeout=0.01), 603),
+        ):
+            Ends()
+
+            def fails() -> None:
+                with pytest.raises(slipring.Error) as error:
+                    call()
+                assert error.value.code == code
+
+            in_thread(fails).result()
+    finally:
+        gc.enable()
+    assert finalized == [(5, 0)] * 7
+
+
+class Alarm(Exception):
+    """Raised by the handler of a signal."""
+
+
+@pytest.fixture()
+def alarm() -> Any:
+    """Raises `Alarm` in the main thread after so many seconds."""
+
+    def ring(number: int, frame: Any) -> None:
+        raise Alarm
+
+    before = signal.signal(signal.SIGALRM, ring)
+    yield lambda seconds: signal.setitimer(signal.ITIMER_REAL, seconds)
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
+
+
+def test_signals_are_handled_while_a_long_batch_finds_room(alarm: Any) -> None:
+    # Without a reader there is always room.
+    ring = Ring.heap(capacity_bytes=1 << 16)
+    producer = ring.producer()
+    many = 1_000_000
+    messages = [b"x"] * many
+    # The signal may come before the call begins, and is seen to be handled in it at one of the attempts.
+    for attempt in range(100):
+        before = producer.next_sequence
+        try:
+            alarm(0.002 * (attempt + 1))
+            producer.publish_batch(messages)
+        except Alarm as error:
+            if 0 < getattr(error, "published", 0) < many:
+                assert producer.next_sequence - before == error.published  # type: ignore[attr-defined]
+                return
+    raise AssertionError("no signal was handled in a call")
+
+
+def test_a_client_comes_back_from_a_request_that_a_signal_ended(home: Any, alarm: Any) -> None:
+    office = slipring.Mailbox.create("office")
+    desk, client = office.receiver(), office.client("me")
+    for timeout in (0.3, 0.6):
+        with pytest.raises(Alarm):
+            alarm(0.05)
+            client.request(b"?", timeout=timeout)
+        client.send(b"afterwards", timeout=PATIENCE)
+    got = []
+    while len(got) < 4:
+        with desk.receive(timeout=PATIENCE) as letter:
+            got.append(letter.data)
+    assert got == [b"?", b"afterwards"] * 2
+
+
+PARENT = """
+import sys, time
+sys.path.insert(0, sys.argv[1])
+import conftest
+child = conftest.start_program("import time; print('up', flush=True); time.sleep(600)", pass_fds=[int(sys.argv[2])])
+assert child.stdout.readline() == b"up\\n"
+print("up", flush=True)
+time.sleep(600)
+"""
+
+
+def test_a_program_of_a_test_ends_with_it(children: Callable[..., Any]) -> None:
+    """Even if the test is killed."""
+    held, end = os.pipe()
+    parent = children(PARENT, str(pathlib.Path(__file__).parent), str(end), pass_fds=[end])
+    os.close(end)
+    assert parent.stdout.readline() == b"up\n"
+    kill(parent)
+    # The end of the pipe is closed once nobody has it.
+    assert select.select([held], [], [], PATIENCE)[0] and os.read(held, 1) == b""
+    os.close(held)
+
+
 WAITS = {
     "receive": "r.consumer().receive()",
     "iteration": "list(r.consumer())",
@@ -176,6 +297,10 @@ def test_a_fork_refuses_what_it_inherits(home: Any) -> None:
                 lambda: receiver.receive(timeout=1),
                 lambda: consumer.fileno(),
                 lambda: ring.status(),
+                # The parent would publish what the child writes, and gives back what it reads.
+                lambda: memoryview(claim),
+                lambda: claim.__setitem__(0, 1),
+                lambda: bytes(peeked),
             ):
                 try:
                     call()
@@ -354,6 +479,9 @@ def test_asyncio_deadlines_tasks_and_room() -> None:
     async def main() -> None:
         ring = Ring.heap(capacity_bytes=4096)
         producer, consumer = ring.producer(), ring.consumer()
+        for wrong in (-1, float("nan")):
+            with pytest.raises(ValueError):
+                await consumer.receive_async(timeout=wrong)
         with pytest.raises(slipring.Timeout):
             await consumer.receive_async(timeout=0.02)
         task = asyncio.create_task(consumer.receive_async())

@@ -40,6 +40,9 @@ async def readable(handle: Any) -> None:
 
 async def _until(handle: Any, attempt: Callable[[], Any], timeout: float | None) -> Any:
     """Attempts until it gives something else than `None`, in this task's turn."""
+    # The event loop would take one that is no number, and lose the order of its timers.
+    if timeout is not None and not timeout >= 0:
+        raise ValueError(f"timeout is {timeout}: a number of seconds, 0 or more")
 
     async def turn() -> Any:
         async with _turn(handle):

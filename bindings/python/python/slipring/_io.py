@@ -10,6 +10,7 @@ class _Raw(io.RawIOBase):
     def __init__(self, end: Any, reads: bool) -> None:
         self._end = end
         self._reads = reads
+        self._late: BaseException | None = None
 
     def readable(self) -> bool:
         return self._reads
@@ -23,7 +24,18 @@ class _Raw(io.RawIOBase):
         return len(read)
 
     def write(self, data: Any) -> int:
-        written: int = self._end.write(data)
+        # The buffer above has to know how much was written, or it would write that again. So an error behind a part of the
+        # bytes is raised by the call for the rest.
+        late, self._late = self._late, None
+        if late is not None:
+            raise late
+        try:
+            written: int = self._end.write(data)
+        except BaseException as error:
+            written = getattr(error, "written", 0)
+            if written == 0:
+                raise
+            self._late = error
         return written
 
     def close(self) -> None:

@@ -12,38 +12,47 @@ use slipring::Deadline;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-type Replied = (Result<Vec<u8>, Failure>, InnerClient);
-
-/// A client, or the request that it was left with by an exception.
-struct Asking {
-    client: Option<InnerClient>,
-    late: Option<mpsc::Receiver<Replied>>,
+/// A client, or where it comes back from after a request. That needs no lock, so it comes back whatever ends the call.
+enum Asking {
+    Free(InnerClient),
+    Out(mpsc::Receiver<InnerClient>),
 }
 
 impl Asking {
     /// The client, once an earlier request is over.
     fn free(&mut self, wait: bool) -> Result<Option<&mut InnerClient>, Failure> {
-        if self.client.is_none() {
+        if let Self::Out(back) = self {
             let patience = Duration::from_millis(if wait { 10 } else { 0 });
-            let late = self.late.as_ref().map(|late| late.recv_timeout(patience));
-            match late {
-                Some(Ok((_, client))) => {
-                    self.client = Some(client);
-                    self.late = None;
-                }
-                Some(Err(mpsc::RecvTimeoutError::Disconnected)) => {
-                    return Err(PyValueError::new_err(
-                        "this client was lost in an earlier request: make it again",
-                    )
-                    .into())
-                }
-                Some(Err(mpsc::RecvTimeoutError::Timeout)) => {}
-                // Another thread asks.
-                None => std::thread::sleep(patience),
+            match back.recv_timeout(patience) {
+                Ok(client) => *self = Self::Free(client),
+                Err(mpsc::RecvTimeoutError::Disconnected) => return Err(lost().into()),
+                Err(mpsc::RecvTimeoutError::Timeout) => {}
             }
         }
-        Ok(self.client.as_mut())
+        Ok(match self {
+            Self::Free(client) => Some(client),
+            Self::Out(_) => None,
+        })
     }
+
+    /// Takes the client out, once an earlier request is over, with the way back.
+    fn take(
+        &mut self,
+        wait: bool,
+    ) -> Result<Option<(InnerClient, mpsc::Sender<InnerClient>)>, Failure> {
+        if self.free(wait)?.is_none() {
+            return Ok(None);
+        }
+        let (give, back) = mpsc::channel();
+        Ok(match std::mem::replace(self, Self::Out(back)) {
+            Self::Free(client) => Some((client, give)),
+            Self::Out(_) => None,
+        })
+    }
+}
+
+fn lost() -> PyErr {
+    PyValueError::new_err("this client was lost in an earlier request: make it again")
 }
 
 fn busy() -> Failure {
@@ -92,7 +101,7 @@ impl MailboxClient {
     }
 
     /// Sends a letter, waits for its reply, and returns that. A request that an exception ends, as Ctrl-C, goes on until
-    /// its time is over, and the client can be used again then.
+    /// its time is over, and the client can be used again then; so does one that `close` ends, which leaves the mailbox then.
     #[pyo3(signature = (body, *, timeout = Timeout::NEVER))]
     fn request<'py>(
         &self,
@@ -102,30 +111,32 @@ impl MailboxClient {
     ) -> PyResult<Bound<'py, PyBytes>> {
         let end = timeout.deadline();
         let deadline = end.map_or(Deadline::NEVER, Deadline::at);
-        let mut client = self.slot.wait(py, timeout, |asking, mode| {
-            asking.free(mode.deadline().is_some())?;
-            match asking.client.take() {
-                Some(client) => Ok(Step::Done(client)),
+        let (mut client, give) = self.slot.wait(py, timeout, |asking, mode| {
+            match asking.take(mode.deadline().is_some())? {
+                Some(taken) => Ok(Step::Done(taken)),
                 None => Step::or(busy()),
             }
         })?;
         let short = end.is_some_and(|end| end.saturating_duration_since(Instant::now()) <= SHORT);
         if short {
             let bytes: &[u8] = &body;
-            let (reply, client) = py.detach(move || {
+            let reply = py.detach(move || {
                 let reply = ask(&mut client, bytes, deadline);
-                (reply, client)
+                // Nobody takes it back if it was closed: then it leaves the mailbox.
+                let _ = give.send(client);
+                reply
             });
-            self.put_back(py, client)?;
             return Ok(PyBytes::new(py, &reply?));
         }
         let body = body.to_vec();
-        let (send, replies) = mpsc::channel::<Replied>();
+        let (send, replies) = mpsc::channel();
         std::thread::Builder::new()
             .name("slipring-request".into())
             .spawn(move || {
                 let reply = ask(&mut client, &body, deadline);
-                let _ = send.send((reply, client));
+                // First, so that who has the reply finds the client.
+                let _ = give.send(client);
+                let _ = send.send(reply);
             })?;
         let replies = std::sync::Mutex::new(replies);
         loop {
@@ -134,23 +145,12 @@ impl MailboxClient {
                 Err(_) => Err(mpsc::RecvTimeoutError::Disconnected),
             });
             match waited {
-                Ok((reply, client)) => {
-                    self.put_back(py, client)?;
-                    return Ok(PyBytes::new(py, &reply?));
-                }
+                Ok(reply) => return Ok(PyBytes::new(py, &reply?)),
                 Err(mpsc::RecvTimeoutError::Timeout) => {}
-                Err(mpsc::RecvTimeoutError::Disconnected) => {
-                    return Err(PyValueError::new_err("this request was lost"))
-                }
+                Err(mpsc::RecvTimeoutError::Disconnected) => return Err(lost()),
             }
-            if let Err(interrupted) = py.check_signals() {
-                let replies = replies.into_inner().ok();
-                self.slot.with(py, |asking| {
-                    asking.late = replies;
-                    Ok(())
-                })?;
-                return Err(interrupted);
-            }
+            py.check_signals()?;
+            self.slot.still_open()?;
         }
     }
 
@@ -177,19 +177,8 @@ impl MailboxClient {
 impl MailboxClient {
     /// Around a client of the library.
     pub fn new(client: InnerClient) -> Self {
-        let asking = Asking {
-            client: Some(client),
-            late: None,
-        };
         Self {
-            slot: Slot::new("client", asking),
+            slot: Slot::new("client", Asking::Free(client)),
         }
-    }
-
-    fn put_back(&self, py: Python<'_>, client: InnerClient) -> PyResult<()> {
-        self.slot.with(py, |asking| {
-            asking.client = Some(client);
-            Ok(())
-        })
     }
 }

@@ -99,10 +99,10 @@ impl Writing {
             claimed.map(Loan::Space)
         });
         match claimed {
-            Ok(lent) => {
-                let lending = lent.with_dependent(|_, loan| match loan {
-                    Loan::Space(space) => Lending::of(space),
-                    Loan::Done => Lending::of(&[]),
+            Ok(mut lent) => {
+                let lending = lent.with_dependent_mut(|_, loan| match loan {
+                    Loan::Space(space) => Lending::of_space(space),
+                    Loan::Done => Lending::of_space(&mut []),
                 });
                 self.0 = Place::Lent(lent, lending.clone());
                 Ok(Step::Done(lending))

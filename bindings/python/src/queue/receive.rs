@@ -115,10 +115,11 @@ impl Receiver {
 
     /// A descriptor for event loops: readable when it is worth receiving again. It belongs to the receiver.
     fn fileno(&self, py: Python<'_>) -> PyResult<i32> {
-        self.slot.with(py, |receiving| receiving.free()?.fileno())
+        self.slot.with(py, |receiving| receiving.fileno())
     }
 
-    /// Returns `True` if there may be something to receive; otherwise the descriptor becomes readable when there is.
+    /// Returns `True` if there may be something to receive; otherwise the descriptor becomes readable when there is. As
+    /// `receive`, gives back a delivery that is out.
     fn arm(&self, py: Python<'_>) -> PyResult<bool> {
         self.slot.with(py, |receiving| receiving.free()?.arm())
     }
