@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import random
+import time
 from typing import Any
 
 import pytest
@@ -392,7 +393,67 @@ def test_a_durable_consumer_gets_again_what_it_did_not_acknowledge() -> None:
     assert ring.forget_cursor("risk") and not ring.forget_cursor("risk")
 
 
-def test_the_end_is_told_once_for_each_producer() -> None:
+def with_gap(ring: Ring) -> Any:
+    """The producer of two messages, a gap, and a third message."""
+    producer = ring.producer()
+    producer.publish(b"a")
+    producer.publish(b"b")
+    producer.skip_to(10, "lost")
+    producer.publish(b"c")
+    return producer
+
+
+def test_what_lies_behind_a_loss_is_not_acknowledged_before_it_is_handed_out() -> None:
+    for leave in ("drop", "acknowledge", "close"):
+        for losses in (0, 1):
+            ring = Ring.heap()
+            risk = ring.durable_consumer("risk", "oldest", on_loss="value")
+            producer = with_gap(ring)
+            # All of them were taken together.
+            assert [message.data for message in risk.receive_messages(9)] == [b"a", b"b"]
+            for _ in range(losses):
+                assert isinstance(risk.receive(), slipring.Skipped)
+            if leave == "acknowledge":
+                risk.acknowledge()
+            if leave == "close":
+                risk.close()
+            del risk
+            with ring.durable_consumer("risk", on_loss="value") as again:
+                got: list[bytes] = []
+                while not got or got[-1] != b"c":
+                    one = again.receive(timeout=0)
+                    got += [] if isinstance(one, slipring.Skipped) else [one.data]
+            assert got == [b"a", b"b", b"c"], (leave, losses)
+            producer.close()
+
+
+def test_what_is_still_to_be_handed_out_is_there_for_waits() -> None:
+    ring = Ring.heap()
+    consumer, observer, peeking = ring.consumer(on_loss="value"), ring.observer(on_loss="value"), ring.consumer(on_loss="value")
+    producer = with_gap(ring)
+    waits = slipring.WaitSet()
+    for reader in (consumer, observer, peeking):
+        assert len(reader.receive_messages(2)) == 2
+    # The message behind the loss was taken with it; an observer takes the loss with the messages before it.
+    assert isinstance(consumer.receive(), slipring.Skipped)
+    assert isinstance(peeking.peek(), slipring.Skipped)
+    # The message that is to be lent is a copy, so its space was given back.
+    assert peeking.lag_bytes == consumer.lag_bytes
+    for reader in (consumer, peeking):
+        assert waits.wait([reader], timeout=0) is reader and reader.arm()
+        assert reader.receive(timeout=0) == b"c"
+        assert waits.wait([reader], timeout=0) is None and not reader.arm()
+    producer.publish(b"d")
+    producer.skip_to(20, "lost")
+    producer.publish(b"e")
+    assert isinstance(observer.receive(), slipring.Skipped)
+    assert [message.data for message in observer.receive_messages(9)] == [b"c", b"d"]
+    assert waits.wait([observer], timeout=0) is observer and observer.arm()
+    assert isinstance(observer.receive(timeout=0), slipring.Skipped)
+    assert observer.receive(timeout=0) == b"e"
+
+
+def test_the_end_is_told_once_for_each_producer(in_thread: Any) -> None:
     for kind in (Ring.consumer, Ring.observer):
         ring = Ring.heap()
         reader = kind(ring, "oldest")
@@ -412,6 +473,13 @@ def test_the_end_is_told_once_for_each_producer() -> None:
             # Called again, it waits for the next producer until its deadline.
             assert reader.receive(timeout=0.12) is None
             assert reader.receive(timeout=0) is None
+            # It does wait: the end is not told again.
+            waiter = in_thread(lambda: reader.receive(timeout=PATIENCE))
+            time.sleep(0.01)
+            with ring.producer() as producer:
+                producer.publish(b"next")
+            assert waiter.result() == b"next"
+            assert reader.receive(timeout=PATIENCE) is None
 
 
 def test_wrong_arguments_say_what_is_right(tmp_path: Any) -> None:

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 /// A client, or where it comes back from after a request. That needs no lock, so it comes back whatever ends the call.
 enum Asking {
-    Free(InnerClient),
+    Free(Box<InnerClient>),
     Out(mpsc::Receiver<InnerClient>),
 }
 
@@ -24,7 +24,7 @@ impl Asking {
         if let Self::Out(back) = self {
             let patience = Duration::from_millis(if wait { 10 } else { 0 });
             match back.recv_timeout(patience) {
-                Ok(client) => *self = Self::Free(client),
+                Ok(client) => *self = Self::Free(client.into()),
                 Err(mpsc::RecvTimeoutError::Disconnected) => return Err(lost().into()),
                 Err(mpsc::RecvTimeoutError::Timeout) => {}
             }
@@ -45,7 +45,7 @@ impl Asking {
         }
         let (give, back) = mpsc::channel();
         Ok(match std::mem::replace(self, Self::Out(back)) {
-            Self::Free(client) => Some((client, give)),
+            Self::Free(client) => Some((*client, give)),
             Self::Out(_) => None,
         })
     }
@@ -178,7 +178,7 @@ impl MailboxClient {
     /// Around a client of the library.
     pub fn new(client: InnerClient) -> Self {
         Self {
-            slot: Slot::new("client", Asking::Free(client)),
+            slot: Slot::new("client", Asking::Free(client.into())),
         }
     }
 }
