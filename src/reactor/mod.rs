@@ -22,15 +22,21 @@ use core::ptr::null_mut;
 use core::time::Duration;
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 use worker::Worker;
 
 /// With so many waiting, the time that each may sleep grows, so that there are no more than a thousand looks
 /// a second.
 const LOOK_EVERY: Duration = Duration::from_millis(1);
 
+/// Callers whose time may grow are notified together, at multiples of this time, a little early: a thread that wakes for
+/// one takes the others along.
+const TOGETHER: Duration = Duration::from_millis(20);
+
 /// The threads of one process.
 struct Reactor {
     canary: Canary,
+    started: Instant,
     workers: Mutex<Vec<&'static Worker>>,
 }
 
@@ -51,6 +57,7 @@ impl Reactor {
         }
         let mine = Box::into_raw(Box::new(Self {
             canary: Canary::of_this_process(),
+            started: Instant::now(),
             workers: Mutex::default(),
         }));
         let (made, theirs) = (ord!(reactor made: Release), ord!(reactor theirs: Acquire));
@@ -60,6 +67,13 @@ impl Reactor {
             Err(theirs) => thread::forever(theirs),
         }
         .unwrap_or_else(|| unreachable!("a pointer to a box is not null"))
+    }
+
+    /// The last moment before this one at which callers are notified together.
+    fn together(&self, due: Instant) -> Instant {
+        let since = due.saturating_duration_since(self.started);
+        let beyond = since.as_nanos() % TOGETHER.as_nanos();
+        due - Duration::from_nanos(u64::try_from(beyond).unwrap_or(0))
     }
 }
 
@@ -99,17 +113,19 @@ pub fn register(
     if start().is_err() {
         return Err(notify);
     }
-    let mut workers = lock(&Reactor::of_this_process().workers);
+    let reactor = Reactor::of_this_process();
+    let mut workers = lock(&reactor.workers);
     let waiting: usize = workers.iter().map(|worker| worker.waiting()).sum();
     let waiting = u32::try_from(waiting).unwrap_or(u32::MAX);
-    let limit = match scales {
-        _ if LOOKS.load(Relaxed) == 0 && limit > FIRST_SLEEP => Duration::from_secs(1 << 20),
-        true => limit.max(LOOK_EVERY.saturating_mul(waiting)),
-        false => limit,
+    let now = Instant::now();
+    let due = match scales {
+        _ if LOOKS.load(Relaxed) == 0 && limit > FIRST_SLEEP => now + Duration::from_secs(1 << 20),
+        true => reactor.together(now + limit.max(LOOK_EVERY.saturating_mul(waiting))),
+        false => now + limit,
     };
     let mut offered = (watched, notify);
     for worker in workers.iter() {
-        match worker.accept(offered, limit) {
+        match worker.accept(offered, due) {
             Ok(ticket) => return Ok(ticket),
             Err(refused) => offered = refused,
         }
@@ -120,10 +136,10 @@ pub fn register(
             worker
         }
         // There is no other thread for it: it is looked at again soon instead.
-        Err(_) => return Ok(workers[0].remind(offered.1, LOOK_EVERY)),
+        Err(_) => return Ok(workers[0].remind(offered.1, now + LOOK_EVERY)),
     };
-    Ok(match worker.accept(offered, limit) {
+    Ok(match worker.accept(offered, due) {
         Ok(ticket) => ticket,
-        Err((_, notify)) => worker.remind(notify, LOOK_EVERY),
+        Err((_, notify)) => worker.remind(notify, now + LOOK_EVERY),
     })
 }

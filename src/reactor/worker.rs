@@ -10,7 +10,7 @@ use crate::segment::Memory;
 use crate::sync::{FutexWord, Ordering::Relaxed};
 use core::fmt;
 use core::time::Duration;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::sync::Mutex;
 use std::time::Instant;
@@ -60,9 +60,9 @@ impl Watched {
             .map_or(0, |word| core::ptr::from_ref(word) as usize)
     }
 
-    fn rang(&self) -> bool {
-        self.word()
-            .is_some_and(|word| word.load(Relaxed) != self.seen)
+    /// What it says now.
+    fn current(&self) -> Option<u32> {
+        self.word().map(|word| word.load(Relaxed))
     }
 }
 
@@ -73,33 +73,61 @@ struct Entry {
     notify: Notify,
 }
 
+/// A word, and the callers that watch it.
+struct Word {
+    /// The bell of one of them, which keeps it mapped.
+    watched: Watched,
+    /// What it said when each armed it, by the number of the caller.
+    seen: BTreeMap<u64, u32>,
+    /// What it said for all of them, unless they differ: then one has to be notified, and the next look finds which.
+    all: Option<u32>,
+}
+
 #[derive(Default)]
 struct State {
     next: u64,
     entries: HashMap<u64, Entry>,
-    /// How many entries watch each word, by its address.
-    words: HashMap<usize, usize>,
+    /// The words that are slept on, by their address.
+    words: BTreeMap<usize, Word>,
+    /// When each caller is due.
+    dues: BTreeSet<(Instant, u64)>,
     /// Whether the thread was told that there is something new.
     told: bool,
 }
 
 impl State {
-    fn add(&mut self, entry: Entry) -> u64 {
-        for watched in &entry.watched {
-            *self.words.entry(watched.address()).or_default() += 1;
-        }
+    /// Returns the number of the caller, and `true` if a thread that sleeps on what was here before has to look again.
+    fn add(&mut self, entry: Entry) -> (u64, bool) {
         self.next += 1;
-        self.entries.insert(self.next, entry);
-        self.next
+        let id = self.next;
+        let mut news = self.dues.first().is_none_or(|(due, _)| *due > entry.due);
+        for watched in &entry.watched {
+            news |= !self.words.contains_key(&watched.address());
+            let word = self.words.entry(watched.address()).or_insert_with(|| Word {
+                watched: watched.clone(),
+                seen: BTreeMap::new(),
+                all: Some(watched.seen),
+            });
+            // Of a caller that leaves the same word twice, the older value is the one that tells of a ring.
+            let before = word.seen.entry(id).or_insert(watched.seen);
+            if *before != watched.seen || word.all != Some(watched.seen) {
+                word.all = None;
+                news = true;
+            }
+        }
+        self.dues.insert((entry.due, id));
+        self.entries.insert(id, entry);
+        (id, news)
     }
 
     fn remove(&mut self, id: u64) -> Option<Entry> {
         let entry = self.entries.remove(&id)?;
+        self.dues.remove(&(entry.due, id));
         for watched in &entry.watched {
             let address = watched.address();
-            if let Some(count) = self.words.get_mut(&address) {
-                *count -= 1;
-                if *count == 0 {
+            if let Some(word) = self.words.get_mut(&address) {
+                word.seen.remove(&id);
+                if word.seen.is_empty() {
                     self.words.remove(&address);
                 }
             }
@@ -114,6 +142,27 @@ impl State {
             .filter(|watched| !self.words.contains_key(&watched.address()));
         self.words.len() + new.count() <= WORDS
     }
+
+    /// The callers that are due, and those of whose words one says something else by now. Afterwards, each word says
+    /// the same for all that are left.
+    fn over(&mut self, now: Instant) -> Vec<u64> {
+        let mut over: Vec<u64> = self
+            .dues
+            .iter()
+            .take_while(|(due, _)| *due <= now)
+            .map(|(_, id)| *id)
+            .collect();
+        for word in self.words.values_mut() {
+            let current = word.watched.current();
+            if word.all == current {
+                continue;
+            }
+            let rang = word.seen.iter().filter(|(_, seen)| Some(**seen) != current);
+            over.extend(rang.map(|(id, _)| *id));
+            word.all = current;
+        }
+        over
+    }
 }
 
 /// A thread, and what it sleeps on.
@@ -126,8 +175,8 @@ pub struct Worker {
 /// What a look of the thread found.
 struct Look {
     fired: Vec<Notify>,
-    /// One for each word that is slept on.
-    watched: Vec<Watched>,
+    /// One for each word that is slept on, with what it said.
+    watched: Vec<(Watched, u32)>,
     /// When the next one is due.
     due: Option<Instant>,
 }
@@ -153,8 +202,8 @@ impl Worker {
                 continue;
             }
             let mut words = vec![(&self.control, seen)];
-            for watched in &look.watched {
-                words.extend(watched.word().map(|word| (word, watched.seen)));
+            for (watched, seen) in &look.watched {
+                words.extend(watched.word().map(|word| (word, *seen)));
             }
             let limit = look
                 .due
@@ -167,26 +216,18 @@ impl Worker {
     fn look(&self, now: Instant) -> Look {
         let mut state = lock(&self.state);
         state.told = false;
-        let is_over = |entry: &Entry| entry.due <= now || entry.watched.iter().any(Watched::rang);
-        let over: Vec<u64> = state
-            .entries
-            .iter()
-            .filter_map(|(id, entry)| is_over(entry).then_some(*id))
-            .collect();
+        let over = state.over(now);
         let fired = over
             .into_iter()
             .filter_map(|id| state.remove(id).map(|entry| entry.notify))
             .collect();
-        let mut slept_on: HashMap<usize, Watched> = HashMap::new();
-        for watched in state.entries.values().flat_map(|entry| &entry.watched) {
-            slept_on
-                .entry(watched.address())
-                .or_insert_with(|| watched.clone());
-        }
+        let words = state.words.values();
         Look {
             fired,
-            watched: slept_on.into_values().collect(),
-            due: state.entries.values().map(|entry| entry.due).min(),
+            watched: words
+                .filter_map(|word| Some((word.watched.clone(), word.all?)))
+                .collect(),
+            due: state.dues.first().map(|(due, _)| *due),
         }
     }
 
@@ -200,13 +241,12 @@ impl Worker {
     pub fn accept(
         &'static self,
         (watched, notify): (Vec<Watched>, Notify),
-        limit: Duration,
+        due: Instant,
     ) -> Result<Ticket, (Vec<Watched>, Notify)> {
         let mut state = lock(&self.state);
         if !state.takes(&watched) {
             return Err((watched, notify));
         }
-        let due = Instant::now() + limit;
         Ok(self.add(
             &mut state,
             Entry {
@@ -217,9 +257,8 @@ impl Worker {
         ))
     }
 
-    /// Notifies after this time.
-    pub fn remind(&'static self, notify: Notify, limit: Duration) -> Ticket {
-        let due = Instant::now() + limit;
+    /// Notifies at this time.
+    pub fn remind(&'static self, notify: Notify, due: Instant) -> Ticket {
         let watched = Vec::new();
         self.add(
             &mut lock(&self.state),
@@ -232,9 +271,9 @@ impl Worker {
     }
 
     fn add(&'static self, state: &mut State, entry: Entry) -> Ticket {
-        let id = state.add(entry);
-        // One that was told and has not looked yet will see this too.
-        if !std::mem::replace(&mut state.told, true) {
+        let (id, news) = state.add(entry);
+        // A thread that was told and has not looked yet will see this too.
+        if news && !std::mem::replace(&mut state.told, true) {
             self.control.bump(Relaxed);
             self.control.wake_all();
         }
