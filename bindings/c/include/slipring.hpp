@@ -614,4 +614,6 @@ private:
         }                                                                                                              \
     }
 
+#include <slipring/forms.hpp>
+
 #endif

@@ -92,6 +92,7 @@ fn every_compiler_takes_the_headers() {
             true,
         ),
         (clang("clang++", "-std=c++17"), "cpp.cc", false),
+        (clang("clang++", "-std=c++17"), "forms.cc", false),
     ];
     let build = tempfile::tempdir().unwrap();
     for (compiler, source, statically) in cases {
@@ -115,7 +116,7 @@ fn headers_go_together() {
     for (compiler, name) in [(C, "together.c"), (CXX, "together.cc")] {
         let source = scratch.path().join(name);
         let more = if name.ends_with("cc") {
-            "#include <slipring.hpp>\n#include <slipring.hpp>\n"
+            "#include <slipring/forms.hpp>\n#include <slipring.hpp>\n#include <slipring/forms.hpp>\n"
         } else {
             ""
         };

@@ -37,6 +37,11 @@ fn cpp() {
 }
 
 #[test]
+fn forms_in_cpp() {
+    passes("forms.cc");
+}
+
+#[test]
 fn pipes() {
     passes("pipes.c");
 }
