@@ -5,12 +5,13 @@
 //! | `put` | Zenoh, each message published alone, blocking when its queue is full |
 //! | `frames` | Zenoh, the same messages in blocks of the size of the bridge's frames |
 //! | `bridge` | a ring that `serve --lossless --require` waits with, and its mirrors, to a consumer of each |
+//! | `other` | the same with the command OTHER, another build of `slipring-bridge`: what a change of it does |
 //!
 //! Every receiver is a process of its own, but the consumers of mirrors, which are threads of this one. Messages have 64
 //! bytes. Throughput is that of the slowest receiver, from its first message to its last; latency is from before a message
 //! is published to after it is received, at a fixed rate.
 //!
-//! `cargo bench --bench beside_zenoh -- [SECONDS [ROUNDS]]`
+//! `cargo bench --bench beside_zenoh -- [SECONDS [ROUNDS [OTHER]]]`
 
 use serde_json::{json, Value};
 use slipring::{Consumer, Ring, Start};
@@ -201,8 +202,8 @@ fn consume(mut consumer: Consumer, timed: bool) -> Value {
     tally.report()
 }
 
-/// A ring and so many mirrors of it.
-fn bridged(time: Duration, mirrors: usize, rate: u64) -> Vec<Value> {
+/// A ring and so many mirrors of it, by this build of the bridge.
+fn bridged(bridge: &str, time: Duration, mirrors: usize, rate: u64) -> Vec<Value> {
     let directory = tempfile::tempdir_in("/dev/shm").unwrap();
     let source = directory.path().join("source");
     let ring = Ring::builder(source.clone())
@@ -212,7 +213,7 @@ fn bridged(time: Duration, mirrors: usize, rate: u64) -> Vec<Value> {
     let port = free_port();
     let address = format!("tcp/127.0.0.1:{port}");
     let start = |arguments: &[&str]| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_slipring-bridge"));
+        let mut command = Command::new(bridge);
         let command = command.args(arguments).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut errors = BufReader::new(child.stderr.take().unwrap());
@@ -284,6 +285,27 @@ fn slowest(reports: &[Value], key: &str) -> f64 {
     each.fold(0.0, f64::max)
 }
 
+/// What takes its turn, and what came of it each time.
+struct Contender<'a> {
+    name: &'a str,
+    run: Box<dyn Fn() -> Vec<Value> + 'a>,
+    reports: Vec<Vec<Value>>,
+}
+
+impl<'a> Contender<'a> {
+    fn new(name: &'a str, run: impl Fn() -> Vec<Value> + 'a) -> Self {
+        Self {
+            name,
+            run: Box::new(run),
+            reports: Vec::new(),
+        }
+    }
+
+    fn go(&mut self) {
+        self.reports.push((self.run)());
+    }
+}
+
 fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
@@ -300,33 +322,40 @@ fn main() {
     }
     let time = Duration::from_secs_f64(first.map_or(2.0, |seconds| seconds.parse().unwrap()));
     let rounds = arguments.next().map_or(3, |rounds| rounds.parse().unwrap());
+    let own = env!("CARGO_BIN_EXE_slipring-bridge").to_owned();
+    let mut bridges = vec![("bridge", own)];
+    bridges.extend(arguments.next().map(|other| ("other", other)));
     for receivers in [1, 4] {
-        let mut speeds = [const { Vec::new() }; 3];
-        let mut latencies = [const { Vec::new() }; 6];
+        let put = || raw(time, receivers, 1, 0);
+        let frames = || raw(time, receivers, IN_FRAME, 0);
+        let timed_put = || raw(time, receivers, 1, RATE);
+        let mut speeds = vec![Contender::new("put", put), Contender::new("frames", frames)];
+        let mut timed = vec![Contender::new("put", timed_put)];
+        for (name, bridge) in &bridges {
+            speeds.push(Contender::new(name, || bridged(bridge, time, receivers, 0)));
+            let run = || bridged(bridge, time, receivers, RATE);
+            timed.push(Contender::new(name, run));
+        }
         for _ in 0..rounds {
-            speeds[0].push(speed(&raw(time, receivers, 1, 0)));
-            speeds[1].push(speed(&raw(time, receivers, IN_FRAME, 0)));
-            speeds[2].push(speed(&bridged(time, receivers, 0)));
-            let timed = [
-                raw(time, receivers, 1, RATE),
-                bridged(time, receivers, RATE),
-            ];
-            for (n, reports) in timed.iter().enumerate() {
-                for (at, key) in ["p50", "p99", "p999"].iter().enumerate() {
-                    latencies[3 * n + at].push(slowest(reports, key));
-                }
-            }
+            speeds.iter_mut().chain(&mut timed).for_each(Contender::go);
         }
         println!("{receivers} receivers, median of {rounds} rounds");
-        for (name, speeds) in ["put", "frames", "bridge"].iter().zip(speeds) {
-            let speed = median(speeds);
+        for contender in &speeds {
+            let speed = median(contender.reports.iter().map(|round| speed(round)).collect());
             let bytes = speed * BYTES as f64;
-            println!("  {name:<8} {speed:>8.2} M messages/s {bytes:>8.0} MB/s");
-        }
-        for (name, values) in ["put", "bridge"].iter().zip(latencies.chunks(3)) {
-            let [p50, p99, p999] = [0, 1, 2].map(|n| median(values[n].clone()));
             println!(
-                "  {name:<8} at {RATE}/s: p50 {p50:.0} us, p99 {p99:.0} us, p99.9 {p999:.0} us"
+                "  {:<8} {speed:>8.2} M messages/s {bytes:>8.0} MB/s",
+                contender.name
+            );
+        }
+        for contender in &timed {
+            let [p50, p99, p999] = ["p50", "p99", "p999"].map(|key| {
+                let rounds = contender.reports.iter();
+                median(rounds.map(|round| slowest(round, key)).collect())
+            });
+            println!(
+                "  {:<8} at {RATE}/s: p50 {p50:.0} us, p99 {p99:.0} us, p99.9 {p999:.0} us",
+                contender.name
             );
         }
     }

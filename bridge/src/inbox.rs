@@ -82,7 +82,8 @@ impl<T> Inbox<T> {
                 limit,
             },
             interruption,
-            set: WaitSet::new(),
+            // What is waited for takes longer to come than a sleep costs, and the processor may have other work.
+            set: WaitSet::with_spin(Duration::ZERO),
         })
     }
 

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | 0 | [`engine`] | what carries bytes between hosts: a trait, an engine within one process, and Zenoh |
 //! | 0 | `keys`, `inbox`, [`encoding`], [`error`] | names of what is sent; what came, until a thread looks; messages as CDR and JSON; what can go wrong |
+//! | 0 | `punctual` | sleeps that end when they should |
 //! | 0 | [`clock`], `latency`, [`stat`], `report` | what is measured and counted, and who is told |
 //! | 1 | [`serve`], [`mirror`] | the two sides of a mirrored ring: one thread each, around the protocol of `slipring-mirror` |
 //! | 1 | [`export`], [`import`] | rings to and from programs that know nothing of rings |
@@ -20,6 +21,7 @@ mod inbox;
 mod keys;
 mod latency;
 pub mod mirror;
+mod punctual;
 mod report;
 pub mod serve;
 mod show;

@@ -23,131 +23,21 @@
 //! of 8. Their sequences follow each other. The body of a part is bytes of the message, without a length.
 //! Other frames have no body.
 
+mod encode;
+mod error;
+mod layout;
+mod messages;
+
+pub(crate) use encode::{gap, heartbeat, messages, parts};
+pub use error::FrameError;
+pub use layout::{Stamp, FARTHEST, HEADER, LIMIT, LONGEST_WHOLE};
+pub(crate) use messages::{put_record, record};
+pub use messages::{record_bytes, Messages};
+
 use crate::wire::{checksum, Fields};
 use crate::VERSION;
-use core::fmt;
+use layout::{Kind, CHECKSUM_AT, CLOSED, GAP, HEARTBEAT, MAGIC, MESSAGES, PART};
 use slipring::endpoint::Why;
-
-/// The most bytes of a frame. Zenoh sends up to 64 KiB without cutting them up.
-pub const LIMIT: usize = 60 << 10;
-/// Bytes of the header.
-pub const HEADER: usize = 88;
-/// The longest message that is sent whole.
-pub const LONGEST_WHOLE: usize = LIMIT - HEADER - 8;
-/// Most sequences that a gap spans, as in a ring.
-pub const FARTHEST: u64 = 1 << 62;
-
-const MAGIC: u32 = u32::from_le_bytes(*b"SLMF");
-const CHECKSUM_AT: usize = 84;
-
-/// Why bytes are no frame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum FrameError {
-    /// Fewer bytes than a header has.
-    Short {
-        /// How many.
-        len: usize,
-    },
-    /// More bytes than a frame has.
-    Long {
-        /// How many.
-        len: usize,
-    },
-    /// They begin as no frame does.
-    Magic {
-        /// What stands there.
-        found: u32,
-    },
-    /// Another version of the protocol.
-    Version {
-        /// Which.
-        found: u16,
-    },
-    /// The checksum is not that of the bytes.
-    Checksum,
-    /// There is no such kind of frame.
-    Kind {
-        /// Its number.
-        found: u16,
-    },
-    /// The header says another length of the body.
-    Length {
-        /// What it says.
-        said: u32,
-        /// How many bytes there are.
-        found: usize,
-    },
-    /// The lengths of messages do not fill the body exactly.
-    Messages {
-        /// How many the header says.
-        count: u32,
-    },
-    /// A gap that ends before it begins, or spans more than 2^62 sequences.
-    Gap {
-        /// The first sequence.
-        first: u64,
-        /// The first behind it.
-        end: u64,
-    },
-    /// A part that does not lie inside its message.
-    Part {
-        /// Where it begins.
-        offset: u32,
-        /// Bytes of the message.
-        total: u32,
-    },
-    /// A field that has to be 0 is not.
-    Reserved,
-}
-
-impl fmt::Display for FrameError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Short { len } => {
-                write!(f, "{len} bytes are too few for a frame: its header has {HEADER}")
-            }
-            Self::Long { len } => {
-                write!(f, "{len} bytes are too many for a frame: it has at most {LIMIT}")
-            }
-            Self::Magic { found } => write!(f, "no frame: it begins with {found:#010x}"),
-            Self::Version { found } => write!(
-                f,
-                "a frame of version {found}, where this program speaks version {VERSION}: run the same version of slipring-bridge on both hosts"
-            ),
-            Self::Checksum => f.write_str("the checksum of a frame is wrong: it was damaged on its way"),
-            Self::Kind { found } => write!(f, "a frame of kind {found}, which does not exist"),
-            Self::Length { said, found } => {
-                write!(f, "a frame says that its body has {said} bytes, and it has {found}")
-            }
-            Self::Messages { count } => {
-                write!(f, "the lengths of {count} messages do not fill the body of a frame")
-            }
-            Self::Gap { first, end } => write!(f, "a gap from {first} to {end}, which is none"),
-            Self::Part { offset, total } => {
-                write!(f, "a part at {offset} that does not lie inside a message of {total} bytes")
-            }
-            Self::Reserved => f.write_str("a field of a frame is not 0 that has to be"),
-        }
-    }
-}
-
-impl std::error::Error for FrameError {}
-
-/// What every frame says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stamp {
-    /// Identity of the ring.
-    pub ring: u128,
-    /// How many producers the ring has had.
-    pub epoch: u64,
-    /// The first sequence of the latest one.
-    pub epoch_first: u64,
-    /// The oldest sequence that the ring still has.
-    pub oldest: u64,
-    /// When the frame was sent, in nanoseconds since 1970.
-    pub wall_ns: u64,
-}
 
 /// What a frame carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -187,70 +77,6 @@ pub struct Frame<'a> {
     /// What it carries.
     pub content: Content<'a>,
 }
-
-/// The messages of a frame, in order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Messages<'a> {
-    next: u64,
-    count: u32,
-    left: &'a [u8],
-}
-
-/// Bytes of a message of this length in a frame: its length, the payload, and what fills it up.
-pub const fn record_bytes(len: usize) -> usize {
-    (len + 4).next_multiple_of(8)
-}
-
-impl<'a> Messages<'a> {
-    fn checked(first: u64, count: u32, body: &'a [u8]) -> Option<Self> {
-        let messages = Self {
-            next: first,
-            count,
-            left: body,
-        };
-        let mut rest = messages;
-        let found = rest.by_ref().count();
-        (count > 0 && found == count as usize && rest.left.is_empty()).then_some(messages)
-    }
-
-    /// Returns how many are left.
-    pub fn remaining(&self) -> u32 {
-        self.count
-    }
-}
-
-impl<'a> Iterator for Messages<'a> {
-    type Item = (u64, &'a [u8]);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.count == 0 {
-            return None;
-        }
-        let len = u32::from_le_bytes(*self.left.first_chunk()?) as usize;
-        let (record, left) = self.left.split_at_checked(record_bytes(len))?;
-        let payload = record.get(4..4 + len)?;
-        let sequence = self.next;
-        self.next = sequence.wrapping_add(1);
-        self.count -= 1;
-        self.left = left;
-        Some((sequence, payload))
-    }
-}
-
-/// The numbers of a header that depend on the kind of frame.
-#[derive(Clone, Copy, Default)]
-struct Kind {
-    number: u16,
-    extra: u64,
-    count: u32,
-    code: u32,
-}
-
-const MESSAGES: u16 = 1;
-const PART: u16 = 2;
-const GAP: u16 = 3;
-const HEARTBEAT: u16 = 4;
-const CLOSED: u16 = 5;
 
 impl<'a> Frame<'a> {
     /// Reads a frame. Hostile bytes are refused, and allocate nothing.
@@ -311,7 +137,7 @@ impl<'a> Frame<'a> {
     /// Returns the first sequence behind what the frame speaks of.
     pub fn end(&self) -> u64 {
         match self.content {
-            Content::Messages(messages) => self.first.wrapping_add(u64::from(messages.count)),
+            Content::Messages(messages) => self.first.wrapping_add(u64::from(messages.remaining())),
             Content::Part { .. } => self.first.wrapping_add(1),
             Content::Gap { end, .. } => end,
             Content::Heartbeat { .. } => self.first,
@@ -378,73 +204,4 @@ impl<'a> Content<'a> {
             }),
         }
     }
-}
-
-fn encode(stamp: &Stamp, first: u64, kind: Kind, body: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(HEADER + body.len());
-    out.extend(MAGIC.to_le_bytes());
-    out.extend(VERSION.to_le_bytes());
-    out.extend(kind.number.to_le_bytes());
-    out.extend(stamp.ring.to_le_bytes());
-    let words = [
-        stamp.epoch,
-        stamp.epoch_first,
-        first,
-        stamp.oldest,
-        stamp.wall_ns,
-        kind.extra,
-    ];
-    out.extend(words.iter().flat_map(|word| word.to_le_bytes()));
-    let words = [kind.count, body.len() as u32, kind.code, 0];
-    out.extend(words.iter().flat_map(|word| word.to_le_bytes()));
-    out.extend(body);
-    let sum = checksum(&out, CHECKSUM_AT).to_le_bytes();
-    out[CHECKSUM_AT..CHECKSUM_AT + 4].copy_from_slice(&sum);
-    out
-}
-
-/// A frame of messages whose records are in the body already.
-pub(crate) fn messages(stamp: &Stamp, first: u64, count: u32, body: &[u8]) -> Vec<u8> {
-    let kind = Kind {
-        number: MESSAGES,
-        count,
-        ..Kind::default()
-    };
-    encode(stamp, first, kind, body)
-}
-
-/// The frames of one message that is too long for a frame.
-pub(crate) fn parts(stamp: &Stamp, sequence: u64, payload: &[u8]) -> Vec<Vec<u8>> {
-    let total = payload.len() as u32;
-    let each = LIMIT - HEADER;
-    let part = |(at, bytes): (usize, &[u8])| {
-        let kind = Kind {
-            number: PART,
-            count: 1,
-            extra: u64::from(total) << 32 | (at * each) as u64,
-            ..Kind::default()
-        };
-        encode(stamp, sequence, kind, bytes)
-    };
-    payload.chunks(each).enumerate().map(part).collect()
-}
-
-/// The frame of a gap of at most [`FARTHEST`] sequences.
-pub(crate) fn gap(stamp: &Stamp, first: u64, end: u64, why: Why) -> Vec<u8> {
-    let kind = Kind {
-        number: GAP,
-        extra: end,
-        code: why.code(),
-        ..Kind::default()
-    };
-    encode(stamp, first, kind, &[])
-}
-
-/// A heartbeat.
-pub(crate) fn heartbeat(stamp: &Stamp, next: u64, closed: bool) -> Vec<u8> {
-    let kind = Kind {
-        number: if closed { CLOSED } else { HEARTBEAT },
-        ..Kind::default()
-    };
-    encode(stamp, next, kind, &[])
 }

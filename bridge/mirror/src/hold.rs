@@ -2,33 +2,50 @@
 //!
 //! Sequences count from the one at which the mirror began (*places*), so that they compare though they wrap.
 
-use crate::frame::FARTHEST;
+mod run;
+
+use crate::frame::{Messages, FARTHEST};
+use run::Run;
 use slipring::endpoint::Why;
 use std::collections::BTreeMap;
 
-/// What an entry costs beside its payload.
-const OVERHEAD: u64 = 64;
+/// What an entry costs beside its records.
+const OVERHEAD: u64 = 48;
 
 #[derive(Debug)]
-pub(crate) enum Item {
-    Message(Box<[u8]>),
+enum Item {
+    Messages(Run),
     Gap { end: u64, why: Why },
 }
 
 impl Item {
     fn cost(&self) -> u64 {
         match self {
-            Self::Message(bytes) => OVERHEAD + bytes.len() as u64,
+            Self::Messages(run) => OVERHEAD + run.bytes(),
             Self::Gap { .. } => OVERHEAD,
         }
     }
 
     fn end(&self, place: u64) -> u64 {
         match self {
-            Self::Message(_) => place + 1,
+            Self::Messages(run) => place + run.count(),
             Self::Gap { end, .. } => *end,
         }
     }
+}
+
+/// What is to be written next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum First<'h> {
+    Message(&'h [u8]),
+    Gap { end: u64, why: Why },
+}
+
+/// What was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Done {
+    Message { len: u64 },
+    Gap { end: u64, why: Why },
 }
 
 /// What came of adding something.
@@ -50,6 +67,9 @@ pub(crate) struct Hold {
     contiguous: u64,
     /// The place behind the last one that the source is known to have sent.
     known: u64,
+    /// What begins at `next`, if that is held. Apart from the others, so that to write a message of it takes no search.
+    front: Option<Item>,
+    /// The others, by their places.
     items: BTreeMap<u64, Item>,
     limit: u64,
     held: u64,
@@ -64,6 +84,7 @@ impl Hold {
             next: 0,
             contiguous: 0,
             known: 0,
+            front: None,
             items: BTreeMap::new(),
             limit,
             held: 0,
@@ -107,7 +128,7 @@ impl Hold {
 
     fn covers(&self, place: u64) -> bool {
         let before = self.items.range(..=place).next_back();
-        place < self.next || before.is_some_and(|(at, item)| item.end(*at) > place)
+        place < self.contiguous || before.is_some_and(|(at, item)| item.end(*at) > place)
     }
 
     /// Makes room by giving up what lies farthest ahead.
@@ -128,7 +149,17 @@ impl Hold {
             return Added::NoRoom;
         }
         self.held += item.cost();
-        self.items.insert(place, item);
+        if place != self.contiguous {
+            self.items.insert(place, item);
+            return Added::Kept;
+        }
+        self.ready += item.cost();
+        self.contiguous = item.end(place);
+        if self.front.is_none() {
+            self.front = Some(item);
+        } else {
+            self.items.insert(place, item);
+        }
         while let Some(item) = self.items.get(&self.contiguous) {
             self.ready += item.cost();
             self.contiguous = item.end(self.contiguous);
@@ -141,14 +172,32 @@ impl Hold {
         if self.covers(place) {
             return Added::Known;
         }
-        self.put(place, Item::Message(payload.into()))
+        self.put(place, Item::Messages(Run::one(payload)))
+    }
+
+    /// Adds the messages of a frame together. Returns `false` if that is not possible, because something is held
+    /// between them, or there is no room for all: they are to be added one by one then.
+    pub fn messages(&mut self, place: u64, messages: Messages<'_>) -> bool {
+        let end = place + u64::from(messages.remaining());
+        let before = self.items.range(..end).next_back();
+        let free = before.is_none_or(|(at, item)| item.end(*at) <= place);
+        if place < self.contiguous || !free {
+            return false;
+        }
+        self.know(end);
+        let cost = OVERHEAD + messages.records().len() as u64;
+        // What is next is held by all means, but not more than one message of it.
+        if !self.make_room(place, cost) || self.held + cost > self.limit {
+            return false;
+        }
+        self.put(place, Item::Messages(Run::of(messages))) == Added::Kept
     }
 
     /// Adds a gap, where nothing is held.
     pub fn gap(&mut self, from: u64, end: u64, why: Why) -> Added {
         self.know(end);
         let mut added = Added::Known;
-        let mut at = from.max(self.next);
+        let mut at = from.max(self.contiguous);
         while at < end {
             let before = self.items.range(..=at).next_back();
             if let Some(held) = before.map(|(at, item)| item.end(*at)).filter(|e| *e > at) {
@@ -175,29 +224,56 @@ impl Hold {
     }
 
     /// What is to be written next.
-    pub fn first(&self) -> Option<&Item> {
-        self.items.get(&self.next)
+    pub fn first(&self) -> Option<First<'_>> {
+        match self.front.as_ref()? {
+            Item::Messages(run) => run.first().map(First::Message),
+            Item::Gap { end, why } => Some(First::Gap {
+                end: *end,
+                why: *why,
+            }),
+        }
     }
 
     /// What was to be written next has been; of a gap, only the part before `until`, if that lies inside.
-    pub fn written(&mut self, until: Option<u64>) -> Option<Item> {
-        let item = self.items.remove(&self.next)?;
-        self.held -= item.cost();
-        self.ready -= item.cost();
-        match (item, until) {
-            (Item::Gap { end, why }, Some(until)) if self.next < until && until < end => {
-                self.next = until;
-                let rest = Item::Gap { end, why };
-                self.held += rest.cost();
-                self.ready += rest.cost();
-                self.items.insert(until, rest);
-                Some(Item::Gap { end: until, why })
+    pub fn written(&mut self, until: Option<u64>) -> Option<Done> {
+        match self.front.as_mut()? {
+            Item::Messages(run) => {
+                let bytes = run.bytes();
+                let len = run.pass()?;
+                self.next += 1;
+                let (left, over) = (run.bytes(), run.count() == 0);
+                self.freed(bytes - left);
+                if over {
+                    self.passed();
+                }
+                Some(Done::Message { len })
             }
-            (item, _) => {
-                self.next = item.end(self.next);
-                Some(item)
+            Item::Gap { end, why } => {
+                let (end, why) = (*end, *why);
+                match until.filter(|until| (self.next + 1..end).contains(until)) {
+                    Some(until) => {
+                        self.next = until;
+                        Some(Done::Gap { end: until, why })
+                    }
+                    None => {
+                        self.next = end;
+                        self.passed();
+                        Some(Done::Gap { end, why })
+                    }
+                }
             }
         }
+    }
+
+    fn freed(&mut self, cost: u64) {
+        self.held -= cost;
+        self.ready -= cost;
+    }
+
+    /// All of what was in front is written.
+    fn passed(&mut self) {
+        self.freed(OVERHEAD);
+        self.front = self.items.remove(&self.next);
     }
 
     /// Everything that is missing is lost.
@@ -210,45 +286,4 @@ impl Hold {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{Added, Hold, Item, OVERHEAD};
-    use slipring::endpoint::Why;
-
-    #[test]
-    fn what_lies_nearest_is_held() {
-        let mut hold = Hold::new(u64::MAX - 2, 4 * (OVERHEAD + 10));
-        for place in [9, 3, 7, 5] {
-            assert_eq!(hold.message(place, &[1; 10]), Added::Kept);
-        }
-        assert_eq!(hold.message(11, &[1; 10]), Added::NoRoom);
-        assert_eq!((hold.known(), hold.hole()), (12, Some((0, 3))));
-        // Takes the room of 9, and then what comes next, of 7.
-        assert_eq!(hold.message(4, &[1; 10]), Added::Kept);
-        assert_eq!(hold.message(3, &[1; 10]), Added::Known);
-        assert_eq!(hold.gap(0, 6, Why::Lost), Added::Kept);
-        assert_eq!((hold.contiguous(), hold.hole()), (6, Some((6, 12))));
-        assert_eq!(hold.held(), hold.ready());
-        assert!(matches!(
-            hold.written(Some(2)),
-            Some(Item::Gap { end: 2, .. })
-        ));
-        assert!(matches!(
-            hold.written(Some(2)),
-            Some(Item::Gap { end: 3, .. })
-        ));
-        for next in [4, 5, 6] {
-            assert!(matches!(hold.written(None), Some(Item::Message(_))));
-            assert_eq!(hold.next(), next);
-        }
-        assert!(hold.first().is_none());
-        assert_eq!((hold.held(), hold.ready()), (0, 0));
-        assert_eq!(hold.message(5, &[]), Added::Known);
-        assert_eq!(hold.place(u64::MAX - 2), Some(0));
-        assert_eq!((hold.place(u64::MAX - 3), hold.sequence(6)), (None, 3));
-        // The next one is held though it is larger than all room.
-        assert_eq!(hold.message(6, &[0; 10_000]), Added::Kept);
-        assert_eq!(hold.message(7, &[0; 1]), Added::NoRoom);
-        hold.give_up();
-        assert_eq!((hold.contiguous(), hold.hole()), (12, None));
-    }
-}
+mod tests;

@@ -1,6 +1,6 @@
 //! Building frames: messages that follow each other share one, as far as it goes.
 
-use crate::frame::{self, record_bytes, Stamp, HEADER, LIMIT, LONGEST_WHOLE};
+use crate::frame::{self, put_record, record_bytes, Stamp, HEADER, LIMIT, LONGEST_WHOLE};
 use slipring::endpoint::Why;
 
 /// A frame, and which sequences it speaks of.
@@ -28,6 +28,11 @@ impl Packer {
         self.count == 0
     }
 
+    /// Returns how many messages wait.
+    pub fn count(&self) -> u32 {
+        self.count
+    }
+
     /// Adds a message. Puts the frames into `out` that are full.
     pub fn message(&mut self, stamp: &Stamp, sequence: u64, payload: &[u8], out: &mut Vec<Packed>) {
         let room = LIMIT - HEADER - self.body.len();
@@ -49,9 +54,7 @@ impl Packer {
             self.first = sequence;
         }
         self.count += 1;
-        self.body.extend((payload.len() as u32).to_le_bytes());
-        self.body.extend(payload);
-        self.body.resize(self.body.len().next_multiple_of(8), 0);
+        put_record(&mut self.body, payload);
     }
 
     /// Adds a gap, behind what waits.

@@ -99,6 +99,8 @@ pub struct Source {
     actions: VecDeque<Action>,
     credit: Credit,
     last_sent: Option<Moment>,
+    /// Whether messages come faster than frames may: the last frame had several.
+    dense: bool,
     heartbeat_at: Moment,
     heartbeat_gap: Duration,
     counts: Counts,
@@ -135,6 +137,7 @@ impl Source {
             packed: Vec::new(),
             actions: VecDeque::new(),
             last_sent: None,
+            dense: false,
             heartbeat_at: Moment::ZERO,
             heartbeat_gap: FIRST_HEARTBEAT,
             counts: Counts::default(),
@@ -287,14 +290,23 @@ impl Source {
         self.send();
     }
 
+    /// Returns `true` if a message that comes now would not be sent before [`due`](Self::due), so that it need not be
+    /// looked at before: one waits for more, or messages have been coming faster than frames are sent. Whoever reads the
+    /// ring then sleeps for a time, instead of being woken for each message.
+    pub fn rests(&self) -> bool {
+        self.dense || !self.packer.is_empty()
+    }
+
     fn flush_at(&self) -> Option<Moment> {
         let last = |last| last + self.settings.linger;
-        (!self.packer.is_empty()).then(|| self.last_sent.map_or(Moment::ZERO, last))
+        self.rests()
+            .then(|| self.last_sent.map_or(Moment::ZERO, last))
     }
 
     /// Does what is due: sends what has waited long enough, and heartbeats.
     pub fn tick(&mut self) {
         if self.flush_at().is_some_and(|at| at <= self.now) {
+            self.dense = self.packer.count() > 1;
             self.flush();
         }
         if self.heartbeat_at <= self.now {
@@ -307,7 +319,7 @@ impl Source {
         }
     }
 
-    /// Returns when the next [`tick`](Self::tick) is due.
+    /// Returns when the next [`tick`](Self::tick) is due, and before it a look at the ring.
     pub fn due(&self) -> Moment {
         let flush = self.flush_at().unwrap_or(self.heartbeat_at);
         flush.min(self.heartbeat_at)
@@ -340,53 +352,4 @@ impl Source {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{Action, Settings, Source};
-    use crate::request::Request;
-    use core::time::Duration;
-
-    /// What was not sent may belong to an epoch that the source does not know yet.
-    #[test]
-    fn an_answer_goes_no_further_than_what_was_sent() {
-        for base in [0, u64::MAX - 2] {
-            let mut source = Source::new(Settings::new(1), 1, base, base);
-            for n in 0..5 {
-                source.message(base.wrapping_add(n), b"m");
-            }
-            let request = |from: u64, to: u64| Request {
-                from: base.wrapping_add(from),
-                to: base.wrapping_add(to),
-                bytes: 1000,
-            };
-            assert!(!source.answer(request(0, 9)).is_wanted());
-            source.flush();
-            let mut answer = source.answer(request(0, 9));
-            for n in 0..5 {
-                assert!(answer.is_wanted());
-                answer.message(base.wrapping_add(n), b"m");
-            }
-            assert!(!answer.is_wanted());
-            assert!(!source.answer(request(5, 9)).is_wanted());
-            assert!(!source.answer(request(6, 9)).is_wanted());
-            assert!(!source.answer(request(3, 2)).is_wanted());
-        }
-    }
-
-    #[test]
-    fn heartbeats_follow_messages_soon_and_then_seldom() {
-        let mut source = Source::new(Settings::new(1), 1, 0, 0);
-        source.message(0, b"m");
-        source.flush();
-        let mut beats = Vec::new();
-        for ms in 0..1000 {
-            source.at(Duration::from_millis(ms), 0);
-            source.tick();
-            while let Some(Action::Send(_)) = source.next_action() {
-                beats.push(ms);
-            }
-        }
-        // The first is the frame itself.
-        assert_eq!(beats[..7], [0, 5, 10, 20, 40, 80, 160]);
-        assert_eq!(beats[7..], [260, 360, 460, 560, 660, 760, 860, 960]);
-    }
-}
+mod tests;

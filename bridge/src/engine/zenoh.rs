@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | congestion control | drop, for everything | blocking would hold up every ring of a link for the slowest peer; what is dropped is asked for again |
 //! | priority | frames before other data, acknowledgements before both | a source waits for acknowledgements |
-//! | express | on, for frames and acknowledgements | frames are batches already |
+//! | express | on for acknowledgements, off for frames | an express frame, however small, takes a batch of the queue, which so is full after 16 of them; otherwise those that wait share one |
 //! | queue of frames | 16 batches of 64 KiB for each peer | the most that Zenoh allows |
 //! | lease | 2 s | a link without a sign of life for so long is made anew |
 //! | scouting, gossip | off | only given addresses are connected |
@@ -173,7 +173,7 @@ impl Drop for Zenoh {
 fn quality(lane: Lane) -> (Priority, bool) {
     match lane {
         Lane::Control => (Priority::InteractiveHigh, true),
-        Lane::Data => (Priority::DataHigh, true),
+        Lane::Data => (Priority::DataHigh, false),
         Lane::Plain => (Priority::Data, false),
     }
 }
