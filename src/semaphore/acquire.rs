@@ -5,10 +5,12 @@
 
 use super::permit::Shared;
 use super::{AcquireError, Permit, Semaphore, Watch};
+use crate::attach::shown;
 use crate::layout::lines::Bell;
 use crate::wait::{until, Deadline, Outcome, Waited};
 use core::time::Duration;
 use std::marker::PhantomData;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// How long a waiter may be passed over before it gets the next permit ahead of all others.
@@ -67,19 +69,25 @@ impl Semaphore {
 
     #[inline(never)]
     pub(super) fn wait(&self, many: u32, deadline: Deadline) -> Result<Permit, AcquireError> {
+        self.wait_at(&self.place(many), deadline)
+    }
+
+    /// Waits in a place, which is kept if the deadline comes first.
+    pub(super) fn wait_at(
+        &self,
+        place: &Waiter,
+        deadline: Deadline,
+    ) -> Result<Permit, AcquireError> {
         let memory = self.shared.attachment.segment().reader().clone();
         let bell: Option<&Bell> = memory.control().map(|control| &control.data);
         let mut slept = self.slept.get();
+        let many = place.many;
         let mut waiting = Waiting {
             semaphore: self,
             many,
-            since: Instant::now(),
+            since: place.since,
             taken: None,
         };
-        // At once if a waiter is there already, and if other callers would take single permits first.
-        if many > 1 || self.shared.permits.turn().is_some() {
-            self.shared.permits.queue_up(many);
-        }
         let strategy = self.options.strategy;
         let outcome = until(&mut waiting, strategy, bell, deadline, &mut slept);
         let mut found = Ok(waiting.taken.take());
@@ -88,14 +96,31 @@ impl Semaphore {
             found = self.take_what_is_in_the_way(many);
         }
         self.slept.set(slept);
-        if self.shared.permits.leave_queue() {
-            self.shared.ring_waiters();
-        }
         match (found?, outcome) {
             (Some(permit), _) => Ok(permit),
             (None, Outcome::Gone) => Err(self.shared.attachment.trouble_found().into()),
             (None, _) => Err(AcquireError::TimedOut),
         }
+    }
+
+    /// Begins to wait, for a caller that has checked that it may.
+    fn place(&self, many: u32) -> Waiter {
+        // At once if a waiter is there already, and if other callers would take single permits first.
+        if many > 1 || self.shared.permits.turn().is_some() {
+            self.shared.permits.queue_up(many);
+        }
+        Waiter {
+            shared: self.shared.clone(),
+            many,
+            since: Instant::now(),
+        }
+    }
+
+    /// Begins to wait for permits. A handle has one place at a time.
+    pub(crate) fn begin_to_wait(&self, many: u32) -> Result<Waiter, AcquireError> {
+        self.usable()?;
+        self.possible(many)?;
+        Ok(self.place(many))
     }
 
     /// For callers that do not wait, or for moments only: at intervals asks whether the semaphore was removed,
@@ -174,35 +199,41 @@ impl Semaphore {
     }
 }
 
-/// A place in the order of waiting, for a caller that makes attempts until one succeeds. It is given up when this is
-/// dropped.
-#[cfg(feature = "async")]
-#[derive(Debug)]
-pub(crate) struct Place {
-    shared: std::sync::Arc<Shared>,
+/// A place in the order of waiting that is kept between waits: made by [`Semaphore::waiter`] and
+/// [`Shared::waiter`](crate::Shared::waiter). Dropping it gives the place up. Until then the row of its handle stays taken.
+#[must_use = "a waiter that is dropped gives its place up"]
+pub struct Waiter {
+    shared: Arc<Shared>,
     many: u32,
     since: Instant,
 }
 
-#[cfg(feature = "async")]
-impl Semaphore {
-    /// Begins to wait for permits. A handle has one place at a time.
-    pub(crate) fn begin_to_wait(&self, many: u32) -> Result<Place, AcquireError> {
-        self.usable()?;
-        self.possible(many)?;
-        // As a call that waits: at once if a waiter is there, and for several.
-        if many > 1 || self.shared.permits.turn().is_some() {
-            self.shared.permits.queue_up(many);
-        }
-        Ok(Place {
-            shared: self.shared.clone(),
-            many,
-            since: Instant::now(),
-        })
+shown!([] Waiter, "Waiter", |waiter| path = waiter.shared.attachment.path(), count = waiter.many);
+
+impl Waiter {
+    /// Returns `true` if it is one of this handle.
+    pub(super) fn is_of(&self, semaphore: &Semaphore) -> bool {
+        Arc::ptr_eq(&self.shared, &semaphore.shared)
     }
 
+    /// Gives the place up. The next waiters look.
+    pub(super) fn leave(&self) {
+        // The parent of a fork still waits.
+        if !self.shared.attachment.canary().forked() && self.shared.permits.leave_queue() {
+            self.shared.ring_waiters();
+        }
+    }
+
+    /// Returns how many permits it waits for.
+    pub fn count(&self) -> u32 {
+        self.many
+    }
+}
+
+#[cfg(feature = "async")]
+impl Semaphore {
     /// Takes the permits, if it is the caller's turn and they are free; `None` if it is to wait.
-    pub(crate) fn attempt(&self, place: &Place) -> Result<Option<Permit>, AcquireError> {
+    pub(crate) fn attempt(&self, place: &Waiter) -> Result<Option<Permit>, AcquireError> {
         self.undisturbed()?;
         self.shared.permits.claim_turn();
         if let Some(permit) = self.take(place.many) {
@@ -224,13 +255,9 @@ impl Semaphore {
     }
 }
 
-#[cfg(feature = "async")]
-impl Drop for Place {
+impl Drop for Waiter {
     fn drop(&mut self) {
-        // The parent of a fork still waits.
-        if !self.shared.attachment.canary().forked() && self.shared.permits.leave_queue() {
-            self.shared.ring_waiters();
-        }
+        self.leave();
     }
 }
 

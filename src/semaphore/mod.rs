@@ -10,6 +10,7 @@ mod error;
 mod event;
 mod permit;
 
+pub use acquire::Waiter;
 pub use builder::SemaphoreBuilder;
 pub use error::AcquireError;
 pub use permit::Permit;
@@ -300,6 +301,53 @@ impl Semaphore {
         deadline: impl Into<Deadline>,
     ) -> Result<Permit, AcquireError> {
         self.acquire_some(many, deadline.into())
+    }
+
+    /// Begins to wait for `many` permits, in a place that is kept between several waits: for a caller that looks after other
+    /// things in between, such as signals of the system. The rules are those of one long wait, so the place is passed over while
+    /// its owner waits nowhere. A handle has one place: waiters of one handle share it, and each of them gives it up when it is dropped.
+    ///
+    /// # Errors
+    /// As [`acquire_many`](Self::acquire_many).
+    ///
+    /// ```
+    /// # let scratch = tempfile::tempdir()?;
+    /// # let path = scratch.path().join("printers");
+    /// use slipring::{semaphore::AcquireError, Semaphore};
+    /// use std::time::Duration;
+    ///
+    /// let printers = Semaphore::builder(&path).permits(2).create()?;
+    /// let waiter = printers.waiter(2)?;
+    /// let permits = loop {
+    ///     match printers.acquire_as(&waiter, Duration::from_millis(50)) {
+    ///         Err(AcquireError::TimedOut) => println!("still waiting"),
+    ///         acquired => break acquired?,
+    ///     }
+    /// };
+    /// assert_eq!(permits.count(), 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn waiter(&self, many: u32) -> Result<Waiter, AcquireError> {
+        self.begin_to_wait(many)
+    }
+
+    /// Takes the permits that a waiter waits for, waiting until a deadline. If that comes first, the waiter keeps its place; a call
+    /// that succeeds ends it. A waiter of another handle has no place here, so its wait begins anew.
+    ///
+    /// # Errors
+    /// As [`acquire_many_until`](Self::acquire_many_until).
+    pub fn acquire_as(
+        &self,
+        waiter: &Waiter,
+        deadline: impl Into<Deadline>,
+    ) -> Result<Permit, AcquireError> {
+        if !waiter.is_of(self) {
+            return self.acquire_many_until(waiter.count(), deadline);
+        }
+        self.usable()?;
+        let permit = self.wait_at(waiter, deadline.into())?;
+        waiter.leave();
+        Ok(permit)
     }
 
     /// In line, so that a single permit needs no list.

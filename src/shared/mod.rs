@@ -21,7 +21,7 @@ use crate::layout::schema::Schema;
 use crate::ring::cell::{table_bytes, Cells};
 use crate::ring::permits::{board_words, HOLDER_WORD};
 use crate::segment::{CreateError, Location, Memory, NameError, OpenError, Place, RemoveError};
-use crate::semaphore::{AcquireError, Permit, Semaphore, SemaphoreOptions};
+use crate::semaphore::{AcquireError, Permit, Semaphore, SemaphoreOptions, Waiter};
 use crate::sync::{AtomicU64, Ordering::Relaxed};
 use crate::typed::{Plain, Value};
 use crate::wait::{until, Deadline, Outcome, Since, Waited, Waker};
@@ -288,6 +288,18 @@ impl Shared<[u8]> {
         let schema = attachment.any_schema()?;
         Self::attach(attachment, &schema, options)
     }
+
+    /// Like [`open_any`](Self::open_any), waiting until there is a value at the place, at most until a deadline.
+    ///
+    /// # Errors
+    /// As [`open_any`](Self::open_any). [`OpenError::NotFound`] comes only at the deadline, every other error at once.
+    pub fn open_any_until(
+        place: impl Into<Place>,
+        deadline: impl Into<Deadline>,
+    ) -> Result<Self, OpenError> {
+        let place = place.into();
+        look_until(&place, deadline.into(), || Self::open_any(&place))
+    }
 }
 
 impl<T: Value + ?Sized> Shared<T> {
@@ -357,6 +369,28 @@ impl<T: Value + ?Sized> Shared<T> {
             }
             permit => permit?,
         };
+        self.locked(permit)
+    }
+
+    /// Begins to wait for the lock, in a place that is kept between several waits, as [`Semaphore::waiter`].
+    ///
+    /// # Errors
+    /// As [`lock`](Self::lock), and [`SharedError::Removed`].
+    pub fn waiter(&self) -> Result<Waiter, SharedError> {
+        Ok(self.semaphore.waiter(1)?)
+    }
+
+    /// Like [`lock_until`](Self::lock_until), in the place of a waiter, which keeps it if the deadline comes first. One of another
+    /// handle has none here, so its wait begins anew.
+    ///
+    /// # Errors
+    /// As [`lock_until`](Self::lock_until).
+    pub fn lock_as(
+        &mut self,
+        waiter: &Waiter,
+        deadline: impl Into<Deadline>,
+    ) -> Result<SharedGuard<'_, T>, SharedError> {
+        let permit = self.semaphore.acquire_as(waiter, deadline)?;
         self.locked(permit)
     }
 

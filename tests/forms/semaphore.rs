@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use slipring::{
     place::{OpenError, RemoveError},
-    semaphore::{AcquireError, Permit, SemaphoreOptions},
+    semaphore::{AcquireError, Permit, SemaphoreOptions, Waiter},
     Ring, Semaphore,
 };
 use std::path::PathBuf;
@@ -23,6 +23,7 @@ pub const SUITE: testing::Suite = testing::suite!(victim; [
     a_try_for_many_takes_none_in_passing,
     nobody_starves,
     many_at_once_are_not_snatched_away,
+    a_waiter_keeps_its_place_between_waits,
     random_deaths_lose_no_permit,
 ]);
 
@@ -426,6 +427,43 @@ fn many_at_once_are_not_snatched_away() {
         assert_eq!(all.count(), 3);
     }
     drop(snatchers);
+}
+
+fn a_waiter_keeps_its_place_between_waits() {
+    let scratch = Scratch::new();
+    let first = Semaphore::builder(path(&scratch))
+        .permits(2)
+        .create()
+        .unwrap();
+    let (second, third) = (open(&scratch), open(&scratch));
+    let held = third.acquire().unwrap();
+    let waiter = first.waiter(2).unwrap();
+    let waits = |waiter: &Waiter| first.acquire_as(waiter, Duration::ZERO);
+    assert!(matches!(waits(&waiter), Err(AcquireError::TimedOut)));
+    // One permit is free, and nobody else gets it: not within any time in which the waiter is not passed over.
+    let refused = second.try_acquire();
+    assert!(matches!(refused, Err(AcquireError::Unavailable)));
+    drop(held);
+    let both = first.acquire_as(&waiter, PATIENCE).unwrap();
+    assert_eq!((both.count(), waiter.count()), (2, 2));
+    // What it waited for it has, so it is in nobody's way, though it is still there.
+    drop(both);
+    drop(second.try_acquire_many(2).unwrap());
+    // Given up.
+    let held = third.acquire().unwrap();
+    assert!(matches!(waits(&waiter), Err(AcquireError::TimedOut)));
+    drop(waiter);
+    drop(second.try_acquire().unwrap());
+    // A waiter of another handle has no place here, and leaves none.
+    let foreign = second.waiter(2).unwrap();
+    assert!(matches!(waits(&foreign), Err(AcquireError::TimedOut)));
+    drop(foreign);
+    drop(second.try_acquire().unwrap());
+    drop(held);
+    assert!(matches!(
+        first.waiter(3),
+        Err(AcquireError::TooMany { wanted: 3, max: 2 })
+    ));
 }
 
 // --- Chaos.
