@@ -18,6 +18,15 @@ pub fn aside<R: Send + 'static>(
     py: Python<'_>,
     call: impl FnOnce() -> R + Send + 'static,
 ) -> PyResult<R> {
+    aside_while(py, || Ok(()), call)
+}
+
+/// As [`aside`], as long as `holds` does not fail.
+pub fn aside_while<R: Send + 'static>(
+    py: Python<'_>,
+    holds: impl Fn() -> PyResult<()>,
+    call: impl FnOnce() -> R + Send + 'static,
+) -> PyResult<R> {
     let (done, outcome) = mpsc::channel();
     std::thread::Builder::new()
         .name("slipring-meeting".into())
@@ -33,7 +42,10 @@ pub fn aside<R: Send + 'static>(
         });
         match waited {
             Ok(result) => return Ok(result),
-            Err(RecvTimeoutError::Timeout) => py.check_signals()?,
+            Err(RecvTimeoutError::Timeout) => {
+                py.check_signals()?;
+                holds()?;
+            }
             Err(RecvTimeoutError::Disconnected) => {
                 return Err(PyRuntimeError::new_err("this call was lost"))
             }

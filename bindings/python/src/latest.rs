@@ -1,23 +1,23 @@
-//! Newest values, as texts: the type of value that the command `slipring latest` keeps.
+//! Newest values: of a schema, or the texts that the command `slipring latest` keeps.
 
-use crate::argument::{Payload, Timeout};
+use crate::argument::Timeout;
 use crate::failure::Failure;
 use crate::place::Place;
 use crate::ring::open_until;
 use crate::settings::Settings;
 use crate::slot::{LockedSource, Slot, Step};
-use crate::value::{text, Text};
+use crate::value::{schema_of, Any, Shape};
 use crate::watched::Watched;
 use crate::{apply, failures};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict};
+use pyo3::types::{PyAny, PyBytes, PyDict};
 use slipring::latest::{
     LatestBuilder, LatestError, LatestReader as InnerReader, LatestWriter as InnerWriter,
     ReaderOptions,
 };
 use slipring::Deadline;
 
-type Inner = slipring::Latest<Text>;
+type Inner = slipring::Latest<[u8]>;
 
 failures! {
     LatestError {
@@ -29,31 +29,34 @@ fn described<'py>(
     py: Python<'py>,
     place: Place,
     settings: Option<&Bound<'py, PyDict>>,
-) -> PyResult<LatestBuilder<Text>> {
-    let mut builder = Inner::builder(place.0);
+) -> PyResult<LatestBuilder<[u8]>> {
     let mut settings = Settings::new(py, settings)?;
+    let mut builder = Inner::builder_of(place.0, schema_of(settings.take("schema")?)?);
     apply!(settings, builder: cells, max_readers, mode);
     settings.end()?;
     Ok(builder)
 }
 
-/// The newest value of one writer, or a table of them by number. A value is up to 256 bytes.
+/// The newest value of one writer, or a table of them by number. A value has the fields of the schema; without a schema it is
+/// bytes, 256 at most.
 #[pyclass(frozen, module = "slipring")]
 pub struct Latest {
     slot: Slot<Inner>,
+    shape: Shape,
 }
 
 impl Latest {
-    fn new(made: Inner) -> Self {
-        Self {
+    fn new(made: Inner) -> PyResult<Self> {
+        Ok(Self {
+            shape: Shape::new(made.schema())?,
             slot: Slot::new("table of newest values", made),
-        }
+        })
     }
 }
 
 #[pymethods]
 impl Latest {
-    /// Creates a table of newest values. The settings: `cells` (1), `max_readers`, `mode`.
+    /// Creates a table of newest values. The settings: `schema` (as `Quote{bid:f64,ask:f64}`), `cells` (1), `max_readers`, `mode`.
     #[staticmethod]
     #[pyo3(signature = (place, **settings))]
     fn create<'py>(
@@ -62,7 +65,7 @@ impl Latest {
         settings: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Self> {
         let made = described(py, place, settings)?.create();
-        Ok(Self::new(made.map_err(Failure::from)?))
+        Self::new(made.map_err(Failure::from)?)
     }
 
     /// Opens a table of newest values, or creates it with the settings of `create`.
@@ -74,21 +77,21 @@ impl Latest {
         settings: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Self> {
         let made = described(py, place, settings)?.create_or_open();
-        Ok(Self::new(made.map_err(Failure::from)?))
+        Self::new(made.map_err(Failure::from)?)
     }
 
-    /// Opens a table of newest values; waits until it exists for at most `timeout` seconds (0).
+    /// Opens a table of newest values, whatever its schema is; waits until it exists for at most `timeout` seconds (0).
     #[staticmethod]
     #[pyo3(signature = (place, *, timeout = Some(0.0)))]
     fn open(py: Python<'_>, place: Place, timeout: Option<f64>) -> PyResult<Self> {
         let timeout = Timeout::seconds(timeout)?;
-        open_until(py, &place, timeout, Inner::open_until).map(Self::new)
+        Self::new(open_until(py, &place, timeout, Inner::open_any_until)?)
     }
 
     /// Removes a table of newest values, if no process is attached.
     #[staticmethod]
     fn remove(place: Place) -> PyResult<()> {
-        Inner::remove(place.0).map_err(|error| Failure::from(error).into())
+        slipring::Latest::<Any>::remove(place.0).map_err(|error| Failure::from(error).into())
     }
 
     /// Whether it was removed.
@@ -102,6 +105,7 @@ impl Latest {
         let writer = self.slot.with(py, |latest| Ok(latest.writer()?))?;
         Ok(LatestWriter {
             slot: Slot::new("writer", writer),
+            shape: self.shape.clone(),
         })
     }
 
@@ -118,7 +122,20 @@ impl Latest {
             .with(py, |latest| Ok(latest.reader_with(options)?))?;
         Ok(LatestReader {
             slot: Slot::new("reader", Watched::new(reader)),
+            shape: self.shape.clone(),
         })
+    }
+
+    /// The text of the schema of its values.
+    #[getter]
+    fn schema(&self) -> String {
+        self.shape.text()
+    }
+
+    /// The numpy type of its values, by their schema. Needs numpy.
+    #[getter]
+    fn dtype<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.shape.dtype(py)
     }
 
     /// How many cells it has.
@@ -163,15 +180,17 @@ impl Latest {
 /// Sets newest values.
 #[pyclass(frozen, module = "slipring")]
 pub struct LatestWriter {
-    slot: Slot<InnerWriter<Text>>,
+    slot: Slot<InnerWriter<[u8]>>,
+    shape: Shape,
 }
 
 #[pymethods]
 impl LatestWriter {
-    /// Sets a value, and returns its version.
+    /// Sets a value, and returns its version. A value is a mapping of all its fields, a tuple of them in order, a numpy scalar
+    /// of its type, or its bytes; without a schema, bytes of any number up to 256.
     #[pyo3(signature = (value, *, cell = 0))]
-    fn set(&self, py: Python<'_>, value: Payload<'_>, cell: u32) -> PyResult<u64> {
-        let value = text(&value)?;
+    fn set(&self, py: Python<'_>, value: &Bound<'_, PyAny>, cell: u32) -> PyResult<u64> {
+        let value = self.shape.take(value)?;
         self.slot
             .with(py, |writer| Ok(writer.set_at(cell, &value)?))
     }
@@ -199,7 +218,8 @@ impl LatestWriter {
 /// Reads newest values.
 #[pyclass(frozen, weakref, module = "slipring")]
 pub struct LatestReader {
-    slot: Slot<Watched<InnerReader<Text>>>,
+    slot: Slot<Watched<InnerReader<[u8]>>>,
+    shape: Shape,
 }
 
 fn not_yet<R>(error: LatestError) -> Result<Step<R>, Failure> {
@@ -214,17 +234,41 @@ impl LatestReader {
     pub fn source(&self, until: std::time::Instant) -> Result<Option<LockedSource<'_>>, Failure> {
         self.slot.source(until, |handle| handle.get().ok())
     }
+
+    fn bytes_of(&self, py: Python<'_>, cell: u32) -> PyResult<Option<(Box<[u8]>, u64)>> {
+        self.slot
+            .with(py, |watched| Ok(watched.get()?.get_at(cell)?))
+    }
 }
 
 #[pymethods]
 impl LatestReader {
-    /// Returns the newest value of a cell and its version; `None` if it was never set.
+    /// Returns the newest value of a cell and its version; `None` if it was never set. A value is a dict of its fields, in which
+    /// an array of `u8` is bytes and any other a list; without a schema, bytes.
     #[pyo3(signature = (*, cell = 0))]
-    fn get(&self, py: Python<'_>, cell: u32) -> PyResult<Option<(Py<PyBytes>, u64)>> {
-        let got = self
-            .slot
-            .with(py, |watched| Ok(watched.get()?.get_at(cell)?))?;
-        Ok(got.map(|(value, version)| (PyBytes::new(py, value.bytes()).unbind(), version)))
+    fn get<'py>(&self, py: Python<'py>, cell: u32) -> PyResult<Option<(Bound<'py, PyAny>, u64)>> {
+        let got = self.bytes_of(py, cell)?;
+        got.map(|(value, version)| Ok((self.shape.give(py, &value)?, version)))
+            .transpose()
+    }
+
+    /// As `get`, but the bytes of the value as they lie in memory.
+    #[pyo3(signature = (*, cell = 0))]
+    fn get_bytes(&self, py: Python<'_>, cell: u32) -> PyResult<Option<(Py<PyBytes>, u64)>> {
+        let got = self.bytes_of(py, cell)?;
+        Ok(got.map(|(value, version)| (PyBytes::new(py, &value).unbind(), version)))
+    }
+
+    /// As `get`, but the value is a numpy scalar with fields. Needs numpy.
+    #[pyo3(signature = (*, cell = 0))]
+    fn get_numpy<'py>(
+        &self,
+        py: Python<'py>,
+        cell: u32,
+    ) -> PyResult<Option<(Bound<'py, PyAny>, u64)>> {
+        let got = self.bytes_of(py, cell)?;
+        got.map(|(value, version)| Ok((self.shape.numpy(py, &value)?, version)))
+            .transpose()
     }
 
     /// Waits until any cell was set since the last such wait, or since the reader was made.

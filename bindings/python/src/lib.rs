@@ -7,6 +7,7 @@
 
 mod argument;
 mod aside;
+mod away;
 mod batch;
 mod consumer;
 mod failure;

@@ -1,18 +1,19 @@
 //! Links between two processes.
 
 use crate::argument::{Payload, Timeout};
-use crate::aside::aside;
+use crate::aside::{aside, aside_while};
+use crate::away::Away;
 use crate::consumer::Taken;
 use crate::failure::Failure;
 use crate::failures;
 use crate::slot::{LockedSource, Mode, Slot, Step};
 use crate::watched::Watched;
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 use slipring::link::{LinkBuilder, LinkError, LinkOptions};
 use slipring::{Deadline, Link as Inner};
 use std::path::PathBuf;
-use std::time::Duration;
 
 failures! {
     LinkError {
@@ -29,24 +30,29 @@ fn not_yet<R>(error: LinkError) -> Result<Step<R>, Failure> {
     }
 }
 
-/// A wait for the other side is cut into long slices only: one that ends while the other side meets this one leaves that
-/// side alone.
-const MEETING: Duration = Duration::from_secs(1);
-
-fn now() -> Deadline {
-    Deadline::after(Default::default())
+/// Another call waits for the next process of the other name.
+fn away() -> Failure {
+    PyValueError::new_err("a reconnect of this link is not over: wait for it").into()
 }
+
+fn here(joining: &mut Joining) -> Result<&mut Watched<Inner>, Failure> {
+    joining.free(false)?.ok_or_else(away)
+}
+
+/// A link, or the call that reconnects it.
+type Joining = Away<Watched<Inner>>;
 
 /// One side of a link between two processes that name each other.
 #[pyclass(frozen, weakref, module = "slipring")]
 pub struct Link {
-    slot: Slot<Watched<Inner>>,
+    slot: Slot<Joining>,
 }
 
 impl Link {
     /// What it is to a wait for several.
     pub fn source(&self, until: std::time::Instant) -> Result<Option<LockedSource<'_>>, Failure> {
-        self.slot.source(until, |handle| handle.get().ok())
+        self.slot
+            .source(until, |joining| here(joining).ok()?.get().ok())
     }
 }
 
@@ -76,7 +82,7 @@ impl Link {
         let link = aside(py, move || builder.connect_until_with(deadline, options))?;
         let link = link.map_err(Failure::from)?;
         Ok(Self {
-            slot: Slot::new("link", Watched::new(link)),
+            slot: Slot::new("link", Away::new(Watched::new(link))),
         })
     }
 
@@ -90,8 +96,8 @@ impl Link {
     #[pyo3(signature = (message, *, timeout = Timeout::NEVER))]
     fn send(&self, py: Python<'_>, message: Payload<'_>, timeout: Timeout) -> PyResult<u64> {
         let bytes: &[u8] = &message;
-        self.slot.wait(py, timeout, |watched, mode| {
-            let link = watched.get()?;
+        self.slot.wait(py, timeout, |joining, mode| {
+            let link = here(joining)?.get()?;
             let sent = match mode.deadline() {
                 None => link.try_send(bytes),
                 Some(deadline) => link.send_until(bytes, deadline),
@@ -104,14 +110,14 @@ impl Link {
     fn try_send(&self, py: Python<'_>, message: Payload<'_>) -> PyResult<u64> {
         let bytes: &[u8] = &message;
         self.slot
-            .with(py, |watched| Ok(watched.get()?.try_send(bytes)?))
+            .with(py, |joining| Ok(here(joining)?.get()?.try_send(bytes)?))
     }
 
     /// Waits for a message, and returns it. Raises `PeerGone` once the other side left or died and everything was received.
     #[pyo3(signature = (*, timeout = Timeout::NEVER))]
     fn receive(&self, py: Python<'_>, timeout: Timeout) -> PyResult<Option<Py<PyAny>>> {
-        let taken = self.slot.wait(py, timeout, |watched, mode| {
-            let link = watched.get()?;
+        let taken = self.slot.wait(py, timeout, |joining, mode| {
+            let link = here(joining)?.get()?;
             let (received, py) = match mode {
                 Mode::Now(py) => (link.try_receive(), Some(py)),
                 Mode::Until(at) => (link.receive_until(Deadline::at(at)), None),
@@ -131,43 +137,52 @@ impl Link {
 
     /// Returns a message if there is one now. Raises `Empty` otherwise.
     fn try_receive(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
-        let taken = self.slot.with(py, |watched| {
-            let message = watched.get()?.try_receive()?;
+        let taken = self.slot.with(py, |joining| {
+            let message = here(joining)?.get()?.try_receive()?;
             Ok(Taken::Copy(message.to_vec(), message.sequence()))
         })?;
         taken.into_python(py, false)
     }
 
-    /// Waits for the next process of the other name.
+    /// Waits for the next process of the other name, in one wait, as `connect`. A call that an exception ends goes on until its
+    /// time is over; until then the other calls of this link raise `ValueError`.
     #[pyo3(signature = (*, timeout = Timeout::NEVER))]
     fn reconnect(&self, py: Python<'_>, timeout: Timeout) -> PyResult<()> {
-        self.slot.wait_in(py, timeout, MEETING, |watched, mode| {
-            let deadline = match mode.deadline() {
-                Some(deadline) => deadline,
-                None if timeout.is_zero() => now(),
-                None => return Step::or(LinkError::TimedOut),
-            };
-            let connected = watched.get()?.reconnect_until(deadline);
-            connected.map_or_else(not_yet, |()| Ok(Step::Done(())))
-        })
+        let deadline = timeout.deadline().map_or(Deadline::NEVER, Deadline::at);
+        let (mut link, give) = self
+            .slot
+            .with(py, |joining| joining.take(false)?.ok_or_else(away))?;
+        let open = || Ok(self.slot.still_open()?);
+        let connected = aside_while(py, open, move || {
+            let connected = link
+                .get()
+                .and_then(|link| Ok(link.reconnect_until(deadline)?));
+            // Nobody takes it back if it was closed: then it leaves.
+            let _ = give.send(link);
+            connected
+        })?;
+        Ok(connected?)
     }
 
     /// The process of the other side, as it said.
     #[getter]
     fn peer_pid(&self, py: Python<'_>) -> PyResult<u32> {
-        self.slot.with(py, |watched| Ok(watched.get()?.peer_pid()))
+        self.slot
+            .with(py, |joining| Ok(here(joining)?.get()?.peer_pid()))
     }
 
     /// The size of the largest message.
     #[getter]
     fn max_message_bytes(&self, py: Python<'_>) -> PyResult<u32> {
         self.slot
-            .with(py, |watched| Ok(watched.get()?.max_message_bytes()))
+            .with(py, |joining| Ok(here(joining)?.get()?.max_message_bytes()))
     }
 
     /// Returns the processes of both sides, and the capacity.
     fn status<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let status = self.slot.with(py, |watched| Ok(watched.get()?.status()?))?;
+        let status = self
+            .slot
+            .with(py, |joining| Ok(here(joining)?.get()?.status()?))?;
         let dict = PyDict::new(py);
         dict.set_item("sides", status.sides.to_vec())?;
         dict.set_item("capacity_bytes", status.capacity_bytes)?;
@@ -184,12 +199,12 @@ impl Link {
 
     /// A descriptor for event loops: readable when it is worth looking again. It belongs to this handle.
     fn fileno(&self, py: Python<'_>) -> PyResult<i32> {
-        self.slot.with(py, |watched| watched.fileno())
+        self.slot.with(py, |joining| here(joining)?.fileno())
     }
 
     /// Returns `True` if there is something to report; otherwise the descriptor becomes readable when there is.
     fn arm(&self, py: Python<'_>) -> PyResult<bool> {
-        self.slot.with(py, |watched| watched.arm())
+        self.slot.with(py, |joining| here(joining)?.arm())
     }
 
     /// Leaves the link: the other side receives everything, then learns of it.

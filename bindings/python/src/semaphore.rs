@@ -90,14 +90,21 @@ impl Semaphore {
         self.slot.with(py, |made| Ok(made.is_removed()))
     }
 
-    /// Takes permits, all or none, and waits until they are free. The call lets signals and other threads have their
-    /// turn every 50 milliseconds, and loses its place among those that wait.
+    /// Takes permits, all or none, and waits until they are free. The call lets signals and other threads have their turn every
+    /// 50 milliseconds, and keeps its place among those that wait. Threads that share a handle share one place.
     #[pyo3(signature = (many = 1, *, timeout = Timeout::NEVER))]
     fn acquire(&self, py: Python<'_>, many: u32, timeout: Timeout) -> PyResult<Permit> {
+        let mut waiter = None;
         let held = self.slot.wait(py, timeout, |semaphore, mode| {
             let acquired = match mode.deadline() {
                 None => semaphore.try_acquire_many(many),
-                Some(deadline) => semaphore.acquire_many_until(many, deadline),
+                Some(deadline) => {
+                    let waiter = match &mut waiter {
+                        Some(waiter) => waiter,
+                        none => none.insert(semaphore.waiter(many)?),
+                    };
+                    semaphore.acquire_as(waiter, deadline)
+                }
             };
             match acquired {
                 Ok(permit) => Ok(Step::Done(permit)),

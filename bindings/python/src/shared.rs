@@ -1,21 +1,21 @@
-//! Shared values, as texts: the type of value that the command `slipring shared` keeps.
+//! Shared values: of a schema, or the texts that the command `slipring shared` keeps.
 
-use crate::argument::{Payload, Timeout};
+use crate::argument::Timeout;
 use crate::failure::Failure;
 use crate::place::Place;
 use crate::ring::open_until;
 use crate::settings::Settings;
 use crate::slot::{Slot, Step};
-use crate::value::{text, Text};
+use crate::value::{schema_of, Any, Shape};
 use crate::{apply, failures};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict};
+use pyo3::types::{PyAny, PyBytes, PyDict};
 use self_cell::{self_cell, MutBorrow};
 use slipring::shared::{SharedBuilder, SharedError, SharedGuard as Guard};
 use slipring::Deadline;
 
-type Inner = slipring::Shared<Text>;
+type Inner = slipring::Shared<[u8]>;
 
 failures! {
     SharedError {}
@@ -25,15 +25,15 @@ fn described<'py>(
     py: Python<'py>,
     place: Place,
     settings: Option<&Bound<'py, PyDict>>,
-) -> PyResult<SharedBuilder<Text>> {
-    let mut builder = Inner::builder(place.0);
+) -> PyResult<SharedBuilder<[u8]>> {
     let mut settings = Settings::new(py, settings)?;
+    let mut builder = Inner::builder_of(place.0, schema_of(settings.take("schema")?)?);
     apply!(settings, builder: max_handles);
     settings.end()?;
     Ok(builder)
 }
 
-struct Locked<'s>(Option<Guard<'s, Text>>);
+struct Locked<'s>(Option<Guard<'s, [u8]>>);
 
 self_cell!(
     struct Lock {
@@ -63,7 +63,7 @@ impl Holding {
     fn guarded<R>(
         &mut self,
         number: u64,
-        look: impl FnOnce(&mut Guard<'_, Text>) -> R,
+        look: impl FnOnce(&mut Guard<'_, [u8]>) -> R,
     ) -> Result<R, Failure> {
         let found = match &mut self.locked {
             Some((lock, held)) if *held == number => {
@@ -114,28 +114,36 @@ fn not_yet<R>(error: SharedError) -> Result<Step<R>, Failure> {
     }
 }
 
-/// One value that processes change in turns. It is up to 256 bytes, and begins empty.
+/// One value that processes change in turns. It has the fields of the schema, which begin as zero; without a schema it is bytes,
+/// 256 at most, and begins empty.
 #[pyclass(frozen, module = "slipring")]
 pub struct Shared {
     slot: Slot<Holding>,
+    shape: Shape,
 }
 
 impl Shared {
-    fn new(shared: Inner) -> Self {
+    fn new(shared: Inner) -> PyResult<Self> {
+        let shape = Shape::new(shared.schema())?;
         let holding = Holding {
             free: Some(Box::new(shared)),
             locked: None,
             numbers: 0,
         };
-        Self {
+        Ok(Self {
             slot: Slot::new("shared value", holding),
-        }
+            shape,
+        })
+    }
+
+    fn bytes_of(&self, py: Python<'_>) -> PyResult<(Box<[u8]>, u64)> {
+        self.slot.with(py, |holding| Ok(holding.free()?.get()?))
     }
 }
 
 #[pymethods]
 impl Shared {
-    /// Creates a shared value. The settings: `max_handles`.
+    /// Creates a shared value. The settings: `schema` (as `Account{balance:i64}`), `max_handles`.
     #[staticmethod]
     #[pyo3(signature = (place, **settings))]
     fn create<'py>(
@@ -144,7 +152,7 @@ impl Shared {
         settings: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Self> {
         let made = described(py, place, settings)?.create();
-        Ok(Self::new(made.map_err(Failure::from)?))
+        Self::new(made.map_err(Failure::from)?)
     }
 
     /// Opens a shared value, or creates it with the settings of `create`.
@@ -156,21 +164,21 @@ impl Shared {
         settings: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Self> {
         let made = described(py, place, settings)?.create_or_open();
-        Ok(Self::new(made.map_err(Failure::from)?))
+        Self::new(made.map_err(Failure::from)?)
     }
 
-    /// Opens a shared value; waits until it exists for at most `timeout` seconds (0).
+    /// Opens a shared value, whatever its schema is; waits until it exists for at most `timeout` seconds (0).
     #[staticmethod]
     #[pyo3(signature = (place, *, timeout = Some(0.0)))]
     fn open(py: Python<'_>, place: Place, timeout: Option<f64>) -> PyResult<Self> {
         let timeout = Timeout::seconds(timeout)?;
-        open_until(py, &place, timeout, Inner::open_until).map(Self::new)
+        Self::new(open_until(py, &place, timeout, Inner::open_any_until)?)
     }
 
     /// Removes a shared value, if no process is attached.
     #[staticmethod]
     fn remove(place: Place) -> PyResult<()> {
-        Inner::remove(place.0).map_err(|error| Failure::from(error).into())
+        slipring::Shared::<Any>::remove(place.0).map_err(|error| Failure::from(error).into())
     }
 
     /// Whether it was removed.
@@ -180,19 +188,24 @@ impl Shared {
     }
 
     /// Takes the lock, and returns its guard. The call lets signals and other threads have their turn every 50
-    /// milliseconds, and loses its place among those that wait.
+    /// milliseconds, and keeps its place among those that wait. Threads that share a handle share one place.
     #[pyo3(signature = (*, timeout = Timeout::NEVER))]
     fn lock(slf: Bound<'_, Self>, timeout: Timeout) -> PyResult<SharedGuard> {
+        let mut waiter = None;
         let number = slf.get().slot.wait(slf.py(), timeout, |holding, mode| {
-            holding.free()?;
+            let shared = holding.free()?;
+            let waiter = match &mut waiter {
+                None if mode.deadline().is_some() => Some(&*waiter.insert(shared.waiter()?)),
+                known => known.as_ref(),
+            };
             let Some(shared) = holding.free.take() else {
                 return Err(over());
             };
             let locked = Lock::try_new_or_recover(MutBorrow::new(shared), |owner| {
                 let shared = owner.borrow_mut();
-                let guard = match mode.deadline() {
-                    None => shared.try_lock(),
-                    Some(deadline) => shared.lock_until(deadline),
+                let guard = match (mode.deadline(), waiter) {
+                    (Some(deadline), Some(waiter)) => shared.lock_as(waiter, deadline),
+                    _ => shared.try_lock(),
                 };
                 guard.map(|guard| Locked(Some(guard)))
             });
@@ -214,10 +227,35 @@ impl Shared {
         })
     }
 
-    /// Returns the value and its version, without the lock.
-    fn get(&self, py: Python<'_>) -> PyResult<(Py<PyBytes>, u64)> {
-        let (value, version) = self.slot.with(py, |holding| Ok(holding.free()?.get()?))?;
-        Ok((PyBytes::new(py, value.bytes()).unbind(), version))
+    /// The text of the schema of the value.
+    #[getter]
+    fn schema(&self) -> String {
+        self.shape.text()
+    }
+
+    /// The numpy type of the value, by its schema. Needs numpy.
+    #[getter]
+    fn dtype<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.shape.dtype(py)
+    }
+
+    /// Returns the value and its version, without the lock. The value is a dict of its fields, in which an array of `u8` is bytes
+    /// and any other a list; without a schema, bytes.
+    fn get<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, u64)> {
+        let (value, version) = self.bytes_of(py)?;
+        Ok((self.shape.give(py, &value)?, version))
+    }
+
+    /// As `get`, but the bytes of the value as they lie in memory.
+    fn get_bytes(&self, py: Python<'_>) -> PyResult<(Py<PyBytes>, u64)> {
+        let (value, version) = self.bytes_of(py)?;
+        Ok((PyBytes::new(py, &value).unbind(), version))
+    }
+
+    /// As `get`, but the value is a numpy scalar with fields. Needs numpy.
+    fn get_numpy<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, u64)> {
+        let (value, version) = self.bytes_of(py)?;
+        Ok((self.shape.numpy(py, &value)?, version))
     }
 
     /// Waits until the value has another version than this.
@@ -278,25 +316,67 @@ pub struct SharedGuard {
     number: u64,
 }
 
+impl SharedGuard {
+    fn shape(&self) -> &Shape {
+        &self.shared.get().shape
+    }
+
+    fn held(&self, py: Python<'_>) -> PyResult<Box<[u8]>> {
+        let slot = &self.shared.get().slot;
+        slot.with(py, |holding| {
+            holding.guarded(self.number, |guard| Box::from(&**guard))
+        })
+    }
+
+    fn change(&self, py: Python<'_>, to: &[u8]) -> PyResult<()> {
+        let slot = &self.shared.get().slot;
+        slot.with(py, |holding| {
+            holding.guarded(self.number, |guard| guard.copy_from_slice(to))
+        })
+    }
+}
+
 #[pymethods]
 impl SharedGuard {
-    /// The value.
+    /// The value, as `Shared.get` returns it. It is set as `LatestWriter.set` does: to a mapping of all fields, a tuple of them, a
+    /// numpy scalar, or bytes. What is returned is a copy: to change one field, set it by its name, as in
+    /// `guard["balance"] += 5`.
     #[getter]
-    fn value(&self, py: Python<'_>) -> PyResult<Py<PyBytes>> {
-        let value: Text = self
-            .shared
-            .get()
-            .slot
-            .with(py, |holding| holding.guarded(self.number, |guard| **guard))?;
-        Ok(PyBytes::new(py, value.bytes()).unbind())
+    fn value<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.shape().give(py, &self.held(py)?)
     }
 
     #[setter]
-    fn set_value(&self, py: Python<'_>, value: Payload<'_>) -> PyResult<()> {
-        let value = text(&value)?;
-        self.shared.get().slot.with(py, |holding| {
-            holding.guarded(self.number, |guard| **guard = value)
+    fn set_value(&self, py: Python<'_>, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.change(py, &self.shape().take(value)?)
+    }
+
+    /// Returns one field.
+    fn __getitem__<'py>(&self, py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
+        self.shape().get(py, &self.held(py)?, name)
+    }
+
+    /// Sets one field.
+    fn __setitem__(&self, py: Python<'_>, name: &str, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        let (at, field) = self.shape().encode(name, value)?;
+        let slot = &self.shared.get().slot;
+        slot.with(py, |holding| {
+            holding.guarded(self.number, |guard| {
+                guard[at..at + field.len()].copy_from_slice(&field)
+            })
         })
+    }
+
+    /// A copy of the value as bytes, as they lie in memory.
+    #[getter]
+    fn bytes(&self, py: Python<'_>) -> PyResult<Py<PyBytes>> {
+        Ok(PyBytes::new(py, &self.held(py)?).unbind())
+    }
+
+    /// A copy of the value as a numpy scalar with fields. Needs numpy.
+    #[getter]
+    fn numpy<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.shape().numpy(py, &self.held(py)?)
     }
 
     /// Whether the last holder died while it held the lock.

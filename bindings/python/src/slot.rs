@@ -134,17 +134,6 @@ impl<H: Send> Slot<H> {
         &self,
         py: Python<'_>,
         timeout: Timeout,
-        attempt: impl FnMut(&mut H, Mode<'_>) -> Result<Step<R>, Failure> + Send,
-    ) -> PyResult<R> {
-        self.wait_in(py, timeout, SLICE, attempt)
-    }
-
-    /// As [`wait`](Self::wait), in slices of another length.
-    pub fn wait_in<R: Send>(
-        &self,
-        py: Python<'_>,
-        timeout: Timeout,
-        slice: Duration,
         mut attempt: impl FnMut(&mut H, Mode<'_>) -> Result<Step<R>, Failure> + Send,
     ) -> PyResult<R> {
         self.born.check()?;
@@ -162,7 +151,7 @@ impl<H: Send> Slot<H> {
         }
         let deadline = timeout.deadline();
         loop {
-            let end = Instant::now() + slice;
+            let end = Instant::now() + SLICE;
             let end = deadline.map_or(end, |at| at.min(end));
             let step = py.detach(|| {
                 let Some(mut guard) = self.handle.try_lock_until(end) else {

@@ -29,6 +29,14 @@ def command() -> str:
     raise RuntimeError(f"no command slipring: build it (cargo build -p slipring-cli), or name it in SLIPRING_COMMAND; looked at {found}")
 
 
+def rust_values() -> str:
+    """The program of `tests/values`, built as the command is."""
+    given = os.environ.get("SLIPRING_VALUES", str(ROOT / "target/python/debug/values"))
+    if not os.access(given, os.X_OK):
+        raise RuntimeError(f"no program {given}: build it (cargo build -p values in bindings/python), or name it in SLIPRING_VALUES")
+    return given
+
+
 @pytest.fixture(autouse=True)
 def no_hang() -> Iterator[None]:
     """Ends a test that hangs, and says where each thread is."""

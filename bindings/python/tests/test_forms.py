@@ -202,8 +202,42 @@ def test_a_link_tells_when_the_other_side_is_gone(home: Any, in_thread: Any, chi
         link.receive(timeout=PATIENCE)
     with pytest.raises(slipring.Timeout):
         link.reconnect(timeout=0.02)
+    # One thread reconnects: the calls of others say so, and go on when it has.
+    waiter = in_thread(lambda: link.reconnect(timeout=PATIENCE))
+    busy = False
+    while not busy:
+        try:
+            link.try_receive()
+        except slipring.PeerGone:
+            pass
+        except ValueError as error:
+            assert "reconnect of this link is not over" in str(error)
+            busy = True
+    for call in (lambda: link.receive(), lambda: link.send(b"x"), lambda: link.reconnect(), lambda: link.status(), lambda: link.arm()):
+        with pytest.raises(ValueError, match="is not over"):
+            call()
+    child = children("import slipring\nl = slipring.Link.connect('b', 'a')\nl.send(b'again')\nprint('up', flush=True)\nl.receive()")
+    waiter.result()
+    assert link.receive(timeout=PATIENCE) == b"again"
+    kill(child)
+    # Closing ends it; the link leaves when its time is over.
+    waiter = in_thread(lambda: link.reconnect(timeout=0.5))
+    while True:
+        try:
+            link.status()
+        except ValueError:
+            break
     link.close()
-    slipring.Link.remove("a", "b")
+    with pytest.raises(ValueError, match="closed"):
+        waiter.result()
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            slipring.Link.remove("a", "b")
+            break
+        except slipring.RemoveError:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
 
 
 def test_a_file_that_an_error_stops_goes_on_where_it_was(in_thread: Any) -> None:
@@ -417,6 +451,34 @@ def test_semaphores(home: Any, in_thread: Any, children: Callable[..., Any]) -> 
     assert printers.status()["held"] == 2
     kill(child)
     assert printers.acquire(2, timeout=PATIENCE).count == 2
+
+
+def test_a_caller_that_waits_keeps_its_place(home: Any, in_thread: Any) -> None:
+    """The first waits for both permits, of which one is free: until it has them nobody else gets that one."""
+    printers = slipring.Semaphore.create("printers", permits=2)
+    first, second, third = (slipring.Semaphore.open("printers") for _ in range(3))
+
+    def is_kept() -> bool:
+        held = printers.acquire()
+        waiter = in_thread(lambda: first.acquire(2, timeout=PATIENCE))
+        waits = False
+        while not waits:
+            try:
+                third.try_acquire().release()
+            except slipring.SemaphoreError:
+                waits = True
+        try:
+            second.acquire(timeout=0.3).release()  # several slices long
+            kept = False
+        except slipring.Timeout:
+            kept = True
+        held.release()
+        waiter.result().release()
+        return kept
+
+    # A thread that gets no processor for long enough is passed over once, as the page of semaphores says.
+    assert any(is_kept() for _ in range(5))
+    assert printers.status()["free"] == 2
 
 
 def test_signals(home: Any, in_thread: Any) -> None:

@@ -236,6 +236,10 @@ WAITS = {
     "mailbox": "slipring.Mailbox.create('m').receiver().receive()",
     "request": "slipring.Mailbox.create('m').client('me').request(b'?')",
     "link": "slipring.Link.connect('a', 'b')",
+    "reconnect": (
+        "import threading; t = threading.Thread(target=lambda: slipring.Link.connect('b', 'a').close()); t.start()\n"
+        "l = slipring.Link.connect('a', 'b'); t.join(); l.reconnect()"
+    ),
     "pipe": "a, b = slipring.pipe(); a.read()",
     "write": "a, b = slipring.pipe()\nwhile True: b.write(bytes(10000))",
     "fifo": "slipring.Fifo.create('f').reader()",

@@ -1,4 +1,4 @@
-"""Rings with a schema as numpy arrays. The only part that needs numpy, which is imported when it is first used."""
+"""Messages and values with a schema in numpy. The only part that needs numpy, which is imported when it is first used."""
 
 from __future__ import annotations
 
@@ -63,3 +63,17 @@ def rows(given: Any, schema: str | None) -> tuple[Any, int]:
     for length in given.shape[1:]:
         size *= length
     return given.tobytes(), size
+
+
+def scalar(data: bytes, schema: str) -> Any:
+    """A value of a schema, of its own: whoever gets it may change it."""
+    return _import().frombuffer(data, dtype=dtype(schema))[0].copy()
+
+
+def row(given: Any, schema: str) -> bytes:
+    """The bytes of one value in numpy, which has the type of the schema."""
+    wanted = dtype(schema)
+    if given.dtype != wanted or getattr(given, "ndim", 1) != 0:
+        raise TypeError(f"{schema} takes one value of {wanted}, and this is {given!r} of {given.dtype}")
+    data: bytes = given.tobytes()
+    return data

@@ -1,9 +1,9 @@
 //! Clients of a mailbox: letters and requests.
 
 use crate::argument::{Payload, Timeout};
+use crate::away::{lost, Away};
 use crate::failure::Failure;
 use crate::slot::{Slot, Step};
-use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use slipring::mailbox::MailboxClient as InnerClient;
@@ -11,49 +11,6 @@ use slipring::queue::SendError;
 use slipring::Deadline;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
-
-/// A client, or where it comes back from after a request. That needs no lock, so it comes back whatever ends the call.
-enum Asking {
-    Free(Box<InnerClient>),
-    Out(mpsc::Receiver<InnerClient>),
-}
-
-impl Asking {
-    /// The client, once an earlier request is over.
-    fn free(&mut self, wait: bool) -> Result<Option<&mut InnerClient>, Failure> {
-        if let Self::Out(back) = self {
-            let patience = Duration::from_millis(if wait { 10 } else { 0 });
-            match back.recv_timeout(patience) {
-                Ok(client) => *self = Self::Free(client.into()),
-                Err(mpsc::RecvTimeoutError::Disconnected) => return Err(lost().into()),
-                Err(mpsc::RecvTimeoutError::Timeout) => {}
-            }
-        }
-        Ok(match self {
-            Self::Free(client) => Some(client),
-            Self::Out(_) => None,
-        })
-    }
-
-    /// Takes the client out, once an earlier request is over, with the way back.
-    fn take(
-        &mut self,
-        wait: bool,
-    ) -> Result<Option<(InnerClient, mpsc::Sender<InnerClient>)>, Failure> {
-        if self.free(wait)?.is_none() {
-            return Ok(None);
-        }
-        let (give, back) = mpsc::channel();
-        Ok(match std::mem::replace(self, Self::Out(back)) {
-            Self::Free(client) => Some((*client, give)),
-            Self::Out(_) => None,
-        })
-    }
-}
-
-fn lost() -> PyErr {
-    PyValueError::new_err("this client was lost in an earlier request: make it again")
-}
 
 fn busy() -> Failure {
     Failure::new(
@@ -72,7 +29,7 @@ fn ask(client: &mut InnerClient, body: &[u8], deadline: Deadline) -> Result<Vec<
 /// Sends letters and requests under a name.
 #[pyclass(frozen, module = "slipring")]
 pub struct MailboxClient {
-    slot: Slot<Asking>,
+    slot: Slot<Away<InnerClient>>,
 }
 
 #[pymethods]
@@ -147,7 +104,7 @@ impl MailboxClient {
             match waited {
                 Ok(reply) => return Ok(PyBytes::new(py, &reply?)),
                 Err(mpsc::RecvTimeoutError::Timeout) => {}
-                Err(mpsc::RecvTimeoutError::Disconnected) => return Err(lost()),
+                Err(mpsc::RecvTimeoutError::Disconnected) => return Err(lost().into()),
             }
             py.check_signals()?;
             self.slot.still_open()?;
@@ -178,7 +135,7 @@ impl MailboxClient {
     /// Around a client of the library.
     pub fn new(client: InnerClient) -> Self {
         Self {
-            slot: Slot::new("client", Asking::Free(client.into())),
+            slot: Slot::new("client", Away::new(client)),
         }
     }
 }
