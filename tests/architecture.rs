@@ -11,6 +11,8 @@ mod errors;
 mod handles;
 #[path = "architecture/header.rs"]
 mod header;
+#[path = "architecture/languages.rs"]
+mod languages;
 #[path = "architecture/pages.rs"]
 mod pages;
 

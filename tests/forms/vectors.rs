@@ -26,11 +26,13 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/vectors")
 }
 
-/// The names of the files of the folder, the page apart.
+/// The names of the files of the folder, apart from the page and what `languages.rs` makes.
 fn stored() -> BTreeSet<String> {
     let listed = fs::read_dir(folder()).unwrap();
     let names = listed.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    names.filter(|name| name != "README.md").collect()
+    names
+        .filter(|name| name != "README.md" && name != "languages.list")
+        .collect()
 }
 
 fn every_vector_is_made_anew_byte_for_byte() {
