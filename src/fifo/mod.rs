@@ -7,7 +7,7 @@
 use crate::attach::{shown, Attachment};
 use crate::endpoint::{
     look_until, AttachError, Builder, Consumer, ConsumerOptions, Difference, Incoming, Meeting,
-    Met, Outgoing, Producer, ProducerOptions, StatusError,
+    Met, Outgoing, Producer, ProducerOptions, PublishError, StatusError,
 };
 use crate::layout::form::Form;
 use crate::pipe::{Duplex, PipeReader, PipeWriter, PIPE_CAPACITY};
@@ -456,9 +456,7 @@ fn meet(
             io::ErrorKind::TimedOut,
             "no process opened the other end until the deadline",
         )),
-        Met::Trouble(Trouble::Forked) => Err(io::Error::other(
-            "this process is a fork: open the named pipe anew",
-        )),
+        Met::Trouble(Trouble::Forked) => Err(io::Error::other(PublishError::Forked)),
         Met::Trouble(Trouble::Poisoned) => Err(io::Error::other(
             "a file of the named pipe was cut short: create it anew",
         )),

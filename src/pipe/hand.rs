@@ -6,7 +6,7 @@
 
 use super::{Duplex, HandError, PipeOptions, PipeReader, PipeWriter};
 use crate::attach::Attachment;
-use crate::endpoint::{Meeting, RingFiles};
+use crate::endpoint::{Meeting, PublishError, RingFiles};
 use crate::layout::form::Form;
 use crate::ring::pact::Side;
 use std::io;
@@ -63,9 +63,7 @@ fn hand(
     meeting: &Meeting,
 ) -> io::Result<()> {
     if meeting.forked() {
-        return Err(io::Error::other(
-            "this process is a fork: it has no part in the pipe",
-        ));
+        return Err(io::Error::other(PublishError::Forked));
     }
     let variable = variable(name)?;
     let mut owned = Vec::new();

@@ -179,9 +179,6 @@ fn io_error(error: PairedError) -> io::Error {
             "the other end of the pipe did nothing until the deadline",
         ),
         PairedError::Full | PairedError::Empty => io::ErrorKind::WouldBlock.into(),
-        PairedError::Publish(PublishError::Forked) | PairedError::Receive(ReceiveError::Forked) => {
-            io::Error::other("this process is a fork: it has no part in the pipe")
-        }
         PairedError::Publish(error @ PublishError::Removed) => {
             io::Error::new(io::ErrorKind::NotFound, error)
         }
