@@ -5,6 +5,7 @@
 //! notes each message in a file before it gives it back, so that its death loses no note; one that dies between the two
 //! receives that message again, and only then may a message come twice.
 
+use crate::notes::{Note, BEGAN, EPOCH, NOTE, RECEIVED};
 use crate::process::{itself, LONG};
 use slipring::endpoint::{ReceiveError, Why};
 use slipring::place::OpenError;
@@ -111,69 +112,6 @@ pub fn reading(copy: &Path, source: &Path, notes: &Path) -> Command {
     command
 }
 
-/// What a reader notes: numbers, in this order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Note {
-    kind: u64,
-    sequence: u64,
-    missed: u64,
-    /// Where the gap right before the message begins; the sequence itself if there is none.
-    gap: u64,
-    /// Whether that was lost on the way.
-    lost: u64,
-    /// How far the source was when the reader found that sequences are missing.
-    source: u64,
-}
-
-const BEGAN: u64 = 1;
-const RECEIVED: u64 = 2;
-const EPOCH: u64 = 3;
-const NOTE: usize = 48;
-
-impl Note {
-    fn bytes(self) -> [u8; NOTE] {
-        let mut bytes = [0; NOTE];
-        let Self {
-            kind,
-            sequence,
-            missed,
-            gap,
-            lost,
-            source,
-        } = self;
-        for (at, n) in [kind, sequence, missed, gap, lost, source]
-            .iter()
-            .enumerate()
-        {
-            bytes[8 * at..8 * at + 8].copy_from_slice(&n.to_le_bytes());
-        }
-        bytes
-    }
-
-    fn of(bytes: &[u8]) -> Self {
-        let at = |n: usize| u64::from_le_bytes(bytes[8 * n..8 * n + 8].try_into().unwrap());
-        Self {
-            kind: at(0),
-            sequence: at(1),
-            missed: at(2),
-            gap: at(3),
-            lost: at(4),
-            source: at(5),
-        }
-    }
-
-    fn kind(kind: u64, sequence: u64) -> Self {
-        Self {
-            kind,
-            sequence,
-            missed: 0,
-            gap: sequence,
-            lost: 0,
-            source: 0,
-        }
-    }
-}
-
 /// Reads until it is killed. What one consumer is told has to be complete, and every message has to be that of the plan.
 #[test]
 fn as_a_reader() {
@@ -198,7 +136,7 @@ fn as_a_reader() {
     };
     let longest = u64::from(source.max_message_bytes());
     let mut consumer = ring.durable_consumer("ledger", Start::Oldest).unwrap();
-    notes.write_all(&Note::kind(BEGAN, 0).bytes()).unwrap();
+    notes.write_all(&Note::new(BEGAN, 0).bytes()).unwrap();
     let mut expected = None;
     let mut told = 0;
     let mut bytes = Vec::new();
@@ -219,7 +157,7 @@ fn as_a_reader() {
             Has::Gap(len) => panic!("message {sequence}, where the source has a gap of {len}"),
         }
         assert_eq!(message[..], bytes[..], "message {sequence}");
-        let mut note = Note::kind(RECEIVED, sequence);
+        let mut note = Note::new(RECEIVED, sequence);
         note.missed = message.missed();
         if let Some(gap) = message.gap() {
             assert_eq!(gap.end, sequence);
@@ -240,7 +178,7 @@ fn as_a_reader() {
         told = losses.total();
         expected = Some(sequence + 1);
         if let Some(epoch) = consumer.new_epoch() {
-            let note = Note::kind(EPOCH, epoch.first_sequence);
+            let note = Note::new(EPOCH, epoch.first_sequence);
             notes.write_all(&note.bytes()).unwrap();
         }
     }

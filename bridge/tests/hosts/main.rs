@@ -7,5 +7,6 @@ mod ledger;
 mod link;
 mod loopback;
 mod namespaces;
+mod notes;
 mod outside;
 mod process;

@@ -1,7 +1,9 @@
-//! What one side does: how commands end, encodings for other programs, counters, certificates.
+//! What one side does: how commands end, encodings for other programs, counters, certificates; what it sends and believes where
+//! the other side is at fault.
 
 mod encodings;
 mod ends;
+mod faulty;
 mod support;
 mod told;
 #[cfg(feature = "tls")]

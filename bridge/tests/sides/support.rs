@@ -1,11 +1,15 @@
 //! Processes of the command, and threads that run a side in this one.
 
 use rustix::process::{kill_process, Pid, Signal};
+use slipring_bridge::engine::local::Network;
+use slipring_bridge::engine::{Engine, Held, Lane, Outgoing, Question};
+use slipring_mirror::frame::Stamp;
+use slipring_mirror::Meta;
 use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{mpsc, Arc};
+use std::sync::{mpsc, Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -132,6 +136,76 @@ impl<T> Drop for Side<T> {
             let _ = thread.join();
         }
     }
+}
+
+/// A source that answers as it is told, and sends what it is given.
+pub struct Fake {
+    network: Network,
+    pub meta: Arc<Mutex<Meta>>,
+    pub stamp: Stamp,
+    _held: Held,
+}
+
+impl Fake {
+    pub fn new(network: &Network) -> Self {
+        let meta = Meta {
+            ring: 7,
+            epoch: 1,
+            epoch_first: 0,
+            oldest: 0,
+            next: 0,
+            capacity: 1 << 16,
+            frame_align: 8,
+            max_readers: 4,
+            longest: 1000,
+            stamps: false,
+            closed: false,
+            required: false,
+            taken: false,
+            host: String::new(),
+            name: "quotes".parse().unwrap(),
+            schema: String::new(),
+            opaque: None,
+        };
+        let stamp = Stamp {
+            ring: 7,
+            epoch: 1,
+            epoch_first: 0,
+            oldest: 0,
+            wall_ns: 0,
+        };
+        let meta = Arc::new(Mutex::new(meta));
+        let says = meta.clone();
+        let sink = Box::new(move |question: Question| {
+            let meta = says.lock().unwrap().encode();
+            question.replies.reply(meta);
+        });
+        let held = network
+            .answer("slipring/1/default/quotes/meta", sink)
+            .unwrap();
+        Self {
+            network: network.clone(),
+            meta,
+            stamp,
+            _held: held,
+        }
+    }
+
+    pub fn send(&self, frame: &[u8]) {
+        send(&self.network, frame);
+    }
+}
+
+/// Sends a frame as the source that a [`Fake`] is.
+pub fn send(network: &Network, frame: &[u8]) {
+    let outgoing = Outgoing {
+        key: &format!("slipring/1/default/quotes/{:032x}/data", 7),
+        lane: Lane::Data,
+        bytes: frame,
+        encoding: None,
+        attachment: None,
+    };
+    network.publish(outgoing).unwrap();
 }
 
 /// What a command prints on standard output, and its status.

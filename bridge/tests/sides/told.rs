@@ -1,18 +1,17 @@
 //! What a bridge counts and says of itself; and the end of a mirror whose source was made anew.
 
-use crate::support::{bridge, free_port, output, Running, Side, LONG};
+use crate::support::{bridge, free_port, output, Fake, Running, Side, LONG};
 use slipring::{Consumer, Ring, Start};
 use slipring_bridge::engine::local::Network;
-use slipring_bridge::engine::{Engine, Lane, Outgoing};
+use slipring_bridge::engine::Engine;
 use slipring_bridge::mirror::{self, From};
 use slipring_bridge::stat::{MirrorStat, SourceStat};
 use slipring_bridge::BridgeError;
-use slipring_mirror::frame::Stamp;
 use slipring_mirror::mirror::Stop;
 use slipring_mirror::pack::{heartbeat, Packer};
-use slipring_mirror::{Meta, Name};
+use slipring_mirror::Name;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 fn reader(path: &Path) -> Consumer {
@@ -190,71 +189,6 @@ fn counters_are_rings_and_times_are_told_with_their_uncertainty() {
 
 fn stat_of(path: &Path) -> String {
     format!("--stat={}", path.display())
-}
-
-/// A source that answers as it is told, and sends what it is given.
-struct Fake {
-    network: Network,
-    meta: Arc<Mutex<Meta>>,
-    stamp: Stamp,
-    _held: slipring_bridge::engine::Held,
-}
-
-impl Fake {
-    fn new(network: &Network) -> Self {
-        let meta = Meta {
-            ring: 7,
-            epoch: 1,
-            epoch_first: 0,
-            oldest: 0,
-            next: 0,
-            capacity: 1 << 16,
-            frame_align: 8,
-            max_readers: 4,
-            longest: 1000,
-            stamps: false,
-            closed: false,
-            required: false,
-            taken: false,
-            host: String::new(),
-            name: "quotes".parse().unwrap(),
-            schema: String::new(),
-            opaque: None,
-        };
-        let stamp = Stamp {
-            ring: 7,
-            epoch: 1,
-            epoch_first: 0,
-            oldest: 0,
-            wall_ns: 0,
-        };
-        let meta = Arc::new(Mutex::new(meta));
-        let says = meta.clone();
-        let sink = Box::new(move |question: slipring_bridge::engine::Question| {
-            let meta = says.lock().unwrap().encode();
-            question.replies.reply(meta);
-        });
-        let held = network
-            .answer("slipring/1/default/quotes/meta", sink)
-            .unwrap();
-        Self {
-            network: network.clone(),
-            meta,
-            stamp,
-            _held: held,
-        }
-    }
-
-    fn send(&self, frame: &[u8]) {
-        let outgoing = Outgoing {
-            key: &format!("slipring/1/default/quotes/{:032x}/data", 7),
-            lane: Lane::Data,
-            bytes: frame,
-            encoding: None,
-            attachment: None,
-        };
-        self.network.publish(outgoing).unwrap();
-    }
 }
 
 /// The source says that it has sent nine, gives three of them, answers no request, and is made anew: the mirror ends behind an
