@@ -13,8 +13,11 @@ const MOMENT: Duration = Duration::from_millis(1);
 /// What went wrong in a directory of its own: the number and the sentence.
 type Failed = (u32, String);
 
-/// Each with what leads to it, which the other languages do too, by its name.
-pub(super) const FAILURES: [(&str, fn(&Path) -> Failed); 18] = [
+/// A failure: its name, and what leads to it.
+type Failure = (&'static str, fn(&Path) -> Failed);
+
+/// What leads to each is done in the other languages too, by its name.
+pub(super) const FAILURES: [Failure; 18] = [
     ("open-missing", |at| {
         of(Ring::open(at.join("ring").as_path()))
     }),
