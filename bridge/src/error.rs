@@ -45,7 +45,7 @@ pub enum BridgeError {
     NoSource {
         /// Under which key it was asked for.
         key: String,
-        /// Why there is no link to it, if the network said so.
+        /// Why its answer could not be used, or why there is no link to it, if that is known.
         trouble: Option<String>,
     },
     /// More than one ring of this name is served.
@@ -125,7 +125,7 @@ impl fmt::Display for BridgeError {
                     "no source answers under {key}: start slipring-bridge serve there, and check the address, the realm, and what the access rules of both sides allow"
                 )?;
                 match trouble {
-                    Some(why) => write!(f, " (the last trouble of a link: {why})"),
+                    Some(why) => write!(f, " (the last trouble: {why})"),
                     None => Ok(()),
                 }
             }

@@ -206,13 +206,17 @@ impl Mirror {
         self.requests.answered(id, hold, settings, self.now);
     }
 
-    /// Takes the source's description.
+    /// Takes the source's description. That of another ring is ignored unless there was [`silence`](Settings::silence): as
+    /// long as frames of this ring come, its source lives, and the other one only has its name.
     ///
     /// # Errors
     /// [`Stop`], if it says that this mirror cannot go on.
     pub fn meta(&mut self, meta: &Meta) -> Result<(), Stop> {
         if meta.ring != self.ring {
-            return Err(Stop::Recreated { ring: meta.ring });
+            return match self.silent_for() < self.settings.silence {
+                true => Ok(()),
+                false => Err(Stop::Recreated { ring: meta.ring }),
+            };
         }
         if meta.taken {
             return Err(Stop::NameTaken);

@@ -1,4 +1,4 @@
-//! What Zenoh reports of links that cannot be made: the only place where it says why.
+//! What Zenoh reports of links that cannot be made: the only place where it says why. And what a bridge itself reports.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -9,6 +9,9 @@ use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 /// Reports of which each kind is told once. More kinds than this are not kept in mind.
 const KINDS: usize = 256;
 
+/// Where the reports of this library come from.
+const OWN: &str = env!("CARGO_CRATE_NAME");
+
 #[derive(Default)]
 struct Kept {
     last: Option<String>,
@@ -17,10 +20,11 @@ struct Kept {
 
 static KEPT: OnceLock<Mutex<Kept>> = OnceLock::new();
 
-/// Begins to listen to Zenoh's reports. `tell` gets each kind of them once, for people; two reports are of one kind if they
+/// Begins to listen to these reports. `tell` gets each kind of them once, for people; two reports are of one kind if they
 /// differ in numbers only. Does nothing if the program listens to such reports itself.
 pub fn listen(tell: fn(&str)) {
     let targets = Targets::new()
+        .with_target(OWN, LevelFilter::WARN)
         .with_target("zenoh", LevelFilter::WARN)
         .with_target("zenoh::net::runtime::orchestrator", LevelFilter::DEBUG)
         .with_target("zenoh_link_tls", LevelFilter::DEBUG);
@@ -43,7 +47,10 @@ impl<S: tracing::Subscriber> Layer<S> for Reports {
         let mut text = Text::default();
         event.record(&mut text);
         let (level, by) = (*event.metadata().level(), event.metadata().target());
-        let text = if by.starts_with("zenoh_link_tls") && level == tracing::Level::WARN {
+        let own = by.starts_with(OWN);
+        let text = if own {
+            text.0
+        } else if by.starts_with("zenoh_link_tls") && level == tracing::Level::WARN {
             // Of whatever went wrong when it accepted a connection, it says that the limit of open files may be reached.
             let what = text.0.split(". Hint: ").next().unwrap_or_default();
             format!("a connection was refused: {what}")
@@ -65,7 +72,9 @@ impl<S: tracing::Subscriber> Layer<S> for Reports {
             kept.told.clear();
         }
         let first = kept.told.insert(kind);
-        kept.last = Some(text.0.clone());
+        if !own {
+            kept.last = Some(text.0.clone());
+        }
         drop(kept);
         if first {
             (self.tell)(&text.0);

@@ -3,11 +3,15 @@
 use crate::engine::Engine;
 use crate::error::BridgeError;
 use crate::inbox::Sender;
+use slipring_mirror::meta::MetaError;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// How long a question after the source waits for its answer.
 pub(super) const ASKED: Duration = Duration::from_millis(500);
+/// After how long a mirror ends if each answer is of another version, or says that its name is taken: the name of one that was
+/// killed is free after two seconds.
+pub(super) const REFUSED: Duration = Duration::from_secs(5);
 
 pub(super) enum Event {
     Frame(Vec<u8>),
@@ -45,4 +49,9 @@ pub(super) fn ask_for_meta(
         None => sender.put(Event::MetaOver, 0),
     };
     Ok(engine.ask(key, ask, ASKED, Box::new(sink))?)
+}
+
+/// Tells people that an answer to such a question was left out.
+pub(super) fn left_out(why: MetaError) {
+    tracing::warn!("an answer was left out: {why}");
 }

@@ -6,8 +6,28 @@ use slipring::endpoint::Origin;
 use slipring::place::OpenError;
 use slipring::schema::{OpaqueSchema, Schema};
 use slipring::{registry, Ring};
+use slipring_mirror::meta::{MetaError, Opaque};
 use slipring_mirror::mirror::Stop;
 use slipring_mirror::Meta;
+
+/// Reads an answer of a source: a description of a ring that has schemas which are some.
+pub(super) fn description(bytes: &[u8]) -> Result<Meta, MetaError> {
+    let meta = Meta::decode(bytes)?;
+    if !meta.schema.is_empty() {
+        schema(&meta)?;
+    }
+    meta.opaque.as_ref().map(foreign_schema).transpose()?;
+    Ok(meta)
+}
+
+fn schema(meta: &Meta) -> Result<Schema, MetaError> {
+    meta.schema.parse().map_err(|_| MetaError::Damaged)
+}
+
+fn foreign_schema(opaque: &Opaque) -> Result<OpaqueSchema, MetaError> {
+    OpaqueSchema::new(&opaque.kind, &opaque.name, opaque.bytes.clone())
+        .map_err(|_| MetaError::Damaged)
+}
 
 /// Opens the mirror's ring, or creates it as the source describes its own.
 pub(super) fn open(options: &Options, meta: &Meta, from: From) -> Result<Ring, BridgeError> {
@@ -58,17 +78,10 @@ fn create(options: &Options, meta: &Meta, from: From) -> Result<Ring, BridgeErro
             host: host(&meta.host),
         });
     if !meta.schema.is_empty() {
-        let schema: Schema = meta
-            .schema
-            .parse()
-            .map_err(|_| slipring_mirror::meta::MetaError::Damaged)?;
-        builder = builder.schema(schema);
+        builder = builder.schema(schema(meta)?);
     }
     if let Some(opaque) = &meta.opaque {
-        let damaged = |_| slipring_mirror::meta::MetaError::Damaged;
-        let bytes = opaque.bytes.clone();
-        let schema = OpaqueSchema::new(&opaque.kind, &opaque.name, bytes).map_err(damaged)?;
-        builder = builder.opaque_schema(&schema);
+        builder = builder.opaque_schema(&foreign_schema(opaque)?);
     }
     Ok(builder.create()?)
 }

@@ -1,6 +1,6 @@
 //! One mirror at work: what came goes to the protocol, and what that says is done.
 
-use super::event::{ask_for_meta, Event};
+use super::event::{ask_for_meta, left_out, Event, REFUSED};
 use crate::clock::{wall_ns, Clock};
 use crate::engine::{Engine, Lane, Outgoing};
 use crate::error::BridgeError;
@@ -9,6 +9,7 @@ use crate::latency::Timing;
 use crate::stat::{Counter, MirrorStat, EVERY};
 use slipring::endpoint::{AttachError, PublishError, TryPublishError};
 use slipring::{Producer, Ring};
+use slipring_mirror::meta::MetaError;
 use slipring_mirror::mirror::{Action, Path, Stop, Write};
 use slipring_mirror::{Meta, Mirror};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -124,10 +125,11 @@ impl Mirrored<'_> {
             Event::Clock(there, asked, took) => self.clock.answer(asked, took, there),
             Event::Meta(bytes) => match Meta::decode(&bytes) {
                 Ok(meta) => self.machine.meta(&meta)?,
-                Err(error @ slipring_mirror::meta::MetaError::Version { .. }) => {
+                // As long as frames come, its source speaks this version.
+                Err(error @ MetaError::Version { .. }) if self.machine.silent_for() >= REFUSED => {
                     return Err(error.into())
                 }
-                Err(_) => {}
+                Err(error) => left_out(error),
             },
             Event::MetaOver => {}
         }

@@ -69,7 +69,7 @@ pub struct Sent {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Stop {
-    /// The source's ring is another one than the mirrored: it was removed, and made again.
+    /// The source's ring is another one than the mirrored, and of that no frame comes: it was removed, and made again.
     Recreated {
         /// The identity of the new one.
         ring: u128,

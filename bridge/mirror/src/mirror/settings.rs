@@ -20,7 +20,7 @@ pub struct Settings {
     pub timeout: Duration,
     /// The longest pause between requests that are not answered.
     pub pause: Duration,
-    /// After how long without a frame to ask what became of the source.
+    /// After how long without a frame to ask what became of the source, and to believe that it is another ring now.
     pub silence: Duration,
 }
 

@@ -1,46 +1,51 @@
-//! Requests in vain.
+//! Requests in vain, and answers of others.
 
-use super::{Action, Mirror, Path, Settings};
+use super::{Action, Mirror, Path, Settings, Stop};
 use crate::frame::Stamp;
 use crate::meta::Meta;
 use crate::pack::heartbeat;
 use core::time::Duration;
+
+const STAMP: Stamp = Stamp {
+    ring: 1,
+    epoch: 1,
+    epoch_first: 0,
+    oldest: 0,
+    wall_ns: 0,
+};
+
+fn meta() -> Meta {
+    Meta {
+        ring: 1,
+        epoch: 1,
+        epoch_first: 0,
+        oldest: 0,
+        next: 0,
+        capacity: 4096,
+        frame_align: 8,
+        max_readers: 1,
+        longest: 100,
+        stamps: false,
+        closed: false,
+        required: false,
+        taken: false,
+        host: String::new(),
+        name: "ring".parse().unwrap(),
+        schema: String::new(),
+        opaque: None,
+    }
+}
 
 /// A source that does not answer, or answers with nothing, is asked again with growing pauses, one request at a
 /// time.
 #[test]
 fn requests_in_vain_become_seldom() {
     for answers in [true, false] {
-        let meta = Meta {
-            ring: 1,
-            epoch: 1,
-            epoch_first: 0,
-            oldest: 0,
-            next: 0,
-            capacity: 4096,
-            frame_align: 8,
-            max_readers: 1,
-            longest: 100,
-            stamps: false,
-            closed: false,
-            required: false,
-            taken: false,
-            host: String::new(),
-            name: "ring".parse().unwrap(),
-            schema: String::new(),
-            opaque: None,
-        };
+        let meta = meta();
         let settings = Settings::new("m".parse().unwrap(), 1, 100);
         let mut mirror = Mirror::new(settings, &meta, 0, Duration::ZERO);
-        let stamp = Stamp {
-            ring: 1,
-            epoch: 1,
-            epoch_first: 0,
-            oldest: 0,
-            wall_ns: 0,
-        };
         mirror
-            .frame(Path::Stream, &heartbeat(&stamp, 9, false))
+            .frame(Path::Stream, &heartbeat(&STAMP, 9, false))
             .unwrap();
         let (mut asked, mut open) = (Vec::new(), 0);
         for ms in 0..60_000 {
@@ -65,4 +70,36 @@ fn requests_in_vain_become_seldom() {
         assert_eq!(last, if answers { 1000 } else { 1500 });
         assert!(answers || open == asked.len());
     }
+}
+
+/// Another ring of the same name is believed when no frame of its own has come for a time, however it came about.
+#[test]
+fn another_ring_ends_a_mirror_only_in_silence() {
+    let settings = Settings::new("m".parse().unwrap(), 1, 100);
+    let silence = settings.silence;
+    let mut mirror = Mirror::new(settings, &meta(), 0, Duration::ZERO);
+    let other = Meta {
+        ring: 2,
+        taken: true,
+        ..meta()
+    };
+    let step = silence / 8;
+    for n in 1..100 {
+        mirror.at(step * n);
+        if n % 8 == 7 {
+            let frame = heartbeat(&STAMP, 0, false);
+            mirror.frame(Path::Stream, &frame).unwrap();
+        }
+        assert_eq!(mirror.meta(&other), Ok(()), "{n}");
+    }
+    // Frames of the other one are no sign of life.
+    let heard = step * 95;
+    let stamp = Stamp { ring: 2, ..STAMP };
+    mirror.at(heard + silence - Duration::from_nanos(1));
+    mirror
+        .frame(Path::Stream, &heartbeat(&stamp, 0, false))
+        .unwrap();
+    assert_eq!(mirror.meta(&other), Ok(()));
+    mirror.at(heard + silence);
+    assert_eq!(mirror.meta(&other), Err(Stop::Recreated { ring: 2 }));
 }

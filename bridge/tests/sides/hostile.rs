@@ -1,0 +1,201 @@
+//! What a program on the network can send to a side, and what it cannot do by that.
+
+use crate::support::{Fake, Side, LONG};
+use slipring::{Consumer, Ring, Start};
+use slipring_bridge::engine::local::Network;
+use slipring_bridge::engine::{Engine, Held, Question};
+use slipring_bridge::mirror::{self, From};
+use slipring_bridge::BridgeError;
+use slipring_mirror::meta::MetaError;
+use slipring_mirror::pack::{heartbeat, Packer};
+use slipring_mirror::Name;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{mpsc, Arc};
+use std::time::{Duration, Instant};
+
+const META: &str = "slipring/1/default/quotes/meta";
+
+fn name(text: &str) -> Name {
+    text.parse().unwrap()
+}
+
+fn mirroring(network: &Network, place: &Path, patience: Duration) -> Side<Result<(), BridgeError>> {
+    let engine: Arc<dyn Engine> = Arc::new(network.clone());
+    let options = mirror::Options {
+        from: From::Oldest,
+        patience: Some(patience),
+        ..mirror::Options::new(place.to_owned(), name("quotes"), name("london"))
+    };
+    Side::start(move |stop, ready| mirror::mirror(&engine, &options, stop, |_| ready()))
+}
+
+fn reader(path: &Path) -> Consumer {
+    let ring = Ring::open(path.to_owned()).unwrap();
+    ring.consumer(Start::Oldest).unwrap()
+}
+
+/// Answers every question after the source with these, too.
+fn answering(network: &Network, answers: Vec<Vec<u8>>) -> Held {
+    let sink = move |question: Question| {
+        for answer in &answers {
+            question.replies.reply(answer.clone());
+        }
+    };
+    network.answer(META, Box::new(sink)).unwrap()
+}
+
+/// What is no description of a ring: nothing, a part of one, some with a bit that changed, and much too much.
+fn damaged(good: &[u8]) -> Vec<Vec<u8>> {
+    let flipped = |at: usize| {
+        let mut bytes = good.to_vec();
+        bytes[at] ^= 4;
+        bytes
+    };
+    vec![
+        Vec::new(),
+        good[..good.len() - 1].to_vec(),
+        flipped(0),
+        flipped(40),
+        vec![0xff; 1000],
+    ]
+}
+
+/// A description as a program of another version sends it.
+fn of_another_version(good: &[u8]) -> Vec<u8> {
+    let mut bytes = good.to_vec();
+    bytes[4] = 2;
+    bytes
+}
+
+/// A damaged answer is as good as none: a good one counts, and without one the mirror says what came.
+#[test]
+fn a_damaged_answer_ends_no_mirror() {
+    let directory = tempfile::tempdir().unwrap();
+    let copy = directory.path().join("copy");
+    let network = Network::default();
+    let fake = Fake::new(&network);
+    let mut meta = fake.meta.lock().unwrap().clone();
+    let good = meta.encode();
+    let other = answering(&network, vec![of_another_version(&good)]);
+    meta.schema = "no schema".to_owned();
+    let damaged = [damaged(&good), vec![meta.encode()]].concat();
+    // Two of them, so that one comes before the good answer and one behind it, or both on one side.
+    let held = [
+        answering(&network, damaged.clone()),
+        answering(&network, damaged),
+    ];
+    let side = mirroring(&network, &copy, LONG);
+    side.wait();
+    side.end().unwrap();
+    drop((fake, other));
+    let ended = mirroring(&network, &copy, Duration::ZERO).ended();
+    let Err(error @ BridgeError::NoSource { .. }) = ended else {
+        panic!("{ended:?}");
+    };
+    assert!(error.to_string().contains("is damaged"), "{error}");
+    drop(held);
+}
+
+/// While the source of a mirror lives, it is no other ring and of no other version, whatever else answers.
+#[test]
+fn answers_of_others_end_no_mirror_whose_source_lives() {
+    let directory = tempfile::tempdir().unwrap();
+    let copy = directory.path().join("copy");
+    let network = Network::default();
+    let fake = Fake::new(&network);
+    let side = mirroring(&network, &copy, LONG);
+    side.wait();
+    let mut meta = fake.meta.lock().unwrap().clone();
+    let version = of_another_version(&meta.encode());
+    meta.ring += 1;
+    let answers = [damaged(&version), vec![version, meta.encode()]].concat();
+    let (asked, asks) = mpsc::channel();
+    let sink = move |question: Question| {
+        for answer in &answers {
+            question.replies.reply(answer.clone());
+        }
+        asked.send(()).unwrap_or(());
+    };
+    let _held = network.answer(META, Box::new(sink)).unwrap();
+    let mut questions = 0;
+    let end = Instant::now() + LONG;
+    while questions < 3 {
+        assert!(Instant::now() < end);
+        fake.send(&heartbeat(&fake.stamp, 0, false));
+        questions += usize::from(asks.recv_timeout(Duration::from_millis(20)).is_ok());
+    }
+    let (mut packer, mut packed) = (Packer::default(), Vec::new());
+    packer.message(&fake.stamp, 0, b"on", &mut packed);
+    packer.flush(&fake.stamp, &mut packed);
+    fake.send(&packed[0].bytes);
+    let mut consumer = reader(&copy);
+    let message = consumer.receive_until(LONG).unwrap().unwrap();
+    assert_eq!((message.sequence(), &message[..]), (0, &b"on"[..]));
+    drop(message);
+    side.end().unwrap();
+}
+
+/// Where only programs of another version answer, a mirror ends and says so, before its first message or behind others. That
+/// damaged answers come too hides nothing.
+#[test]
+fn a_source_of_another_version_ends_its_mirror() {
+    let directory = tempfile::tempdir().unwrap();
+    let network = Network::default();
+    let fake = Fake::new(&network);
+    let good = fake.meta.lock().unwrap().encode();
+    let began = mirroring(&network, &directory.path().join("began"), LONG);
+    began.wait();
+    drop(fake);
+    let other = of_another_version(&good);
+    let answers = [
+        vec![other.clone()],
+        damaged(&good),
+        vec![other],
+        damaged(&good),
+    ]
+    .concat();
+    let _held = answering(&network, answers);
+    let begins = mirroring(&network, &directory.path().join("begins"), LONG);
+    let hurries = mirroring(&network, &directory.path().join("hurries"), Duration::ZERO);
+    for side in [hurries, begins, began] {
+        let ended = side.ended();
+        let Err(error @ BridgeError::Meta(MetaError::Version { found: 2 })) = ended else {
+            panic!("{ended:?}");
+        };
+        assert!(error.to_string().contains("version 2"), "{error}");
+    }
+}
+
+/// Someone who answers without an end holds up neither the beginning of a mirror nor its end.
+#[test]
+fn an_answer_without_an_end_does_not_stop_a_mirror() {
+    let directory = tempfile::tempdir().unwrap();
+    let copy = directory.path().join("copy");
+    let network = Network::default();
+    let fake = Fake::new(&network);
+    let mut other = fake.meta.lock().unwrap().clone();
+    let (ask, asks) = mpsc::channel::<Question>();
+    let sink = Box::new(move |question| ask.send(question).unwrap_or(()));
+    let _held = network.answer(META, sink).unwrap();
+    drop(fake);
+    let stop = Arc::new(AtomicBool::new(false));
+    let stops = stop.clone();
+    let answering = std::thread::spawn(move || {
+        let Ok(question) = asks.recv() else { return };
+        while !stops.load(Ordering::Relaxed) {
+            other.ring = other.ring.wrapping_add(1);
+            question.replies.reply(other.encode());
+        }
+    });
+    let (end, ended) = mpsc::channel();
+    let side = mirroring(&network, &copy, LONG);
+    std::thread::spawn(move || end.send(side.ended()));
+    let ended = ended.recv_timeout(LONG);
+    stop.store(true, Ordering::Relaxed);
+    answering.join().unwrap();
+    assert!(
+        matches!(ended, Ok(Err(BridgeError::Ambiguous { .. }))),
+        "{ended:?}"
+    );
+}
