@@ -19,6 +19,7 @@ use event::Event;
 use find::find;
 use open::open;
 use run::{turn, Mirrored};
+use slipring::schema::Schema;
 use slipring::{registry, Ring};
 use slipring_mirror::mirror::{Settings, Stop};
 use slipring_mirror::Mirror;
@@ -68,6 +69,7 @@ pub fn mirror(
         let mut settings =
             Settings::new(options.mirror.clone(), instance, ring.max_message_bytes());
         settings.window = options.window;
+        settings.size = ring.schema().map(Schema::bytes);
         let next = producer.next_sequence();
         let machine = Mirror::new(settings, &meta, next, started.elapsed());
         ready(&ring);

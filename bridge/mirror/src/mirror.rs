@@ -26,8 +26,8 @@ use std::collections::VecDeque;
 ///
 /// # Guarantees
 /// - What it wants written are all sequences from its start on, in order, each once: as a message, or in a gap.
-/// - A message that the source has when it is asked is never part of a gap. What is gone there becomes one, whose
-///   reason is [`Why::Lost`]; gaps of the source keep their reason.
+/// - A message that the source has when it is asked is never part of a gap, unless its ring does not take messages of that
+///   length. What is gone there becomes one, whose reason is [`Why::Lost`]; gaps of the source keep their reason.
 /// - It holds at most its window, and one message.
 /// - At most one request is under way. Requests that are not answered are repeated, with growing pauses.
 ///
@@ -137,7 +137,7 @@ impl Mirror {
 
     fn messages(&mut self, messages: Messages<'_>) {
         let place = self.hold.place(messages.first());
-        let fit = messages.longest() <= self.settings.longest;
+        let fit = self.settings.fit(messages.shortest(), messages.longest());
         if place.is_some_and(|place| fit && self.hold.messages(place, messages)) {
             return;
         }
@@ -151,7 +151,7 @@ impl Mirror {
             self.counts.duplicates += 1;
             return;
         };
-        if payload.len() > self.settings.longest as usize {
+        if !self.fits(payload.len()) {
             self.hold.gap(place, place + 1, Why::Lost);
             return;
         }
@@ -162,6 +162,10 @@ impl Mirror {
         }
     }
 
+    fn fits(&self, len: usize) -> bool {
+        u32::try_from(len).is_ok_and(|len| self.settings.fit(len, len))
+    }
+
     /// Returns `true` if its message is complete with it.
     fn part(
         &mut self,
@@ -170,7 +174,7 @@ impl Mirror {
         (offset, total): (u32, u32),
         bytes: &[u8],
     ) -> bool {
-        if total > self.settings.longest {
+        if !self.settings.fit(total, total) {
             // Its bytes need not come.
             self.gap(sequence, sequence.wrapping_add(1), Why::Lost);
             return false;

@@ -1,6 +1,7 @@
 //! What a program on the network can send to a side, and what it cannot do by that.
 
 use crate::support::{Fake, Side, LONG};
+use slipring::endpoint::Why;
 use slipring::{Consumer, Ring, Start};
 use slipring_bridge::engine::local::Network;
 use slipring_bridge::engine::{Engine, Held, Question};
@@ -165,6 +166,39 @@ fn a_source_of_another_version_ends_its_mirror() {
         };
         assert!(error.to_string().contains("version 2"), "{error}");
     }
+}
+
+/// A ring with a schema takes messages of its size only: others are left out of the mirror, as a gap.
+#[test]
+fn what_is_no_message_of_the_schema_is_a_gap_of_the_mirror() {
+    let directory = tempfile::tempdir().unwrap();
+    let copy = directory.path().join("copy");
+    let network = Network::default();
+    let fake = Fake::new(&network);
+    fake.meta.lock().unwrap().schema = "Quote{bid:u64}".to_owned();
+    let side = mirroring(&network, &copy, LONG);
+    side.wait();
+    let lens = [8, 9, 0, 8, 7, 8, 1000, 1001, 16, 8];
+    let (mut packer, mut packed) = (Packer::default(), Vec::new());
+    for (n, len) in lens.into_iter().enumerate() {
+        packer.message(&fake.stamp, n as u64, &vec![n as u8; len], &mut packed);
+    }
+    packer.flush(&fake.stamp, &mut packed);
+    for frame in packed {
+        fake.send(&frame.bytes);
+    }
+    let mut consumer = reader(&copy);
+    let mut next = 0;
+    for (received, n) in [0u64, 3, 5, 9].into_iter().enumerate() {
+        let message = consumer.receive_until(LONG).unwrap().unwrap();
+        assert_eq!((message.sequence(), &message[..]), (n, &[n as u8; 8][..]));
+        let gap = message.gap().map(|gap| (gap.end, gap.why));
+        assert_eq!(gap, (next < n).then_some((n, Why::Lost)));
+        drop(message);
+        assert_eq!(consumer.losses().skipped, n - received as u64);
+        next = n + 1;
+    }
+    side.end().unwrap();
 }
 
 /// Someone who answers without an end holds up neither the beginning of a mirror nor its end.

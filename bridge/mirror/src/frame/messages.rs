@@ -5,6 +5,7 @@
 pub struct Messages<'a> {
     next: u64,
     count: u32,
+    shortest: u32,
     longest: u32,
     left: &'a [u8],
 }
@@ -34,16 +35,20 @@ impl<'a> Messages<'a> {
         let messages = Self {
             next: first,
             count,
+            shortest: u32::MAX,
             longest: 0,
             left: body,
         };
-        let (mut rest, mut found, mut longest) = (messages, 0, 0);
+        let (mut rest, mut found) = (messages, 0);
+        let (mut shortest, mut longest) = (messages.shortest, messages.longest);
         for (_, payload) in rest.by_ref() {
             found += 1;
+            shortest = shortest.min(payload.len() as u32);
             longest = longest.max(payload.len() as u32);
         }
         let filled = count > 0 && found == count && rest.left.is_empty();
         filled.then_some(Self {
+            shortest,
             longest,
             ..messages
         })
@@ -52,6 +57,11 @@ impl<'a> Messages<'a> {
     /// Returns the sequence of the next one.
     pub fn first(&self) -> u64 {
         self.next
+    }
+
+    /// Returns the length of the shortest message of the frame.
+    pub fn shortest(&self) -> u32 {
+        self.shortest
     }
 
     /// Returns the length of the longest message of the frame.

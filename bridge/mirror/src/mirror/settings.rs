@@ -14,6 +14,8 @@ pub struct Settings {
     pub window: u64,
     /// The longest message that its ring takes. Longer ones count as lost.
     pub longest: u32,
+    /// The size of every message that its ring takes, if it has a schema. Others count as lost.
+    pub size: Option<u32>,
     /// How long a hole may close by itself before it is asked for.
     pub patience: Duration,
     /// How long to wait for an answer.
@@ -25,6 +27,12 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// Returns `true` if the ring takes messages of all lengths in between, these included.
+    pub(super) fn fit(&self, shortest: u32, longest: u32) -> bool {
+        let sized = |size| shortest == size && longest == size;
+        longest <= self.longest && self.size.is_none_or(sized)
+    }
+
     /// The usual settings, for a ring whose messages have at most so many bytes.
     pub fn new(name: Name, instance: u64, longest: u32) -> Self {
         Self {
@@ -32,6 +40,7 @@ impl Settings {
             instance,
             window: (4 << 20).max(2 * u64::from(longest)),
             longest,
+            size: None,
             patience: Duration::from_millis(1),
             timeout: Duration::from_millis(500),
             pause: Duration::from_secs(1),

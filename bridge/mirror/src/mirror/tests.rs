@@ -1,10 +1,11 @@
-//! Requests in vain, and answers of others.
+//! Requests in vain, answers of others, and messages that fit into no ring of the mirror's kind.
 
-use super::{Action, Mirror, Path, Settings, Stop};
+use super::{Action, Mirror, Path, Settings, Stop, Write};
 use crate::frame::Stamp;
 use crate::meta::Meta;
-use crate::pack::heartbeat;
+use crate::pack::{heartbeat, Packer};
 use core::time::Duration;
+use slipring::endpoint::Why;
 
 const STAMP: Stamp = Stamp {
     ring: 1,
@@ -102,4 +103,50 @@ fn another_ring_ends_a_mirror_only_in_silence() {
     assert_eq!(mirror.meta(&other), Ok(()));
     mirror.at(heard + silence);
     assert_eq!(mirror.meta(&other), Err(Stop::Recreated { ring: 2 }));
+}
+
+/// A message whose length the ring does not take is a gap of one, in a frame with others, alone, or in parts.
+#[test]
+fn what_the_ring_does_not_take_is_a_gap() {
+    for (size, lens) in [
+        (Some(8), vec![8, 8, 9, 8, 7, 0, 100_000, 8, 100_001, 8, 16]),
+        (Some(100_000), vec![100_000, 8, 99_999, 100_000, 100_001]),
+        (Some(0), vec![0, 1, 0]),
+        (None, vec![8, 0, 100_001, 100_000, 9]),
+    ] {
+        let mut settings = Settings::new("m".parse().unwrap(), 1, 100_000);
+        settings.size = size;
+        let mut mirror = Mirror::new(settings, &meta(), 0, Duration::ZERO);
+        let (mut packer, mut packed) = (Packer::default(), Vec::new());
+        for (n, len) in lens.iter().enumerate() {
+            packer.message(&STAMP, n as u64, &vec![n as u8; *len], &mut packed);
+        }
+        packer.flush(&STAMP, &mut packed);
+        for frame in packed {
+            mirror.frame(Path::Stream, &frame.bytes).unwrap();
+        }
+        let fits = |len: usize| len <= 100_000 && size.is_none_or(|size| size as usize == len);
+        let mut next = 0;
+        while let Some(write) = mirror.next_write() {
+            match write {
+                Write::Message { sequence, payload } => {
+                    let len = lens[sequence as usize];
+                    assert!(fits(len) && payload == vec![sequence as u8; len]);
+                    assert_eq!(sequence, next);
+                    next += 1;
+                }
+                Write::Gap { end, why } => {
+                    assert_eq!(why, Why::Lost);
+                    assert!((next..end).all(|n| !fits(lens[n as usize])));
+                    next = end;
+                }
+                other => panic!("{other:?}"),
+            }
+            mirror.wrote();
+        }
+        assert_eq!(next, lens.len() as u64);
+        let counts = mirror.counts();
+        let misfits = lens.iter().filter(|len| !fits(**len)).count();
+        assert_eq!((counts.lost, counts.fetches), (misfits as u64, 0));
+    }
 }
