@@ -95,6 +95,16 @@ impl<T> Inbox<T> {
         self.take_behind().map(|(item, _)| item)
     }
 
+    /// Drops what is there, and nothing that comes meanwhile.
+    pub fn clear(&self) {
+        let mut queue = self.sender.queue();
+        let items = std::mem::take(&mut queue.items);
+        queue.bytes = 0;
+        drop(queue);
+        // To drop a question is a call of the engine, which may put something here.
+        drop(items);
+    }
+
     /// What came first, and how many before it found no room since the beginning.
     pub fn take_behind(&self) -> Option<(T, u64)> {
         let mut queue = self.sender.queue();
@@ -141,5 +151,33 @@ mod tests {
         sender.put(9, 0);
         assert_eq!(inbox.take_behind(), Some((9, 7)));
         assert_eq!(inbox.take(), None);
+    }
+
+    /// Puts itself into an inbox again when it is dropped.
+    struct Again(Option<super::Sender<Again>>);
+
+    impl Drop for Again {
+        fn drop(&mut self) {
+            if let Some(sender) = self.0.take() {
+                sender.put(Again(Some(sender.clone())), 100);
+            }
+        }
+    }
+
+    #[test]
+    fn an_inbox_is_cleared_though_more_comes_meanwhile() {
+        let inbox = Inbox::new(1000).unwrap();
+        let sender = inbox.sender();
+        for _ in 0..4 {
+            sender.put(Again(Some(sender.clone())), 100);
+        }
+        inbox.clear();
+        // All of the room is there again, and what came takes it.
+        let mut left: Vec<_> = std::iter::from_fn(|| inbox.take_behind()).collect();
+        assert_eq!(left.len(), 4);
+        assert!(left.iter().all(|(_, refused)| *refused == 0));
+        for (again, _) in &mut left {
+            again.0 = None;
+        }
     }
 }

@@ -26,6 +26,8 @@ use std::time::{Duration, Instant};
 
 /// Messages that are read before other work has its turn.
 const AT_ONCE: usize = 1000;
+/// Acknowledgements and questions that are taken before messages have their turn.
+const EVENTS: usize = 64;
 /// Rings of fewer bytes are looked at all the time: in the time that a frame waits for more messages, a fast producer
 /// fills them.
 const NAPS_FROM: u64 = 256 << 10;
@@ -102,7 +104,7 @@ pub fn serve(
             Ok(ring) => ring,
             // Removed, to be made again.
             Err(BridgeError::Open(OpenError::NotFound { .. })) if !first => {
-                while inbox.take().is_some() {}
+                inbox.clear();
                 inbox.wait(None, AGAIN);
                 continue;
             }
@@ -210,8 +212,16 @@ impl Served {
         let mut looked = Duration::ZERO;
         while !stop.load(Ordering::Relaxed) {
             self.source.at(started.elapsed(), wall_ns());
-            while let Some(event) = inbox.take() {
+            for _ in 0..EVENTS {
+                let Some(event) = inbox.take() else {
+                    break;
+                };
+                // The answer may be long, so one is enough for a turn.
+                let last = matches!(event, Event::Fetch(_));
                 self.handle(event, options)?;
+                if last {
+                    break;
+                }
             }
             let Some(more) = self.read()? else {
                 return Ok(());

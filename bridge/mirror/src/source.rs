@@ -23,7 +23,7 @@ pub struct Settings {
     pub lossless: bool,
     /// The mirrors that it waits for. Only a lossless source may have some.
     pub required: Vec<Name>,
-    /// Bytes that may be sent and not written by all required mirrors.
+    /// Bytes that may be sent and not written by all required mirrors, and one message more.
     pub window: u64,
     /// The shortest time between two frames of messages, unless they are full: 50 microseconds.
     pub linger: Duration,
@@ -172,7 +172,8 @@ impl Source {
 
     /// Returns `true` if a message may be read from the ring and passed on now.
     pub fn may_send(&self) -> bool {
-        !self.credit.waits() || self.credit.in_flight() < self.settings.window
+        // Of a window without a byte, too, one message is under way.
+        !self.credit.waits() || self.credit.in_flight() < self.settings.window.max(1)
     }
 
     /// The ring has this message. If its sequence is not the next one, those between were not read in time: mirrors

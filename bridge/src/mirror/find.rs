@@ -90,7 +90,7 @@ pub(super) fn find(
     let began = Instant::now();
     let mut refused = Refused::default();
     while !stop.load(Ordering::Relaxed) {
-        while inbox.take().is_some() {}
+        inbox.clear();
         ask_for_meta(engine, &keys.meta(), ask, &inbox.sender())?;
         let Answers {
             mut sound,

@@ -22,6 +22,8 @@ const FETCHED: Duration = Duration::from_secs(2);
 const HELD_BACK: Duration = Duration::from_millis(5);
 /// Messages that are written before the network has its turn.
 const AT_ONCE: usize = 1000;
+/// Frames and answers that are taken before writing has its turn, however few bytes they have.
+const EVENTS: usize = 64;
 
 /// Bytes that are taken from the network before writing has its turn, so that they and what is missing before them find
 /// room: a part of those that may be held.
@@ -102,7 +104,10 @@ impl Mirrored<'_> {
     fn receive(&mut self, inbox: &Inbox<Event>) -> Result<(), BridgeError> {
         self.machine.at(self.started.elapsed());
         let mut taken = 0;
-        while let Some(event) = inbox.take() {
+        for _ in 0..EVENTS {
+            let Some(event) = inbox.take() else {
+                break;
+            };
             taken += event.bytes();
             self.handle(event)?;
             if taken >= self.turn {

@@ -1,15 +1,16 @@
 //! What a program on the network can send to a side, and what it cannot do by that.
 
-use crate::support::{Fake, Side, LONG};
+use crate::support::{send, Fake, Side, LONG};
 use slipring::endpoint::Why;
 use slipring::{Consumer, Ring, Start};
 use slipring_bridge::engine::local::Network;
 use slipring_bridge::engine::{Engine, Held, Question};
 use slipring_bridge::mirror::{self, From};
-use slipring_bridge::BridgeError;
+use slipring_bridge::{serve, BridgeError};
 use slipring_mirror::meta::MetaError;
+use slipring_mirror::mirror::Stop;
 use slipring_mirror::pack::{heartbeat, Packer};
-use slipring_mirror::Name;
+use slipring_mirror::{Meta, Name};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{mpsc, Arc};
@@ -22,9 +23,18 @@ fn name(text: &str) -> Name {
 }
 
 fn mirroring(network: &Network, place: &Path, patience: Duration) -> Side<Result<(), BridgeError>> {
+    mirroring_from(From::Oldest, network, place, patience)
+}
+
+fn mirroring_from(
+    from: From,
+    network: &Network,
+    place: &Path,
+    patience: Duration,
+) -> Side<Result<(), BridgeError>> {
     let engine: Arc<dyn Engine> = Arc::new(network.clone());
     let options = mirror::Options {
-        from: From::Oldest,
+        from,
         patience: Some(patience),
         ..mirror::Options::new(place.to_owned(), name("quotes"), name("london"))
     };
@@ -201,35 +211,164 @@ fn what_is_no_message_of_the_schema_is_a_gap_of_the_mirror() {
     side.end().unwrap();
 }
 
-/// Someone who answers without an end holds up neither the beginning of a mirror nor its end.
+/// Calls this again and again from several threads, until it is dropped.
+struct Flood {
+    stop: Arc<AtomicBool>,
+    threads: Vec<std::thread::JoinHandle<()>>,
+}
+
+impl Flood {
+    fn of(call: impl Fn() + Clone + Send + 'static) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let threads = (0..2).map(|_| {
+            let (stop, call) = (stop.clone(), call.clone());
+            std::thread::spawn(move || {
+                while !stop.load(Ordering::Relaxed) {
+                    call();
+                }
+            })
+        });
+        Self {
+            threads: threads.collect(),
+            stop,
+        }
+    }
+}
+
+impl Drop for Flood {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        for thread in self.threads.drain(..) {
+            thread.join().unwrap();
+        }
+    }
+}
+
+/// Ends a side while it is flooded. Panics if it hangs.
+fn ends(side: Side<Result<(), BridgeError>>, flood: Flood) {
+    let (end, ended) = mpsc::channel();
+    let ending = std::thread::spawn(move || end.send(side.end()).unwrap_or(()));
+    let ended = ended.recv_timeout(LONG);
+    drop(flood);
+    ending.join().unwrap();
+    ended.expect("it does not end").unwrap();
+}
+
+/// More questions than a source can answer hold up neither its messages nor its end.
 #[test]
-fn an_answer_without_an_end_does_not_stop_a_mirror() {
+fn a_flood_of_questions_does_not_stop_a_source() {
+    let directory = tempfile::tempdir().unwrap();
+    let (source, copy) = (
+        directory.path().join("source"),
+        directory.path().join("copy"),
+    );
+    let ring = Ring::builder(source.clone()).create().unwrap();
+    let mut producer = ring.producer().unwrap();
+    for _ in 0..4000 {
+        producer.publish(&[7; 100]).unwrap();
+    }
+    let network = Network::default();
+    let engine: Arc<dyn Engine> = Arc::new(network.clone());
+    let options = serve::Options::new(source, name("quotes"));
+    let side = Side::start(move |stop, ready| serve::serve(&engine, &options, stop, |_| ready()));
+    side.wait();
+    let mirror = mirroring_from(From::Latest, &network, &copy, LONG);
+    mirror.wait();
+    let mut consumer = reader(&copy);
+    let key = format!("slipring/1/default/quotes/{:032x}/fetch", ring.id());
+    let floods = network.clone();
+    let flood = Flood::of(move || {
+        let ask = "from=0;to=4000;bytes=1000000";
+        floods.ask(&key, ask, LONG, Box::new(|_| ())).unwrap();
+    });
+    for n in 0..50u64 {
+        let sequence = producer.publish(&n.to_le_bytes()).unwrap();
+        let message = consumer.receive_until(LONG).unwrap().unwrap();
+        assert_eq!((message.sequence(), message.gap()), (sequence, None));
+    }
+    mirror.end().unwrap();
+    ends(side, flood);
+}
+
+/// More frames than a mirror can read hold up neither its writing nor its end; nor do more answers than it asked for.
+#[test]
+fn a_flood_of_frames_does_not_stop_a_mirror() {
     let directory = tempfile::tempdir().unwrap();
     let copy = directory.path().join("copy");
     let network = Network::default();
     let fake = Fake::new(&network);
-    let mut other = fake.meta.lock().unwrap().clone();
-    let (ask, asks) = mpsc::channel::<Question>();
-    let sink = Box::new(move |question| ask.send(question).unwrap_or(()));
-    let _held = network.answer(META, sink).unwrap();
-    drop(fake);
-    let stop = Arc::new(AtomicBool::new(false));
-    let stops = stop.clone();
-    let answering = std::thread::spawn(move || {
-        let Ok(question) = asks.recv() else { return };
-        while !stops.load(Ordering::Relaxed) {
-            other.ring = other.ring.wrapping_add(1);
-            question.replies.reply(other.encode());
-        }
-    });
-    let (end, ended) = mpsc::channel();
     let side = mirroring(&network, &copy, LONG);
-    std::thread::spawn(move || end.send(side.ended()));
-    let ended = ended.recv_timeout(LONG);
-    stop.store(true, Ordering::Relaxed);
-    answering.join().unwrap();
-    assert!(
-        matches!(ended, Ok(Err(BridgeError::Ambiguous { .. }))),
-        "{ended:?}"
-    );
+    side.wait();
+    let (mut packer, mut packed) = (Packer::default(), Vec::new());
+    for n in 0..3000 {
+        packer.message(&fake.stamp, n, &[7; 8], &mut packed);
+    }
+    packer.flush(&fake.stamp, &mut packed);
+    let sends = network.clone();
+    let frames: Vec<_> = packed.into_iter().map(|packed| packed.bytes).collect();
+    let flood = Flood::of(move || frames.iter().for_each(|frame| send(&sends, frame)));
+    let mut consumer = reader(&copy);
+    for n in 0..3000 {
+        let message = consumer.receive_until(LONG).unwrap().unwrap();
+        assert_eq!(message.sequence(), n);
+    }
+    ends(side, flood);
+}
+
+/// Who answers without an end holds up neither the beginning of a mirror nor its end: with ever other rings, with one ring whose
+/// mirror there is already, or with what is no answer.
+#[test]
+fn an_answer_without_an_end_does_not_stop_a_mirror() {
+    let directory = tempfile::tempdir().unwrap();
+    let network = Network::default();
+    let fake = Fake::new(&network);
+    let meta = fake.meta.lock().unwrap().clone();
+    drop(fake);
+    let rings = (0..100).map(|ring| {
+        Meta {
+            ring,
+            ..meta.clone()
+        }
+        .encode()
+    });
+    let taken = Meta {
+        taken: true,
+        ..meta.clone()
+    };
+    for (what, answers) in [
+        ("rings", rings.collect::<Vec<_>>()),
+        ("taken", vec![taken.encode()]),
+        ("damaged", damaged(&meta.encode())),
+    ] {
+        let (ask, asks) = mpsc::channel::<Question>();
+        let sink = Box::new(move |question| ask.send(question).unwrap_or(()));
+        let held = network.answer(META, sink).unwrap();
+        let stop = Arc::new(AtomicBool::new(false));
+        let stops = stop.clone();
+        let answering = std::thread::spawn(move || {
+            let mut questions = Vec::new();
+            while !stops.load(Ordering::Relaxed) {
+                questions.extend(asks.try_iter());
+                for question in &questions {
+                    for answer in &answers {
+                        question.replies.reply(answer.clone());
+                    }
+                }
+            }
+        });
+        let (end, ended) = mpsc::channel();
+        let side = mirroring(&network, &directory.path().join(what), Duration::ZERO);
+        std::thread::spawn(move || end.send(side.ended()));
+        let ended = ended.recv_timeout(LONG);
+        stop.store(true, Ordering::Relaxed);
+        answering.join().unwrap();
+        drop(held);
+        let expected = match &ended {
+            Ok(Err(BridgeError::Ambiguous { .. })) => "rings",
+            Ok(Err(BridgeError::Stop(Stop::NameTaken))) => "taken",
+            Ok(Err(BridgeError::NoSource { .. })) => "damaged",
+            _ => "",
+        };
+        assert_eq!(what, expected, "{ended:?}");
+    }
 }

@@ -1,9 +1,10 @@
-//! What one side does: how commands end, encodings for other programs, counters, certificates; what it sends and believes where
-//! the other side is at fault, or hostile.
+//! What one side does: how commands end, encodings for other programs, counters, certificates; what it keeps, sends and believes,
+//! also where the other side is at fault, or hostile.
 
 mod encodings;
 mod ends;
 mod faulty;
+mod held;
 mod hostile;
 mod support;
 mod told;
