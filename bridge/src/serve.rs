@@ -14,7 +14,7 @@ use crate::keys::Keys;
 use crate::punctual::Punctual;
 use crate::report::{self, Told};
 use crate::stat::{Counter, SourceStat};
-use gate::Gate;
+use gate::{before, Gate};
 use slipring::endpoint::{AttachError, TryReceiveError};
 use slipring::place::OpenError;
 use slipring::{Observer, Received, Ring, Start};
@@ -143,7 +143,7 @@ impl Served {
         ring: Ring,
         sender: &Sender<Event>,
     ) -> Result<Self, BridgeError> {
-        let gate = match options.lossless {
+        let mut gate = match options.lossless {
             true if ring.evicts_after().is_some() => {
                 let path = ring.path().to_owned();
                 return Err(BridgeError::Evicts { path });
@@ -162,6 +162,9 @@ impl Served {
         settings.required = options.require.clone();
         settings.window = options.window;
         let next = observer.next_sequence();
+        if let Some(gate) = &mut gate {
+            gate.skip(next);
+        }
         let source = Source::new(settings, epoch.number, epoch.first_sequence, next);
         let acks = sender.clone();
         let acks = engine.subscribe(
@@ -251,12 +254,17 @@ impl Served {
             if more {
                 continue;
             }
+            if let Some(gate) = &mut self.gate {
+                if gate.caught_up(self.source.next())? {
+                    continue;
+                }
+            }
             if now - looked >= Duration::from_millis(100) {
                 looked = now;
                 if self.ring.is_removed() {
                     return Ok(());
                 }
-                if let Some(oldest) = self.ring.status()?.oldest_sequence {
+                if let Some(oldest) = self.oldest()? {
                     self.source.oldest(oldest);
                 }
             }
@@ -288,17 +296,20 @@ impl Served {
             match received {
                 Ok(Received::Message(message)) => {
                     if let Some(gate) = &mut self.gate {
-                        gate.pass(message.sequence(), message.len());
+                        gate.message(message.sequence());
                     }
                     self.source.message(message.sequence(), &message);
                 }
                 Ok(Received::Skipped {
                     resumed_at, why, ..
                 }) => {
+                    if let Some(gate) = &mut self.gate {
+                        gate.skip(resumed_at);
+                    }
                     self.source.gap(resumed_at, why);
                 }
                 Ok(Received::Lapped { resumed_at, .. }) => {
-                    self.source.lapped(resumed_at);
+                    self.lapped(resumed_at)?;
                 }
                 Ok(Received::Closed) | Err(TryReceiveError::Closed) => {
                     // Another producer may have taken over since.
@@ -317,6 +328,36 @@ impl Served {
         Ok(Some(true))
     }
 
+    /// The observer was overtaken, and found this sequence by the index. That may not lead to the first one that is held.
+    fn lapped(&mut self, mut resumed_at: u64) -> Result<(), BridgeError> {
+        if let Some(gate) = &mut self.gate {
+            if before(gate.next_sequence(), resumed_at) {
+                match observer_at(&self.ring, gate.next_sequence()) {
+                    Ok(observer) => {
+                        resumed_at = observer.next_sequence();
+                        self.observer = observer;
+                    }
+                    // Mirrors ask for what lies between.
+                    Err(BridgeError::Attach(AttachError::Overtaken)) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            gate.skip(resumed_at);
+        }
+        self.source.lapped(resumed_at);
+        Ok(())
+    }
+
+    /// The oldest sequence that can be found in the ring: by its index, or since it is held for mirrors.
+    fn oldest(&self) -> Result<Option<u64>, BridgeError> {
+        let indexed = self.ring.status()?.oldest_sequence;
+        let held = self.gate.as_ref().map(Gate::next_sequence);
+        Ok(match (indexed, held) {
+            (Some(indexed), Some(held)) if before(held, indexed) => Some(held),
+            (indexed, held) => indexed.or(held),
+        })
+    }
+
     fn handle(&mut self, event: Event, options: &Options) -> Result<(), BridgeError> {
         match event {
             Event::Ack(bytes) => {
@@ -326,7 +367,8 @@ impl Served {
             }
             Event::Fetch(question) => reply::fetch(&self.ring, &self.source, &question)?,
             Event::Meta(question) => {
-                let meta = reply::meta(&self.ring, &mut self.source, &question, options)?;
+                let oldest = self.oldest()?;
+                let meta = reply::meta(&self.ring, &mut self.source, oldest, &question, options)?;
                 question.replies.reply(meta.encode());
             }
             Event::Status(question) => {

@@ -56,10 +56,11 @@ pub(super) fn fetch(ring: &Ring, source: &Source, question: &Question) -> Result
     Ok(())
 }
 
-/// The description of the ring, for a mirror that introduces itself.
+/// The description of the ring, which can be read from `oldest` on, for a mirror that introduces itself.
 pub(super) fn meta(
     ring: &Ring,
     source: &mut Source,
+    oldest: Option<u64>,
     question: &Question,
     options: &Options,
 ) -> Result<Meta, BridgeError> {
@@ -70,14 +71,13 @@ pub(super) fn meta(
         (Some(name), Some(instance)) => source.hello(&name, instance),
         _ => (false, false),
     };
-    let status = ring.status()?;
     let opaque = ring.opaque_schema().ok().flatten();
     let (epoch, epoch_first) = source.latest_epoch();
     Ok(Meta {
         ring: ring.id(),
         epoch,
         epoch_first,
-        oldest: status.oldest_sequence.unwrap_or(source.sent()),
+        oldest: oldest.unwrap_or(source.sent()),
         next: source.sent(),
         capacity: ring.capacity_bytes(),
         frame_align: ring.frame_align() as u32,
