@@ -6,8 +6,11 @@
 //!
 //! With `--hosts` the dashboard is on another host, as far as one machine can be two: at a mirror, behind a link that
 //! is cut in the middle.
+//!
+//! With `--mixed` the strategy is a program in C, and the dashboard one in Python.
 
 mod hosts;
+mod mixed;
 mod parts;
 
 use crate::child;
@@ -16,11 +19,12 @@ use crate::stop::Stop;
 use crate::text::{count, nanos, styled, BOLD, GREEN, RED};
 use crate::Outcome;
 use hosts::{Cut, Hosts};
+use mixed::Mixed;
 use parts::Tick;
 use serde_json::{json, Value};
 use slipring::{Plain, Ring};
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -32,7 +36,11 @@ account is not exact.
 
 With --hosts, slipring-bridge has to be beside this program or on the PATH. What the ring
 overwrote while the link was cut is missing in the mirror, and is counted apart from what the
-dashboard was too slow for.")]
+dashboard was too slow for.
+
+With --mixed the strategy is compiled by the C compiler (CC, or else cc) against the installed library
+for C, which pkg-config finds, and the dashboard is run by the interpreter (PYTHON, or else python3),
+which needs the package slipring. What is missing is said, and how to get it.")]
 pub struct Arguments {
     /// How many ticks to replay
     #[arg(long, value_name = "N", default_value_t = 1_000_000)]
@@ -43,6 +51,9 @@ pub struct Arguments {
     /// Let the dashboard read a mirror of the ring, over a link that is cut in the middle
     #[arg(long)]
     hosts: bool,
+    /// Let the strategy be a program in C, and the dashboard one in Python
+    #[arg(long)]
+    mixed: bool,
     /// Print the reports as JSON
     #[arg(long)]
     json: bool,
@@ -91,10 +102,14 @@ impl Drop for Cleanup {
 
 fn conduct(arguments: &Arguments) -> Outcome {
     let directory = PathBuf::from(format!("/dev/shm/slipring-demo-{}", std::process::id()));
-    std::fs::create_dir(&directory)?;
-    let left = directory.clone();
+    let folder = Mixed::folder();
+    let left = [directory.clone(), folder.clone()];
     // The parts die with this process.
-    let _stop = Stop::begin(Duration::ZERO, move || drop(Cleanup(left)))?;
+    let _stop = Stop::begin(Duration::ZERO, move || {
+        left.map(Cleanup).into_iter().for_each(drop)
+    })?;
+    let mixed = arguments.mixed.then(|| Mixed::begin(folder)).transpose()?;
+    std::fs::create_dir(&directory)?;
     let _cleanup = Cleanup(directory.clone());
     let path = directory.join("ticks");
     // Small enough for the dashboard to be lapped while it draws.
@@ -109,10 +124,12 @@ fn conduct(arguments: &Arguments) -> Outcome {
             Some(hosts) if name == "dashboard" => hosts.mirror(),
             _ => ring.path(),
         };
-        let mut command = Command::new(std::env::current_exe()?);
-        command.args(["demo", "--part", name, "--ring"]).arg(place);
-        command.args(["--ticks", &arguments.ticks.to_string()]);
-        command.args(["--rate", &arguments.rate.to_string()]);
+        let other = mixed.as_ref();
+        let other = other.and_then(|mixed| mixed.command(name, place, arguments.ticks));
+        let mut command = match other {
+            Some(command) => command,
+            None => own_part(arguments, name, place)?,
+        };
         child::tie(&mut command);
         let child = command.stdout(Stdio::piped()).spawn()?;
         Ok(Part { name, child })
@@ -140,6 +157,15 @@ fn conduct(arguments: &Arguments) -> Outcome {
         reports.push((reader.name, report(output, reader.name)?));
     }
     conclude(arguments, &fed, &reports, cut.as_ref())
+}
+
+/// The command of a part that is in this program.
+fn own_part(arguments: &Arguments, name: &str, place: &Path) -> Result<Command, Failure> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(["demo", "--part", name, "--ring"]).arg(place);
+    command.args(["--ticks", &arguments.ticks.to_string()]);
+    command.args(["--rate", &arguments.rate.to_string()]);
+    Ok(command)
 }
 
 fn no_output() -> Failure {
@@ -213,8 +239,9 @@ fn conclude(
         println!("{}", styled(BOLD, &heading));
         for (name, report) in reports {
             let latency = |key: &str| nanos(report["latency_ns"][key].as_f64().unwrap_or(0.0));
+            let language = report["language"].as_str();
             println!(
-                "{name:<10} {:>12} {:>12} {:>12}   {:>10} {:>10} {:>10} {:>10}   {}",
+                "{name:<10} {:>12} {:>12} {:>12}   {:>10} {:>10} {:>10} {:>10}   {}{}",
                 number(&report["received"]),
                 number(&report["lost"]),
                 number(&report["missing"]),
@@ -222,7 +249,8 @@ fn conclude(
                 latency("p99"),
                 latency("p99.9"),
                 latency("max"),
-                report["result"].as_str().unwrap_or_default()
+                report["result"].as_str().unwrap_or_default(),
+                language.map_or(String::new(), |language| format!(", in {language}"))
             );
         }
     }

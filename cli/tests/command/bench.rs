@@ -85,6 +85,73 @@ fn the_demo_on_two_hosts_accounts_for_every_tick() {
     assert_eq!(report["failed"].as_array().unwrap().len(), 0);
 }
 
+/// All that is missing is said at once, and how to get it.
+#[test]
+fn the_demo_in_three_languages_says_what_it_needs() {
+    let shell = Shell::new();
+    let mut command = shell.command(&["demo", "--mixed"]);
+    command.env("PATH", shell.directory.path());
+    command.env_remove("CC").env_remove("PYTHON");
+    let output = command.output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    for word in ["no C compiler (cc", "CC", "no Python (python3", "PYTHON"] {
+        assert!(said.contains(word), "{word} in {said}");
+    }
+    // A compiler without the library, and an interpreter without the package.
+    let mut command = shell.command(&["demo", "--mixed"]);
+    command.env("PATH", shell.directory.path());
+    let output = command.env("CC", "/bin/true").env("PYTHON", "/bin/false");
+    let said = String::from_utf8(output.output().unwrap().stderr).unwrap();
+    for word in ["no library for C", "bindings/c/install", "PKG_CONFIG_PATH"] {
+        assert!(said.contains(word), "{word} in {said}");
+    }
+    assert!(!said.contains("no C compiler"), "{said}");
+}
+
+/// Where the libraries for C and Python of this tree were built (`./dev c`, `./dev python`), or are installed.
+#[test]
+fn the_demo_in_three_languages_accounts_for_every_tick() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let shell = Shell::new();
+    let mut command = shell.command(&[
+        "demo", "--mixed", "--ticks", "200000", "--rate", "0", "--json",
+    ]);
+    let library = root.join("target/c/prefix/lib/pkgconfig");
+    if library.exists() {
+        command.env("PKG_CONFIG_PATH", library);
+    }
+    let environments = std::fs::read_dir(root.join("target/python/environments"));
+    let pythons = environments.into_iter().flatten().flatten();
+    let mut pythons = pythons.map(|entry| entry.path().join("bin/python"));
+    if let Some(python) = pythons.find(|path| path.exists()) {
+        command.env("PYTHON", python);
+    }
+    let output = command.output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    if said.contains("cannot run here") {
+        println!("SKIPPED: {said}");
+        return;
+    }
+    assert!(output.status.success(), "{said}");
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let number = |part: &str, key: &str| report["parts"][part][key].as_u64().unwrap();
+    for part in ["strategy", "risk"] {
+        assert_eq!(number(part, "received"), 200_000);
+        assert_eq!(
+            report["parts"][part]["checksum"],
+            report["feed"]["checksum"]
+        );
+    }
+    assert_eq!(
+        number("dashboard", "received") + number("dashboard", "lost"),
+        200_000
+    );
+    assert_eq!(report["parts"]["strategy"]["language"], "C");
+    assert_eq!(report["parts"]["dashboard"]["language"], "Python");
+    assert_eq!(report["failed"].as_array().unwrap().len(), 0);
+}
+
 #[test]
 fn the_bench_measures_everybody_and_checks_what_arrives() {
     let shell = Shell::new();
