@@ -23,8 +23,11 @@ pub(crate) struct Latencies {
 /// Times the messages of one mirror.
 pub(crate) struct Timing {
     base: u64,
-    /// By the place behind their last message: how many messages, and when they were sent.
+    /// By the place behind their last message: the place of their first one that was not written when they came, and when
+    /// they were sent.
     awaited: BTreeMap<u64, (u64, u64)>,
+    /// The place behind the last message that was timed: frames of a source that was started again overlap.
+    timed: u64,
     times: Option<Histogram<u64>>,
 }
 
@@ -34,6 +37,7 @@ impl Timing {
         Self {
             base,
             awaited: BTreeMap::new(),
+            timed: 0,
             // It is refused for no range but an empty one.
             times: Histogram::new_with_bounds(1, LONGEST, 2).ok(),
         }
@@ -47,7 +51,8 @@ impl Timing {
         );
         let many = sent.end.wrapping_sub(sent.first);
         if end > next && end < 1 << 62 && self.awaited.len() < AWAITED {
-            self.awaited.entry(end).or_insert((many, sent.wall_ns));
+            let first = end.saturating_sub(many).max(next);
+            self.awaited.entry(end).or_insert((first, sent.wall_ns));
         }
     }
 
@@ -62,10 +67,13 @@ impl Timing {
             .offset()
             .map(|offset| wall_ns().saturating_add_signed(offset.ns));
         while let Some(first) = self.awaited.first_entry() {
-            if *first.key() > next {
+            let end = *first.key();
+            if end > next {
                 break;
             }
-            let (many, sent) = first.remove();
+            let (first, sent) = first.remove();
+            let many = end.saturating_sub(first.max(self.timed));
+            self.timed = end;
             if let (Some(now), Some(times)) = (now, &mut self.times) {
                 // Clocks are never known exactly: what seems to have come before it was sent, took no time.
                 times.saturating_record_n(now.saturating_sub(sent).max(1), many);
@@ -132,6 +140,34 @@ mod tests {
         ];
         for time in times {
             assert!((AGO..20 * AGO).contains(&time), "{latencies:?}");
+        }
+    }
+
+    /// A source that was started again sends what it has sent before, in other frames.
+    #[test]
+    fn a_message_of_two_frames_is_timed_once() {
+        for base in [0, u64::MAX - 4] {
+            let mut timing = Timing::new(base);
+            let at = |place: u64| base.wrapping_add(place);
+            let sent = |first: u64, end: u64| Sent {
+                first: at(first),
+                end: at(end),
+                wall_ns: wall_ns(),
+            };
+            timing.came(sent(0, 3), at(0));
+            timing.came(sent(2, 5), at(0));
+            timing.written(at(5), &clock(0));
+            assert_eq!(timing.latencies().measured, 5);
+            // Of these, two were written before.
+            timing.came(sent(3, 8), at(5));
+            timing.came(sent(4, 8), at(5));
+            timing.written(at(8), &clock(0));
+            assert_eq!(timing.latencies().measured, 8);
+            // And of these, two that were not timed, since they came as an answer.
+            timing.written(at(10), &clock(0));
+            timing.came(sent(8, 12), at(10));
+            timing.written(at(12), &clock(0));
+            assert_eq!(timing.latencies().measured, 10);
         }
     }
 
