@@ -261,9 +261,7 @@ impl Served {
             }
             if now - looked >= Duration::from_millis(100) {
                 looked = now;
-                if self.ring.is_removed() {
-                    return Ok(());
-                }
+                // An error if the ring was removed, also where nothing else would show that.
                 if let Some(oldest) = self.oldest()? {
                     self.source.oldest(oldest);
                 }

@@ -6,7 +6,11 @@ mod ends;
 mod faulty;
 mod held;
 mod hostile;
+mod lossy;
+mod network;
+mod rings;
 mod support;
+mod timed;
 mod told;
 #[cfg(feature = "tls")]
 mod trust;

@@ -125,7 +125,16 @@ impl<T: Send + 'static> Side<T> {
 
     /// Waits until it ends by itself.
     pub fn ended(mut self) -> T {
-        self.thread.take().unwrap().join().unwrap()
+        let end = Instant::now() + LONG;
+        let thread = self.thread.take().unwrap();
+        while !thread.is_finished() {
+            if Instant::now() >= end {
+                self.stop.store(true, Ordering::Relaxed);
+                panic!("it does not end");
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        thread.join().unwrap()
     }
 }
 
