@@ -227,8 +227,9 @@ proptest! {
         let side = mirroring(&network, &copy, 4096);
         side.wait();
         network.lose_one_in(case.loses_one_in);
+        // Before anything is written, since a ring that no reader holds back is overwritten.
+        let mut consumer = Ring::open(copy).unwrap().consumer(Start::Oldest).unwrap();
         let reading = std::thread::spawn(move || {
-            let mut consumer = Ring::open(copy).unwrap().consumer(Start::Oldest).unwrap();
             let mut received = Vec::new();
             while let Some(message) = consumer.receive_until(LONG).unwrap() {
                 let fill = message.first().copied();
