@@ -3,12 +3,14 @@
 //! The sources are in this program. The strategy is compiled when the demo begins, against the installed library for C.
 
 use crate::failure::{Failure, FAILED};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 const STRATEGY: &str = include_str!("programs/strategy.c");
 const DASHBOARD: &str = include_str!("programs/dashboard.py");
+const COMPILER: &str = "cc";
 
 /// A C compiler's result, and an interpreter that has the package.
 pub struct Mixed {
@@ -31,7 +33,8 @@ impl Mixed {
             folder,
             python: or("PYTHON", "python3"),
         };
-        let missing: Vec<String> = [mixed.compile(&or("CC", "cc")), mixed.interpreter()]
+        let compiler = Compiler::of(&or("CC", COMPILER));
+        let missing: Vec<String> = [mixed.compile(&compiler), mixed.interpreter()]
             .into_iter()
             .filter_map(Result::err)
             .collect();
@@ -65,9 +68,9 @@ impl Mixed {
         }
     }
 
-    fn compile(&self, compiler: &OsString) -> Result<(), String> {
-        let shown = compiler.to_string_lossy();
-        ran(Command::new(compiler).arg("--version")).map_err(|error| {
+    fn compile(&self, compiler: &Compiler) -> Result<(), String> {
+        let shown = compiler.program.to_string_lossy();
+        ran(compiler.command().arg("--version")).map_err(|error| {
             format!("no C compiler ({shown}: {error}): install one, as the package build-essential does, or name it in CC")
         })?;
         let library = || {
@@ -84,7 +87,7 @@ impl Mixed {
         let source = self.folder.join("strategy.c");
         std::fs::write(&source, STRATEGY)
             .map_err(|error| format!("{}: {error}", source.display()))?;
-        let mut command = Command::new(compiler);
+        let mut command = compiler.command();
         command.args(["-std=gnu11", "-O2", "-o"]);
         command.arg(self.folder.join("strategy")).arg(&source);
         command.args(flags.split_whitespace());
@@ -112,6 +115,37 @@ impl Mixed {
 impl Drop for Mixed {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// A C compiler and its first arguments.
+struct Compiler {
+    program: OsString,
+    arguments: Vec<OsString>,
+}
+
+impl Compiler {
+    /// Reads `CC` as `make` does: words between white space. A value that is the path of a file is one program, white space included.
+    fn of(value: &OsStr) -> Self {
+        if Path::new(value).is_file() {
+            return Self {
+                program: value.to_owned(),
+                arguments: Vec::new(),
+            };
+        }
+        let words = value.as_bytes().split(u8::is_ascii_whitespace);
+        let words = words.filter(|word| !word.is_empty());
+        let mut words = words.map(|word| OsStr::from_bytes(word).to_owned());
+        Self {
+            program: words.next().unwrap_or_else(|| COMPILER.into()),
+            arguments: words.collect(),
+        }
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(&self.arguments);
+        command
     }
 }
 

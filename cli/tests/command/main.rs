@@ -1,6 +1,7 @@
 //! The command as a user runs it: what it prints, where, and how it ends.
 
 mod bench;
+mod demo;
 mod forms;
 mod keeping;
 mod looks;
