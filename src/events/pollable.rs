@@ -72,6 +72,40 @@ impl<H> Pollable<H> {
         })
     }
 
+    /// Has the kernel make the descriptor readable itself, by io_uring. No thread stands in between then, so it takes about
+    /// half the time to notice a message, at the cost of a second descriptor, some memory of the kernel, and two calls of the
+    /// system more for each sleep.
+    ///
+    /// # Guarantees
+    /// - What this type guarantees still holds.
+    /// - Only the thread that sleeps first is woken so. In another one, and where the kernel refuses later, the thread of
+    ///   this process watches, as without this call.
+    ///
+    /// # Errors
+    /// Those of the kernel, with what to do about it: `Unsupported` before Linux 6.7, and `PermissionDenied` where io_uring is not
+    /// allowed, as in many containers. Nothing has changed then, so a program that goes on is only slower.
+    ///
+    /// ```
+    /// use slipring::events::Pollable;
+    /// # use slipring::{Ring, Start};
+    /// # let ring = Ring::heap().create()?;
+    /// let mut consumer = Pollable::new(ring.consumer(Start::Oldest)?)?;
+    /// if let Err(error) = consumer.use_io_uring() {
+    ///     eprintln!("slower to notice: {error}");
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[cfg(feature = "io-uring")]
+    pub fn use_io_uring(&mut self) -> io::Result<()> {
+        self.watching.use_io_uring(&self.signal)
+    }
+
+    /// Returns `true` if the kernel watches by io_uring what the last call armed that found nothing.
+    #[cfg(feature = "io-uring")]
+    pub fn uses_io_uring(&self) -> bool {
+        self.watching.uses_io_uring()
+    }
+
     /// The handle without a descriptor.
     pub fn into_inner(self) -> H {
         self.handle
@@ -85,7 +119,7 @@ impl<H: Event> Pollable<H> {
     /// This is how a producer waits for room, and how a call with a result is made in one step with
     /// [`arm`](Self::arm).
     pub fn attempt<T>(&mut self, attempt: impl FnMut(&mut H) -> Poll<T>) -> Option<T> {
-        self.signal.clear();
+        self.watching.clear(&self.signal);
         let notify = Notify::Signal(self.signal.clone());
         match self
             .watching
@@ -117,7 +151,7 @@ fn arm<T>(
     sources: &mut [&mut dyn Source],
     mut found: impl FnMut(usize) -> T,
 ) -> Option<T> {
-    signal.clear();
+    watching.clear(signal);
     let sleep =
         |all: &[&mut dyn Source]| Sleep::of_all(all.iter().map(|one| sleep_of_source(&**one)));
     let notify = Notify::Signal(signal.clone());
@@ -203,6 +237,38 @@ impl PollableSet {
         })
     }
 
+    /// Has the kernel make the descriptor readable itself, by io_uring. No thread stands in between then, so it takes about
+    /// half the time to notice a message, at the cost of a second descriptor, some memory of the kernel, and two calls of the
+    /// system more for each sleep.
+    ///
+    /// # Guarantees
+    /// - What this type guarantees still holds.
+    /// - Only the thread that sleeps first is woken so. In another one, and where the kernel refuses later, the thread of
+    ///   this process watches, as without this call.
+    ///
+    /// # Errors
+    /// Those of the kernel, with what to do about it: `Unsupported` before Linux 6.7, and `PermissionDenied` where io_uring is not
+    /// allowed, as in many containers. Nothing has changed then, so a program that goes on is only slower.
+    ///
+    /// ```
+    /// use slipring::events::PollableSet;
+    /// let mut set = PollableSet::new()?;
+    /// if let Err(error) = set.use_io_uring() {
+    ///     eprintln!("slower to notice: {error}");
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[cfg(feature = "io-uring")]
+    pub fn use_io_uring(&mut self) -> io::Result<()> {
+        self.watching.use_io_uring(&self.signal)
+    }
+
+    /// Returns `true` if the kernel watches by io_uring what the last call armed that found nothing.
+    #[cfg(feature = "io-uring")]
+    pub fn uses_io_uring(&self) -> bool {
+        self.watching.uses_io_uring()
+    }
+
     /// Returns the index of a source that has something to report. Otherwise the descriptor becomes readable when one of
     /// these has, and this returns `None`.
     ///
@@ -231,7 +297,7 @@ impl PollableSet {
     ) -> Option<T> {
         // What was armed may be another handle.
         self.watching.stop();
-        self.signal.clear();
+        self.watching.clear(&self.signal);
         let notify = Notify::Signal(self.signal.clone());
         match self.watching.poll(handle, sleep_of, notify, attempt) {
             Poll::Ready(found) => Some(found),

@@ -5,7 +5,9 @@
 use super::event::Sleep;
 use crate::endpoint::Source;
 use crate::layout::lines::Bell;
-use crate::reactor::{self, Notify, Ticket, Watched};
+#[cfg(feature = "io-uring")]
+use crate::reactor::Uring;
+use crate::reactor::{self, Notify, Signal, Ticket, Watched};
 use crate::segment::Canary;
 use crate::wait::bell::{arm_any, FIRST_SLEEP, LONGEST_SLEEP};
 use crate::wait::ASK_EVERY;
@@ -21,6 +23,9 @@ pub struct Watching {
     ticket: Option<Ticket>,
     /// When it was last asked whether the other side is alive.
     asked: Option<Instant>,
+    /// Watches the bells instead of the thread.
+    #[cfg(feature = "io-uring")]
+    uring: Option<Uring>,
 }
 
 impl Watching {
@@ -32,6 +37,8 @@ impl Watching {
             slept: false,
             ticket: None,
             asked: None,
+            #[cfg(feature = "io-uring")]
+            uring: None,
         })
     }
 
@@ -84,6 +91,15 @@ impl Watching {
             return Poll::Ready(found);
         }
         self.slept = true;
+        // The thread is still there for the time.
+        #[cfg(feature = "io-uring")]
+        if self
+            .uring
+            .as_mut()
+            .is_some_and(|uring| uring.watch(&watched))
+        {
+            watched.clear();
+        }
         match reactor::register(watched, limit, limit == LONGEST_SLEEP, notify) {
             Ok(ticket) => self.ticket = Some(ticket),
             // There is no thread to sleep: the caller looks again at once.
@@ -128,6 +144,37 @@ impl Watching {
             Some(ticket) if self.canary.forked() => ticket.forget(),
             ticket => drop(ticket),
         }
+        #[cfg(feature = "io-uring")]
+        if let Some(uring) = self.uring.as_mut().filter(|_| !self.canary.forked()) {
+            uring.stop();
+        }
+    }
+
+    /// Has a descriptor not be readable until it is worth looking again.
+    pub fn clear(&mut self, signal: &Signal) {
+        // The end of what the kernel watches makes it readable too, so that comes first.
+        #[cfg(feature = "io-uring")]
+        if self.uring.as_ref().is_some_and(Uring::waits) {
+            self.stop();
+        }
+        signal.clear();
+    }
+
+    /// Has the kernel watch the bells, and make this descriptor readable.
+    ///
+    /// # Errors
+    /// Those of the kernel; the thread goes on watching them.
+    #[cfg(feature = "io-uring")]
+    pub fn use_io_uring(&mut self, signal: &Signal) -> io::Result<()> {
+        self.stop();
+        self.uring = Some(Uring::new(signal)?);
+        Ok(())
+    }
+
+    /// Returns `true` if the kernel watches those that were armed last.
+    #[cfg(feature = "io-uring")]
+    pub fn uses_io_uring(&self) -> bool {
+        self.uring.as_ref().is_some_and(Uring::watches)
     }
 
     fn waits_for(&self, notify: &Notify) -> bool {

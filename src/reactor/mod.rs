@@ -10,9 +10,13 @@
 
 mod notify;
 mod thread;
+#[cfg(feature = "io-uring")]
+mod uring;
 mod worker;
 
 pub use notify::{Notify, Signal};
+#[cfg(feature = "io-uring")]
+pub use uring::Uring;
 pub use worker::{Side, Ticket, Watched};
 
 use crate::segment::Canary;

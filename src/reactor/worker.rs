@@ -55,7 +55,7 @@ impl Watched {
     }
 
     /// Which word it is, among those of this process.
-    fn address(&self) -> usize {
+    pub fn address(&self) -> usize {
         self.word()
             .map_or(0, |word| core::ptr::from_ref(word) as usize)
     }

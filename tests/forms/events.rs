@@ -417,6 +417,11 @@ fn an_end_is_an_end_of_the_wait() {
 /// one edge that is lost ends the loop for ever. `SLIPRING_EDGE_RINGS` and `SLIPRING_EDGE_MESSAGES` make it larger and
 /// longer.
 fn no_edge_is_lost() {
+    edges(|_| {});
+}
+
+/// As the test says, with handles that `prepare` changes.
+pub fn edges(prepare: fn(&mut Pollable<Consumer>)) {
     let set = |name: &str, usual: u64| {
         std::env::var(name).map_or(usual, |value| value.parse().expect("a number"))
     };
@@ -435,7 +440,11 @@ fn no_edge_is_lost() {
         .collect();
     let mut consumers: Vec<_> = rings
         .iter()
-        .map(|ring| Pollable::new(ring.consumer(Start::Oldest).unwrap()).unwrap())
+        .map(|ring| {
+            let mut consumer = Pollable::new(ring.consumer(Start::Oldest).unwrap()).unwrap();
+            prepare(&mut consumer);
+            consumer
+        })
         .collect();
     let events = epoll::create(epoll::CreateFlags::CLOEXEC).unwrap();
     for (at, consumer) in consumers.iter().enumerate() {
@@ -588,11 +597,17 @@ fn nothing_calls_the_system_while_messages_flow() {
 }
 
 fn a_fork_is_told_and_makes_its_own() {
+    forks(|_| {});
+}
+
+/// As the test says, with a handle that `prepare` changes.
+pub fn forks(prepare: fn(&mut Pollable<Consumer>)) {
     let scratch = Scratch::new();
     let ring = Ring::builder(scratch.ring()).create().unwrap();
     let mut producer = ring.producer().unwrap();
     let mut waiting = Async::new(ring.consumer(Start::Oldest).unwrap()).unwrap();
     let mut polled = Pollable::new(ring.consumer(Start::Oldest).unwrap()).unwrap();
+    prepare(&mut polled);
     // Both wait when the fork is made.
     assert!(once(waiting.receive()).is_none());
     assert!(once(waiting.readable()).is_none());

@@ -26,6 +26,7 @@ mod signals;
 mod strategies;
 mod tasks;
 mod typed;
+mod uring;
 mod values;
 mod vectors;
 
@@ -52,13 +53,16 @@ fn main() -> std::process::ExitCode {
         semaphore::SUITE,
         set_pairs::SUITE,
         set_pairs::BY_DESCRIPTOR,
+        set_pairs::BY_IO_URING,
         sets::SUITE,
         sets::BY_DESCRIPTOR,
+        sets::BY_IO_URING,
         shared::SUITE,
         signals::SUITE,
         strategies::SUITE,
         tasks::SUITE,
         typed::SUITE,
+        uring::SUITE,
         values::SUITE,
         vectors::SUITE,
     ])

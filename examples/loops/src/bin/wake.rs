@@ -22,11 +22,12 @@ type Times = Outcome<Vec<u64>>;
 
 type Contender = fn() -> Times;
 
-const CONTENDERS: [(&str, Contender); 5] = [
+const CONTENDERS: [(&str, Contender); 6] = [
     ("Consumer::receive, Strategy::Park", parked),
     ("Async in tokio, one thread", task),
     ("Pollable in poll", polled),
     ("Pollable in epoll, by edges", edges),
+    ("The same, with io_uring", edges_of_io_uring),
     ("Unix socket in tokio, one thread", socket),
 ];
 
@@ -123,12 +124,21 @@ fn task() -> Times {
 }
 
 fn polled() -> Times {
-    by_descriptor(|consumer| poll(&mut [PollFd::new(consumer, PollFlags::IN)], None).map(drop))
+    let wait = |consumer: &_| poll(&mut [PollFd::new(consumer, PollFlags::IN)], None).map(drop);
+    by_descriptor(wait, |_| Ok(()))
 }
 
 fn edges() -> Times {
+    by_descriptor(epolled(), |_| Ok(()))
+}
+
+fn edges_of_io_uring() -> Times {
+    by_descriptor(epolled(), Pollable::use_io_uring)
+}
+
+fn epolled() -> impl FnMut(&Pollable<Consumer>) -> rustix::io::Result<()> {
     let mut loops = None;
-    by_descriptor(move |consumer| {
+    move |consumer| {
         if loops.is_none() {
             let new = epoll::create(epoll::CreateFlags::CLOEXEC)?;
             let flags = epoll::EventFlags::IN | epoll::EventFlags::ET;
@@ -141,13 +151,17 @@ fn edges() -> Times {
             .as_ref()
             .map_or(Ok(0), |loops| epoll::wait(loops, spare, None))
             .map(drop)
-    })
+    }
 }
 
-fn by_descriptor(mut wait: impl FnMut(&Pollable<Consumer>) -> rustix::io::Result<()>) -> Times {
+fn by_descriptor(
+    mut wait: impl FnMut(&Pollable<Consumer>) -> rustix::io::Result<()>,
+    prepare: impl FnOnce(&mut Pollable<Consumer>) -> std::io::Result<()>,
+) -> Times {
     let (producer, consumer) = ring()?;
     let noticed = sender(producer);
     let mut consumer = Pollable::new(consumer)?;
+    prepare(&mut consumer)?;
     let mut times = Vec::new();
     while times.len() < MESSAGES {
         if !consumer.arm() {
