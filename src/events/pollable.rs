@@ -73,7 +73,7 @@ impl<H> Pollable<H> {
     }
 
     /// Has the kernel make the descriptor readable itself, by io_uring. No thread stands in between then, so it takes about
-    /// half the time to notice a message, at the cost of a second descriptor, some memory of the kernel, and two calls of the
+    /// a third of the time to notice a message, at the cost of a second descriptor, some memory of the kernel, and two calls of the
     /// system more for each sleep.
     ///
     /// # Guarantees
@@ -238,7 +238,7 @@ impl PollableSet {
     }
 
     /// Has the kernel make the descriptor readable itself, by io_uring. No thread stands in between then, so it takes about
-    /// half the time to notice a message, at the cost of a second descriptor, some memory of the kernel, and two calls of the
+    /// a third of the time to notice a message, at the cost of a second descriptor, some memory of the kernel, and two calls of the
     /// system more for each sleep.
     ///
     /// # Guarantees

@@ -71,7 +71,7 @@ impl Uring {
 
     /// Has the descriptor become readable once one of the words is another than it was when its bell was armed. Returns
     /// `false` if the kernel does not watch them: there are too many, this is another thread than the one that was first,
-    /// or the kernel refuses.
+    /// or the kernel refuses. What was watched before was [stopped](Self::stop).
     pub fn watch(&mut self, watched: &[Watched]) -> bool {
         self.watches = self.request(watched);
         self.watches
@@ -81,7 +81,6 @@ impl Uring {
         if watched.is_empty() || watched.len() > FutexWord::MANY || !self.is_mine() {
             return false;
         }
-        self.stop();
         let words: Vec<_> = watched.iter().map(compared).collect();
         self.number += 1;
         let many = u32::try_from(words.len()).unwrap_or(u32::MAX);

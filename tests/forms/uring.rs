@@ -1,12 +1,13 @@
 //! Descriptors that the kernel makes readable itself: no edge is lost, none comes without a reason, and where the kernel
 //! does not watch, the thread does.
+#![allow(unsafe_code, reason = "forks")]
 
 use crate::events::{edges, forks};
 use rustix::event::{poll, PollFd, PollFlags, Timespec};
 use rustix::process::{getrlimit, setrlimit, Resource, Rlimit};
 use slipring::endpoint::PublishError;
 use slipring::events::{Event, Pollable};
-use slipring::{Consumer, Deadline, Producer, Ring, Start};
+use slipring::{Consumer, ConsumerOptions, Deadline, Producer, Ring, Start, Strategy};
 use std::os::fd::AsFd;
 use std::task::Poll;
 use std::time::Duration;
@@ -22,6 +23,8 @@ pub const SUITE: testing::Suite = testing::suite!(testing::no_role; [
     another_thread_is_told_too,
     the_thread_that_armed_may_end,
     what_the_kernel_refuses_is_watched_by_the_thread,
+    a_handle_that_spins_is_not_watched,
+    a_forked_child_leaves_it_alone,
 ]);
 
 fn used<H>(polled: &mut Pollable<H>) {
@@ -163,6 +166,53 @@ fn another_thread_is_told_too() {
         consumer = exchange(consumer, true);
         consumer =
             std::thread::scope(|scope| scope.spawn(|| exchange(consumer, false)).join().unwrap());
+    }
+}
+
+fn a_handle_that_spins_is_not_watched() {
+    let ring = Ring::heap().capacity_bytes(4096).create().unwrap();
+    let options = ConsumerOptions::new().strategy(Strategy::Spin);
+    let consumer = ring.consumer_with(Start::Oldest, options).unwrap();
+    let mut consumer = Pollable::new(consumer).unwrap();
+    used(&mut consumer);
+    let mut producer = ring.producer().unwrap();
+    for _ in 0..10 {
+        assert_eq!(drain(&mut consumer), 0);
+        assert!(!consumer.uses_io_uring());
+        producer.publish(b"sold").unwrap();
+        assert!(readable(&consumer, PATIENCE));
+        assert_eq!(drain(&mut consumer), 1);
+    }
+}
+
+/// The queues of requests are in memory that the child shares.
+fn a_forked_child_leaves_it_alone() {
+    let (mut producer, mut consumer) = made();
+    used(&mut consumer);
+    for _ in 0..20 {
+        assert_eq!(drain(&mut consumer), 0);
+        // SAFETY: the child calls nothing that needs the threads of its parent, and leaves by `_exit`.
+        let child = unsafe { libc::fork() };
+        assert!(child >= 0, "no fork");
+        if child == 0 {
+            let told = consumer.arm();
+            drop(consumer);
+            // SAFETY: ends the child at once.
+            unsafe { libc::_exit(i32::from(!told)) };
+        }
+        let mut status = 0;
+        // SAFETY: waits for the child just made.
+        unsafe { libc::waitpid(child, &raw mut status, 0) };
+        assert_eq!(status, 0, "the child");
+        for _ in 0..3 {
+            producer.publish(b"sold").unwrap();
+            let mut received = 0;
+            while received == 0 {
+                assert!(readable(&consumer, PATIENCE));
+                received = drain(&mut consumer);
+            }
+            assert_eq!(received, 1);
+        }
     }
 }
 

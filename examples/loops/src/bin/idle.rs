@@ -4,7 +4,7 @@
 use rustix::process::{getrlimit, setrlimit, Resource, Rlimit};
 use rustix::time::{clock_gettime, ClockId};
 use slipring::events::{Async, Pollable};
-use slipring::{Ring, Start};
+use slipring::{Consumer, Ring, Start};
 use std::error::Error;
 use std::time::Duration;
 
@@ -36,10 +36,19 @@ fn main() -> Outcome<()> {
             "{handles:8} {rings:8} {:>28} {by_future:14.2}",
             "Async, tasks of tokio"
         );
-        let by_descriptor = descriptors(handles, rings, seconds)?;
+        let by_descriptor = descriptors(handles, rings, seconds, |_| Ok(()))?;
         println!(
             "{handles:8} {rings:8} {:>28} {by_descriptor:14.2}",
             "Pollable, one loop of epoll"
+        );
+        // Two descriptors each are more than a process may have.
+        if handles > 1000 {
+            continue;
+        }
+        let by_io_uring = descriptors(handles, rings, seconds, Pollable::use_io_uring)?;
+        println!(
+            "{handles:8} {rings:8} {:>28} {by_io_uring:14.2}",
+            "the same, with io_uring"
         );
     }
     Ok(())
@@ -92,7 +101,12 @@ fn futures(handles: usize, rings: usize, seconds: u64) -> Outcome<f64> {
     })
 }
 
-fn descriptors(handles: usize, rings: usize, seconds: u64) -> Outcome<f64> {
+fn descriptors(
+    handles: usize,
+    rings: usize,
+    seconds: u64,
+    prepare: fn(&mut Pollable<Consumer>) -> std::io::Result<()>,
+) -> Outcome<f64> {
     use rustix::event::{epoll, Timespec};
     let rings = make(rings)?;
     let _producers = rings
@@ -104,6 +118,7 @@ fn descriptors(handles: usize, rings: usize, seconds: u64) -> Outcome<f64> {
     for number in 0..handles {
         let consumer = rings[number % rings.len()].consumer(Start::Latest)?;
         let mut consumer = Pollable::new(consumer)?;
+        prepare(&mut consumer)?;
         let data = epoll::EventData::new_u64(number as u64);
         epoll::add(&events, &consumer, data, epoll::EventFlags::IN)?;
         let _ = consumer.arm();

@@ -10,7 +10,8 @@ use slipring::{Consumer, ConsumerOptions, Producer, Ring, Start, Strategy};
 use std::error::Error;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::unix::AsyncFd;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
@@ -22,12 +23,13 @@ type Times = Outcome<Vec<u64>>;
 
 type Contender = fn() -> Times;
 
-const CONTENDERS: [(&str, Contender); 6] = [
+const CONTENDERS: [(&str, Contender); 7] = [
     ("Consumer::receive, Strategy::Park", parked),
     ("Async in tokio, one thread", task),
     ("Pollable in poll", polled),
     ("Pollable in epoll, by edges", edges),
     ("The same, with io_uring", edges_of_io_uring),
+    ("Pollable with io_uring in tokio", polled_by_tokio),
     ("Unix socket in tokio, one thread", socket),
 ];
 
@@ -134,6 +136,34 @@ fn edges() -> Times {
 
 fn edges_of_io_uring() -> Times {
     by_descriptor(epolled(), Pollable::use_io_uring)
+}
+
+fn polled_by_tokio() -> Times {
+    let (producer, consumer) = ring()?;
+    let noticed = sender(producer);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let mut consumer = Pollable::new(consumer)?;
+        consumer.use_io_uring()?;
+        let interest = Interest::READABLE;
+        // SAFETY: the descriptor is the same as long as the handle lives, and is closed with it.
+        #[allow(unsafe_code, reason = "what tokio asks of a descriptor")]
+        let mut consumer = unsafe { AsyncFd::register_with_interest(consumer, interest)? };
+        let mut times = Vec::new();
+        while times.len() < MESSAGES {
+            let polled = consumer.get_mut();
+            while let Ok(message) = polled.try_receive() {
+                times.push(since(&message));
+                let _ = noticed.send(());
+            }
+            if !polled.arm() {
+                consumer.readable_mut().await?.clear_ready();
+            }
+        }
+        Ok(times)
+    })
 }
 
 fn epolled() -> impl FnMut(&Pollable<Consumer>) -> rustix::io::Result<()> {
