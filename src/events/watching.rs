@@ -25,7 +25,7 @@ pub struct Watching {
     asked: Option<Instant>,
     /// Watches the bells instead of the thread.
     #[cfg(feature = "io-uring")]
-    uring: Option<Uring>,
+    uring: Option<Box<Uring>>,
 }
 
 impl Watching {
@@ -154,7 +154,7 @@ impl Watching {
     pub fn clear(&mut self, signal: &Signal) {
         // The end of what the kernel watches makes it readable too, so that comes first.
         #[cfg(feature = "io-uring")]
-        if self.uring.as_ref().is_some_and(Uring::waits) {
+        if self.uring.as_ref().is_some_and(|uring| uring.waits()) {
             self.stop();
         }
         signal.clear();
@@ -167,14 +167,14 @@ impl Watching {
     #[cfg(feature = "io-uring")]
     pub fn use_io_uring(&mut self, signal: &Signal) -> io::Result<()> {
         self.stop();
-        self.uring = Some(Uring::new(signal)?);
+        self.uring = Some(Box::new(Uring::new(signal)?));
         Ok(())
     }
 
     /// Returns `true` if the kernel watches those that were armed last.
     #[cfg(feature = "io-uring")]
     pub fn uses_io_uring(&self) -> bool {
-        self.uring.as_ref().is_some_and(Uring::watches)
+        self.uring.as_ref().is_some_and(|uring| uring.watches())
     }
 
     fn waits_for(&self, notify: &Notify) -> bool {
