@@ -184,7 +184,7 @@ impl fmt::Display for AttachError {
 }
 
 pub(crate) const FORKED: &str =
-    "this process is a fork of the one that opened the ring: open the ring again in the child";
+    "this process is a fork of the one that made the handle: the child opens or makes its own";
 
 pub(crate) fn poisoned(f: &mut fmt::Formatter<'_>, what: &dyn fmt::Display) -> fmt::Result {
     write!(

@@ -243,6 +243,10 @@ static slipring_status received(slipring_consumer *from, int64_t wait, slipring_
         let output = command.env(variable, value).output().unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
         if said.contains("cannot run here") {
+            // Then it cannot run with sound parts either.
+            let sound = in_three_languages(&shell).0.output().unwrap();
+            let sound = String::from_utf8(sound.stderr).unwrap();
+            assert!(sound.contains("cannot run here"), "{part}: {said}");
             println!("SKIPPED: {said}");
             return;
         }
