@@ -22,6 +22,8 @@ use std::thread::{self, ThreadId};
 
 /// Requests that are made and not seen to complete: the newest, one that it replaced, and the cancelling of that.
 const ENTRIES: u32 = 4;
+/// The number of requests that cancel; those that wait have others.
+const CANCEL: u64 = 0;
 /// `FUTEX2_SIZE_U32`, of memory that is shared.
 const WORD: u32 = 2;
 
@@ -97,6 +99,7 @@ impl Uring {
         }
         self.waits = false;
         let entry = opcode::AsyncCancel::new(self.number).build();
+        let entry = entry.user_data(CANCEL);
         self.submit(entry.flags(squeue::Flags::SKIP_SUCCESS));
     }
 
@@ -138,13 +141,21 @@ impl Uring {
         // SAFETY: one entry is submitted, nothing is waited for, and there is no argument.
         let entered = unsafe { ring.submitter().enter::<()>(1, 0, flags, None) };
         let submitted = pushed.is_ok() && matches!(entered, Ok(1));
-        // What they say is of no use: the caller looks.
+        // A wait that the kernel refuses would be refused again as soon as the caller has looked.
+        let refused = ring
+            .completion()
+            .any(|done| done.user_data() != CANCEL && is_refusal(done.result()));
         ring.completion().for_each(drop);
-        if !submitted {
+        if refused || !submitted {
             self.ring = None;
         }
-        submitted
+        self.ring.is_some()
     }
+}
+
+/// Whether a wait ended otherwise than by a word that changed, before or meanwhile, by its cancelling, or with its thread.
+fn is_refusal(result: i32) -> bool {
+    result < 0 && ![libc::EAGAIN, libc::ECANCELED, libc::EINTR].contains(&-result)
 }
 
 /// What the kernel compares.
@@ -169,5 +180,36 @@ impl fmt::Debug for Uring {
         f.debug_struct("Uring")
             .field("watches", &self.watches)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_that_the_kernel_refuses_is_the_last() {
+        let signal = Signal::new().unwrap();
+        let mut uring = match Uring::new(&signal) {
+            Ok(uring) => uring,
+            Err(error) => return println!("SKIPPED: io_uring: {error}"),
+        };
+        assert!(uring.is_mine());
+        // There is no word at this address.
+        let words = [types::FutexWaitV::new().flags(WORD)];
+        let entry = || opcode::FutexWaitV::new(words.as_ptr(), 1).build();
+        assert!(!uring.submit(entry().user_data(1)));
+        assert!(!uring.is_mine());
+        assert!(!uring.watch(&[]));
+    }
+
+    #[test]
+    fn what_is_no_refusal() {
+        for result in [0, 3, -libc::EAGAIN, -libc::ECANCELED] {
+            assert!(!is_refusal(result), "{result}");
+        }
+        for refusal in [libc::EFAULT, libc::EINVAL, libc::ENOMEM, libc::EPERM] {
+            assert!(is_refusal(-refusal), "{refusal}");
+        }
     }
 }
