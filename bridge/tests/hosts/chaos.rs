@@ -147,13 +147,16 @@ fn endure(run: Run) {
         run,
         running: Vec::new(),
     };
-    // Before there is a source that waits, a ring loses what it overwrites.
+    // Before there is a source that waits, and a reader of the mirror, a ring loses what it overwrites.
     let serve = Running::start(&mut chaos.command(1));
-    for which in [0, 2, 3] {
+    chaos.running.push(serve);
+    for which in [2, 3] {
         let running = chaos.start(which);
         chaos.running.push(running);
     }
-    chaos.running.insert(1, serve);
+    ledger.attached();
+    let producer = chaos.start(0);
+    chaos.running.insert(0, producer);
     let mut cuts = 0;
     for kill in 1..=kills {
         chaos.random.pause(250);

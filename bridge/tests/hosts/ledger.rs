@@ -225,6 +225,16 @@ impl Ledger {
         }
     }
 
+    /// Waits until a reader has attached: before, a mirror overwrites what nobody has read.
+    pub fn attached(&mut self) {
+        let until = Instant::now() + LONG;
+        while !self.began {
+            assert!(Instant::now() < until, "no reader: {self:?}");
+            std::thread::sleep(Duration::from_millis(2));
+            self.look();
+        }
+    }
+
     /// Checks what was noted since.
     pub fn look(&mut self) {
         if self.file.is_none() {

@@ -225,6 +225,7 @@ fn a_source_waits_for_a_slow_link() {
     let _serve = network.serve(0, &hosts.source, &lossless);
     let _far = network.mirror(1, &hosts.copies[0], "10.77.1.1", &["--as", "far"]);
     let (mut far, _reader) = account(&hosts, &ring, 0);
+    far.attached();
     let producer = Running::spawn(&mut producing(&hosts.source, 50_000));
     far.reach(10_000, || ());
     network.cut(1, 1, Duration::from_millis(300));
