@@ -57,8 +57,7 @@ impl Uring {
         let mut probe = Probe::new();
         ring.submitter().register_probe(&mut probe)?;
         if !probe.is_supported(opcode::FutexWaitV::CODE) {
-            let needs = "io_uring cannot wait for a futex: Linux 6.7 or newer is needed";
-            return Err(io::Error::new(io::ErrorKind::Unsupported, needs));
+            return Err(io::Error::new(io::ErrorKind::Unsupported, TOO_OLD));
         }
         let descriptor = signal.as_fd().as_raw_fd();
         ring.submitter().register_eventfd(descriptor)?;
@@ -164,12 +163,16 @@ fn compared(watched: &Watched) -> types::FutexWaitV {
     request.val(u64::from(watched.seen)).flags(WORD)
 }
 
+const TOO_OLD: &str =
+    "the io_uring of this kernel cannot wait for a futex: Linux 6.7 or newer is needed";
+
 /// The refusal of an io_uring, with what to do.
 fn explained(error: io::Error) -> io::Error {
     let why = match error.raw_os_error() {
+        // It does not know what is asked of it.
+        Some(libc::EINVAL) => return io::Error::new(io::ErrorKind::Unsupported, TOO_OLD),
         Some(libc::ENOSYS) => "this kernel, or its sandbox, has no io_uring",
         Some(libc::EPERM) => "io_uring is not allowed here: see kernel.io_uring_disabled, or the filter of the container",
-        Some(libc::EINVAL) => "this io_uring is too old: Linux 6.7 or newer is needed",
         _ => return error,
     };
     io::Error::new(error.kind(), why)
@@ -201,6 +204,16 @@ mod tests {
         assert!(!uring.submit(entry().user_data(1)));
         assert!(!uring.is_mine());
         assert!(!uring.watch(&[]));
+    }
+
+    #[test]
+    fn a_refusal_says_what_to_do() {
+        let kind = |errno| explained(io::Error::from_raw_os_error(errno)).kind();
+        assert_eq!(kind(libc::EINVAL), io::ErrorKind::Unsupported);
+        assert_eq!(kind(libc::ENOSYS), io::ErrorKind::Unsupported);
+        assert_eq!(kind(libc::EPERM), io::ErrorKind::PermissionDenied);
+        let other = explained(io::Error::from_raw_os_error(libc::EMFILE));
+        assert_eq!(other.raw_os_error(), Some(libc::EMFILE));
     }
 
     #[test]
