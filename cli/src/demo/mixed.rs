@@ -149,7 +149,8 @@ impl Compiler {
     }
 }
 
-/// What a command prints; the last line of its errors if it fails.
+/// What a command prints. If it fails, the first line of its errors that says so, as a compiler's does, or else the last, as an
+/// interpreter's does.
 fn ran(command: &mut Command) -> Result<String, String> {
     let output: Output = command
         .stdin(Stdio::null())
@@ -159,6 +160,8 @@ fn ran(command: &mut Command) -> Result<String, String> {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     let said = String::from_utf8_lossy(&output.stderr);
-    let last = said.lines().rev().find(|line| !line.trim().is_empty());
-    Err(last.map_or_else(|| output.status.to_string(), |line| line.trim().to_owned()))
+    let first = said.lines().find(|line| line.contains("error: "));
+    let last = || said.lines().rev().find(|line| !line.trim().is_empty());
+    let told = first.or_else(last);
+    Err(told.map_or_else(|| output.status.to_string(), |line| line.trim().to_owned()))
 }

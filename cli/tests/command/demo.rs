@@ -140,6 +140,13 @@ fn the_compiler_of_the_demo_may_have_arguments() {
     assert!(lines[1].starts_with("-O3 -DWORD=1 -std=gnu11 "), "{got}");
     let a_path = said(&format!("{}/a folder/cc", here.display()));
     assert!(!a_path.contains("compile"), "{a_path}");
+    let failing = here.join("failing.sh");
+    let errors = "strategy.c:1:2: error: what is wrong\n    1 | line\n      |  ^~~~\n";
+    let script = format!("[ $1 = --version ] || {{ printf '{errors}' >&2; exit 1; }}\n");
+    std::fs::write(&failing, script).unwrap();
+    let failed = said(&format!("/bin/sh {}", failing.display()));
+    let told = "the strategy does not compile: strategy.c:1:2: error: what is wrong\n";
+    assert!(failed.contains(told), "{failed}");
     let none = said(" ");
     assert!(none.contains("no C compiler (cc:"), "{none}");
 }
@@ -201,7 +208,7 @@ fn the_demo_in_three_languages_tells_of_a_part_that_misses_a_tick() {
     const BROKEN: &str = r#"
 #include <slipring.h>
 #include <stdlib.h>
-static slipring_status received(slipring_consumer *from, int64_t wait, slipring_message *to, size_t most, size_t *many) {
+static slipring_status broken_receive_batch(slipring_consumer *from, int64_t wait, slipring_message *to, size_t most, size_t *many) {
     static size_t total;
     slipring_status status = slipring_consumer_receive_batch(from, wait, to, most, many);
     size_t before = total;
@@ -216,7 +223,7 @@ static slipring_status received(slipring_consumer *from, int64_t wait, slipring_
     }
     return status;
 }
-#define slipring_consumer_receive_batch received
+#define slipring_consumer_receive_batch broken_receive_batch
 "#;
     let shell = Shell::new();
     let here = shell.directory.path();
