@@ -80,6 +80,8 @@ impl<H> Pollable<H> {
     /// - What this type guarantees still holds.
     /// - Only the thread that sleeps first is woken so. In another one, and where the kernel refuses later, the thread of
     ///   this process watches, as without this call.
+    /// - Once this is dropped, a call of the system in the threads that used it may be interrupted, as by a signal without a
+    ///   handler: `epoll_wait` then fails with `EINTR`, and is called again.
     ///
     /// # Errors
     /// Those of the kernel, with what to do about it: `Unsupported` before Linux 6.7, and `PermissionDenied` where io_uring is not
@@ -245,6 +247,8 @@ impl PollableSet {
     /// - What this type guarantees still holds.
     /// - Only the thread that sleeps first is woken so. In another one, and where the kernel refuses later, the thread of
     ///   this process watches, as without this call.
+    /// - Once this is dropped, a call of the system in the threads that used it may be interrupted, as by a signal without a
+    ///   handler: `epoll_wait` then fails with `EINTR`, and is called again.
     ///
     /// # Errors
     /// Those of the kernel, with what to do about it: `Unsupported` before Linux 6.7, and `PermissionDenied` where io_uring is not

@@ -500,7 +500,11 @@ pub fn edges(prepare: fn(&mut Pollable<Consumer>)) {
     let mut found = Vec::with_capacity(64);
     while received < messages {
         found.clear();
-        epoll::wait(&events, rustix::buffer::spare_capacity(&mut found), None).unwrap();
+        match epoll::wait(&events, rustix::buffer::spare_capacity(&mut found), None) {
+            // The end of an io_uring, such as asks whether there is one, interrupts its thread.
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => panic!("{error}"),
+        }
         for event in &found {
             let at = event.data.u64() as usize;
             loop {

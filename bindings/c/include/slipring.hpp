@@ -143,6 +143,43 @@ protected:
     Handle *handle_ = nullptr;
 };
 
+/// A handle that can have a descriptor.
+template <class Handle, slipring_status (*Close)(Handle **), slipring_status (*Fd)(Handle *, std::int32_t *)>
+class polled : public owned<Handle, Close> {
+public:
+    using owned<Handle, Close>::owned;
+
+    /// The descriptor, which belongs to the handle: it is polled, and neither read, written nor closed.
+    int fd() {
+        std::int32_t found = -1;
+        check(Fd(this->handle_, &found));
+        return found;
+    }
+    /// Has the kernel make the descriptor readable itself, by io_uring. Throws SLIPRING_E_SYSTEM if it refuses; then nothing has
+    /// changed.
+    void use_io_uring() { check(slipring_use_io_uring(this->handle_)); }
+    /// Whether the kernel watches what the last call of `arm` that found nothing armed.
+    bool uses_io_uring() const {
+        bool uses = false;
+        check(slipring_uses_io_uring(this->handle_, &uses));
+        return uses;
+    }
+};
+
+/// A handle with a descriptor that becomes readable when there is something to receive after `arm` returned false.
+template <class Handle, slipring_status (*Close)(Handle **), slipring_status (*Fd)(Handle *, std::int32_t *),
+          slipring_status (*Arm)(Handle *, bool *)>
+class source : public polled<Handle, Close, Fd> {
+public:
+    using polled<Handle, Close, Fd>::polled;
+
+    bool arm() {
+        bool ready = false;
+        check(Arm(this->handle_, &ready));
+        return ready;
+    }
+};
+
 /// Something lent, that is given back by a call on the handle.
 template <class Handle> class loan {
 public:
@@ -224,9 +261,10 @@ private:
 };
 
 /// A consumer: every message from its start on, once and in order.
-class consumer : public detail::owned<slipring_consumer, slipring_consumer_close> {
+class consumer
+    : public detail::source<slipring_consumer, slipring_consumer_close, slipring_consumer_fd, slipring_consumer_arm> {
 public:
-    using owned::owned;
+    using source::source;
 
     /// Receives a message. Returns nothing at the end of the ring.
     std::optional<message> receive(timeout wait = forever) {
@@ -268,17 +306,6 @@ public:
         return next;
     }
     void wait_for_producer(timeout wait = forever) { check(slipring_consumer_wait_for_producer(handle_, wait.ns())); }
-    /// A descriptor that becomes readable when there is something to receive after `arm`.
-    int fd() {
-        int found = -1;
-        check(slipring_consumer_fd(handle_, &found));
-        return found;
-    }
-    bool arm() {
-        bool ready = false;
-        check(slipring_consumer_arm(handle_, &ready));
-        return ready;
-    }
 
 private:
     friend class ring;
@@ -286,9 +313,10 @@ private:
 };
 
 /// An observer: a reader for which the producer never waits.
-class observer : public detail::owned<slipring_observer, slipring_observer_close> {
+class observer
+    : public detail::source<slipring_observer, slipring_observer_close, slipring_observer_fd, slipring_observer_arm> {
 public:
-    using owned::owned;
+    using source::source;
 
     /// Receives a message, a loss or a gap. Returns nothing at the end of the ring. The bytes stay until the next call.
     std::optional<slipring_received> receive(timeout wait = forever) {
@@ -297,16 +325,6 @@ public:
         if (status == SLIPRING_E_TRY_RECEIVE_CLOSED) return std::nullopt;
         check(status);
         return found;
-    }
-    int fd() {
-        int found = -1;
-        check(slipring_observer_fd(handle_, &found));
-        return found;
-    }
-    bool arm() {
-        bool ready = false;
-        check(slipring_observer_arm(handle_, &ready));
-        return ready;
     }
 
 private:
@@ -364,9 +382,9 @@ public:
 };
 
 /// The one producer of a ring.
-class producer : public detail::owned<slipring_producer, slipring_producer_close> {
+class producer : public detail::polled<slipring_producer, slipring_producer_close, slipring_producer_fd> {
 public:
-    using owned::owned;
+    using polled::polled;
 
     std::uint64_t publish(view bytes, timeout wait = forever) {
         std::uint64_t sequence = 0;
@@ -402,6 +420,12 @@ public:
         std::uint32_t found = 0;
         check(slipring_producer_wait_for_readers(handle_, readers, wait.ns(), &found));
         return found;
+    }
+    /// Whether there is room for a message of so many bytes. If not, the descriptor becomes readable when it is worth trying again.
+    bool arm(std::size_t size) {
+        bool ready = false;
+        check(slipring_producer_arm(handle_, size, &ready));
+        return ready;
     }
     /// Leaves the ring without closing it.
     void detach() { check(slipring_producer_detach(&handle_)); }

@@ -1,12 +1,12 @@
 //! Consumers: receiving in place, by copy, and in batches.
 
 use crate::call::call;
+use crate::descriptor::Descriptor;
 use crate::failure::Failure;
 use crate::given::{argument, copy, deadline, null, out, patience, put, writable, Patience};
-use crate::handle::{close, with, Handle, Waitable};
+use crate::handle::{close, with, DescriptorOf, Handle, Waitable};
 use crate::lent::Lender;
 use crate::status::slipring_status;
-use crate::wait::{arm_source, Descriptor};
 use slipring::endpoint::{Batch, Gap, Message, Source, TryReceiveError};
 use slipring::Consumer;
 use std::ffi::c_void;
@@ -114,6 +114,7 @@ impl Handle for slipring_consumer {
     type Body = Body;
     const KIND: u64 = 3;
     const NAME: &'static str = "consumer";
+    const DESCRIPTOR: DescriptorOf<Self> = Some(|body| &mut body.descriptor);
 }
 
 impl Waitable for Body {
@@ -375,7 +376,7 @@ pub unsafe extern "C" fn slipring_consumer_arm(
                 out(ready, "there is no room for the answer")?.put(true);
                 return Ok(());
             }
-            arm_source(&mut body.descriptor, body.consumer.free()?, ready)
+            body.descriptor.arm(body.consumer.free()?, ready)
         })
     })
 }

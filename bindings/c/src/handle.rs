@@ -3,6 +3,7 @@
 //! Each begins with a number that says of which kind it is and a [`Head`]. A pointer is compared with NULL, with the alignment of a
 //! handle, and with that number, before anything else is believed.
 
+use crate::descriptor::Descriptor;
 use crate::failure::Failure;
 use crate::given::{null, out, writable};
 use crate::status::SLIPRING_E_HANDLE;
@@ -20,7 +21,12 @@ pub trait Handle {
     const KIND: u64;
     /// What it is, for people.
     const NAME: &'static str;
+    /// Where its descriptor is, if it can have one.
+    const DESCRIPTOR: DescriptorOf<Self> = None;
 }
+
+/// The descriptor in the body of a handle.
+pub type DescriptorOf<H> = Option<for<'b> fn(&'b mut <H as Handle>::Body) -> &'b mut Descriptor>;
 
 #[repr(C)]
 struct Laid<B> {
@@ -34,10 +40,14 @@ pub struct Common {
     kind: AtomicU64,
     head: Head,
     source: Option<AsSource>,
+    descriptor: Option<HasDescriptor>,
 }
 
 /// How the body is waited for: makes a source of the address of a handle.
 type AsSource = unsafe fn(*mut Common) -> Result<*mut dyn Source, Failure>;
+
+/// Where the descriptor is: found from the address of a handle.
+type HasDescriptor = unsafe fn(*mut Common) -> Option<*mut Descriptor>;
 
 /// A body that can be waited for together with others.
 pub trait Waitable {
@@ -94,6 +104,7 @@ unsafe fn give_with<H: Handle>(
         kind: AtomicU64::new(number::<H>()),
         head: Head::new(),
         source,
+        descriptor: H::DESCRIPTOR.map(|_| descriptor_of::<H> as HasDescriptor),
     };
     to.put(Box::into_raw(Box::new(Laid { common, body })).cast());
     Ok(())
@@ -189,6 +200,40 @@ unsafe fn source_of<H: Handle<Body: Waitable>>(
     // SAFETY: the handle is of this kind, and the caller has its turn.
     let body = unsafe { &mut *(*laid).body.get() };
     body.source().map(ptr::from_mut)
+}
+
+/// # Safety
+/// The handle is of this kind, and the turn is this thread's.
+unsafe fn descriptor_of<H: Handle>(handle: *mut Common) -> Option<*mut Descriptor> {
+    let laid: *mut Laid<H::Body> = handle.cast();
+    // SAFETY: as the caller says.
+    let body = unsafe { &mut *(*laid).body.get() };
+    H::DESCRIPTOR.map(|of| ptr::from_mut(of(body)))
+}
+
+/// Runs a call with the descriptor of a handle of any kind that can have one.
+///
+/// # Safety
+/// As for [`with`].
+pub unsafe fn with_descriptor<R>(
+    handle: *mut Common,
+    run: impl FnOnce(&mut Descriptor) -> Result<R, Failure>,
+) -> Result<R, Failure> {
+    const WHAT: &str = "handle that can have a descriptor";
+    if !writable(handle) {
+        return Err(null("the handle is NULL, or no pointer to one"));
+    }
+    // SAFETY: as the caller says.
+    let common = unsafe { &*handle };
+    let of = match common.descriptor {
+        Some(of) if common.kind.load(Relaxed) & !0xff == MAGIC => of,
+        _ => return Err(no_handle(WHAT)),
+    };
+    let _turn = common.head.enter()?;
+    // SAFETY: it was made for handles of this kind, and the turn is this thread's until the end.
+    let descriptor = unsafe { of(handle) }.ok_or_else(|| no_handle(WHAT))?;
+    // SAFETY: it is a part of the body, which no call within this turn uses.
+    run(unsafe { &mut *descriptor })
 }
 
 /// Runs a call with several handles that are waited for, whatever their kinds.

@@ -1,13 +1,13 @@
 //! Newest values: one writer, many readers, no history.
 
 use crate::call::call;
+use crate::descriptor::Descriptor;
 use crate::failure::Failure;
 use crate::given::{argument, bytes, copy, copy_text, deadline, options, out, put, sized, Sized0};
-use crate::handle::{close, give, give_source, shared, with, Handle, Waitable};
+use crate::handle::{close, give, give_source, shared, with, DescriptorOf, Handle, Waitable};
 use crate::options::{of_role, slipring_options};
 use crate::ring::schema;
 use crate::status::slipring_status;
-use crate::wait::{arm_source, Descriptor};
 use slipring::endpoint::Source;
 use slipring::latest::{LatestBuilder, LatestReader, LatestWriter};
 use slipring::Latest;
@@ -49,6 +49,7 @@ impl Handle for slipring_latest_reader {
     type Body = Reader;
     const KIND: u64 = 62;
     const NAME: &'static str = "reader of newest values";
+    const DESCRIPTOR: DescriptorOf<Self> = Some(|body| &mut body.descriptor);
 }
 
 impl Waitable for Reader {
@@ -378,11 +379,7 @@ pub unsafe extern "C" fn slipring_latest_reader_arm(
     ready: *mut bool,
 ) -> slipring_status {
     // SAFETY: as the header asks of the caller.
-    call(|| unsafe {
-        with(reader, |body| {
-            arm_source(&mut body.descriptor, &mut body.reader, ready)
-        })
-    })
+    call(|| unsafe { with(reader, |body| body.descriptor.arm(&mut body.reader, ready)) })
 }
 
 /// Closes a reader, and makes the pointer NULL.

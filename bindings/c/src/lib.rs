@@ -11,6 +11,7 @@
 
 mod call;
 mod consumer;
+mod descriptor;
 mod errors;
 mod failure;
 mod fifo;

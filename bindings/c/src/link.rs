@@ -2,13 +2,13 @@
 
 use crate::call::call;
 use crate::consumer::slipring_message;
+use crate::descriptor::Descriptor;
 use crate::failure::Failure;
 use crate::given::{bytes, deadline, out, patience, put, text, Patience};
-use crate::handle::{close, give_source, with, Handle, Waitable};
+use crate::handle::{close, give_source, with, DescriptorOf, Handle, Waitable};
 use crate::lent::Lender;
 use crate::options::{of_role, slipring_options};
 use crate::status::slipring_status;
-use crate::wait::{arm_source, Descriptor};
 use slipring::endpoint::{Message, Source};
 use slipring::Link;
 use std::ffi::{c_char, c_void};
@@ -27,6 +27,7 @@ impl Handle for slipring_link {
     type Body = Body;
     const KIND: u64 = 30;
     const NAME: &'static str = "link";
+    const DESCRIPTOR: DescriptorOf<Self> = Some(|body| &mut body.descriptor);
 }
 
 impl Waitable for Body {
@@ -188,11 +189,7 @@ pub unsafe extern "C" fn slipring_link_arm(
     ready: *mut bool,
 ) -> slipring_status {
     // SAFETY: as the header asks of the caller.
-    call(|| unsafe {
-        with(link, |body| {
-            arm_source(&mut body.descriptor, body.link.free()?, ready)
-        })
-    })
+    call(|| unsafe { with(link, |body| body.descriptor.arm(body.link.free()?, ready)) })
 }
 
 /// Closes this side of a link, and makes the pointer NULL. The other side receives what was sent.

@@ -1,14 +1,14 @@
 //! The two ends of a mailbox: clients and receivers.
 
 use crate::call::call;
+use crate::descriptor::Descriptor;
 use crate::failure::Failure;
 use crate::given::{bytes, copy_text, deadline, out, patience, put, text, Patience};
-use crate::handle::{close, give, give_source, shared, with, Handle, Waitable};
+use crate::handle::{close, give, give_source, shared, with, DescriptorOf, Handle, Waitable};
 use crate::lent::Lender;
 use crate::mailbox::slipring_mailbox;
 use crate::options::{of_role, slipring_options};
 use crate::status::slipring_status;
-use crate::wait::{arm_source, Descriptor};
 use slipring::endpoint::Source;
 use slipring::mailbox::{Answer, Letter, MailboxClient, MailboxReceiver, Reply};
 use std::ffi::{c_char, c_void};
@@ -40,6 +40,7 @@ impl Handle for slipring_mailbox_receiver {
     type Body = Desk;
     const KIND: u64 = 22;
     const NAME: &'static str = "receiver of a mailbox";
+    const DESCRIPTOR: DescriptorOf<Self> = Some(|body| &mut body.descriptor);
 }
 
 impl Waitable for Desk {
@@ -284,7 +285,7 @@ pub unsafe extern "C" fn slipring_mailbox_receiver_arm(
     // SAFETY: as the header asks of the caller.
     call(|| unsafe {
         with(receiver, |desk| {
-            arm_source(&mut desk.descriptor, desk.receiver.free()?, ready)
+            desk.descriptor.arm(desk.receiver.free()?, ready)
         })
     })
 }

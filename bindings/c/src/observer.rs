@@ -2,11 +2,11 @@
 
 use crate::call::call;
 use crate::consumer::slipring_message;
+use crate::descriptor::Descriptor;
 use crate::failure::Failure;
 use crate::given::{deadline, out, patience, put, Patience};
-use crate::handle::{close, with, Handle, Waitable};
+use crate::handle::{close, with, DescriptorOf, Handle, Waitable};
 use crate::status::slipring_status;
-use crate::wait::{arm_source, Descriptor};
 use slipring::endpoint::{Received, Source};
 use slipring::Observer;
 
@@ -33,6 +33,7 @@ impl Handle for slipring_observer {
     type Body = Body;
     const KIND: u64 = 4;
     const NAME: &'static str = "observer";
+    const DESCRIPTOR: DescriptorOf<Self> = Some(|body| &mut body.descriptor);
 }
 
 impl Waitable for Body {
@@ -211,7 +212,7 @@ pub unsafe extern "C" fn slipring_observer_arm(
     // SAFETY: as the header asks of the caller.
     call(|| unsafe {
         with(observer, |body| {
-            arm_source(&mut body.descriptor, &mut body.observer, ready)
+            body.descriptor.arm(&mut body.observer, ready)
         })
     })
 }

@@ -1,12 +1,12 @@
 //! Pipes and named pipes: streams of bytes.
 
 use crate::call::call;
+use crate::descriptor::Descriptor;
 use crate::failure::Failure;
 use crate::given::{argument, bytes, deadline, null, out, put, text, writable};
-use crate::handle::{close, give, give_source, with, Handle, Waitable};
+use crate::handle::{close, give, give_source, with, DescriptorOf, Handle, Waitable};
 use crate::options::{of_role, slipring_options};
 use crate::status::slipring_status;
-use crate::wait::{arm_source, Descriptor};
 use slipring::endpoint::Source;
 use slipring::pipe::{Duplex, PipeReader, PipeWriter, PIPE_CAPACITY};
 use std::ffi::{c_char, c_void};
@@ -42,6 +42,7 @@ impl Handle for slipring_pipe_reader {
     type Body = Reader;
     const KIND: u64 = 80;
     const NAME: &'static str = "reading end of a pipe";
+    const DESCRIPTOR: DescriptorOf<Self> = Some(|body| &mut body.descriptor);
 }
 
 impl Handle for slipring_pipe_writer {
@@ -258,11 +259,7 @@ pub unsafe extern "C" fn slipring_pipe_reader_arm(
     ready: *mut bool,
 ) -> slipring_status {
     // SAFETY: as the header asks of the caller.
-    call(|| unsafe {
-        with(reader, |body| {
-            arm_source(&mut body.descriptor, &mut body.reader, ready)
-        })
-    })
+    call(|| unsafe { with(reader, |body| body.descriptor.arm(&mut body.reader, ready)) })
 }
 
 /// Closes the reading end, and makes the pointer NULL. The writer is told at its next write.

@@ -1,15 +1,14 @@
 //! Producers: publishing by copy, in place, and in batches.
 
 use crate::call::call;
+use crate::descriptor::Descriptor;
 use crate::given::{argument, bytes, deadline, out, patience, put, Patience};
-use crate::handle::{close, take, with, Handle};
+use crate::handle::{close, take, with, DescriptorOf, Handle};
 use crate::lent::{lent, Lender};
 use crate::status::slipring_status;
 use slipring::endpoint::{Claim, PublishBatch, TryPublishError, Why};
-use slipring::events::PollableSet;
 use slipring::Producer;
 use std::ffi::c_void;
-use std::os::fd::AsRawFd;
 use std::task::Poll;
 
 /// The producer of a ring. For one thread at a time.
@@ -24,14 +23,14 @@ pub enum Loan {
 
 pub struct Body {
     pub(crate) producer: Lender<Producer, Loan>,
-    set: Option<PollableSet>,
+    descriptor: Descriptor,
 }
 
 impl Body {
     pub fn new(producer: Producer) -> Self {
         Self {
             producer: Lender::new(producer),
-            set: None,
+            descriptor: Descriptor::default(),
         }
     }
 }
@@ -40,6 +39,7 @@ impl Handle for slipring_producer {
     type Body = Body;
     const KIND: u64 = 2;
     const NAME: &'static str = "producer";
+    const DESCRIPTOR: DescriptorOf<Self> = Some(|body| &mut body.descriptor);
 }
 
 /// Publishes a copy of `len` bytes. Waits while the slowest consumer is a whole ring behind. `sequence` is that of the
@@ -211,18 +211,7 @@ pub unsafe extern "C" fn slipring_producer_fd(
     fd: *mut i32,
 ) -> slipring_status {
     // SAFETY: as the header asks of the caller.
-    call(|| unsafe {
-        with(producer, |body| {
-            let fd = out(fd, "there is no room for the descriptor")?;
-            if body.set.is_none() {
-                body.set = Some(PollableSet::new()?);
-            }
-            if let Some(set) = &body.set {
-                fd.put(set.as_raw_fd());
-            }
-            Ok(())
-        })
-    })
+    call(|| unsafe { with(producer, |body| body.descriptor.give(fd)) })
 }
 
 /// Says whether there is room for a message of `len` bytes. Where there is none, the descriptor becomes readable when it is
@@ -237,14 +226,19 @@ pub unsafe extern "C" fn slipring_producer_arm(
     call(|| unsafe {
         with(producer, |body| {
             let ready = out(ready, "there is no room for the answer")?;
-            let Body { producer, set } = body;
+            let Body {
+                producer,
+                descriptor,
+            } = body;
             let producer = producer.free()?;
-            let set = set.as_mut().ok_or_else(crate::wait::no_descriptor)?;
-            let found = set.attempt(producer, |producer| match producer.try_claim(len) {
-                Ok(_) => Poll::Ready(Ok(())),
-                Err(TryPublishError::Full { .. }) => Poll::Pending,
-                Err(error) => Poll::Ready(Err(error)),
-            });
+            let found =
+                descriptor
+                    .set()?
+                    .attempt(producer, |producer| match producer.try_claim(len) {
+                        Ok(_) => Poll::Ready(Ok(())),
+                        Err(TryPublishError::Full { .. }) => Poll::Pending,
+                        Err(error) => Poll::Ready(Err(error)),
+                    });
             ready.put(found.transpose()?.is_some());
             Ok(())
         })

@@ -1,14 +1,14 @@
 //! The two ends of a queue: senders and receivers.
 
 use crate::call::call;
+use crate::descriptor::Descriptor;
 use crate::failure::Failure;
 use crate::given::{bytes, out, patience, put, Patience};
-use crate::handle::{close, give, give_source, shared, with, Handle, Waitable};
+use crate::handle::{close, give, give_source, shared, with, DescriptorOf, Handle, Waitable};
 use crate::lent::Lender;
 use crate::options::{of_role, slipring_options};
 use crate::queue::slipring_queue;
 use crate::status::slipring_status;
-use crate::wait::{arm_source, Descriptor};
 use slipring::endpoint::Source;
 use slipring::queue::{Delivery, Receiver, Sender};
 use std::ffi::c_void;
@@ -38,6 +38,7 @@ impl Handle for slipring_receiver {
     type Body = Body;
     const KIND: u64 = 12;
     const NAME: &'static str = "receiver";
+    const DESCRIPTOR: DescriptorOf<Self> = Some(|body| &mut body.descriptor);
 }
 
 impl Waitable for Body {
@@ -210,7 +211,7 @@ pub unsafe extern "C" fn slipring_receiver_arm(
     // SAFETY: as the header asks of the caller.
     call(|| unsafe {
         with(receiver, |body| {
-            arm_source(&mut body.descriptor, body.receiver.free()?, ready)
+            body.descriptor.arm(body.receiver.free()?, ready)
         })
     })
 }

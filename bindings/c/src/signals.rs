@@ -1,12 +1,12 @@
 //! Signals: numbers that are sent to listeners, counted, and never lost.
 
 use crate::call::call;
+use crate::descriptor::Descriptor;
 use crate::failure::Failure;
 use crate::given::{deadline, options, out, patience, text, Patience, Sized0};
-use crate::handle::{close, give, give_source, shared, with, Handle, Waitable};
+use crate::handle::{close, give, give_source, shared, with, DescriptorOf, Handle, Waitable};
 use crate::options::{of_role, slipring_options};
 use crate::status::slipring_status;
-use crate::wait::{arm_source, Descriptor};
 use slipring::endpoint::Source;
 use slipring::signals::{Listener, SignalError, SignalSet, SignalsBuilder, Target};
 use slipring::Signals;
@@ -42,6 +42,7 @@ impl Handle for slipring_listener {
     type Body = Body;
     const KIND: u64 = 51;
     const NAME: &'static str = "listener";
+    const DESCRIPTOR: DescriptorOf<Self> = Some(|body| &mut body.descriptor);
 }
 
 impl Handle for slipring_target {
@@ -266,7 +267,7 @@ pub unsafe extern "C" fn slipring_listener_arm(
     // SAFETY: as the header asks of the caller.
     call(|| unsafe {
         with(listener, |body| {
-            arm_source(&mut body.descriptor, &mut body.listener, ready)
+            body.descriptor.arm(&mut body.listener, ready)
         })
     })
 }

@@ -3,12 +3,22 @@
 mod support;
 
 use std::process::Command;
-use support::{compiled, finish, in_directory};
+use support::{compiled, finish, has_io_uring, in_directory};
 
 fn passes(source: &str) {
     let scratch = tempfile::tempdir().unwrap();
     let program = compiled(source);
     finish(in_directory(Command::new(program), scratch.path()));
+}
+
+/// With the kernel in place of the thread that makes descriptors readable.
+fn passes_by_io_uring(source: &str) {
+    if has_io_uring() {
+        let scratch = tempfile::tempdir().unwrap();
+        let mut command = in_directory(Command::new(compiled(source)), scratch.path());
+        command.env("SLIPRING_TEST_IO_URING", "1");
+        finish(command);
+    }
 }
 
 #[test]
@@ -39,6 +49,27 @@ fn cpp() {
 #[test]
 fn forms_in_cpp() {
     passes("forms.cc");
+}
+
+/// Descriptors: who makes them readable, and what is refused.
+#[test]
+fn descriptors() {
+    passes("descriptors.c");
+}
+
+#[test]
+fn descriptors_by_io_uring() {
+    for source in [
+        "descriptors.c",
+        "ring.c",
+        "forms.c",
+        "forms.cc",
+        "cpp.cc",
+        "pipes.c",
+        "values.c",
+    ] {
+        passes_by_io_uring(source);
+    }
 }
 
 #[test]

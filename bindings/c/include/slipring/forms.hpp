@@ -10,25 +10,6 @@ namespace slipring {
 
 namespace detail {
 
-/// A handle with a descriptor that becomes readable when there is something to receive after `arm` returned false.
-template <class Handle, slipring_status (*Close)(Handle **), slipring_status (*Fd)(Handle *, std::int32_t *),
-          slipring_status (*Arm)(Handle *, bool *)>
-class source : public owned<Handle, Close> {
-public:
-    using owned<Handle, Close>::owned;
-
-    int fd() {
-        std::int32_t found = -1;
-        check(Fd(this->handle_, &found));
-        return found;
-    }
-    bool arm() {
-        bool ready = false;
-        check(Arm(this->handle_, &ready));
-        return ready;
-    }
-};
-
 /// An object at a place, that is made, opened and removed by calls of the same shape.
 template <class Form, class Handle, class Options, slipring_status (*Close)(Handle **),
           slipring_status (*Create)(const char *, const Options *, Handle **),

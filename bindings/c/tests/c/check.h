@@ -39,6 +39,24 @@ static inline slipring_detail detail(void) {
     return found;
 }
 
+/* Whether the kernel is to make descriptors readable, by io_uring. */
+static inline bool by_io_uring(void) {
+    return getenv("SLIPRING_TEST_IO_URING") != NULL;
+}
+
+/* A handle with a descriptor is to be watched so. */
+static inline void used(void *handle) {
+    if (by_io_uring())
+        OK(slipring_use_io_uring(handle));
+}
+
+/* A handle that was armed, and found nothing, is watched so. */
+static inline void watched(void *handle) {
+    bool uses = !by_io_uring();
+    OK(slipring_uses_io_uring(handle, &uses));
+    CHECK(uses == by_io_uring());
+}
+
 /* The length of message `sequence`: often an edge. */
 static inline size_t length_of(uint64_t sequence, size_t most) {
     uint64_t state = (sequence + 1) * UINT64_C(0x9e3779b97f4a7c15);

@@ -1,6 +1,8 @@
 // The header for C++: ownership, values, losses as exceptions, typed messages.
 #include <slipring.hpp>
 
+#include <poll.h>
+
 #include <cstdio>
 #include <cstdlib>
 #include <thread>
@@ -114,6 +116,49 @@ static void bytes() {
     THROWS(SLIPRING_E_ATTACH_REMOVED, ring.consumer(slipring::start::latest()));
 }
 
+/// Descriptors of the handles of a ring, made readable by who the test says: the kernel or the thread.
+static void descriptors() {
+    const bool kernel = std::getenv("SLIPRING_TEST_IO_URING") != nullptr;
+    slipring::ring_options settings;
+    settings.capacity_bytes = 4096;
+    auto ring = slipring::ring::create("descriptors", settings);
+    auto producer = ring.producer();
+    auto consumer = ring.consumer(slipring::start::oldest());
+    auto observer = ring.observer(slipring::start::oldest());
+    const auto readable = [](int fd) {
+        pollfd polled{fd, POLLIN, 0};
+        return poll(&polled, 1, 60000) == 1;
+    };
+    THROWS(SLIPRING_E_ARGUMENT, producer.arm(100));
+    CHECK(producer.fd() >= 0 && producer.arm(100) && !producer.uses_io_uring());
+    CHECK(consumer.fd() >= 0 && observer.fd() >= 0);
+    if (kernel) {
+        producer.use_io_uring();
+        consumer.use_io_uring();
+        observer.use_io_uring();
+    }
+    CHECK(!consumer.arm() && !observer.arm());
+    CHECK(consumer.uses_io_uring() == kernel && observer.uses_io_uring() == kernel);
+    producer.publish("first");
+    CHECK(readable(consumer.fd()) && readable(observer.fd()));
+    CHECK(consumer.arm() && observer.arm());
+    const std::string more(500, 'x');
+    for (bool full = false; !full;) {
+        try {
+            producer.publish(more, slipring::at_once);
+        } catch (const slipring::error &error) {
+            CHECK(error.is_not_yet());
+            full = true;
+        }
+    }
+    CHECK(!producer.arm(500) && producer.uses_io_uring() == kernel);
+    CHECK(consumer.receive()->text() == "first");
+    while (consumer.try_receive()) {
+    }
+    CHECK(readable(producer.fd()) && producer.arm(500));
+    THROWS(SLIPRING_E_NULL, slipring::consumer().use_io_uring());
+}
+
 static void values() {
     CHECK(slipring::schema_of<Quote>::text() == "Quote{time_ns:u64,bid:f64,levels:u32[3],side:u8[4]}");
     CHECK(slipring::schema_of<One>::text() == "One{only:i16}");
@@ -142,6 +187,7 @@ static void values() {
 
 int main() {
     bytes();
+    descriptors();
     values();
     return 0;
 }

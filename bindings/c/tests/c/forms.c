@@ -28,7 +28,9 @@ static void queues(void) {
     bool ready = true;
     slipring_delivery job;
     OK(slipring_receiver_fd(receiver, &fd));
+    used(receiver);
     OK(slipring_receiver_arm(receiver, &ready));
+    watched(receiver);
     CHECK(!ready && !readable(fd, 0));
     uint64_t sequence = 9;
     OK(slipring_sender_send(sender, "low", 3, 0, 0, &sequence));
@@ -144,7 +146,10 @@ static void mailboxes(void) {
     int fd = -1;
     bool ready = true;
     OK(slipring_mailbox_receiver_fd(desk, &fd));
+    used(desk);
     OK(slipring_mailbox_receiver_arm(desk, &ready));
+    CHECK(!ready);
+    watched(desk);
     pthread_t thread;
     CHECK(pthread_create(&thread, NULL, answers, desk) == 0);
     OK(slipring_mailbox_client_request(alice, "how", 3, MINUTE, &reply, &len));
@@ -200,10 +205,13 @@ static void links(void) {
     int fd = -1;
     bool ready = true;
     OK(slipring_link_fd(link, &fd));
+    used(link);
     for (int at = 0; at < 1000; at++) {
         OK(slipring_link_send(link, &at, sizeof at, MINUTE, NULL));
         if (at % 2 == 0) {
             OK(slipring_link_arm(link, &ready));
+            if (!ready)
+                watched(link);
             CHECK(ready || readable(fd, 60000));
         }
         OK(slipring_link_receive(link, MINUTE, &message));
@@ -268,8 +276,10 @@ static void signals(void) {
     int fd = -1;
     bool ready = true;
     OK(slipring_listener_fd(engine, &fd));
+    used(engine);
     OK(slipring_listener_arm(engine, &ready));
     CHECK(!ready);
+    watched(engine);
     OK(slipring_target_send(target, 63));
     CHECK(readable(fd, 60000));
     OK(slipring_target_send(target, 63));

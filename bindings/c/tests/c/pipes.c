@@ -50,8 +50,10 @@ static void pipes(const char *program) {
     int fd = -1;
     bool ready = true;
     OK(slipring_pipe_reader_fd(reader, &fd));
+    used(reader);
     OK(slipring_pipe_reader_arm(reader, &ready));
     CHECK(!ready);
+    watched(reader);
     size_t came = 0;
     char buffer[10];
     IS(SLIPRING_E_PIPE_TIMED_OUT, slipring_pipe_reader_read(reader, buffer, 10, 1000, &came));

@@ -210,8 +210,10 @@ static void a_full_ring_and_deadlines(void) {
     bool ready = true;
     IS(SLIPRING_E_ARGUMENT, slipring_producer_arm(producer, 100, &ready));
     OK(slipring_producer_fd(producer, &fd));
+    used(producer);
     OK(slipring_producer_arm(producer, 100, &ready));
     CHECK(fd >= 0 && !ready);
+    watched(producer);
     slipring_message message;
     for (uint64_t at = 0; at < sent; at++) {
         OK(slipring_consumer_receive(consumer, 0, &message));

@@ -39,8 +39,10 @@ static void latest(void) {
     int fd = -1;
     bool ready = true;
     OK(slipring_latest_reader_fd(reader, &fd));
+    used(reader);
     OK(slipring_latest_reader_arm(reader, &ready));
     CHECK(!ready);
+    watched(reader);
     IS(SLIPRING_E_LATEST_TIMED_OUT, slipring_latest_reader_wait(reader, 1000));
     for (int at = 0; at < 100; at++) {
         set.bid = at;

@@ -165,6 +165,17 @@ pub fn compiled(name: &str) -> PathBuf {
     path
 }
 
+/// Whether tests of io_uring test it; the kernel may refuse it to this process.
+pub fn has_io_uring() -> bool {
+    match slipring::events::PollableSet::new().unwrap().use_io_uring() {
+        Ok(()) => true,
+        Err(error) => {
+            println!("SKIPPED: io_uring: {error}");
+            false
+        }
+    }
+}
+
 /// A command with a slipring directory of its own.
 pub fn in_directory(mut command: Command, directory: &Path) -> Command {
     command.env("SLIPRING_DIR", directory);

@@ -1,6 +1,7 @@
 //! What handles cost that wait for rings on which nothing happens: processor time of this process, by their number. Run
 //! it with `cargo run --release --bin idle [SECONDS]` in this folder.
 
+use rustix::io::Errno;
 use rustix::process::{getrlimit, setrlimit, Resource, Rlimit};
 use rustix::time::{clock_gettime, ClockId};
 use slipring::events::{Async, Pollable};
@@ -133,11 +134,12 @@ fn descriptors(
             }
             let left = Timespec::try_from(left)?;
             let mut ready = Vec::with_capacity(256);
-            epoll::wait(
-                &events,
-                rustix::buffer::spare_capacity(&mut ready),
-                Some(&left),
-            )?;
+            let spare = rustix::buffer::spare_capacity(&mut ready);
+            match epoll::wait(&events, spare, Some(&left)) {
+                // The end of an earlier io_uring interrupts its thread.
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
             for event in ready {
                 let consumer = &mut consumers[event.data.u64() as usize];
                 while consumer.try_receive().is_ok() || consumer.arm() {}

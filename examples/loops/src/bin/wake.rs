@@ -5,6 +5,7 @@
 //! which it was sent. The sender sleeps too: what it costs to wake its processor is in none of the figures.
 
 use rustix::event::{epoll, poll, PollFd, PollFlags};
+use rustix::io::Errno;
 use slipring::events::{Async, Pollable};
 use slipring::{Consumer, ConsumerOptions, Producer, Ring, Start, Strategy};
 use std::error::Error;
@@ -181,6 +182,15 @@ fn epolled() -> impl FnMut(&Pollable<Consumer>) -> rustix::io::Result<()> {
             .as_ref()
             .map_or(Ok(0), |loops| epoll::wait(loops, spare, None))
             .map(drop)
+            .or_else(again)
+    }
+}
+
+/// The end of an earlier io_uring interrupts its thread: what is armed is looked at once more.
+fn again(error: Errno) -> rustix::io::Result<()> {
+    match error {
+        Errno::INTR => Ok(()),
+        error => Err(error),
     }
 }
 
