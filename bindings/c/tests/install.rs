@@ -1,7 +1,5 @@
 //! What is installed: names, links, and programs outside of the tree that are built with it, by every compiler that is there.
 
-mod support;
-
 use std::process::Command;
 use support::{finish, here, in_directory, prefix, run, Compiler, C, CXX};
 

@@ -1,7 +1,5 @@
 //! The examples of docs/guide/c.md and those of `examples`, compiled and run as they are written.
 
-mod support;
-
 use std::path::Path;
 use std::process::Command;
 use support::{finish, here, in_directory, C, CXX};

@@ -1,8 +1,6 @@
 //! Programs in C at one end, and the library or the command at the other: what each sends the other gets, and what a killed one
 //! leaves is exact.
 
-mod support;
-
 use slipring::endpoint::{ReceiveError, TryPublishError};
 use slipring::{Queue, Ring, Semaphore, Start};
 use std::io::{BufRead, BufReader};

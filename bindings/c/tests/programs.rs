@@ -1,7 +1,5 @@
 //! Programs in C and C++ that check the library from within one process, with addresses, leaks and undefined behaviour checked.
 
-mod support;
-
 use std::process::Command;
 use support::{compiled, finish, has_io_uring, in_directory};
 

@@ -1,8 +1,6 @@
 //! The vectors that all languages share (`docs/vectors/languages.list`): a program in C reads its schemas, messages and failures,
 //! and the header has its numbers of errors, with the names that follow from those in Rust.
 
-mod support;
-
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Command;

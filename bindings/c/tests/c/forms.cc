@@ -1,37 +1,12 @@
 // Every form beyond rings in C++: what it lends comes back by itself, and errors are exceptions.
-#include <slipring.hpp>
+#include "check.hh"
 
 #include <poll.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdio>
-#include <cstdlib>
 #include <thread>
-
-#define CHECK(holds)                                                                                                   \
-    do {                                                                                                               \
-        if (!(holds)) {                                                                                                \
-            std::fprintf(stderr, "%s:%d: %s does not hold\n", __FILE__, __LINE__, #holds);                            \
-            std::exit(1);                                                                                              \
-        }                                                                                                              \
-    } while (0)
-
-#define THROWS(number, call)                                                                                           \
-    do {                                                                                                               \
-        slipring_status thrown = 0;                                                                                    \
-        try {                                                                                                          \
-            call;                                                                                                      \
-        } catch (const slipring::error &error) {                                                                       \
-            thrown = error.code();                                                                                     \
-            CHECK(error.detail().code == thrown && error.what()[0] != 0);                                              \
-        }                                                                                                              \
-        if (thrown != number) {                                                                                        \
-            std::fprintf(stderr, "%s:%d: %u, not " #number "\n", __FILE__, __LINE__, thrown);                         \
-            std::exit(1);                                                                                              \
-        }                                                                                                              \
-    } while (0)
 
 using namespace std::chrono_literals;
 
