@@ -76,6 +76,16 @@ fn pipes() {
 }
 
 #[test]
+fn numbers() {
+    passes("numbers.c");
+}
+
+#[test]
+fn deadlines() {
+    passes("deadlines.c");
+}
+
+#[test]
 fn values() {
     passes("values.c");
 }

@@ -96,6 +96,11 @@ static void nonsense_is_refused(void) {
     how.read_policy = SLIPRING_READ_BEHIND;
     OK(slipring_ring_consumer(ring, SLIPRING_OLDEST, 0, &how, &other));
     OK(slipring_consumer_close(&other));
+    for (size_t at = 0; at < sizeof how.reserved; at++) {
+        how.reserved[at] = 1;
+        IS(SLIPRING_E_ARGUMENT, slipring_ring_consumer(ring, SLIPRING_OLDEST, 0, &how, &other));
+        how.reserved[at] = 0;
+    }
     how.struct_size = 1;
     IS(SLIPRING_E_STRUCT_SIZE, slipring_ring_consumer(ring, SLIPRING_OLDEST, 0, &how, &other));
     /* Closed twice, and used after. */
@@ -114,7 +119,75 @@ static void nonsense_is_refused(void) {
     OK(slipring_ring_close(&ring));
 }
 
+/* Each structure with a size: a byte less, a byte more, and none are refused, before anything is made or written. */
+#define SIZED(type, call)                                                                                              \
+    do {                                                                                                               \
+        const size_t wrong[] = {0, sizeof(type) - 1, sizeof(type) + 1, sizeof(type) + 8, SIZE_MAX};                    \
+        for (size_t at = 0; at < sizeof wrong / sizeof *wrong; at++) {                                                 \
+            /* What is behind the structure is looked at by nobody. */                                                 \
+            union {                                                                                                    \
+                type given;                                                                                            \
+                unsigned char all[sizeof(type) + 8];                                                                   \
+            } sized, before;                                                                                           \
+            memset(&sized, 0, sizeof sized);                                                                           \
+            memcpy(&sized, &wrong[at], sizeof wrong[at]);                                                              \
+            before = sized;                                                                                            \
+            type *given = &sized.given;                                                                                \
+            IS(SLIPRING_E_STRUCT_SIZE, call);                                                                          \
+            CHECK(memcmp(&sized, &before, sizeof sized) == 0);                                                         \
+        }                                                                                                              \
+    } while (0)
+
+static void sizes(void) {
+    slipring_ring *ring = NULL;
+    slipring_consumer *consumer = NULL;
+    slipring_queue *queue = NULL;
+    slipring_mailbox *mailbox = NULL;
+    slipring_fifo *fifo = NULL;
+    slipring_latest *latest = NULL;
+    slipring_shared *shared = NULL;
+    slipring_semaphore *semaphore = NULL;
+    slipring_signals *signals = NULL;
+    SIZED(slipring_ring_options, slipring_ring_create("sized", given, &ring));
+    SIZED(slipring_queue_options, slipring_queue_create("sized", given, &queue));
+    SIZED(slipring_mailbox_options, slipring_mailbox_create("sized", given, &mailbox));
+    SIZED(slipring_fifo_options, slipring_fifo_create("sized", given, &fifo));
+    SIZED(slipring_latest_options, slipring_latest_create("sized", given, &latest));
+    SIZED(slipring_shared_options, slipring_shared_create("sized", given, NULL, &shared));
+    SIZED(slipring_semaphore_options, slipring_semaphore_create("sized", given, NULL, &semaphore));
+    SIZED(slipring_signals_options, slipring_signals_create("sized", given, &signals));
+    CHECK(!ring && !queue && !mailbox && !fifo && !latest && !shared && !semaphore && !signals);
+    IS(SLIPRING_E_OPEN_NOT_FOUND, slipring_remove("sized", true));
+
+    slipring_latest_options values = {.struct_size = sizeof values, .schema = "Level{value:u64}"};
+    slipring_shared_options value = {.struct_size = sizeof value, .schema = "Level{value:u64}"};
+    OK(slipring_ring_create("sized-ring", NULL, &ring));
+    OK(slipring_queue_create("sized-queue", NULL, &queue));
+    OK(slipring_mailbox_create("sized-mailbox", NULL, &mailbox));
+    OK(slipring_fifo_create("sized-fifo", NULL, &fifo));
+    OK(slipring_latest_create("sized-latest", &values, &latest));
+    OK(slipring_shared_create("sized-shared", &value, NULL, &shared));
+    OK(slipring_semaphore_create("sized-semaphore", NULL, NULL, &semaphore));
+    SIZED(slipring_options, slipring_ring_consumer(ring, SLIPRING_OLDEST, 0, given, &consumer));
+    SIZED(slipring_ring_state, slipring_ring_status(ring, given));
+    SIZED(slipring_queue_state, slipring_queue_status(queue, given));
+    SIZED(slipring_mailbox_state, slipring_mailbox_status(mailbox, given));
+    SIZED(slipring_fifo_state, slipring_fifo_status(fifo, given));
+    SIZED(slipring_latest_state, slipring_latest_status(latest, given));
+    SIZED(slipring_shared_state, slipring_shared_status(shared, given));
+    SIZED(slipring_semaphore_state, slipring_semaphore_status(semaphore, given));
+    SIZED(slipring_detail, slipring_error_detail(given));
+    OK(slipring_ring_close(&ring));
+    OK(slipring_queue_close(&queue));
+    OK(slipring_mailbox_close(&mailbox));
+    OK(slipring_fifo_close(&fifo));
+    OK(slipring_latest_close(&latest));
+    OK(slipring_shared_close(&shared));
+    OK(slipring_semaphore_close(&semaphore));
+}
+
 int main(void) {
+    sizes();
     schemas();
     nonsense_is_refused();
     return 0;
