@@ -15,7 +15,7 @@ from typing import Any, Callable
 import pytest
 
 import slipring
-from conftest import PATIENCE, kill
+from conftest import PATIENCE, command, kill, sleeping, with_parent
 
 
 def test_a_queue_gives_each_message_to_one_receiver(home: Any) -> None:
@@ -423,6 +423,40 @@ def test_shared_values(home: Any, children: Callable[..., Any], slipring_command
         assert guard.commit() == 2
     counter.wait(1, timeout=PATIENCE)
     assert slipring_command("shared", "get", "counter").strip() == "5"
+
+
+def test_a_caller_that_waits_for_a_value_keeps_its_place(home: Any, in_thread: Any) -> None:
+    """The command, which came later and waits in one piece, has its turn behind it."""
+    counter, first = slipring.Shared.create("counter"), slipring.Shared.open("counter")
+
+    def until(holds: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while not holds():
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+
+    def both_handles_and(pid: int) -> bool:
+        # The handle that has lent its value says nothing.
+        with slipring.Shared.open("counter") as looks:
+            return bool(looks.status()["handles"] == 4) and sleeping(pid)
+
+    def is_kept() -> bool:
+        held = counter.lock()
+        held.value = b"before"
+        waiter = in_thread(lambda: first.lock(timeout=PATIENCE))
+        until(lambda: sleeping(waiter.native_id))
+        time.sleep(0.1)  # whoever sleeps draws its ticket when it next looks, every 20 ms
+        second = subprocess.Popen([command(), "shared", "set", "counter", "second"], preexec_fn=with_parent)
+        until(lambda: both_handles_and(second.pid))
+        time.sleep(0.3)  # several slices of the first
+        held.commit()
+        with waiter.result() as guard:
+            found = guard.value
+        assert second.wait(PATIENCE) == 0
+        return bool(found == b"before")
+
+    # A thread that gets no processor for long enough is passed over once, as the page of semaphores says.
+    assert sum(is_kept() for _ in range(5)) > 2
 
 
 def test_semaphores(home: Any, in_thread: Any, children: Callable[..., Any]) -> None:

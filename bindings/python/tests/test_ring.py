@@ -322,6 +322,59 @@ def test_an_observer_accounts_for_every_message() -> None:
     assert lost_in_all > 0
 
 
+@pytest.mark.parametrize("by", ["one", "several", "values"])
+def test_losses_and_gaps_together_account_for_every_sequence(by: str) -> None:
+    """A consumer that is evicted, in a ring with gaps."""
+    ring = Ring.heap(capacity_bytes=4096, evict_after=0.001)
+    on_loss: Any = "raise" if by == "one" else "value"
+    producer, consumer = ring.producer(), ring.consumer(on_loss=on_loss)
+    rng = random.Random(5)
+    expected, together = consumer.next_sequence, 0
+    expelled: list[slipring.ReceiveError] = []
+
+    def receive() -> Any:
+        """What comes next: a message, several, or a loss of which nothing is told yet; `None` if nothing is there."""
+        try:
+            return consumer.receive_messages(rng.choice([1, 2, 50]), timeout=0) if by == "several" else consumer.receive(timeout=0)
+        except slipring.Timeout:
+            return None
+        except (slipring.MissedError, slipring.SkippedError) as error:
+            return error
+        except slipring.ReceiveError as error:
+            assert error.code == 605
+            expelled.append(error)
+            return None
+
+    for _ in range(300):
+        # Up to three rings of messages, with gaps at any place.
+        for _ in range(rng.randint(0, 90)):
+            # A message tells the gap right before it, so there is one behind each.
+            if rng.randint(0, 9) == 0:
+                producer.skip_to(producer.next_sequence + rng.randint(1, 5), "lost")
+            producer.publish(producer.next_sequence.to_bytes(8, "little") * rng.choice([1, 1, 12]), timeout=PATIENCE)
+        before = None
+        while (got := receive()) is not None:
+            if isinstance(got, (slipring.Missed, slipring.MissedError)):
+                expected += got.lost
+                assert got.resumed_at == expected
+            elif isinstance(got, (slipring.Skipped, slipring.SkippedError)):
+                expected += got.skipped
+                assert (got.resumed_at, got.why) == (expected, "lost")
+                together += isinstance(before, (slipring.Missed, slipring.MissedError))
+            else:
+                for message in got if isinstance(got, list) else [got]:
+                    assert message.sequence == expected == int.from_bytes(message[:8], "little")
+                    expected += 1
+            before = got
+        if expelled:
+            # It lost its place again and again.
+            expelled.clear()
+            consumer = ring.consumer(on_loss=on_loss)
+            expected = consumer.next_sequence
+        assert expected == producer.next_sequence
+    assert together > 0
+
+
 def test_an_evicted_consumer_is_told_exactly() -> None:
     ring = Ring.heap(capacity_bytes=4096, evict_after=0.001)
     producer = ring.producer()
@@ -445,11 +498,13 @@ def test_what_is_still_to_be_handed_out_is_there_for_waits() -> None:
         assert waits.wait([reader], timeout=0) is None and not reader.arm()
     producer.publish(b"d")
     producer.skip_to(20, "lost")
-    producer.publish(b"e")
     assert isinstance(observer.receive(), slipring.Skipped)
     assert [message.data for message in observer.receive_messages(9)] == [b"c", b"d"]
+    # Nothing else is there.
     assert waits.wait([observer], timeout=0) is observer and observer.arm()
     assert isinstance(observer.receive(timeout=0), slipring.Skipped)
+    assert waits.wait([observer], timeout=0) is None
+    producer.publish(b"e")
     assert observer.receive(timeout=0) == b"e"
 
 
@@ -471,7 +526,8 @@ def test_the_end_is_told_once_for_each_producer(in_thread: Any) -> None:
             with pytest.raises(slipring.Closed):
                 reader.try_receive()
             # Called again, it waits for the next producer until its deadline.
-            assert reader.receive(timeout=0.12) is None
+            begun = time.monotonic()
+            assert reader.receive(timeout=0.12) is None and time.monotonic() - begun >= 0.12
             assert reader.receive(timeout=0) is None
             # It does wait: the end is not told again.
             waiter = in_thread(lambda: reader.receive(timeout=PATIENCE))

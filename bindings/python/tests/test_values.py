@@ -64,6 +64,7 @@ def test_values_of_every_kind_of_field_in_every_form(home: Any) -> None:
         assert reader.get_bytes() == (data, number)
         scalar, version = reader.get_numpy()  # type: ignore[misc]
         assert version == number and scalar == row and scalar.dtype == table.dtype
+        assert {name: scalar[name].tolist() for name in value} == {**value, "k": list(value["k"])}
         scalar["a"] = 1  # a copy
         with shared.lock() as guard:
             guard.value = given
