@@ -1,5 +1,6 @@
 //! What is installed: names, links, and programs outside of the tree that are built with it, by every compiler that is there.
 
+use std::path::Path;
 use std::process::Command;
 use support::{finish, here, in_directory, prefix, run, Compiler, C, CXX};
 
@@ -49,6 +50,17 @@ fn programs_ask_for_the_library_by_its_major_version() {
     );
 }
 
+/// The files and links below a folder, by their paths in it.
+fn files_of(root: &Path) -> Vec<String> {
+    let mut found = lines(
+        Command::new("find")
+            .current_dir(root)
+            .args([".", "-not", "-type", "d", "-printf", "%P\n"]),
+    );
+    found.sort();
+    found
+}
+
 #[test]
 fn staged_for_a_package() {
     let scratch = tempfile::tempdir().unwrap();
@@ -58,10 +70,40 @@ fn staged_for_a_package() {
         .env("DESTDIR", scratch.path())
         .env("SLIPRING_PROFILE", "dev");
     run(&mut command);
-    let file = scratch.path().join("usr/lib/pkgconfig/slipring.pc");
-    assert!(std::fs::read_to_string(file)
-        .unwrap()
-        .starts_with("prefix=/usr\n"));
+    // What the prefix has, and nothing that tells of the folder it was staged in.
+    let staged = scratch.path().join("usr");
+    let mut files = files_of(&staged);
+    let version = env!("CARGO_PKG_VERSION");
+    let mut expected = vec![
+        "lib/cmake/slipring/slipringConfig.cmake".to_owned(),
+        "lib/cmake/slipring/slipringConfigVersion.cmake".to_owned(),
+        "lib/libslipring.a".to_owned(),
+        "lib/libslipring.so".to_owned(),
+        "lib/libslipring.so.0".to_owned(),
+        format!("lib/libslipring.so.{version}"),
+        "lib/pkgconfig/slipring.pc".to_owned(),
+    ];
+    for folder in ["include", "../../include"] {
+        let headers = files_of(&here().join(folder));
+        expected.extend(headers.iter().map(|header| format!("include/{header}")));
+    }
+    expected.sort();
+    assert_eq!(files, expected);
+    assert_eq!(files_of(scratch.path()).len(), files.len());
+    files.retain(|file| file.ends_with(".pc") || file.ends_with(".cmake"));
+    assert_eq!(files.len(), 3, "{files:?}");
+    for file in files {
+        let text = std::fs::read_to_string(staged.join(&file)).unwrap();
+        assert!(
+            !text.contains(scratch.path().to_str().unwrap()),
+            "{file}: {text}"
+        );
+        assert!(!text.contains('@'), "{file}: {text}");
+        assert!(
+            !file.ends_with(".pc") || text.starts_with("prefix=/usr\n"),
+            "{text}"
+        );
+    }
     assert!(!Command::new(here().join("install"))
         .arg("relative")
         .status()
@@ -104,7 +146,7 @@ fn every_compiler_takes_the_headers() {
     }
 }
 
-/// The two headers and that of the layout, each twice and in any order, in one file.
+/// The headers in C and that of the layout, each twice and in any order, in one file.
 #[test]
 fn headers_go_together() {
     let scratch = tempfile::tempdir().unwrap();
@@ -113,18 +155,40 @@ fn headers_go_together() {
         #include <slipring.h>\nint main(void) { return SLIPRING_OK; }\n";
     for (compiler, name) in [(C, "together.c"), (CXX, "together.cc")] {
         let source = scratch.path().join(name);
-        let more = if name.ends_with("cc") {
-            "#include <slipring/forms.hpp>\n#include <slipring.hpp>\n#include <slipring/forms.hpp>\n"
-        } else {
-            ""
-        };
-        std::fs::write(&source, format!("{more}{text}")).unwrap();
+        std::fs::write(&source, text).unwrap();
         finish(Command::new(compiler.program(
             &source,
             scratch.path(),
             false,
         )));
     }
+}
+
+/// Each header in C++ is whole alone, and a program of files that have one each, and of one that has all, is linked.
+#[test]
+fn each_header_in_cpp_stands_alone() {
+    let scratch = tempfile::tempdir().unwrap();
+    let mut names = files_of(&here().join("include"));
+    names.retain(|name| name.ends_with(".hpp"));
+    assert!(names.len() > 10, "{names:?}");
+    let write = |name: String, text: String| {
+        let path = scratch.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let all = names.iter().rev();
+    let all: String = all.map(|name| format!("#include <{name}>\n")).collect();
+    let main = "int main() { return slipring::schema_of<int>::text().size() == 3 ? 0 : 1; }\n";
+    let described = "template <> struct slipring::schema_of<int> { static std::string text() { return \"int\"; } };\n";
+    let mut files = vec![write(
+        "alone.cc".to_owned(),
+        format!("{all}{described}{main}"),
+    )];
+    for (at, name) in names.iter().enumerate() {
+        let text = format!("#include <{name}>\n#include <{name}>\n");
+        files.push(write(format!("alone-{at}.cc"), text));
+    }
+    finish(Command::new(CXX.program_of(&files, scratch.path(), false)));
 }
 
 #[test]
@@ -157,6 +221,35 @@ target_link_libraries(static PRIVATE slipring::static)
         .arg("-B")
         .arg(&build)
         .arg(format!("-DCMAKE_PREFIX_PATH={}", prefix().display())));
+    // Another minor version may have changed anything, and a newer one is not here.
+    for (version, found) in [
+        ("0.1.0", true),
+        ("0.0.9", false),
+        ("0.1.1", false),
+        ("0.2", false),
+        ("1", false),
+    ] {
+        let text = project.replace(
+            "slipring 0.1 REQUIRED",
+            &format!("slipring {version} REQUIRED"),
+        );
+        let folder = scratch.path().join(version);
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::write(folder.join("CMakeLists.txt"), text).unwrap();
+        std::fs::write(folder.join("main.c"), main).unwrap();
+        let mut command = Command::new("cmake");
+        command
+            .arg("-S")
+            .arg(&folder)
+            .arg("-B")
+            .arg(folder.join("build"));
+        command.arg(format!("-DCMAKE_PREFIX_PATH={}", prefix().display()));
+        assert_eq!(
+            command.output().unwrap().status.success(),
+            found,
+            "{version}"
+        );
+    }
     run(Command::new("cmake").arg("--build").arg(&build));
     for program in ["shared", "static"] {
         finish(in_directory(

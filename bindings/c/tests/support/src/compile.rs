@@ -69,7 +69,12 @@ impl Compiler {
 
     /// Compiles a program against the installation, outside of the tree.
     pub fn program(&self, source: &Path, scratch: &Path, statically: bool) -> PathBuf {
-        let name = source.file_stem().unwrap().to_str().unwrap();
+        self.program_of(&[source.to_owned()], scratch, statically)
+    }
+
+    /// The same of several sources. It has the name of the first.
+    pub fn program_of(&self, sources: &[PathBuf], scratch: &Path, statically: bool) -> PathBuf {
+        let name = sources[0].file_stem().unwrap().to_str().unwrap();
         let link = if statically { "static" } else { "shared" };
         let to = scratch.join(format!("{name}-{}-{link}", self.program));
         let mut command = Command::new(self.program);
@@ -87,7 +92,7 @@ impl Compiler {
             .args(flags(&["--cflags"]))
             .arg("-o")
             .arg(&to)
-            .arg(source)
+            .args(sources)
             .current_dir(scratch);
         if self.checks {
             command.args(["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]);
