@@ -43,6 +43,9 @@ impl Sized0 for slipring_fifo_options {
     fn struct_size(&self) -> usize {
         self.struct_size
     }
+    fn reserved_is_zero(&self) -> bool {
+        self.reserved == [0; 3]
+    }
 }
 
 unsafe fn builder(

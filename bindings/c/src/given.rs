@@ -143,6 +143,10 @@ pub fn deadline(timeout_ns: i64) -> Deadline {
 pub trait Sized0: Copy {
     const NAME: &'static str;
     fn struct_size(&self) -> usize;
+    /// Whether what is kept for later versions is zero. Only of what a caller gives.
+    fn reserved_is_zero(&self) -> bool {
+        true
+    }
 }
 
 /// The options at a pointer; `None` for NULL.
@@ -175,6 +179,9 @@ pub unsafe fn sized<T: Sized0>(given: *const T) -> Result<T, Failure> {
     // SAFETY: it is all there.
     let given = unsafe { ptr::read(given) };
     debug_assert_eq!(given.struct_size(), size);
+    if !given.reserved_is_zero() {
+        return Err(argument(format!("reserved of {} is not zero", T::NAME)));
+    }
     Ok(given)
 }
 

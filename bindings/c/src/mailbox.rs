@@ -47,6 +47,9 @@ impl Sized0 for slipring_mailbox_options {
     fn struct_size(&self) -> usize {
         self.struct_size
     }
+    fn reserved_is_zero(&self) -> bool {
+        self.reserved == [0; 3]
+    }
 }
 
 unsafe fn builder(

@@ -44,6 +44,9 @@ impl Sized0 for slipring_shared_options {
     fn struct_size(&self) -> usize {
         self.struct_size
     }
+    fn reserved_is_zero(&self) -> bool {
+        self.reserved == 0
+    }
 }
 
 unsafe fn builder(

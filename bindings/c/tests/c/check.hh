@@ -30,4 +30,7 @@
         }                                                                                                              \
     } while (0)
 
+/// Whether the kernel is to make descriptors readable, by io_uring.
+inline bool by_io_uring() { return std::getenv("SLIPRING_TEST_IO_URING") != nullptr; }
+
 #endif

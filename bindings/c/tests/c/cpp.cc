@@ -93,7 +93,7 @@ static void bytes() {
 
 /// Descriptors of the handles of a ring, made readable by who the test says: the kernel or the thread.
 static void descriptors() {
-    const bool kernel = std::getenv("SLIPRING_TEST_IO_URING") != nullptr;
+    const bool kernel = by_io_uring();
     slipring::ring_options settings;
     settings.capacity_bytes = 4096;
     auto ring = slipring::ring::create("descriptors", settings);

@@ -49,7 +49,7 @@ static bool throws_length(void (*call)()) {
 
 /// Whether a handle finds nothing, and is watched by who the test says: by io_uring, or by the thread.
 template <class Handle> static bool quiet(Handle &handle) {
-    const bool kernel = std::getenv("SLIPRING_TEST_IO_URING") != nullptr;
+    const bool kernel = by_io_uring();
     if (kernel) handle.use_io_uring();
     return !handle.arm() && handle.uses_io_uring() == kernel;
 }
