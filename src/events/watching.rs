@@ -166,8 +166,14 @@ impl Watching {
     /// Those of the kernel; the thread goes on watching them.
     #[cfg(feature = "io-uring")]
     pub fn use_io_uring(&mut self, signal: &Signal) -> io::Result<()> {
+        let uring = Box::new(Uring::new(signal)?);
+        let watched = self.ticket.is_some();
         self.stop();
-        self.uring = Some(Box::new(Uring::new(signal)?));
+        self.uring = Some(uring);
+        if watched {
+            // Whoever waits for what was armed looks again, and arms it anew.
+            Notify::Signal(signal.clone()).fire();
+        }
         Ok(())
     }
 

@@ -23,6 +23,7 @@ pub const SUITE: testing::Suite = testing::suite!(testing::no_role; [
     another_thread_is_told_too,
     the_thread_that_armed_may_end,
     what_the_kernel_refuses_is_watched_by_the_thread,
+    asking_for_it_while_it_is_armed_loses_nothing,
     a_handle_that_spins_is_not_watched,
     a_forked_child_leaves_it_alone,
 ]);
@@ -240,8 +241,7 @@ fn the_thread_that_armed_may_end() {
     }
 }
 
-fn what_the_kernel_refuses_is_watched_by_the_thread() {
-    let (mut producer, mut consumer) = made();
+fn refused(consumer: &mut Pollable<Consumer>) -> std::io::Error {
     let before = getrlimit(Resource::Nofile);
     let none = Rlimit {
         current: Some(0),
@@ -250,6 +250,34 @@ fn what_the_kernel_refuses_is_watched_by_the_thread() {
     setrlimit(Resource::Nofile, none).unwrap();
     let refused = consumer.use_io_uring().unwrap_err();
     setrlimit(Resource::Nofile, before).unwrap();
+    refused
+}
+
+/// Whether the kernel agrees or refuses, and whoever watched before.
+fn asking_for_it_while_it_is_armed_loses_nothing() {
+    for round in 0..40 {
+        let (mut producer, mut consumer) = made();
+        if round % 4 >= 2 {
+            used(&mut consumer);
+        }
+        assert_eq!(drain(&mut consumer), 0);
+        match round % 2 {
+            0 => used(&mut consumer),
+            _ => drop(refused(&mut consumer)),
+        }
+        producer.publish(b"sold").unwrap();
+        let mut received = 0;
+        while received == 0 {
+            assert!(readable(&consumer, PATIENCE));
+            received = drain(&mut consumer);
+        }
+        assert_eq!(received, 1);
+    }
+}
+
+fn what_the_kernel_refuses_is_watched_by_the_thread() {
+    let (mut producer, mut consumer) = made();
+    let refused = refused(&mut consumer);
     if !matches!(
         refused.kind(),
         std::io::ErrorKind::Unsupported | std::io::ErrorKind::PermissionDenied

@@ -252,9 +252,23 @@ static void goes_on(int refusal) {
     slipring_consumer *consumer = consumes(ring);
     int fd = -1, again = -1;
     OK(slipring_consumer_fd(consumer, &fd));
+    bool ready = true;
+    OK(slipring_consumer_arm(consumer, &ready));
+    CHECK(!ready);
+    int events = watching(fd);
     IS(SLIPRING_E_SYSTEM, slipring_use_io_uring(consumer));
     CHECK(detail().has == SLIPRING_HAS_OS_ERROR && detail().os_error == refusal);
     CHECK(strlen(slipring_error_message()) > 20);
+    /* What was armed before still is. */
+    slipring_producer *producer = NULL;
+    slipring_message message;
+    OK(slipring_ring_producer(ring, NULL, &producer));
+    OK(slipring_producer_publish(producer, "x", 1, 0, NULL));
+    sleeps(events);
+    OK(slipring_consumer_receive(consumer, MINUTE, &message));
+    OK(slipring_consumer_release(consumer));
+    OK(slipring_producer_detach(&producer));
+    close(events);
     OK(slipring_consumer_fd(consumer, &again));
     CHECK(fd == again && !received_by_kernel(ring, consumer));
     OK(slipring_consumer_close(&consumer));
