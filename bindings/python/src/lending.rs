@@ -22,6 +22,8 @@ macro_rules! lending {
             out: Option<($cell, u64)>,
             numbers: u64,
             descriptor: Option<i32>,
+            /// As it was when the receiver was armed last, for while it is lent.
+            uses_io_uring: bool,
         }
 
         impl $state {
@@ -31,6 +33,7 @@ macro_rules! lending {
                     out: None,
                     numbers: 0,
                     descriptor: None,
+                    uses_io_uring: false,
                 }
             }
 
@@ -42,6 +45,23 @@ macro_rules! lending {
                 let descriptor = self.free()?.fileno()?;
                 self.descriptor = Some(descriptor);
                 Ok(descriptor)
+            }
+
+            /// Has the kernel make the descriptor readable; what was out goes back.
+            fn use_io_uring(&mut self) -> Result<(), $crate::failure::Failure> {
+                self.free()?.use_io_uring()?;
+                self.uses_io_uring = false;
+                Ok(())
+            }
+
+            /// Says whether there may be something; otherwise the descriptor becomes readable when there is. What was out
+            /// goes back.
+            fn arm(&mut self) -> Result<bool, $crate::failure::Failure> {
+                let watched = self.free()?;
+                let ready = watched.arm()?;
+                let uses = watched.uses_io_uring();
+                self.uses_io_uring = uses;
+                Ok(ready)
             }
 
             /// The receiver; what was out goes back.

@@ -238,6 +238,19 @@ impl Producer {
         self.slot.with(py, |writing| writing.watched()?.fileno())
     }
 
+    /// Has the kernel make the descriptor readable itself, by io_uring, as `Consumer.use_io_uring`.
+    fn use_io_uring(&self, py: Python<'_>) -> PyResult<()> {
+        self.slot
+            .with(py, |writing| writing.watched()?.use_io_uring())
+    }
+
+    /// Whether the kernel watches, by io_uring, what was armed last.
+    #[getter]
+    fn uses_io_uring(&self, py: Python<'_>) -> PyResult<bool> {
+        self.slot
+            .with(py, |writing| Ok(writing.watched()?.uses_io_uring()))
+    }
+
     /// Publishes a message if there is room, and returns its sequence; otherwise returns `None`, and the descriptor becomes
     /// readable when there may be room.
     fn arm_publish(&self, py: Python<'_>, message: Payload<'_>) -> PyResult<Option<u64>> {

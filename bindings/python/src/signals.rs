@@ -256,6 +256,17 @@ impl Listener {
         self.slot.with(py, |watched| watched.fileno())
     }
 
+    /// Has the kernel make the descriptor readable itself, by io_uring, as `Consumer.use_io_uring`.
+    fn use_io_uring(&self, py: Python<'_>) -> PyResult<()> {
+        self.slot.with(py, |watched| watched.use_io_uring())
+    }
+
+    /// Whether the kernel watches, by io_uring, what was armed last.
+    #[getter]
+    fn uses_io_uring(&self, py: Python<'_>) -> PyResult<bool> {
+        self.slot.with(py, |watched| Ok(watched.uses_io_uring()))
+    }
+
     /// Returns `True` if there is something to report; otherwise the descriptor becomes readable when there is.
     fn arm(&self, py: Python<'_>) -> PyResult<bool> {
         self.slot.with(py, |watched| watched.arm())

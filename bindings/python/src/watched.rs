@@ -1,8 +1,10 @@
 //! A handle with or without a descriptor, which is made when it is first asked for.
 
 use crate::failure::Failure;
+use pyo3::exceptions::PyOSError;
 use slipring::endpoint::Source;
 use slipring::events::Pollable;
+use std::io;
 use std::ops::{Deref, DerefMut};
 use std::os::fd::{AsRawFd, RawFd};
 
@@ -42,6 +44,16 @@ impl<H> Watched<H> {
         Ok(self.polled()?.as_raw_fd())
     }
 
+    /// Has the kernel make the descriptor readable, which is made if need be.
+    pub fn use_io_uring(&mut self) -> Result<(), Failure> {
+        self.polled()?.use_io_uring().map_err(refused)
+    }
+
+    /// Returns `true` if the kernel watches what was armed last.
+    pub fn uses_io_uring(&self) -> bool {
+        matches!(self, Self::Polled(polled) if polled.uses_io_uring())
+    }
+
     /// The handle alone.
     pub fn into_inner(self) -> Option<H> {
         match self {
@@ -74,6 +86,21 @@ impl<S: Source> Watched<S> {
     /// Returns `true` if there is something to receive; otherwise the descriptor becomes readable when there is.
     pub fn arm(&mut self) -> Result<bool, Failure> {
         Ok(self.polled()?.arm())
+    }
+}
+
+/// An `OSError` with its number, in place of which the library explains some refusals of the kernel.
+fn refused(error: io::Error) -> Failure {
+    const ENOSYS: i32 = 38;
+    const EPERM: i32 = 1;
+    let number = match error.kind() {
+        io::ErrorKind::Unsupported => Some(ENOSYS),
+        io::ErrorKind::PermissionDenied => Some(EPERM),
+        _ => error.raw_os_error(),
+    };
+    match number {
+        Some(number) => PyOSError::new_err((number, error.to_string())).into(),
+        None => Failure::Raised(error.into()),
     }
 }
 

@@ -55,6 +55,7 @@ pub struct Reading {
     /// Python sees the first pending message, not one in place.
     lends_pending: bool,
     descriptor: Option<i32>,
+    uses_io_uring: bool,
     row: u32,
 }
 
@@ -66,6 +67,7 @@ impl Reading {
             row: consumer.row(),
             lends_pending: false,
             descriptor: None,
+            uses_io_uring: false,
             place: Place::Free(Watched::new(consumer)),
             lending: None,
             pending: VecDeque::new(),
@@ -167,6 +169,30 @@ impl Reading {
         let descriptor = self.next()?.fileno()?;
         self.descriptor = Some(descriptor);
         Ok(descriptor)
+    }
+
+    /// Has the kernel make the descriptor readable.
+    pub fn use_io_uring(&mut self) -> Result<(), Failure> {
+        self.free()?;
+        self.next()?.use_io_uring()?;
+        self.uses_io_uring = false;
+        Ok(())
+    }
+
+    /// Returns `true` if the kernel watches what was armed last.
+    pub fn uses_io_uring(&self) -> bool {
+        self.uses_io_uring
+    }
+
+    /// Says whether there is something to receive; otherwise the descriptor becomes readable when there is.
+    pub fn arm(&mut self) -> Result<bool, Failure> {
+        if self.has_pending() {
+            return Ok(true);
+        }
+        let watched = self.next()?;
+        let ready = watched.arm()?;
+        self.uses_io_uring = watched.uses_io_uring();
+        Ok(ready)
     }
 
     /// Its row.

@@ -118,10 +118,22 @@ impl Receiver {
         self.slot.with(py, |receiving| receiving.fileno())
     }
 
+    /// Has the kernel make the descriptor readable itself, by io_uring, as `Consumer.use_io_uring`. As
+    /// `receive`, gives back a delivery that is out.
+    fn use_io_uring(&self, py: Python<'_>) -> PyResult<()> {
+        self.slot.with(py, |receiving| receiving.use_io_uring())
+    }
+
+    /// Whether the kernel watches, by io_uring, what was armed last.
+    #[getter]
+    fn uses_io_uring(&self, py: Python<'_>) -> PyResult<bool> {
+        self.slot.with(py, |receiving| Ok(receiving.uses_io_uring))
+    }
+
     /// Returns `True` if there may be something to receive; otherwise the descriptor becomes readable when there is. As
     /// `receive`, gives back a delivery that is out.
     fn arm(&self, py: Python<'_>) -> PyResult<bool> {
-        self.slot.with(py, |receiving| receiving.free()?.arm())
+        self.slot.with(py, |receiving| receiving.arm())
     }
 
     /// Waits for a message without stopping the event loop; as `receive`.
