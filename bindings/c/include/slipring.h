@@ -1486,7 +1486,7 @@ slipring_status slipring_wait_set_create(int64_t spin_ns, slipring_wait_set **se
 // Waits until a handle of the list has something to report, and says which: a message, a loss, or an end. The next call
 // on that handle, with a timeout of 0, says what. `index` is `count` if the deadline passed; that is no error. The
 // handles can be: consumers, observers, receivers of queues and mailboxes, readers of newest values, listeners, links, pipe
-// readers, duplexes, interruptions; each once, and none that has lent something.
+// readers, interruptions; each once, and none that has lent something.
 slipring_status slipring_wait_set_wait(slipring_wait_set *set,
                                        void *const *handles,
                                        size_t count,

@@ -11,5 +11,6 @@
 #include <slipring/forms.hpp>
 #include <slipring/ring.hpp>
 #include <slipring/typed.hpp>
+#include <slipring/wait.hpp>
 
 #endif

@@ -49,6 +49,11 @@ fn forms_in_cpp() {
     passes("forms.cc");
 }
 
+#[test]
+fn waits_in_cpp() {
+    passes("waits.cc");
+}
+
 /// Descriptors: who makes them readable, and what is refused.
 #[test]
 fn descriptors() {
@@ -63,6 +68,7 @@ fn descriptors_by_io_uring() {
         "forms.c",
         "forms.cc",
         "cpp.cc",
+        "waits.cc",
         "pipes.c",
         "values.c",
     ] {
