@@ -569,10 +569,8 @@ typedef struct {
   uint8_t producer_alive;
   // 1 if the last producer closed the ring.
   uint8_t closed;
-  // 1 if the ring was removed.
-  uint8_t removed;
   // Zero.
-  uint8_t reserved[2];
+  uint8_t reserved[3];
 } slipring_ring_state;
 
 // One reader of a ring.
@@ -1313,8 +1311,9 @@ slipring_status slipring_ring_expect_schema(const slipring_ring *ring,
 // Copies the path of a ring's directory, as slipring_ring_schema copies the schema.
 slipring_status slipring_ring_path(const slipring_ring *ring, char *text, size_t size, size_t *len);
 
-// Writes the state of a ring, without changing it.
-slipring_status slipring_ring_status(const slipring_ring *ring, slipring_ring_state *status);
+// Writes the state of a ring, without changing it. Of a ring that was removed the status is `SLIPRING_E_ATTACH_REMOVED`.
+slipring_status slipring_ring_status(const slipring_ring *ring,
+                                     slipring_ring_state *status);
 
 // Copies the state of as many readers as there is room for, and says how many there are.
 slipring_status slipring_ring_readers(const slipring_ring *ring,

@@ -45,10 +45,8 @@ pub struct slipring_ring_state {
     pub producer_alive: u8,
     /// 1 if the last producer closed the ring.
     pub closed: u8,
-    /// 1 if the ring was removed.
-    pub removed: u8,
     /// Zero.
-    pub reserved: [u8; 2],
+    pub reserved: [u8; 3],
 }
 
 impl Sized0 for slipring_ring_state {
@@ -58,7 +56,7 @@ impl Sized0 for slipring_ring_state {
     }
 }
 
-/// Writes the state of a ring, without changing it.
+/// Writes the state of a ring, without changing it. Of a ring that was removed the status is `SLIPRING_E_ATTACH_REMOVED`.
 #[no_mangle]
 pub unsafe extern "C" fn slipring_ring_status(
     ring: *const slipring_ring,
@@ -88,8 +86,7 @@ pub unsafe extern "C" fn slipring_ring_status(
             has_producer_alive: found.producer_alive.is_some().into(),
             producer_alive: (found.producer_alive == Some(true)).into(),
             closed: found.closed.into(),
-            removed: ring.is_removed().into(),
-            reserved: [0; 2],
+            reserved: [0; 3],
         });
         Ok(())
     })

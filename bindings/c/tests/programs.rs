@@ -87,6 +87,11 @@ fn numbers() {
 }
 
 #[test]
+fn states() {
+    passes("states.c");
+}
+
+#[test]
 fn deadlines() {
     passes("deadlines.c");
 }
