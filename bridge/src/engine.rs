@@ -84,12 +84,12 @@ pub enum Lane {
 }
 
 /// What was published.
-#[derive(Clone, Debug)]
-pub struct Sample {
+#[derive(Clone, Copy, Debug)]
+pub struct Sample<'a> {
     /// Under which key.
-    pub key: String,
+    pub key: &'a str,
     /// The bytes.
-    pub bytes: Vec<u8>,
+    pub bytes: &'a [u8],
 }
 
 /// What was asked.
@@ -115,7 +115,7 @@ pub trait Replies: Send {
 }
 
 /// Takes what was published.
-pub type SampleSink = Box<dyn Fn(Sample) + Send + Sync>;
+pub type SampleSink = Box<dyn Fn(Sample<'_>) + Send + Sync>;
 /// Takes questions.
 pub type QuestionSink = Box<dyn Fn(Question) + Send + Sync>;
 /// Takes replies, and `None` behind the last one.

@@ -54,9 +54,9 @@ pub fn import(
     let sender = inbox.sender();
     let _held = engine.subscribe(
         &options.key,
-        Box::new(move |sample: Sample| {
+        Box::new(move |sample: Sample<'_>| {
             let bytes = sample.bytes.len();
-            sender.put(sample.bytes, bytes);
+            sender.put(sample.bytes.to_vec(), bytes);
         }),
     )?;
     ready(&ring);

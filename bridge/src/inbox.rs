@@ -48,6 +48,16 @@ impl<T> Sender<T> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Returns `true` if nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.queue().items.is_empty()
+    }
+
+    /// Ends the wait of the taking end, or the next one, though nothing is there.
+    pub fn interrupt(&self) {
+        self.interrupter.interrupt();
+    }
+
     pub fn put(&self, item: T, bytes: usize) {
         let cost = bytes + OVERHEAD;
         let mut queue = self.queue();
@@ -89,6 +99,12 @@ impl<T> Inbox<T> {
 
     pub fn sender(&self) -> Sender<T> {
         self.sender.clone()
+    }
+
+    /// Returns `true` if the next wait ends at once though nothing may be there. It does so no more then.
+    #[cfg(test)]
+    pub fn is_interrupted(&mut self) -> bool {
+        self.interruption.take()
     }
 
     pub fn take(&self) -> Option<T> {

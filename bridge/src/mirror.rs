@@ -5,6 +5,10 @@ mod find;
 mod open;
 mod options;
 mod run;
+mod shared;
+#[cfg(test)]
+mod trial;
+mod work;
 
 pub use options::{From, OnRecreate, Options};
 
@@ -15,10 +19,10 @@ use crate::inbox::Inbox;
 use crate::keys::Keys;
 use crate::latency::Timing;
 use crate::stat::Counter;
-use event::Event;
 use find::find;
 use open::open;
 use run::{turn, Mirrored};
+use shared::Shared;
 use slipring::schema::Schema;
 use slipring::{registry, Ring};
 use slipring_mirror::mirror::{Settings, Stop};
@@ -26,6 +30,7 @@ use slipring_mirror::Mirror;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use work::Work;
 
 /// Mirrors a ring until it is told to stop.
 ///
@@ -56,14 +61,11 @@ pub fn mirror(
             return Ok(());
         };
         let ring = open(options, &meta, from)?;
-        let sender = inbox.sender();
-        let frames = sender.clone();
+        let shared = Shared::new(inbox.sender());
+        let frames = shared.clone();
         let _data = engine.subscribe(
             &keys.data(meta.ring),
-            Box::new(move |sample: Sample| {
-                let bytes = sample.bytes.len();
-                frames.put(Event::Frame(sample.bytes), bytes);
-            }),
+            Box::new(move |sample: Sample<'_>| frames.frame(sample.bytes)),
         )?;
         let producer = ring.producer()?;
         let mut settings =
@@ -73,30 +75,33 @@ pub fn mirror(
         let next = producer.next_sequence();
         let machine = Mirror::new(settings, &meta, next, started.elapsed());
         ready(&ring);
-        let mut mirrored = Mirrored {
+        shared.begin(Work {
+            engine: engine.clone(),
+            machine,
+            producer: Some(producer),
+            ring,
             ack_key: keys.ack(meta.ring, &options.mirror),
+            started,
+            clock: Clock::default(),
+            timing: Timing::new(next),
+        });
+        let mut mirrored = Mirrored {
+            sender: inbox.sender(),
+            turn: turn(options.window),
             fetch_key: keys.fetch(meta.ring),
             meta_key: keys.meta(),
             clock_key: keys.clock(meta.ring),
             stat_key: keys.stat(meta.ring, &options.mirror),
             ask: &ask,
-            engine,
-            sender,
-            machine,
-            producer: Some(producer),
-            ring,
-            turn: turn(options.window),
-            started,
-            clock: Clock::default(),
-            timing: Timing::new(next),
             report_at: Duration::ZERO,
             counter: &mut counter,
         };
-        match mirrored.run(&mut inbox, stop) {
+        let ended = mirrored.run(&shared, &mut inbox, stop);
+        drop(shared.end());
+        match ended {
             Err(BridgeError::Stop(Stop::Recreated { .. }))
                 if options.on_recreate == OnRecreate::Follow && !stop.load(Ordering::Relaxed) =>
             {
-                drop(mirrored);
                 registry::remove_at(options.place.clone(), true)?;
                 // All of the new one, since its beginning was not seen.
                 from = From::Oldest;

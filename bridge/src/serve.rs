@@ -7,7 +7,7 @@ mod reply;
 pub use options::{default_realm, Options};
 
 use crate::clock::wall_ns;
-use crate::engine::{Engine, Held, Lane, Outgoing, Question, Sample};
+use crate::engine::{Engine, Held, Lane, Outgoing, Question};
 use crate::error::{open_source, BridgeError};
 use crate::inbox::{Inbox, Sender};
 use crate::keys::Keys;
@@ -41,7 +41,8 @@ enum Event {
     Fetch(Question),
     Meta(Question),
     Status(Question),
-    Stat(Sample),
+    /// Under which key, and what a mirror says of itself.
+    Stat(String, Vec<u8>),
 }
 
 /// An observer at a sequence, or at the first one behind it that can be found.
@@ -171,7 +172,7 @@ impl Served {
             &keys.acks(ring.id()),
             Box::new(move |sample| {
                 let bytes = sample.bytes.len();
-                acks.put(Event::Ack(sample.bytes), bytes);
+                acks.put(Event::Ack(sample.bytes.to_vec()), bytes);
             }),
         )?;
         let fetches = engine.answer(&keys.fetch(ring.id()), questions(sender, Event::Fetch))?;
@@ -180,7 +181,8 @@ impl Served {
             &keys.stats(ring.id()),
             Box::new(move |sample| {
                 let bytes = sample.bytes.len() + sample.key.len();
-                stats.put(Event::Stat(sample), bytes);
+                let event = Event::Stat(sample.key.to_owned(), sample.bytes.to_vec());
+                stats.put(event, bytes);
             }),
         )?;
         // At once: what waits makes the answer less exact.
@@ -373,7 +375,7 @@ impl Served {
                 let state = reply::state(&self.ring, &self.source, &self.keys, &self.told, options);
                 question.replies.reply(state.to_string().into_bytes());
             }
-            Event::Stat(sample) => self.told.note(&sample.key, &sample.bytes),
+            Event::Stat(key, bytes) => self.told.note(&key, &bytes),
         }
         Ok(())
     }

@@ -326,6 +326,11 @@ impl Mirror {
         request.map_or(due, |at| due.min(at))
     }
 
+    /// Returns `true` if something is to be sent.
+    pub fn has_action(&self) -> bool {
+        !self.actions.is_empty()
+    }
+
     /// What is to be sent next.
     pub fn next_action(&mut self) -> Option<Action> {
         self.actions.pop_front()

@@ -26,7 +26,7 @@ struct State {
 ///
 /// let network = Network::default();
 /// let (seen, sees) = mpsc::channel();
-/// let _held = network.subscribe("a/*/c", Box::new(move |sample| seen.send(sample).unwrap()))?;
+/// let _held = network.subscribe("a/*/c", Box::new(move |sample| seen.send(sample.bytes.to_vec()).unwrap()))?;
 /// network.publish(Outgoing {
 ///     key: "a/b/c",
 ///     lane: Lane::Data,
@@ -34,7 +34,7 @@ struct State {
 ///     encoding: None,
 ///     attachment: None,
 /// })?;
-/// assert_eq!(sees.recv().unwrap().bytes, b"hello");
+/// assert_eq!(sees.recv().unwrap(), b"hello");
 /// # Ok::<(), slipring_bridge::engine::EngineError>(())
 /// ```
 #[derive(Clone, Default)]
@@ -135,8 +135,8 @@ impl Engine for Network {
         drop(state);
         for sink in sinks {
             sink(Sample {
-                key: outgoing.key.to_owned(),
-                bytes: outgoing.bytes.to_vec(),
+                key: outgoing.key,
+                bytes: outgoing.bytes,
             });
         }
         Ok(())

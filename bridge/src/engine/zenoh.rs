@@ -239,8 +239,8 @@ impl Engine for Zenoh {
             .declare_subscriber(key.to_owned())
             .callback(move |sample| {
                 sink(Sample {
-                    key: sample.key_expr().as_str().to_owned(),
-                    bytes: sample.payload().to_bytes().into_owned(),
+                    key: sample.key_expr().as_str(),
+                    bytes: &sample.payload().to_bytes(),
                 });
             })
             .wait()

@@ -232,7 +232,7 @@ fn another_version_is_refused_on_both_sides() {
     let newer = session(hosts.port, false);
     let prefix = format!("slipring/1/default/quotes/{:032x}", ring.id());
     let (heard, frames) = mpsc::channel();
-    let sink = move |sample: Sample| heard.send(sample.bytes).unwrap_or(());
+    let sink = move |sample: Sample<'_>| heard.send(sample.bytes.to_vec()).unwrap_or(());
     let _held = newer
         .subscribe(&format!("{prefix}/data"), Box::new(sink))
         .unwrap();

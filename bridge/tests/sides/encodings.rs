@@ -143,7 +143,7 @@ proptest! {
         for encoding in [Encoding::Raw, Encoding::Cdr, Encoding::Json] {
             let network = Network::default();
             let (heard, hears) = mpsc::channel();
-            let sink = Box::new(move |sample: Sample| heard.send(sample.bytes).unwrap_or(()));
+            let sink = Box::new(move |sample: Sample<'_>| heard.send(sample.bytes.to_vec()).unwrap_or(()));
             let _held = network.subscribe("out/*", sink).unwrap();
             let (side, refused) = importing(&network, into(&copy, encoding, Some(schema.clone())));
             side.wait();
@@ -229,7 +229,7 @@ fn hints_are_heeded() {
     }
     let network = Network::default();
     let (heard, hears) = mpsc::channel();
-    let sink = Box::new(move |sample: Sample| heard.send(sample.bytes).unwrap_or(()));
+    let sink = Box::new(move |sample: Sample<'_>| heard.send(sample.bytes.to_vec()).unwrap_or(()));
     let _held = network.subscribe("out/*", sink).unwrap();
     let (side, refused) = importing(&network, into(&copy, Encoding::Json, Some(schema)));
     side.wait();

@@ -40,7 +40,7 @@ fn serving(network: &Network, options: serve::Options) -> Side<Result<(), Bridge
 /// What is published under a key.
 fn heard(network: &Network, key: &str) -> (mpsc::Receiver<Vec<u8>>, Held) {
     let (hear, hears) = mpsc::channel();
-    let sink = Box::new(move |sample: Sample| hear.send(sample.bytes).unwrap_or(()));
+    let sink = Box::new(move |sample: Sample<'_>| hear.send(sample.bytes.to_vec()).unwrap_or(()));
     let held = network.subscribe(key, sink).unwrap();
     (hears, held)
 }

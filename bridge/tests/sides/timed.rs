@@ -84,7 +84,7 @@ fn a_message_is_timed_by_the_frame_that_brought_it() {
     let fetch = Box::new(move |question: Question| question.replies.reply(missing.clone()));
     let _fetch = network.answer(&key("fetch"), fetch).unwrap();
     let (hear, reports) = mpsc::channel();
-    let sink = Box::new(move |sample: Sample| hear.send(sample.bytes).unwrap_or(()));
+    let sink = Box::new(move |sample: Sample<'_>| hear.send(sample.bytes.to_vec()).unwrap_or(()));
     let _reports = network.subscribe(&key("stat/*"), sink).unwrap();
     let side = mirroring(&network, &copy);
     report(&reports, |report| !report["clock_ns"].is_null());

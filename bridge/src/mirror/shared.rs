@@ -1,0 +1,96 @@
+//! What a mirror's thread and the threads of the engine share: whoever has a frame writes it.
+//!
+//! A frame that the engine hands over is written by the thread that brings it, which saves the waking of another one, if nothing
+//! came before it and nobody is at work. Otherwise, as everything else that comes, it waits for the mirror's thread.
+
+use super::event::Event;
+use super::work::{Work, Written};
+use crate::error::BridgeError;
+use crate::inbox::Sender;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// What is done in one go by a thread of the engine, which has others to serve.
+const STEPS: usize = 2;
+
+/// Work, and what its owner has to know of what others did.
+pub(super) struct Turn {
+    pub work: Work,
+    /// Until when the mirror's thread sleeps.
+    pub sleeps_until: Duration,
+    /// What a thread of the engine could not do.
+    pub failed: Option<BridgeError>,
+}
+
+/// Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Shared {
+    turn: Arc<Mutex<Option<Turn>>>,
+    sender: Sender<Event>,
+}
+
+impl Shared {
+    /// Without work: frames wait.
+    pub fn new(sender: Sender<Event>) -> Self {
+        let turn = Arc::default();
+        Self { turn, sender }
+    }
+
+    pub fn begin(&self, work: Work) {
+        let turn = Turn {
+            work,
+            sleeps_until: Duration::ZERO,
+            failed: None,
+        };
+        *self.lock() = Some(turn);
+    }
+
+    /// From now on frames wait.
+    pub fn end(&self) -> Option<Work> {
+        self.lock().take().map(|turn| turn.work)
+    }
+
+    pub fn lock(&self) -> MutexGuard<'_, Option<Turn>> {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a frame, on a thread of the engine. Never waits for another thread.
+    pub fn frame(&self, bytes: &[u8]) {
+        if let Ok(mut turn) = self.turn.try_lock() {
+            if let Some(turn) = turn.as_mut().filter(|turn| self.is_free(turn)) {
+                if !turn.frame(bytes) {
+                    self.sender.interrupt();
+                }
+                return;
+            }
+        }
+        self.sender.put(Event::Frame(bytes.to_vec()), bytes.len());
+    }
+
+    /// Returns `true` if a frame that comes now is the next to be taken, and written.
+    fn is_free(&self, turn: &Turn) -> bool {
+        let written = turn.work.machine.next_write().is_none();
+        written && turn.failed.is_none() && self.sender.is_empty()
+    }
+}
+
+impl Turn {
+    /// Takes a frame, and writes it. Returns `false` if the mirror's thread has to do something before it would wake up.
+    fn frame(&mut self, bytes: &[u8]) -> bool {
+        let work = &mut self.work;
+        work.at_now();
+        work.frame(bytes);
+        match work.write(STEPS) {
+            Ok(Written::All) => {}
+            Ok(Written::More | Written::Full) => return false,
+            Err(error) => {
+                self.failed = Some(error);
+                return false;
+            }
+        }
+        !work.machine.has_action() && work.machine.due() >= self.sleeps_until
+    }
+}
+
+#[cfg(test)]
+mod tests;
