@@ -8,7 +8,7 @@
 //! | `other` | the same with the command OTHER, another build of `slipring-bridge`: what a change of it does |
 //!
 //! Every receiver is a process of its own, but the consumers of mirrors, which are threads of this one. Messages have 64
-//! bytes. Throughput is that of the slowest receiver, from its first message to its last; latency is from before a message
+//! bytes. Throughput is that of the slowest receiver, from its first message to the end behind its last; latency is from before a message
 //! is published to after it is received, at a fixed rate.
 //!
 //! `cargo bench --bench beside_zenoh -- [SECONDS [ROUNDS [OTHER]]]`
@@ -57,26 +57,27 @@ fn session(listen: Option<u16>, connect: Option<u16>) -> Session {
 struct Tally {
     messages: u64,
     first: u64,
-    last: u64,
     latencies: Vec<u32>,
 }
 
 impl Tally {
+    /// Looks at the clock for the first one only, unless each is timed.
     fn message(&mut self, bytes: &[u8], timed: bool, many: u64) {
-        let at = now();
         if self.messages == 0 {
-            self.first = at;
+            self.first = now();
         }
-        self.last = at;
         self.messages += many;
         if timed {
+            let at = now();
             let sent = u64::from_le_bytes(bytes[..8].try_into().unwrap());
             self.latencies
                 .push(at.saturating_sub(sent).min(u64::from(u32::MAX)) as u32);
         }
     }
 
+    /// What came until now, when the end was noticed.
     fn report(mut self) -> Value {
+        let last = now();
         self.latencies.sort_unstable();
         let at = |share: f64| {
             let last = self.latencies.len().saturating_sub(1);
@@ -87,7 +88,7 @@ impl Tally {
         };
         json!({
             "messages": self.messages,
-            "nanos": self.last - self.first,
+            "nanos": last - self.first,
             "p50": at(0.5), "p99": at(0.99), "p999": at(0.999),
         })
     }
@@ -104,7 +105,7 @@ fn subscribe(port: u16, timed: bool) {
             let bytes = sample.payload().to_bytes();
             match bytes.len() {
                 1 => end
-                    .send(std::mem::take(&mut *tally.lock().unwrap()))
+                    .send(std::mem::take(&mut *tally.lock().unwrap()).report())
                     .unwrap(),
                 len => tally
                     .lock()
@@ -115,7 +116,7 @@ fn subscribe(port: u16, timed: bool) {
         .wait()
         .unwrap();
     println!("ready");
-    println!("{}", ended.recv().unwrap().report());
+    println!("{}", ended.recv().unwrap());
 }
 
 struct Process(Child);

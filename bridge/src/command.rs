@@ -3,7 +3,7 @@
 mod arguments;
 
 use crate::encoding::EncodingError;
-use crate::engine::zenoh::{Zenoh, ZenohOptions};
+use crate::engine::zenoh::{share_threads, Zenoh, ZenohOptions};
 use crate::engine::{said, Engine};
 use crate::error::BridgeError;
 use crate::mirror::{self, OnRecreate};
@@ -235,6 +235,7 @@ fn code(error: &BridgeError) -> u8 {
 
 /// What the command does.
 pub fn main() -> ExitCode {
+    share_threads();
     let _ = slipring::place::guard_against_truncation();
     said::listen(|report| eprintln!("slipring-bridge: {report}"));
     match run(Arguments::parse().verb) {

@@ -6,7 +6,7 @@
 //! | 0 | `keys`, `inbox`, [`encoding`], [`error`] | names of what is sent; what came, until a thread looks; messages as CDR and JSON; what can go wrong |
 //! | 0 | `punctual` | sleeps that end when they should |
 //! | 0 | [`clock`], `latency`, [`stat`], `report` | what is measured and counted, and who is told |
-//! | 1 | [`serve`], [`mirror`] | the two sides of a mirrored ring: one thread each, around the protocol of `slipring-mirror` |
+//! | 1 | [`serve`], [`mirror`] | the two sides of a mirrored ring, around the protocol of `slipring-mirror`: one thread each, and those of the engine |
 //! | 1 | [`export`], [`import`] | rings to and from programs that know nothing of rings |
 //! | 2 | [`command`], `show` | the command `slipring-bridge` |
 

@@ -1,4 +1,4 @@
-//! The receiving side: one thread that writes a ring as its source has it.
+//! The receiving side, which writes a ring as its source has it: one thread, which those that bring frames help.
 
 mod event;
 mod find;

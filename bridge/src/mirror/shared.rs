@@ -7,6 +7,7 @@ use super::event::Event;
 use super::work::{Work, Written};
 use crate::error::BridgeError;
 use crate::inbox::Sender;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -26,14 +27,19 @@ pub(super) struct Turn {
 #[derive(Clone)]
 pub(super) struct Shared {
     turn: Arc<Mutex<Option<Turn>>>,
+    /// Whether the mirror's thread waits for its turn, which is the next one then: frames may come without an end.
+    wanted: Arc<AtomicBool>,
     sender: Sender<Event>,
 }
 
 impl Shared {
     /// Without work: frames wait.
     pub fn new(sender: Sender<Event>) -> Self {
-        let turn = Arc::default();
-        Self { turn, sender }
+        Self {
+            turn: Arc::default(),
+            wanted: Arc::default(),
+            sender,
+        }
     }
 
     pub fn begin(&self, work: Work) {
@@ -50,21 +56,33 @@ impl Shared {
         self.lock().take().map(|turn| turn.work)
     }
 
+    /// The turn of the mirror's thread.
     pub fn lock(&self) -> MutexGuard<'_, Option<Turn>> {
-        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+        self.wanted.store(true, Ordering::Relaxed);
+        let turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        self.wanted.store(false, Ordering::Relaxed);
+        turn
+    }
+
+    /// The turn of a thread of the engine, if it is one.
+    fn try_lock(&self) -> Option<MutexGuard<'_, Option<Turn>>> {
+        if self.wanted.load(Ordering::Relaxed) {
+            return None;
+        }
+        self.turn.try_lock().ok()
     }
 
     /// Takes a frame, on a thread of the engine. Never waits for another thread.
     pub fn frame(&self, bytes: &[u8]) {
-        if let Ok(mut turn) = self.turn.try_lock() {
-            if let Some(turn) = turn.as_mut().filter(|turn| self.is_free(turn)) {
-                if !turn.frame(bytes) {
-                    self.sender.interrupt();
-                }
-                return;
-            }
+        let written = self.try_lock().and_then(|mut turn| {
+            let turn = turn.as_mut().filter(|turn| self.is_free(turn))?;
+            Some(turn.frame(bytes))
+        });
+        match written {
+            Some(true) => {}
+            Some(false) => self.sender.interrupt(),
+            None => self.sender.put(Event::Frame(bytes.to_vec()), bytes.len()),
         }
-        self.sender.put(Event::Frame(bytes.to_vec()), bytes.len());
     }
 
     /// Returns `true` if a frame that comes now is the next to be taken, and written.

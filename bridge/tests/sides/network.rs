@@ -1,6 +1,6 @@
 //! What goes over the network: how large it is, and how it is sent.
 
-use crate::support::{free_port, Fake, Side, LONG};
+use crate::support::{bridge, free_port, Fake, Running, Side, LONG};
 use proptest::prelude::*;
 use slipring::{Ring, Start};
 use slipring_bridge::engine::local::Network;
@@ -13,6 +13,7 @@ use slipring_bridge::serve;
 use slipring_mirror::frame::{LIMIT, LONGEST_WHOLE};
 use slipring_mirror::pack::heartbeat;
 use slipring_mirror::{Name, Request};
+use std::collections::BTreeSet;
 use std::sync::{mpsc, Arc, Mutex};
 use std::time::{Duration, Instant};
 use zenoh::qos::{CongestionControl, Priority};
@@ -227,5 +228,39 @@ fn a_request_has_a_quarter_of_the_window_and_at_most_256_kib() {
         let request: Request = asks.recv_timeout(LONG).unwrap().parse().unwrap();
         assert_eq!((request.from, request.bytes), (0, bytes), "{window}");
         side.end().unwrap();
+    }
+}
+
+/// The names of a process's threads, without their numbers.
+fn threads(process: u32) -> BTreeSet<String> {
+    let threads = std::fs::read_dir(format!("/proc/{process}/task")).unwrap();
+    let name = |thread: std::io::Result<std::fs::DirEntry>| {
+        // One may end meanwhile.
+        let name = std::fs::read_to_string(thread.unwrap().path().join("comm")).unwrap_or_default();
+        name.trim()
+            .trim_end_matches(|c: char| c.is_ascii_digit())
+            .to_owned()
+    };
+    threads.map(name).collect()
+}
+
+/// Threads of Zenoh are few, so that they do not wait for each other, unless the user says how many there are to be.
+#[test]
+fn zenoh_has_two_threads_unless_the_environment_says_how_many() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("ring");
+    Ring::builder(path.clone()).create().unwrap();
+    let listen = format!("tcp/127.0.0.1:{}", free_port());
+    let arguments = ["serve", path.to_str().unwrap(), "--listen", &listen];
+    for (set, shared) in [(None, true), (Some("(rx: (worker_threads: 1))"), false)] {
+        let mut command = bridge(&arguments);
+        command.env_remove("ZENOH_RUNTIME");
+        command.envs(set.map(|set| ("ZENOH_RUNTIME", set)));
+        let mut serving = Running::start(&mut command);
+        serving.says("serving");
+        let names = threads(serving.id());
+        assert!(names.contains("app-"), "{names:?}");
+        let others = ["rx-", "tx-", "net-", "acc-"].map(|name| names.contains(name));
+        assert_eq!(others.contains(&true), !shared, "{names:?}");
     }
 }

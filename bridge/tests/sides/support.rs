@@ -51,6 +51,10 @@ impl Running {
         }
     }
 
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Waits until it says this.
     pub fn says(&mut self, text: &str) -> &mut Self {
         let end = Instant::now() + LONG;

@@ -7,6 +7,7 @@ use crate::mirror::trial::{frames, meta, work};
 use slipring::{Consumer, Ring, Start};
 use slipring_mirror::mirror::Settings;
 use slipring_mirror::Mirror;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// A mirror whose thread sleeps, so far as others know, and whoever reads its ring.
@@ -86,6 +87,20 @@ fn a_frame_waits_behind_others() {
     mirror.shared.frame(&frames[1]);
     assert_eq!(mirror.received(), 0);
     assert_eq!(mirror.waiting(), 2);
+    mirror.shared.frame(&frames[0]);
+    assert!(mirror.received() > 100);
+}
+
+/// However many frames come, the mirror's thread has the next turn once it waits for one.
+#[test]
+fn frames_without_an_end_leave_the_thread_its_turn() {
+    let mut mirror = Sleeping::new(false, 1 << 20);
+    let frames = frames(7, 5000, 64);
+    mirror.shared.wanted.store(true, Ordering::Relaxed);
+    mirror.shared.frame(&frames[0]);
+    assert_eq!(mirror.received(), 0);
+    drop(mirror.shared.lock());
+    assert_eq!(mirror.waiting(), 1);
     mirror.shared.frame(&frames[0]);
     assert!(mirror.received() > 100);
 }
