@@ -5,7 +5,6 @@
 
 use super::event::Event;
 use super::work::{Work, Written};
-use crate::error::BridgeError;
 use crate::inbox::Sender;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,8 +18,6 @@ pub(super) struct Turn {
     pub work: Work,
     /// Until when the mirror's thread sleeps.
     pub sleeps_until: Duration,
-    /// What a thread of the engine could not do.
-    pub failed: Option<BridgeError>,
 }
 
 /// Cheap to clone.
@@ -46,7 +43,6 @@ impl Shared {
         let turn = Turn {
             work,
             sleeps_until: Duration::ZERO,
-            failed: None,
         };
         *self.lock() = Some(turn);
     }
@@ -87,8 +83,7 @@ impl Shared {
 
     /// Returns `true` if a frame that comes now is the next to be taken, and written.
     fn is_free(&self, turn: &Turn) -> bool {
-        let written = turn.work.machine.next_write().is_none();
-        written && turn.failed.is_none() && self.sender.is_empty()
+        turn.work.machine.next_write().is_none() && self.sender.is_empty()
     }
 }
 
@@ -98,15 +93,9 @@ impl Turn {
         let work = &mut self.work;
         work.at_now();
         work.frame(bytes);
-        match work.write(STEPS) {
-            Ok(Written::All) => {}
-            Ok(Written::More | Written::Full) => return false,
-            Err(error) => {
-                self.failed = Some(error);
-                return false;
-            }
-        }
-        !work.machine.has_action() && work.machine.due() >= self.sleeps_until
+        // An error is one for the mirror's thread, too.
+        let written = matches!(work.write(STEPS), Ok(Written::All));
+        written && !work.machine.has_action() && work.machine.due() >= self.sleeps_until
     }
 }
 

@@ -2,12 +2,14 @@
 
 use super::{turn, Event, Mirrored, STEPS};
 use crate::inbox::{Inbox, Sender};
+use crate::mirror::shared::Shared;
 use crate::mirror::trial::{frames, meta, work};
 use crate::stat::{Counter, MirrorStat};
 use slipring::Ring;
 use slipring_mirror::mirror::Settings;
 use slipring_mirror::Mirror;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 fn mirrored(
     sender: Sender<Event>,
@@ -92,4 +94,35 @@ fn a_turn_is_bounded_whatever_comes() {
         let left = std::iter::from_fn(|| inbox.take()).count();
         assert!((1..1000).contains(&left), "{left}");
     }
+}
+
+/// Who brings a frame has to know until when the thread sleeps.
+#[test]
+fn the_thread_says_until_when_it_sleeps() {
+    let ring = Ring::heap().create().unwrap();
+    let meta = meta(&ring);
+    let settings = Settings::new("m".parse().unwrap(), 1, ring.max_message_bytes());
+    let work = work(ring, Mirror::new(settings, &meta, 0, Duration::ZERO));
+    let mut inbox = Inbox::new(1 << 20).unwrap();
+    let sender = inbox.sender();
+    let shared = Shared::new(sender.clone());
+    shared.begin(work);
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            let mut counter = None;
+            mirrored(sender.clone(), 4 << 20, &mut counter).run(&shared, &mut inbox, &stop)
+        });
+        let end = Instant::now() + Duration::from_secs(60);
+        while shared.lock().as_ref().unwrap().sleeps_until.is_zero() {
+            if Instant::now() > end {
+                stop.store(true, Ordering::Relaxed);
+                panic!("it does not sleep, or does not say so");
+            }
+            std::thread::yield_now();
+        }
+        stop.store(true, Ordering::Relaxed);
+        sender.interrupt();
+        thread.join().unwrap().unwrap();
+    });
 }
