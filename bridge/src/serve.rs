@@ -365,7 +365,10 @@ impl Served {
                     self.source.ack(&ack);
                 }
             }
-            Event::Fetch(question) => reply::fetch(&self.ring, &self.source, &question)?,
+            Event::Fetch(question) => {
+                let held = self.gate.as_ref().map(Gate::next_sequence);
+                reply::fetch(&self.ring, &self.source, held, &question)?;
+            }
             Event::Meta(question) => {
                 let oldest = self.oldest()?;
                 let meta = reply::meta(&self.ring, &mut self.source, oldest, &question, options)?;

@@ -1,15 +1,19 @@
 //! Answers to mirrors, and to who watches.
 
+use super::gate::before;
 use super::options::Options;
 use crate::engine::Question;
 use crate::error::BridgeError;
 use crate::keys::Keys;
 use crate::report::{self, Told};
 use slipring::endpoint::{AttachError, ObserverOptions, Resume};
-use slipring::{Received, Ring, Start, Strategy};
+use slipring::{Observer, Received, Ring, Start, Strategy};
 use slipring_mirror::meta::Opaque;
 use slipring_mirror::request::parameter;
-use slipring_mirror::{Meta, Name, Request, Source};
+use slipring_mirror::{Answer, Meta, Name, Request, Source};
+
+/// How often an answer is begun anew at the same sequence.
+const ATTEMPTS: u32 = 10;
 
 /// The options of an observer that never waits, and so needs no row.
 pub(super) fn rowless() -> ObserverOptions {
@@ -18,42 +22,62 @@ pub(super) fn rowless() -> ObserverOptions {
         .resume(Resume::Oldest)
 }
 
-/// Answers with what the ring still has of what was asked for.
-pub(super) fn fetch(ring: &Ring, source: &Source, question: &Question) -> Result<(), BridgeError> {
+/// Answers with what the ring still has of what was asked for. `held` is the first sequence that a lossless source holds, to which
+/// the index of the ring may lead no more: what lies before it may be gone, and nothing from it on is.
+pub(super) fn fetch(
+    ring: &Ring,
+    source: &Source,
+    held: Option<u64>,
+    question: &Question,
+) -> Result<(), BridgeError> {
     let Ok(request) = question.parameters.parse::<Request>() else {
         return Ok(());
     };
     let mut answer = source.answer(request);
+    // Without a step ahead, since the producer is faster than this. The mirror asks again.
     let mut attempts = 0;
-    let mut observer = loop {
-        if !answer.is_wanted() {
-            break None;
-        }
-        attempts += 1;
+    while answer.is_wanted() && attempts < ATTEMPTS {
+        let from = answer.from();
         match ring.observer_with(Start::Sequence(answer.from()), rowless()) {
-            Ok(observer) => break Some(observer),
-            Err(AttachError::Gone { oldest, .. }) => answer.gone_before(oldest),
-            Err(AttachError::Ahead { .. } | AttachError::Removed { .. }) => break None,
-            // The producer is faster than this. The mirror asks again.
-            Err(AttachError::Overtaken) if attempts > 10 => break None,
+            Ok(mut observer) => match copy(&mut observer, &mut answer) {
+                Some(found) => gone(&mut answer, found, held),
+                None => break,
+            },
+            Err(AttachError::Gone { oldest, .. }) => gone(&mut answer, oldest, held),
+            Err(AttachError::Ahead { .. } | AttachError::Removed { .. }) => break,
             Err(AttachError::Overtaken) => {}
             Err(error) => return Err(error.into()),
         }
-    };
-    while let Some(observer) = observer.as_mut().filter(|_| answer.is_wanted()) {
-        match observer.try_receive() {
-            Ok(Received::Message(message)) => answer.message(message.sequence(), &message),
-            Ok(Received::Skipped {
-                resumed_at, why, ..
-            }) => answer.gap(resumed_at, why),
-            Ok(Received::Lapped { resumed_at, .. }) => answer.gone_before(resumed_at),
-            _ => break,
-        }
+        attempts = match answer.from() == from {
+            true => attempts + 1,
+            false => 0,
+        };
     }
     for frame in answer.finish() {
         question.replies.reply(frame);
     }
     Ok(())
+}
+
+/// Adds what there is. If the observer was overtaken, returns the sequence that it found.
+fn copy(observer: &mut Observer, answer: &mut Answer) -> Option<u64> {
+    while answer.is_wanted() {
+        match observer.try_receive() {
+            Ok(Received::Message(message)) => answer.message(message.sequence(), &message),
+            Ok(Received::Skipped {
+                resumed_at, why, ..
+            }) => answer.gap(resumed_at, why),
+            Ok(Received::Lapped { resumed_at, .. }) => return Some(resumed_at),
+            _ => break,
+        }
+    }
+    None
+}
+
+/// What is asked for next is gone, and by the index of the ring all before the sequence `found`.
+fn gone(answer: &mut Answer, found: u64, held: Option<u64>) {
+    let held = held.filter(|held| before(answer.from(), *held) && before(*held, found));
+    answer.gone_before(held.unwrap_or(found));
 }
 
 /// The description of the ring, which can be read from `oldest` on, for a mirror that introduces itself.

@@ -34,9 +34,18 @@ fn lossless(
 }
 
 fn mirroring(network: &Network, copy: &Path, window: u64) -> Side<Result<(), BridgeError>> {
+    mirroring_from(mirror::From::Oldest, network, copy, window)
+}
+
+fn mirroring_from(
+    from: mirror::From,
+    network: &Network,
+    copy: &Path,
+    window: u64,
+) -> Side<Result<(), BridgeError>> {
     let engine: Arc<dyn Engine> = Arc::new(network.clone());
     let options = mirror::Options {
-        from: mirror::From::Oldest,
+        from,
         window,
         ..mirror::Options::new(copy.to_owned(), name("quotes"), name("london"))
     };
@@ -257,10 +266,14 @@ proptest! {
     }
 }
 
-/// A mirror that is new finds all that the source holds for it, wherever in its block that begins.
+/// A mirror that is new finds all that the source holds for it, wherever in its block that begins, and also if it asks for what
+/// is gone.
 #[test]
 fn what_is_held_for_a_mirror_is_there_for_a_new_one() {
-    for many in [1u64, 15, 37] {
+    for (many, from) in [1u64, 15, 37, 70]
+        .into_iter()
+        .flat_map(|many| [mirror::From::Oldest, mirror::From::Sequence(0)].map(|from| (many, from)))
+    {
         let directory = tempfile::tempdir().unwrap();
         let place = |name: &str| directory.path().join(name);
         let ring = Ring::builder(place("ring")).capacity_bytes(4096);
@@ -290,7 +303,7 @@ fn what_is_held_for_a_mirror_is_there_for_a_new_one() {
         while producer.try_publish(&[all as u8; 40]).is_ok() {
             all += 1;
         }
-        let side = mirroring(&network, &place("new"), 4096);
+        let side = mirroring_from(from, &network, &place("new"), 4096);
         side.wait();
         let mut consumer = Ring::open(place("new"))
             .unwrap()
@@ -301,7 +314,7 @@ fn what_is_held_for_a_mirror_is_there_for_a_new_one() {
             let message = consumer.receive_until(LONG).unwrap().unwrap();
             let sequence = message.sequence();
             match next {
-                None => assert!(sequence <= many, "{many} {sequence}"),
+                None => assert!(sequence <= many, "{many} {from:?} {sequence}"),
                 Some(next) => assert_eq!(sequence, next),
             }
             assert!(message.iter().all(|byte| *byte == sequence as u8));
