@@ -92,6 +92,7 @@ fn run(verb: Verb) -> Result<(), BridgeError> {
                 lossless: arguments.lossless,
                 require: arguments.require,
                 window: arguments.window,
+                linger: arguments.linger,
                 from: arguments.from,
                 cursor: arguments.cursor,
                 stat: counted(arguments.stat, &arguments.ring, name.as_str()),

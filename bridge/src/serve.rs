@@ -28,9 +28,9 @@ use std::time::{Duration, Instant};
 const AT_ONCE: usize = 1000;
 /// Acknowledgements and questions that are taken before messages have their turn.
 const EVENTS: usize = 64;
-/// Rings of fewer bytes are looked at all the time: in the time that a frame waits for more messages, a fast producer
-/// fills them.
-const NAPS_FROM: u64 = 256 << 10;
+/// Bytes that a fast producer publishes in a microsecond. A ring that it fills while a frame waits for more messages is looked at
+/// all the time.
+const FAST: u128 = 5_200;
 /// Bytes of acknowledgements and questions that wait for their turn.
 const INBOX: usize = 4 << 20;
 /// Between two attempts to open a ring that is not there.
@@ -162,6 +162,7 @@ impl Served {
         settings.lossless = options.lossless;
         settings.required = options.require.clone();
         settings.window = options.window;
+        settings.linger = options.linger;
         let next = observer.next_sequence();
         if let Some(gate) = &mut gate {
             gate.skip(next);
@@ -192,7 +193,7 @@ impl Served {
         )?;
         Ok(Self {
             data_key: keys.data(ring.id()),
-            naps: ring.capacity_bytes() >= NAPS_FROM,
+            naps: u128::from(ring.capacity_bytes()) > options.linger.as_micros() * FAST,
             ring,
             source,
             observer,
@@ -234,22 +235,7 @@ impl Served {
             let now = started.elapsed();
             self.source.at(now, wall_ns());
             self.source.tick();
-            while let Some(action) = self.source.next_action() {
-                match action {
-                    Action::Send(frame) => engine.publish(Outgoing {
-                        key: &self.data_key,
-                        lane: Lane::Data,
-                        bytes: &frame,
-                        encoding: None,
-                        attachment: None,
-                    })?,
-                    Action::Release(through) => {
-                        if let Some(gate) = &mut self.gate {
-                            gate.release(through)?;
-                        }
-                    }
-                }
-            }
+            self.act(engine)?;
             if let Some(counter) = counter.as_mut().filter(|counter| counter.is_due(now)) {
                 counter.publish(now, &report::counted(&self.source, wall_ns()))?;
             }
@@ -274,9 +260,31 @@ impl Served {
             inbox.wait(observer, wait.min(Duration::from_millis(100)));
         }
         self.source.flush();
+        self.act(engine)?;
         if let Some(counter) = counter {
             let counted = report::counted(&self.source, wall_ns());
             counter.publish(started.elapsed(), &counted)?;
+        }
+        Ok(())
+    }
+
+    /// Sends what is to be sent, and gives back what is not needed any more.
+    fn act(&mut self, engine: &Arc<dyn Engine>) -> Result<(), BridgeError> {
+        while let Some(action) = self.source.next_action() {
+            match action {
+                Action::Send(frame) => engine.publish(Outgoing {
+                    key: &self.data_key,
+                    lane: Lane::Data,
+                    bytes: &frame,
+                    encoding: None,
+                    attachment: None,
+                })?,
+                Action::Release(through) => {
+                    if let Some(gate) = &mut self.gate {
+                        gate.release(through)?;
+                    }
+                }
+            }
         }
         Ok(())
     }

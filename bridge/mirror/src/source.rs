@@ -25,7 +25,7 @@ pub struct Settings {
     pub required: Vec<Name>,
     /// Bytes that may be sent and not written by all required mirrors, and one message more.
     pub window: u64,
-    /// The shortest time between two frames of messages, unless they are full: 50 microseconds.
+    /// The shortest time between two frames of messages, unless they are full: 50 microseconds if nothing else is set.
     pub linger: Duration,
     /// The time between two heartbeats, if nothing else is sent. Behind messages they come sooner at first.
     pub heartbeat: Duration,

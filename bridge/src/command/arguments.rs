@@ -7,6 +7,7 @@ use slipring::schema::Schema;
 use slipring::Start;
 use slipring_mirror::Name;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Rings of one host on other hosts.
 #[derive(Parser)]
@@ -89,6 +90,9 @@ pub(super) struct ServeArguments {
     /// Bytes that may be under way to required mirrors
     #[arg(long, value_name = "BYTES", default_value = "4M", value_parser = bytes)]
     pub window: u64,
+    /// Microseconds after a frame for which messages wait for others, to share the next one [0 to 1000000]
+    #[arg(long, value_name = "MICROSECONDS", default_value = "50", value_parser = linger)]
+    pub linger: Duration,
     /// Where a lossless source begins the first time: latest, oldest, or a sequence
     #[arg(long, value_name = "START", default_value = "latest", value_parser = start, requires = "lossless")]
     pub from: Start,
@@ -218,6 +222,13 @@ pub(super) fn mode(text: &str) -> Result<u32, String> {
         .ok()
         .filter(|mode| *mode <= 0o777)
         .ok_or_else(|| "expected permission bits in octal, for example 0640".to_owned())
+}
+
+fn linger(text: &str) -> Result<Duration, String> {
+    let number: Option<u64> = text.parse().ok();
+    let number = number.filter(|number| *number <= 1_000_000);
+    let number = number.ok_or("expected a number of microseconds, of 1000000 at most")?;
+    Ok(Duration::from_micros(number))
 }
 
 pub(super) fn start(text: &str) -> Result<Start, String> {

@@ -2,6 +2,7 @@
 
 use slipring::{Place, Start};
 use slipring_mirror::Name;
+use std::time::Duration;
 
 /// What is served, and how.
 #[derive(Clone, Debug)]
@@ -20,6 +21,8 @@ pub struct Options {
     pub require: Vec<Name>,
     /// Bytes that may be sent and not written by all of them.
     pub window: u64,
+    /// How long after a frame was sent messages wait for others, to share the next one.
+    pub linger: Duration,
     /// Where a lossless source begins the first time; later at its durable cursor.
     pub from: Start,
     /// The name of that cursor.
@@ -39,6 +42,7 @@ impl Options {
             lossless: false,
             require: Vec::new(),
             window: 4 << 20,
+            linger: Duration::from_micros(50),
             from: Start::Latest,
             cursor: "bridge".to_owned(),
             stat: None,

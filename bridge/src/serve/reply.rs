@@ -38,7 +38,7 @@ pub(super) fn fetch(
     let mut attempts = 0;
     while answer.is_wanted() && attempts < ATTEMPTS {
         let from = answer.from();
-        match ring.observer_with(Start::Sequence(answer.from()), rowless()) {
+        match ring.observer_with(Start::Sequence(from), rowless()) {
             Ok(mut observer) => match copy(&mut observer, &mut answer) {
                 Some(found) => gone(&mut answer, found, held),
                 None => break,
@@ -139,6 +139,7 @@ pub(super) fn state(
         "keys": [keys.meta(), keys.data(ring.id()), keys.fetch(ring.id())],
         "lossless": options.lossless,
         "window_bytes": options.window,
+        "linger_us": options.linger.as_micros() as u64,
     });
     let changing = report::state(source, told);
     if let (Some(state), serde_json::Value::Object(changing)) = (state.as_object_mut(), changing) {

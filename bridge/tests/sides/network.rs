@@ -6,13 +6,14 @@ use slipring::{Ring, Start};
 use slipring_bridge::engine::local::Network;
 use slipring_bridge::engine::zenoh::{Zenoh, ZenohOptions};
 use slipring_bridge::engine::{
-    Engine, EngineError, Held, Lane, Outgoing, Question, QuestionSink, ReplySink, SampleSink,
+    Engine, EngineError, Held, Lane, Outgoing, Question, QuestionSink, ReplySink, Sample,
+    SampleSink,
 };
 use slipring_bridge::mirror::{self, From};
 use slipring_bridge::serve;
-use slipring_mirror::frame::{LIMIT, LONGEST_WHOLE};
+use slipring_mirror::frame::{Content, LIMIT, LONGEST_WHOLE};
 use slipring_mirror::pack::heartbeat;
-use slipring_mirror::{Name, Request};
+use slipring_mirror::{Frame, Name, Request};
 use std::collections::BTreeSet;
 use std::sync::{mpsc, Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -262,5 +263,67 @@ fn zenoh_has_two_threads_unless_the_environment_says_how_many() {
         assert!(names.contains("app-"), "{names:?}");
         let others = ["rx-", "tx-", "net-", "acc-"].map(|name| names.contains(name));
         assert_eq!(others.contains(&true), !shared, "{names:?}");
+    }
+}
+
+/// After a frame messages wait as long as they are told to, to share the next one, and those that wait when the source is stopped
+/// are sent. Without a wait each goes at once.
+#[test]
+fn messages_wait_for_others_as_long_as_the_source_is_told() {
+    for linger in [Duration::ZERO, Duration::from_secs(3600)] {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("ring");
+        let ring = Ring::builder(path.clone()).create().unwrap();
+        let mut producer = ring.producer().unwrap();
+        let network = Network::default();
+        let engine: Arc<dyn Engine> = Arc::new(network.clone());
+        let options = serve::Options {
+            linger,
+            ..serve::Options::new(path, name("quotes"))
+        };
+        let source =
+            Side::start(move |stop, ready| serve::serve(&engine, &options, stop, |_| ready()));
+        source.wait();
+        let (came, comes) = mpsc::channel();
+        let sink = move |sample: Sample<'_>| {
+            let content = Frame::decode(sample.bytes).map(|frame| frame.content);
+            if let Ok(Content::Messages(messages)) = content {
+                came.send(messages.remaining()).unwrap_or(());
+            }
+        };
+        let key = format!("slipring/1/default/quotes/{:032x}/data", ring.id());
+        let _held = network.subscribe(&key, Box::new(sink)).unwrap();
+        producer.publish(b"alone").unwrap();
+        assert_eq!(comes.recv_timeout(LONG), Ok(1));
+        for read in 2..=10u64 {
+            producer.publish(b"behind it").unwrap();
+            if linger.is_zero() {
+                assert_eq!(comes.recv_timeout(LONG), Ok(1));
+            } else {
+                let state = until(&network, |state| state["messages"] == read);
+                assert_eq!(state["next_sequence"], 1, "{state}");
+            }
+        }
+        source.end().unwrap();
+        let left: Vec<u32> = comes.try_iter().collect();
+        let waited = if linger.is_zero() { vec![] } else { vec![9] };
+        assert_eq!(left, waited);
+    }
+}
+
+/// The state of the source, once it is as it should be.
+fn until(network: &Network, is: impl Fn(&serde_json::Value) -> bool) -> serde_json::Value {
+    let end = Instant::now() + LONG;
+    loop {
+        let (said, says) = mpsc::channel();
+        let sink = Box::new(move |reply: Option<Vec<u8>>| said.send(reply).unwrap_or(()));
+        let key = "slipring/1/default/quotes/status";
+        network.ask(key, "", LONG, sink).unwrap();
+        let state = says.recv_timeout(LONG).unwrap().unwrap();
+        let state = serde_json::from_slice(&state).unwrap();
+        if is(&state) {
+            return state;
+        }
+        assert!(Instant::now() < end, "{state}");
     }
 }
