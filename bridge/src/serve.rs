@@ -259,6 +259,9 @@ impl Served {
             let observer = looks.then_some(&mut self.observer);
             inbox.wait(observer, wait.min(Duration::from_millis(100)));
         }
+        // What was published before it was told to stop.
+        self.source.at(started.elapsed(), wall_ns());
+        self.read()?;
         self.source.flush();
         self.act(engine)?;
         if let Some(counter) = counter {

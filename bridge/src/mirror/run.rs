@@ -53,7 +53,12 @@ impl Mirrored<'_> {
         loop {
             // While it is held, the engine's threads put what comes into the inbox.
             let mut held = shared.lock();
-            let Some(Turn { work, sleeps_until }) = held.as_mut() else {
+            let Some(Turn {
+                work,
+                sleeps_until,
+                failed,
+            }) = held.as_mut()
+            else {
                 return Ok(());
             };
             if stop.load(Ordering::Relaxed) {
@@ -62,6 +67,9 @@ impl Mirrored<'_> {
                     producer.detach();
                 }
                 return self.count(work);
+            }
+            if let Some(error) = failed.take() {
+                return Err(error);
             }
             if let Err(error) = self.receive(work, inbox) {
                 return Self::end(work, error, stop);

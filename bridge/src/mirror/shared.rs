@@ -5,6 +5,7 @@
 
 use super::event::Event;
 use super::work::{Work, Written};
+use crate::error::BridgeError;
 use crate::inbox::Sender;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,6 +19,8 @@ pub(super) struct Turn {
     pub work: Work,
     /// Until when the mirror's thread sleeps.
     pub sleeps_until: Duration,
+    /// What went wrong on a thread of the engine. It ends the mirror.
+    pub failed: Option<BridgeError>,
 }
 
 /// Cheap to clone.
@@ -43,6 +46,7 @@ impl Shared {
         let turn = Turn {
             work,
             sleeps_until: Duration::ZERO,
+            failed: None,
         };
         *self.lock() = Some(turn);
     }
@@ -83,7 +87,10 @@ impl Shared {
 
     /// Returns `true` if a frame that comes now is the next to be taken, and written.
     fn is_free(&self, turn: &Turn) -> bool {
-        turn.work.machine.next_write().is_none() && self.sender.is_empty()
+        let Turn { work, failed, .. } = turn;
+        // Only the mirror's thread attaches a producer: it may wait for that, and may have detached this one for good.
+        let may_write = work.producer.is_some() && failed.is_none();
+        may_write && work.machine.next_write().is_none() && self.sender.is_empty()
     }
 }
 
@@ -93,8 +100,13 @@ impl Turn {
         let work = &mut self.work;
         work.at_now();
         work.frame(bytes);
-        // An error is one for the mirror's thread, too.
-        let written = matches!(work.write(STEPS), Ok(Written::All));
+        let written = match work.write_stream(STEPS) {
+            Ok(written) => written == Written::All,
+            Err(error) => {
+                self.failed = Some(error);
+                false
+            }
+        };
         written && !work.machine.has_action() && work.machine.due() >= self.sleeps_until
     }
 }

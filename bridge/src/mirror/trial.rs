@@ -12,10 +12,15 @@ use std::time::Instant;
 
 /// Frames of so many messages each, from the first sequence on.
 pub fn frames(ring: u128, messages: u64, each: usize) -> Vec<Vec<u8>> {
+    frames_of(ring, (0..messages).map(|_| each))
+}
+
+/// Frames of messages of these lengths, from the first sequence on.
+pub fn frames_of(ring: u128, lens: impl IntoIterator<Item = usize>) -> Vec<Vec<u8>> {
     let mut source = Source::new(source::Settings::new(ring), 1, 0, 0);
     let mut frames = Vec::new();
-    for sequence in 0..messages {
-        source.message(sequence, &vec![sequence as u8; each]);
+    for (sequence, len) in (0..).zip(lens) {
+        source.message(sequence, &vec![sequence as u8; len]);
     }
     source.flush();
     while let Some(action) = source.next_action() {

@@ -54,9 +54,16 @@ impl Work {
         }
     }
 
-    /// Writes what can be written now, in so many steps at most.
+    /// Writes what can be written now, in so many steps at most. May wait for another process that attaches to the ring.
     pub fn write(&mut self, steps: usize) -> Result<Written, BridgeError> {
         let written = self.write_steps(steps)?;
+        self.timing.written(self.machine.next(), &self.clock);
+        Ok(written)
+    }
+
+    /// Writes messages and gaps, in so many steps at most. Never waits; what needs a producer that is not attached is left.
+    pub fn write_stream(&mut self, steps: usize) -> Result<Written, BridgeError> {
+        let written = self.write_messages_and_gaps(steps)?;
         self.timing.written(self.machine.next(), &self.clock);
         Ok(written)
     }
@@ -82,24 +89,17 @@ impl Work {
         }
     }
 
-    /// What is published counts as written at once: if this process dies between the two, so does the machine that
-    /// counts.
     fn write_steps(&mut self, steps: usize) -> Result<Written, BridgeError> {
         for _ in 0..steps {
             match self.machine.next_write() {
                 None => return Ok(Written::All),
-                Some(Write::Message { .. }) => {
+                Some(Write::Message { .. } | Write::Gap { .. }) => {
                     self.producer()?;
-                    if !self.write_messages()? {
+                    if self.write_messages_and_gaps(1)? == Written::Full {
                         return Ok(Written::Full);
                     }
                     continue;
                 }
-                Some(Write::Gap { end, why }) => match self.producer()?.try_skip_to(end, why) {
-                    Ok(_) => {}
-                    Err(TryPublishError::Full { .. }) => return Ok(Written::Full),
-                    Err(error) => return Err(error.into()),
-                },
                 Some(Write::TakeOver) => {
                     if let Some(producer) = self.producer.take() {
                         producer.detach();
@@ -114,19 +114,47 @@ impl Work {
             }
             self.machine.wrote();
         }
-        Ok(match self.machine.next_write() {
-            None => Written::All,
-            Some(_) => Written::More,
-        })
+        Ok(self.all_or_more())
     }
 
-    /// Publishes messages, as many together as there are. Returns `false` if there is no room.
+    fn all_or_more(&self) -> Written {
+        match self.machine.next_write() {
+            None => Written::All,
+            Some(_) => Written::More,
+        }
+    }
+
+    /// What is published counts as written at once: if this process dies between the two, so does the machine that
+    /// counts.
+    fn write_messages_and_gaps(&mut self, steps: usize) -> Result<Written, BridgeError> {
+        for _ in 0..steps {
+            match (self.machine.next_write(), &mut self.producer) {
+                (Some(Write::Message { .. }), Some(_)) => {
+                    if !self.write_messages()? {
+                        return Ok(Written::Full);
+                    }
+                }
+                (Some(Write::Gap { end, why }), Some(producer)) => {
+                    match producer.try_skip_to(end, why) {
+                        Ok(_) => self.machine.wrote(),
+                        Err(TryPublishError::Full { .. }) => return Ok(Written::Full),
+                        Err(error) => return Err(error.into()),
+                    }
+                }
+                _ => break,
+            }
+        }
+        Ok(self.all_or_more())
+    }
+
+    /// Publishes messages, as many together as there are. Returns `false` if there is no room. What counts as written is published
+    /// though there is an error behind it.
     fn write_messages(&mut self) -> Result<bool, BridgeError> {
         let Some(producer) = &mut self.producer else {
             return Ok(true);
         };
         let mut batch = producer.batch();
-        let mut room = true;
+        let mut room = Ok(true);
         for _ in 0..AT_ONCE {
             let Some(Write::Message { payload, .. }) = self.machine.next_write() else {
                 break;
@@ -135,14 +163,17 @@ impl Work {
                 Ok(_) => self.machine.wrote(),
                 Err(TryPublishError::BatchFull) => break,
                 Err(TryPublishError::Full { .. }) => {
-                    room = false;
+                    room = Ok(false);
                     break;
                 }
-                Err(error) => return Err(error.into()),
+                Err(error) => {
+                    room = Err(error.into());
+                    break;
+                }
             }
         }
         batch.commit();
-        Ok(room)
+        room
     }
 
     /// Waits a moment for the readers of the mirror, by writing what is next.

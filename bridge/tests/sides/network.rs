@@ -15,6 +15,7 @@ use slipring_mirror::frame::{Content, LIMIT, LONGEST_WHOLE};
 use slipring_mirror::pack::heartbeat;
 use slipring_mirror::{Frame, Name, Request};
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{mpsc, Arc, Mutex};
 use std::time::{Duration, Instant};
 use zenoh::qos::{CongestionControl, Priority};
@@ -285,14 +286,9 @@ fn messages_wait_for_others_as_long_as_the_source_is_told() {
             Side::start(move |stop, ready| serve::serve(&engine, &options, stop, |_| ready()));
         source.wait();
         let (came, comes) = mpsc::channel();
-        let sink = move |sample: Sample<'_>| {
-            let content = Frame::decode(sample.bytes).map(|frame| frame.content);
-            if let Ok(Content::Messages(messages)) = content {
-                came.send(messages.remaining()).unwrap_or(());
-            }
-        };
-        let key = format!("slipring/1/default/quotes/{:032x}/data", ring.id());
-        let _held = network.subscribe(&key, Box::new(sink)).unwrap();
+        let _held = network
+            .subscribe(&data_key(&ring), Box::new(counting(came)))
+            .unwrap();
         producer.publish(b"alone").unwrap();
         assert_eq!(comes.recv_timeout(LONG), Ok(1));
         for read in 2..=10u64 {
@@ -308,6 +304,45 @@ fn messages_wait_for_others_as_long_as_the_source_is_told() {
         let left: Vec<u32> = comes.try_iter().collect();
         let waited = if linger.is_zero() { vec![] } else { vec![9] };
         assert_eq!(left, waited);
+    }
+}
+
+/// Also those that it has not looked at yet.
+#[test]
+fn a_source_that_is_told_to_stop_sends_what_was_published_before() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("ring");
+    let ring = Ring::builder(path.clone()).create().unwrap();
+    let mut producer = ring.producer().unwrap();
+    let network = Network::default();
+    let (came, comes) = mpsc::channel();
+    let _held = network
+        .subscribe(&data_key(&ring), Box::new(counting(came)))
+        .unwrap();
+    let engine: Arc<dyn Engine> = Arc::new(network);
+    let options = serve::Options::new(path, name("quotes"));
+    let stop = AtomicBool::new(false);
+    let ready = |_: &Ring| {
+        for _ in 0..20 {
+            producer.publish(b"message").unwrap();
+        }
+        stop.store(true, Ordering::Relaxed);
+    };
+    serve::serve(&engine, &options, &stop, ready).unwrap();
+    assert_eq!(comes.try_iter().sum::<u32>(), 20);
+}
+
+fn data_key(ring: &Ring) -> String {
+    format!("slipring/1/default/quotes/{:032x}/data", ring.id())
+}
+
+/// Tells how many messages each frame has.
+fn counting(came: mpsc::Sender<u32>) -> impl Fn(Sample<'_>) {
+    move |sample| {
+        let content = Frame::decode(sample.bytes).map(|frame| frame.content);
+        if let Ok(Content::Messages(messages)) = content {
+            came.send(messages.remaining()).unwrap_or(());
+        }
     }
 }
 

@@ -3,7 +3,8 @@
 use super::{Shared, Turn};
 use crate::inbox::Inbox;
 use crate::mirror::event::Event;
-use crate::mirror::trial::{frames, meta, work};
+use crate::mirror::trial::{frames, frames_of, meta, work};
+use slipring::endpoint::TryReceiveError;
 use slipring::{Consumer, Ring, Start};
 use slipring_mirror::mirror::Settings;
 use slipring_mirror::Mirror;
@@ -20,10 +21,16 @@ struct Sleeping {
 impl Sleeping {
     fn new(required: bool, capacity: u64) -> Self {
         let ring = Ring::heap().capacity_bytes(capacity).create().unwrap();
+        let longest = ring.max_message_bytes();
+        Self::of(required, ring, longest)
+    }
+
+    /// Of a source whose messages have so many bytes at most.
+    fn of(required: bool, ring: Ring, longest: u32) -> Self {
         let consumer = ring.consumer(Start::Oldest).unwrap();
         let mut meta = meta(&ring);
         meta.required = required;
-        let mut settings = Settings::new("m".parse().unwrap(), 1, ring.max_message_bytes());
+        let mut settings = Settings::new("m".parse().unwrap(), 1, longest);
         settings.window = 4 << 20;
         let mut machine = Mirror::new(settings, &meta, 0, Duration::ZERO);
         // That it is there.
@@ -156,17 +163,34 @@ fn the_thread_is_woken_for_what_is_due() {
     }
 }
 
-/// The error ends the mirror, as soon as its thread looks.
+/// An error ends the mirror, as soon as its thread looks. What counts as written before it is published, and nothing behind it.
 #[test]
 fn an_error_is_left_to_the_thread() {
-    let mut mirror = Sleeping::new(false, 1 << 20);
-    let frames = frames(7, 5000, 64);
-    mirror.with(|turn| turn.work.producer = None);
-    let other = mirror.with(|turn| turn.work.ring.producer()).unwrap();
-    mirror.shared.frame(&frames[0]);
+    let ring = Ring::heap().capacity_bytes(4096).create().unwrap();
+    let mut mirror = Sleeping::of(false, ring, 2000);
+    mirror.shared.frame(&frames_of(7, [10, 10, 2000, 10])[0]);
     assert!(mirror.is_woken());
-    mirror.with(|turn| assert!(turn.work.write(1).is_err()));
-    drop(other);
-    mirror.shared.frame(&frames[1]);
+    assert_eq!(mirror.received(), 2);
+    mirror.with(|turn| {
+        assert!(turn.failed.is_some());
+        assert_eq!(turn.work.machine.next(), 2);
+        // Whatever it was, it is over.
+        turn.work.machine.give_up();
+    });
+    mirror.shared.frame(&frames(7, 10, 10)[0]);
     assert_eq!((mirror.received(), mirror.waiting()), (0, 1));
+}
+
+/// Once the mirror's thread has detached its producer, to end, or closed the ring, no other one attaches another.
+#[test]
+fn only_the_thread_attaches_a_producer() {
+    let mut mirror = Sleeping::new(false, 1 << 20);
+    mirror.with(|turn| turn.work.producer.take().unwrap().detach());
+    mirror.shared.frame(&frames(7, 10, 64)[0]);
+    assert_eq!((mirror.received(), mirror.waiting()), (0, 1));
+    drop(mirror.shared.end());
+    assert_eq!(
+        mirror.consumer.try_receive().err(),
+        Some(TryReceiveError::Empty)
+    );
 }
