@@ -152,6 +152,10 @@ impl Watching {
 
     /// Has a descriptor not be readable until it is worth looking again.
     pub fn clear(&mut self, signal: &Signal) {
+        // The descriptor is shared with the process that made it, which may not have seen that it is readable.
+        if self.canary.forked() {
+            return;
+        }
         // The end of what the kernel watches makes it readable too, so that comes first.
         #[cfg(feature = "io-uring")]
         if self.uring.as_ref().is_some_and(|uring| uring.waits()) {

@@ -2,7 +2,7 @@
 //! forks, and that nothing calls the system while there is something to receive.
 #![allow(unsafe_code, reason = "forks")]
 
-use rustix::event::{epoll, poll, PollFd, PollFlags};
+use rustix::event::{epoll, poll, PollFd, PollFlags, Timespec};
 use slipring::endpoint::{ReceiveError, TryReceiveError};
 use slipring::events::{Async, Pollable};
 use slipring::signals::SignalSet;
@@ -11,6 +11,7 @@ use slipring::{
     Strategy,
 };
 use std::future::Future;
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::pin::{pin, Pin};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -32,6 +33,7 @@ pub const SUITE: testing::Suite = testing::suite!(peer; [
     many_more_handles_than_the_kernel_takes,
     nothing_calls_the_system_while_messages_flow,
     a_fork_is_told_and_makes_its_own,
+    a_fork_takes_no_wake_up_from_its_parent,
     a_waker_that_panics_harms_no_other,
     a_waker_that_owns_a_waiting_handle_is_dropped,
     a_spinning_handle_is_awaited_too,
@@ -602,6 +604,43 @@ fn nothing_calls_the_system_while_messages_flow() {
 
 fn a_fork_is_told_and_makes_its_own() {
     forks(|_| {});
+}
+
+/// Returns `true` if the descriptor is readable, within a time.
+pub fn readable<H>(polled: &Pollable<H>, limit: Duration) -> bool {
+    let limit = Timespec::try_from(limit).unwrap();
+    let mut all = [PollFd::from_borrowed_fd(polled.as_fd(), PollFlags::IN)];
+    poll(&mut all, Some(&limit)).unwrap() == 1
+}
+
+/// A child that arms what its parent armed does not take the wake-up from the parent, which shares the descriptor.
+fn a_fork_takes_no_wake_up_from_its_parent() {
+    takes_no_wake_up(|_| {});
+}
+
+/// As the test says, with a handle that `prepare` changes.
+pub fn takes_no_wake_up(prepare: fn(&mut Pollable<Consumer>)) {
+    let scratch = Scratch::new();
+    let ring = Ring::builder(scratch.ring()).create().unwrap();
+    let mut producer = ring.producer().unwrap();
+    let mut polled = Pollable::new(ring.consumer(Start::Oldest).unwrap()).unwrap();
+    prepare(&mut polled);
+    assert!(!polled.arm());
+    producer.publish(b"message").unwrap();
+    assert!(readable(&polled, PATIENCE));
+    // SAFETY: the child calls nothing that needs the threads of its parent, and leaves by `_exit`.
+    let child = unsafe { libc::fork() };
+    assert!(child >= 0, "no fork");
+    if child == 0 {
+        let ready = polled.arm();
+        // SAFETY: ends the child at once.
+        unsafe { libc::_exit(i32::from(!ready)) };
+    }
+    let mut status = 0;
+    // SAFETY: waits for the child just made.
+    assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
+    assert_eq!(status, 0);
+    assert!(readable(&polled, Duration::ZERO));
 }
 
 /// As the test says, with a handle that `prepare` changes.

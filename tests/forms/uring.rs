@@ -2,13 +2,11 @@
 //! does not watch, the thread does.
 #![allow(unsafe_code, reason = "forks")]
 
-use crate::events::{edges, forks};
-use rustix::event::{poll, PollFd, PollFlags, Timespec};
+use crate::events::{edges, forks, readable, takes_no_wake_up};
 use rustix::process::{getrlimit, setrlimit, Resource, Rlimit};
 use slipring::endpoint::PublishError;
 use slipring::events::{Event, Pollable};
 use slipring::{Consumer, ConsumerOptions, Deadline, Producer, Ring, Start, Strategy};
-use std::os::fd::AsFd;
 use std::task::Poll;
 use std::time::Duration;
 use testing::books::Random;
@@ -18,6 +16,7 @@ use testing::PATIENCE;
 pub const SUITE: testing::Suite = testing::suite!(testing::no_role; [
     no_edge_is_lost,
     a_fork_is_told_and_makes_its_own,
+    a_fork_takes_no_wake_up_from_its_parent,
     an_armed_descriptor_is_quiet,
     a_producer_waits_for_room,
     another_thread_is_told_too,
@@ -42,6 +41,10 @@ fn a_fork_is_told_and_makes_its_own() {
     forks(used);
 }
 
+fn a_fork_takes_no_wake_up_from_its_parent() {
+    takes_no_wake_up(used);
+}
+
 /// A ring and a handle that sleeps at most once without a reason, and has done so.
 fn made() -> (Producer, Pollable<Consumer>) {
     slipring::events::never_look_without_a_reason();
@@ -51,12 +54,6 @@ fn made() -> (Producer, Pollable<Consumer>) {
     assert!(!consumer.arm());
     assert!(readable(&consumer, PATIENCE));
     (producer, consumer)
-}
-
-fn readable<H>(polled: &Pollable<H>, limit: Duration) -> bool {
-    let limit = Timespec::try_from(limit).unwrap();
-    let mut all = [PollFd::from_borrowed_fd(polled.as_fd(), PollFlags::IN)];
-    poll(&mut all, Some(&limit)).unwrap() == 1
 }
 
 fn now<H>(polled: &Pollable<H>) -> bool {

@@ -48,15 +48,17 @@ const SETTINGS: [(&str, &str); 6] = [
 
 /// Where Zenoh looks for how many threads it is to have, and what for.
 const RUNTIME: &str = "ZENOH_RUNTIME";
-/// Two threads do everything. By itself Zenoh has one that sends, two that receive and three for the rest. On few processors they
-/// wait for each other: a frame takes half as long again.
-const TWO_THREADS: &str = "(app: (worker_threads: 2), rx: (handover: app), tx: (handover: app), net: (handover: app), acc: (handover: app))";
+/// One thread sends, and two do everything else. By itself Zenoh has two that receive and three for the rest. On few processors they
+/// wait for each other: a message takes half as long again. What is sent has its own, so that it leaves whatever questions keep
+/// the others.
+const THREADS: &str =
+    "(app: (worker_threads: 2), rx: (handover: app), net: (handover: app), acc: (handover: app))";
 
-/// Has Zenoh do everything in two threads, unless the environment says how many it is to have. It sets an environment
-/// variable, so it is to be called before the program has other threads, and it does nothing once a session was opened.
+/// Has Zenoh share threads, unless the environment says how many it is to have. It sets an environment variable, so it is to be
+/// called before the program has other threads, and it does nothing once a session was opened.
 pub fn share_threads() {
     if std::env::var_os(RUNTIME).is_none() {
-        std::env::set_var(RUNTIME, TWO_THREADS);
+        std::env::set_var(RUNTIME, THREADS);
     }
 }
 
