@@ -293,8 +293,12 @@ def refuse_io_uring(number: int) -> None:
     program = struct.pack("HxxxxxxP", len(code) // 8, ctypes.addressof(held))
     libc = ctypes.CDLL(None, use_errno=True)
     zero = ctypes.c_ulong(0)
-    assert libc.prctl(38, ctypes.c_ulong(1), zero, zero, zero) == 0, os.strerror(ctypes.get_errno())
-    assert libc.prctl(22, ctypes.c_ulong(2), program) == 0, os.strerror(ctypes.get_errno())
+    for what, refused in (
+        ("no new privileges", lambda: libc.prctl(38, ctypes.c_ulong(1), zero, zero, zero)),
+        ("a filter of system calls", lambda: libc.prctl(22, ctypes.c_ulong(2), program)),
+    ):
+        if refused() != 0:
+            pytest.skip(f"SKIPPED: {what}: {os.strerror(ctypes.get_errno())}")
 
 
 @pytest.mark.parametrize("number, kind", [(errno.EPERM, PermissionError), (errno.ENOSYS, OSError), (errno.EMFILE, OSError)])

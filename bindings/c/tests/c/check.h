@@ -7,6 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <signal.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
 #define SECOND INT64_C(1000000000)
 #define MINUTE (60 * SECOND)
 
@@ -55,6 +59,15 @@ static inline void watched(void *handle) {
     bool uses = !by_io_uring();
     OK(slipring_uses_io_uring(handle, &uses));
     CHECK(uses == by_io_uring());
+}
+
+/* Forks; the kernel ends the child with the thread that made it, so that it never holds the output of a test that failed. */
+static inline pid_t forked(void) {
+    const pid_t parent = getpid(), child = fork();
+    CHECK(child >= 0);
+    if (child == 0 && (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent))
+        _exit(101);
+    return child;
 }
 
 /* The length of message `sequence`: often an edge. */

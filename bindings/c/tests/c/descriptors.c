@@ -8,7 +8,6 @@
 #include <sched.h>
 #include <stddef.h>
 #include <sys/epoll.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -234,8 +233,8 @@ static void what_is_no_handle_with_a_descriptor(void) {
     OK(slipring_ring_close(&ring));
 }
 
-/* From now on the kernel answers this thread, when it asks for an io_uring, with an error. */
-static void refuse(int number) {
+/* From now on the kernel answers this thread, when it asks for an io_uring, with an error. Returns `false` if it allows no such filter. */
+static bool refuse(int number) {
     struct sock_filter code[] = {
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_io_uring_setup, 0, 1),
@@ -243,8 +242,10 @@ static void refuse(int number) {
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
     };
     struct sock_fprog program = {.len = sizeof code / sizeof *code, .filter = code};
-    CHECK(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
-    CHECK(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0);
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0)
+        return true;
+    printf("SKIPPED: a filter of system calls: %s\n", strerror(errno));
+    return false;
 }
 
 static void goes_on(int refusal) {
@@ -278,8 +279,8 @@ static void goes_on(int refusal) {
 
 static void *without_permission(void *argument) {
     const int *refusal = (const int *)argument;
-    refuse(*refusal);
-    goes_on(*refusal);
+    if (refuse(*refusal))
+        goes_on(*refusal);
     return NULL;
 }
 
@@ -303,7 +304,7 @@ static void a_fork(void) {
     OK(slipring_consumer_fd(consumer, &fd));
     OK(slipring_consumer_arm(consumer, &ready));
     CHECK(!ready);
-    pid_t child = fork();
+    pid_t child = forked();
     CHECK(child >= 0);
     if (child == 0) {
         slipring_message message;

@@ -212,7 +212,7 @@ static void lanes(void) {
 static void the_process_at_the_other_side(void) {
     slipring_link *link = NULL;
     slipring_message message;
-    pid_t child = fork();
+    pid_t child = forked();
     if (child == 0) {
         OK(slipring_link_connect("child", "parent", NULL, 0, NULL, MINUTE, &link));
         for (uint64_t at = 0; at < 3; at++) {
@@ -244,7 +244,7 @@ static void an_abandoned_value(void) {
     void *value = NULL;
     bool abandoned = true;
     OK(slipring_shared_create("abandoned", &options, NULL, &account));
-    pid_t child = fork();
+    pid_t child = forked();
     if (child == 0) {
         slipring_shared *own = NULL;
         OK(slipring_shared_open("abandoned", NULL, &own));

@@ -69,8 +69,8 @@ static void pipes(const char *program) {
     OK(slipring_pipe_reader_read(reader, buffer, 10, 0, &came));
     CHECK(came == 2 && memcmp(buffer, "ed", 2) == 0);
     /* A fork has no part in it. */
-    pid_t forked = fork();
-    if (forked == 0) {
+    pid_t child = forked();
+    if (child == 0) {
         slipring_status refused[] = {
             slipring_pipe_reader_read(reader, buffer, 10, MINUTE, &came),
             slipring_pipe_reader_peek(reader, MINUTE, &data, &came),
@@ -82,7 +82,7 @@ static void pipes(const char *program) {
         _exit(0);
     }
     int left_with = 1;
-    CHECK(waitpid(forked, &left_with, 0) == forked && left_with == 0);
+    CHECK(waitpid(child, &left_with, 0) == child && left_with == 0);
     unsigned char much[8192] = {0};
     IS(SLIPRING_E_PIPE_TIMED_OUT, slipring_pipe_writer_write(writer, much, sizeof much, 1000000, &came));
     CHECK(came > 1000 && came < sizeof much);
@@ -165,11 +165,11 @@ static void fifos(void) {
     pthread_t thread;
     CHECK(pthread_create(&thread, NULL, opens_the_other_end, fifo) == 0);
     OK(slipring_fifo_writer(fifo, NULL, MINUTE, &writer));
-    pid_t forked = fork();
-    if (forked == 0)
+    pid_t child = forked();
+    if (child == 0)
         _exit(slipring_fifo_reader(fifo, NULL, 1000, &reader) == SLIPRING_E_PUBLISH_FORKED ? 0 : 1);
     int left_with = 1;
-    CHECK(waitpid(forked, &left_with, 0) == forked && left_with == 0);
+    CHECK(waitpid(child, &left_with, 0) == child && left_with == 0);
     slipring_fifo_state state = {.struct_size = sizeof state};
     OK(slipring_fifo_status(fifo, &state));
     CHECK(!state.both_ways && state.capacity_bytes == 1 << 20);

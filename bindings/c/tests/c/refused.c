@@ -105,7 +105,7 @@ static void nonsense_is_refused(void) {
     OK(slipring_consumer_close(NULL));
     IS(SLIPRING_E_NULL, slipring_consumer_receive(consumer, 0, &message));
     /* A fork owns nothing. */
-    pid_t child = fork();
+    pid_t child = forked();
     if (child == 0)
         _exit(slipring_producer_publish(producer, "x", 1, 0, NULL) == SLIPRING_E_TRY_PUBLISH_FORKED ? 0 : 1);
     int ended = 1;
@@ -164,7 +164,7 @@ static void unmake(void) {
 
 static void reserved(void) {
     OK(slipring_ring_create("kept-ring", NULL, &kept_ring));
-    RESERVED(slipring_options, {.membarrier = 1}, slipring_ring_consumer(kept_ring, SLIPRING_OLDEST, 0, &given, &kept_consumer));
+    RESERVED(slipring_options, {.strategy = 2}, slipring_ring_consumer(kept_ring, SLIPRING_OLDEST, 0, &given, &kept_consumer));
     RESERVED(slipring_mailbox_options, {.one_way = 1}, slipring_mailbox_create("kept", &given, &kept_mailbox));
     RESERVED(slipring_fifo_options, {.both_ways = 1}, slipring_fifo_create("kept", &given, &kept_fifo));
     RESERVED(slipring_latest_options, {.schema = "Level{value:u64}"}, slipring_latest_create("kept", &given, &kept_latest));

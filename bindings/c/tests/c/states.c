@@ -1,7 +1,6 @@
 /* Each number of each state: of rings and their readers, of queues and their receivers, and of the other forms. */
 #include "check.h"
 
-#include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -98,7 +97,7 @@ static void readers(void) {
     /* A reader in another process, until that dies. */
     int ready[2];
     CHECK(pipe(ready) == 0);
-    pid_t child = fork();
+    pid_t child = forked();
     if (child == 0) {
         slipring_ring *own = NULL;
         OK(slipring_ring_open("readers", 0, &own));
@@ -191,7 +190,7 @@ static void fifos(void) {
     OK(slipring_fifo_create("fifo", NULL, &fifo));
     OK(slipring_fifo_status(fifo, &state));
     CHECK(state.ends[0] == 0 && state.ends[1] == 0 && state.both_ways == 0);
-    pid_t child = fork();
+    pid_t child = forked();
     if (child == 0) {
         slipring_fifo *own = NULL;
         OK(slipring_fifo_open("fifo", 0, &own));
