@@ -4,7 +4,6 @@
 use crate::failure::{Detail, Failure};
 use crate::given::out;
 use crate::status::{SLIPRING_E_ARGUMENT, SLIPRING_E_SYSTEM};
-use crate::turn::busy;
 use slipring::endpoint::Source;
 use slipring::events::PollableSet;
 use std::io;
@@ -17,8 +16,6 @@ pub enum Descriptor {
     #[default]
     None,
     Made(Box<PollableSet>),
-    /// With a call of a wait set, which arms it after its turn with the set.
-    Away,
 }
 
 impl Descriptor {
@@ -45,21 +42,7 @@ impl Descriptor {
         match self {
             Self::None => Err(no_descriptor()),
             Self::Made(set) => Ok(set),
-            Self::Away => Err(busy()),
         }
-    }
-
-    /// Takes it, to be put back.
-    pub fn take(&mut self) -> Result<Box<PollableSet>, Failure> {
-        self.set()?;
-        match std::mem::replace(self, Self::Away) {
-            Self::Made(set) => Ok(set),
-            _ => Err(busy()),
-        }
-    }
-
-    pub fn put(&mut self, set: Box<PollableSet>) {
-        *self = Self::Made(set);
     }
 
     /// # Safety

@@ -10,6 +10,7 @@ use crate::status::SLIPRING_E_HANDLE;
 use crate::turn::{Head, Several};
 use slipring::endpoint::Source;
 use std::cell::UnsafeCell;
+use std::iter;
 use std::ptr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -236,14 +237,18 @@ pub unsafe fn with_descriptor<R>(
     run(unsafe { &mut *descriptor })
 }
 
-/// Runs a call with several handles that are waited for, whatever their kinds.
+/// Runs a call with a handle and several that it waits for, whatever their kinds, in one turn: from its beginning to its end no other
+/// thread uses any of them, or closes it.
 ///
 /// # Safety
 /// As for [`with`], for each of them.
-pub unsafe fn with_sources<R>(
+pub unsafe fn with_sources<H: Handle, R>(
+    handle: *const H,
     handles: &[*mut Common],
-    run: impl FnOnce(&mut [&mut dyn Source]) -> R,
+    run: impl FnOnce(&mut H::Body, &mut [&mut dyn Source]) -> Result<R, Failure>,
 ) -> Result<R, Failure> {
+    // SAFETY: as the caller says.
+    let laid = unsafe { laid(handle) }?;
     let mut all = Vec::with_capacity(handles.len());
     for &handle in handles {
         if !writable(handle) {
@@ -257,11 +262,13 @@ pub unsafe fn with_sources<R>(
             _ => return Err(no_handle("handle that can be waited for")),
         }
     }
-    let _turn = Several::enter(all.iter().map(|(_, common, _)| &common.head))?;
+    let heads = all.iter().map(|(_, common, _)| &common.head);
+    let _turn = Several::enter(iter::once(&laid.common.head).chain(heads))?;
     let mut sources: Vec<&mut dyn Source> = Vec::with_capacity(all.len());
     for (handle, _, source) in all {
         // SAFETY: each is there once, or the turn would have been refused, and is this thread's until the end.
         sources.push(unsafe { &mut *source(handle)? });
     }
-    Ok(run(&mut sources))
+    // SAFETY: the turn is this thread's, and the handle is none of the sources, or the turn would have been refused.
+    run(unsafe { &mut *laid.body.get() }, &mut sources)
 }

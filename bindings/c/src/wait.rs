@@ -9,7 +9,6 @@ use crate::handle::{
     Handle, Waitable,
 };
 use crate::status::slipring_status;
-use crate::turn::busy;
 use slipring::endpoint::{Interrupter, Interruption, Source};
 use slipring::{Deadline, WaitSet};
 use std::ffi::c_void;
@@ -22,8 +21,7 @@ pub struct slipring_wait_set {
 }
 
 pub struct Set {
-    /// Absent while a thread waits with it.
-    waits: Option<WaitSet>,
+    waits: WaitSet,
     descriptor: Descriptor,
 }
 
@@ -48,7 +46,7 @@ pub unsafe extern "C" fn slipring_wait_set_create(
                 _ => WaitSet::new(),
             };
             Ok(Set {
-                waits: Some(waits),
+                waits,
                 descriptor: Descriptor::default(),
             })
         })
@@ -97,14 +95,10 @@ pub unsafe extern "C" fn slipring_wait_set_wait(
             Patience::Try => Deadline::after(Duration::ZERO),
             Patience::Until(deadline) => deadline,
         };
-        // The set itself is one of the handles of this call; its turn ends before theirs begin.
-        let mut waits = with(set, |set| set.waits.take().ok_or_else(busy))?;
-        let found = with_sources(handles, |sources| waits.wait(sources, deadline));
-        with(set, |set| {
-            set.waits = Some(waits);
-            Ok(())
+        let found = with_sources(set, handles, |set, sources| {
+            Ok(set.waits.wait(sources, deadline))
         })?;
-        to.put(found?.unwrap_or(count));
+        to.put(found.unwrap_or(count));
         Ok(())
     })
 }
@@ -133,13 +127,10 @@ pub unsafe extern "C" fn slipring_wait_set_arm(
     call(|| unsafe {
         let to = out(index, "there is no room for the index")?;
         let handles = list(handles, count)?;
-        let mut pollable = with(set, |set| set.descriptor.take())?;
-        let found = with_sources(handles, |sources| pollable.arm(sources));
-        with(set, |set| {
-            set.descriptor.put(pollable);
-            Ok(())
+        let found = with_sources(set, handles, |set, sources| {
+            Ok(set.descriptor.set()?.arm(sources))
         })?;
-        to.put(found?.unwrap_or(count));
+        to.put(found.unwrap_or(count));
         Ok(())
     })
 }
