@@ -10,6 +10,7 @@
 #include <string>
 #include <string_view>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 namespace slipring {
@@ -56,20 +57,20 @@ private:
 /// Messages that are given back together in the destructor.
 class batch : public detail::loan<slipring_consumer> {
 public:
-    batch(slipring_consumer *consumer, std::vector<slipring_message> &messages, std::size_t size) noexcept
-        : loan(consumer), messages_(&messages), size_(size) {}
+    batch(slipring_consumer *consumer, const slipring_message *messages, std::size_t size) noexcept
+        : loan(consumer), messages_(messages), size_(size) {}
     batch(batch &&) noexcept = default;
     ~batch() {
         if (handle_ != nullptr) slipring_consumer_release(handle_);
     }
 
     std::size_t size() const noexcept { return size_; }
-    view operator[](std::size_t at) const noexcept { return {(*messages_)[at].data, (*messages_)[at].len}; }
-    const slipring_message *begin() const noexcept { return messages_->data(); }
-    const slipring_message *end() const noexcept { return messages_->data() + size_; }
+    view operator[](std::size_t at) const noexcept { return {messages_[at].data, messages_[at].len}; }
+    const slipring_message *begin() const noexcept { return messages_; }
+    const slipring_message *end() const noexcept { return messages_ + size_; }
 
 private:
-    std::vector<slipring_message> *messages_;
+    const slipring_message *messages_;
     std::size_t size_;
 };
 
@@ -99,13 +100,15 @@ public:
 
     /// Receives up to `most` messages. Returns nothing at the end of the ring.
     std::optional<batch> receive_batch(std::size_t most, timeout wait = forever) {
-        messages_.resize(most);
+        // A batch that is out lies in what there is: that is replaced only by a call that succeeds.
+        std::vector<slipring_message> larger(most > messages_.size() ? most : 0);
+        slipring_message *const room = larger.empty() ? messages_.data() : larger.data();
         std::size_t count = 0;
-        const slipring_status status =
-            slipring_consumer_receive_batch(handle_, wait.ns(), messages_.data(), most, &count);
+        const slipring_status status = slipring_consumer_receive_batch(handle_, wait.ns(), room, most, &count);
         if (status == SLIPRING_E_TRY_RECEIVE_CLOSED) return std::nullopt;
         check(status);
-        return std::optional<batch>(std::in_place, handle_, messages_, count);
+        if (!larger.empty()) messages_ = std::move(larger);
+        return std::optional<batch>(std::in_place, handle_, room, count);
     }
 
     slipring_losses losses() {
@@ -122,6 +125,7 @@ public:
 
 private:
     friend class ring;
+    // Its memory moves with the consumer and stays where it is, so that a batch can point into it.
     std::vector<slipring_message> messages_;
 };
 

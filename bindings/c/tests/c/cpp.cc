@@ -60,16 +60,42 @@ static void bytes() {
         std::uint64_t sequence = 1;
         for (const auto &message : *batch) CHECK(message.sequence == sequence++);
     }
+    {
+        // What a batch lends stays where it is when the consumer moves, and when it is asked for more meanwhile.
+        for (const char *text : {"three", "four", "five"}) producer.publish(text);
+        auto again = ring.consumer(slipring::start::oldest());
+        auto batch = again.receive_batch(6);
+        CHECK(batch && batch->size() == 6);
+        const auto all = [&batch] {
+            std::string text;
+            for (std::size_t at = 0; at < batch->size(); at++) text += (*batch)[at].text();
+            for (const auto &message : *batch) CHECK(message.sequence == std::uint64_t(&message - batch->begin()));
+            return text;
+        };
+        for (std::size_t most : {1, 5, 6, 7, 1000}) {
+            THROWS(SLIPRING_E_LENT, again.receive_batch(most));
+            CHECK(all() == "copiedclaimonetwothreefour");
+        }
+        auto moved = std::move(again);
+        CHECK(all() == "copiedclaimonetwothreefour");
+        THROWS(SLIPRING_E_LENT, moved.receive_batch(1000));
+        THROWS(SLIPRING_E_NULL, again.receive_batch(1000));
+        CHECK(all() == "copiedclaimonetwothreefour");
+        auto kept = std::move(*batch);
+        batch.reset();
+        CHECK(kept.size() == 6 && kept[5].text() == "four");
+    }
+    for (const char *text : {"three", "four", "five"}) CHECK(consumer.try_receive()->text() == text);
     CHECK(!consumer.try_receive());
     THROWS(SLIPRING_E_TRY_RECEIVE_EMPTY, consumer.receive(slipring::at_once));
     THROWS(SLIPRING_E_RECEIVE_TIMED_OUT, consumer.receive(1us));
-    CHECK(producer.skip_to(10, 1) == 6);
+    CHECK(producer.skip_to(10, 1) == 3);
     producer.publish("after");
     {
         auto message = consumer.receive();
-        CHECK(message->sequence() == 10 && message->gap_first() == 4 && message->gap_end() == 10);
+        CHECK(message->sequence() == 10 && message->gap_first() == 7 && message->gap_end() == 10);
     }
-    CHECK(consumer.losses().skipped == 6 && consumer.next_sequence() == 11 && producer.next_sequence() == 11);
+    CHECK(consumer.losses().skipped == 3 && consumer.next_sequence() == 11 && producer.next_sequence() == 11);
     THROWS(SLIPRING_E_ATTACH_ALREADY_OWNED, ring.producer());
     THROWS(SLIPRING_E_OPEN_NOT_FOUND, slipring::ring::open("none"));
     // Handles move to other threads.
@@ -82,7 +108,7 @@ static void bytes() {
     auto observer = ring.observer(slipring::start::oldest());
     std::size_t seen = 0;
     while (auto received = observer.receive()) seen += received->kind == SLIPRING_RECEIVED_MESSAGE;
-    CHECK(seen == 6);
+    CHECK(seen == 9);
     consumer = ring.consumer(slipring::start::at(11));
     CHECK(consumer.receive()->text() == "elsewhere");
     consumer.close();
