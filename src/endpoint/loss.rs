@@ -33,9 +33,13 @@ pub(super) struct Loss {
 
 impl Loss {
     /// So many messages from `from` on are lost, and `to` is the next one. A loss directly before `run` that no message
-    /// has followed, but gaps up to `from`, is part of the same.
+    /// has followed, but gaps up to `from`, is part of the same. An eviction may have cost nothing: then it stays a loss before
+    /// those gaps.
     #[cold]
     pub(super) fn extend(&mut self, run: u64, from: u64, to: u64) {
+        if to == from {
+            return;
+        }
         self.count = self.before(run).wrapping_add(to.wrapping_sub(from));
         self.before = to;
     }
@@ -70,5 +74,8 @@ mod tests {
         // With a gap from 1 to 20 behind it.
         loss.extend(1, 20, 23);
         assert_eq!(loss.before(23), 5);
+        // With a gap from 23 to 30 behind it, and an eviction there that cost nothing.
+        loss.extend(23, 30, 30);
+        assert_eq!([loss.before(23), loss.before(30)], [5, 0]);
     }
 }

@@ -166,3 +166,96 @@ proptest! {
         subject.finish();
     }
 }
+
+/// What was lost is told with the next message, also if a gap lies between, and the consumer is evicted once more behind that,
+/// which costs it nothing: a case that was found.
+#[test]
+fn a_loss_before_a_gap_is_told_whatever_comes_behind_it() {
+    use testing::oracle::{From::*, Operation::*};
+    let operations = vec![
+        Consume(Latest),
+        Skip(1),
+        Publish(249),
+        Receive(0),
+        Claim {
+            len: 0,
+            commit: Some(0),
+        },
+        Receive(0),
+        Consume(Latest),
+        Publish(441),
+        Receive(20),
+        Batch {
+            lens: vec![57],
+            commit: true,
+        },
+        Durable {
+            name: 0,
+            from: Latest,
+        },
+        Batch {
+            lens: vec![0, 0, 1004, 0, 0, 121, 0, 0],
+            commit: true,
+        },
+        Batch {
+            lens: vec![57, 57, 0, 249, 0, 121, 0, 57, 0, 185],
+            commit: true,
+        },
+        Consume(Latest),
+        Receive(52),
+        ReceiveBatch(37, 6),
+        Consume(Latest),
+        Publish(377),
+        Publish(0),
+        Claim {
+            len: 0,
+            commit: Some(0),
+        },
+        Claim {
+            len: 0,
+            commit: None,
+        },
+        Publish(57),
+        Takeover { close: false },
+        Publish(0),
+        Batch {
+            lens: vec![57],
+            commit: false,
+        },
+        Publish(313),
+        Takeover { close: false },
+        Batch {
+            lens: vec![57, 249, 0, 0, 249],
+            commit: true,
+        },
+        Publish(121),
+        Publish(57),
+        Publish(1004),
+        Skip(1),
+        ReceiveBatch(11, 5),
+        Publish(1004),
+        Skip(0),
+        Publish(0),
+        ReceiveBatch(0, 4),
+        Publish(0),
+        Publish(0),
+        Publish(1004),
+        Claim {
+            len: 0,
+            commit: None,
+        },
+        Publish(0),
+        Publish(0),
+        ReceiveBatch(29, 0),
+        ReceiveBatch(90, 4),
+        Publish(0),
+        Publish(185),
+        Publish(313),
+        Publish(57),
+    ];
+    let mut subject = Subject::new(4096, 64, u64::MAX, true);
+    for operation in &operations {
+        subject.apply(operation);
+    }
+    subject.finish();
+}
