@@ -57,6 +57,11 @@ fn forms_in_cpp() {
 }
 
 #[test]
+fn loans_in_cpp() {
+    passes("loans.cc");
+}
+
+#[test]
 fn waits_in_cpp() {
     passes("waits.cc");
 }

@@ -5,6 +5,8 @@
 
 #include <slipring.h>
 
+#include <sched.h>
+
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -175,17 +177,40 @@ public:
     }
 };
 
-/// Something lent, that is given back by a call on the handle.
-template <class Handle> class loan {
+/// Whether a call was refused before it did anything: what was lent is lent still.
+inline bool refused(slipring_status status) noexcept {
+    switch (status) {
+    case SLIPRING_E_NULL:
+    case SLIPRING_E_ARGUMENT:
+    case SLIPRING_E_BUSY:
+    case SLIPRING_E_LENT: return true;
+    default: return false;
+    }
+}
+
+/// Something lent, that the destructor gives back by a call on the handle.
+template <class Handle, slipring_status (*GiveBack)(Handle *)> class loan {
 public:
     loan(loan &&other) noexcept : handle_(std::exchange(other.handle_, nullptr)) {}
     loan &operator=(loan &&) = delete;
     loan(const loan &) = delete;
     loan &operator=(const loan &) = delete;
+    ~loan() {
+        if (handle_ == nullptr || GiveBack(handle_) != SLIPRING_E_BUSY) return;
+        // A call of another thread on a handle that has lent something is refused at once, and so is not in the way for long. It is for
+        // ever if that thread is not in this process, or this one is in a handler of a signal that interrupted a call.
+        const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(1);
+        while (GiveBack(handle_) == SLIPRING_E_BUSY && std::chrono::steady_clock::now() < end) sched_yield();
+    }
 
 protected:
     explicit loan(Handle *handle) noexcept : handle_(handle) {}
-    Handle *take() noexcept { return std::exchange(handle_, nullptr); }
+    /// Ends the loan by a call. If that is refused the loan stays; after any other error nothing is lent any more.
+    template <class Call> void finish(Call call) {
+        const slipring_status status = call(handle_);
+        if (!refused(status)) handle_ = nullptr;
+        check(status);
+    }
     Handle *handle_;
 };
 

@@ -12,13 +12,10 @@
 namespace slipring {
 
 /// A message of a link, which is given back in the destructor.
-class link_message : public detail::loan<slipring_link> {
+class link_message : public detail::loan<slipring_link, slipring_link_release> {
 public:
     link_message(slipring_link *link, const slipring_message &lent) noexcept : loan(link), lent_(lent) {}
     link_message(link_message &&) noexcept = default;
-    ~link_message() {
-        if (handle_ != nullptr) slipring_link_release(handle_);
-    }
 
     view bytes() const noexcept { return {lent_.data, lent_.len}; }
     std::string_view text() const noexcept { return bytes().text(); }

@@ -15,14 +15,11 @@ namespace slipring {
 /// The settings of a new mailbox.
 using mailbox_options = detail::settings<slipring_mailbox_options>;
 
-/// A letter. Without `reply` or `ack` the destructor gives it back.
-class letter : public detail::loan<slipring_mailbox_receiver> {
+/// A letter. Without `reply` or `ack` the destructor gives it back. If one of its calls throws SLIPRING_E_BUSY, it is held still.
+class letter : public detail::loan<slipring_mailbox_receiver, slipring_mailbox_receiver_return> {
 public:
     letter(slipring_mailbox_receiver *receiver, const slipring_letter &lent) noexcept : loan(receiver), lent_(lent) {}
     letter(letter &&) noexcept = default;
-    ~letter() {
-        if (handle_ != nullptr) slipring_mailbox_receiver_return(handle_);
-    }
 
     view bytes() const noexcept { return {lent_.data, lent_.len}; }
     std::string_view text() const noexcept { return bytes().text(); }
@@ -38,17 +35,19 @@ public:
         check(slipring_mailbox_receiver_sender(handle_, name.data(), size + 1, nullptr));
         return name;
     }
-    /// Answers it, which acknowledges it too. Returns true if the client waits no longer. If it throws, the letter stays.
+    /// Answers it, which acknowledges it too. Returns true if the client waits no longer. Bytes that are NULL are refused, and the letter is
+    /// held still; if the reply fails otherwise, the letter returned to the mailbox, and its bytes may not be read any more.
     bool reply(view bytes) {
         bool late = false;
-        check(slipring_mailbox_receiver_reply(handle_, bytes.data(), bytes.size(), &late));
-        take();
+        finish([&](slipring_mailbox_receiver *receiver) {
+            return slipring_mailbox_receiver_reply(receiver, bytes.data(), bytes.size(), &late);
+        });
         return late;
     }
     /// It is done, without a reply.
-    void ack() { check(slipring_mailbox_receiver_ack(take())); }
+    void ack() { finish(slipring_mailbox_receiver_ack); }
     /// Gives it back now.
-    void give_back() { check(slipring_mailbox_receiver_return(take())); }
+    void give_back() { finish(slipring_mailbox_receiver_return); }
 
 private:
     slipring_letter lent_;
@@ -76,13 +75,10 @@ public:
 };
 
 /// What came back of a request.
-class reply : public detail::loan<slipring_mailbox_client> {
+class reply : public detail::loan<slipring_mailbox_client, slipring_mailbox_client_release> {
 public:
     reply(slipring_mailbox_client *client, view bytes) noexcept : loan(client), bytes_(bytes) {}
     reply(reply &&) noexcept = default;
-    ~reply() {
-        if (handle_ != nullptr) slipring_mailbox_client_release(handle_);
-    }
 
     view bytes() const noexcept { return bytes_; }
     std::string_view text() const noexcept { return bytes_.text(); }

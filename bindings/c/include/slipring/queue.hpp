@@ -14,14 +14,12 @@ namespace slipring {
 /// The settings of a new queue.
 using queue_options = detail::settings<slipring_queue_options>;
 
-/// A message of a queue. Without `ack` the destructor gives it back, and another receiver gets it.
-class delivery : public detail::loan<slipring_receiver> {
+/// A message of a queue. Without `ack` the destructor gives it back, and another receiver gets it. If one of its calls throws
+/// SLIPRING_E_BUSY, it is held still.
+class delivery : public detail::loan<slipring_receiver, slipring_receiver_return> {
 public:
     delivery(slipring_receiver *receiver, const slipring_delivery &lent) noexcept : loan(receiver), lent_(lent) {}
     delivery(delivery &&) noexcept = default;
-    ~delivery() {
-        if (handle_ != nullptr) slipring_receiver_return(handle_);
-    }
 
     view bytes() const noexcept { return {lent_.data, lent_.len}; }
     std::string_view text() const noexcept { return bytes().text(); }
@@ -31,9 +29,9 @@ public:
     std::uint32_t tries() const noexcept { return lent_.tries; }
     bool redelivered() const noexcept { return lent_.redelivered != 0; }
     /// It is done. Throws if its lease is over: then it went to another receiver.
-    void ack() { check(slipring_receiver_ack(take())); }
+    void ack() { finish(slipring_receiver_ack); }
     /// Gives it back now.
-    void give_back() { check(slipring_receiver_return(take())); }
+    void give_back() { finish(slipring_receiver_return); }
 
 private:
     slipring_delivery lent_;

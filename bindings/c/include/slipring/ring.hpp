@@ -31,13 +31,10 @@ struct ring_options : slipring_ring_options {
 };
 
 /// A message in the ring, which is given back in the destructor.
-class message : public detail::loan<slipring_consumer> {
+class message : public detail::loan<slipring_consumer, slipring_consumer_release> {
 public:
     message(slipring_consumer *consumer, const slipring_message &lent) noexcept : loan(consumer), lent_(lent) {}
     message(message &&) noexcept = default;
-    ~message() {
-        if (handle_ != nullptr) slipring_consumer_release(handle_);
-    }
 
     view bytes() const noexcept { return {lent_.data, lent_.len}; }
     std::string_view text() const noexcept { return bytes().text(); }
@@ -55,14 +52,11 @@ private:
 };
 
 /// Messages that are given back together in the destructor.
-class batch : public detail::loan<slipring_consumer> {
+class batch : public detail::loan<slipring_consumer, slipring_consumer_release> {
 public:
     batch(slipring_consumer *consumer, const slipring_message *messages, std::size_t size) noexcept
         : loan(consumer), messages_(messages), size_(size) {}
     batch(batch &&) noexcept = default;
-    ~batch() {
-        if (handle_ != nullptr) slipring_consumer_release(handle_);
-    }
 
     std::size_t size() const noexcept { return size_; }
     view operator[](std::size_t at) const noexcept { return {messages_[at].data, messages_[at].len}; }
@@ -149,14 +143,11 @@ private:
 };
 
 /// Space of the ring, to be written and committed. Without that it leaves no trace.
-class claim : public detail::loan<slipring_producer> {
+class claim : public detail::loan<slipring_producer, slipring_producer_abort> {
 public:
     claim(slipring_producer *producer, void *data, std::size_t size) noexcept
         : loan(producer), data_(static_cast<unsigned char *>(data)), size_(size) {}
     claim(claim &&) noexcept = default;
-    ~claim() {
-        if (handle_ != nullptr) slipring_producer_abort(handle_);
-    }
 
     unsigned char *data() noexcept { return data_; }
     std::size_t size() const noexcept { return size_; }
@@ -165,8 +156,7 @@ public:
     /// Publishes the first bytes of it. More than there are throws, and the claim stays.
     std::uint64_t commit(std::size_t size) {
         std::uint64_t sequence = 0;
-        check(slipring_producer_commit(handle_, size, &sequence));
-        take();
+        finish([&](slipring_producer *producer) { return slipring_producer_commit(producer, size, &sequence); });
         return sequence;
     }
 
@@ -176,13 +166,10 @@ private:
 };
 
 /// Messages that become visible together when they are committed. Without that they leave no trace.
-class publish_batch : public detail::loan<slipring_producer> {
+class publish_batch : public detail::loan<slipring_producer, slipring_producer_abort> {
 public:
     explicit publish_batch(slipring_producer *producer) noexcept : loan(producer) {}
     publish_batch(publish_batch &&) noexcept = default;
-    ~publish_batch() {
-        if (handle_ != nullptr) slipring_producer_abort(handle_);
-    }
 
     std::uint64_t push(view bytes, timeout wait = forever) {
         std::uint64_t sequence = 0;
@@ -192,8 +179,7 @@ public:
     /// Says how many messages it had.
     std::uint64_t commit() {
         std::uint64_t count = 0;
-        check(slipring_producer_batch_commit(handle_, &count));
-        take();
+        finish([&](slipring_producer *producer) { return slipring_producer_batch_commit(producer, &count); });
         return count;
     }
 };

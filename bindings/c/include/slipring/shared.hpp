@@ -15,15 +15,13 @@ namespace slipring {
 /// The settings of a new shared value.
 using shared_options = detail::settings<slipring_shared_options>;
 
-/// The lock on a shared value, and the copy that its holder changes. Without `commit` nothing is changed.
-class shared_guard : public detail::loan<slipring_shared> {
+/// The lock on a shared value, and the copy that its holder changes. Without `commit` nothing is changed. If `commit` or `discard` throws
+/// SLIPRING_E_BUSY, the lock is held still.
+class shared_guard : public detail::loan<slipring_shared, slipring_shared_discard> {
 public:
     shared_guard(slipring_shared *shared, void *data, std::size_t size, bool abandoned) noexcept
         : loan(shared), data_(data), size_(size), abandoned_(abandoned) {}
     shared_guard(shared_guard &&) noexcept = default;
-    ~shared_guard() {
-        if (handle_ != nullptr) slipring_shared_discard(handle_);
-    }
 
     void *data() noexcept { return data_; }
     std::size_t size() const noexcept { return size_; }
@@ -38,11 +36,11 @@ public:
     /// Makes the change, gives the lock back, and returns the version.
     std::uint64_t commit() {
         std::uint64_t version = 0;
-        check(slipring_shared_commit(take(), &version));
+        finish([&](slipring_shared *shared) { return slipring_shared_commit(shared, &version); });
         return version;
     }
     /// Gives the lock back without a change.
-    void discard() { check(slipring_shared_discard(take())); }
+    void discard() { finish(slipring_shared_discard); }
 
 private:
     void *data_;
