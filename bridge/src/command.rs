@@ -228,6 +228,7 @@ fn code(error: &BridgeError) -> u8 {
         | BridgeError::Meta(_)
         | BridgeError::Stop(_)
         | BridgeError::NotAMirror { .. }
+        | BridgeError::WrittenByOther { .. }
         | BridgeError::TooSmall { .. } => 4,
         BridgeError::NoSource { .. } => 124,
         _ => 1,

@@ -58,6 +58,17 @@ pub enum BridgeError {
         /// Where.
         path: PathBuf,
     },
+    /// Another program published in the mirror's ring while no mirror was its producer, so what is there is not what the source has.
+    WrittenByOther {
+        /// Where.
+        path: PathBuf,
+        /// The process of its last producer.
+        pid: u32,
+        /// The sequence that would have been next in it, if that is known.
+        expected: Option<u64>,
+        /// The sequence that is next in it, if that is known.
+        found: Option<u64>,
+    },
     /// The mirror's ring is too small for messages of the source.
     TooSmall {
         /// Bytes of its longest message.
@@ -139,6 +150,12 @@ impl fmt::Display for BridgeError {
                 "{} is a ring that mirrors none: choose another place for the mirror",
                 path.display()
             ),
+            Self::WrittenByOther {
+                path,
+                pid,
+                expected,
+                found,
+            } => written_by_other(path, *pid, (*expected, *found), f),
             Self::TooSmall { longest, needed } => write!(
                 f,
                 "the mirror takes messages of up to {longest} bytes, and the source has up to {needed}: create it with the capacity of the source"
@@ -163,6 +180,31 @@ impl fmt::Display for BridgeError {
 }
 
 impl std::error::Error for BridgeError {}
+
+fn written_by_other(
+    path: &Path,
+    pid: u32,
+    sequences: (Option<u64>, Option<u64>),
+    f: &mut fmt::Formatter<'_>,
+) -> fmt::Result {
+    let path = path.display();
+    write!(
+        f,
+        "another program than a mirror published in {path} (its last producer is process {pid}"
+    )?;
+    match sequences {
+        (Some(expected), Some(found)) => write!(
+            f,
+            "; the next sequence should be {expected}, and is {found}"
+        )?,
+        (None, Some(found)) => write!(f, "; the next sequence is {found}")?,
+        _ => {}
+    }
+    write!(
+        f,
+        "), so it is not what its source has: to mirror the source again, save what it has, remove it (slipring rm), or mirror into another place"
+    )
+}
 
 /// Why this form is not served, and what to do instead.
 fn other_form(path: &Path, form: Form, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,7 +1,9 @@
 //! The receiving side, which writes a ring as its source has it: one thread, which those that bring frames help.
 
+mod copy;
 mod event;
 mod find;
+mod note;
 mod open;
 mod options;
 mod run;
@@ -19,6 +21,7 @@ use crate::inbox::Inbox;
 use crate::keys::Keys;
 use crate::latency::Timing;
 use crate::stat::Counter;
+use copy::Copy;
 use find::find;
 use open::open;
 use run::{turn, Mirrored};
@@ -67,7 +70,8 @@ pub fn mirror(
             &keys.data(meta.ring),
             Box::new(move |sample: Sample<'_>| frames.frame(sample.bytes)),
         )?;
-        let producer = ring.producer()?;
+        let mut copy = Copy::new(ring.clone())?;
+        let producer = copy.attach()?;
         let mut settings =
             Settings::new(options.mirror.clone(), instance, ring.max_message_bytes());
         settings.window = options.window;
@@ -79,7 +83,7 @@ pub fn mirror(
             engine: engine.clone(),
             machine,
             producer: Some(producer),
-            ring,
+            copy,
             ack_key: keys.ack(meta.ring, &options.mirror),
             started,
             clock: Clock::default(),

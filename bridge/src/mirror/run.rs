@@ -62,10 +62,8 @@ impl Mirrored<'_> {
                 return Ok(());
             };
             if stop.load(Ordering::Relaxed) {
-                if let Some(producer) = work.producer.take() {
-                    // Readers wait for the next run.
-                    producer.detach();
-                }
+                // Readers wait for the next run.
+                work.detach();
                 return self.count(work);
             }
             if let Some(error) = failed.take() {
@@ -141,9 +139,7 @@ impl Mirrored<'_> {
                     work.wait_for_room()?;
                 }
             }
-            if let Some(producer) = work.producer.take() {
-                producer.close();
-            }
+            work.close();
         }
         Err(error)
     }
@@ -159,6 +155,9 @@ impl Mirrored<'_> {
     fn report(&mut self, work: &Work) -> Result<(), BridgeError> {
         self.report_at = work.started.elapsed() + EVERY;
         self.count(work)?;
+        if work.producer.is_none() {
+            work.copy.check()?;
+        }
         work.engine.publish(Outgoing {
             key: &self.stat_key,
             lane: Lane::Control,

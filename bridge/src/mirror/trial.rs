@@ -1,5 +1,6 @@
 //! A source and a mirror for tests, without a network.
 
+use super::copy::Copy;
 use super::work::Work;
 use crate::clock::Clock;
 use crate::engine::{local::Network, Engine};
@@ -55,11 +56,12 @@ pub fn meta(ring: &Ring) -> Meta {
 
 pub fn work(ring: Ring, machine: Mirror) -> Work {
     let engine: Arc<dyn Engine> = Arc::new(Network::default());
+    let mut copy = Copy::unknown(ring);
     Work {
         engine,
         machine,
-        producer: Some(ring.producer().unwrap()),
-        ring,
+        producer: Some(copy.attach().unwrap()),
+        copy,
         ack_key: "ack".to_owned(),
         started: Instant::now(),
         clock: Clock::default(),

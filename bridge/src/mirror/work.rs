@@ -1,12 +1,13 @@
 //! What a mirror has come to, and its writing.
 
+use super::copy::Copy;
 use crate::clock::{wall_ns, Clock};
 use crate::engine::{Engine, Lane, Outgoing};
 use crate::error::BridgeError;
 use crate::latency::Timing;
 use crate::stat::MirrorStat;
 use slipring::endpoint::{AttachError, PublishError, TryPublishError};
-use slipring::{Producer, Ring};
+use slipring::Producer;
 use slipring_mirror::mirror::{Path, Write};
 use slipring_mirror::{Ack, Mirror};
 use std::sync::Arc;
@@ -21,7 +22,7 @@ const AT_ONCE: usize = 1000;
 pub(super) struct Work {
     pub engine: Arc<dyn Engine>,
     pub machine: Mirror,
-    pub ring: Ring,
+    pub copy: Copy,
     /// None once the source was closed.
     pub producer: Option<Producer>,
     pub ack_key: String,
@@ -79,9 +80,23 @@ impl Work {
         })?)
     }
 
+    /// Leaves the ring open, for the next producer.
+    pub fn detach(&mut self) {
+        if let Some(producer) = self.producer.take() {
+            self.copy.detach(producer);
+        }
+    }
+
+    /// Closes the ring.
+    pub fn close(&mut self) {
+        if let Some(producer) = self.producer.take() {
+            self.copy.close(producer);
+        }
+    }
+
     fn producer(&mut self) -> Result<&mut Producer, BridgeError> {
         if self.producer.is_none() {
-            self.producer = Some(self.ring.producer()?);
+            self.producer = Some(self.copy.attach()?);
         }
         match &mut self.producer {
             Some(producer) => Ok(producer),
@@ -101,15 +116,11 @@ impl Work {
                     continue;
                 }
                 Some(Write::TakeOver) => {
-                    if let Some(producer) = self.producer.take() {
-                        producer.detach();
-                    }
+                    self.detach();
                     self.producer()?;
                 }
                 Some(Write::Close) => {
-                    if let Some(producer) = self.producer.take() {
-                        producer.close();
-                    }
+                    self.close();
                 }
             }
             self.machine.wrote();

@@ -8,6 +8,7 @@ mod held;
 mod hostile;
 mod lossy;
 mod network;
+mod others;
 mod rings;
 mod support;
 mod timed;

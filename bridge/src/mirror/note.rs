@@ -1,0 +1,137 @@
+//! What is kept beside the ring of a mirror, for the next mirror: how the last one left it.
+//!
+//! A file of one line, `.NAME.mirror`. It is written in place, at once and always as long, so that a mirror that is killed meanwhile
+//! leaves the line of before or that of behind. That the machine may fail needs no care: the ring does not outlive it.
+
+use rustix::fs::OFlags;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// How a mirror left its ring, or where it began if it did not say: it may have been killed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Left {
+    /// Its epoch: how many producers the ring had had by then.
+    pub epoch: u64,
+    /// The first sequence that it had not written, if it said so.
+    pub next: Option<u64>,
+}
+
+/// The file beside the ring with this identity. One beside another ring of the same name says nothing.
+#[derive(Debug)]
+pub(super) struct Note {
+    file: File,
+    ring: u128,
+}
+
+/// Where it lies.
+pub(super) fn path(ring: &Path) -> PathBuf {
+    let named = ring.file_name().unwrap_or_default().to_string_lossy();
+    ring.with_file_name(format!(".{named}.mirror"))
+}
+
+/// Bytes of the line.
+const LINE: usize = 93;
+
+impl Note {
+    /// Opens or makes the file beside a ring. Returns what it says, too.
+    pub fn open(ring: &Path, id: u128) -> io::Result<(Self, Option<Left>)> {
+        // Whoever may write the directory may have put something else there.
+        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .custom_flags(flags.bits() as i32)
+            .open(path(ring))?;
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::other("it is no file"));
+        }
+        let note = Self { file, ring: id };
+        let mut line = [0; LINE];
+        let left = match note.file.read_exact_at(&mut line, 0) {
+            Ok(()) => note.parse(&line),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => None,
+            Err(error) => return Err(error),
+        };
+        Ok((note, left))
+    }
+
+    fn parse(&self, line: &[u8]) -> Option<Left> {
+        let line = std::str::from_utf8(line).ok()?.strip_suffix('\n')?;
+        let mut words = line.split_ascii_whitespace();
+        let begins = (words.next()?, words.next()?) == ("slipring-mirror", "1");
+        let ring = u128::from_str_radix(words.next()?, 16).ok()?;
+        let epoch = words.next()?.parse().ok()?;
+        let next = match words.next()? {
+            "-" => None,
+            next => Some(next.parse().ok()?),
+        };
+        (begins && ring == self.ring && words.next().is_none()).then_some(Left { epoch, next })
+    }
+
+    pub fn write(&self, left: Left) -> io::Result<()> {
+        let Left { epoch, next } = left;
+        let next = next.map_or("-".to_owned(), |next| next.to_string());
+        let line = format!(
+            "slipring-mirror 1 {:032x} {epoch:>20} {next:>20}\n",
+            self.ring
+        );
+        self.file.write_all_at(line.as_bytes(), 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Left, Note};
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn a_note_is_read_as_it_was_written_and_only_of_its_ring() {
+        let directory = tempfile::tempdir().unwrap();
+        let ring = directory.path().join("quotes");
+        let (note, left) = Note::open(&ring, 7).unwrap();
+        assert_eq!(left, None);
+        for epoch in [0, 1, u64::MAX] {
+            for next in [None, Some(0), Some(u64::MAX), Some(5)] {
+                let left = Left { epoch, next };
+                note.write(left).unwrap();
+                assert_eq!(Note::open(&ring, 7).unwrap().1, Some(left));
+                assert_eq!(Note::open(&ring, 8).unwrap().1, None);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_note_says_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let ring = directory.path().join("quotes");
+        let path = directory.path().join(".quotes.mirror");
+        let (note, _) = Note::open(&ring, 7).unwrap();
+        let left = Left {
+            epoch: 3,
+            next: Some(4),
+        };
+        note.write(left).unwrap();
+        let line = std::fs::read(&path).unwrap();
+        for len in 0..line.len() {
+            std::fs::write(&path, &line[..len]).unwrap();
+            assert_eq!(Note::open(&ring, 7).unwrap().1, None, "{len}");
+        }
+        for at in [0, 16, 18, super::LINE - 1] {
+            let mut other = line.clone();
+            other[at] = b'x';
+            std::fs::write(&path, other).unwrap();
+            assert_eq!(Note::open(&ring, 7).unwrap().1, None, "{at}");
+        }
+        std::fs::remove_file(&path).unwrap();
+        symlink("/etc/passwd", &path).unwrap();
+        assert!(Note::open(&ring, 7).is_err());
+        std::fs::remove_file(&path).unwrap();
+        std::fs::create_dir(&path).unwrap();
+        assert!(Note::open(&ring, 7).is_err());
+    }
+}
