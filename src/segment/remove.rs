@@ -20,6 +20,9 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
 
+/// How often a directory is emptied in which other processes make rings meanwhile.
+const ATTEMPTS: usize = 1000;
+
 /// Removes an object's name and files: of any form, or of the expected one only. Processes that are
 /// attached keep their mappings.
 ///
@@ -57,7 +60,11 @@ pub fn remove(location: &Location, expected: Option<Form>, force: bool) -> Resul
     } else {
         let mut claimed = vec![claim(location)?];
         for child in descendants(location) {
-            claimed.push(claim(&child)?);
+            match claim(&child) {
+                // Another process removed it.
+                Err(RemoveError::Open(OpenError::NotFound { .. })) => {}
+                held => claimed.push(held?),
+            }
         }
         Some(claimed)
     };
@@ -97,7 +104,7 @@ struct Contents {
 }
 
 fn contents(directory: &OwnedFd) -> Result<Contents, Errno> {
-    let names = names_in(directory)?;
+    let names = present(directory)?;
     let mut contents = Contents {
         rings: names.is_empty(),
         others: false,
@@ -228,25 +235,48 @@ fn in_use(locks: &Locks, path: &Path) -> std::io::Result<RemoveError> {
 }
 
 /// Deletes a directory with everything of a ring in it. It is no error if another process deletes files
-/// meanwhile.
+/// meanwhile, or makes a ring inside it: one that began before the name was taken learns of the removal only when
+/// that ring is complete.
 pub(super) fn delete(parent: &OwnedFd, hidden: &str) -> Result<(), Errno> {
-    let gone = |result| match result {
-        Err(Errno::NOENT) => Ok(()),
-        result => result,
-    };
-    if let Ok(directory) = open_directory(parent, hidden) {
-        for name in names_in(&directory)? {
-            let stat = match fs::statat(&directory, name.as_str(), AtFlags::SYMLINK_NOFOLLOW) {
-                Err(Errno::NOENT) => continue,
-                stat => stat?,
-            };
-            if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
-                // A ring inside it, whole or half made.
-                delete(&directory, &name)?;
-            } else if [STREAM, CONTROL, LOCK, SCHEMA].contains(&name.as_str()) {
-                gone(fs::unlinkat(&directory, &name, AtFlags::empty()))?;
-            }
+    for _ in 0..ATTEMPTS {
+        delete_inside(parent, hidden)?;
+        match fs::unlinkat(parent, hidden, AtFlags::REMOVEDIR) {
+            Err(Errno::NOTEMPTY | Errno::EXIST) => {}
+            result => return unless_gone(result),
         }
     }
-    gone(fs::unlinkat(parent, hidden, AtFlags::REMOVEDIR))
+    Err(Errno::NOTEMPTY)
+}
+
+/// Deletes what of a ring is in a directory now.
+fn delete_inside(parent: &OwnedFd, hidden: &str) -> Result<(), Errno> {
+    let Ok(directory) = open_directory(parent, hidden) else {
+        return Ok(());
+    };
+    for name in present(&directory)? {
+        let stat = match fs::statat(&directory, name.as_str(), AtFlags::SYMLINK_NOFOLLOW) {
+            Err(Errno::NOENT) => continue,
+            stat => stat?,
+        };
+        if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
+            // A ring inside it, whole or half made.
+            delete(&directory, &name)?;
+        } else if [STREAM, CONTROL, LOCK, SCHEMA].contains(&name.as_str()) {
+            unless_gone(fs::unlinkat(&directory, &name, AtFlags::empty()))?;
+        }
+    }
+    Ok(())
+}
+
+/// What a directory holds: nothing if another process deleted it.
+fn present(directory: &OwnedFd) -> Result<Vec<String>, Errno> {
+    unless_gone(names_in(directory))
+}
+
+/// What is gone was deleted by another process.
+fn unless_gone<T: Default>(result: Result<T, Errno>) -> Result<T, Errno> {
+    match result {
+        Err(Errno::NOENT) => Ok(T::default()),
+        result => result,
+    }
 }

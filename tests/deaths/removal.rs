@@ -1,9 +1,10 @@
-//! An object is removed while another process opens or creates it: at every system call of the one, after every step
-//! of the other.
+//! An object is removed while another process opens or creates it, or makes something inside it: at every system call
+//! of the one, after every step of the other.
 
 use rustix::fs::{renameat_with, RenameFlags, CWD};
 use slipring::place::OpenError;
-use slipring::{Fifo, Latest, Mailbox, Queue, Ring, Semaphore, Shared, Signals};
+use slipring::queue::SendError;
+use slipring::{registry, Fifo, Latest, Mailbox, Queue, Ring, Semaphore, Shared, Signals};
 use std::fs;
 use std::path::{Path, PathBuf};
 use testing::books::Random;
@@ -13,6 +14,7 @@ use testing::{say, text, Scratch};
 pub const SUITE: testing::Suite = testing::suite!(peer; [
     what_is_removed_while_it_is_opened_was_not_found,
     what_is_removed_while_it_is_opened_or_created_is_created,
+    what_is_made_inside_meanwhile_stops_no_removal,
 ]);
 
 slipring::message! { struct Value { number: u64 } }
@@ -90,6 +92,11 @@ const FORMS: [Form; 9] = [
 fn peer(role: &str) {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let (path, form) = (PathBuf::from(&arguments[0]), &arguments[1]);
+    match role {
+        "remove" => return removes(&path),
+        "make" => return makes(&path, form),
+        _ => {}
+    }
     let (_, open, create) = FORMS.into_iter().find(|(name, ..)| name == form).unwrap();
     testing::tracee::begin();
     let said = match role {
@@ -195,4 +202,85 @@ fn what_is_removed_while_it_is_opened_or_created_is_created() {
     moments("create", |said, context| {
         assert_eq!(said, "opened", "{context}")
     });
+}
+
+fn removes(path: &Path) {
+    testing::tracee::begin();
+    let said = match registry::remove_at(path, true) {
+        Ok(()) => "removed".to_owned(),
+        Err(error) => format!("{error:?}"),
+    };
+    testing::tracee::end();
+    say(&said);
+}
+
+/// Makes a lane inside an object.
+fn makes(path: &Path, form: &str) {
+    let sent = match form {
+        "queue" => {
+            let mut sender = Queue::open(path).unwrap().sender().unwrap();
+            testing::tracee::begin();
+            sender.try_send(b"x").map(drop)
+        }
+        "mailbox" => {
+            let mut client = Mailbox::open(path).unwrap().client("me").unwrap();
+            testing::tracee::begin();
+            client.try_send(b"x")
+        }
+        form => panic!("{form}?"),
+    };
+    testing::tracee::end();
+    say(&match sent {
+        Ok(()) => "sent".to_owned(),
+        Err(SendError::Removed) => "removed".to_owned(),
+        Err(error) => format!("{error:?}"),
+    });
+}
+
+/// A process that makes a lane is stopped at its system calls, and one that removes the object at those of its own;
+/// then the first goes on to its end, and then the second. The object is removed, and nothing of it is left over.
+fn what_is_made_inside_meanwhile_stops_no_removal() {
+    let mut random = Random::new();
+    let every = std::env::var_os("SLIPRING_EVERY_MOMENT").is_some();
+    for form in ["queue", "mailbox"] {
+        let (_, _, create) = FORMS.into_iter().find(|(name, ..)| *name == form).unwrap();
+        let prepared = || {
+            let scratch = Scratch::new();
+            let path = scratch.0.join("object");
+            create(&path).unwrap();
+            let maker = Tracee::start("make", &[text(&path), form]);
+            (scratch, path, maker)
+        };
+        let count = |mut tracee: Tracee| {
+            (0..).take_while(|_| tracee.syscall() == Step::Done).count() as u64
+        };
+        let (_scratch, path, maker) = prepared();
+        let made = count(maker);
+        let removed = count(Tracee::start("remove", &[text(&path), form]));
+        let (mut tried, mut sent) = (0, 0);
+        for (make, remove) in (0..=made).flat_map(|m| (0..=removed).map(move |r| (m, r))) {
+            if !every && random.below(40) != 0 {
+                continue;
+            }
+            let (scratch, path, mut maker) = prepared();
+            maker.steps(make, Tracee::syscall);
+            let mut remover = Tracee::start("remove", &[text(&path), form]);
+            remover.steps(remove, Tracee::syscall);
+            let maker = maker.release();
+            let context = format!(
+                "{form}: made to stop {make} of {made}, removed to {remove} of {removed}: {maker}"
+            );
+            assert!(["sent", "removed"].contains(&maker.as_str()), "{context}");
+            assert_eq!(remover.release(), "removed", "{context}");
+            let left: Vec<_> = fs::read_dir(&scratch.0).unwrap().collect();
+            assert!(left.is_empty(), "{context}: {left:?}");
+            sent += u32::from(maker == "sent");
+            tried += 1;
+        }
+        println!(
+            "  {form}: {tried} moments of {}, sent in {sent}",
+            (made + 1) * (removed + 1)
+        );
+        assert!(sent > 3 && sent < tried);
+    }
 }
