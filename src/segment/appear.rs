@@ -1,8 +1,12 @@
 //! Waiting until something appears at a path, without polling.
 //!
-//! Layer 2. A watch (inotify) lies on the nearest directory above the path that exists. The caller sets the watch,
-//! then looks, then waits, so that nothing is missed: what appears before the watch is seen by the look, and
-//! what appears later ends the wait. Never: a wait without a limit, as some changes are not told (see [`Watch::wait`]).
+//! Layer 2. A watch (inotify) lies on the nearest directory above the path that exists, and another on that directory's
+//! parent. The caller sets the watch, then looks, then waits, so that nothing is missed: what appears before the
+//! watch is seen by the look, and what appears later ends the wait. Never: a wait without a limit, as some changes are
+//! not told (see [`Watch::wait`]).
+//!
+//! The parent is watched because the kernel tells of a removed directory by its own watch only once no process has it
+//! open and no lookup keeps it in the cache of names. The parent tells at once that the name is gone.
 
 use rustix::event::{poll, PollFd, PollFlags, Timespec};
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
@@ -16,6 +20,18 @@ use std::time::{Duration, Instant};
 
 /// The number of no watch: the kernel had to drop events.
 const LOST: i32 = -1;
+
+/// How often the two watches are set anew because another process replaced the directory in between.
+const ATTEMPTS: usize = 100;
+
+/// What a watch tells. The same for each, as a directory has one watch, whichever path leads to it.
+const TOLD: WatchFlags = WatchFlags::CREATE
+    .union(WatchFlags::MOVED_TO)
+    .union(WatchFlags::DELETE)
+    .union(WatchFlags::MOVED_FROM)
+    .union(WatchFlags::DELETE_SELF)
+    .union(WatchFlags::MOVE_SELF)
+    .union(WatchFlags::ONLYDIR);
 
 /// Whether what happens at a path is told from now on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,8 +58,8 @@ pub struct Watch {
     /// From the path upwards.
     levels: Vec<Level>,
     inotify: Option<OwnedFd>,
-    /// The level that is watched, and the number of its watch.
-    watched: Option<(usize, i32)>,
+    /// The levels that are watched, with the numbers of their watches.
+    watched: Vec<(usize, i32)>,
 }
 
 impl Watch {
@@ -68,41 +84,25 @@ impl Watch {
         Self {
             levels: pairs.map(|(below, above)| level([below, above])).collect(),
             inotify: None,
-            watched: None,
+            watched: Vec::new(),
         }
     }
 
-    /// Watches the nearest directory above the path that exists now.
+    /// Watches the nearest directory above the path that exists now, and its parent.
     pub fn set(&mut self) -> Set {
         let Some(inotify) = &self.inotify else {
             return Set::Refused;
         };
-        let flags = WatchFlags::CREATE
-            | WatchFlags::MOVED_TO
-            | WatchFlags::DELETE_SELF
-            | WatchFlags::MOVE_SELF
-            | WatchFlags::ONLYDIR;
-        let mut found = None;
-        for (at, level) in self.levels.iter().enumerate() {
-            match inotify::add_watch(inotify, &level.directory, flags) {
-                Ok(number) => {
-                    found = Some((at, number));
-                    break;
-                }
-                Err(Errno::NOENT | Errno::NOTDIR) => {}
-                Err(_) => break,
-            }
-        }
-        if found.is_none() {
+        let Some(found) = self.watch(inotify) else {
             self.inotify = None;
             return Set::Refused;
-        }
+        };
         let before = std::mem::replace(&mut self.watched, found);
-        if before == found {
+        if before == self.watched {
             return Set::Already;
         }
-        if let Some((_, number)) = before {
-            if found.is_some_and(|(_, now)| now != number) {
+        for (_, number) in before {
+            if self.watched.iter().all(|&(_, now)| now != number) {
                 // Fails if its directory is gone.
                 let _ = inotify::remove_watch(inotify, number);
             }
@@ -110,10 +110,43 @@ impl Watch {
         Set::Anew
     }
 
+    /// The watches that are set now; `None` where the kernel refuses them.
+    fn watch(&self, inotify: &OwnedFd) -> Option<Vec<(usize, i32)>> {
+        let add = |level: &Level| inotify::add_watch(inotify, &level.directory, TOLD);
+        let nearest = || {
+            for (at, level) in self.levels.iter().enumerate() {
+                match add(level) {
+                    Ok(number) => return Some((at, number)),
+                    Err(Errno::NOENT | Errno::NOTDIR) => {}
+                    Err(_) => return None,
+                }
+            }
+            None
+        };
+        let mut found = nearest()?;
+        for _ in 0..ATTEMPTS {
+            // Without a name the level is the same directory, or one below it.
+            let above = self.levels.get(found.0 + 1);
+            let above = above.filter(|above| above.name.is_some());
+            // It may be one that this user may not read.
+            let above = above.and_then(|above| add(above).ok());
+            let Some(number) = above else {
+                return Some(vec![found]);
+            };
+            // What happened before the parent was watched was not told.
+            let still = nearest()?;
+            if still == found {
+                return Some(vec![found, (found.0 + 1, number)]);
+            }
+            found = still;
+        }
+        Some(vec![found])
+    }
+
     /// Waits until something happened where the watch was set, or until a limit.
     ///
     /// Not told, and so found only at the limit: what happens on another machine in a file system that several share,
-    /// what is mounted, and what happens above the watched directory or behind a symbolic link in the path.
+    /// what is mounted, and what happens above the parent of the watched directory or behind a symbolic link in the path.
     pub fn wait(&self, limit: Duration) {
         let started = Instant::now();
         let Some(inotify) = &self.inotify else {
@@ -146,16 +179,18 @@ impl Watch {
         loop {
             match events.next() {
                 Ok(event) => {
-                    let number = self.watched.map(|(_, number)| number);
-                    let level = self.watched.and_then(|(at, _)| self.levels.get(at));
-                    let name = level.and_then(|level| level.name.as_ref());
-                    let told = match (event.file_name(), name) {
-                        (Some(there), Some(name)) => there.to_bytes() == name.as_bytes(),
-                        // The directory itself is concerned.
-                        _ => true,
-                    };
-                    let lost = event.wd() == LOST;
-                    concerns |= lost || told && number == Some(event.wd());
+                    concerns |= event.wd() == LOST
+                        || self.watched.iter().any(|&(at, number)| {
+                            let name = self.levels.get(at).and_then(|level| level.name.as_ref());
+                            number == event.wd()
+                                && match (event.file_name(), name) {
+                                    (Some(there), Some(name)) => {
+                                        there.to_bytes() == name.as_bytes()
+                                    }
+                                    // The directory itself is concerned.
+                                    _ => true,
+                                }
+                        });
                 }
                 Err(Errno::AGAIN) => return concerns,
                 Err(Errno::INTR) => {}
@@ -263,6 +298,38 @@ mod tests {
         }
         appear(scratch.path(), &path);
         assert_eq!(find(&mut watch, &path), 1);
+    }
+
+    /// Its own watch tells of the removal only when it is closed.
+    #[test]
+    fn a_removed_directory_that_is_open_ends_a_wait() {
+        let scratch = tempfile::tempdir().unwrap();
+        for below in ["a/wanted", "a/b/wanted", "a/b/c/wanted"] {
+            let path = scratch.path().join(below);
+            let parent = path.parent().unwrap();
+            for again in [false, true] {
+                fs::create_dir_all(parent).unwrap();
+                let mut open = vec![fs::File::open(parent).unwrap()];
+                let mut watch = Watch::new(&path);
+                while watch.set() != Set::Already {}
+                fs::remove_dir(parent).unwrap();
+                if again {
+                    // The next is gone too before the waiter looks.
+                    fs::create_dir(parent).unwrap();
+                    open.push(fs::File::open(parent).unwrap());
+                    fs::remove_dir(parent).unwrap();
+                }
+                let started = Instant::now();
+                watch.wait(LONG);
+                assert!(started.elapsed() < LONG, "{below}, {again}");
+                while watch.set() != Set::Already {}
+                appear(scratch.path(), &path);
+                watch.wait(LONG);
+                assert!(started.elapsed() < LONG, "{below}, {again}: what appeared");
+                fs::remove_dir(&path).unwrap();
+            }
+            fs::remove_dir_all(scratch.path().join("a")).unwrap();
+        }
     }
 
     #[test]
