@@ -1,6 +1,7 @@
 /* Threads that take turns with a handle, that want it at once, and that end with it. */
 #include "check.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -63,6 +64,69 @@ static void *waits_in_a_set(void *argument) {
     return NULL;
 }
 
+static slipring_interruption *interruption;
+
+static void *arms_a_set(void *argument) {
+    (void)argument;
+    void *handles[2] = {interruption, consumer};
+    size_t index = 9;
+    slipring_status status;
+    while ((status = slipring_wait_set_arm(waited, handles, 2, &index)) == SLIPRING_E_BUSY)
+        sched_yield();
+    OK(status);
+    CHECK(index == 2);
+    return NULL;
+}
+
+static void *arms_a_consumer(void *argument) {
+    (void)argument;
+    bool ready = true;
+    slipring_status status;
+    while ((status = slipring_consumer_arm(consumer, &ready)) == SLIPRING_E_BUSY)
+        sched_yield();
+    OK(status);
+    CHECK(!ready);
+    return NULL;
+}
+
+static slipring_status asks_the_set(void) {
+    int fd;
+    return slipring_wait_set_fd(waited, &fd);
+}
+
+static slipring_status asks_the_consumer(void) {
+    return slipring_consumer_place(consumer, NULL, NULL, NULL);
+}
+
+static slipring_status asks_the_interruption(void) {
+    bool taken;
+    return slipring_interruption_take(interruption, &taken);
+}
+
+/* While one thread arms, another is refused. What arms first reads from the descriptor: it waits there if that is made to block. */
+static void refused_while(void *(*arms)(void *), slipring_status (*asks)(void)) {
+    int fd = -1;
+    OK(slipring_wait_set_create(-1, &waited));
+    OK(slipring_ring_consumer(ring, SLIPRING_LATEST, 0, NULL, &consumer));
+    OK(arms == arms_a_set ? slipring_wait_set_fd(waited, &fd) : slipring_consumer_fd(consumer, &fd));
+    CHECK(fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK) == 0);
+    pthread_t other;
+    CHECK(pthread_create(&other, NULL, arms, NULL) == 0);
+    slipring_status status;
+    while ((status = asks()) == 0)
+        sched_yield();
+    for (int at = 0; at < 1000; at++) {
+        IS(SLIPRING_E_BUSY, status);
+        status = asks();
+        sched_yield();
+    }
+    CHECK(write(fd, &(uint64_t){1}, 8) == 8);
+    CHECK(pthread_join(other, NULL) == 0);
+    OK(asks());
+    OK(slipring_wait_set_close(&waited));
+    OK(slipring_consumer_close(&consumer));
+}
+
 /* Makes many handles, and leaves all that are left open to the thread that joins it. */
 static void *leaves(void *argument) {
     slipring_consumer **left = (slipring_consumer **)argument;
@@ -115,7 +179,6 @@ int main(void) {
     OK(slipring_consumer_place(consumer, NULL, NULL, NULL));
 
     /* The same with a set; the handles are free again after it. */
-    slipring_interruption *interruption = NULL;
     slipring_interrupter *interrupter = NULL;
     OK(slipring_interruption_create(&interruption));
     OK(slipring_interruption_interrupter(interruption, &interrupter));
@@ -164,6 +227,13 @@ int main(void) {
     OK(slipring_consumer_release(consumer));
     OK(slipring_wait_set_wait(set, NULL, 0, 0, &index));
     OK(slipring_wait_set_close(&set));
+    OK(slipring_consumer_close(&consumer));
+
+    /* A call that arms holds the set and each of its handles, or the one handle, from its beginning to its end. */
+    refused_while(arms_a_set, asks_the_set);
+    refused_while(arms_a_set, asks_the_consumer);
+    refused_while(arms_a_set, asks_the_interruption);
+    refused_while(arms_a_consumer, asks_the_consumer);
 
     /* Handles of threads that have ended. */
     for (int at = 0; at < 200; at++) {
@@ -175,7 +245,6 @@ int main(void) {
     OK(slipring_interruption_close(&interruption));
     OK(slipring_interrupter_interrupt(interrupter));
     OK(slipring_interrupter_close(&interrupter));
-    OK(slipring_consumer_close(&consumer));
     OK(slipring_producer_close(&producer));
     OK(slipring_ring_close(&ring));
     return 0;
