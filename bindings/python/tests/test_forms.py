@@ -7,6 +7,7 @@ import gc
 import os
 import random
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -238,6 +239,31 @@ def test_a_link_tells_when_the_other_side_is_gone(home: Any, in_thread: Any, chi
         except slipring.RemoveError:
             assert time.monotonic() < deadline
             time.sleep(0.01)
+
+
+def test_a_side_of_a_link_waits_for_the_other_in_one_session(home: Any, in_thread: Any) -> None:
+    """A side that gave up and came again may do so when the other has just met it, which then has met nobody."""
+    here = in_thread(lambda: slipring.Link.connect("a", "b", timeout=PATIENCE))
+    slipring.Link.connect("b", "a", timeout=PATIENCE).close()
+    link = here.result()
+
+    def token() -> int:
+        # Of the first side, which grows by one for each of its sessions: the board lies behind the first page and the one row.
+        (word,) = struct.unpack_from("=Q", (home / "a..b" / "control").read_bytes(), 4096 + 128)
+        return int(word) >> 32
+
+    for timeout in (0, 0.001, 0.3):
+        before = token()
+        with pytest.raises(slipring.Timeout):
+            link.reconnect(timeout=timeout)
+        assert token() == before + 1
+    link.close()
+    for timeout in (0, 0.001, 0.3):
+        before = token()
+        with pytest.raises(slipring.Timeout):
+            slipring.Link.connect("a", "b", timeout=timeout)
+        # One session, and the end of it.
+        assert token() == before + 2
 
 
 def test_a_file_that_an_error_stops_goes_on_where_it_was(in_thread: Any) -> None:
