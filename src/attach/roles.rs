@@ -38,6 +38,15 @@ impl Attachment {
         Ok(held)
     }
 
+    /// Checks that this object is not removed, for a caller that has just taken a role of one inside it. Waits for a
+    /// removal that is going on, which may not have seen the one inside.
+    ///
+    /// # Errors
+    /// [`AttachError::Removed`] if it was removed before the role was taken.
+    pub(crate) fn confirm(&self) -> Result<(), AttachError> {
+        self.whole(self.segment().trouble_after_attaching())
+    }
+
     /// Takes a role to clean up after its last holder, or to keep other processes from taking it meanwhile.
     pub(crate) fn acquire_briefly(&self, role: Role) -> Result<Option<Held>, AttachError> {
         self.locks()?;

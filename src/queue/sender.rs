@@ -290,7 +290,7 @@ impl Sender {
         }
         while let Some((number, attachment)) = self.queue.add_lane(priority)? {
             // A sender that looked for a lane may have been faster.
-            if let Some(lane) = Lane::own(attachment, self.options)? {
+            if let Some(lane) = Lane::own(&self.queue.attachment, attachment, self.options)? {
                 return Ok(self.begin(number, lane, priority));
             }
         }
@@ -308,7 +308,7 @@ impl Sender {
     /// Becomes the owner of an existing lane; `None` if another process owns it.
     fn take_over(&self, number: u32) -> Result<Option<Box<Lane>>, SendError> {
         let attachment = self.queue.open_lane(number)?;
-        Ok(Lane::own(attachment, self.options)?)
+        Ok(Lane::own(&self.queue.attachment, attachment, self.options)?)
     }
 
     /// Announces a lane to receivers before it is used. A lane that is listed already is announced too: its
@@ -326,6 +326,7 @@ impl Sender {
 impl Lane {
     /// Becomes the producer and the keeper of a lane; `None` if a live process is.
     fn own(
+        queue: &Attachment,
         attachment: Attachment,
         options: SenderOptions,
     ) -> Result<Option<Box<Self>>, AttachError> {
@@ -344,6 +345,8 @@ impl Lane {
         };
         let keeper = Keeper::attach(attachment.segment().reader().clone());
         let keeper = keeper.map_err(AttachError::Corrupt)?;
+        // Who removes the queue may have looked for its lanes before there was this one.
+        queue.confirm()?;
         Ok(Some(Box::new(Self {
             producer,
             keeper,

@@ -5,8 +5,8 @@
 
 use super::attach::Segment;
 use super::directory::{
-    bytes_inside, bytes_of, descendants, describe, names_in, open, open_directory, open_lock,
-    open_parent, random, unmapped, CONTROL, LOCK, MISSING, SCHEMA, STREAM,
+    bytes_inside, bytes_of, children, descendants, describe, names_in, open, open_directory,
+    open_lock, open_parent, random, unmapped, CONTROL, LOCK, MISSING, SCHEMA, STREAM,
 };
 use super::error::{OpenError, RemoveError};
 use super::lock::{Held, Locks, Role};
@@ -59,13 +59,7 @@ pub fn remove(location: &Location, expected: Option<Form>, force: bool) -> Resul
         None
     } else {
         let mut claimed = vec![claim(location)?];
-        for child in descendants(location) {
-            match claim(&child) {
-                // Another process removed it.
-                Err(RemoveError::Open(OpenError::NotFound { .. })) => {}
-                held => claimed.push(held?),
-            }
-        }
+        claim_inside(location, &mut claimed)?;
         Some(claimed)
     };
     if !rings {
@@ -124,6 +118,20 @@ fn contents(directory: &OwnedFd) -> Result<Contents, Errno> {
         }
     }
     Ok(contents)
+}
+
+/// Claims what is inside an object that is claimed. Listed only now: a process that makes more from here on asks for the
+/// cleaner's lock of that object afterwards, and so waits for the removal (`Attachment::confirm`).
+fn claim_inside(location: &Location, claimed: &mut Vec<Option<Held>>) -> Result<(), RemoveError> {
+    for child in children(location) {
+        match claim(&child) {
+            // Another process removed it.
+            Err(RemoveError::Open(OpenError::NotFound { .. })) => continue,
+            held => claimed.push(held?),
+        }
+        claim_inside(&child, claimed)?;
+    }
+    Ok(())
 }
 
 /// Makes sure that no process is attached, and takes the cleaner's lock for as long as the result lives.

@@ -2,11 +2,12 @@
 //! of the one, after every step of the other.
 
 use rustix::fs::{renameat_with, RenameFlags, CWD};
-use slipring::place::OpenError;
+use slipring::place::{OpenError, RemoveError};
 use slipring::queue::SendError;
 use slipring::{registry, Fifo, Latest, Mailbox, Queue, Ring, Semaphore, Shared, Signals};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 use testing::books::Random;
 use testing::tracee::{Step, Tracee};
 use testing::{say, text, Scratch};
@@ -15,6 +16,7 @@ pub const SUITE: testing::Suite = testing::suite!(peer; [
     what_is_removed_while_it_is_opened_was_not_found,
     what_is_removed_while_it_is_opened_or_created_is_created,
     what_is_made_inside_meanwhile_stops_no_removal,
+    what_is_sent_while_it_is_removed_is_not_lost,
 ]);
 
 slipring::message! { struct Value { number: u64 } }
@@ -93,7 +95,7 @@ fn peer(role: &str) {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let (path, form) = (PathBuf::from(&arguments[0]), &arguments[1]);
     match role {
-        "remove" => return removes(&path),
+        "remove" => return removes(&path, form),
         "make" => return makes(&path, form),
         _ => {}
     }
@@ -204,31 +206,32 @@ fn what_is_removed_while_it_is_opened_or_created_is_created() {
     });
 }
 
-fn removes(path: &Path) {
+fn removes(path: &Path, how: &str) {
     testing::tracee::begin();
-    let said = match registry::remove_at(path, true) {
+    let said = match registry::remove_at(path, how == "forced") {
         Ok(()) => "removed".to_owned(),
+        Err(RemoveError::InUse { .. }) => "in use".to_owned(),
         Err(error) => format!("{error:?}"),
     };
     testing::tracee::end();
     say(&said);
 }
 
-/// Makes a lane inside an object.
+/// Makes a lane inside an object, and keeps it.
 fn makes(path: &Path, form: &str) {
-    let sent = match form {
+    let mut send: Box<dyn FnMut() -> Result<(), SendError>> = match form {
         "queue" => {
             let mut sender = Queue::open(path).unwrap().sender().unwrap();
-            testing::tracee::begin();
-            sender.try_send(b"x").map(drop)
+            Box::new(move || sender.try_send(b"x").map(drop))
         }
         "mailbox" => {
             let mut client = Mailbox::open(path).unwrap().client("me").unwrap();
-            testing::tracee::begin();
-            client.try_send(b"x")
+            Box::new(move || client.try_send(b"x"))
         }
         form => panic!("{form}?"),
     };
+    testing::tracee::begin();
+    let sent = send();
     testing::tracee::end();
     say(&match sent {
         Ok(()) => "sent".to_owned(),
@@ -256,7 +259,7 @@ fn what_is_made_inside_meanwhile_stops_no_removal() {
         };
         let (_scratch, path, maker) = prepared();
         let made = count(maker);
-        let removed = count(Tracee::start("remove", &[text(&path), form]));
+        let removed = count(Tracee::start("remove", &[text(&path), "forced"]));
         let (mut tried, mut sent) = (0, 0);
         for (make, remove) in (0..=made).flat_map(|m| (0..=removed).map(move |r| (m, r))) {
             if !every && random.below(40) != 0 {
@@ -264,7 +267,7 @@ fn what_is_made_inside_meanwhile_stops_no_removal() {
             }
             let (scratch, path, mut maker) = prepared();
             maker.steps(make, Tracee::syscall);
-            let mut remover = Tracee::start("remove", &[text(&path), form]);
+            let mut remover = Tracee::start("remove", &[text(&path), "forced"]);
             remover.steps(remove, Tracee::syscall);
             let maker = maker.release();
             let context = format!(
@@ -283,4 +286,50 @@ fn what_is_made_inside_meanwhile_stops_no_removal() {
         );
         assert!(sent > 3 && sent < tried);
     }
+}
+
+/// A process that sends its first message and one that removes the object if it is unused are stopped each at one of
+/// its system calls, and go on together. Either the message is sent and the object is in use, or it is removed and the
+/// sender is told.
+fn what_is_sent_while_it_is_removed_is_not_lost() {
+    let mut random = Random::new();
+    let prepared = || {
+        let scratch = Scratch::new();
+        let path = scratch.0.join("object");
+        Queue::builder(&path).depth(4).create().unwrap();
+        let maker = Tracee::start("make", &[text(&path), "queue"]);
+        let remover = Tracee::start("remove", &[text(&path), "asked"]);
+        (scratch, maker, remover)
+    };
+    let stops =
+        |mut tracee: Tracee| (0..).take_while(|_| tracee.syscall() == Step::Done).count() as u64;
+    let (_scratch, _maker, remover) = prepared();
+    let removed = stops(remover);
+    let (_scratch, maker, _remover) = prepared();
+    let made = stops(maker);
+    let mut counts = [0, 0];
+    for _ in 0..400 {
+        let (_scratch, mut maker, mut remover) = prepared();
+        let (make, remove) = (random.below(made + 1), random.below(removed + 1));
+        maker.steps(make, Tracee::syscall);
+        remover.steps(remove, Tracee::syscall);
+        // The sender is still there when the other ends.
+        let began = Instant::now();
+        maker.begin_to_run();
+        remover.begin_to_run();
+        maker.await_end();
+        // Who attaches waits a second for a removal, and this machine may be busy.
+        let outlasted = began.elapsed() >= Duration::from_secs(1);
+        remover.await_end();
+        let answers = (remover.release(), maker.release());
+        let context = format!("made to stop {make} of {made}, removed to {remove} of {removed}");
+        match (answers.0.as_str(), answers.1.as_str()) {
+            ("in use", "sent") => counts[0] += 1,
+            ("removed", "removed") => counts[1] += 1,
+            _ if outlasted => {}
+            answers => panic!("{context}: {answers:?}"),
+        }
+    }
+    println!("  sent {}, removed {}", counts[0], counts[1]);
+    assert!(counts.iter().all(|count| *count > 20));
 }

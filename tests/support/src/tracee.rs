@@ -124,6 +124,16 @@ impl Tracee {
         (0..steps).all(|_| one(self) == Step::Done)
     }
 
+    /// Lets it run, up to [`end`] at most, and does not wait for it.
+    pub fn begin_to_run(&mut self) {
+        self.go(libc::PTRACE_CONT);
+    }
+
+    /// Waits until one that [runs](Self::begin_to_run) is at [`end`].
+    pub fn await_end(&mut self) {
+        assert_eq!(self.wait(), Some(libc::SIGSTOP));
+    }
+
     /// Lets it run to its end. Returns what it printed.
     pub fn release(mut self) -> String {
         self.go(libc::PTRACE_CONT);
