@@ -22,6 +22,35 @@ const LAST_BREATH: Duration = Duration::from_secs(1);
 /// replaced meanwhile.
 const FEW_TURNS: u32 = 16;
 
+/// Attaches the owner of a side to its rings. The last owner may still be dying: the kernel releases the locks of a process one
+/// after the other, the side's first. What is attached once and kept is attached before what is attached anew each time.
+#[derive(Debug, Default)]
+pub(crate) struct Heir {
+    /// Since when it is refused.
+    since: Option<Instant>,
+}
+
+impl Heir {
+    /// Attaches; `None` while the last owner may still let go of what it had.
+    ///
+    /// # Errors
+    /// The error of `attach`, if it has another cause or lasts too long.
+    pub(crate) fn attach<T>(
+        &mut self,
+        attach: impl FnOnce() -> Result<T, AttachError>,
+    ) -> Result<Option<T>, AttachError> {
+        let attached = attach();
+        if let Err(AttachError::AlreadyOwned { .. } | AttachError::NoRow { .. }) = attached {
+            let since = self.since.get_or_insert_with(Instant::now);
+            if since.elapsed() < LAST_BREATH {
+                return Ok(None);
+            }
+        }
+        self.since = None;
+        attached.map(Some)
+    }
+}
+
 /// A side of a pact that this process owns.
 #[derive(Debug)]
 pub(crate) struct Meeting {
@@ -29,6 +58,9 @@ pub(crate) struct Meeting {
     side: Side,
     ring: Attachment,
     slept: bool,
+    heir: Heir,
+    /// Whether the last [`try_meet`](Self::try_meet) found something that a dying process still has.
+    held_up: bool,
     /// Freed last.
     tenure: Mutex<Tenure>,
 }
@@ -75,32 +107,17 @@ impl Meeting {
             side,
             ring: ring.clone(),
             slept: false,
+            heir: Heir::default(),
+            held_up: false,
             tenure: Mutex::new(Tenure::Own { _held: held }),
         };
         meeting.announce();
         Ok(Some(meeting))
     }
 
-    /// Attaches the owner of a side to its rings. The last owner may still be dying: the kernel releases
-    /// the locks of a process one after the other, the side's first.
-    ///
-    /// # Errors
-    /// The error of `attach`, if it has another cause or lasts too long.
-    pub(crate) fn inherit<T>(
-        &self,
-        mut attach: impl FnMut() -> Result<T, AttachError>,
-    ) -> Result<T, AttachError> {
-        let started = Instant::now();
-        loop {
-            match attach() {
-                Err(AttachError::AlreadyOwned { .. } | AttachError::NoRow { .. })
-                    if started.elapsed() < LAST_BREATH =>
-                {
-                    std::thread::yield_now();
-                }
-                attached => return attached,
-            }
-        }
+    /// What attaches the owner of this side to its rings.
+    pub(crate) fn heir(&mut self) -> &mut Heir {
+        &mut self.heir
     }
 
     /// Both sides of a pact on a new board. Each can be handed to another process.
@@ -123,6 +140,8 @@ impl Meeting {
             side,
             ring: ring.clone(),
             slept: false,
+            heir: Heir::default(),
+            held_up: false,
             tenure: Mutex::new(Tenure::Descriptor(tenure)),
         }
     }
@@ -164,23 +183,33 @@ impl Meeting {
         &self.ring
     }
 
+    /// The progress of the handshake. This side may begin anew in it, which the other side may wait for.
+    fn look(&mut self) -> Progress {
+        let token = self.pact.token();
+        let progress = self.pact.progress();
+        if self.pact.token() != token {
+            self.announce();
+        }
+        progress
+    }
+
     /// Waits until both sides have agreed. Each time the other side offers a pact, `get_ready` attaches
-    /// this one to its messages.
+    /// this one to its messages, or returns `false` if it has to be asked again.
     pub(crate) fn meet<E>(
         &mut self,
         strategy: Strategy,
         deadline: Deadline,
-        mut get_ready: impl FnMut(&Self) -> Result<(), E>,
+        mut get_ready: impl FnMut(&mut Heir) -> Result<bool, E>,
     ) -> Result<Met, E> {
         let memory = self.ring.segment().reader().clone();
         let bell: Option<&Bell> = memory.control().map(|control| &control.data);
         let mut again = Again::default();
         let mut turns = 0;
         loop {
-            let before = self.pact.progress();
+            let before = self.look();
             turns = u32::min(turns + 1, FEW_TURNS + 1);
             if turns > FEW_TURNS && before != Progress::Agreed {
-                // The other side changes its word at every turn.
+                // The other side changes its word at every turn, or a process dies slowly.
                 let mut change = Change {
                     meeting: self,
                     before,
@@ -193,12 +222,10 @@ impl Meeting {
             }
             match before {
                 Progress::Agreed => return Ok(Met::Yes),
-                Progress::Offered => {
-                    get_ready(self)?;
-                    if self.pact.agree() {
-                        self.announce();
-                    }
-                }
+                Progress::Offered => match get_ready(&mut self.heir)? {
+                    true => self.agree(),
+                    false => std::thread::yield_now(),
+                },
                 Progress::Alone | Progress::Waiting => {
                     // A side that changes the pact always rings, so sleepers need not announce themselves
                     // here.
@@ -209,8 +236,6 @@ impl Meeting {
                     };
                     let outcome = until(&mut change, strategy, bell, deadline, &mut slept);
                     self.slept = slept;
-                    // This side may have begun anew while it looked.
-                    self.announce();
                     match outcome {
                         Outcome::TimedOut => return Ok(Met::TimedOut),
                         Outcome::Gone => return Ok(Met::Trouble(self.ring.trouble_found())),
@@ -218,6 +243,52 @@ impl Meeting {
                     }
                 }
             }
+        }
+    }
+
+    /// As [`meet`](Self::meet), without waiting: `None` if the other side has something to do first, and rings the bell of data
+    /// then, or if a process is dying slowly.
+    pub(crate) fn try_meet<E>(
+        &mut self,
+        mut get_ready: impl FnMut(&mut Heir) -> Result<bool, E>,
+    ) -> Result<Option<Met>, E> {
+        self.held_up = false;
+        for _ in 0..FEW_TURNS {
+            match self.look() {
+                Progress::Agreed => return Ok(Some(Met::Yes)),
+                Progress::Offered => match get_ready(&mut self.heir)? {
+                    true => self.agree(),
+                    false => {
+                        self.held_up = true;
+                        return Ok(None);
+                    }
+                },
+                Progress::Alone | Progress::Waiting => {
+                    return Ok(self.ring.trouble().map(Met::Trouble));
+                }
+            }
+        }
+        // The other side changes its word at every turn: the caller has others to look at, too.
+        Ok(None)
+    }
+
+    /// Returns `true` if [`try_meet`](Self::try_meet) would do something. Loads, unless this side has to begin anew.
+    pub(crate) fn has_to_act(&mut self) -> bool {
+        match self.look() {
+            Progress::Agreed => true,
+            Progress::Offered => !self.held_up,
+            Progress::Alone | Progress::Waiting => false,
+        }
+    }
+
+    /// Returns `true` if [`try_meet`](Self::try_meet) has to be called again soon without a cause.
+    pub(crate) fn held_up(&self) -> bool {
+        self.held_up
+    }
+
+    fn agree(&mut self) {
+        if self.pact.agree() {
+            self.announce();
         }
     }
 
@@ -290,7 +361,7 @@ struct Change<'m> {
 
 impl Waited for Change<'_> {
     fn ready(&mut self) -> bool {
-        self.meeting.pact.progress() != self.before
+        self.meeting.look() != self.before
     }
 
     fn over(&mut self) -> bool {

@@ -5,6 +5,7 @@
 
 mod arrival;
 mod conflated;
+mod connecting;
 mod consumer;
 mod create;
 mod error;
@@ -34,6 +35,8 @@ pub use crate::read::Pacing;
 pub use crate::ring::{consumer::Epoch, observer::Resume};
 pub(crate) use arrival::look_until;
 pub use conflated::{Conflatable, Conflated, ConflatedMessage, Conflation};
+pub(crate) use connecting::Opening;
+pub use connecting::{Connecting, Meets};
 pub use consumer::Consumer;
 #[cfg(feature = "async")]
 pub(crate) use error::Nothing;
@@ -42,7 +45,7 @@ pub use interruption::{Interrupter, Interruption};
 pub use latency::Latencies;
 pub use lend::{Claim, PublishBatch};
 pub use loss::Losses;
-pub(crate) use meeting::{Meeting, Met};
+pub(crate) use meeting::{Heir, Meeting, Met};
 pub use message::{Batch, Message};
 pub use observer::Observer;
 pub(crate) use options::options;

@@ -44,6 +44,7 @@ impl Default for Inside {
 /// | [`Link`](crate::Link), [`LinkReceiver`](crate::link::LinkReceiver) | there is a message; once when the other side left or died, and once each time that another process came or went under its name | `try_receive`; after `PeerGone`, `reconnect_until` |
 /// | [`PipeReader`](crate::pipe::PipeReader), [`Duplex`](crate::pipe::Duplex) | there are bytes; once when the writer left or died | `read` or `fill_buf`, which does not wait then |
 /// | [`Interruption`](crate::endpoint::Interruption) | it was interrupted | `take` |
+/// | [`Connecting`](crate::endpoint::Connecting) | the other side came, or has something to hear; always, once both have met | `try_meet` |
 ///
 /// Each of them is also reported while its process is a fork, or its files were cut short or removed: the next call on
 /// it that waits says which. Senders are no sources.

@@ -5,7 +5,8 @@
 use super::event::{sleep_of, sleep_of_source, Event};
 use super::watching::Watching;
 use crate::endpoint::{
-    Consumer, Message, Nothing, Observer, Producer, PublishError, ReceiveError, Received, Source,
+    Connecting, Consumer, Meets, Message, Nothing, Observer, Producer, PublishError, ReceiveError,
+    Received, Source,
 };
 use crate::reactor::Notify;
 use crate::ring::observer::Observed;
@@ -245,6 +246,22 @@ impl Async<Consumer> {
         };
         let arrived = self.ready(attempt).await?;
         Ok(arrived.map(|arrived| self.handle.message(arrived)))
+    }
+}
+
+impl<H: Meets> Async<Connecting<H>> {
+    /// Waits for the other side. A future that is dropped before leaves the place of this side free, as a wait that timed
+    /// out; [`readable`](Self::readable) leaves it as it is.
+    ///
+    /// # Errors
+    /// As [`Connecting::finish`].
+    pub async fn finish(mut self) -> Result<H, H::Error> {
+        let met = self.ready(|connecting| match connecting.try_meet() {
+            Ok(false) => Poll::Pending,
+            met => Poll::Ready(met.map(drop)),
+        });
+        met.await?;
+        self.into_inner().finish()
     }
 }
 

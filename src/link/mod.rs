@@ -4,6 +4,7 @@
 //! produces the outer one. On its board lies the pact (`ring::pact`) in which the two sides agree on
 //! each other, so what is sent on a link is received on that link or never.
 
+mod connect;
 mod error;
 #[cfg(feature = "async")]
 mod event;
@@ -14,14 +15,12 @@ pub use half::{LinkReceiver, LinkSender};
 
 use crate::attach::{shown, Attachment};
 use crate::endpoint::{
-    options, Builder, Consumer, ConsumerOptions, Ends, Incoming, Inside, Meeting, Message, Met,
-    Outgoing, Producer, ProducerOptions, Sealed, Source, StatusError,
+    options, Ends, Incoming, Inside, Meeting, Message, Outgoing, Sealed, Source, StatusError,
 };
 use crate::layout::form::Form;
-use crate::ring::pact::{Side, BOARD_WORDS};
-use crate::ring::Start;
+use crate::ring::pact::Side;
 use crate::segment::{Location, Memory, OpenError};
-use crate::wait::{Deadline, Strategy};
+use crate::wait::Deadline;
 use std::path::{Path, PathBuf};
 
 /// The ring inside.
@@ -120,79 +119,6 @@ impl LinkBuilder {
         self
     }
 
-    /// Connects, and waits for the other side.
-    ///
-    /// # Errors
-    /// [`LinkError`], except `TimedOut` and `PeerGone`.
-    pub fn connect(self) -> Result<Link, LinkError> {
-        self.connect_with(LinkOptions::default())
-    }
-
-    /// Like [`connect`](Self::connect), with options.
-    ///
-    /// # Errors
-    /// As [`connect`](Self::connect).
-    pub fn connect_with(self, options: LinkOptions) -> Result<Link, LinkError> {
-        self.connect_until_with(Deadline::NEVER, options)
-    }
-
-    /// Connects, and waits for the other side until a deadline.
-    ///
-    /// # Errors
-    /// As [`connect`](Self::connect), and [`LinkError::TimedOut`].
-    pub fn connect_until(self, deadline: impl Into<Deadline>) -> Result<Link, LinkError> {
-        self.connect_until_with(deadline, LinkOptions::default())
-    }
-
-    /// Like [`connect_until`](Self::connect_until), with options.
-    ///
-    /// # Errors
-    /// As [`connect_until`](Self::connect_until).
-    pub fn connect_until_with(
-        self,
-        deadline: impl Into<Deadline>,
-        options: LinkOptions,
-    ) -> Result<Link, LinkError> {
-        let (side, location) = self.location()?;
-        let back = Builder::inside(&location, BACK)
-            .capacity_bytes(self.capacity)
-            .max_readers(1)
-            .form(Form::Link, 0, [0; 2]);
-        let (outer, inside) = Builder::at(&location)
-            .capacity_bytes(self.capacity)
-            .max_readers(1)
-            .form(Form::Link, BOARD_WORDS, [0; 2])
-            .holding(back)
-            .make_or_open_whole()?;
-        let inner = inside.into_iter().next();
-        let missing = || OpenError::not_found(location.child(BACK).path());
-        let inner = match (inner, outer.trouble()) {
-            (_, Some(trouble)) => return Err(trouble.into()),
-            (inner, None) => inner.ok_or_else(missing)?,
-        };
-        let taken = || LinkError::Taken {
-            name: self.me.clone(),
-            pid: Meeting::owner(&outer, side).unwrap_or(0),
-        };
-        let mut meeting = Meeting::begin(&outer, side)?.ok_or_else(taken)?;
-        let (outgoing, incoming) = match side {
-            Side::First => (outer.clone(), inner),
-            Side::Second => (inner, outer.clone()),
-        };
-        let strategy = options.strategy;
-        let sending = ProducerOptions::default().strategy(strategy);
-        let producer = meeting.inherit(|| Producer::attach(&outgoing, sending))?;
-        let incoming = meet(&mut meeting, &incoming, strategy, deadline.into())?;
-        Ok(Link {
-            outgoing: Outgoing::new(producer, outgoing.capacity_bytes()),
-            incoming,
-            meeting,
-            max_message_bytes: outgoing.max_message_bytes(),
-            path: location.path(),
-            options,
-        })
-    }
-
     fn location(&self) -> Result<(Side, Location), LinkError> {
         let (side, name) = pair(&self.me, &self.peer)?;
         let location = match &self.directory {
@@ -215,29 +141,6 @@ fn pair(me: &str, peer: &str) -> Result<(Side, String), LinkError> {
         core::cmp::Ordering::Less => Ok((Side::First, format!("{me}..{peer}"))),
         core::cmp::Ordering::Greater => Ok((Side::Second, format!("{peer}..{me}"))),
         core::cmp::Ordering::Equal => Err(LinkError::Name { name: me.into() }),
-    }
-}
-
-/// Waits for the other side. Returns the end that receives its messages.
-fn meet(
-    meeting: &mut Meeting,
-    incoming: &Attachment,
-    strategy: Strategy,
-    deadline: Deadline,
-) -> Result<Incoming, LinkError> {
-    let mut consumer = None;
-    let met = meeting.meet(strategy, deadline, |meeting| {
-        // The ring has one row only.
-        drop(consumer.take());
-        let options = ConsumerOptions::default().strategy(strategy);
-        let attached = meeting.inherit(|| Consumer::attach(incoming, Start::Latest, options, None));
-        consumer = Some(attached?);
-        Ok::<(), LinkError>(())
-    })?;
-    match (met, consumer) {
-        (Met::Yes, Some(consumer)) => Ok(Incoming::new(consumer)),
-        (Met::Trouble(trouble), _) => Err(trouble.into()),
-        _ => Err(LinkError::TimedOut),
     }
 }
 
@@ -348,41 +251,6 @@ impl Link {
             LinkSender::new(&mut self.outgoing, &self.meeting),
             LinkReceiver::new(&mut self.incoming, &self.meeting),
         )
-    }
-
-    /// Leaves the other side, whether or not it has gone, and waits for the next process of its name.
-    /// Messages that were sent before and not received are lost.
-    ///
-    /// # Errors
-    /// As [`LinkBuilder::connect`]. After an error the call can be repeated.
-    pub fn reconnect(&mut self) -> Result<(), LinkError> {
-        self.reconnect_until(Deadline::NEVER)
-    }
-
-    /// Like [`reconnect`](Self::reconnect), but waits at most until a deadline.
-    ///
-    /// # Errors
-    /// As [`LinkBuilder::connect_until`]. After an error the call can be repeated.
-    pub fn reconnect_until(&mut self, deadline: impl Into<Deadline>) -> Result<(), LinkError> {
-        if self.meeting.forked() {
-            return Err(LinkError::Forked);
-        }
-        self.meeting.restart();
-        let incoming = &mut self.incoming;
-        let strategy = self.options.strategy;
-        let met = self.meeting.meet(strategy, deadline.into(), |_| {
-            // No side sends while a pact is offered, so messages that are there belong to an older pact.
-            incoming.discard();
-            Ok::<(), LinkError>(())
-        })?;
-        match met {
-            Met::Yes => {
-                self.outgoing.begin_anew();
-                Ok(())
-            }
-            Met::TimedOut => Err(LinkError::TimedOut),
-            Met::Trouble(trouble) => Err(trouble.into()),
-        }
     }
 
     /// Returns the settings, and the state at some moment during the call.

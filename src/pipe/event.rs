@@ -3,14 +3,12 @@
 //! Layer 7.
 
 use super::{Duplex, PipeReader, PipeWriter};
-use crate::endpoint::{Inside, Outgoing, Sealed};
+use crate::endpoint::{Inside, Outgoing};
 use crate::events::{Async, Event, Sleep};
 use crate::reactor::Side;
 use crate::wait::bell::LONGEST_SLEEP;
 use core::task::Poll;
 use std::io;
-
-impl Sealed for PipeWriter {}
 
 /// It waits for room, and at first for a reader.
 impl Event for PipeWriter {

@@ -5,7 +5,7 @@
 use super::{deadline, io_error, state, PipeOptions, PipeStatus, READY_WORD};
 use crate::attach::{shown, Attachment};
 use crate::endpoint::{
-    Meeting, Outgoing, PairedError, Producer, ProducerOptions, PublishError, StatusError,
+    Meeting, Outgoing, PairedError, Producer, ProducerOptions, PublishError, Sealed, StatusError,
 };
 use crate::layout::lines::Bell;
 use crate::segment::Trouble;
@@ -29,6 +29,8 @@ pub struct PipeWriter {
     ready: bool,
     timeout: Option<Duration>,
 }
+
+impl Sealed for PipeWriter {}
 
 shown!([] PipeWriter, "PipeWriter", |writer| path = writer.ring.path());
 

@@ -128,6 +128,11 @@ impl Pact {
         self.say();
     }
 
+    /// The token of this side, which is another one each time it begins anew.
+    pub fn token(&self) -> u32 {
+        self.token
+    }
+
     fn word(&self, side: Side) -> Option<&AtomicU64> {
         self.memory.board(side.base())
     }

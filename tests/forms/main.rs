@@ -1,6 +1,7 @@
 //! Each form against its oracle, between processes, and under random deaths.
 
 mod check;
+mod connecting;
 mod events;
 mod every;
 mod kinds;
@@ -33,6 +34,7 @@ mod vectors;
 fn main() -> std::process::ExitCode {
     testing::main(&[
         check::SUITE,
+        connecting::SUITE,
         events::SUITE,
         every::SUITE,
         kinds::SUITE,
