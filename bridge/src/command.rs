@@ -3,7 +3,8 @@
 mod arguments;
 
 use crate::encoding::EncodingError;
-use crate::engine::zenoh::{share_threads, Zenoh, ZenohOptions};
+use crate::engine::threads::{share_threads, start_threads};
+use crate::engine::zenoh::{Zenoh, ZenohOptions};
 use crate::engine::{said, Engine};
 use crate::error::BridgeError;
 use crate::mirror::{self, OnRecreate};
@@ -54,6 +55,7 @@ fn engine(network: &Addresses) -> Result<Arc<dyn Engine>, BridgeError> {
             "no address: use --listen, --connect or --zenoh-config",
         ));
     }
+    start_threads()?;
     Ok(Arc::new(Zenoh::open(&ZenohOptions {
         listen: network.listen.clone(),
         connect: network.connect.clone(),
@@ -210,6 +212,7 @@ fn status(arguments: &StatusArguments) -> Result<(), BridgeError> {
 fn code(error: &BridgeError) -> u8 {
     match error {
         BridgeError::Name(_)
+        | BridgeError::Threads(_)
         | BridgeError::Settings(_)
         | BridgeError::Evicts { .. }
         | BridgeError::Form { .. }

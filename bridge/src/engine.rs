@@ -5,6 +5,7 @@
 
 pub mod local;
 pub mod said;
+pub mod threads;
 pub mod zenoh;
 
 use std::any::Any;
@@ -139,3 +140,10 @@ impl fmt::Display for EngineError {
 }
 
 impl std::error::Error for EngineError {}
+
+/// What a panic said.
+pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("it does not say why")
+}

@@ -1,6 +1,7 @@
 //! What ends a bridge.
 
 use crate::encoding::EncodingError;
+use crate::engine::threads::ThreadsError;
 use crate::engine::EngineError;
 use slipring::endpoint::{
     AttachError, PublishError, StatusError, TryPublishError, TryReceiveError,
@@ -19,6 +20,8 @@ use std::path::{Path, PathBuf};
 pub enum BridgeError {
     /// The engine.
     Engine(EngineError),
+    /// The environment says something about Zenoh's threads that Zenoh does not take.
+    Threads(ThreadsError),
     /// The name of a ring, a realm or a mirror.
     Name(NameError),
     /// The ring cannot be opened.
@@ -119,6 +122,7 @@ impl fmt::Display for BridgeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Engine(error) => error.fmt(f),
+            Self::Threads(error) => error.fmt(f),
             Self::Name(error) => error.fmt(f),
             Self::Open(error) => error.fmt(f),
             Self::Create(error) => error.fmt(f),
@@ -248,7 +252,7 @@ macro_rules! from {
 }
 
 from! {
-    Engine: EngineError, Name: NameError, Open: OpenError, Create: CreateError, Attach: AttachError,
+    Engine: EngineError, Threads: ThreadsError, Name: NameError, Open: OpenError, Create: CreateError, Attach: AttachError,
     Status: StatusError, Remove: RemoveError, Publish: PublishError, TryPublish: TryPublishError,
     Receive: TryReceiveError, Encoding: EncodingError, Meta: MetaError, Stop: Stop, Io: std::io::Error
 }

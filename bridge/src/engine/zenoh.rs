@@ -10,6 +10,7 @@
 //! | scouting, gossip | off | only given addresses are connected |
 
 use super::said;
+use super::threads::start_threads;
 use super::{
     Engine, EngineError, Held, Lane, Outgoing, Question, QuestionSink, Replies, ReplySink, Sample,
     SampleSink,
@@ -46,22 +47,6 @@ const SETTINGS: [(&str, &str); 6] = [
     ("connect/exit_on_failure", "false"),
 ];
 
-/// Where Zenoh looks for how many threads it is to have, and what for.
-const RUNTIME: &str = "ZENOH_RUNTIME";
-/// One thread sends, and two do everything else. By itself Zenoh has two that receive and three for the rest. On few processors they
-/// wait for each other: a message takes half as long again. What is sent has its own, so that it leaves whatever questions keep
-/// the others.
-const THREADS: &str =
-    "(app: (worker_threads: 2), rx: (handover: app), net: (handover: app), acc: (handover: app))";
-
-/// Has Zenoh share threads, unless the environment says how many it is to have. It sets an environment variable, so it is to be
-/// called before the program has other threads, and it does nothing once a session was opened.
-pub fn share_threads() {
-    if std::env::var_os(RUNTIME).is_none() {
-        std::env::set_var(RUNTIME, THREADS);
-    }
-}
-
 /// Keys whose publishers are kept. An engine that publishes under more of them makes a publisher for each.
 const KEPT: usize = 1024;
 
@@ -94,12 +79,14 @@ impl Zenoh {
     /// Opens a session.
     ///
     /// # Errors
-    /// [`EngineError`] if the configuration file cannot be used, or an address cannot be listened at. An address that
+    /// [`EngineError`] if the environment says something about threads that Zenoh does not take
+    /// ([`start_threads`] says that alone), if the configuration file cannot be used, or if an address cannot be listened at. An address that
     /// cannot be connected to is no error.
     pub fn open(options: &ZenohOptions) -> Result<Self, EngineError> {
         for address in options.listen.iter().chain(&options.connect) {
             check(address).map_err(failed(format!("use the address {address:?}")))?;
         }
+        start_threads().map_err(failed("start the threads of Zenoh"))?;
         let mut config = match &options.config {
             Some(path) => Config::from_file(path)
                 .map_err(failed(format!("read the configuration {}", path.display())))?,

@@ -240,3 +240,46 @@ fn an_export_ends_with_its_ring() {
     slipring::registry::remove_at(path, true).unwrap();
     assert_eq!(running.ended().code(), Some(0), "{}", running.said);
 }
+
+/// Zenoh panics on what it cannot read.
+#[test]
+fn an_environment_that_zenoh_does_not_take_is_an_error() {
+    let (_directory, path) = scratch("quotes");
+    Ring::builder(path.clone()).create().unwrap();
+    let place = path.to_str().unwrap();
+    let listen = format!("tcp/127.0.0.1:{}", free_port());
+    for (value, why) in [
+        ("", "Expected"),
+        ("4", "Expected"),
+        ("(app: (threads: 4))", "threads"),
+        ("(tx: (worker_threads: 0))", "worker_threads of tx is 0"),
+        // More than a process has room for.
+        ("(app: (worker_threads: 18446744073709551615))", "started"),
+    ] {
+        for verb in [
+            vec!["serve", place],
+            vec!["mirror", "./none", "--timeout", "1"],
+            vec!["export", place, "--key", "a"],
+            vec!["import", place, "--key", "a"],
+            vec!["status", "quotes", "--timeout", "1"],
+        ] {
+            let mut command = bridge(&verb);
+            command.args(["--listen", &listen]);
+            command.env("ZENOH_RUNTIME", value);
+            let (status, printed, said) = output(&mut command);
+            assert_eq!(status.code(), Some(2), "{verb:?} {value:?}: {said}");
+            let told = said.lines().last().unwrap_or_default();
+            let value = format!("ZENOH_RUNTIME is {value:?}");
+            for part in [
+                "slipring-bridge: ",
+                &value,
+                why,
+                "worker_threads",
+                "unset it",
+            ] {
+                assert!(told.contains(part), "{part:?}: {said}");
+            }
+            assert_eq!(printed, "");
+        }
+    }
+}
