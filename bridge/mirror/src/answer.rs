@@ -9,6 +9,9 @@ use slipring::endpoint::Why;
 /// size is bounded here.
 pub const MOST_BYTES: u32 = 1 << 20;
 
+/// The most gaps of an answer. They have no bytes of a ring, and each has a frame.
+pub const MOST_GAPS: u32 = 4096;
+
 /// An answer in the making. The program reads its ring from [`from`](Self::from) on, and adds what it finds, in
 /// order, for as long as it [is wanted](Self::is_wanted).
 ///
@@ -30,6 +33,7 @@ pub struct Answer {
     request: Request,
     next: u64,
     bytes: u64,
+    gaps: u32,
     packer: Packer,
     packed: Vec<Packed>,
 }
@@ -43,6 +47,7 @@ impl Answer {
             request: Request { bytes, ..request },
             next: request.from,
             bytes: 0,
+            gaps: 0,
             packer: Packer::default(),
             packed: Vec::new(),
         }
@@ -61,6 +66,7 @@ impl Answer {
         asked <= crate::frame::FARTHEST
             && given < asked
             && self.bytes < u64::from(self.request.bytes.max(1))
+            && self.gaps < MOST_GAPS
     }
 
     /// A message of the ring.
@@ -80,6 +86,7 @@ impl Answer {
         if self.is_wanted() && spans > 0 && spans <= crate::frame::FARTHEST {
             let left = self.request.to.wrapping_sub(self.next);
             let end = self.next.wrapping_add(spans.min(left));
+            self.gaps += 1;
             self.packer
                 .gap(&self.stamp, self.next, end, why, &mut self.packed);
             self.next = end;
@@ -95,5 +102,55 @@ impl Answer {
     pub fn finish(mut self) -> Vec<Vec<u8>> {
         self.packer.flush(&self.stamp, &mut self.packed);
         self.packed.into_iter().map(|packed| packed.bytes).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Answer, MOST_GAPS};
+    use crate::frame::{Frame, Stamp};
+    use crate::request::Request;
+    use slipring::endpoint::Why;
+
+    /// Whatever a ring has, an answer ends, and a request for the rest goes on where it did.
+    #[test]
+    fn an_answer_of_gaps_is_bounded_and_goes_on() {
+        for (base, each, messages) in [(0, 1, false), (u64::MAX - 99, 3, true)] {
+            let stamp = Stamp {
+                ring: 1,
+                epoch: 1,
+                epoch_first: base,
+                oldest: base,
+                wall_ns: 0,
+            };
+            let end = base.wrapping_add(30_000);
+            let (mut from, mut answers) = (base, 0);
+            while from != end {
+                let request = Request {
+                    from,
+                    to: end,
+                    bytes: u32::MAX,
+                };
+                let mut answer = Answer::new(stamp, request);
+                while answer.is_wanted() {
+                    let next = answer.from();
+                    answer.gap(next.wrapping_add(each), Why::NotRecorded);
+                    if messages && answer.is_wanted() {
+                        answer.message(answer.from(), b"m");
+                    }
+                }
+                let frames = answer.finish();
+                let gaps = frames.len() / (1 + usize::from(messages));
+                assert!(gaps <= MOST_GAPS as usize, "{gaps}");
+                for frame in &frames {
+                    let frame = Frame::decode(frame).unwrap();
+                    assert_eq!(frame.first, from);
+                    from = frame.end();
+                }
+                answers += 1;
+            }
+            let gaps = 30_000u64.div_ceil(each + u64::from(messages));
+            assert_eq!(answers, gaps.div_ceil(u64::from(MOST_GAPS)));
+        }
     }
 }

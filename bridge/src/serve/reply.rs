@@ -34,16 +34,31 @@ pub(super) fn fetch(
         return Ok(());
     };
     let mut answer = source.answer(request);
+    fill(&mut answer, held, |from| {
+        ring.observer_with(Start::Sequence(from), rowless())
+    })?;
+    for frame in answer.finish() {
+        question.replies.reply(frame);
+    }
+    Ok(())
+}
+
+/// Adds what observers find that are attached at a sequence.
+fn fill(
+    answer: &mut Answer,
+    held: Option<u64>,
+    mut attach: impl FnMut(u64) -> Result<Observer, AttachError>,
+) -> Result<(), BridgeError> {
     // Without a step ahead, since the producer is faster than this. The mirror asks again.
     let mut attempts = 0;
     while answer.is_wanted() && attempts < ATTEMPTS {
         let from = answer.from();
-        match ring.observer_with(Start::Sequence(from), rowless()) {
-            Ok(mut observer) => match copy(&mut observer, &mut answer) {
-                Some(found) => gone(&mut answer, found, held),
+        match attach(from) {
+            Ok(mut observer) => match copy(&mut observer, answer) {
+                Some(found) => gone(answer, found, held),
                 None => break,
             },
-            Err(AttachError::Gone { oldest, .. }) => gone(&mut answer, oldest, held),
+            Err(AttachError::Gone { oldest, .. }) => gone(answer, oldest, held),
             Err(AttachError::Ahead { .. } | AttachError::Removed { .. }) => break,
             Err(AttachError::Overtaken) => {}
             Err(error) => return Err(error.into()),
@@ -52,9 +67,6 @@ pub(super) fn fetch(
             true => attempts + 1,
             false => 0,
         };
-    }
-    for frame in answer.finish() {
-        question.replies.reply(frame);
     }
     Ok(())
 }
@@ -147,3 +159,6 @@ pub(super) fn state(
     }
     state
 }
+
+#[cfg(test)]
+mod tests;
