@@ -2,7 +2,7 @@
 
 use crate::encoding::EncodingError;
 use crate::engine::threads::ThreadsError;
-use crate::engine::EngineError;
+use crate::engine::{panic_text, EngineError};
 use slipring::endpoint::{
     AttachError, PublishError, StatusError, TryPublishError, TryReceiveError,
 };
@@ -11,6 +11,7 @@ use slipring::{Form, Place, Ring};
 use slipring_mirror::meta::MetaError;
 use slipring_mirror::mirror::Stop;
 use slipring_mirror::NameError;
+use std::any::Any;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -102,11 +103,17 @@ pub enum BridgeError {
     Encoding(EncodingError),
     /// Two settings that contradict each other.
     Settings(&'static str),
+    /// The code of the bridge panicked in a thread of the engine, with this text: a fault of the program.
+    Panicked(String),
     /// The system refused something.
     Io(std::io::Error),
 }
 
 impl BridgeError {
+    pub(crate) fn panicked(panic: &(dyn Any + Send)) -> Self {
+        Self::Panicked(panic_text(panic).to_owned())
+    }
+
     /// Returns `true` if a ring cannot be read any more because it was removed. Another one may come under its name.
     pub(crate) fn is_removal(&self) -> bool {
         matches!(
@@ -178,6 +185,10 @@ impl fmt::Display for BridgeError {
             ),
             Self::Encoding(error) => error.fmt(f),
             Self::Settings(what) => f.write_str(what),
+            Self::Panicked(text) => write!(
+                f,
+                "the program has a fault, which ended it in the middle of a frame: {text}: please report it; started again, it goes on where it was"
+            ),
             Self::Io(error) => error.fmt(f),
         }
     }

@@ -41,7 +41,7 @@ use work::Work;
 ///
 /// # Errors
 /// [`BridgeError`]. With [`BridgeError::Stop`] of a ring that was made anew, the mirror was closed behind all that
-/// was known of its source.
+/// was known of its source. With any other, it was left open: its readers wait for the next mirror.
 pub fn mirror(
     engine: &Arc<dyn Engine>,
     options: &Options,
@@ -101,7 +101,10 @@ pub fn mirror(
             counter: &mut counter,
         };
         let ended = mirrored.run(&shared, &mut inbox, stop);
-        drop(shared.end());
+        if let Some(mut work) = shared.end() {
+            // Only the end of the source is that of its readers.
+            work.detach();
+        }
         match ended {
             Err(BridgeError::Stop(Stop::Recreated { .. }))
                 if options.on_recreate == OnRecreate::Follow && !stop.load(Ordering::Relaxed) =>

@@ -57,6 +57,7 @@ impl Mirrored<'_> {
                 work,
                 sleeps_until,
                 failed,
+                ..
             }) = held.as_mut()
             else {
                 return Ok(());

@@ -7,6 +7,7 @@ use super::event::Event;
 use super::work::{Work, Written};
 use crate::error::BridgeError;
 use crate::inbox::Sender;
+use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -21,6 +22,9 @@ pub(super) struct Turn {
     pub sleeps_until: Duration,
     /// What went wrong on a thread of the engine. It ends the mirror.
     pub failed: Option<BridgeError>,
+    /// That the next frame finds a fault of the program.
+    #[cfg(test)]
+    pub panics: bool,
 }
 
 /// Cheap to clone.
@@ -47,6 +51,8 @@ impl Shared {
             work,
             sleeps_until: Duration::ZERO,
             failed: None,
+            #[cfg(test)]
+            panics: false,
         };
         *self.lock() = Some(turn);
     }
@@ -76,7 +82,7 @@ impl Shared {
     pub fn frame(&self, bytes: &[u8]) {
         let written = self.try_lock().and_then(|mut turn| {
             let turn = turn.as_mut().filter(|turn| self.is_free(turn))?;
-            Some(turn.frame(bytes))
+            Some(turn.frame_or_panic(bytes))
         });
         match written {
             Some(true) => {}
@@ -95,8 +101,20 @@ impl Shared {
 }
 
 impl Turn {
+    /// Takes a frame, as [`frame`](Self::frame). A panic would end the engine's thread, and nothing would be heard any more from
+    /// whoever it serves: it ends the mirror instead.
+    fn frame_or_panic(&mut self, bytes: &[u8]) -> bool {
+        // What it left behind is not used any more, since that failed.
+        catch_unwind(AssertUnwindSafe(|| self.frame(bytes))).unwrap_or_else(|panic| {
+            self.failed = Some(BridgeError::panicked(&*panic));
+            false
+        })
+    }
+
     /// Takes a frame, and writes it. Returns `false` if the mirror's thread has to do something before it would wake up.
     fn frame(&mut self, bytes: &[u8]) -> bool {
+        #[cfg(test)]
+        assert!(!self.panics, "a fault of the program");
         let work = &mut self.work;
         work.at_now();
         work.frame(bytes);

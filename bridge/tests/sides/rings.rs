@@ -1,6 +1,6 @@
 //! Which rings a side takes, makes and leaves behind.
 
-use crate::support::{Side, LONG};
+use crate::support::{Fake, Side, LONG};
 use slipring::endpoint::{Origin, ReceiveError};
 use slipring::{Consumer, Plain, Ring, Start};
 use slipring_bridge::engine::local::Network;
@@ -326,4 +326,21 @@ fn a_source_notices_by_itself_that_its_ring_was_removed() {
         source.wait();
         source.end().unwrap();
     }
+}
+
+/// An error of the mirror is not the end of its source: readers wait for the next mirror.
+#[test]
+fn a_mirror_that_ends_with_an_error_leaves_its_ring_open() {
+    let at = Scratch::new();
+    let source = Fake::new(&at.network);
+    let copy = at.mirror(at.mirroring());
+    copy.wait();
+    source.meta.lock().unwrap().taken = true;
+    let ended = copy.ended();
+    assert!(
+        matches!(ended, Err(BridgeError::Stop(Stop::NameTaken))),
+        "{ended:?}"
+    );
+    let status = Ring::open(at.at("copy")).unwrap().status().unwrap();
+    assert!(!status.closed && !status.abandoned, "{status:?}");
 }

@@ -1,12 +1,14 @@
 //! Who writes a frame, and who is woken for it.
 
 use super::{Shared, Turn};
+use crate::error::BridgeError;
 use crate::inbox::Inbox;
 use crate::mirror::event::Event;
 use crate::mirror::trial::{frames, frames_of, meta, work};
-use slipring::endpoint::TryReceiveError;
+use slipring::endpoint::{TryReceiveError, Why};
 use slipring::{Consumer, Ring, Start};
 use slipring_mirror::mirror::Settings;
+use slipring_mirror::source::{self, Source};
 use slipring_mirror::Mirror;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -193,4 +195,54 @@ fn only_the_thread_attaches_a_producer() {
         mirror.consumer.try_receive().err(),
         Some(TryReceiveError::Empty)
     );
+}
+
+/// A panic would end a thread that the engine needs, and be seen by nobody.
+#[test]
+fn a_panic_is_an_error_that_is_left_to_the_thread() {
+    let mut mirror = Sleeping::new(false, 1 << 20);
+    let frames = frames(7, 5000, 64);
+    mirror.shared.frame(&frames[0]);
+    assert!(mirror.received() > 100);
+    mirror.with(|turn| turn.panics = true);
+    mirror.shared.frame(&frames[1]);
+    assert!(mirror.is_woken());
+    assert_eq!((mirror.received(), mirror.waiting()), (0, 0));
+    mirror.with(|turn| {
+        turn.panics = false;
+        assert!(
+            matches!(&turn.failed, Some(BridgeError::Panicked(text)) if text.contains("a fault"))
+        );
+    });
+    // Whatever it left behind is not used.
+    mirror.shared.frame(&frames[1]);
+    assert_eq!((mirror.received(), mirror.waiting()), (0, 1));
+}
+
+/// A thread of the engine has others to serve, however much can be written with the frame that it brings.
+#[test]
+fn a_thread_of_the_engine_writes_a_little_and_leaves_the_rest() {
+    for gaps in 1..6u64 {
+        let mut source = Source::new(source::Settings::new(7), 1, 0, 0);
+        for n in 0..gaps {
+            source.gap(3 * (n + 1), Why::Other(100 + n as u32));
+        }
+        let mut frames = Vec::new();
+        while let Some(action) = source.next_action() {
+            if let source::Action::Send(frame) = action {
+                frames.push(frame);
+            }
+        }
+        let mut mirror = Sleeping::new(false, 1 << 20);
+        // All but the first are held until it comes.
+        for frame in frames.iter().rev() {
+            assert_eq!(mirror.with(|turn| turn.work.machine.next()), 0);
+            mirror.shared.frame(frame);
+        }
+        assert_eq!(
+            mirror.with(|turn| turn.work.machine.next()),
+            3 * gaps.min(2)
+        );
+        assert_eq!(mirror.is_woken(), gaps > 2, "{gaps}");
+    }
 }
