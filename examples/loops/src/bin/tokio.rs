@@ -1,8 +1,10 @@
 //! A gateway in tokio: a ring of quotes goes to each TCP client that connects, beside a timer, and ends when the
-//! producer closes the ring. Run it with `cargo run --release --bin tokio` in this folder.
+//! producer closes the ring; pipes as streams; two sides of a link that wait for each other. Run it with
+//! `cargo run --release --bin tokio` in this folder.
 
 use slipring::events::Async;
-use slipring::{Consumer, Ring, Start};
+use slipring::link::LinkError;
+use slipring::{Consumer, Link, Ring, Start};
 use slipring_loops::{Reading, Writing};
 use std::error::Error;
 use std::time::Duration;
@@ -21,7 +23,8 @@ fn main() -> Outcome<()> {
     let tasks = tokio::task::LocalSet::new();
     tasks.block_on(&runtime, async {
         gateway().await?;
-        pipes().await
+        pipes().await?;
+        link().await
     })
 }
 
@@ -120,5 +123,42 @@ async fn pipes() -> Outcome<()> {
     drop(writer);
     assert_eq!(copied.await??, text);
     println!("{} bytes through a pipe", text.len());
+    Ok(())
+}
+
+/// Two sides of a link, which in a program are in a process each. The first gives up now and then, and the other one comes late.
+async fn link() -> Outcome<()> {
+    let directory = std::env::temp_dir().join(format!("slipring-loops-{}", std::process::id()));
+    std::fs::create_dir(&directory)?;
+    let there = directory.clone();
+    let engine = tokio::task::spawn_local(async move {
+        for tries in 1.. {
+            let waits = Link::builder("engine", "gateway").directory(&there);
+            let met = Async::new(waits.begin_connect()?)?.finish();
+            // Its side is free while it does not wait.
+            if let Ok(link) = tokio::time::timeout(Duration::from_millis(20), met).await {
+                Async::new(link?)?.send(b"hello").await?;
+                return Ok(tries);
+            }
+        }
+        Err(Box::<dyn Error>::from("it waits for ever"))
+    });
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let waits = Link::builder("gateway", "engine").directory(&directory);
+    let mut link = Async::new(Async::new(waits.begin_connect()?)?.finish().await?)?;
+    let greeting = loop {
+        match link.receive().await {
+            Ok(message) => break message.to_vec(),
+            // The engine gave up at the moment at which they met: the next one, on the same side.
+            Err(LinkError::PeerGone) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let waits = link.into_inner().begin_reconnect();
+        link = Async::new(Async::new(waits)?.finish().await?)?;
+    };
+    assert_eq!(greeting, b"hello");
+    println!("a link was connected at try {}", engine.await??);
+    drop(link);
+    std::fs::remove_dir_all(&directory)?;
     Ok(())
 }
