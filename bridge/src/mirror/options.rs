@@ -46,7 +46,7 @@ pub struct Options {
     pub mode: u32,
     /// How long to wait for a source at first; without limit if not given.
     pub patience: Option<Duration>,
-    /// The ring that it counts into, as [`MirrorStat`]s.
+    /// The ring that it counts into, as [`MirrorStat`](crate::stat::MirrorStat)s.
     pub stat: Option<Place>,
 }
 

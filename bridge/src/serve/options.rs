@@ -27,7 +27,7 @@ pub struct Options {
     pub from: Start,
     /// The name of that cursor.
     pub cursor: String,
-    /// The ring that it counts into, as [`SourceStat`]s.
+    /// The ring that it counts into, as [`SourceStat`](crate::stat::SourceStat)s.
     pub stat: Option<Place>,
 }
 

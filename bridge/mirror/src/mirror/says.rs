@@ -8,8 +8,8 @@ use slipring::endpoint::Why;
 /// What a mirror wants sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Ask for these sequences. The answers go to [`Mirror::frame`], as [`Path::Answer`]; after the last one, or if
-    /// there is none, [`Mirror::answered`] is told of this number.
+    /// Ask for these sequences. The answers go to [`Mirror::frame`](super::Mirror::frame), as [`Path::Answer`]; after the last one, or if
+    /// there is none, [`Mirror::answered`](super::Mirror::answered) is told of this number.
     Fetch {
         /// Which request.
         id: u64,
@@ -18,7 +18,7 @@ pub enum Action {
     },
     /// Tell the source how far this mirror is.
     Ack(Ack),
-    /// Ask for the source's description, with this mirror's name and instance. The answers go to [`Mirror::meta`].
+    /// Ask for the source's description, with this mirror's name and instance. The answers go to [`Mirror::meta`](super::Mirror::meta).
     Ask,
 }
 
