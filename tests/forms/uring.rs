@@ -74,6 +74,16 @@ fn drain(consumer: &mut Pollable<Consumer>) -> usize {
     }
 }
 
+/// Receives the one message that there is, or will be. What was armed before may make the descriptor readable too.
+fn receives_one(consumer: &mut Pollable<Consumer>) {
+    let mut received = 0;
+    while received == 0 {
+        assert!(readable(consumer, PATIENCE));
+        received = drain(consumer);
+    }
+    assert_eq!(received, 1);
+}
+
 /// However often it is armed, it is readable after a message and not before.
 fn an_armed_descriptor_is_quiet() {
     if !has_io_uring() {
@@ -150,13 +160,7 @@ fn another_thread_is_told_too() {
             drain(&mut consumer);
             assert_eq!(consumer.uses_io_uring(), by_kernel);
             producer.publish(b"sold").unwrap();
-            let mut received = 0;
-            while received == 0 {
-                // What the other thread armed may still make it readable.
-                assert!(readable(&consumer, PATIENCE));
-                received = drain(&mut consumer);
-            }
-            assert_eq!(received, 1);
+            receives_one(&mut consumer);
         }
         consumer
     };
@@ -204,12 +208,7 @@ fn a_forked_child_leaves_it_alone() {
         assert_eq!(status, 0, "the child");
         for _ in 0..3 {
             producer.publish(b"sold").unwrap();
-            let mut received = 0;
-            while received == 0 {
-                assert!(readable(&consumer, PATIENCE));
-                received = drain(&mut consumer);
-            }
-            assert_eq!(received, 1);
+            receives_one(&mut consumer);
         }
     }
 }
@@ -229,12 +228,7 @@ fn the_thread_that_armed_may_end() {
         assert!(readable(&consumer, PATIENCE));
         assert_eq!(drain(&mut consumer), 1);
         producer.publish(b"bought").unwrap();
-        let mut received = 0;
-        while received == 0 {
-            assert!(readable(&consumer, PATIENCE));
-            received = drain(&mut consumer);
-        }
-        assert_eq!(received, 1);
+        receives_one(&mut consumer);
     }
 }
 
@@ -263,12 +257,7 @@ fn asking_for_it_while_it_is_armed_loses_nothing() {
             _ => drop(refused(&mut consumer)),
         }
         producer.publish(b"sold").unwrap();
-        let mut received = 0;
-        while received == 0 {
-            assert!(readable(&consumer, PATIENCE));
-            received = drain(&mut consumer);
-        }
-        assert_eq!(received, 1);
+        receives_one(&mut consumer);
     }
 }
 
