@@ -2,7 +2,10 @@
 //!
 //! Layer 6.
 
-use super::handles::{TypedConsumer, TypedMessage, TypedObserver, TypedProducer, TypedReceived};
+use super::consumer::TypedConsumer;
+use super::message::TypedMessage;
+use super::observer::{TypedObserver, TypedReceived};
+use super::producer::TypedProducer;
 use crate::endpoint::{
     Inside, Nothing, PublishError, ReceiveError, Sealed, TryReceiveError, INSIDE,
 };

@@ -4,14 +4,21 @@
 //! the [`message!`](crate::message) macro declares one, proves that it has no padding, and writes its
 //! schema.
 
+mod consumer;
 mod declare;
 #[cfg(feature = "async")]
 mod event;
-mod handles;
+mod handle;
+mod message;
+mod observer;
+mod producer;
+mod ring;
 mod value;
 
+pub use consumer::TypedConsumer;
 pub use declare::{field_text, hint_text, message_text, schema_field, schema_name, Element, Plain};
-pub use handles::{
-    Typed, TypedConsumer, TypedMessage, TypedObserver, TypedProducer, TypedReceived,
-};
+pub use message::TypedMessage;
+pub use observer::{TypedObserver, TypedReceived};
+pub use producer::TypedProducer;
+pub use ring::Typed;
 pub use value::Value;
