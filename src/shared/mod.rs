@@ -5,25 +5,26 @@
 //! cell shows complete values only, so there is nothing to repair. One more word of the board says whether
 //! the last holder died while it held the permit.
 
+mod builder;
 mod error;
 #[cfg(feature = "async")]
 mod event;
 mod guard;
+mod open;
 
+pub use builder::SharedBuilder;
 pub use error::SharedError;
 pub use guard::SharedGuard;
 
 use crate::attach::{shown, Attachment};
-use crate::endpoint::{look_until, options, Builder, Difference, StatusError};
-use crate::layout::form::Form;
+use crate::endpoint::{options, Difference, StatusError};
 use crate::layout::lines::Bell;
 use crate::layout::schema::Schema;
-use crate::ring::cell::{table_bytes, Cells};
-use crate::ring::permits::{board_words, HOLDER_WORD};
-use crate::segment::{CreateError, Location, Memory, NameError, OpenError, Place, RemoveError};
-use crate::semaphore::{AcquireError, Permit, Semaphore, SemaphoreOptions, Waiter};
+use crate::ring::cell::Cells;
+use crate::ring::permits::HOLDER_WORD;
+use crate::semaphore::{AcquireError, Permit, Semaphore, Waiter};
 use crate::sync::{AtomicU64, Ordering::Relaxed};
-use crate::typed::{Plain, Value};
+use crate::typed::Value;
 use crate::wait::{until, Deadline, Outcome, Since, Waited, Waker};
 use std::marker::PhantomData;
 use std::path::Path;
@@ -106,237 +107,7 @@ pub struct SharedStatus {
     pub handles: u32,
 }
 
-/// The settings of a new shared value. Made by [`Shared::builder`].
-#[derive(Clone, Debug)]
-#[must_use = "a builder creates nothing until `create`"]
-pub struct SharedBuilder<T: ?Sized> {
-    inner: Builder,
-    schema: Schema,
-    location: Result<Location, NameError>,
-    value: PhantomData<fn() -> T>,
-}
-
-impl<T: Value + ?Sized> SharedBuilder<T> {
-    fn new(place: Place, schema: Schema) -> Self {
-        Self {
-            inner: Builder::of(&place),
-            schema,
-            location: place.location(),
-            value: PhantomData,
-        }
-    }
-
-    /// Sets how many handles can be open at once; 32 by default, 1 to 1024.
-    pub fn max_handles(mut self, handles: u32) -> Self {
-        self.inner = self.inner.max_readers(handles);
-        self
-    }
-
-    /// Creates the value, all zeroes, at version 0, and opens it. Only its owner can open it.
-    ///
-    /// # Errors
-    /// [`CreateError`], as for a ring.
-    pub fn create(self) -> Result<Shared<T>, CreateError> {
-        self.create_with(SharedOptions::default())
-    }
-
-    /// Like [`create`](Self::create), with options of the handle.
-    ///
-    /// # Errors
-    /// As [`create`](Self::create).
-    pub fn create_with(self, options: SharedOptions) -> Result<Shared<T>, CreateError> {
-        self.location.clone()?;
-        let (described, schema) = self.described();
-        Shared::attach(described.make()?, &schema, options).map_err(CreateError::Open)
-    }
-
-    /// Opens the value if it exists, else creates it. Its type must agree.
-    ///
-    /// # Errors
-    /// As [`create`](Self::create), and those of opening.
-    pub fn create_or_open(self) -> Result<Shared<T>, CreateError> {
-        self.create_or_open_with(SharedOptions::default())
-    }
-
-    /// Like [`create_or_open`](Self::create_or_open), with options of the handle.
-    ///
-    /// # Errors
-    /// As [`create_or_open`](Self::create_or_open).
-    pub fn create_or_open_with(self, options: SharedOptions) -> Result<Shared<T>, CreateError> {
-        self.location.clone()?;
-        let (described, schema) = self.described();
-        let attach = |attachment| Shared::attach(attachment, &schema, options);
-        described.make_or_open_and(attach)
-    }
-
-    fn described(self) -> (Builder, Schema) {
-        let bytes = table_bytes(1, self.schema.bytes().into());
-        let capacity = bytes.checked_next_power_of_two().unwrap_or(u64::MAX);
-        let described = self
-            .inner
-            .capacity_bytes(capacity.max(4096))
-            .schema(self.schema.clone())
-            // One permit, and never more.
-            .form(Form::Shared, board_words(1), [1, 1]);
-        (described, self.schema)
-    }
-}
-
-impl<T: Plain> Shared<T> {
-    /// Describes a new value at a place: a name in the slipring directory, or a path.
-    pub fn builder(place: impl Into<Place>) -> SharedBuilder<T> {
-        SharedBuilder::new(place.into(), T::schema())
-    }
-
-    /// Opens the value at a place.
-    ///
-    /// # Errors
-    /// [`OpenError`], as for a ring; [`OpenError::Schema`] if it is no `T`; [`OpenError::Busy`] if
-    /// there are as many handles as there can be.
-    pub fn open(place: impl Into<Place>) -> Result<Self, OpenError> {
-        Self::open_with(place, SharedOptions::default())
-    }
-
-    /// Like [`open`](Self::open), with options.
-    ///
-    /// # Errors
-    /// As [`open`](Self::open).
-    pub fn open_with(place: impl Into<Place>, options: SharedOptions) -> Result<Self, OpenError> {
-        Self::open_location(&place.into().location()?, options)
-    }
-
-    /// Like [`open`](Self::open), waiting until there is a value at the place, at most until a deadline.
-    ///
-    /// # Errors
-    /// As [`open`](Self::open). [`OpenError::NotFound`] comes only at the deadline, every other error at once.
-    pub fn open_until(
-        place: impl Into<Place>,
-        deadline: impl Into<Deadline>,
-    ) -> Result<Self, OpenError> {
-        Self::open_until_with(place, deadline, SharedOptions::default())
-    }
-
-    /// Like [`open_until`](Self::open_until), with options.
-    ///
-    /// # Errors
-    /// As [`open_until`](Self::open_until).
-    pub fn open_until_with(
-        place: impl Into<Place>,
-        deadline: impl Into<Deadline>,
-        options: SharedOptions,
-    ) -> Result<Self, OpenError> {
-        let place = place.into();
-        look_until(&place, deadline.into(), || Self::open_with(&place, options))
-    }
-
-    fn open_location(location: &Location, options: SharedOptions) -> Result<Self, OpenError> {
-        let attachment = Attachment::open_form(location, Default::default(), Form::Shared)?;
-        attachment.expect_values::<T>(&T::schema())?;
-        Self::attach(attachment, &T::schema(), options)
-    }
-
-    /// Removes the value at a place.
-    ///
-    /// # Errors
-    /// [`RemoveError::InUse`] while a process has it open.
-    /// [`OpenError::Form`] if it is not a shared value.
-    pub fn remove(place: impl Into<Place>) -> Result<(), RemoveError> {
-        Attachment::remove_form(place.into(), Form::Shared)
-    }
-}
-
-impl Shared<[u8]> {
-    /// Describes a new value that the program has no type for, at a place.
-    ///
-    /// ```
-    /// # let scratch = tempfile::tempdir()?;
-    /// # let path = scratch.path().join("account");
-    /// use slipring::Shared;
-    ///
-    /// let schema = "Account{balance:i64}".parse()?;
-    /// let mut account = Shared::builder_of(&path, schema).create()?;
-    /// let mut guard = account.lock()?;
-    /// guard.copy_from_slice(&5_i64.to_le_bytes());
-    /// guard.commit()?;
-    ///
-    /// let (now, version) = Shared::open_any(&path)?.get()?; // in another process
-    /// assert_eq!((&*now, version), (&5_i64.to_le_bytes()[..], 1));
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn builder_of(place: impl Into<Place>, schema: Schema) -> SharedBuilder<[u8]> {
-        SharedBuilder::new(place.into(), schema)
-    }
-
-    /// Opens the value at a place, whatever it is: [`schema`](Self::schema) says that.
-    ///
-    /// # Errors
-    /// As [`Shared::open`].
-    pub fn open_any(place: impl Into<Place>) -> Result<Self, OpenError> {
-        Self::open_any_with(place, SharedOptions::default())
-    }
-
-    /// Like [`open_any`](Self::open_any), with options.
-    ///
-    /// # Errors
-    /// As [`Shared::open`].
-    pub fn open_any_with(
-        place: impl Into<Place>,
-        options: SharedOptions,
-    ) -> Result<Self, OpenError> {
-        let location = place.into().location()?;
-        let attachment = Attachment::open_form(&location, Default::default(), Form::Shared)?;
-        let schema = attachment.any_schema()?;
-        Self::attach(attachment, &schema, options)
-    }
-
-    /// Like [`open_any`](Self::open_any), waiting until there is a value at the place, at most until a deadline.
-    ///
-    /// # Errors
-    /// As [`open_any`](Self::open_any). [`OpenError::NotFound`] comes only at the deadline, every other error at once.
-    pub fn open_any_until(
-        place: impl Into<Place>,
-        deadline: impl Into<Deadline>,
-    ) -> Result<Self, OpenError> {
-        let place = place.into();
-        look_until(&place, deadline.into(), || Self::open_any(&place))
-    }
-}
-
 impl<T: Value + ?Sized> Shared<T> {
-    /// What it is made of and what the caller expects agree.
-    fn attach(
-        attachment: Attachment,
-        schema: &Schema,
-        options: SharedOptions,
-    ) -> Result<Self, OpenError> {
-        attachment.expect_schema(schema)?;
-        let bytes = schema.bytes() as usize;
-        let overlay = |memory: &Memory| {
-            let cells = Cells::new(memory, 1, bytes as u64);
-            cells.ok_or_else(|| OpenError::Untrusted {
-                path: attachment.path().to_owned(),
-                why: "its value is not where it says",
-            })
-        };
-        let seen = overlay(attachment.segment().reader())?;
-        let own = overlay(&attachment.segment().writer()?)?;
-        Ok(Self {
-            semaphore: {
-                let options = SemaphoreOptions::new().strategy(options.strategy);
-                Semaphore::attach(attachment, options)?
-            },
-            seen,
-            own,
-            private: vec![0; bytes.div_ceil(8)].into_boxed_slice(),
-            bytes,
-            waker: Waker::default(),
-            slept: false,
-            asked: Since::default(),
-            options,
-            value: PhantomData,
-        })
-    }
-
     /// Waits for the lock and lends the value to be changed.
     ///
     /// # Errors
