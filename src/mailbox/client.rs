@@ -2,8 +2,10 @@
 //!
 //! Layer 7.
 
+use super::board::{awaited, count_late};
+use super::parameters::Parameters;
 use super::wire::{decode, Header, Kind, Return};
-use super::{awaited, count_late, ClientOptions, Mailbox, Parameters, RequestError};
+use super::{ClientOptions, Mailbox, RequestError};
 use crate::attach::{shown, Lease};
 use crate::endpoint::AttachError;
 use crate::queue::{

@@ -6,42 +6,40 @@
 //! that no client waits for. A reply that still arrives late names a number or a tenure that is over. These
 //! words are only hints: the client decides by the reply it reads, so no further protocol is needed.
 
+mod board;
+mod builder;
 mod client;
 mod error;
 #[cfg(feature = "async")]
 mod event;
 mod letter;
 mod outbox;
+mod parameters;
 mod receiver;
 mod wire;
 
 pub use crate::queue::ReceiverOptions;
+pub use builder::MailboxBuilder;
 pub use client::{MailboxClient, Reply};
 pub use error::{ReplyError, RequestError};
 pub use letter::Letter;
 pub use outbox::Answer;
 pub use receiver::MailboxReceiver;
 
+use board::late_count;
+use parameters::{Parameters, LETTERS};
+
 use crate::attach::member;
 use crate::attach::{shown, Attachment};
 use crate::endpoint::{look_until, options, AttachError, Builder, Difference, StatusError};
 use crate::layout::form::Form;
-use crate::queue::{depth_of_lane, Queue, QueueBuilder, QueueStatus};
+use crate::queue::{Queue, QueueStatus};
 use crate::segment::{
-    CreateError, CursorName, Location, MappingOptions, NameError, OpenError, Place, RemoveError,
+    CreateError, CursorName, Location, MappingOptions, OpenError, Place, RemoveError,
 };
-use crate::sync::{AtomicU64, Ordering::Relaxed};
+use crate::sync::Ordering::Relaxed;
 use crate::wait::Deadline;
 use std::path::Path;
-
-/// The queue of letters.
-const LETTERS: &str = "letters";
-/// Replies that may wait in one lane: the expected one, and one that came late.
-const REPLIES: u32 = 4;
-/// The most clients a mailbox may have.
-const MAX_CLIENTS: u32 = 1024;
-/// Words of the board from one client's to the next one's: a line.
-const STRIDE: u32 = 8;
 
 /// A mailbox this process has open. Cheap to clone.
 ///
@@ -101,19 +99,6 @@ options! {
 
 shown!([] Mailbox, "Mailbox", |mailbox| path = mailbox.path());
 
-/// The settings of a new mailbox. Made by [`Mailbox::builder`].
-#[derive(Clone, Debug)]
-#[must_use = "a builder creates nothing until `create`"]
-pub struct MailboxBuilder {
-    inner: Builder,
-    location: Result<Location, NameError>,
-    depth: u32,
-    message_bytes: u32,
-    clients: u32,
-    receivers: u32,
-    one_way: bool,
-}
-
 /// The settings of a mailbox, and its content at some moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -128,167 +113,6 @@ pub struct MailboxStatus {
     pub clients: Vec<String>,
     /// Replies that came too late since the mailbox was made, and were dropped.
     pub late: u64,
-}
-
-impl MailboxBuilder {
-    fn new(inner: Builder, location: Result<Location, NameError>) -> Self {
-        Self {
-            inner,
-            location,
-            depth: 256,
-            message_bytes: 1024,
-            clients: 64,
-            receivers: 64,
-            one_way: false,
-        }
-    }
-
-    /// Sets how many letters each client can be ahead of the receivers; 256 by default, 1 to 65,536, rounded
-    /// up to a power of two of at least 2.
-    pub fn depth(mut self, letters: u32) -> Self {
-        self.depth = letters;
-        self
-    }
-
-    /// Sets the size of the largest letter and of the largest reply, in bytes; 1024 by default.
-    pub fn max_message_bytes(mut self, bytes: u32) -> Self {
-        self.message_bytes = bytes;
-        self
-    }
-
-    /// Sets how many clients can be attached at once; 64 by default, 1 to 1024.
-    pub fn max_clients(mut self, clients: u32) -> Self {
-        self.clients = clients;
-        self
-    }
-
-    /// Sets how many receivers can be attached at once; 64 by default, 1 to 1024.
-    pub fn max_receivers(mut self, receivers: u32) -> Self {
-        self.receivers = receivers;
-        self
-    }
-
-    /// Sets who may receive letters, as the permission bits of a file; `0o600` by default. For group and
-    /// others writing means receiving. Only the owner and root can be clients and can reply. A reply of
-    /// another user is an error, and the letter is not lost.
-    pub fn mode(mut self, mode: u32) -> Self {
-        self.inner = self.inner.mode(mode);
-        self
-    }
-
-    /// Letters only: requests are refused.
-    pub fn one_way(mut self) -> Self {
-        self.one_way = true;
-        self
-    }
-
-    /// Creates the mailbox and opens it.
-    ///
-    /// # Errors
-    /// [`CreateError`], as for a ring.
-    pub fn create(self) -> Result<Mailbox, CreateError> {
-        let location = self.location.clone()?;
-        let (attachment, inside) = self.described()?.make_whole()?;
-        Mailbox::of(attachment, inside, location)
-    }
-
-    /// Opens the mailbox if it exists, else creates it. An existing one keeps its own settings.
-    ///
-    /// # Errors
-    /// As [`create`](Self::create), and those of opening.
-    pub fn create_or_open(self) -> Result<Mailbox, CreateError> {
-        let location = self.location.clone()?;
-        let (attachment, inside) = self.described()?.make_or_open_whole()?;
-        Mailbox::of(attachment, inside, location)
-    }
-
-    fn described(self) -> Result<Builder, CreateError> {
-        let parameters = Parameters {
-            depth: depth_of_lane(self.depth)?,
-            message_bytes: self.message_bytes,
-            receivers: self.receivers,
-            one_way: self.one_way,
-        };
-        let location = self.location.clone()?;
-        // Checked here, so that the error does not come with the first letter.
-        let letters = parameters.letters(&location).into_builder()?;
-        let replies = match self.one_way {
-            true => 0,
-            false => parameters.replies(&location, 0).into_builder()?.needs()?,
-        };
-        let board = STRIDE * (self.clients.min(MAX_CLIENTS) + 1);
-        Ok(self
-            .inner
-            .capacity_bytes(4096)
-            .max_readers(self.clients)
-            .form(Form::Mailbox, board, parameters.packed())
-            .holding(letters)
-            .headroom(replies))
-    }
-}
-
-/// The settings of a mailbox in its description.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Parameters {
-    depth: u32,
-    message_bytes: u32,
-    receivers: u32,
-    one_way: bool,
-}
-
-impl Parameters {
-    fn packed(self) -> [u64; 2] {
-        let depth = u64::from(self.depth) | u64::from(self.one_way) << 32;
-        let bytes = u64::from(self.message_bytes) | u64::from(self.receivers) << 32;
-        [depth, bytes]
-    }
-
-    fn of(attachment: &Attachment) -> Self {
-        let [depth, bytes] = attachment.segment().description().parameters;
-        Self {
-            depth: depth as u32,
-            message_bytes: bytes as u32,
-            receivers: (bytes >> 32) as u32,
-            one_way: depth >> 32 != 0,
-        }
-    }
-
-    fn letters(self, location: &Location) -> QueueBuilder {
-        QueueBuilder::inside(location, LETTERS)
-            .depth(self.depth)
-            .max_message_bytes(self.message_bytes.saturating_add(wire::MAX_HEADER))
-            .max_receivers(self.receivers)
-    }
-
-    fn replies(self, location: &Location, row: u32) -> QueueBuilder {
-        QueueBuilder::inside(location, &replies_of(row))
-            .depth(REPLIES)
-            .max_message_bytes(self.message_bytes.saturating_add(wire::MAX_HEADER))
-            // A dead owner of the row may still be on its way out.
-            .max_receivers(2)
-    }
-}
-
-/// The name of a client's queue of replies.
-fn replies_of(row: u32) -> String {
-    format!("replies-{row}")
-}
-
-/// How many replies came too late.
-fn late_count(attachment: &Attachment) -> Option<&AtomicU64> {
-    attachment.segment().reader().board(0)
-}
-
-fn count_late(attachment: &Attachment) {
-    if let Some(count) = late_count(attachment) {
-        count.fetch_add(1, Relaxed);
-    }
-}
-
-/// The number of the request that the client in a row waits for; 0 while it waits for none.
-fn awaited(attachment: &Attachment, row: u32) -> Option<&AtomicU64> {
-    let at = row.checked_add(1)?.checked_mul(STRIDE)?;
-    attachment.segment().reader().board(at)
 }
 
 impl Mailbox {

@@ -2,8 +2,10 @@
 //!
 //! Layer 7.
 
+use super::board::{awaited, count_late};
+use super::parameters::replies_of;
 use super::wire::{Header, Kind, Return};
-use super::{awaited, count_late, replies_of, Mailbox, ReplyError};
+use super::{Mailbox, ReplyError};
 use crate::attach::shown;
 use crate::queue::{Queue, SendError, Sender, SenderOptions};
 use crate::sync::Ordering::Relaxed;
