@@ -36,11 +36,12 @@ pub(crate) trait Opening<H: Meets>: Send {
 /// have not met.
 ///
 /// # Guarantees
-/// - No call but those named `finish` waits for the other side.
+/// - No call but those named `finish` waits for the other side. `begin_` and `try_meet` may wait for a process that removes the
+///   object at that moment, up to a second.
 /// - This process has its side from the beginning on: another one is refused. When this is dropped, the side is free, as after
 ///   a wait that timed out, and the other side waits for the next process.
-/// - Once `try_meet` has returned `true`, the two have met, and what each sends the other receives. If the other side leaves or dies
-///   before `finish`, the handle says so.
+/// - Once `try_meet` has returned `true`, the two have met, and what each sends the other receives as long as both stay. If the
+///   other side has left or died since it agreed, before `finish` or behind it, the handle says so.
 ///
 /// # What others may change meanwhile
 /// The other side comes, leaves and dies at any time, and another process may take its place.

@@ -14,9 +14,12 @@ use std::os::fd::OwnedFd;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long a dying process may take to lose all its locks once it has lost one; far longer than it takes
-/// in practice.
+/// For how long a dying process may be found to have locks once it has lost one; far longer than it takes in practice.
 const LAST_BREATH: Duration = Duration::from_secs(1);
+
+/// The most that passes between two tries, as far as it counts. A caller that did other things for longer, or was stopped,
+/// does not know what the dying process did meanwhile.
+const BETWEEN_TRIES: Duration = Duration::from_millis(10);
 
 /// The most turns of a handshake: more than two sides that follow the protocol need, even if one is
 /// replaced meanwhile.
@@ -26,8 +29,10 @@ const FEW_TURNS: u32 = 16;
 /// after the other, the side's first. What is attached once and kept is attached before what is attached anew each time.
 #[derive(Debug, Default)]
 pub(crate) struct Heir {
-    /// Since when it is refused.
-    since: Option<Instant>,
+    /// When it was refused last.
+    refused: Option<Instant>,
+    /// For how long it has been refused.
+    tried: Duration,
 }
 
 impl Heir {
@@ -41,12 +46,15 @@ impl Heir {
     ) -> Result<Option<T>, AttachError> {
         let attached = attach();
         if let Err(AttachError::AlreadyOwned { .. } | AttachError::NoRow { .. }) = attached {
-            let since = self.since.get_or_insert_with(Instant::now);
-            if since.elapsed() < LAST_BREATH {
+            let now = Instant::now();
+            if let Some(before) = self.refused.replace(now) {
+                self.tried += now.duration_since(before).min(BETWEEN_TRIES);
+            }
+            if self.tried < LAST_BREATH {
                 return Ok(None);
             }
         }
-        self.since = None;
+        *self = Self::default();
         attached.map(Some)
     }
 }
@@ -252,7 +260,7 @@ impl Meeting {
         &mut self,
         mut get_ready: impl FnMut(&mut Heir) -> Result<bool, E>,
     ) -> Result<Option<Met>, E> {
-        self.held_up = false;
+        let before = std::mem::take(&mut self.held_up);
         for _ in 0..FEW_TURNS {
             match self.look() {
                 Progress::Agreed => return Ok(Some(Met::Yes)),
@@ -260,6 +268,10 @@ impl Meeting {
                     true => self.agree(),
                     false => {
                         self.held_up = true;
+                        if !before {
+                            // A caller that was about to sleep for long learns that it has to come back soon.
+                            self.announce();
+                        }
                         return Ok(None);
                     }
                 },
