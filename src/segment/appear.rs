@@ -93,50 +93,54 @@ impl Watch {
         let Some(inotify) = &self.inotify else {
             return Set::Refused;
         };
-        let Some(found) = self.watch(inotify) else {
+        let mut set = self.watched.clone();
+        let Some(found) = self.watch(inotify, &mut set) else {
             self.inotify = None;
             return Set::Refused;
         };
-        let before = std::mem::replace(&mut self.watched, found);
-        if before == self.watched {
-            return Set::Already;
-        }
-        for (_, number) in before {
-            if self.watched.iter().all(|&(_, now)| now != number) {
+        for (_, number) in set {
+            if found.iter().all(|&(_, now)| now != number) {
                 // Fails if its directory is gone.
                 let _ = inotify::remove_watch(inotify, number);
             }
         }
+        if found == self.watched {
+            return Set::Already;
+        }
+        self.watched = found;
         Set::Anew
     }
 
-    /// The watches that are set now; `None` where the kernel refuses them.
-    fn watch(&self, inotify: &OwnedFd) -> Option<Vec<(usize, i32)>> {
-        let add = |level: &Level| inotify::add_watch(inotify, &level.directory, TOLD);
-        let nearest = || {
+    /// The watches that are to stay; `None` where the kernel refuses them. Adds all that were set on the way to `set`.
+    fn watch(&self, inotify: &OwnedFd, set: &mut Vec<(usize, i32)>) -> Option<Vec<(usize, i32)>> {
+        let mut add = |at: usize, level: &Level| {
+            let number = inotify::add_watch(inotify, &level.directory, TOLD)?;
+            set.push((at, number));
+            Ok((at, number))
+        };
+        let nearest = |add: &mut dyn FnMut(usize, &Level) -> Result<(usize, i32), Errno>| {
             for (at, level) in self.levels.iter().enumerate() {
-                match add(level) {
-                    Ok(number) => return Some((at, number)),
+                match add(at, level) {
+                    Ok(watch) => return Some(watch),
                     Err(Errno::NOENT | Errno::NOTDIR) => {}
                     Err(_) => return None,
                 }
             }
             None
         };
-        let mut found = nearest()?;
+        let mut found = nearest(&mut add)?;
         for _ in 0..ATTEMPTS {
             // Without a name the level is the same directory, or one below it.
-            let above = self.levels.get(found.0 + 1);
-            let above = above.filter(|above| above.name.is_some());
+            let at = found.0 + 1;
+            let above = self.levels.get(at).filter(|above| above.name.is_some());
             // It may be one that this user may not read.
-            let above = above.and_then(|above| add(above).ok());
-            let Some(number) = above else {
+            let Some(above) = above.and_then(|above| add(at, above).ok()) else {
                 return Some(vec![found]);
             };
             // What happened before the parent was watched was not told.
-            let still = nearest()?;
+            let still = nearest(&mut add)?;
             if still == found {
-                return Some(vec![found, (found.0 + 1, number)]);
+                return Some(vec![found, above]);
             }
             found = still;
         }
@@ -300,6 +304,16 @@ mod tests {
         assert_eq!(find(&mut watch, &path), 1);
     }
 
+    fn settle(watch: &mut Watch) {
+        loop {
+            match watch.set() {
+                Set::Already => return,
+                Set::Anew => {}
+                Set::Refused => panic!("the kernel refuses watches"),
+            }
+        }
+    }
+
     /// Its own watch tells of the removal only when it is closed.
     #[test]
     fn a_removed_directory_that_is_open_ends_a_wait() {
@@ -311,7 +325,7 @@ mod tests {
                 fs::create_dir_all(parent).unwrap();
                 let mut open = vec![fs::File::open(parent).unwrap()];
                 let mut watch = Watch::new(&path);
-                while watch.set() != Set::Already {}
+                settle(&mut watch);
                 fs::remove_dir(parent).unwrap();
                 if again {
                     // The next is gone too before the waiter looks.
@@ -322,7 +336,7 @@ mod tests {
                 let started = Instant::now();
                 watch.wait(LONG);
                 assert!(started.elapsed() < LONG, "{below}, {again}");
-                while watch.set() != Set::Already {}
+                settle(&mut watch);
                 appear(scratch.path(), &path);
                 watch.wait(LONG);
                 assert!(started.elapsed() < LONG, "{below}, {again}: what appeared");

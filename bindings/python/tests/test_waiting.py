@@ -239,7 +239,8 @@ WAITS = {
     "link": "slipring.Link.connect('a', 'b')",
     "reconnect": (
         "import threading; t = threading.Thread(target=lambda: slipring.Link.connect('b', 'a').close()); t.start()\n"
-        "l = slipring.Link.connect('a', 'b'); t.join(); l.reconnect()"
+        "l = slipring.Link.connect('a', 'b'); t.join()\n"
+        "l.reconnect()"
     ),
     "pipe": "a, b = slipring.pipe(); a.read()",
     "write": "a, b = slipring.pipe()\nwhile True: b.write(bytes(10000))",
@@ -256,12 +257,15 @@ WAITS = {
 
 @pytest.mark.parametrize("wait", WAITS)
 def test_ctrl_c_ends_each_kind_of_wait(home: Any, children: Callable[..., Any], wait: str) -> None:
+    # Ctrl-C comes when only the last line is left: a thread of an earlier one may need this one to end.
+    *prepares, waits = WAITS[wait].splitlines()
     code = (
         # A shell that starts the tests in the background has Ctrl-C ignored, and children inherit that.
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        "import slipring\nr = slipring.Ring.create('r', capacity_bytes=4096)\nprint('up', flush=True)\n"
-        "try:\n"
-        + "".join(f"    {line}\n" for line in WAITS[wait].splitlines())
+        "import slipring\nr = slipring.Ring.create('r', capacity_bytes=4096)\n"
+        + "".join(f"{line}\n" for line in prepares)
+        + "try:\n    print('up', flush=True)\n"
+        + f"    {waits}\n"
         + "except KeyboardInterrupt:\n    print('interrupted', flush=True)\n"
     )
     child = children(code)

@@ -7,6 +7,7 @@
 
 #include <sched.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -198,9 +199,17 @@ public:
     ~loan() {
         if (handle_ == nullptr || GiveBack(handle_) != SLIPRING_E_BUSY) return;
         // A call of another thread on a handle that has lent something is refused at once, and so is not in the way for long. It is for
-        // ever if that thread is not in this process, or this one is in a handler of a signal that interrupted a call.
-        const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(1);
-        while (GiveBack(handle_) == SLIPRING_E_BUSY && std::chrono::steady_clock::now() < end) sched_yield();
+        // ever if that thread is not in this process, or this one is in a handler of a signal that interrupted a call. The second is one
+        // of tries: while this thread or the other does not run nothing can be known.
+        using namespace std::chrono;
+        steady_clock::duration tried{};
+        for (auto before = steady_clock::now(); tried < seconds(1);) {
+            if (GiveBack(handle_) != SLIPRING_E_BUSY) return;
+            sched_yield();
+            const auto now = steady_clock::now();
+            tried += std::min<steady_clock::duration>(now - before, milliseconds(1));
+            before = now;
+        }
     }
 
 protected:
