@@ -41,7 +41,8 @@ use work::Work;
 ///
 /// # Errors
 /// [`BridgeError`]. With [`BridgeError::Stop`] of a ring that was made anew, the mirror was closed behind all that
-/// was known of its source. With any other, it was left open: its readers wait for the next mirror.
+/// was known of its source, unless another process was its producer. With any other, it was left as it was: its readers wait for
+/// the next mirror.
 pub fn mirror(
     engine: &Arc<dyn Engine>,
     options: &Options,

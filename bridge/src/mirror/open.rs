@@ -1,8 +1,9 @@
 //! Opening the ring of a mirror, or making it.
 
+use super::copy::Copy;
 use super::options::{From, OnRecreate, Options};
 use crate::error::BridgeError;
-use slipring::endpoint::Origin;
+use slipring::endpoint::{AttachError, Origin};
 use slipring::place::OpenError;
 use slipring::schema::{OpaqueSchema, Schema};
 use slipring::{registry, Ring};
@@ -38,12 +39,7 @@ pub(super) fn open(options: &Options, meta: &Meta, from: From) -> Result<Ring, B
                 return Err(BridgeError::NotAMirror { path });
             };
             if origin.id != meta.ring {
-                if options.on_recreate == OnRecreate::Stop {
-                    return Err(Stop::Recreated { ring: meta.ring }.into());
-                }
-                // What it has is complete as far as any process knows: readers get it, and the end.
-                ring.producer()?.close();
-                drop(ring);
+                finish(ring, options.on_recreate, meta.ring)?;
                 registry::remove_at(options.place.clone(), true)?;
                 return create(options, meta, From::Oldest);
             }
@@ -56,6 +52,22 @@ pub(super) fn open(options: &Options, meta: &Meta, from: From) -> Result<Ring, B
         }
         Err(OpenError::NotFound { .. }) => create(options, meta, from),
         Err(error) => Err(error.into()),
+    }
+}
+
+/// Closes the copy of a ring whose place another one has by now: what it has is complete as far as any process knows, so readers
+/// get it, and the end. Returns only if it may be removed.
+fn finish(ring: Ring, on_recreate: OnRecreate, source: u128) -> Result<(), BridgeError> {
+    let mut copy = Copy::new(ring)?;
+    match (copy.attach(), on_recreate) {
+        (Ok(producer), _) => copy.close(producer),
+        // Whoever is at work there is not disturbed, since the copy stays.
+        (Err(BridgeError::Attach(AttachError::AlreadyOwned { .. })), OnRecreate::Stop) => {}
+        (Err(error), _) => return Err(error),
+    }
+    match on_recreate {
+        OnRecreate::Stop => Err(Stop::Recreated { ring: source }.into()),
+        OnRecreate::Follow => Ok(()),
     }
 }
 

@@ -141,6 +141,8 @@ impl Mirrored<'_> {
                 }
             }
             work.close();
+            // Before the ring is removed, for the next source.
+            work.copy.check()?;
         }
         Err(error)
     }

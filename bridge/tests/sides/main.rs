@@ -1,6 +1,7 @@
 //! What one side does: how commands end, encodings for other programs, counters, certificates; what it keeps, sends and believes,
 //! also where the other side is at fault, or hostile.
 
+mod anew;
 mod encodings;
 mod ends;
 mod faulty;

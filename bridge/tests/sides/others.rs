@@ -6,7 +6,7 @@ use slipring::endpoint::{AttachError, Why};
 use slipring::{Producer, Ring, Start};
 use slipring_bridge::engine::local::Network;
 use slipring_bridge::engine::Engine;
-use slipring_bridge::mirror::{self, From};
+use slipring_bridge::mirror::{self, From, OnRecreate};
 use slipring_bridge::{serve, BridgeError};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -15,16 +15,16 @@ use std::time::Instant;
 
 type Mirroring = Side<Result<(), BridgeError>>;
 
-struct Pair {
-    directory: tempfile::TempDir,
+pub struct Pair {
+    pub directory: tempfile::TempDir,
     network: Network,
-    ring: Ring,
-    source: Mirroring,
+    pub ring: Ring,
+    pub source: Mirroring,
     mirrors: AtomicU32,
 }
 
 impl Pair {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let network = Network::default();
         let ring = Ring::builder(directory.path().join("source"))
@@ -50,13 +50,18 @@ impl Pair {
         self.directory.path().join("copy")
     }
 
-    fn copy(&self) -> Ring {
+    pub fn copy(&self) -> Ring {
         Ring::open(self.place()).unwrap()
     }
 
-    fn mirror(&self) -> Mirroring {
+    pub fn mirror(&self) -> Mirroring {
+        self.mirror_that(OnRecreate::Stop)
+    }
+
+    pub fn mirror_that(&self, on_recreate: OnRecreate) -> Mirroring {
         let options = mirror::Options {
             from: From::Oldest,
+            on_recreate,
             patience: Some(LONG),
             ..mirror::Options::new(
                 self.place(),
@@ -81,7 +86,7 @@ impl Pair {
     }
 
     /// Publishes so many messages in the source, and waits until the copy has them.
-    fn publish(&self, producer: &mut Producer, messages: u64) {
+    pub fn publish(&self, producer: &mut Producer, messages: u64) {
         let mut consumer = self.copy().consumer(Start::Latest).unwrap();
         for _ in 0..messages {
             producer.publish(b"of the source").unwrap();
@@ -94,7 +99,7 @@ impl Pair {
 }
 
 /// The producer that another program becomes, once the mirror has left.
-fn other(copy: &Ring) -> Producer {
+pub fn other(copy: &Ring) -> Producer {
     let end = Instant::now() + LONG;
     loop {
         match copy.producer() {
@@ -160,7 +165,7 @@ const OTHERS: [Other; 8] = [
     ),
 ];
 
-fn is_found(ended: &Result<(), BridgeError>, copy: &Ring, expected: u64, wrote: u64) -> bool {
+pub fn is_found(ended: &Result<(), BridgeError>, copy: &Ring, expected: u64, wrote: u64) -> bool {
     matches!(ended, Err(BridgeError::WrittenByOther { path, pid, expected: should, found })
         if path == copy.path()
             && *pid == std::process::id()

@@ -1,12 +1,13 @@
 //! What a mirror does with more than it can hold.
 
 use super::{turn, Event, Mirrored, STEPS};
+use crate::error::BridgeError;
 use crate::inbox::{Inbox, Sender};
 use crate::mirror::shared::Shared;
 use crate::mirror::trial::{frames, meta, work};
 use crate::stat::{Counter, MirrorStat};
 use slipring::Ring;
-use slipring_mirror::mirror::Settings;
+use slipring_mirror::mirror::{Settings, Stop};
 use slipring_mirror::Mirror;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -125,4 +126,33 @@ fn the_thread_says_until_when_it_sleeps() {
         sender.interrupt();
         thread.join().unwrap().unwrap();
     });
+}
+
+/// The source was closed, and is found to be another ring before it is found that another program published in the copy.
+#[test]
+fn a_source_that_is_made_anew_hides_nothing_that_others_published() {
+    for published in [0, 1] {
+        let ring = Ring::heap().create().unwrap();
+        let meta = meta(&ring);
+        let settings = Settings::new("m".parse().unwrap(), 1, ring.max_message_bytes());
+        let mut work = work(
+            ring.clone(),
+            Mirror::new(settings, &meta, 0, Duration::ZERO),
+        );
+        work.close();
+        let mut other = ring.producer().unwrap();
+        for _ in 0..published {
+            other.publish(b"of another").unwrap();
+        }
+        other.close();
+        let stop = AtomicBool::new(false);
+        let ended = Mirrored::end(&mut work, Stop::Recreated { ring: 8 }.into(), &stop);
+        match published {
+            0 => assert!(matches!(ended, Err(BridgeError::Stop(_))), "{ended:?}"),
+            _ => assert!(
+                matches!(ended, Err(BridgeError::WrittenByOther { .. })),
+                "{ended:?}"
+            ),
+        }
+    }
 }
