@@ -3,7 +3,7 @@
 mod arguments;
 
 use crate::encoding::EncodingError;
-use crate::engine::threads::{share_threads, start_threads};
+use crate::engine::threads::{check_threads, share_threads};
 use crate::engine::zenoh::{Zenoh, ZenohOptions};
 use crate::engine::{said, Engine};
 use crate::error::BridgeError;
@@ -55,7 +55,7 @@ fn engine(network: &Addresses) -> Result<Arc<dyn Engine>, BridgeError> {
             "no address: use --listen, --connect or --zenoh-config",
         ));
     }
-    start_threads()?;
+    check_threads()?;
     Ok(Arc::new(Zenoh::open(&ZenohOptions {
         listen: network.listen.clone(),
         connect: network.connect.clone(),

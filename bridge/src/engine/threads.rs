@@ -1,6 +1,6 @@
 //! How many threads Zenoh has, and what for, as the environment says. Zenoh panics on what it cannot read, so it is read here before.
 
-use super::panic_text;
+use super::{panic_text, EngineError};
 use ron::extensions::Extensions;
 use serde::Deserialize;
 use std::fmt;
@@ -43,23 +43,23 @@ impl fmt::Display for ThreadsError {
 
 impl std::error::Error for ThreadsError {}
 
-/// Starts the threads of Zenoh, as the environment says. The environment of the first call counts, or that of the first session.
+/// Looks whether Zenoh takes what the environment says. The environment of the first call counts, or that of the first session. A
+/// value that is not UTF-8 is to Zenoh as none.
 ///
 /// # Errors
 /// [`ThreadsError`]. Zenoh cannot be used in this process then.
 ///
 /// ```
-/// use slipring_bridge::engine::threads::{share_threads, start_threads};
+/// use slipring_bridge::engine::threads::{check_threads, share_threads};
 ///
 /// share_threads();
-/// start_threads()?;
+/// check_threads()?;
 /// # Ok::<(), slipring_bridge::engine::threads::ThreadsError>(())
 /// ```
-pub fn start_threads() -> Result<(), ThreadsError> {
-    // The one that Zenoh reads: whatever becomes of the variable, and if it is no text, is not seen.
+pub fn check_threads() -> Result<(), ThreadsError> {
+    // The one that Zenoh reads: what becomes of the variable later is not seen.
     let value: &str = &ZENOH_RUNTIME_ENV_STRING;
-    let started = look(value).and_then(|()| start());
-    started.map_err(|why| ThreadsError {
+    look(value).map_err(|why| ThreadsError {
         value: value.to_owned(),
         why,
     })
@@ -138,14 +138,20 @@ fn look(value: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Has Zenoh start them. It panics if the system has no room for them.
-fn start() -> Result<(), String> {
+/// Has Zenoh start them. It panics if the system has no room for them, which may pass.
+pub(super) fn start() -> Result<(), EngineError> {
     let all = || {
         for runtime in ZRuntime::iter() {
             let _ = runtime.deref();
         }
     };
-    catch_unwind(all).map_err(|panic| format!("they cannot be started: {}", panic_text(&*panic)))
+    catch_unwind(all).map_err(|panic| EngineError {
+        what: "start the threads of Zenoh".to_owned(),
+        why: format!(
+            "{}: the system may have no room now for files or threads of this process, or {ZENOH_RUNTIME_ENV} names too many",
+            panic_text(&*panic)
+        ),
+    })
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@
 //! | scouting, gossip | off | only given addresses are connected |
 
 use super::said;
-use super::threads::start_threads;
+use super::threads::{self, check_threads};
 use super::{
     Engine, EngineError, Held, Lane, Outgoing, Question, QuestionSink, Replies, ReplySink, Sample,
     SampleSink,
@@ -80,13 +80,15 @@ impl Zenoh {
     ///
     /// # Errors
     /// [`EngineError`] if the environment says something about threads that Zenoh does not take
-    /// ([`start_threads`] says that alone), if the configuration file cannot be used, or if an address cannot be listened at. An address that
-    /// cannot be connected to is no error.
+    /// ([`check_threads`] says that alone), if the system has no room for threads, after which Zenoh cannot be used in this process,
+    /// if the configuration file cannot be used, or if an address cannot be listened at. An address that cannot be connected to is no
+    /// error.
     pub fn open(options: &ZenohOptions) -> Result<Self, EngineError> {
         for address in options.listen.iter().chain(&options.connect) {
             check(address).map_err(failed(format!("use the address {address:?}")))?;
         }
-        start_threads().map_err(failed("start the threads of Zenoh"))?;
+        check_threads().map_err(failed("start the threads of Zenoh"))?;
+        threads::start()?;
         let mut config = match &options.config {
             Some(path) => Config::from_file(path)
                 .map_err(failed(format!("read the configuration {}", path.display())))?,

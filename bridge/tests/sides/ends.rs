@@ -5,6 +5,7 @@ use rustix::process::Signal;
 use slipring::{Latest, Mailbox, Queue, Ring};
 use std::net::TcpListener;
 use std::path::PathBuf;
+use std::process::Command;
 
 /// A port at which nothing listens, one at which connections are accepted and nothing is ever said, and one at which they are
 /// closed at once.
@@ -253,8 +254,6 @@ fn an_environment_that_zenoh_does_not_take_is_an_error() {
         ("4", "Expected"),
         ("(app: (threads: 4))", "threads"),
         ("(tx: (worker_threads: 0))", "worker_threads of tx is 0"),
-        // More than a process has room for.
-        ("(app: (worker_threads: 18446744073709551615))", "started"),
     ] {
         for verb in [
             vec!["serve", place],
@@ -282,4 +281,34 @@ fn an_environment_that_zenoh_does_not_take_is_an_error() {
             assert_eq!(printed, "");
         }
     }
+}
+
+/// It may have what it lacks when it is started again, so the status is not that of wrong usage.
+#[test]
+fn a_process_without_room_for_threads_or_files_may_be_started_again() {
+    let run = |shell: &str, value: &str| {
+        let listen = format!("tcp/127.0.0.1:{}", free_port());
+        let mut command = Command::new("sh");
+        let text = format!("{shell} exec \"$@\"");
+        command.args(["-c", &text, "sh", env!("CARGO_BIN_EXE_slipring-bridge")]);
+        command.args(["status", "quotes", "--timeout", "0.1", "--listen", &listen]);
+        let (status, _, said) = output(command.env("ZENOH_RUNTIME", value));
+        (status.code(), said)
+    };
+    // More threads than a process has room for.
+    let (code, said) = run("", "(app: (worker_threads: 18446744073709551615))");
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("cannot start the threads of Zenoh"), "{said}");
+    // Too few files for them, or just as many.
+    let mut refused = 0;
+    for files in 4..24 {
+        let (code, said) = run(&format!("ulimit -n {files};"), "()");
+        // The system's loader has its own.
+        assert!(
+            matches!(code, Some(1 | 124 | 127)),
+            "{files}: {code:?} {said}"
+        );
+        refused += u32::from(said.contains("cannot start the threads of Zenoh"));
+    }
+    assert!(refused > 0);
 }
