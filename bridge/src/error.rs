@@ -66,12 +66,19 @@ pub enum BridgeError {
     WrittenByOther {
         /// Where.
         path: PathBuf,
-        /// The process of its last producer.
+        /// The process of its last producer; 0 if it is not known.
         pid: u32,
         /// The sequence that would have been next in it, if that is known.
         expected: Option<u64>,
         /// The sequence that is next in it, if that is known.
         found: Option<u64>,
+    },
+    /// Another mirror is at work in the mirror's ring, or was, while this one was not its producer.
+    OtherMirror {
+        /// Where.
+        path: PathBuf,
+        /// The process of the ring's last producer; 0 if it is not known.
+        pid: u32,
     },
     /// The mirror's ring is too small for messages of the source.
     TooSmall {
@@ -167,6 +174,13 @@ impl fmt::Display for BridgeError {
                 expected,
                 found,
             } => written_by_other(path, *pid, (*expected, *found), f),
+            Self::OtherMirror { path, pid } => {
+                write!(f, "another mirror is or was at work in {}", path.display())?;
+                if *pid != 0 {
+                    write!(f, " (its last producer is process {pid})")?;
+                }
+                f.write_str(": run one mirror for a ring; started again, this one goes on where the other left it")
+            }
             Self::TooSmall { longest, needed } => write!(
                 f,
                 "the mirror takes messages of up to {longest} bytes, and the source has up to {needed}: create it with the capacity of the source"
@@ -202,23 +216,32 @@ fn written_by_other(
     sequences: (Option<u64>, Option<u64>),
     f: &mut fmt::Formatter<'_>,
 ) -> fmt::Result {
+    let note = note_of(path);
     let path = path.display();
-    write!(
-        f,
-        "another program than a mirror published in {path} (its last producer is process {pid}"
-    )?;
-    match sequences {
-        (Some(expected), Some(found)) => write!(
-            f,
-            "; the next sequence should be {expected}, and is {found}"
-        )?,
-        (None, Some(found)) => write!(f, "; the next sequence is {found}")?,
-        _ => {}
+    write!(f, "another program than a mirror published in {path}")?;
+    let producer = (pid != 0).then(|| format!("its last producer is process {pid}"));
+    let next = match sequences {
+        (Some(expected), Some(found)) => Some(format!(
+            "the next sequence should be {expected}, and is {found}"
+        )),
+        (None, Some(found)) => Some(format!("the next sequence is {found}")),
+        _ => None,
+    };
+    let known: Vec<String> = producer.into_iter().chain(next).collect();
+    if !known.is_empty() {
+        write!(f, " ({})", known.join("; "))?;
     }
     write!(
         f,
-        "), so it is not what its source has: to mirror the source again, save what it has, remove it (slipring rm), or mirror into another place"
+        ", so it is not what its source has: to mirror the source again, save what it has, remove it (slipring rm), or mirror into another place; if you know that nobody else published in it, remove {}",
+        note.display()
     )
+}
+
+/// The file in which mirrors keep how far they were in the ring at this path.
+pub(crate) fn note_of(ring: &Path) -> PathBuf {
+    let named = ring.file_name().unwrap_or_default().to_string_lossy();
+    ring.with_file_name(format!(".{named}.mirror"))
 }
 
 /// Why this form is not served, and what to do instead.

@@ -13,6 +13,19 @@ pub(super) struct Copy {
     note: Option<Note>,
     /// How a mirror left it; nothing if it is not known whether one did.
     left: Option<Left>,
+    /// Whether it was said that the note cannot be written.
+    warned: bool,
+}
+
+/// What it was before this mirror became its producer.
+struct Seen {
+    /// How many producers it had had.
+    epoch: u64,
+    /// The next sequence, if that is known from what a mirror left.
+    expected: Option<u64>,
+    /// The process of the last producer.
+    pid: u32,
+    closed: bool,
 }
 
 impl Copy {
@@ -23,6 +36,7 @@ impl Copy {
             ring,
             note: None,
             left: None,
+            warned: false,
         }
     }
 
@@ -44,25 +58,38 @@ impl Copy {
                 (None, None)
             }
         };
-        Ok(Self { ring, note, left })
+        Ok(Self {
+            ring,
+            note,
+            left,
+            warned: false,
+        })
     }
 
     /// Becomes its producer. May wait for another process that attaches.
     ///
     /// # Errors
-    /// [`BridgeError::WrittenByOther`]. The ring is left as it is then.
+    /// [`BridgeError::WrittenByOther`], [`BridgeError::OtherMirror`]. The ring is left as it is then.
     pub fn attach(&mut self) -> Result<Producer, BridgeError> {
-        let (before, expected) = self.look()?;
+        let seen = self.look()?;
+        self.attach_as(&seen)
+    }
+
+    fn attach_as(&mut self, seen: &Seen) -> Result<Producer, BridgeError> {
         let producer = self.ring.producer()?;
         let found = producer.next_sequence();
-        let as_expected = match expected {
+        let nobody_between = producer.epoch() == seen.epoch.wrapping_add(1);
+        let as_expected = match seen.expected {
             Some(expected) => expected == found,
-            // Nobody came between the look and this.
-            None => self.left.is_none() || producer.epoch() == before.wrapping_add(1),
+            None => self.left.is_none() || nobody_between,
         };
         if !as_expected {
-            producer.detach();
-            return Err(self.written(expected, Some(found)));
+            match seen.closed {
+                true => producer.close(),
+                false => producer.detach(),
+            }
+            let pid = if nobody_between { seen.pid } else { 0 };
+            return Err(self.refused(pid, seen.expected, Some(found)));
         }
         // Before anything is written: who is killed in between has written nothing.
         self.keep(Left {
@@ -89,10 +116,9 @@ impl Copy {
         self.look().map(drop)
     }
 
-    /// Returns how many producers it has had, and its next sequence if that is known from what a mirror left.
-    fn look(&self) -> Result<(u64, Option<u64>), BridgeError> {
+    fn look(&self) -> Result<Seen, BridgeError> {
         let status = self.ring.status()?;
-        let (epoch, found) = (status.epoch, status.next_sequence);
+        let (epoch, found, pid) = (status.epoch, status.next_sequence, status.producer_pid);
         let expected = match self.left {
             None => None,
             Some(Left {
@@ -104,20 +130,32 @@ impl Copy {
             Some(Left { epoch: last, .. }) if last.wrapping_add(1) == epoch.number => {
                 Some(epoch.first_sequence)
             }
-            Some(_) => return Err(self.written(None, found)),
+            Some(_) => return Err(self.refused(pid, None, found)),
         };
         match (expected, found) {
             (Some(expected), Some(found)) if expected != found => {
-                Err(self.written(Some(expected), Some(found)))
+                Err(self.refused(pid, Some(expected), Some(found)))
             }
-            _ => Ok((epoch.number, expected)),
+            _ => Ok(Seen {
+                epoch: epoch.number,
+                expected,
+                pid,
+                closed: status.closed,
+            }),
         }
     }
 
-    fn written(&self, expected: Option<u64>, found: Option<u64>) -> BridgeError {
+    /// Who wrote into it. A mirror says what it does before it writes: where the note is not that of this one any more, what this one
+    /// knows is of before.
+    fn refused(&self, pid: u32, expected: Option<u64>, found: Option<u64>) -> BridgeError {
+        let path = self.ring.path().to_owned();
+        let says = self.note.as_ref().and_then(|note| note.read().ok()?);
+        if says.is_some() && says != self.left {
+            return BridgeError::OtherMirror { path, pid };
+        }
         BridgeError::WrittenByOther {
-            path: self.ring.path().to_owned(),
-            pid: self.ring.status().map_or(0, |status| status.producer_pid),
+            path,
+            pid,
             expected,
             found,
         }
@@ -135,9 +173,19 @@ impl Copy {
         let Some(note) = &self.note else {
             return;
         };
-        if let Err(error) = note.write(left) {
+        let Err(error) = note.write(left) else {
+            return;
+        };
+        // What it said before is not so any more: the next mirror would refuse the ring.
+        if !note.forget() {
+            self.note = None;
+        }
+        if !std::mem::replace(&mut self.warned, true) {
             let path = note::path(self.ring.path());
             tracing::warn!("{} cannot be written, so the next mirror may not know whether others published in the ring: {error}", path.display());
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

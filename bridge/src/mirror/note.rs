@@ -3,10 +3,11 @@
 //! A file of one line, `.NAME.mirror`. It is written in place, at once and always as long, so that a mirror that is killed meanwhile
 //! leaves the line of before or that of behind. That the machine may fail needs no care: the ring does not outlive it.
 
+pub(super) use crate::error::note_of as path;
 use rustix::fs::OFlags;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// How a mirror left its ring, or where it began if it did not say: it may have been killed.
@@ -21,14 +22,9 @@ pub(super) struct Left {
 /// The file beside the ring with this identity. One beside another ring of the same name says nothing.
 #[derive(Debug)]
 pub(super) struct Note {
-    file: File,
-    ring: u128,
-}
-
-/// Where it lies.
-pub(super) fn path(ring: &Path) -> PathBuf {
-    let named = ring.file_name().unwrap_or_default().to_string_lossy();
-    ring.with_file_name(format!(".{named}.mirror"))
+    pub(super) file: File,
+    pub(super) path: PathBuf,
+    pub(super) ring: u128,
 }
 
 /// Bytes of the line.
@@ -39,6 +35,7 @@ impl Note {
     pub fn open(ring: &Path, id: u128) -> io::Result<(Self, Option<Left>)> {
         // Whoever may write the directory may have put something else there.
         let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        let path = path(ring);
         let file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -46,18 +43,27 @@ impl Note {
             .truncate(false)
             .mode(0o600)
             .custom_flags(flags.bits() as i32)
-            .open(path(ring))?;
+            .open(&path)?;
         if !file.metadata()?.is_file() {
             return Err(io::Error::other("it is no file"));
         }
-        let note = Self { file, ring: id };
-        let mut line = [0; LINE];
-        let left = match note.file.read_exact_at(&mut line, 0) {
-            Ok(()) => note.parse(&line),
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => None,
-            Err(error) => return Err(error),
+        let note = Self {
+            file,
+            path,
+            ring: id,
         };
+        let left = note.read()?;
         Ok((note, left))
+    }
+
+    /// What it says now.
+    pub fn read(&self) -> io::Result<Option<Left>> {
+        let mut line = [0; LINE];
+        match self.file.read_exact_at(&mut line, 0) {
+            Ok(()) => Ok(self.parse(&line)),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     fn parse(&self, line: &[u8]) -> Option<Left> {
@@ -81,6 +87,19 @@ impl Note {
             self.ring
         );
         self.file.write_all_at(line.as_bytes(), 0)
+    }
+    /// Has it say nothing, or removes it if even that is not possible. Returns `false` then: what is written now, nobody finds.
+    pub fn forget(&self) -> bool {
+        if self.file.set_len(0).is_ok() {
+            return true;
+        }
+        let identity = |stat: Metadata| (stat.dev(), stat.ino());
+        let here = self.file.metadata().map(identity).ok();
+        let there = self.path.symlink_metadata().map(identity).ok();
+        if here == there {
+            let _ = std::fs::remove_file(&self.path);
+        }
+        false
     }
 }
 
