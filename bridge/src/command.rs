@@ -19,6 +19,7 @@ use slipring::endpoint::{AttachError, PublishError, StatusError, TryPublishError
 use slipring::place::{CreateError, OpenError};
 use slipring::{Place, Ring, Start};
 use slipring_mirror::{Name, NameError};
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
@@ -219,6 +220,7 @@ fn code(error: &BridgeError) -> u8 {
         | BridgeError::OtherSchema { .. }
         | BridgeError::Encoding(EncodingError::NoSchema { .. }) => 2,
         BridgeError::Open(OpenError::NotFound { .. }) => 3,
+        BridgeError::Note { error, .. } if error.kind() == ErrorKind::PermissionDenied => 5,
         BridgeError::Open(OpenError::Permission { .. })
         | BridgeError::Attach(AttachError::Permission { .. })
         | BridgeError::Create(CreateError::Permission { .. }) => 5,
@@ -232,6 +234,7 @@ fn code(error: &BridgeError) -> u8 {
         | BridgeError::Stop(_)
         | BridgeError::NotAMirror { .. }
         | BridgeError::WrittenByOther { .. }
+        | BridgeError::Note { .. }
         | BridgeError::TooSmall { .. } => 4,
         BridgeError::NoSource { .. } => 124,
         _ => 1,
@@ -248,6 +251,30 @@ pub fn main() -> ExitCode {
         Err(error) => {
             eprintln!("slipring-bridge: {error}");
             ExitCode::from(code(&error))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::code;
+    use crate::error::BridgeError;
+    use std::io::{Error, ErrorKind};
+
+    /// A service is not started again if what lies beside its ring cannot be used, and is if the system lacks something.
+    #[test]
+    fn a_note_that_cannot_be_used_has_a_status_by_which_a_service_stays_stopped() {
+        let note = |error: Error| BridgeError::Note {
+            path: ".quotes.mirror".into(),
+            error,
+        };
+        for (error, status) in [
+            (note(ErrorKind::PermissionDenied.into()), 5),
+            (note(ErrorKind::IsADirectory.into()), 4),
+            (note(Error::other("it belongs to another user")), 4),
+            (Error::from(ErrorKind::OutOfMemory).into(), 1),
+        ] {
+            assert_eq!(code(&error), status, "{error}");
         }
     }
 }

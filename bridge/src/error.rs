@@ -73,6 +73,13 @@ pub enum BridgeError {
         /// The sequence that is next in it, if that is known.
         found: Option<u64>,
     },
+    /// What lies beside the mirror's ring, where mirrors keep how far they were, cannot be used.
+    Note {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
     /// Another mirror is at work in the mirror's ring, or was, while this one was not its producer.
     OtherMirror {
         /// Where.
@@ -174,6 +181,11 @@ impl fmt::Display for BridgeError {
                 expected,
                 found,
             } => written_by_other(path, *pid, (*expected, *found), f),
+            Self::Note { path, error } => write!(
+                f,
+                "{}, where mirrors keep how far they were, cannot be used: {error}: give it to the user of this mirror, or remove it if you know that nobody else published in the ring",
+                path.display()
+            ),
             Self::OtherMirror { path, pid } => {
                 write!(f, "another mirror is or was at work in {}", path.display())?;
                 if *pid != 0 {

@@ -43,7 +43,7 @@ impl Copy {
     /// A ring that a mirror may have left before.
     ///
     /// # Errors
-    /// [`BridgeError::Io`] if there is a note of it that cannot be read. Where none can be made, the next mirror knows nothing.
+    /// [`BridgeError::Note`] if what is there cannot be used, [`BridgeError::Io`] if the system lacks what is needed to read it. Where none can be made, the next mirror knows nothing.
     pub fn new(ring: Ring) -> Result<Self, BridgeError> {
         let (note, left) = match Note::open(ring.path(), ring.id()) {
             Ok((note, left)) => (Some(note), left),
@@ -51,7 +51,10 @@ impl Copy {
                 let path = note::path(ring.path());
                 let shown = path.display();
                 if path.symlink_metadata().is_ok() {
-                    let text = format!("{shown}, where mirrors keep how far they were, cannot be used: {error}: give it to the user of this mirror, or remove it if nobody else published in the ring");
+                    if note::is_unusable(&error) {
+                        return Err(BridgeError::Note { path, error });
+                    }
+                    let text = format!("{shown} cannot be opened: {error}");
                     return Err(io::Error::new(error.kind(), text).into());
                 }
                 tracing::warn!("{shown} cannot be made, so the next mirror cannot know whether others published in the ring: {error}");

@@ -5,6 +5,8 @@
 
 pub(super) use crate::error::note_of as path;
 use rustix::fs::OFlags;
+use rustix::io::Errno;
+use rustix::process::geteuid;
 use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
@@ -27,11 +29,29 @@ pub(super) struct Note {
     pub(super) ring: u128,
 }
 
+/// What lies there, and not what the system lacks at this moment, is why it cannot be opened: a person has to look.
+pub(super) fn is_unusable(error: &io::Error) -> bool {
+    let lasts = [
+        Errno::ACCESS,
+        Errno::PERM,
+        Errno::ISDIR,
+        Errno::LOOP,
+        Errno::NXIO,
+        Errno::NODEV,
+        Errno::ROFS,
+    ];
+    match error.raw_os_error() {
+        Some(raw) => lasts.iter().any(|errno| errno.raw_os_error() == raw),
+        None => true,
+    }
+}
+
 /// Bytes of the line.
 const LINE: usize = 93;
 
 impl Note {
-    /// Opens or makes the file beside a ring. Returns what it says, too.
+    /// Opens or makes the file beside a ring. Returns what it says, too. As of the files of a ring, nothing is taken that another
+    /// user may have put there.
     pub fn open(ring: &Path, id: u128) -> io::Result<(Self, Option<Left>)> {
         // Whoever may write the directory may have put something else there.
         let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
@@ -44,8 +64,18 @@ impl Note {
             .mode(0o600)
             .custom_flags(flags.bits() as i32)
             .open(&path)?;
-        if !file.metadata()?.is_file() {
-            return Err(io::Error::other("it is no file"));
+        let stat = file.metadata()?;
+        let why = if !stat.is_file() {
+            "it is no file"
+        } else if stat.uid() != geteuid().as_raw() {
+            "it belongs to another user"
+        } else if stat.nlink() > 1 {
+            "it has more than one name"
+        } else {
+            ""
+        };
+        if !why.is_empty() {
+            return Err(io::Error::other(why));
         }
         let note = Self {
             file,
@@ -105,8 +135,8 @@ impl Note {
 
 #[cfg(test)]
 mod tests {
-    use super::{Left, Note};
-    use std::os::unix::fs::symlink;
+    use super::{is_unusable, Errno, Left, Note};
+    use std::os::unix::fs::{chown, symlink};
 
     #[test]
     fn a_note_is_read_as_it_was_written_and_only_of_its_ring() {
@@ -152,5 +182,44 @@ mod tests {
         std::fs::remove_file(&path).unwrap();
         std::fs::create_dir(&path).unwrap();
         assert!(Note::open(&ring, 7).is_err());
+    }
+
+    /// Whoever may write the directory may have put it there, and may change it.
+    #[test]
+    fn a_note_of_another_user_or_with_another_name_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let ring = directory.path().join("quotes");
+        let path = directory.path().join(".quotes.mirror");
+        let opens = || {
+            Note::open(&ring, 7)
+                .map(drop)
+                .map_err(|error| error.to_string())
+        };
+        opens().unwrap();
+        let second = directory.path().join("second");
+        std::fs::hard_link(&path, &second).unwrap();
+        assert_eq!(opens(), Err("it has more than one name".to_owned()));
+        std::fs::remove_file(second).unwrap();
+        opens().unwrap();
+        // Only some may give files away.
+        if chown(&path, Some(65534), None).is_ok() {
+            assert_eq!(opens(), Err("it belongs to another user".to_owned()));
+        }
+    }
+
+    #[test]
+    fn what_the_system_lacks_may_pass() {
+        for (errno, lasts) in [
+            (Errno::ISDIR, true),
+            (Errno::LOOP, true),
+            (Errno::ACCESS, true),
+            (Errno::MFILE, false),
+            (Errno::NFILE, false),
+            (Errno::NOMEM, false),
+            (Errno::IO, false),
+        ] {
+            assert_eq!(is_unusable(&errno.into()), lasts, "{errno}");
+        }
+        assert!(is_unusable(&std::io::Error::other("it is no file")));
     }
 }

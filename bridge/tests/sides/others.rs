@@ -8,6 +8,7 @@ use slipring_bridge::engine::local::Network;
 use slipring_bridge::engine::Engine;
 use slipring_bridge::mirror::{self, From, OnRecreate};
 use slipring_bridge::{serve, BridgeError};
+use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::Arc;
@@ -367,16 +368,22 @@ fn a_note_that_cannot_be_read_is_an_error() {
     pair.publish(&mut producer, 3);
     copy.end().unwrap();
     let note = pair.directory.path().join(".copy.mirror");
-    std::fs::remove_file(&note).unwrap();
-    std::fs::create_dir(&note).unwrap();
-    let ended = pair.mirror().ended();
-    let told = |error: &std::io::Error| error.to_string().contains(note.to_str().unwrap());
-    assert!(
-        matches!(&ended, Err(BridgeError::Io(error)) if told(error)),
-        "{ended:?}"
-    );
+    let second = pair.directory.path().join("second");
+    std::fs::rename(&note, &second).unwrap();
+    for what in ["a directory", "a link", "a second name"] {
+        match what {
+            "a directory" => std::fs::create_dir(&note).unwrap(),
+            "a link" => symlink(&second, &note).unwrap(),
+            _ => std::fs::hard_link(&second, &note).unwrap(),
+        }
+        let ended = pair.mirror().ended();
+        assert!(
+            matches!(&ended, Err(BridgeError::Note { path, .. }) if *path == note),
+            "{what}: {ended:?}"
+        );
+        std::fs::rename(&note, pair.directory.path().join(what)).unwrap();
+    }
     // Without one, nothing is known.
-    std::fs::remove_dir(&note).unwrap();
     let copy = pair.mirror();
     pair.publish(&mut producer, 3);
     copy.end().unwrap();
