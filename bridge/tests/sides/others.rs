@@ -328,7 +328,13 @@ fn who_publishes_in_the_copy_of_a_killed_mirror_is_found() {
         let mut copy = mirrors();
         if wrote > 0 || often {
             assert_eq!(copy.ended().code(), Some(4), "{what}: {}", copy.said);
-            for said in [place.to_str().unwrap(), "published in", "slipring rm"] {
+            let note = format!(".copy-{n}.mirror");
+            for said in [
+                place.to_str().unwrap(),
+                "published in",
+                "slipring rm",
+                &note,
+            ] {
                 assert!(copy.said.contains(said), "{what}: {}", copy.said);
             }
         } else {
