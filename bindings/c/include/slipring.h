@@ -124,6 +124,11 @@ typedef enum {
   SLIPRING_STRATEGY_PARK = 4,
 } slipring_strategy;
 
+// A link, or an end of a named pipe, that waits for its other side. Made by the calls whose names have `_begin_`, and made the
+// handle that it is for by that one of slipring_connecting_link, _reader, _writer and _ends. Waited for by its descriptor or in a wait
+// set: slipring_connecting_try_meet says whether both have met. For one thread at a time.
+typedef struct slipring_connecting slipring_connecting;
+
 // A consumer of a ring. For one thread at a time.
 typedef struct slipring_consumer slipring_consumer;
 
@@ -207,6 +212,31 @@ typedef struct slipring_wait_set slipring_wait_set;
 // slipring_binding_error`. A number never changes its meaning.
 typedef uint32_t slipring_status;
 
+// How a handle behaves. NULL in its place means all defaults, and so does zero in any member but the first. What does not apply
+// to a handle is refused, unless it is zero.
+typedef struct {
+  // The size of this structure: set by the caller, with `sizeof`.
+  size_t struct_size;
+  // How it waits, of `enum slipring_strategy`.
+  uint32_t strategy;
+  // Of consumers, observers and receivers: where it reads, of `enum slipring_read_policy`.
+  uint32_t read_policy;
+  // With `SLIPRING_STRATEGY_SPIN_THEN_PARK`: how long it polls before each sleep, in nanoseconds.
+  uint64_t spin_ns;
+  // With `SLIPRING_READ_BEHIND`: how many bytes it tries to stay behind.
+  uint64_t lag_bytes;
+  // With `SLIPRING_READ_BEHIND`: how long it pauses, in nanoseconds.
+  uint64_t pause_ns;
+  // With `SLIPRING_READ_BEHIND`: 1 if it takes what it has read out of the caches.
+  uint8_t flush;
+  // Of producers and consumers: 1 if the side that goes to sleep pays for fences.
+  uint8_t membarrier;
+  // Of observers: 1 to go on at the oldest message after a lap, and not near the newest.
+  uint8_t resume_at_oldest;
+  // Zero.
+  uint8_t reserved[5];
+} slipring_options;
+
 // A message, and what came before it. Its bytes can be read as long as they are lent.
 typedef struct {
   // The bytes; not NULL, also where there are none.
@@ -275,31 +305,6 @@ typedef struct {
   // Zero.
   uint8_t reserved[3];
 } slipring_fifo_options;
-
-// How a handle behaves. NULL in its place means all defaults, and so does zero in any member but the first. What does not apply
-// to a handle is refused, unless it is zero.
-typedef struct {
-  // The size of this structure: set by the caller, with `sizeof`.
-  size_t struct_size;
-  // How it waits, of `enum slipring_strategy`.
-  uint32_t strategy;
-  // Of consumers, observers and receivers: where it reads, of `enum slipring_read_policy`.
-  uint32_t read_policy;
-  // With `SLIPRING_STRATEGY_SPIN_THEN_PARK`: how long it polls before each sleep, in nanoseconds.
-  uint64_t spin_ns;
-  // With `SLIPRING_READ_BEHIND`: how many bytes it tries to stay behind.
-  uint64_t lag_bytes;
-  // With `SLIPRING_READ_BEHIND`: how long it pauses, in nanoseconds.
-  uint64_t pause_ns;
-  // With `SLIPRING_READ_BEHIND`: 1 if it takes what it has read out of the caches.
-  uint8_t flush;
-  // Of producers and consumers: 1 if the side that goes to sleep pays for fences.
-  uint8_t membarrier;
-  // Of observers: 1 to go on at the oldest message after a lap, and not near the newest.
-  uint8_t resume_at_oldest;
-  // Zero.
-  uint8_t reserved[5];
-} slipring_options;
 
 // The state of a named pipe at some moment.
 typedef struct {
@@ -667,6 +672,78 @@ typedef struct {
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
+
+// Begins to connect a link, as slipring_link_connect, and does not wait for the other side: for event loops. This process has its name
+// from now on, until what was made is closed.
+slipring_status slipring_link_begin_connect(const char *me,
+                                            const char *peer,
+                                            const char *directory,
+                                            uint64_t capacity_bytes,
+                                            const slipring_options *options,
+                                            slipring_connecting **connecting);
+
+// Begins to wait for the next process of the other name, as slipring_link_reconnect, and does not wait itself. The link becomes what
+// waits: its pointer is made NULL, its descriptor is that of `connecting`, and this process keeps its name. After an error the link is as
+// it was: `SLIPRING_E_LENT` if it has lent a message.
+slipring_status slipring_link_begin_reconnect(slipring_link **link,
+                                              slipring_connecting **connecting);
+
+// Begins to open the reading end, as slipring_fifo_reader, and does not wait for a writer. This process is the reader from now on, until
+// what was made is closed.
+slipring_status slipring_fifo_begin_reader(const slipring_fifo *fifo,
+                                           const slipring_options *options,
+                                           slipring_connecting **connecting);
+
+// Begins to open the writing end, as slipring_fifo_begin_reader the other one.
+slipring_status slipring_fifo_begin_writer(const slipring_fifo *fifo,
+                                           const slipring_options *options,
+                                           slipring_connecting **connecting);
+
+// Begins to open a side of a named pipe that goes both ways, as slipring_fifo_connect, and does not wait for the other side.
+slipring_status slipring_fifo_begin_connect(const slipring_fifo *fifo,
+                                            const slipring_options *options,
+                                            slipring_connecting **connecting);
+
+// Does what there is to do now, without waiting, and says whether both sides have met: then the call that makes it a link or an end
+// does not wait. After an error it can be called again.
+slipring_status slipring_connecting_try_meet(slipring_connecting *connecting,
+                                             bool *met);
+
+// Gives it a descriptor, as slipring_consumer_fd. The link or the reading end that it becomes has the same one.
+slipring_status slipring_connecting_fd(slipring_connecting *connecting,
+                                       int32_t *fd);
+
+// Says whether slipring_connecting_try_meet has something to do, as slipring_consumer_arm.
+slipring_status slipring_connecting_arm(slipring_connecting *connecting, bool *ready);
+
+// Makes it a link, and waits for the other side where the two have not met. `connecting` is closed, and its pointer made NULL, also by
+// an error: `SLIPRING_E_LINK_TIMED_OUT` after the timeout, `SLIPRING_E_LINK_FORKED`, `SLIPRING_E_LINK_REMOVED` and the others of
+// slipring_link_connect leave the other side to the next process. Only what is refused before it waits (`SLIPRING_E_NULL`, `_HANDLE`,
+// `_BUSY`, and `_ARGUMENT` if it will be no link) leaves `connecting` as it was.
+slipring_status slipring_connecting_link(slipring_connecting **connecting,
+                                         int64_t timeout_ns,
+                                         slipring_link **link);
+
+// Makes it the reading end of a named pipe, as slipring_connecting_link a link. The errors are those of slipring_fifo_reader:
+// `SLIPRING_E_PIPE_TIMED_OUT` after the timeout.
+slipring_status slipring_connecting_reader(slipring_connecting **connecting,
+                                           int64_t timeout_ns,
+                                           slipring_pipe_reader **reader);
+
+// Makes it the writing end of a named pipe, as slipring_connecting_reader the other one. Its descriptor is closed.
+slipring_status slipring_connecting_writer(slipring_connecting **connecting,
+                                           int64_t timeout_ns,
+                                           slipring_pipe_writer **writer);
+
+// Makes it both ends of a named pipe that goes both ways, as slipring_connecting_reader one of them.
+slipring_status slipring_connecting_ends(slipring_connecting **connecting,
+                                         int64_t timeout_ns,
+                                         slipring_pipe_reader **reader,
+                                         slipring_pipe_writer **writer);
+
+// Closes what waits, and makes the pointer NULL. Its side is free then, and the other side goes on to wait for the next process. In a
+// forked child that changes nothing for the parent.
+slipring_status slipring_connecting_close(slipring_connecting **connecting);
 
 // Receives a message in place. It stays where it is until slipring_consumer_release, and until then every other call but
 // slipring_consumer_close returns `SLIPRING_E_LENT`. At the end of the ring the status is `SLIPRING_E_TRY_RECEIVE_CLOSED`, with any
@@ -1485,7 +1562,8 @@ slipring_status slipring_wait_set_create(int64_t spin_ns, slipring_wait_set **se
 // Waits until a handle of the list has something to report, and says which: a message, a loss, or an end. The next call
 // on that handle, with a timeout of 0, says what. `index` is `count` if the deadline passed; that is no error. The
 // handles can be: consumers, observers, receivers of queues and mailboxes, readers of newest values, listeners, links, pipe
-// readers, interruptions; each once, and none that has lent something.
+// readers, links and ends of named pipes that wait for their other side (slipring_connecting), interruptions; each once, and none that has
+// lent something.
 slipring_status slipring_wait_set_wait(slipring_wait_set *set,
                                        void *const *handles,
                                        size_t count,

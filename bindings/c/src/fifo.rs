@@ -5,7 +5,7 @@ use crate::failure::Failure;
 use crate::given::{deadline, flag, options, out, sized, Sized0};
 use crate::handle::{close, give, give_source, shared, Handle};
 use crate::options::{of_role, slipring_options};
-use crate::pipe::{give_both, slipring_pipe_reader, slipring_pipe_writer, Reader};
+use crate::pipe::{give_both, slipring_pipe_reader, slipring_pipe_writer};
 use crate::status::slipring_status;
 use slipring::fifo::FifoBuilder;
 use slipring::Fifo;
@@ -135,9 +135,7 @@ pub unsafe extern "C" fn slipring_fifo_reader(
         give_source(reader, || {
             let how = of_role(options)?;
             let fifo = shared(fifo)?;
-            Ok(Reader::new(
-                fifo.reader_until_with(deadline(timeout_ns), how)?,
-            ))
+            Ok(fifo.reader_until_with(deadline(timeout_ns), how)?.into())
         })
     })
 }

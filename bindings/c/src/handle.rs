@@ -171,27 +171,44 @@ pub unsafe fn close<H: Handle>(handle: *mut *mut H) -> Result<(), Failure> {
 /// # Safety
 /// As for [`close`].
 pub unsafe fn take<H: Handle>(handle: *mut *mut H) -> Result<Option<H::Body>, Failure> {
+    // SAFETY: as the caller says.
+    if !writable(handle) || unsafe { handle.read() }.is_null() {
+        return Ok(None);
+    }
+    // SAFETY: as the caller says.
+    let ((), body) = unsafe { end(handle, |_| Ok(())) }?;
+    Ok(Some(body))
+}
+
+/// Runs the last call with a handle, in one turn with closing it, and makes the caller's pointer NULL. If the call fails, the handle
+/// stays as that left it. Returns what the call returned, and what was behind the handle.
+///
+/// # Safety
+/// As for [`close`].
+pub unsafe fn end<H: Handle, R>(
+    handle: *mut *mut H,
+    run: impl FnOnce(&mut H::Body) -> Result<R, Failure>,
+) -> Result<(R, H::Body), Failure> {
     if !writable(handle) {
-        return Ok(None);
+        return Err(null("the pointer to the handle is NULL"));
     }
     // SAFETY: as the caller says.
-    let closed = unsafe { handle.read() };
-    if closed.is_null() {
-        return Ok(None);
-    }
+    let ends = unsafe { handle.read() };
     // SAFETY: as the caller says.
-    let common = unsafe { &laid(closed.cast_const())?.common };
-    let turn = common.head.enter()?;
-    common.kind.store(0, Relaxed);
+    let laid = unsafe { laid(ends.cast_const()) }?;
+    let turn = laid.common.head.enter()?;
+    // SAFETY: the turn is this thread's, and no call runs within it on the same handle.
+    let done = run(unsafe { &mut *laid.body.get() })?;
+    laid.common.kind.store(0, Relaxed);
     // The word of the turn is the thread's, and outlives the handle.
-    let laid: *mut Laid<H::Body> = closed.cast();
+    let laid: *mut Laid<H::Body> = ends.cast();
     // SAFETY: it was made by `give`, and is nobody's any more.
     let laid = unsafe { Box::from_raw(laid) };
     // SAFETY: as the caller says.
     unsafe { handle.write(ptr::null_mut()) };
     let body = laid.body.into_inner();
     drop(turn);
-    Ok(Some(body))
+    Ok((done, body))
 }
 
 unsafe fn source_of<H: Handle<Body: Waitable>>(

@@ -10,6 +10,7 @@
 )]
 
 mod call;
+mod connecting;
 mod consumer;
 mod descriptor;
 mod errors;

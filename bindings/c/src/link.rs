@@ -10,6 +10,7 @@ use crate::lent::Lender;
 use crate::options::{of_role, slipring_options};
 use crate::status::slipring_status;
 use slipring::endpoint::{Message, Source};
+use slipring::link::LinkBuilder;
 use slipring::Link;
 use std::ffi::{c_char, c_void};
 
@@ -23,6 +24,25 @@ pub struct Body {
     descriptor: Descriptor,
 }
 
+impl Body {
+    /// With a descriptor that may have been made for it before.
+    pub fn new(link: Link, descriptor: Descriptor) -> Self {
+        Self {
+            link: Lender::new(link),
+            descriptor,
+        }
+    }
+
+    /// Says why the link cannot be taken out, if it has lent something.
+    pub fn may_leave(&mut self) -> Result<(), Failure> {
+        self.link.free().map(drop)
+    }
+
+    pub fn into_parts(self) -> (Link, Descriptor) {
+        (self.link.into_inner(), self.descriptor)
+    }
+}
+
 impl Handle for slipring_link {
     type Body = Body;
     const KIND: u64 = 30;
@@ -34,6 +54,31 @@ impl Waitable for Body {
     fn source(&mut self) -> Result<&mut dyn Source, Failure> {
         Ok(self.link.free()?)
     }
+}
+
+/// What describes a link, apart from its options.
+///
+/// # Safety
+/// As for [`text`].
+pub unsafe fn builder(
+    me: *const c_char,
+    peer: *const c_char,
+    directory: *const c_char,
+    capacity_bytes: u64,
+) -> Result<LinkBuilder, Failure> {
+    // SAFETY: as the caller says.
+    let me = unsafe { text(me, "the name of this side is NULL") }?;
+    // SAFETY: as the caller says.
+    let peer = unsafe { text(peer, "the name of the other side is NULL") }?;
+    let mut builder = Link::builder(me, peer);
+    if !directory.is_null() {
+        // SAFETY: as the caller says.
+        builder = builder.directory(unsafe { text(directory, "") }?);
+    }
+    if capacity_bytes != 0 {
+        builder = builder.capacity_bytes(capacity_bytes);
+    }
+    Ok(builder)
 }
 
 /// Connects to a process by its name, and waits until it connects too. The side that comes first makes the link, with
@@ -52,20 +97,9 @@ pub unsafe extern "C" fn slipring_link_connect(
     // SAFETY: as the header asks of the caller.
     call(|| unsafe {
         give_source(link, || {
-            let me = text(me, "the name of this side is NULL")?;
-            let peer = text(peer, "the name of the other side is NULL")?;
-            let mut builder = Link::builder(me, peer);
-            if !directory.is_null() {
-                builder = builder.directory(text(directory, "")?);
-            }
-            if capacity_bytes != 0 {
-                builder = builder.capacity_bytes(capacity_bytes);
-            }
+            let builder = builder(me, peer, directory, capacity_bytes)?;
             let made = builder.connect_until_with(deadline(timeout_ns), of_role(options)?)?;
-            Ok(Body {
-                link: Lender::new(made),
-                descriptor: Descriptor::default(),
-            })
+            Ok(Body::new(made, Descriptor::default()))
         })
     })
 }

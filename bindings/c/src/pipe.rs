@@ -30,11 +30,15 @@ pub struct Reader {
 }
 
 impl Reader {
-    pub fn new(reader: PipeReader) -> Self {
-        Self {
-            reader,
-            descriptor: Descriptor::default(),
-        }
+    /// With a descriptor that may have been made for it before.
+    pub fn new(reader: PipeReader, descriptor: Descriptor) -> Self {
+        Self { reader, descriptor }
+    }
+}
+
+impl From<PipeReader> for Reader {
+    fn from(reader: PipeReader) -> Self {
+        Self::new(reader, Descriptor::default())
     }
 }
 
@@ -72,10 +76,10 @@ fn patience(timeout_ns: i64) -> Option<Duration> {
 ///
 /// # Safety
 /// As for [`give`].
-pub unsafe fn give_both(
+pub unsafe fn give_both<R: Into<Reader>>(
     reader: *mut *mut slipring_pipe_reader,
     writer: *mut *mut slipring_pipe_writer,
-    make: impl FnOnce() -> Result<(PipeReader, PipeWriter), Failure>,
+    make: impl FnOnce() -> Result<(R, PipeWriter), Failure>,
 ) -> Result<(), Failure> {
     if !writable(writer) || !writable(reader) {
         return Err(null("there is no room for both ends"));
@@ -83,7 +87,7 @@ pub unsafe fn give_both(
     let (reads, writes) = make()?;
     // SAFETY: as the caller says.
     unsafe {
-        give_source(reader, || Ok(Reader::new(reads)))?;
+        give_source(reader, || Ok(reads.into()))?;
         give(writer, || Ok(writes))
     }
 }

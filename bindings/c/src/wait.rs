@@ -77,7 +77,8 @@ unsafe fn list<'a>(
 /// Waits until a handle of the list has something to report, and says which: a message, a loss, or an end. The next call
 /// on that handle, with a timeout of 0, says what. `index` is `count` if the deadline passed; that is no error. The
 /// handles can be: consumers, observers, receivers of queues and mailboxes, readers of newest values, listeners, links, pipe
-/// readers, interruptions; each once, and none that has lent something.
+/// readers, links and ends of named pipes that wait for their other side (slipring_connecting), interruptions; each once, and none that has
+/// lent something.
 #[no_mangle]
 pub unsafe extern "C" fn slipring_wait_set_wait(
     set: *mut slipring_wait_set,

@@ -123,6 +123,7 @@ fn every_compiler_takes_the_headers() {
         (C, "ring.c", true),
         (clang("clang", "-std=c11"), "ring.c", false),
         (clang("clang", "-std=c11"), "forms.c", true),
+        (clang("clang", "-std=c11"), "connecting.c", false),
         (
             Compiler {
                 standard: "-std=c++20",
@@ -133,6 +134,7 @@ fn every_compiler_takes_the_headers() {
         ),
         (clang("clang++", "-std=c++17"), "cpp.cc", false),
         (clang("clang++", "-std=c++17"), "forms.cc", false),
+        (clang("clang++", "-std=c++17"), "connecting.cc", true),
     ];
     let build = tempfile::tempdir().unwrap();
     for (compiler, source, statically) in cases {

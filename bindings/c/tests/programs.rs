@@ -72,10 +72,29 @@ fn descriptors() {
     passes("descriptors.c");
 }
 
+/// Sides of links and named pipes that wait for each other in event loops.
+#[test]
+fn connecting() {
+    passes("connecting.c");
+}
+
+#[test]
+fn connecting_refused() {
+    passes("connecting_refused.c");
+}
+
+#[test]
+fn connecting_in_cpp() {
+    passes("connecting.cc");
+}
+
 #[test]
 fn descriptors_by_io_uring() {
     for source in [
         "descriptors.c",
+        "connecting.c",
+        "connecting_refused.c",
+        "connecting.cc",
         "ring.c",
         "forms.c",
         "forms.cc",

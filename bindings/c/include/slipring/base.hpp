@@ -178,6 +178,9 @@ public:
     }
 };
 
+/// How what waits for its other side becomes a handle: for each kind of handle in the header of its form.
+template <class Made> struct finishes;
+
 /// Whether a call was refused before it did anything: what was lent is lent still.
 inline bool refused(slipring_status status) noexcept {
     switch (status) {
@@ -228,6 +231,25 @@ protected:
 /// How a handle waits and reads.
 struct options : slipring_options {
     options() noexcept : slipring_options{} { struct_size = sizeof(slipring_options); }
+};
+
+/// What waits for its other side, and keeps no thread for that: a `link`, the `pipe_reader`, `pipe_writer` or `pipe_ends` of a named pipe. Made
+/// by the calls whose names begin with `begin_`. This process has its side from then on, until it is closed.
+template <class Made>
+class connecting
+    : public detail::source<slipring_connecting, slipring_connecting_close, slipring_connecting_fd, slipring_connecting_arm> {
+public:
+    using source::source;
+
+    /// Does what there is to do now, without waiting. Returns whether both sides have met: then `finish` does not wait.
+    bool try_meet() {
+        bool met = false;
+        check(slipring_connecting_try_meet(handle_, &met));
+        return met;
+    }
+    /// Waits for the other side where the two have not met, and returns the handle, whose descriptor is the one that this had, if a handle
+    /// of its kind has one. This is closed then, also where it throws because the time is over or the object is removed.
+    Made finish(timeout wait = forever) { return detail::finishes<Made>::finish(out(), wait); }
 };
 
 /// A value and how often it was set.

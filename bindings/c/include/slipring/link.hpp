@@ -38,6 +38,13 @@ public:
         check(slipring_link_connect(me.c_str(), peer.c_str(), directory, capacity_bytes, &how, wait.ns(), &made));
         return link(made);
     }
+    /// As `connect`, without waiting for the other side: for event loops.
+    static connecting<link> begin_connect(const std::string &me, const std::string &peer, std::uint64_t capacity_bytes = 0,
+                                          const options &how = {}, const char *directory = nullptr) {
+        slipring_connecting *made = nullptr;
+        check(slipring_link_begin_connect(me.c_str(), peer.c_str(), directory, capacity_bytes, &how, &made));
+        return connecting<link>(made);
+    }
     static void remove(const std::string &one, const std::string &other) { check(slipring_link_remove(one.c_str(), other.c_str())); }
 
     std::uint64_t send(view bytes, timeout wait = forever) {
@@ -60,6 +67,12 @@ public:
     }
     /// Waits for the next process of the other name.
     void reconnect(timeout wait = forever) { check(slipring_link_reconnect(handle_, wait.ns())); }
+    /// As `reconnect`, without waiting: this becomes what waits, and keeps its name and its descriptor. If it throws, this is as it was.
+    connecting<link> begin_reconnect() {
+        slipring_connecting *made = nullptr;
+        check(slipring_link_begin_reconnect(&handle_, &made));
+        return connecting<link>(made);
+    }
     std::uint32_t peer_pid() {
         std::uint32_t pid = 0;
         check(slipring_link_peer(handle_, &pid, nullptr));
@@ -71,6 +84,18 @@ public:
         return most;
     }
 };
+
+namespace detail {
+
+template <> struct finishes<link> {
+    static link finish(slipring_connecting **waits, timeout wait) {
+        slipring_link *made = nullptr;
+        check(slipring_connecting_link(waits, wait.ns(), &made));
+        return link(made);
+    }
+};
+
+} // namespace detail
 
 } // namespace slipring
 

@@ -92,7 +92,36 @@ inline pipe_ends inherited(const std::string &name, const options &how = {}) {
 /// The settings of a new named pipe.
 using fifo_options = detail::settings<slipring_fifo_options>;
 
-/// A named pipe. Its calls wait for the process at the other end.
+namespace detail {
+
+template <> struct finishes<pipe_reader> {
+    static pipe_reader finish(slipring_connecting **waits, timeout wait) {
+        slipring_pipe_reader *made = nullptr;
+        check(slipring_connecting_reader(waits, wait.ns(), &made));
+        return pipe_reader(made);
+    }
+};
+
+template <> struct finishes<pipe_writer> {
+    static pipe_writer finish(slipring_connecting **waits, timeout wait) {
+        slipring_pipe_writer *made = nullptr;
+        check(slipring_connecting_writer(waits, wait.ns(), &made));
+        return pipe_writer(made);
+    }
+};
+
+template <> struct finishes<pipe_ends> {
+    static pipe_ends finish(slipring_connecting **waits, timeout wait) {
+        slipring_pipe_reader *reader = nullptr;
+        slipring_pipe_writer *writer = nullptr;
+        check(slipring_connecting_ends(waits, wait.ns(), &reader, &writer));
+        return {pipe_reader(reader), pipe_writer(writer)};
+    }
+};
+
+} // namespace detail
+
+/// A named pipe. Its calls wait for the process at the other end, except those whose names begin with `begin_`.
 class fifo : public detail::object<fifo, slipring_fifo, slipring_fifo_options, slipring_fifo_close, slipring_fifo_create,
                                    slipring_fifo_create_or_open, slipring_fifo_open, slipring_fifo_remove> {
 public:
@@ -118,6 +147,24 @@ public:
         slipring_pipe_writer *writer = nullptr;
         check(slipring_fifo_connect(handle_, &how, wait.ns(), &reader, &writer));
         return {pipe_reader(reader), pipe_writer(writer)};
+    }
+    /// As `reader`, without waiting for a writer: for event loops.
+    connecting<pipe_reader> begin_reader(const options &how = {}) const {
+        slipring_connecting *made = nullptr;
+        check(slipring_fifo_begin_reader(handle_, &how, &made));
+        return connecting<pipe_reader>(made);
+    }
+    /// As `writer`, without waiting for a reader.
+    connecting<pipe_writer> begin_writer(const options &how = {}) const {
+        slipring_connecting *made = nullptr;
+        check(slipring_fifo_begin_writer(handle_, &how, &made));
+        return connecting<pipe_writer>(made);
+    }
+    /// As `connect`, without waiting for the other side.
+    connecting<pipe_ends> begin_connect(const options &how = {}) const {
+        slipring_connecting *made = nullptr;
+        check(slipring_fifo_begin_connect(handle_, &how, &made));
+        return connecting<pipe_ends>(made);
     }
     slipring_fifo_state status() const { return detail::state<slipring_fifo_state, const slipring_fifo>(slipring_fifo_status, handle_); }
 };

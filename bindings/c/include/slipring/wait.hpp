@@ -46,7 +46,7 @@ public:
 };
 
 /// A handle that a set waits for: a consumer, an observer, a receiver of a queue or a mailbox, a link, the reading end of a pipe, a reader of
-/// newest values, a listener, an interruption. It must not outlive the handle.
+/// newest values, a listener, what waits for its other side, an interruption. It must not outlive the handle.
 class waitable {
 public:
     template <class Handle, slipring_status (*Close)(Handle **), slipring_status (*Fd)(Handle *, std::int32_t *),

@@ -136,7 +136,12 @@ static void links(void) {
     LATE(SLIPRING_E_LINK_TIMED_OUT, slipring_link_send(link, bytes, 500, WAIT, NULL));
     OK(slipring_link_close(&other));
     LATE(SLIPRING_E_LINK_TIMED_OUT, slipring_link_reconnect(link, WAIT));
-    OK(slipring_link_close(&link));
+    slipring_connecting *waits = NULL;
+    OK(slipring_link_begin_reconnect(&link, &waits));
+    LATE(SLIPRING_E_LINK_TIMED_OUT, slipring_connecting_link(&waits, WAIT, &link));
+    OK(slipring_link_begin_connect("a", "b", NULL, 0, NULL, &waits));
+    LATE(SLIPRING_E_LINK_TIMED_OUT, slipring_connecting_link(&waits, WAIT, &link));
+    CHECK(link == NULL && waits == NULL);
 }
 
 static atomic_bool enough;
@@ -178,11 +183,18 @@ static void pipes(void) {
     OK(slipring_fifo_create("fifo", NULL, &fifo));
     LATE(SLIPRING_E_PIPE_TIMED_OUT, slipring_fifo_reader(fifo, NULL, WAIT, &none));
     LATE(SLIPRING_E_PIPE_TIMED_OUT, slipring_fifo_writer(fifo, NULL, WAIT, &writer));
+    slipring_connecting *waits = NULL;
+    OK(slipring_fifo_begin_reader(fifo, NULL, &waits));
+    LATE(SLIPRING_E_PIPE_TIMED_OUT, slipring_connecting_reader(&waits, WAIT, &none));
+    OK(slipring_fifo_begin_writer(fifo, NULL, &waits));
+    LATE(SLIPRING_E_PIPE_TIMED_OUT, slipring_connecting_writer(&waits, WAIT, &writer));
     CHECK(none == NULL && writer == NULL);
     OK(slipring_fifo_close(&fifo));
     slipring_fifo_options options = {.struct_size = sizeof options, .both_ways = 1};
     OK(slipring_fifo_create("both-ways", &options, &fifo));
     LATE(SLIPRING_E_PIPE_TIMED_OUT, slipring_fifo_connect(fifo, NULL, WAIT, &none, &writer));
+    OK(slipring_fifo_begin_connect(fifo, NULL, &waits));
+    LATE(SLIPRING_E_PIPE_TIMED_OUT, slipring_connecting_ends(&waits, WAIT, &none, &writer));
     OK(slipring_fifo_close(&fifo));
 }
 
