@@ -38,6 +38,14 @@ impl<H> Away<H> {
         })
     }
 
+    /// The handle, if it is here.
+    pub fn into_inner(self) -> Option<H> {
+        match self {
+            Self::Free(handle) => Some(*handle),
+            Self::Out(_) => None,
+        }
+    }
+
     /// Takes the handle along, once an earlier call is over, with the way back.
     pub fn take(&mut self, wait: bool) -> Result<Option<(H, mpsc::Sender<H>)>, Failure> {
         if self.free(wait)?.is_none() {

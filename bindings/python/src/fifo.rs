@@ -3,14 +3,16 @@
 use crate::apply;
 use crate::argument::Timeout;
 use crate::aside::aside;
+use crate::connecting::{Connecting, Made};
 use crate::failure::Failure;
-use crate::pipe::{not_yet, PipeReader, PipeWriter};
+use crate::pipe::{failed, not_yet, PipeReader, PipeWriter};
 use crate::place::Place;
 use crate::ring::open_until;
 use crate::settings::Settings;
 use crate::slot::{Slot, Step};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
+use slipring::endpoint::Connecting as Waits;
 use slipring::fifo::FifoBuilder;
 use slipring::{Deadline, Fifo as Inner};
 
@@ -37,6 +39,15 @@ impl Fifo {
         Self {
             slot: Slot::new("named pipe", fifo),
         }
+    }
+
+    fn begin<E: Made>(
+        &self,
+        py: Python<'_>,
+        begin: impl FnOnce(&Inner) -> std::io::Result<Waits<E>> + Send,
+    ) -> PyResult<Connecting> {
+        let waits = self.slot.with(py, |fifo| begin(fifo).map_err(failed))?;
+        Ok(Connecting::new(waits))
     }
 
     /// Meets the other end.
@@ -116,6 +127,22 @@ impl Fifo {
         let side = self.end(py, timeout, |fifo, deadline| fifo.connect_until(deadline))?;
         let (reader, writer) = side.into_halves();
         Ok((PipeReader::new(reader), PipeWriter::new(writer)))
+    }
+
+    /// Begins to open the writing end as `writer` does, and does not wait: for event loops. `finish` or `finish_async` of what it
+    /// returns makes the end.
+    fn begin_writer(&self, py: Python<'_>) -> PyResult<Connecting> {
+        self.begin(py, Inner::begin_writer)
+    }
+
+    /// Begins to open the reading end as `reader` does, and does not wait.
+    fn begin_reader(&self, py: Python<'_>) -> PyResult<Connecting> {
+        self.begin(py, Inner::begin_reader)
+    }
+
+    /// Begins to open one side of a pipe for both directions as `connect` does, and does not wait.
+    fn begin_connect(&self, py: Python<'_>) -> PyResult<Connecting> {
+        self.begin(py, Inner::begin_connect)
     }
 
     /// Whether it goes both ways.

@@ -9,6 +9,7 @@ mod argument;
 mod aside;
 mod away;
 mod batch;
+mod connecting;
 mod consumer;
 mod failure;
 mod fifo;
@@ -43,6 +44,8 @@ use pyo3::prelude::*;
 mod _slipring {
     #[pymodule_export]
     use crate::batch::Block;
+    #[pymodule_export]
+    use crate::connecting::Connecting;
     #[pymodule_export]
     use crate::consumer::Consumer;
     #[pymodule_export]

@@ -3,6 +3,7 @@
 use crate::argument::{Payload, Timeout};
 use crate::aside::{aside, aside_while};
 use crate::away::Away;
+use crate::connecting::{Connecting, Made};
 use crate::consumer::Taken;
 use crate::failure::Failure;
 use crate::failures;
@@ -39,6 +40,36 @@ fn here(joining: &mut Joining) -> Result<&mut Watched<Inner>, Failure> {
     joining.free(false)?.ok_or_else(away)
 }
 
+impl Made for Inner {
+    fn failed(error: LinkError) -> Failure {
+        error.into()
+    }
+
+    fn timed_out() -> Failure {
+        LinkError::TimedOut.into()
+    }
+
+    fn into_python(self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        Ok(Py::new(py, Link::new(self))?.into_any())
+    }
+}
+
+fn described(
+    me: &str,
+    peer: &str,
+    directory: Option<PathBuf>,
+    capacity_bytes: Option<u64>,
+) -> LinkBuilder {
+    let mut builder: LinkBuilder = Inner::builder(me, peer);
+    if let Some(directory) = &directory {
+        builder = builder.directory(directory);
+    }
+    if let Some(bytes) = capacity_bytes {
+        builder = builder.capacity_bytes(bytes);
+    }
+    builder
+}
+
 /// A link, or the call that reconnects it.
 type Joining = Away<Watched<Inner>>;
 
@@ -49,6 +80,12 @@ pub struct Link {
 }
 
 impl Link {
+    fn new(link: Inner) -> Self {
+        Self {
+            slot: Slot::new("link", Away::new(Watched::new(link))),
+        }
+    }
+
     /// What it is to a wait for several.
     pub fn source(&self, until: std::time::Instant) -> Result<Option<LockedSource<'_>>, Failure> {
         self.slot
@@ -71,19 +108,27 @@ impl Link {
         strategy: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
         let options = LinkOptions::new().strategy(crate::argument::strategy(strategy)?);
-        let mut builder: LinkBuilder = Inner::builder(me, peer);
-        if let Some(directory) = &directory {
-            builder = builder.directory(directory);
-        }
-        if let Some(bytes) = capacity_bytes {
-            builder = builder.capacity_bytes(bytes);
-        }
+        let builder = described(me, peer, directory, capacity_bytes);
         let deadline = timeout.deadline().map_or(Deadline::NEVER, Deadline::at);
         let link = aside(py, move || builder.connect_until_with(deadline, options))?;
-        let link = link.map_err(Failure::from)?;
-        Ok(Self {
-            slot: Slot::new("link", Away::new(Watched::new(link))),
-        })
+        Ok(Self::new(link.map_err(Failure::from)?))
+    }
+
+    /// Begins to connect as `connect` does, and does not wait: for event loops. `finish` or `finish_async` of what it returns makes the
+    /// link.
+    #[staticmethod]
+    #[pyo3(signature = (me, peer, *, directory = None, capacity_bytes = None, strategy = None))]
+    fn begin_connect(
+        me: &str,
+        peer: &str,
+        directory: Option<PathBuf>,
+        capacity_bytes: Option<u64>,
+        strategy: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Connecting> {
+        let options = LinkOptions::new().strategy(crate::argument::strategy(strategy)?);
+        let builder = described(me, peer, directory, capacity_bytes);
+        let waits = builder.begin_connect_with(options);
+        Ok(Connecting::new(waits.map_err(Failure::from)?))
     }
 
     /// Removes the link between two names in the slipring directory, if no process is connected.
@@ -162,6 +207,21 @@ impl Link {
             connected
         })?;
         Ok(connected?)
+    }
+
+    /// Begins to wait for the next process of the other name, and does not wait itself: for event loops. This link is closed, and what
+    /// it returns keeps its name; `finish` or `finish_async` makes the next link.
+    fn begin_reconnect(&self, py: Python<'_>) -> PyResult<Connecting> {
+        let ready = |joining: &mut Joining| here(joining)?.get().map(drop);
+        let begin = |joining: Joining| {
+            let link = joining.into_inner().and_then(Watched::into_inner);
+            link.map(Inner::begin_reconnect)
+        };
+        match self.slot.close(py, ready, begin)?.flatten() {
+            Some(waits) => Ok(Connecting::new(waits)),
+            // It is closed, or this is a fork.
+            None => self.slot.with(py, |_| Err(away())),
+        }
     }
 
     /// The process of the other side, as it said.

@@ -1,13 +1,14 @@
 //! Pipes: their ends, and handing ends to children.
 
 use crate::argument::{Payload, Timeout};
+use crate::connecting::Made;
 use crate::failure::Failure;
 use crate::slot::{LockedSource, Mode, Slot, Step};
 use crate::watched::Watched;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
-use slipring::pipe::{PipeOptions, PipeReader as InnerReader, PipeWriter as InnerWriter};
+use slipring::pipe::{Duplex, PipeOptions, PipeReader as InnerReader, PipeWriter as InnerWriter};
 use std::io::{ErrorKind, Read, Write};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -15,11 +16,15 @@ use std::time::{Duration, Instant};
 /// The largest piece that one call reads.
 const MOST: usize = 1 << 20;
 
-fn failed(error: std::io::Error) -> Failure {
+/// Nothing came from the other end.
+pub fn timed_out() -> Failure {
+    Failure::timed_out("timed out waiting for the other end of the pipe")
+}
+
+/// An error of a pipe.
+pub fn failed(error: std::io::Error) -> Failure {
     match error.kind() {
-        ErrorKind::TimedOut | ErrorKind::WouldBlock => {
-            Failure::timed_out("timed out waiting for the other end of the pipe")
-        }
+        ErrorKind::TimedOut | ErrorKind::WouldBlock => timed_out(),
         _ => Failure::Raised(error.into()),
     }
 }
@@ -37,6 +42,41 @@ fn patience(mode: &Mode<'_>) -> Option<Duration> {
         Mode::Now(_) => Duration::ZERO,
         Mode::Until(at) => at.saturating_duration_since(Instant::now()),
     })
+}
+
+macro_rules! ends {
+    ($($inner:ident => $end:ident),*) => {$(
+        impl Made for $inner {
+            fn failed(error: std::io::Error) -> Failure {
+                failed(error)
+            }
+
+            fn timed_out() -> Failure {
+                timed_out()
+            }
+
+            fn into_python(self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+                Ok(Py::new(py, $end::new(self))?.into_any())
+            }
+        }
+    )*};
+}
+ends!(InnerReader => PipeReader, InnerWriter => PipeWriter);
+
+impl Made for Duplex {
+    fn failed(error: std::io::Error) -> Failure {
+        failed(error)
+    }
+
+    fn timed_out() -> Failure {
+        timed_out()
+    }
+
+    fn into_python(self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let (reader, writer) = self.into_halves();
+        let ends = (PipeReader::new(reader), PipeWriter::new(writer));
+        Ok(ends.into_pyobject(py)?.into_any().unbind())
+    }
 }
 
 /// The reading end of a pipe.
@@ -263,7 +303,7 @@ pub fn duplex(
         None => slipring::duplex()?,
         Some(bytes) => slipring::pipe::duplex_with(bytes, PipeOptions::new())?,
     };
-    let ends = |side: slipring::pipe::Duplex| {
+    let ends = |side: Duplex| {
         let (reader, writer) = side.into_halves();
         (PipeReader::new(reader), PipeWriter::new(writer))
     };

@@ -180,15 +180,23 @@ impl<H: Send> Slot<H> {
         until: Instant,
         reach: impl FnOnce(&mut H) -> Option<&mut S>,
     ) -> Result<Option<LockedSource<'_>>, Failure> {
+        self.source_of(until, |handle| {
+            reach(handle).map(|source| source as &mut dyn Source)
+        })
+    }
+
+    /// As [`source`](Self::source), of any type.
+    pub fn source_of(
+        &self,
+        until: Instant,
+        reach: impl FnOnce(&mut H) -> Option<&mut (dyn Source + 'static)>,
+    ) -> Result<Option<LockedSource<'_>>, Failure> {
         self.born.check()?;
         let Some(guard) = self.handle.try_lock_until(until) else {
             return Ok(None);
         };
         let guard = MutexGuard::try_map(guard, |handle| handle.as_mut().and_then(reach));
-        let guard = guard.map_err(|_| self.closed())?;
-        Ok(Some(MappedMutexGuard::map(guard, |source| {
-            source as &mut dyn Source
-        })))
+        Ok(Some(guard.map_err(|_| self.closed())?))
     }
 
     /// Takes the handle out, if it is still there; `ready` may refuse, and then it stays.

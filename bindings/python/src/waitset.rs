@@ -1,6 +1,7 @@
 //! Waiting for several handles at once.
 
 use crate::argument::Timeout;
+use crate::connecting::Connecting;
 use crate::consumer::Consumer;
 use crate::failure::Failure;
 use crate::latest::LatestReader;
@@ -50,11 +51,12 @@ handles!(
     LatestReader,
     Link,
     PipeReader,
-    Listener
+    Listener,
+    Connecting
 );
 
 /// Waits for several handles at once: consumers, observers, receivers of queues and mailboxes, readers of newest values,
-/// listeners, links, and reading ends of pipes.
+/// listeners, links, reading ends of pipes, and what waits for its other side.
 #[pyclass(frozen, module = "slipring")]
 pub struct WaitSet {
     slot: Slot<Inner>,

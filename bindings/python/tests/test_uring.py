@@ -95,7 +95,13 @@ def listener() -> Made:
     return made, lambda: target.send(1), target
 
 
-KINDS = [consumer, durable, observer, receiver, desk, link, pipe, latest, listener]
+def connecting() -> Made:
+    kept: list[Any] = []
+    made = slipring.Link.begin_connect("a", "b")
+    return made, lambda: kept.append(slipring.Link.begin_connect("b", "a")), kept
+
+
+KINDS = [consumer, durable, observer, receiver, desk, link, pipe, latest, listener, connecting]
 
 
 @pytest.mark.parametrize("kernel", [False, True], ids=["thread", "kernel"])

@@ -242,6 +242,8 @@ WAITS = {
         "l = slipring.Link.connect('a', 'b'); t.join()\n"
         "l.reconnect()"
     ),
+    "connecting": "slipring.Link.begin_connect('a', 'b').finish()",
+    "connecting, asyncio": "import asyncio; asyncio.run(slipring.Link.begin_connect('a', 'b').finish_async())",
     "pipe": "a, b = slipring.pipe(); a.read()",
     "write": "a, b = slipring.pipe()\nwhile True: b.write(bytes(10000))",
     "fifo": "slipring.Fifo.create('f').reader()",

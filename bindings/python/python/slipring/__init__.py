@@ -41,6 +41,7 @@ from ._errors import (
 )
 from ._slipring import (
     Claim,
+    Connecting,
     Consumer,
     Delivery,
     Fifo,
@@ -87,6 +88,7 @@ __all__ = [
     "AttachError",
     "Claim",
     "Closed",
+    "Connecting",
     "Consumer",
     "CreateError",
     "Delivery",

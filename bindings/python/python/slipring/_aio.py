@@ -125,3 +125,15 @@ async def read(reader: Any, size: int, timeout: float | None) -> bytes:
 
     read: bytes = await _until(reader, attempt, timeout)
     return read
+
+
+async def finish(waits: Any, timeout: float | None) -> Any:
+    """The handle, once both sides have met."""
+
+    def attempt() -> Any:
+        while not waits.try_meet():
+            if not waits.arm():
+                return None
+        return waits.finish(timeout=0)
+
+    return await _until(waits, attempt, timeout)
