@@ -44,6 +44,9 @@ pub enum Set {
     Refused,
 }
 
+/// A level that is watched, and the number of its watch.
+type Watched = (usize, i32);
+
 /// A directory of the path, and the name in it that leads on.
 #[derive(Debug)]
 struct Level {
@@ -58,8 +61,7 @@ pub struct Watch {
     /// From the path upwards.
     levels: Vec<Level>,
     inotify: Option<OwnedFd>,
-    /// The levels that are watched, with the numbers of their watches.
-    watched: Vec<(usize, i32)>,
+    watched: Vec<Watched>,
 }
 
 impl Watch {
@@ -112,23 +114,13 @@ impl Watch {
     }
 
     /// The watches that are to stay; `None` where the kernel refuses them. Adds all that were set on the way to `set`.
-    fn watch(&self, inotify: &OwnedFd, set: &mut Vec<(usize, i32)>) -> Option<Vec<(usize, i32)>> {
+    fn watch(&self, inotify: &OwnedFd, set: &mut Vec<Watched>) -> Option<Vec<Watched>> {
         let mut add = |at: usize, level: &Level| {
             let number = inotify::add_watch(inotify, &level.directory, TOLD)?;
             set.push((at, number));
             Ok((at, number))
         };
-        let nearest = |add: &mut dyn FnMut(usize, &Level) -> Result<(usize, i32), Errno>| {
-            for (at, level) in self.levels.iter().enumerate() {
-                match add(at, level) {
-                    Ok(watch) => return Some(watch),
-                    Err(Errno::NOENT | Errno::NOTDIR) => {}
-                    Err(_) => return None,
-                }
-            }
-            None
-        };
-        let mut found = nearest(&mut add)?;
+        let mut found = self.nearest(&mut add)?;
         for _ in 0..ATTEMPTS {
             // Without a name the level is the same directory, or one below it.
             let at = found.0 + 1;
@@ -138,13 +130,28 @@ impl Watch {
                 return Some(vec![found]);
             };
             // What happened before the parent was watched was not told.
-            let still = nearest(&mut add)?;
+            let still = self.nearest(&mut add)?;
             if still == found {
                 return Some(vec![found, above]);
             }
             found = still;
         }
         Some(vec![found])
+    }
+
+    /// Watches the nearest directory above the path that exists.
+    fn nearest(
+        &self,
+        mut add: impl FnMut(usize, &Level) -> Result<Watched, Errno>,
+    ) -> Option<Watched> {
+        for (at, level) in self.levels.iter().enumerate() {
+            match add(at, level) {
+                Ok(watched) => return Some(watched),
+                Err(Errno::NOENT | Errno::NOTDIR) => {}
+                Err(_) => return None,
+            }
+        }
+        None
     }
 
     /// Waits until something happened where the watch was set, or until a limit.
