@@ -6,7 +6,8 @@
 
 use slipring::{
     endpoint::{AttachError, PublishError, ReaderStatus, ReceiveError, Resume, Why},
-    ConsumerOptions, Observer, ObserverOptions, ProducerOptions, Received, Ring, Start, Strategy,
+    ConsumerOptions, Message, Observer, ObserverOptions, ProducerOptions, Received, Ring, Start,
+    Strategy,
 };
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::FileExt;
@@ -271,26 +272,37 @@ fn consume(ring: &Ring, arguments: &[&str]) {
     }
     say("ready");
     let (mut received, mut missed, mut expelled) = (0u64, 0u64, None);
+    // What was gone behind a durable cursor is told with the first message.
+    let mut counted = [0, consumer.losses().skipped];
     while received < wanted {
-        match consumer.receive() {
-            Ok(Some(message)) => {
-                let sequence = message.sequence();
+        let looked_at = |message: Message<'_>| {
+            let sequence = message.sequence();
+            check(ring, &message, sequence);
+            if let Some(file) = &progress {
+                file.write_all_at(&sequence.to_le_bytes(), 0).unwrap();
+            }
+            (sequence, message.missed(), message.gap())
+        };
+        match consumer.receive().map(|message| message.map(looked_at)) {
+            Ok(Some((sequence, told, gap))) => {
                 let due = first.wrapping_add(received).wrapping_add(missed);
                 let passed = sequence.wrapping_sub(due);
-                let skipped = passed.wrapping_sub(message.missed());
-                // Of several gaps in a row it is the last.
-                let gap = message.gap().filter(|gap| gap.end == sequence);
+                let losses = consumer.losses();
+                let lost = losses.evicted.wrapping_sub(counted[0]);
+                let skipped = losses.skipped.wrapping_sub(counted[1]);
+                counted = [losses.evicted, losses.skipped];
+                // Of several gaps in a row it is the last, and none where it lies before messages that are lost.
                 let last = gap.map_or(0, |gap| gap.skipped());
                 assert!(
-                    last <= skipped && (last > 0) == (skipped > 0),
-                    "{sequence}, not {due}"
+                    lost.wrapping_add(skipped) == passed
+                        && told == lost
+                        && gap.is_none_or(|gap| gap.end == sequence)
+                        && last <= skipped
+                        && (last > 0 || skipped == 0 || lost > 0),
+                    "{sequence}, not {due}: {told} of {lost} lost, {skipped} skipped, {gap:?}"
                 );
                 missed = missed.wrapping_add(passed);
-                check(ring, &message, sequence);
                 received += 1;
-                if let Some(file) = &progress {
-                    file.write_all_at(&sequence.to_le_bytes(), 0).unwrap();
-                }
                 if received.is_multiple_of(16) && !pause.is_zero() {
                     std::thread::sleep(pause);
                 }
@@ -304,7 +316,9 @@ fn consume(ring: &Ring, arguments: &[&str]) {
             // With what no message has followed.
             missed = next.wrapping_sub(first).wrapping_sub(received);
             consumer = attach(Start::Oldest);
-            missed += consumer.next_sequence().wrapping_sub(next);
+            counted = [0, consumer.losses().skipped];
+            // It may begin at a gap that the last one had stepped over.
+            missed = missed.wrapping_add(consumer.next_sequence().wrapping_sub(next));
         }
     }
     // With what no message has followed.
