@@ -277,18 +277,20 @@ def test_a_link_begins_to_reconnect(home: Any, in_thread: Any) -> None:
     assert bytes(link.receive(timeout=PATIENCE)) == b"new"
     # One that is away in a call of another thread is not there to begin.
     leave(other)
-    away = in_thread(lambda: link.reconnect(timeout=0.2))
-    told = None
-    while told is None and away.is_alive():
+    away = in_thread(lambda: link.reconnect(timeout=PATIENCE))
+    told = False
+    while not told and away.is_alive():
         try:
             link.peer_pid
-        except ValueError as error:
-            told = error
-            with pytest.raises(ValueError, match="reconnect"):
-                link.begin_reconnect()
+        except ValueError:
+            told = True
+    assert told
+    with pytest.raises(ValueError, match="reconnect"):
+        link.begin_reconnect()
+    leave(Link.connect("bob", "ann", timeout=PATIENCE))
+    away.result()
     with pytest.raises(slipring.Timeout):
-        away.result()
-    assert told is not None
+        link.reconnect(timeout=0.01)
     with link.begin_reconnect() as gives_up:
         assert gives_up.try_meet() is False
     Link.remove("ann", "bob")

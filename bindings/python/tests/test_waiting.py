@@ -183,16 +183,30 @@ def test_signals_are_handled_while_a_long_batch_finds_room(alarm: Any) -> None:
 def test_a_client_comes_back_from_a_request_that_a_signal_ended(home: Any, alarm: Any) -> None:
     office = slipring.Mailbox.create("office")
     desk, client = office.receiver(), office.client("me")
-    for timeout in (0.3, 0.6):
-        with pytest.raises(Alarm):
-            alarm(0.05)
-            client.request(b"?", timeout=timeout)
+
+    def is_ended(timeout: float) -> bool:
+        ended = False
+        try:
+            try:
+                alarm(0.05)
+                client.request(b"?", timeout=timeout)
+            finally:
+                alarm(0)
+        except Alarm:
+            ended = True
+        except slipring.Timeout:
+            pass
         client.send(b"afterwards", timeout=PATIENCE)
-    got = []
-    while len(got) < 4:
-        with desk.receive(timeout=PATIENCE) as letter:
-            got.append(letter.data)
-    assert got == [b"?", b"afterwards"] * 2
+        got = []
+        while got[-1:] != [b"afterwards"]:
+            with desk.receive(timeout=PATIENCE) as letter:
+                got.append(letter.data)
+        assert got in ([b"?", b"afterwards"], [b"afterwards"])
+        return ended and len(got) == 2
+
+    # Without a processor for so long, the signal comes before the request or behind its end.
+    for timeout in (0.3, 0.6):
+        assert any(is_ended(timeout) for _ in range(20))
 
 
 PARENT = """
