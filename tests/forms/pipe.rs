@@ -575,7 +575,8 @@ fn write_for_ever(directory: &Path) {
         };
         writer.set_timeout(Some(Duration::from_millis(100)));
         let mut at = 0u64;
-        let mut turn = u64::from(std::process::id());
+        // Odd, so that the first is no multiple.
+        let mut turn = u64::from(std::process::id()) << 1 | 1;
         while books.word(40).load(SeqCst) == 0 && turn % 50_000 != 0 {
             turn = turn.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             match writer.write(&bytes(at, 1 + (turn >> 54) as usize)) {

@@ -282,16 +282,27 @@ fn nothing_comes_back_before_its_time() {
     let queue = new_queue(&scratch, 4, lease);
     queue.sender().unwrap().send(&payload(0, 100)).unwrap();
     let (mut slow, mut other) = (queue.receiver().unwrap(), queue.receiver().unwrap());
-    let first = slow.receive_until(PATIENCE).unwrap();
-    // Notes the first taking.
-    assert!(other.receive_until(lease * 3 / 5).is_err());
-    drop(first);
+    let tries = loop {
+        let taken = Instant::now();
+        let first = slow.receive_until(PATIENCE).unwrap();
+        let tries = first.tries();
+        // Notes the first taking.
+        match other.receive_until(lease * 3 / 5) {
+            Err(TakeError::TimedOut) => break tries,
+            // This thread had no core for so long that the lease was over. Given back, the message is as it was before.
+            Ok(early) => {
+                assert!(taken.elapsed() >= lease, "{:?}", taken.elapsed());
+                assert_eq!(early.tries(), tries + 1);
+            }
+            Err(error) => panic!("{error}"),
+        }
+    };
     let taken = Instant::now();
     let second = slow.receive_until(PATIENCE).unwrap();
-    assert_eq!(second.tries(), 2);
+    assert_eq!(second.tries(), tries + 1);
     let third = other.receive_until(PATIENCE).unwrap();
     assert!(taken.elapsed() >= lease, "{:?}", taken.elapsed());
-    assert_eq!(third.tries(), 3);
+    assert_eq!(third.tries(), tries + 2);
     assert!(second.ack().is_err());
     third.ack().unwrap();
 }

@@ -346,6 +346,10 @@ fn open_books(directory: &Path) -> Books {
     Books::open(directory, 256, 0)
 }
 
+/// Words that say who is to stop: senders first, so that nothing is sent that no listener notices.
+const NO_MORE_SENDING: usize = 40;
+const NO_MORE_LISTENING: usize = 41;
+
 /// A listener counts what it notices for as long as it lives; its incarnation is its name.
 fn listen(signals: &Signals, books: &Books, party: usize) {
     let incarnation = books.word(32 + party).fetch_add(1, SeqCst) + 1;
@@ -356,11 +360,13 @@ fn listen(signals: &Signals, books: &Books, party: usize) {
     books.word(48 + party).store(incarnation, SeqCst);
     say("ready");
     loop {
+        // Before the wait: what was sent by then is found in it, however long this process takes to return from it.
+        let is_last = books.word(NO_MORE_LISTENING).load(SeqCst) != 0;
         match listener.wait_until(SignalSet::of(3), Duration::from_millis(20)) {
             Ok(noticed) => {
                 books.word(64 + party).fetch_add(noticed.count, SeqCst);
             }
-            Err(SignalError::TimedOut) if books.word(40).load(SeqCst) != 0 => return,
+            Err(SignalError::TimedOut) if is_last => return,
             Err(SignalError::TimedOut) => {}
             Err(error) => panic!("{error}"),
         }
@@ -372,7 +378,7 @@ fn listen(signals: &Signals, books: &Books, party: usize) {
 fn send_for_ever(signals: &Signals, books: &Books, party: usize) {
     say("ready");
     let mut targets: [Option<(u64, Target)>; 2] = [None, None];
-    while books.word(40).load(SeqCst) == 0 {
+    while books.word(NO_MORE_SENDING).load(SeqCst) == 0 {
         for (to, slot) in targets.iter_mut().enumerate() {
             let incarnation = books.word(48 + to).load(SeqCst);
             let known = slot.as_ref().map(|(known, _)| *known);
@@ -417,8 +423,10 @@ fn random_deaths_lose_no_signal() {
         parties.replace(party);
     }
     parties.get_on(|party| books.word(16 + party).load(Relaxed));
-    books.word(40).store(1, SeqCst);
-    parties.finish((0..PARTIES.len()).rev());
+    for (stop, of_it) in [(NO_MORE_SENDING, 2..4), (NO_MORE_LISTENING, 0..2)] {
+        books.word(stop).store(1, SeqCst);
+        parties.finish(of_it);
+    }
     let sender_kills = parties.kills(2) + parties.kills(3);
     // For each listener that lived to the end: what it noticed is what was sent to it.
     for to in 0..2 {
