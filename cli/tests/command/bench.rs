@@ -1,7 +1,8 @@
 //! Measuring: the benchmarks and what they store, and what a ring says of its messages.
 
-use super::shell::Shell;
+use super::shell::{write_script, Shell};
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::Stdio;
 
 #[test]
@@ -295,15 +296,13 @@ fn samples_of(report: &serde_json::Value, rounds: usize) -> Vec<serde_json::Valu
 
 #[test]
 fn two_builds_take_turns() {
-    use std::os::unix::fs::PermissionsExt;
     let shell = Shell::new();
     let (other, log) = (shell.path("other"), shell.path("log"));
     let script = format!(
         "#!/bin/sh\necho \"$*\" >> '{log}'\nexec '{}' \"$@\"\n",
         env!("CARGO_BIN_EXE_slipring")
     );
-    std::fs::write(&other, script).unwrap();
-    std::fs::set_permissions(&other, std::fs::Permissions::from_mode(0o755)).unwrap();
+    write_script(Path::new(&other), &script);
     let output = shell.run(&[
         "bench",
         "diff",

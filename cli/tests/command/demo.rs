@@ -1,6 +1,6 @@
 //! The demo: its account of every tick, on one host, on two and in three languages, and what it says of a part that misses one.
 
-use super::shell::Shell;
+use super::shell::{write_script, Shell};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -237,9 +237,7 @@ static slipring_status broken_receive_batch(slipring_consumer *from, int64_t wai
          exec '{0}' -c \"$code\" \"$@\"\n",
         Path::new(&python).display()
     );
-    std::fs::write(&dashboard, few).unwrap();
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-    std::fs::set_permissions(&dashboard, mode).unwrap();
+    write_script(&dashboard, &few);
     let cases = [
         ("strategy", "CC", format!("{compiler} -DLOSES")),
         ("strategy", "CC", compiler),

@@ -317,7 +317,6 @@ fn a_ring_of_another_boot_is_recovered_by_its_name() {
 /// The bridge is a program of its own, which gets the arguments as they are and decides the exit status.
 #[test]
 fn the_bridge_is_another_program() {
-    use std::os::unix::fs::PermissionsExt;
     let shell = Shell::new();
     let missing = shell
         .command(&["bridge", "serve", "ticks", "--listen", "tcp/0.0.0.0:1"])
@@ -332,8 +331,7 @@ fn the_bridge_is_another_program() {
     );
 
     let program = shell.directory.path().join("slipring-bridge");
-    std::fs::write(&program, "#!/bin/sh\nprintf '%s\\n' \"$@\"\nexit 9\n").unwrap();
-    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    crate::shell::write_script(&program, "#!/bin/sh\nprintf '%s\\n' \"$@\"\nexit 9\n");
     let path = std::env::var("PATH").unwrap();
     let path = format!("{}:{path}", shell.directory.path().display());
     let run = shell

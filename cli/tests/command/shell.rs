@@ -129,6 +129,14 @@ pub fn copy_command(to: &std::path::Path) {
     assert!(copied.unwrap().success());
 }
 
+/// Writes a script that can be executed. Another process does so, for the reason of [`copy_command`].
+pub fn write_script(to: &std::path::Path, text: &str) {
+    let write = "printf %s \"$2\" >\"$1\" && chmod 755 \"$1\"";
+    let mut command = Command::new("sh");
+    let written = command.args(["-c", write, "sh"]).arg(to).arg(text).status();
+    assert!(written.unwrap().success());
+}
+
 /// Returns `true` if this process was started with a signal ignored, as `nohup` does with HUP and a script with INT for
 /// what runs in its background. Says that it is left out.
 pub fn is_ignored(signal: rustix::process::Signal) -> bool {

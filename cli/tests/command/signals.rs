@@ -108,7 +108,8 @@ fn start(shell: &Shell, arguments: &[&str]) -> Killed {
 
 struct Lines {
     child: Killed,
-    input: Option<ChildStdin>,
+    /// Open as long as this lives.
+    _input: Option<ChildStdin>,
     output: BufReader<ChildStdout>,
 }
 
@@ -119,7 +120,7 @@ impl Lines {
         let input = child.stdin.take();
         Self {
             child,
-            input,
+            _input: input,
             output,
         }
     }
@@ -129,22 +130,21 @@ impl Lines {
         self.output.read_line(&mut line).unwrap();
         line.trim().to_owned()
     }
-
-    fn tell(&mut self, line: &str) {
-        writeln!(self.input.as_mut().unwrap(), "{line}").unwrap();
-    }
 }
 
-/// A command that says when it runs and when a signal comes, and ends when it is told to.
+/// A command that says when it runs and when a signal comes, and ends when a file is there. It looks for the file again and again
+/// and does not wait for a line: a signal that comes just before a shell begins to read is heard only after the line.
 const STUBBORN: &str = "trap 'echo heard' INT TERM HUP; echo on
-while :; do read line && echo \"$line\" && exit 5; done";
+until [ -e \"$0\" ]; do sleep 0.01; done; echo over; exit 5";
 
 #[test]
 fn a_permit_is_held_until_the_command_has_ended() {
     let shell = Shell::new();
     shell.ok(&["sem", "create", "gpu"]);
     for signal in ending() {
-        let mut holder = Lines::start(&shell, &["sem", "run", "gpu", "--", "sh", "-c", STUBBORN]);
+        let over = shell.path(&format!("over-{}", signal.as_raw()));
+        let run = ["sem", "run", "gpu", "--", "sh", "-c", STUBBORN, &over];
+        let mut holder = Lines::start(&shell, &run);
         assert_eq!(holder.line(), "on");
         for _ in 0..2 {
             send(holder.child.id(), signal);
@@ -154,8 +154,8 @@ fn a_permit_is_held_until_the_command_has_ended() {
                 &["sem", "run", "gpu", "--timeout", "20ms", "--", "true"],
             );
         }
-        holder.tell("done");
-        assert_eq!(holder.line(), "done");
+        std::fs::write(&over, "").unwrap();
+        assert_eq!(holder.line(), "over");
         assert_eq!(end(&mut holder.child, "sem run").code(), Some(5));
         shell.ok(&["sem", "run", "gpu", "--timeout", "60s", "--", "true"]);
     }

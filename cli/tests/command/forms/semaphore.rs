@@ -40,7 +40,7 @@ fn a_semaphore_from_a_shell() {
     );
     assert!(late.contains("no permit came free"), "{late}");
     shell.ok(&["sem", "add", "gpu"]);
-    shell.ok(&["sem", "run", "gpu", "--timeout", "10s", "--", "true"]);
+    shell.ok(&["sem", "run", "gpu", "--timeout", "60s", "--", "true"]);
     assert!(shell.fails(2, &["sem", "add", "gpu"]).contains("can be: 3"));
     // Killed, it leaves no permit behind; its child ends with its input.
     holder.kill().unwrap();
@@ -52,7 +52,7 @@ fn a_semaphore_from_a_shell() {
         "-n",
         "3",
         "--timeout",
-        "10s",
+        "60s",
         "--",
         "true",
     ]);
