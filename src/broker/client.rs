@@ -4,7 +4,7 @@
 //! in use.
 
 use super::error::ConnectError;
-use super::wire::{ask, confirm, learn, Learned, Reply, Request};
+use super::wire::{ask, confirm, learn, Learned, Reply, Request, MANNERS};
 use crate::attach::{Attachment, Origin};
 use crate::endpoint::Ring;
 use crate::segment::{isolated, NameError, OpenError};
@@ -14,7 +14,7 @@ use rustix::io::Errno;
 use rustix::net::{connect, socket_with, AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 impl Ring {
     /// Asks the broker at a socket for an isolated ring to read: one consumer or observer, which
@@ -203,26 +203,28 @@ fn dial(path: &Path, deadline: Deadline) -> Result<OwnedFd, ConnectError> {
 }
 
 /// Sends a request and waits for the result: a reply that is no refusal, the connection, and the
-/// descriptors that came with the reply.
+/// descriptors that came with the reply. Connects anew where the request came too late for the broker.
 fn request(
     path: &Path,
     request: &Request,
     deadline: Deadline,
 ) -> Result<(Reply, OwnedFd, Vec<OwnedFd>), ConnectError> {
-    let socket = dial(path, deadline)?;
-    match ask(&socket, request) {
-        // A broker that refused before it read the request has answered too.
-        Ok(()) | Err(Errno::PIPE | Errno::CONNRESET) => {}
-        Err(error) => return Err(io("ask", path, error)),
-    }
-    let (reply, files) = loop {
-        wait(&socket, path, deadline)?;
-        match learn(&socket) {
-            Ok(Learned::Reply(reply, files)) => break (reply, files),
-            Ok(Learned::Nothing) => return Err(gone(path)),
-            Ok(Learned::Nonsense) => return Err(nonsense(path)),
-            Err(Errno::AGAIN | Errno::INTR) => {}
-            Err(error) => return Err(io("hear from", path, error)),
+    let (reply, socket, files) = loop {
+        let dialled = Instant::now();
+        let socket = dial(path, deadline)?;
+        match ask(&socket, request) {
+            // A broker that refused before it read the request has answered too.
+            Ok(()) | Err(Errno::PIPE | Errno::CONNRESET) => {}
+            Err(error) => return Err(io("ask", path, error)),
+        }
+        // If this process did not run in between, the broker has given it up as one that says nothing.
+        let late = dialled.elapsed() >= MANNERS;
+        match hear(&socket, path, deadline) {
+            Ok((Reply::Busy, _)) | Err(ConnectError::NoBroker { .. }) if late => {}
+            heard => {
+                let (reply, files) = heard?;
+                break (reply, socket, files);
+            }
         }
     };
     let own = || path.to_owned();
@@ -250,6 +252,24 @@ fn request(
         },
         Reply::BadRequest => nonsense(path),
     })
+}
+
+/// The reply of a broker that was asked.
+fn hear(
+    socket: &OwnedFd,
+    path: &Path,
+    deadline: Deadline,
+) -> Result<(Reply, Vec<OwnedFd>), ConnectError> {
+    loop {
+        wait(socket, path, deadline)?;
+        match learn(socket) {
+            Ok(Learned::Reply(reply, files)) => return Ok((reply, files)),
+            Ok(Learned::Nothing) => return Err(gone(path)),
+            Ok(Learned::Nonsense) => return Err(nonsense(path)),
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            Err(error) => return Err(io("hear from", path, error)),
+        }
+    }
 }
 
 fn wait(socket: &OwnedFd, path: &Path, deadline: Deadline) -> Result<(), ConnectError> {

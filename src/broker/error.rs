@@ -97,8 +97,7 @@ pub enum ConnectError {
         /// The one that has been away for the longest time; empty if none is away.
         oldest: String,
     },
-    /// The broker has as many connections of this user as it serves at once, or waited for the request for
-    /// more than a second.
+    /// The broker has as many connections of this user as it serves at once.
     Busy {
         /// The socket.
         path: PathBuf,
@@ -246,7 +245,7 @@ impl fmt::Display for ConnectError {
             }
             Self::Busy { path } => write!(
                 f,
-                "the broker at {} has as many connections of this user as it serves, or got no request for a second: stop one, or try again",
+                "the broker at {} has as many connections of this user as it serves: stop one, or try again",
                 path.display()
             ),
             Self::Exhausted { path, source } => write!(

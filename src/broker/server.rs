@@ -12,7 +12,7 @@ use super::error::BrokerError;
 use super::listen::{io, Listener};
 use super::outcome::{is_shortage, Outcome};
 use super::stream::Stream;
-use super::wire::{answer, hear, is_confirmation, Reply, Request};
+use super::wire::{answer, hear, is_confirmation, Reply, Request, MANNERS};
 use crate::attach::shown;
 use crate::endpoint::Builder;
 use crate::layout::description::Description;
@@ -25,8 +25,6 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// How long a client may take to send its request, and to read a refusal.
-const MANNERS: Duration = Duration::from_secs(1);
 /// How often to ask whether the kernel has freed what a dead process held.
 const KERNEL: Duration = Duration::from_millis(1);
 /// How long to wait for that at most.
@@ -224,7 +222,12 @@ impl Broker {
         let silent =
             |client: &Client| client.holds == Holds::Nothing && client.since.elapsed() >= MANNERS;
         while let Some(at) = self.clients.iter().position(silent) {
-            self.refuse(at, Reply::Busy);
+            // This process may not have run for long since it heard clients.
+            if !self.attend(at) {
+                self.dismiss(at);
+            } else if self.clients[at].holds == Holds::Nothing {
+                self.refuse(at, Reply::Busy);
+            }
         }
         if heard.knocks {
             self.welcome();

@@ -12,11 +12,14 @@ use rustix::net::{
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
 
 /// Begins every request; the last byte is the version.
 const MAGIC: [u8; 8] = *b"SLIPBRK2";
 /// The confirmation of a producer that has sealed the stream.
 const SEALED: [u8; 8] = *b"SEALED\0\0";
+/// How long a client may take to send its request, and to read a refusal.
+pub const MANNERS: Duration = Duration::from_secs(1);
 /// The most descriptors a message carries: a stream and every row.
 const MAX_FILES: usize = 1 + crate::segment::isolated::MAX_SEATS as usize;
 /// Bytes of a name, filled up with zero bytes.

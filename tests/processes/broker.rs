@@ -7,6 +7,7 @@
     reason = "a hostile reader maps and locks what it was given"
 )]
 
+use rustix::io::Errno;
 use rustix::net::{
     connect, recv, send, socket_with, AddressFamily, RecvFlags, SendFlags, SocketAddrUnix,
     SocketFlags, SocketType,
@@ -23,6 +24,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
+use testing::tracee::Tracee;
 use testing::{check, end_with_parent, payload, say, text, Peer, Scratch, PATIENCE};
 
 /// Two users that are let in, and one that is not.
@@ -37,6 +39,7 @@ pub const SUITE: testing::Suite = testing::suite!(peer; [
     each_user_has_cursors_of_its_own,
     readers_reconnect_to_a_broker_that_was_restarted,
     idle_connections_keep_no_one_else_out,
+    a_client_that_did_not_run_for_a_while_is_served,
     a_broker_without_descriptors_sleeps,
     connections_without_end_leave_descriptors,
     a_stranger_is_always_told_so,
@@ -203,6 +206,16 @@ fn peer(role: &str) {
                 });
             }
         }
+        // Connects under the eyes of the test.
+        "watched" => {
+            testing::tracee::begin();
+            let ring = Ring::connect(socket, PATIENCE);
+            testing::tracee::end();
+            match ring {
+                Ok(_) => say("connected"),
+                Err(error) => say(&error.to_string()),
+            }
+        }
         "archive" => archive(socket, &arguments[1]),
         "hoard" => hoard(socket),
         role => panic!("no role {role}"),
@@ -233,6 +246,29 @@ fn request(role: u8, after: u32) -> [u8; 96] {
     bytes
 }
 
+/// Sends a request. Returns the first byte of the answer, with the connection. A broker gives up a client that says nothing
+/// for a second, as this one may where it does not run meanwhile: then it connects anew.
+fn ask(path: &Path, request: &[u8]) -> (OwnedFd, u8) {
+    const BUSY: u8 = 8;
+    loop {
+        let client = dial(path).unwrap();
+        if send(&client, request, SendFlags::NOSIGNAL).is_err() {
+            continue;
+        }
+        let mut answer = [0; 128];
+        let heard = loop {
+            match recv(&client, &mut answer, RecvFlags::DONTWAIT) {
+                Ok((heard, _)) => break heard,
+                Err(Errno::AGAIN) => std::thread::yield_now(),
+                Err(_) => break 0,
+            }
+        };
+        if heard > 0 && answer[0] != BUSY {
+            return (client, answer[0]);
+        }
+    }
+}
+
 /// Reads under a name: as many messages as each line says. Says the first and the last.
 fn archive(socket: &Path, name: &str) {
     let ring = match Ring::connect_cursor(socket, name, PATIENCE) {
@@ -259,8 +295,12 @@ fn archive(socket: &Path, name: &str) {
 /// says to all of them, for as long as it lives.
 fn hoard(socket: &Path) {
     let mut rings = Vec::new();
-    while let Ok(ring) = Ring::connect(socket, Duration::from_millis(300)) {
-        rings.push(ring);
+    loop {
+        match Ring::connect(socket, PATIENCE) {
+            Ok(ring) => rings.push(ring),
+            Err(ConnectError::RowLimit { .. } | ConnectError::NoRow { .. }) => break,
+            Err(error) => panic!("{error}"),
+        }
     }
     let files = descriptors("slipring-row");
     let maps: Vec<_> = files
@@ -567,6 +607,27 @@ fn idle_connections_keep_no_one_else_out() {
     }
 }
 
+/// A client that is stopped, at any of its first system calls, for longer than the broker waits for a request has connected
+/// too late for that broker, and not for its own deadline.
+fn a_client_that_did_not_run_for_a_while_is_served() {
+    let scratch = Scratch::new();
+    let _broker = broker(&scratch, 16, &[]);
+    let path = socket(&scratch);
+    let mut producer = Peer::start("produce", &[text(&path)]);
+    assert_eq!(producer.tell("5"), "5");
+    std::thread::scope(|scope| {
+        for stop in 1..=12 {
+            let path = &path;
+            scope.spawn(move || {
+                let mut client = Tracee::start("watched", &[text(path)]);
+                client.steps(stop, Tracee::syscall);
+                std::thread::sleep(Duration::from_millis(1500));
+                assert_eq!(client.release(), "connected", "stopped at {stop}");
+            });
+        }
+    });
+}
+
 fn a_broker_without_descriptors_sleeps() {
     let scratch = Scratch::new();
     let path = socket(&scratch);
@@ -728,25 +789,11 @@ fn a_producer_that_never_began_loses_nothing() {
     assert_eq!(producer.tell("20"), "20");
     producer.kill();
     // It is given a stream, and dies before it has sealed it.
-    let wait = |client: &OwnedFd| {
-        let mut answer = [0; 128];
-        while recv(client, &mut answer, RecvFlags::DONTWAIT).is_err() {}
-        answer[0]
-    };
-    let client = dial(&path).unwrap();
-    send(&client, &request(1, 0), SendFlags::NOSIGNAL).unwrap();
-    assert_eq!(wait(&client), 0);
+    let (client, answer) = ask(&path, &request(1, 0));
+    assert_eq!(answer, 0);
     drop(client);
-    // So that the broker has looked again. It may have closed the connection of a client that sent nothing for too long,
-    // and then the client hears nothing.
-    let answer = loop {
-        let client = dial(&path).unwrap();
-        let sent = send(&client, &[0; 7], SendFlags::NOSIGNAL);
-        match sent.map_or(0, |_| wait(&client)) {
-            0 => {}
-            answer => break answer,
-        }
-    };
+    // So that the broker has looked again.
+    let (_client, answer) = ask(&path, &[0; 7]);
     assert_eq!(answer, 5);
     let mut producer = Peer::start("produce", &[text(&path)]);
     assert_eq!(producer.tell("1"), "21");
@@ -756,19 +803,6 @@ fn a_producer_that_never_began_loses_nothing() {
         let message = consumer.receive_until(PATIENCE).unwrap().unwrap();
         assert_eq!(message.sequence(), n);
         check(&message, n);
-    }
-}
-
-/// Stops a process until it is told to go on.
-fn stop(peer: &Peer) {
-    peer.signal(libc::SIGSTOP);
-    let stat = format!("/proc/{}/stat", peer.child.id());
-    loop {
-        let text = std::fs::read_to_string(&stat).unwrap();
-        if text.rsplit(") ").next().unwrap().starts_with('T') {
-            return;
-        }
-        std::thread::yield_now();
     }
 }
 
@@ -782,7 +816,7 @@ fn a_stopped_broker_stops_no_one_for_longer_than_asked() {
     assert_eq!(producer.tell("5"), "5");
     let ring = Ring::connect_cursor(&path, "c", PATIENCE).unwrap();
     let mut consumer = ring.durable_consumer("c", Start::Oldest).unwrap();
-    stop(&broker);
+    broker.stop();
     // Those that were let in go on.
     assert_eq!(producer.tell("5"), "10");
     for n in 0..10 {
@@ -834,11 +868,8 @@ fn a_stopped_producer_is_waited_for_or_said_to_be_there() {
         );
     };
     // Before it has sealed its stream.
-    let client = dial(&path).unwrap();
-    send(&client, &request(1, 0), SendFlags::NOSIGNAL).unwrap();
-    let mut answer = [0; 128];
-    while recv(&client, &mut answer, RecvFlags::DONTWAIT).is_err() {}
-    assert_eq!(answer[0], 0);
+    let (client, answer) = ask(&path, &request(1, 0));
+    assert_eq!(answer, 0);
     exists();
     let error = Ring::connect(&path, SOON).unwrap_err();
     assert!(matches!(error, ConnectError::TimedOut { .. }), "{error}");
@@ -846,7 +877,7 @@ fn a_stopped_producer_is_waited_for_or_said_to_be_there() {
     // Then at work.
     let mut producer = Peer::start("produce", &[text(&path)]);
     assert_eq!(producer.tell("5"), "5");
-    stop(&producer);
+    producer.stop();
     exists();
     let ring = Ring::connect(&path, PATIENCE).unwrap();
     let mut consumer = ring.consumer(Start::Oldest).unwrap();
@@ -864,7 +895,7 @@ fn a_stopped_producer_is_waited_for_or_said_to_be_there() {
     assert_eq!(producer.tell("1"), "6");
     assert!(consumer.receive_until(PATIENCE).unwrap().is_some());
     // Killed while it is stopped.
-    stop(&producer);
+    producer.stop();
     producer.kill();
     let error = consumer.receive_until(PATIENCE).unwrap_err();
     assert_eq!(error, ReceiveError::ProducerGone { next: 6 });
@@ -881,11 +912,12 @@ fn a_stopped_reader_holds_up_only_its_own() {
     // Before it asks, and before it has read the answer.
     let _silent = dial(&path).unwrap();
     let unread = dial(&path).unwrap();
-    send(&unread, &request(2, 0), SendFlags::NOSIGNAL).unwrap();
+    // Too late where it was given up: then it is another that is silent.
+    let _ = send(&unread, &request(2, 0), SendFlags::NOSIGNAL);
     // At work, under a cursor.
     let mut archive = Peer::start("archive", &[text(&path), "keep"]);
     assert_eq!(archive.tell("2"), "0 2");
-    stop(&archive);
+    archive.stop();
     let error = Ring::connect_cursor(&path, "keep", PATIENCE).unwrap_err();
     assert!(matches!(error, ConnectError::CursorInUse { .. }), "{error}");
     let error = Ring::forget_cursor_via(&path, "keep", None, PATIENCE).unwrap_err();
@@ -904,7 +936,7 @@ fn a_stopped_reader_holds_up_only_its_own() {
     assert_eq!(follower.line(), "gone");
     write(&mut follower, "never");
     follower.asleep();
-    stop(&follower);
+    follower.stop();
     for _ in 0..2 {
         let mut producer = Peer::start("produce", &[text(&path)]);
         producer.tell("1");
