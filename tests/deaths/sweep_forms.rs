@@ -921,11 +921,17 @@ fn link_meet(directory: &Path) -> Neighbours {
     Neighbours {
         start: Box::new(move || {
             Box::new(move |_| {
-                let place = directory.clone();
-                let mut next = Link::builder("victim", "other")
-                    .directory(&place)
-                    .capacity_bytes(4096)
-                    .connect_until(Duration::from_millis(500));
+                // The neighbour waits for it until it is there, or has ended.
+                let mut next = loop {
+                    let next = Link::builder("victim", "other")
+                        .directory(&directory)
+                        .capacity_bytes(4096)
+                        .connect_until(Duration::from_millis(200));
+                    match next {
+                        Err(LinkError::TimedOut) if !other.is_finished() => {}
+                        next => break next,
+                    }
+                };
                 match &mut next {
                     Ok(next) => {
                         next.send(&[41]).unwrap();
@@ -1023,10 +1029,12 @@ fn fifo_meet(directory: &Path) -> Neighbours {
         bytes
     });
     at_once(move |_| {
-        // Met the victim, or the next writer.
-        let next = fifo.writer_until(Duration::from_millis(500));
-        if let Ok(mut writer) = next {
-            writer.write_all(&[1, 2, 3]).unwrap();
+        // Met the victim, or the next writer, for which it waits until it is there.
+        while !reader.is_finished() {
+            if let Ok(mut writer) = fifo.writer_until(Duration::from_millis(200)) {
+                writer.write_all(&[1, 2, 3]).unwrap();
+                break;
+            }
         }
         check_reader(&reader.join().unwrap(), false);
         pipe_again(fifo);

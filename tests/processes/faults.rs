@@ -190,7 +190,7 @@ fn a_stopped_consumer_is_evicted_and_told_exactly() {
     let mut producer = ring.producer().unwrap();
     let mut honest = ring.consumer(Start::Oldest).unwrap();
     let peer = Peer::start("consume", &[text(&scratch.ring())]);
-    peer.signal(libc::SIGSTOP);
+    peer.stop();
     for n in 0..500 {
         producer.publish_until(&payload(n, 40), PATIENCE).unwrap();
         // The one that keeps up notices nothing.
@@ -207,7 +207,8 @@ fn a_stopped_consumer_is_evicted_and_told_exactly() {
 
 fn a_publish_takes_no_longer_than_it_may() {
     let scratch = Scratch::new();
-    let patience = Duration::from_millis(30);
+    // Of time in which the producer did not run only a part counts: no few looks are as long as this.
+    let patience = Duration::from_millis(300);
     let ring = evicting(&scratch, patience);
     let mut producer = ring.producer().unwrap();
     let mut stuck = ring.consumer(Start::Oldest).unwrap();
@@ -258,7 +259,7 @@ fn a_freeze_of_both_sides_evicts_nobody() {
         std::thread::yield_now();
     }
     for peer in [&flood, &slow] {
-        peer.signal(libc::SIGSTOP);
+        peer.stop();
     }
     std::thread::sleep(Duration::from_secs(3));
     flood.signal(libc::SIGCONT);
@@ -366,7 +367,7 @@ fn a_stopped_producer_cannot_be_replaced() {
     let mut consumer = ring.consumer(Start::Oldest).unwrap();
     let mut peer = Peer::start("produce", &[text(&scratch.ring())]);
     assert_eq!(peer.tell("1"), "1");
-    peer.signal(libc::SIGSTOP);
+    peer.stop();
     for _ in 0..100 {
         let refused = ring.producer().unwrap_err();
         assert!(matches!(refused, AttachError::AlreadyOwned { .. }));
@@ -498,7 +499,7 @@ fn a_killed_consumer_holds_nobody_for_long() {
     let mut producer = ring.producer().unwrap();
     for _ in 0..20 {
         let peer = Peer::start("consume", &[text(&scratch.ring())]);
-        peer.signal(libc::SIGSTOP);
+        peer.stop();
         let row = loop {
             match producer.try_publish(&payload(producer.next_sequence(), 40)) {
                 Ok(_) => {}
@@ -584,13 +585,12 @@ fn touch() {
             producer.publish(&payload(0, 40)).unwrap();
             cut(&scratch.ring(), file, len);
             let case = format!("{file} at {len}, call {call}");
-            let brief = Duration::from_millis(250);
             match call {
                 0 => {
                     // Until it notices, it may believe in zeroes; it ends with the error.
                     let mut result = Ok(0);
                     for _ in 0..1000 {
-                        result = producer.publish_until(&payload(0, 40), brief);
+                        result = producer.publish_until(&payload(0, 40), PATIENCE);
                         if result.is_err() {
                             break;
                         }

@@ -231,7 +231,7 @@ fn a_second_producer_is_refused_by_name() {
         other => panic!("{other:?}"),
     }
     // A stopped one still owns it: no split brain.
-    first.signal(libc::SIGSTOP);
+    first.stop();
     assert!(matches!(
         ring.producer(),
         Err(AttachError::AlreadyOwned { .. })
@@ -306,7 +306,7 @@ fn a_stopped_consumer_holds_the_producer_and_loses_nothing() {
     let ring = Ring::builder(&path).capacity_bytes(4096).create().unwrap();
     let mut producer = ring.producer().unwrap();
     let consumer = Peer::start("consume", &[text(&path), "default"]);
-    consumer.signal(libc::SIGSTOP);
+    consumer.stop();
     let mut published = 0u64;
     while producer
         .publish_until(&payload(published, 40), Duration::from_millis(50))
@@ -333,7 +333,7 @@ fn a_killed_or_stopped_observer_changes_nothing() {
     let consumer = Peer::start("consume", &[text(&path), "default"]);
     let killed = Peer::start("observe", &[text(&path), "default"]);
     let stopped = Peer::start("observe", &[text(&path), "default"]);
-    stopped.signal(libc::SIGSTOP);
+    stopped.stop();
     let mut killed = Some(killed);
     for n in 0..20_000u64 {
         producer.publish_until(&payload(n, 40), PATIENCE).unwrap();

@@ -156,15 +156,19 @@ fn a_wait_set_finds_messages_ends_and_deadlines_and_takes_turns() {
     assert_eq!(set.wait(&mut [], SHORT), None);
     assert_eq!(set.wait(&mut [], Deadline::NEVER), None);
 
-    // While this thread sleeps, another publishes into each in turn.
+    // While this thread sleeps, another publishes into each in turn: the next once this thread has what the last one sent,
+    // as the set chooses where there is something in two.
+    let (ask, asked) = std::sync::mpsc::channel();
     let publisher = std::thread::spawn(move || {
         for n in [2, 0, 1] {
+            asked.recv().unwrap();
             std::thread::sleep(SHORT);
             producers[n].publish(b"x").unwrap();
         }
         producers
     });
     for expected in [2, 0, 1] {
+        ask.send(()).unwrap();
         let found = set.wait(&mut [&mut first, &mut second, &mut third], Deadline::NEVER);
         assert_eq!(found, Some(expected));
         match expected {

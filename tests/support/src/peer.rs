@@ -53,6 +53,7 @@ impl Peer {
             if state.starts_with('S') {
                 return;
             }
+            assert!(!state.starts_with(['Z', 'X']), "it ended by itself");
             std::thread::yield_now();
         }
     }
@@ -71,6 +72,7 @@ impl Peer {
             let stat = std::fs::read_to_string(task.unwrap().path().join("stat"));
             let stat = stat.unwrap_or_default();
             let state = stat.rsplit(") ").next().unwrap_or_default();
+            assert!(!state.starts_with('Z'), "it ended by itself");
             state.is_empty() || state.starts_with('T')
         };
         while !std::fs::read_dir(&tasks).unwrap().all(stopped) {
