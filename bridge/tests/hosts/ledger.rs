@@ -74,7 +74,7 @@ pub fn produce(producer: &mut Producer, longest: u64, bytes: &mut Vec<u8>) -> Ha
     has
 }
 
-/// Publishes until it is killed.
+/// Publishes so often, or until it is killed.
 #[test]
 fn as_a_producer() {
     let Ok(path) = std::env::var("SLIPRING_BRIDGE_PRODUCER") else {
@@ -82,12 +82,13 @@ fn as_a_producer() {
     };
     let rate: u64 =
         std::env::var("SLIPRING_BRIDGE_RATE").map_or(10_000, |rate| rate.parse().unwrap());
+    let often = std::env::var("SLIPRING_BRIDGE_OFTEN").map_or(u32::MAX, |n| n.parse().unwrap());
     let ring = Ring::open(PathBuf::from(path)).unwrap();
     let longest = u64::from(ring.max_message_bytes());
     let mut producer = ring.producer().unwrap();
     let mut bytes = Vec::new();
     let started = Instant::now();
-    for n in 0.. {
+    for n in 0..often {
         produce(&mut producer, longest, &mut bytes);
         while started.elapsed() < Duration::from_nanos(1_000_000_000 / rate) * n {
             std::thread::sleep(Duration::from_millis(1));
@@ -100,6 +101,13 @@ pub fn producing(path: &Path, rate: u32) -> Command {
     let mut command = itself("ledger::as_a_producer");
     command.env("SLIPRING_BRIDGE_PRODUCER", path);
     command.env("SLIPRING_BRIDGE_RATE", rate.to_string());
+    command
+}
+
+/// One that ends after so many messages and gaps: what it published does not depend on how fast others are.
+pub fn producing_so_often(path: &Path, rate: u32, often: u32) -> Command {
+    let mut command = producing(path, rate);
+    command.env("SLIPRING_BRIDGE_OFTEN", often.to_string());
     command
 }
 

@@ -1,7 +1,7 @@
 //! A source and mirrors of it over the loopback interface.
 
 use crate::link::Link;
-use crate::process::{bridge, hosts, LONG};
+use crate::process::{hosts, status, LONG};
 use slipring::endpoint::{ReceiveError, Why};
 use slipring::{Consumer, Ring, Start};
 use std::path::Path;
@@ -73,9 +73,8 @@ fn a_ring_appears_on_another_host() {
     // The source hears of it at the next acknowledgement.
     let until = Instant::now() + LONG;
     loop {
-        let mut status = bridge(&["status", "quotes", "--json", "--connect", &address]);
-        let status = status.output().unwrap();
-        let state: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap();
+        let output = status(&address, &["--json"]).output().unwrap();
+        let state: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
         assert_eq!(state["next_sequence"], 10_000);
         assert_eq!(state["id"], format!("{:032x}", ring.id()));
         assert_eq!(state["mirrors"][0]["name"], "london");
@@ -84,8 +83,8 @@ fn a_ring_appears_on_another_host() {
         }
         assert!(Instant::now() < until, "{state}");
     }
-    let mut status = bridge(&["status", "quotes", "--connect", &address]);
-    let text = String::from_utf8(status.output().unwrap().stdout).unwrap();
+    let output = status(&address, &[]).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.contains("london: 0 behind"), "{text}");
     drop((source, copy));
 }

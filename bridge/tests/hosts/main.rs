@@ -9,4 +9,6 @@ mod loopback;
 mod namespaces;
 mod notes;
 mod outside;
+#[path = "../shared/port.rs"]
+mod port;
 mod process;

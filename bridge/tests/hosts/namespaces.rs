@@ -2,7 +2,7 @@
 //!
 //! Needs root and the command `ip`, and says SKIPPED without. This kernel's `tbf` makes a link slow where there is `tc`.
 
-use crate::ledger::{finish, producing, reading, Ledger};
+use crate::ledger::{finish, producing, producing_so_often, reading, Ledger};
 use crate::process::{bridge, hosts, Hosts, Running, LONG};
 use slipring::Ring;
 use std::path::Path;
@@ -201,9 +201,8 @@ fn a_slow_link_holds_up_only_the_hosts_behind_it() {
     let (mut near, _near_reader) = account(&hosts, &ring, 0);
     let (mut far, _far_reader) = account(&hosts, &ring, 1);
     // About four megabytes, where the link has one a second.
-    let producer = Running::spawn(&mut producing(&hosts.source, 20_000));
-    near.reach(25_000, || ());
-    drop(producer);
+    let mut producer = producing_so_often(&hosts.source, 20_000, 25_000);
+    assert_eq!(Running::spawn(&mut producer).ended(), Some(0));
     let end = finish(&ring);
     whole(&mut near, end);
     far.look();

@@ -17,7 +17,8 @@ pub struct Note {
 pub const BEGAN: u64 = 1;
 pub const RECEIVED: u64 = 2;
 pub const EPOCH: u64 = 3;
-pub const NOTE: usize = 48;
+/// A divisor of the size of a page: a kill may cut a write short where a page ends, and nowhere else.
+pub const NOTE: usize = 64;
 
 impl Note {
     pub fn bytes(self) -> [u8; NOTE] {

@@ -89,9 +89,9 @@ def main():
     )
     session = zenoh.open(config)
     prefix = "slipring/1/default/quotes"
-    until = time.monotonic() + 60
 
     def ask(key):
+        until = time.monotonic() + 60
         while time.monotonic() < until:
             replies = session.get(key, consolidation=zenoh.ConsolidationMode.NONE)
             frames = [bytes(reply.ok.payload) for reply in replies if reply.ok is not None]

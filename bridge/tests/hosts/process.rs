@@ -1,11 +1,12 @@
 //! Processes of the command, and of this program itself, that end with the test.
 
 use std::io::{BufRead, BufReader};
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::thread::JoinHandle;
 use std::time::Duration;
+
+pub use crate::port::free_port;
 
 /// Only ends a hang.
 pub const LONG: Duration = Duration::from_secs(60);
@@ -49,9 +50,21 @@ impl Running {
         (Self { child }, output)
     }
 
+    /// Starts it. Returns also all that it says on standard error, once it has ended.
+    pub fn said(command: &mut Command) -> (Self, JoinHandle<String>) {
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let errors = child.stderr.take().unwrap();
+        let said = std::thread::spawn(move || std::io::read_to_string(errors).unwrap());
+        (Self { child }, said)
+    }
+
     pub fn signal(&self, signal: rustix::process::Signal) {
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, signal).unwrap();
+    }
+
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
     }
 
     /// Panics if it has ended.
@@ -87,25 +100,19 @@ pub fn bridge(arguments: &[&str]) -> Command {
     command
 }
 
+/// Asks the source at this address for its state, however long it takes to answer.
+pub fn status(address: &str, more: &[&str]) -> Command {
+    let mut command = bridge(&["status", "quotes", "--timeout", "60", "--connect", address]);
+    command.args(more);
+    command
+}
+
 /// Runs one test of this program as a process of its own.
 pub fn itself(test: &str) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", test, "--nocapture"]);
     command.stdout(Stdio::null());
     command
-}
-
-/// A port that is free, and that the system gives to no connection meanwhile: a process that is killed needs it again.
-pub fn free_port() -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let begin = std::process::id() as u16 % 1000 * 16;
-    loop {
-        let n = NEXT.fetch_add(1, Ordering::Relaxed);
-        let port = 10_000 + begin.wrapping_add(n) % 20_000;
-        if TcpListener::bind(("0.0.0.0", port)).is_ok() {
-            return port;
-        }
-    }
 }
 
 /// A source ring, two mirrors of it, and the port at which it is served.

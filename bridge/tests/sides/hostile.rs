@@ -341,7 +341,14 @@ fn an_answer_without_an_end_does_not_stop_a_mirror() {
         ("damaged", damaged(&meta.encode())),
     ] {
         let (ask, asks) = mpsc::channel::<Question>();
-        let sink = Box::new(move |question| ask.send(question).unwrap_or(()));
+        // The first answers come with the question, whenever the thread for the others has its turn.
+        let first = answers.clone();
+        let sink = Box::new(move |question: Question| {
+            for answer in &first {
+                question.replies.reply(answer.clone());
+            }
+            ask.send(question).unwrap_or(());
+        });
         let held = network.answer(META, sink).unwrap();
         let stop = Arc::new(AtomicBool::new(false));
         let stops = stop.clone();

@@ -10,6 +10,8 @@ mod hostile;
 mod lossy;
 mod network;
 mod others;
+#[path = "../shared/port.rs"]
+mod port;
 mod rings;
 mod support;
 mod timed;

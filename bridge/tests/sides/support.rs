@@ -6,12 +6,13 @@ use slipring_bridge::engine::{Engine, Held, Lane, Outgoing, Question};
 use slipring_mirror::frame::Stamp;
 use slipring_mirror::Meta;
 use std::io::{BufRead, BufReader, Read};
-use std::net::TcpListener;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{mpsc, Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+
+pub use crate::port::free_port;
 
 pub const LONG: Duration = Duration::from_secs(60);
 
@@ -21,9 +22,9 @@ pub fn bridge(arguments: &[&str]) -> Command {
     command
 }
 
-pub fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
+/// Asks the source at this address for its state, however long it takes to answer.
+pub fn status(address: &str) -> Command {
+    bridge(&["status", "quotes", "--timeout", "60", "--connect", address])
 }
 
 /// A process whose lines on standard error are read. It is killed when this is dropped.
@@ -221,6 +222,20 @@ pub fn send(network: &Network, frame: &[u8]) {
     network.publish(outgoing).unwrap();
 }
 
+/// What a command says that is given up after some seconds with status 124. It has longer where it does not come so far that
+/// it says this.
+pub fn given_up(command: impl Fn() -> Command, text: &str) -> String {
+    for timeout in ["3", "15", "60"] {
+        let (status, _, said) = output(command().args(["--timeout", timeout]));
+        assert_eq!(status.code(), Some(124), "{said}");
+        if said.contains(text) {
+            return said;
+        }
+        eprintln!("after {timeout} s: {said}");
+    }
+    panic!("it does not say {text:?}");
+}
+
 /// What a command prints on standard output, and its status.
 pub fn output(command: &mut Command) -> (ExitStatus, String, String) {
     let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -237,7 +252,8 @@ pub fn output(command: &mut Command) -> (ExitStatus, String, String) {
         errors.read_to_string(&mut text).unwrap();
         text
     });
-    let end = Instant::now() + LONG;
+    // It may have a minute of its own.
+    let end = Instant::now() + 2 * LONG;
     let status = loop {
         if let Some(status) = child.try_wait().unwrap() {
             break status;

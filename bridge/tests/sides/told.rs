@@ -1,6 +1,6 @@
 //! What a bridge counts and says of itself; and the end of a mirror whose source was made anew.
 
-use crate::support::{bridge, free_port, output, Fake, Running, Side, LONG};
+use crate::support::{bridge, free_port, output, status, Fake, Running, Side, LONG};
 use slipring::{Consumer, Ring, Start};
 use slipring_bridge::engine::local::Network;
 use slipring_bridge::engine::Engine;
@@ -112,8 +112,7 @@ fn counters_are_rings_and_times_are_told_with_their_uncertainty() {
     // What the source says.
     let end = Instant::now() + LONG;
     let state = loop {
-        let status = ["status", "quotes", "--json", "--connect", &address];
-        let (_, printed, said) = output(&mut bridge(&status));
+        let (_, printed, said) = output(status(&address).arg("--json"));
         let state: serde_json::Value = serde_json::from_str(&printed).expect(&said);
         if state["mirrors"][0]["says"]["messages"] == MANY {
             break state;
@@ -127,7 +126,7 @@ fn counters_are_rings_and_times_are_told_with_their_uncertainty() {
         "{says}"
     );
     assert_eq!(says["lost"], 0);
-    let (_, text, _) = output(&mut bridge(&["status", "quotes", "--connect", &address]));
+    let (_, text, _) = output(&mut status(&address));
     assert!(
         text.contains("from sending to writing: half within"),
         "{text}"
@@ -143,12 +142,11 @@ fn counters_are_rings_and_times_are_told_with_their_uncertainty() {
     let end = Instant::now() + LONG;
     loop {
         let stat = *counts.receive_until(LONG).unwrap().unwrap();
-        assert_eq!(
-            (stat.next_sequence, stat.messages, stat.mirrors),
-            (MANY, MANY, 1)
-        );
+        assert_eq!((stat.next_sequence, stat.messages), (MANY, MANY));
         assert!(stat.bytes > 8 * MANY && stat.frames > 0);
-        if stat.behind == 0 {
+        // One that gets no processor for two seconds does not count, until it is heard again.
+        assert!(stat.mirrors <= 1, "{stat:?}");
+        if (stat.behind, stat.mirrors) == (0, 1) {
             break;
         }
         assert!(Instant::now() < end, "{stat:?}");
@@ -162,7 +160,7 @@ fn counters_are_rings_and_times_are_told_with_their_uncertainty() {
         "--as",
         "paris",
     ]);
-    second.args(["--connect", &address, &stat_of(&named), "--timeout", "5"]);
+    second.args(["--connect", &address, &stat_of(&named), "--timeout", "60"]);
     let (status, _, said) = output(&mut second);
     assert_eq!(status.code(), Some(1), "{said}");
     mirroring.signal(rustix::process::Signal::TERM);
