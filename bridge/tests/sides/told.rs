@@ -78,22 +78,31 @@ fn counters_are_rings_and_times_are_told_with_their_uncertainty() {
     // Once the clock is known, every message is timed.
     let begun = next(&|stat| stat.clock_uncertainty < u64::MAX);
     assert_eq!((begun.messages, begun.measured), (0, 0));
-    for n in 0..MANY {
-        producer.publish(&n.to_le_bytes()).unwrap();
-    }
     let mut consumer = reader(&copy);
-    for n in 0..MANY {
-        let message = consumer.receive_until(LONG).unwrap().unwrap();
-        assert_eq!(message.sequence(), n);
-    }
-    let stat = next(&|stat| stat.next_sequence == MANY);
+    let mut many = 0;
+    let stat = loop {
+        for n in many..many + MANY {
+            producer.publish(&n.to_le_bytes()).unwrap();
+        }
+        for n in many..many + MANY {
+            let message = consumer.receive_until(LONG).unwrap().unwrap();
+            assert_eq!(message.sequence(), n);
+        }
+        many += MANY;
+        let stat = next(&|stat| stat.next_sequence == many);
+        // Where processes get no processor, all may come as answers, which are not timed.
+        if stat.measured > 0 {
+            break stat;
+        }
+        assert!(stat.fetches > 0 && many < 20 * MANY, "{stat:?}");
+    };
     assert_eq!(
         (stat.messages, stat.source_sequence, stat.lost),
-        (MANY, MANY, 0)
+        (many, many, 0)
     );
     // A frame that came only as an answer is not timed.
     assert!(
-        stat.measured <= MANY && (stat.measured == MANY || stat.fetches > 0),
+        stat.measured <= many && (stat.measured == many || stat.fetches > 0),
         "{stat:?}"
     );
     // Both sides have one clock here.
@@ -114,7 +123,7 @@ fn counters_are_rings_and_times_are_told_with_their_uncertainty() {
     let state = loop {
         let (_, printed, said) = output(status(&address).arg("--json"));
         let state: serde_json::Value = serde_json::from_str(&printed).expect(&said);
-        if state["mirrors"][0]["says"]["messages"] == MANY {
+        if state["mirrors"][0]["says"]["messages"] == many {
             break state;
         }
         assert!(Instant::now() < end, "{state}");
@@ -142,8 +151,8 @@ fn counters_are_rings_and_times_are_told_with_their_uncertainty() {
     let end = Instant::now() + LONG;
     loop {
         let stat = *counts.receive_until(LONG).unwrap().unwrap();
-        assert_eq!((stat.next_sequence, stat.messages), (MANY, MANY));
-        assert!(stat.bytes > 8 * MANY && stat.frames > 0);
+        assert_eq!((stat.next_sequence, stat.messages), (many, many));
+        assert!(stat.bytes > 8 * many && stat.frames > 0);
         // One that gets no processor for two seconds does not count, until it is heard again.
         assert!(stat.mirrors <= 1, "{stat:?}");
         if (stat.behind, stat.mirrors) == (0, 1) {
