@@ -240,7 +240,13 @@ fn consume(ring: &Ring, arguments: &[&str]) {
     let wanted: u64 = wanted.parse().unwrap();
     let pause = Duration::from_nanos(pause.parse().unwrap());
     let options = ConsumerOptions::new().strategy(strategy_of(limit));
-    let attach = |start| ring.consumer_with(start, options).unwrap();
+    let attach = |start| loop {
+        match ring.consumer_with(start, options) {
+            // The producer went on, faster than the search.
+            Err(AttachError::Overtaken) => {}
+            consumer => break consumer.unwrap(),
+        }
+    };
     let (mut consumer, progress) = match rest {
         [] => (attach(start_of(start)), None),
         [cursor, file] => {
