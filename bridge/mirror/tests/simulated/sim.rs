@@ -156,9 +156,21 @@ pub struct MirrorNode {
     pub inbox: VecDeque<Packet>,
     pub window: u64,
     pub instance: u64,
+    /// How many questions it has asked, and how many of them it does not wait for any more: those of a process that ended,
+    /// and those with which a mirror looked for its source.
+    pub asked: u64,
+    pub settled: u64,
     pub follows: bool,
     pub stopped: Option<Stop>,
     pub starting: bool,
+}
+
+impl MirrorNode {
+    /// The next question to its source.
+    fn ask(&mut self, node: usize) -> Packet {
+        self.asked += 1;
+        Packet::Ask(node, self.name.clone(), self.instance, self.asked)
+    }
 }
 
 pub struct Node {
@@ -183,10 +195,12 @@ pub enum Packet {
     Frame(Vec<u8>),
     Answer(Vec<u8>),
     Answered(u64),
-    Meta(Vec<u8>),
+    /// The answer to a question.
+    Meta(u64, Vec<u8>),
     Fetch(usize, u64, Request),
     Ack(Vec<u8>),
-    Ask(usize, Name, u64),
+    /// Who asks, with its name and instance, and the number of the question.
+    Ask(usize, Name, u64, u64),
 }
 
 #[derive(Clone, Copy, Default)]
@@ -283,6 +297,8 @@ impl World {
                 inbox: VecDeque::new(),
                 window,
                 instance: 0,
+                asked: 0,
+                settled: 0,
                 follows: true,
                 stopped: None,
                 starting: true,
@@ -320,6 +336,7 @@ impl World {
         let mirror = self.nodes[node].mirror.as_mut().unwrap();
         mirror.machine = None;
         mirror.instance = 0;
+        mirror.settled = mirror.asked;
         mirror.inbox.clear();
         mirror.starting = false;
     }
@@ -418,14 +435,17 @@ impl World {
                     source.ack(&ack);
                 }
             }
-            Packet::Ask(from, name, instance) => {
+            Packet::Ask(from, name, instance, question) => {
                 let meta = self.meta(to, &name, instance);
                 if let Some(meta) = meta {
-                    self.send(from, from, Packet::Meta(meta.encode()));
+                    self.send(from, from, Packet::Meta(question, meta.encode()));
                 }
             }
             packet => {
                 let mirror = self.nodes[to].mirror.as_mut().unwrap();
+                if matches!(packet, Packet::Meta(question, _) if question <= mirror.settled) {
+                    return;
+                }
                 // A process that is not there receives nothing; one that is stopped, only what fits.
                 if (mirror.machine.is_some() || mirror.starting) && mirror.inbox.len() < 1000 {
                     mirror.inbox.push_back(packet);
@@ -445,11 +465,13 @@ impl World {
         let source = self.source_of(node)?;
         let (required, taken) = source.hello(name, instance);
         let (next, closed) = (source.sent(), source.is_closed());
+        // Of one moment: the ring may have another producer by now, of which the source was not told yet.
+        let (epoch, epoch_first) = source.latest_epoch();
         let ring = &self.nodes[node].ring;
         Some(Meta {
             ring: ring.id,
-            epoch: ring.epoch,
-            epoch_first: ring.sequence(ring.epoch_first),
+            epoch,
+            epoch_first,
             oldest: ring.sequence(ring.oldest),
             next,
             capacity: 1 << 20,
@@ -589,7 +611,7 @@ impl World {
                     self.instances += 1;
                     side.instance = self.instances;
                 }
-                let ask = Packet::Ask(node, side.name.clone(), side.instance);
+                let ask = side.ask(node);
                 self.send(node, parent, ask);
             }
             return;
@@ -601,7 +623,7 @@ impl World {
                 Packet::Frame(bytes) => drop(mirror.frame(Path::Stream, &bytes).unwrap()),
                 Packet::Answer(bytes) => drop(mirror.frame(Path::Answer, &bytes).unwrap()),
                 Packet::Answered(id) => mirror.answered(id),
-                Packet::Meta(bytes) => {
+                Packet::Meta(_, bytes) => {
                     if let Err(why) = mirror.meta(&Meta::decode(&bytes).unwrap()) {
                         stop = Some(why);
                     }
@@ -644,8 +666,7 @@ impl World {
                 }
                 mirror::Action::Ask => {
                     self.traffic[node].asks += 1;
-                    let side = self.nodes[node].mirror.as_ref().unwrap();
-                    let ask = Packet::Ask(node, side.name.clone(), side.instance);
+                    let ask = self.nodes[node].mirror.as_mut().unwrap().ask(node);
                     self.send(node, parent, ask);
                 }
             }
@@ -671,7 +692,7 @@ impl World {
         let now = self.now();
         let side = self.nodes[node].mirror.as_mut().unwrap();
         let found = side.inbox.iter().find_map(|packet| match packet {
-            Packet::Meta(bytes) => Some(Meta::decode(bytes).unwrap()),
+            Packet::Meta(_, bytes) => Some(Meta::decode(bytes).unwrap()),
             _ => None,
         });
         side.inbox.clear();
@@ -703,6 +724,7 @@ impl World {
                 source.machine = None;
             }
         }
+        side.settled = side.asked;
         ring.closed = false;
         let next = ring.sequence(ring.next);
         ring.take_over();
@@ -811,7 +833,10 @@ impl World {
         }
         for (at, node) in self.nodes.iter().enumerate() {
             let ring = &node.ring;
-            let machine = node.mirror.as_ref().map(|mirror| &mirror.machine);
+            let machine = node
+                .mirror
+                .as_ref()
+                .map(|mirror| (&mirror.stopped, &mirror.machine));
             eprintln!(
                 "{at}: origin {:x} base {} next {} oldest {} epoch {} closed {} gate {:?} {machine:?}",
                 ring.origin, ring.base, ring.next, ring.oldest, ring.epoch, ring.closed, ring.gate
