@@ -90,7 +90,7 @@ fn world(seed: u64, base: u64, capacity: usize, longest: usize) -> World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 256, max_shrink_iters: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { max_shrink_iters: 2000, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Three mirrors that the source does not wait for.
     #[test]
